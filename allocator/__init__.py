@@ -1,0 +1,14 @@
+"""From scores to slots, within the rules.
+
+Modules, in the order in which data flows:
+
+- policy: the constraint file of the product managers, read strictly
+- problem: scores and policy as arrays
+- solve: prices, core, the exact oracle and the greedy baseline
+- certificate: what was achieved, recounted, and how near it is to the best possible
+- diagnose: why constraints contradict each other, and the cheapest repairs
+- allocation: the dataset of contacts
+- audit: the independent judge
+- publish: a pointer to the finished, audited run
+- report: one page for people
+"""

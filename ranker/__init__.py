@@ -1,0 +1,14 @@
+"""From tables to scores: what one contact is worth, in natural units, calibrated.
+
+Modules, in the order in which data flows:
+
+- market: a synthetic market whose truth is known, to test everything after it
+- tables: readers of users, exposures and outcomes, and the point-in-time join
+- logs: logged decisions, the training data
+- hillstrom: a public e-mail trial as logs and users
+- features: numeric and categorical columns as tensors; missing and unseen values are normal
+- model: ValueNet, its training and its calibration
+- evaluate: off-policy value, Qini and the baselines
+- predict: scores for every user, in streams
+- scores: the dataset handed to the allocator
+"""

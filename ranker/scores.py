@@ -1,0 +1,446 @@
+"""The scores dataset: what one contact is worth to each user, per action and metric; the contract between ranker and allocator.
+
+A directory with `catalogue.json` and `*.parquet`, a row per user. Position a of every list column is action a of the catalogue,
+said once here and relied on everywhere. Axes: U users, A actions (catalogue order).
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+ROWS_PER_FILE = 2_000_000
+ROWS_PER_GROUP = 65_536
+MOST_SEGMENT_VALUES = 10_000
+
+
+class InputError(ValueError):
+    """Input or configuration is wrong. `problems` lists everything found, each sentence opening with its place."""
+
+    def __init__(self, problems: Sequence[str]):
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        heading = "1 problem in the input:" if count == 1 else f"{count} problems in the input:"
+        super().__init__("\n".join([heading, *(f"  - {problem}" for problem in self.problems)]))
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric in its natural unit, never pre-weighted."""
+
+    name: str
+    unit: str
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The actions in their fixed order, and what is measured about them."""
+
+    actions: tuple[Mapping[str, object], ...]
+    metrics: tuple[Metric, ...] = ()
+    segments: tuple[str, ...] = ()
+    model_id: str = ""
+    as_of: date | None = None
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(str(action["id"]) for action in self.actions)
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        return tuple(str(action["slot"]) for action in self.actions)
+
+    def numbers(self, attribute: str) -> np.ndarray:
+        """float64[A]: a numeric attribute of every action, 0 where an action does not have it."""
+        return np.array([float(action.get(attribute) or 0.0) for action in self.actions])
+
+    def with_scores(
+        self, metrics: Sequence[Metric], segments: Sequence[str], model_id: str, as_of: date | None
+    ) -> "Catalogue":
+        """The same actions as the head of a scores dataset."""
+        return Catalogue(self.actions, tuple(metrics), tuple(segments), model_id, as_of)
+
+    def to_json(self) -> dict:
+        return {
+            "actions": [dict(action) for action in self.actions],
+            "metrics": [{"name": metric.name, "unit": metric.unit} for metric in self.metrics],
+            "segments": list(self.segments),
+            "model_id": self.model_id,
+            "as_of": None if self.as_of is None else self.as_of.isoformat(),
+        }
+
+
+def read_catalogue(path: Path, *, with_metrics: bool = False) -> Catalogue:
+    """Reads and validates a `catalogue.json`; InputError lists everything wrong in it.
+
+    with_metrics: require the metrics that a scores dataset must have.
+    """
+    content = _read_json_object(path)
+    problems = [*_action_problems(content.get("actions")), *_head_problems(content, with_metrics)]
+    if problems:
+        raise InputError([f"{path}: {problem}" for problem in problems])
+    as_of = content.get("as_of")
+    return Catalogue(
+        actions=tuple(content["actions"]),
+        metrics=tuple(Metric(m["name"], m.get("unit", m["name"])) for m in content.get("metrics", [])),
+        segments=tuple(content.get("segments", [])),
+        model_id=str(content.get("model_id", "")),
+        as_of=None if as_of is None else date.fromisoformat(as_of),
+    )
+
+
+def write_catalogue(path: Path, catalogue: Catalogue) -> None:
+    path.write_text(json.dumps(catalogue.to_json(), indent=1) + "\n")
+
+
+def _read_json_object(path: Path) -> dict:
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError([f"{path}: there is no such file"]) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError([f"{path}: is not valid JSON ({error})"]) from None
+    if not isinstance(content, dict):
+        raise InputError([f"{path}: must hold one JSON object"])
+    return content
+
+
+def _action_problems(actions: object) -> Iterator[str]:
+    if not isinstance(actions, list) or not actions:
+        yield "actions: must be a list with at least one action"
+        return
+    for position, action in enumerate(actions):
+        place = f"actions[{position}]"
+        if not isinstance(action, dict):
+            yield f"{place}: must be an object"
+            continue
+        for key in ("id", "slot"):
+            if not isinstance(action.get(key), str) or not action[key]:
+                yield f"{place}.{key}: must be a non-empty string"
+        for key, value in action.items():
+            if not isinstance(value, str | bool | int | float) and value is not None:
+                yield f"{place}.{key}: must be a string, a number, true or false"
+            elif isinstance(value, float) and not np.isfinite(value):
+                yield f"{place}.{key}: must be a finite number"
+    ids = Counter(action.get("id") for action in actions if isinstance(action, dict))
+    for repeated in (name for name, count in ids.items() if count > 1 and isinstance(name, str)):
+        yield f"actions: the id '{repeated}' stands {ids[repeated]} times"
+
+
+def _head_problems(content: Mapping, with_metrics: bool) -> Iterator[str]:
+    metrics = content.get("metrics", [])
+    if not isinstance(metrics, list) or not all(
+        isinstance(m, dict) and isinstance(m.get("name"), str) for m in metrics
+    ):
+        yield 'metrics: must be a list of objects like {"name": "subs", "unit": "subscribers"}'
+    else:
+        if with_metrics and not metrics:
+            yield "metrics: a scores dataset needs at least one"
+        for name, count in Counter(m["name"] for m in metrics).items():
+            if count > 1:
+                yield f"metrics: '{name}' stands {count} times"
+    segments = content.get("segments", [])
+    if not isinstance(segments, list) or not all(isinstance(s, str) for s in segments):
+        yield "segments: must be a list of column names"
+    try:
+        date.fromisoformat(content["as_of"]) if content.get("as_of") is not None else None
+    except (TypeError, ValueError):
+        yield f"as_of: '{content['as_of']}' is not a date like 2026-11-23"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Consecutive users of a scores dataset.
+
+    start: position of the first user in the dataset. user_id: [U] int64 or string. segments: name -> int32[U], codes into
+    `Scores.vocabulary[name]`. eligible_UA: bool. mean, stderr: metric -> float32[U, A]; stderr is absent where not given.
+    """
+
+    start: int
+    user_id: pa.Array
+    segments: Mapping[str, np.ndarray]
+    eligible_UA: np.ndarray
+    mean: Mapping[str, np.ndarray]
+    stderr: Mapping[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.user_id)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A scores dataset on disk, opened with `open_scores`; read in shards, so memory does not grow with users."""
+
+    path: Path
+    catalogue: Catalogue
+    files: tuple[Path, ...]
+    users: int
+    has_eligible: bool
+    stderr_metrics: frozenset[str] = field(default=frozenset())
+
+    @cached_property
+    def vocabulary(self) -> Mapping[str, tuple[str, ...]]:
+        """Per segment its values, sorted; a user's code is the position in it."""
+        found: dict[str, set[str]] = {name: set() for name in self.catalogue.segments}
+        problems = []
+        for file in self.files if found else ():
+            for batch in pq.ParquetFile(file).iter_batches(1 << 20, columns=list(found)):
+                for name, values in found.items():
+                    column = _plain_strings(batch.column(name))
+                    values.update(pc.unique(column.drop_null()).to_pylist())
+        for name, values in found.items():
+            if len(values) > MOST_SEGMENT_VALUES:
+                problems.append(
+                    f"{self.path}: segment {name}: {len(values):,} different values; at most {MOST_SEGMENT_VALUES:,} fit"
+                )
+        if problems:
+            raise InputError(problems)
+        return {name: tuple(sorted(values)) for name, values in found.items()}
+
+    def shards(self, rows: int = 262_144, *, check: bool = True) -> Iterator[Shard]:
+        """Streams the users in file, then row order, `rows` at a time.
+
+        check: count missing, non-finite and negative values on the way and raise InputError with all of them at the end of
+        the iteration; a second iteration over the same data can leave it out.
+        """
+        faults: Counter[tuple[str, str, str]] = Counter()
+        start = 0
+        for file in self.files:
+            for batch in pq.ParquetFile(file, pre_buffer=False).iter_batches(rows, columns=self._columns()):
+                shard = self._shard(file, batch, start, faults if check else None)
+                start += len(shard)
+                yield shard
+        if faults:
+            raise InputError(
+                [
+                    f"{file}: column {column}: {count:,} {fault}"
+                    for (file, column, fault), count in sorted(faults.items())
+                ]
+            )
+
+    def check_users(self) -> None:
+        """Raises InputError where a user stands twice or has no id."""
+        columns = [pq.ParquetFile(file).read(columns=["user_id"]).column(0) for file in self.files]
+        ids = pa.chunked_array([chunk for column in columns for chunk in column.chunks])
+        problems = []
+        if ids.null_count:
+            problems.append(f"{self.path}: column user_id: {ids.null_count:,} of {self.users:,} rows are missing")
+        repeated = self.users - ids.null_count - pc.count_distinct(ids, mode="only_valid").as_py()
+        if repeated:
+            problems.append(f"{self.path}: column user_id: {repeated:,} of {self.users:,} rows repeat an earlier user")
+        if problems:
+            raise InputError(problems)
+
+    def _columns(self) -> list[str]:
+        metrics = [metric.name for metric in self.catalogue.metrics]
+        return [
+            "user_id",
+            *self.catalogue.segments,
+            *(["eligible"] if self.has_eligible else []),
+            *(f"mean_{name}" for name in metrics),
+            *(f"stderr_{name}" for name in metrics if name in self.stderr_metrics),
+        ]
+
+    def _shard(self, file: Path, batch: pa.RecordBatch, start: int, faults: Counter | None) -> Shard:
+        actions = len(self.catalogue.actions)
+
+        def matrix(column: str, value_type: pa.DataType) -> np.ndarray:
+            values, missing = _as_matrix(batch.column(column), actions, value_type, f"{file}: column {column}")
+            if faults is not None:
+                _count_faults(faults, str(file), column, values, missing)
+            return values
+
+        eligible = matrix("eligible", pa.bool_()) if self.has_eligible else np.ones((len(batch), actions), bool)
+        metrics = [metric.name for metric in self.catalogue.metrics]
+        return Shard(
+            start=start,
+            user_id=batch.column("user_id"),
+            segments={name: self._codes(batch, name, file, faults) for name in self.catalogue.segments},
+            eligible_UA=eligible,
+            mean={name: matrix(f"mean_{name}", pa.float32()) for name in metrics},
+            stderr={name: matrix(f"stderr_{name}", pa.float32()) for name in metrics if name in self.stderr_metrics},
+        )
+
+    def _codes(self, batch: pa.RecordBatch, name: str, file: Path, faults: Counter | None) -> np.ndarray:
+        column = _plain_strings(batch.column(name))
+        if column.null_count and faults is not None:
+            faults[(str(file), name, "rows are missing")] += column.null_count
+        codes = pc.index_in(column, pa.array(self.vocabulary[name], pa.string()))
+        return codes.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
+
+
+def open_scores(path: Path) -> Scores:
+    """Opens a scores dataset: catalogue and column types of every file are validated, data is not read yet.
+
+    Raises InputError that lists everything wrong.
+    """
+    catalogue = read_catalogue(path / "catalogue.json", with_metrics=True)
+    files = tuple(sorted(path.glob("*.parquet")))
+    if not files:
+        raise InputError([f"{path}: there are no *.parquet files"])
+    problems: list[str] = []
+    schemas: dict[Path, pa.Schema] = {}
+    users = 0
+    for file in files:
+        try:
+            parquet = pq.ParquetFile(file)
+        except pa.ArrowException as error:
+            problems.append(f"{file}: is not a readable Parquet file ({error})")
+            continue
+        schemas[file] = parquet.schema_arrow
+        users += parquet.metadata.num_rows
+        problems += [f"{file}: {problem}" for problem in _schema_problems(parquet.schema_arrow, catalogue)]
+    for optional in ["eligible", *(f"stderr_{metric.name}" for metric in catalogue.metrics)]:
+        having = [file for file, schema in schemas.items() if optional in schema.names]
+        if having and len(having) < len(schemas):
+            lacking = next(file for file in schemas if file not in having)
+            problems.append(f"{lacking}: column {optional}: is missing here but present in {having[0].name}")
+    if problems:
+        raise InputError(problems)
+    names = set(next(iter(schemas.values())).names)
+    return Scores(
+        path=path,
+        catalogue=catalogue,
+        files=files,
+        users=users,
+        has_eligible="eligible" in names,
+        stderr_metrics=frozenset(m.name for m in catalogue.metrics if f"stderr_{m.name}" in names),
+    )
+
+
+def _schema_problems(schema: pa.Schema, catalogue: Catalogue) -> Iterator[str]:
+    actions = len(catalogue.actions)
+    if "user_id" not in schema.names:
+        yield "column user_id: is missing"
+    elif not (pa.types.is_int64(schema.field("user_id").type) or _is_string(schema.field("user_id").type)):
+        yield f"column user_id: has type {schema.field('user_id').type}; int64 or string is needed"
+    for name in catalogue.segments:
+        if name not in schema.names:
+            yield f"column {name}: is missing, and catalogue.json names it as a segment"
+        elif not _is_string(schema.field(name).type):
+            yield f"column {name}: has type {schema.field(name).type}; a segment is a string"
+    wanted = {f"mean_{metric.name}": pa.types.is_floating for metric in catalogue.metrics}
+    for name in wanted.keys() - set(schema.names):
+        yield f"column {name}: is missing, and catalogue.json names the metric"
+    wanted |= {f"stderr_{metric.name}": pa.types.is_floating for metric in catalogue.metrics}
+    wanted["eligible"] = pa.types.is_boolean
+    for name, fits in wanted.items():
+        if name in schema.names:
+            kind = schema.field(name).type
+            if not pa.types.is_fixed_size_list(kind) or kind.list_size != actions or not fits(kind.value_type):
+                needed = "bool" if name == "eligible" else "float32"
+                yield f"column {name}: has type {kind}; fixed_size_list<{needed}>[{actions}] is needed, an entry per action"
+
+
+def _is_string(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def _plain_strings(column: pa.Array) -> pa.Array:
+    return column if pa.types.is_string(column.type) else column.cast(pa.string())
+
+
+def _as_matrix(column: pa.Array, width: int, value_type: pa.DataType, place: str) -> tuple[np.ndarray, int]:
+    """The list column as [rows, width], without a copy where Arrow allows, and how many entries were missing."""
+    if column.null_count:
+        raise InputError([f"{place}: {column.null_count:,} rows have no list at all; not eligible is eligible = false"])
+    values = column.flatten()
+    missing = values.null_count
+    if missing:
+        values = values.fill_null(False if pa.types.is_boolean(values.type) else 0.0)
+    if values.type != value_type:
+        values = values.cast(value_type)
+    return values.to_numpy(zero_copy_only=False).reshape(len(column), width), missing
+
+
+def _count_faults(faults: Counter, file: str, column: str, values: np.ndarray, missing: int) -> None:
+    if missing:
+        faults[(file, column, "entries are missing; not eligible is eligible = false")] += missing
+    if values.dtype == bool:
+        return
+    bad = values.size - int(np.count_nonzero(np.isfinite(values)))
+    if bad:
+        faults[(file, column, "entries are not finite; not eligible is eligible = false, never NaN")] += bad
+    if column.startswith("stderr_"):
+        negative = int(np.count_nonzero(values < 0))
+        if negative:
+            faults[(file, column, "entries are negative; a standard error is not")] += negative
+
+
+class ScoresWriter:
+    """Writes a scores dataset shard by shard into an existing directory; use as a context manager."""
+
+    def __init__(self, path: Path, catalogue: Catalogue):
+        self._path, self._catalogue = path, catalogue
+        self._writer: pq.ParquetWriter | None = None
+        self._file_rows = 0
+        self._files = 0
+        write_catalogue(path / "catalogue.json", catalogue)
+
+    def write(
+        self,
+        user_id: pa.Array,
+        segments: Mapping[str, pa.Array],
+        mean: Mapping[str, np.ndarray],
+        stderr: Mapping[str, np.ndarray] | None = None,
+        eligible_UA: np.ndarray | None = None,
+        extra: Mapping[str, pa.Array] | None = None,
+    ) -> None:
+        """Appends users: user_id [U]; segments name -> string[U]; mean, stderr metric -> float32[U, A]; eligible_UA bool.
+
+        extra: further columns, kept for other readers and ignored by `open_scores`.
+        """
+        columns: dict[str, pa.Array] = {"user_id": user_id}
+        columns |= {name: segments[name] for name in self._catalogue.segments}
+        if eligible_UA is not None:
+            columns["eligible"] = _as_lists(eligible_UA, pa.bool_())
+        for metric in self._catalogue.metrics:
+            columns[f"mean_{metric.name}"] = _as_lists(mean[metric.name], pa.float32())
+        for name, values_UA in (stderr or {}).items():
+            columns[f"stderr_{name}"] = _as_lists(values_UA, pa.float32())
+        self._append(pa.table({**columns, **(extra or {})}))
+
+    def _append(self, table: pa.Table) -> None:
+        if self._writer is None:
+            # Floats of scores do not compress; plain pages are read back at memory speed.
+            self._writer = pq.ParquetWriter(
+                self._path / f"part-{self._files:05d}.parquet",
+                table.schema,
+                compression="none",
+                use_dictionary=list(self._catalogue.segments) or False,
+                write_statistics=False,
+            )
+            self._files += 1
+        self._writer.write_table(table, row_group_size=ROWS_PER_GROUP)
+        self._file_rows += len(table)
+        if self._file_rows >= ROWS_PER_FILE:
+            self._close_file()
+
+    def _close_file(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self._writer, self._file_rows = None, 0
+
+    def __enter__(self) -> "ScoresWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close_file()
+
+
+def _as_lists(values_UA: np.ndarray, value_type: pa.DataType) -> pa.Array:
+    flat = pa.array(np.ascontiguousarray(values_UA).reshape(-1), type=value_type)
+    return pa.FixedSizeListArray.from_arrays(flat, values_UA.shape[1])

@@ -1,0 +1,464 @@
+"""Logged decisions: who was shown what, how likely that was, and what came of it; the training data of the ranker.
+
+A directory with `schema.json`, `*.parquet` (a row per decision) and `catalogue.json`. Position a of the optional list column
+`eligible` is action a of the catalogue. Axes: R rows, A actions (catalogue order).
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ranker.scores import Catalogue, InputError, read_catalogue, write_catalogue
+
+KINDS = ("binary", "count", "amount", "real")
+RESERVED = ("user_id", "as_of", "action", "propensity", "eligible")
+USERS_PER_BATCH = 65_536
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is measured after a decision. kind: binary, count, amount (>= 0, mostly zero) or real."""
+
+    name: str
+    kind: str
+    unit: str
+
+
+@dataclass(frozen=True)
+class LogSchema:
+    """The columns of the logs: features, outcomes, and the id of showing nothing."""
+
+    numeric: tuple[str, ...]
+    categorical: tuple[str, ...]
+    outcomes: tuple[Outcome, ...]
+    none: str
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        return (*self.numeric, *self.categorical)
+
+    def to_json(self) -> dict:
+        return {
+            "features": {"numeric": list(self.numeric), "categorical": list(self.categorical)},
+            "outcomes": [{"name": o.name, "kind": o.kind, "unit": o.unit} for o in self.outcomes],
+            "none": self.none,
+        }
+
+
+@dataclass(frozen=True)
+class Logs:
+    """All logged decisions, validated.
+
+    actions: in catalogue order, without the `none` action. frame: R rows, index 0..R-1, columns user_id, as_of (datetime64),
+    action, propensity (float64), numeric features (float32, NaN = missing), categorical features (strings, missing allowed),
+    outcomes (float64). eligible: bool[R, A], which actions could have been shown; None where every action could.
+    """
+
+    schema: LogSchema
+    actions: tuple[Mapping[str, object], ...]
+    frame: pd.DataFrame
+    eligible: np.ndarray | None
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+
+def read_logs(path: Path) -> Logs:
+    """Reads and validates a logs directory; InputError lists everything wrong in it."""
+    schema = read_schema(path / "schema.json")
+    catalogue = _catalogue_of(path, schema)
+    width = None if catalogue is None else len(catalogue.actions)
+    files = _parquet_files(path)
+    columns = _Columns("logs", schema, width)
+    problems: list[str] = []
+    tables = [table for file in files if (table := columns.read(file, problems)) is not None]
+    if problems:
+        raise InputError(problems)
+    frames = [columns.frame(table) for table in tables]
+    for file, frame in zip(files, frames, strict=True):
+        problems += [f"{file}: {problem}" for problem in _decision_problems(frame, schema)]
+    frame = pd.concat(frames, ignore_index=True)
+    eligible = _eligible_of(tables)
+    ids = _action_ids(frame, catalogue, schema)
+    problems += [
+        f"{path}: {problem}" for problem in _joint_problems(frame, ids, eligible, schema, catalogue is not None)
+    ]
+    if problems:
+        raise InputError(problems)
+    actions = tuple({"id": name, "slot": name} for name in ids) if catalogue is None else catalogue.actions
+    return Logs(schema, actions, frame, eligible)
+
+
+def write_logs(
+    path: Path, schema: LogSchema, actions: Sequence[Mapping[str, object]], frames: Iterable[pd.DataFrame]
+) -> int:
+    """Writes logs into the existing directory `path`, a row group per frame, and returns the number of rows.
+
+    A frame has the columns of `Logs.frame` and may have `eligible`, made by `eligible_column`.
+    """
+    write_schema(path / "schema.json", schema)
+    write_catalogue(path / "catalogue.json", Catalogue(tuple(actions)))
+    writer: pq.ParquetWriter | None = None
+    rows = 0
+    try:
+        for frame in frames:
+            table = _as_table(frame, schema, len(actions))
+            if writer is None:
+                writer = pq.ParquetWriter(path / "part-00000.parquet", table.schema, compression="zstd")
+            writer.write_table(table)
+            rows += len(table)
+    finally:
+        if writer is not None:
+            writer.close()
+    return rows
+
+
+def read_users(path: Path, schema: LogSchema, actions: int) -> Iterator[pd.DataFrame]:
+    """Streams the users to be scored in file, then row order, validated.
+
+    A frame has user_id, the features as in `Logs.frame`, every further string column (segments; missing stays missing), and
+    `as_of` and `eligible` where the files have them (see `eligible_of`). actions: the length that `eligible` must have.
+    Raises InputError with everything wrong: types and repeated users before the first frame, values at the end.
+    """
+    files = _parquet_files(path)
+    columns = _Columns("users", schema, actions)
+    problems = [problem for file in files for problem in columns.problems(file)]
+    if not problems:
+        problems += _repeated_users(files)
+    if problems:
+        raise InputError(problems)
+    faults: Counter[str] = Counter()
+    for file in files:
+        parquet = pq.ParquetFile(file)
+        names = columns.present(parquet.schema_arrow)
+        for batch in parquet.iter_batches(USERS_PER_BATCH, columns=names):
+            table = pa.Table.from_batches([batch])
+            frame = columns.frame(table)
+            if "eligible" in names:
+                frame["eligible"] = _as_arrow_column(table.column("eligible"), frame.index)
+            faults.update({f"{file}: column {c}": n for c, n in _infinite(frame, schema.numeric).items()})
+            yield frame
+    if faults:
+        raise InputError([f"{place}: {count:,} rows are infinite" for place, count in sorted(faults.items())])
+
+
+def eligible_column(eligible_RA: np.ndarray, index: pd.Index | None = None) -> pd.Series:
+    """bool[R, A] as a column of a frame that `write_logs` takes."""
+    flat = pa.array(np.ascontiguousarray(eligible_RA).reshape(-1), pa.bool_())
+    return _as_arrow_column(pa.FixedSizeListArray.from_arrays(flat, eligible_RA.shape[1]), index)
+
+
+def eligible_of(frame: pd.DataFrame) -> np.ndarray | None:
+    """bool[R, A] from the `eligible` column of a frame; None where there is none."""
+    if "eligible" not in frame:
+        return None
+    return _matrix(pa.chunked_array(pa.array(frame["eligible"])))
+
+
+def read_schema(path: Path) -> LogSchema:
+    """Reads and validates a `schema.json`; InputError lists everything wrong in it."""
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError([f"{path}: there is no such file"]) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError([f"{path}: is not valid JSON ({error})"]) from None
+    problems = list(_schema_problems(content)) if isinstance(content, dict) else ["must hold one JSON object"]
+    if problems:
+        raise InputError([f"{path}: {problem}" for problem in problems])
+    return LogSchema(
+        numeric=tuple(content["features"].get("numeric", [])),
+        categorical=tuple(content["features"].get("categorical", [])),
+        outcomes=tuple(Outcome(o["name"], o["kind"], o.get("unit", o["name"])) for o in content["outcomes"]),
+        none=content.get("none", "none"),
+    )
+
+
+def write_schema(path: Path, schema: LogSchema) -> None:
+    path.write_text(json.dumps(schema.to_json(), indent=1) + "\n")
+
+
+def _schema_problems(content: Mapping) -> Iterator[str]:
+    features, outcomes = content.get("features"), content.get("outcomes")
+    names: list[str] = []
+    if not isinstance(features, dict):
+        yield 'features: must be an object like {"numeric": ["age"], "categorical": ["market"]}'
+    else:
+        for kind in sorted(features.keys() - {"numeric", "categorical"}):
+            yield f"features.{kind}: is not known; the kinds are numeric and categorical"
+        for kind in ("numeric", "categorical"):
+            values = features.get(kind, [])
+            if not isinstance(values, list) or not all(isinstance(name, str) and name for name in values):
+                yield f"features.{kind}: must be a list of column names"
+            else:
+                names += values
+    if not isinstance(outcomes, list) or not outcomes:
+        yield 'outcomes: must be a list of objects like {"name": "visit", "kind": "binary"}'
+    else:
+        for position, outcome in enumerate(outcomes):
+            if not isinstance(outcome, dict) or not isinstance(outcome.get("name"), str) or not outcome["name"]:
+                yield f"outcomes[{position}]: must be an object with a name and a kind"
+                continue
+            names.append(outcome["name"])
+            if outcome.get("kind") not in KINDS:
+                yield f"outcomes[{position}].kind: '{outcome.get('kind')}' is not one of {', '.join(KINDS)}"
+            if not isinstance(outcome.get("unit", ""), str):
+                yield f"outcomes[{position}].unit: must be a string"
+    for name, count in Counter(names).items():
+        if count > 1:
+            yield f"'{name}' stands {count} times among features and outcomes"
+        if name in RESERVED:
+            yield f"'{name}' is the name of another column of the logs and can be no feature or outcome"
+    if not isinstance(content.get("none", "none"), str) or not content.get("none", "none"):
+        yield "none: must be the action id that stands for showing nothing"
+
+
+def _catalogue_of(path: Path, schema: LogSchema) -> Catalogue | None:
+    file = path / "catalogue.json"
+    if not file.exists():
+        return None
+    catalogue = read_catalogue(file)
+    if schema.none in catalogue.ids:
+        raise InputError([f"{file}: the action '{schema.none}' stands for showing nothing and belongs in no catalogue"])
+    return catalogue
+
+
+def _parquet_files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        raise InputError([f"{path}: there is no such directory"])
+    files = sorted(path.glob("*.parquet"))
+    if not files:
+        raise InputError([f"{path}: there are no *.parquet files"])
+    return files
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Which columns a file of logs or users must have, and how they become a frame. width: actions, None if not known yet."""
+
+    what: str
+    schema: LogSchema
+    width: int | None
+
+    def problems(self, file: Path) -> Iterator[str]:
+        try:
+            arrow = pq.read_schema(file)
+        except (pa.ArrowException, OSError) as error:
+            yield f"{file}: is not a readable Parquet file ({error})"
+            return
+        yield from (f"{file}: {problem}" for problem in self._type_problems(arrow))
+
+    def _type_problems(self, arrow: pa.Schema) -> Iterator[str]:
+        for name, (fits, wanted) in self._wanted().items():
+            if name not in arrow.names:
+                yield f"column {name}: is missing"
+            elif not fits(arrow.field(name).type):
+                yield f"column {name}: has type {arrow.field(name).type}; {wanted} is needed"
+        if "eligible" in arrow.names:
+            kind = arrow.field("eligible").type
+            lists = pa.types.is_fixed_size_list(kind) and pa.types.is_boolean(kind.value_type)
+            if self.width is None:
+                yield "column eligible: needs a catalogue.json that gives the order of the actions"
+            elif not lists or kind.list_size != self.width:
+                yield f"column eligible: has type {kind}; fixed_size_list<bool>[{self.width}] is needed, an entry per action"
+
+    def _wanted(self) -> dict:
+        wanted = {"user_id": (_is_id, "int64 or string")}
+        if self.what == "logs":
+            wanted |= {"as_of": (_is_date, "a date"), "action": (_is_text, "string")}
+            wanted |= {"propensity": (_is_number, "a number")}
+            wanted |= {outcome.name: (_is_number, "a number") for outcome in self.schema.outcomes}
+        wanted |= {name: (_is_number, "a number") for name in self.schema.numeric}
+        return wanted | {name: (_is_category, "string, integer or bool") for name in self.schema.categorical}
+
+    def present(self, arrow: pa.Schema) -> list[str]:
+        """The wanted columns, the optional ones that are there, and (of users) every further string column."""
+        names = list(self._wanted())
+        names += [name for name in ("as_of", "eligible") if name in arrow.names and name not in names]
+        if self.what == "users":
+            names += [f.name for f in arrow if _is_text(f.type) and f.name not in names]
+        return names
+
+    def read(self, file: Path, problems: list[str]) -> pa.Table | None:
+        found = list(self.problems(file))
+        problems += found
+        if found:
+            return None
+        parquet = pq.ParquetFile(file)
+        return parquet.read(columns=self.present(parquet.schema_arrow))
+
+    def frame(self, table: pa.Table) -> pd.DataFrame:
+        columns = {}
+        for name in (n for n in table.column_names if n != "eligible"):
+            columns[name] = _as_series(table.column(name), self._target(name))
+        return pd.DataFrame(columns)
+
+    def _target(self, name: str) -> str:
+        if name in self.schema.numeric:
+            return "float32"
+        if name == "propensity" or (self.what == "logs" and any(o.name == name for o in self.schema.outcomes)):
+            return "float64"
+        return {"user_id": "keep", "as_of": "date"}.get(name, "text")
+
+
+def _as_series(column: pa.ChunkedArray, target: str) -> pd.Series:
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if target in ("float32", "float64"):
+        return column.cast(pa.float64()).to_pandas().astype(target)
+    if target == "date":
+        return column.cast(pa.timestamp("s"), safe=False).to_pandas()
+    if target == "text" or _is_text(column.type):
+        return column.cast(pa.string()).to_pandas().astype("str")
+    return column.to_pandas()
+
+
+def _is_id(kind: pa.DataType) -> bool:
+    return pa.types.is_int64(kind) or _is_text(kind)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+
+
+def _is_category(kind: pa.DataType) -> bool:
+    return _is_text(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)
+
+
+def _is_date(kind: pa.DataType) -> bool:
+    return pa.types.is_date(kind) or pa.types.is_timestamp(kind)
+
+
+def _decision_problems(frame: pd.DataFrame, schema: LogSchema) -> Iterator[str]:
+    rows = len(frame)
+
+    def told(column: str, bad: pd.Series | np.ndarray, fault: str) -> Iterator[str]:
+        if count := int(np.count_nonzero(bad)):
+            yield f"column {column}: {count:,} of {rows:,} rows {fault}"
+
+    for column in ("user_id", "as_of", "action"):
+        yield from told(column, frame[column].isna(), "are missing")
+    propensity = frame["propensity"].to_numpy()
+    yield from told("propensity", ~((propensity > 0) & (propensity <= 1)), "are not in (0, 1]")
+    for column, count in _infinite(frame, schema.numeric).items():
+        yield f"column {column}: {count:,} of {rows:,} rows are infinite"
+    for outcome in schema.outcomes:
+        values = frame[outcome.name].to_numpy()
+        finite = np.isfinite(values)
+        yield from told(outcome.name, ~finite, "are missing or not finite")
+        yield from told(outcome.name, finite & ~_in_kind(values, outcome.kind), f"do not fit the kind {outcome.kind}")
+
+
+def _in_kind(values: np.ndarray, kind: str) -> np.ndarray:
+    if kind == "binary":
+        return (values == 0) | (values == 1)
+    if kind == "count":
+        return (values >= 0) & (values == np.floor(values))
+    return values >= 0 if kind == "amount" else np.ones(len(values), bool)
+
+
+def _infinite(frame: pd.DataFrame, columns: Sequence[str]) -> dict[str, int]:
+    counts = {name: int(np.isinf(frame[name].to_numpy()).sum()) for name in columns}
+    return {name: count for name, count in counts.items() if count}
+
+
+def _action_ids(frame: pd.DataFrame, catalogue: Catalogue | None, schema: LogSchema) -> tuple[str, ...]:
+    if catalogue is not None:
+        return catalogue.ids
+    return tuple(sorted(set(frame["action"].dropna().unique()) - {schema.none}))
+
+
+def _joint_problems(
+    frame: pd.DataFrame, ids: tuple[str, ...], eligible_RA: np.ndarray | None, schema: LogSchema, described: bool
+) -> Iterator[str]:
+    rows = len(frame)
+    if rows == 0:
+        yield "there are no rows"
+        return
+    if not ids:
+        yield f"column action: no row has another action than '{schema.none}'"
+    position = pd.Index(ids).get_indexer(frame["action"])
+    unknown = (position < 0) & (frame["action"] != schema.none).to_numpy() & frame["action"].notna().to_numpy()
+    if described and unknown.any():
+        examples = ", ".join(f"'{name}'" for name in sorted(frame["action"][unknown].unique())[:3])
+        yield f"column action: {int(unknown.sum()):,} of {rows:,} rows name an action not in catalogue.json ({examples})"
+    repeated = int(frame.duplicated(["user_id", "as_of", "action"]).sum())
+    if repeated:
+        yield f"columns user_id, as_of, action: {repeated:,} of {rows:,} rows repeat an earlier row"
+    if eligible_RA is not None:
+        shown = np.flatnonzero(position >= 0)
+        barred = int(np.count_nonzero(~eligible_RA[shown, position[shown]]))
+        if barred:
+            yield f"column eligible: {barred:,} of {rows:,} rows were shown an action that is not eligible"
+
+
+def _eligible_of(tables: Sequence[pa.Table]) -> np.ndarray | None:
+    having = [table for table in tables if "eligible" in table.column_names]
+    if not having:
+        return None
+    if len(having) < len(tables):
+        raise InputError(["column eligible: is in some files of the logs and missing in others"])
+    return np.concatenate([_matrix(table.column("eligible")) for table in tables])
+
+
+def _matrix(column: pa.ChunkedArray) -> np.ndarray:
+    """A list column as bool[R, A]; a missing list or entry counts as not eligible."""
+    width = column.type.list_size
+    out_RA = np.zeros((len(column), width), bool)
+    start = 0
+    for chunk in column.chunks:
+        if chunk.null_count == 0:
+            flat = pc.fill_null(chunk.flatten(), False).to_numpy(zero_copy_only=False)
+            out_RA[start : start + len(chunk)] = flat.reshape(-1, width)
+        else:
+            present = pc.is_valid(chunk).to_numpy(zero_copy_only=False)
+            flat = pc.fill_null(chunk.drop_null().flatten(), False).to_numpy(zero_copy_only=False)
+            out_RA[start : start + len(chunk)][present] = flat.reshape(-1, width)
+        start += len(chunk)
+    return out_RA
+
+
+def _as_arrow_column(column: pa.Array | pa.ChunkedArray, index: pd.Index | None) -> pd.Series:
+    return pd.Series(pd.arrays.ArrowExtensionArray(column), index=index)
+
+
+def _as_table(frame: pd.DataFrame, schema: LogSchema, actions: int) -> pa.Table:
+    columns = {
+        "user_id": pa.array(frame["user_id"]),
+        "as_of": pa.array(frame["as_of"].to_numpy("datetime64[D]"), pa.date32()),
+        "action": pa.array(frame["action"], pa.string()).dictionary_encode(),
+        "propensity": pa.array(frame["propensity"], pa.float64()),
+    }
+    columns |= {name: pa.array(frame[name], pa.float32(), from_pandas=True) for name in schema.numeric}
+    for name in schema.categorical:
+        columns[name] = pa.array(frame[name], pa.string(), from_pandas=True).dictionary_encode()
+    columns |= {outcome.name: pa.array(frame[outcome.name], pa.float64()) for outcome in schema.outcomes}
+    if "eligible" in frame:
+        columns["eligible"] = pa.array(frame["eligible"]).cast(pa.list_(pa.bool_(), actions))
+    return pa.table(columns)
+
+
+def _repeated_users(files: Sequence[Path]) -> list[str]:
+    columns = [pq.ParquetFile(file).read(columns=["user_id"]).column(0) for file in files]
+    ids = pa.chunked_array([chunk for column in columns for chunk in column.chunks], columns[0].type)
+    place, problems = f"{files[0].parent}: column user_id", []
+    if ids.null_count:
+        problems.append(f"{place}: {ids.null_count:,} of {len(ids):,} rows are missing")
+    repeated = len(ids) - ids.null_count - pc.count_distinct(ids, mode="only_valid").as_py()
+    if repeated:
+        problems.append(f"{place}: {repeated:,} of {len(ids):,} rows repeat an earlier user")
+    return problems

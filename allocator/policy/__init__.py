@@ -1,0 +1,12 @@
+"""The constraint file of the product managers, read strictly.
+
+Modules, in the order in which data flows:
+
+- tree: YAML text as a tree that remembers its lines, without anything that surprises
+- overrides: `set.ID.FIELD=VALUE` applied to the tree
+- suggest: "did you mean"
+- grammar: the policy as frozen records, whose fields are the words of the file
+- check: a policy against the catalogue and the segments it is meant for
+- reader: file in, policy out, or every mistake at once
+- experiment: who is held out and who explores, by salted hash
+"""

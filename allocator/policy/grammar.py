@@ -1,0 +1,379 @@
+"""The policy as frozen records: what counts as value, what one user may get, what must hold over all users.
+
+The fields are the words of the policy file, and `to_json` writes them back in the file's own form. A record here is well formed;
+whether its words fit a catalogue is for `check` to say.
+"""
+
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from fractions import Fraction
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, PlainSerializer, Strict, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+Scalar = str | bool | int | float
+
+
+def _fault(message: str) -> PydanticCustomError:
+    """An error whose text is ours, braces and all."""
+    return PydanticCustomError("policy", "{message}", {"message": message})
+
+
+def _date(value: object) -> object:
+    if isinstance(value, date) or value is None:
+        return value
+    try:
+        return date.fromisoformat(value) if isinstance(value, str) and len(value) == 10 else _not_a_date(value)
+    except ValueError:
+        return _not_a_date(value)
+
+
+def _not_a_date(value: object) -> None:
+    raise _fault(f"{shown(value)} is not a date like 2026-11-23")
+
+
+def shown(value: object) -> str:
+    """A value as a policy file would spell it, cut to a readable length."""
+    text = json.dumps(value, ensure_ascii=False, default=str) if not isinstance(value, str) else f"'{value}'"
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+Text = Annotated[str, Strict(), Field(min_length=1)]
+Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+Amount = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0)]
+Whole = Annotated[int, Strict(), Field(ge=0)]
+Portion = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0, lt=1)]
+Day = Annotated[date | None, BeforeValidator(_date)]
+RuleId = Annotated[str, Strict(), Field(pattern=r"^[A-Za-z0-9_.\-]{1,100}$")]
+
+
+class Record(BaseModel):
+    """Frozen, and strict about its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Keys that must all hold, each for one of its values; `negated` must not hold. Empty, it matches everything.
+
+    Read from `{product: [a, b], surface: push, not: {...}}`.
+    """
+
+    keys: tuple[tuple[str, tuple[Scalar, ...]], ...] = ()
+    negated: "Filter | None" = None
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.keys and self.negated is None
+
+    def matches(self, record: Mapping[str, object]) -> bool:
+        """Whether an action (its attributes) or a user (the segments) passes. A missing attribute matches no value."""
+        held = all(any(equal(record.get(key), value) for value in values) for key, values in self.keys)
+        return held and (self.negated is None or not self.negated.matches(record))
+
+    def to_json(self) -> dict:
+        words: dict = {key: values[0] if len(values) == 1 else list(values) for key, values in self.keys}
+        return words if self.negated is None else {**words, "not": self.negated.to_json()}
+
+
+def equal(left: object, right: object) -> bool:
+    """Equal as the file's reader means it: 1 and 1.0 are one number, but true is no number."""
+    return left == right and isinstance(left, bool) == isinstance(right, bool)
+
+
+def filter_from_words(words: object) -> Filter:
+    """A filter from its form in the file; ValidationError with the place of every fault."""
+    if isinstance(words, Filter):
+        return words
+    faults = list(_filter_faults(words, ()))
+    if faults:
+        raise ValidationError.from_exception_data("Filter", faults)
+    return _filter(words)
+
+
+def _filter(words: Mapping) -> Filter:
+    keys = tuple((key, tuple(_listed(values))) for key, values in words.items() if key != "not")
+    return Filter(keys, _filter(words["not"]) if "not" in words else None)
+
+
+def _filter_faults(words: object, place: tuple[str | int, ...]) -> Iterator[InitErrorDetails]:
+    if not isinstance(words, Mapping):
+        yield _at(place, f"{shown(words)} is not a filter like {{surface: push}}")
+        return
+    for key, values in words.items():
+        if key == "not":
+            yield from _filter_faults(values, (*place, "not"))
+        elif isinstance(values, list | tuple) and not values:
+            yield _at((*place, key), "the list is empty; name at least one value")
+        else:
+            for value in _listed(values):
+                if not isinstance(value, Scalar):
+                    yield _at((*place, key), f"{shown(value)} is not a value or a list of values")
+
+
+def _listed(values: object) -> list | tuple:
+    return values if isinstance(values, list | tuple) else [values]
+
+
+def _at(place: tuple[str | int, ...], message: str) -> InitErrorDetails:
+    return InitErrorDetails(type=_fault(message), loc=place, input=None)
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A number, or with `percent` that share (in per cent) of the users in the rule's `users` scope."""
+
+    amount: float
+    percent: bool = False
+
+    def exact(self, users: int) -> Fraction:
+        """The bound as a rational number, a percentage taken of `users` people: 5% of 61 is 3.05, not a float near it."""
+        amount = Fraction(repr(float(self.amount)))
+        return amount * users / 100 if self.percent else amount
+
+    def of(self, users: int) -> float:
+        """The bound as a count or sum, a percentage taken of `users` people."""
+        return float(self.exact(users))
+
+    def to_json(self) -> float | str:
+        return f"{self.amount!r}%" if self.percent else self.amount
+
+
+def bound_from_words(words: object) -> Bound:
+    """A bound from its form in the file: a finite number or a percentage like 5%."""
+    if isinstance(words, Bound):
+        return words
+    percent = isinstance(words, str) and re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+) ?%", words) is not None
+    if percent:
+        return Bound(float(words.rstrip(" %")), True)
+    if not _is_number(words):
+        raise _fault(f"{shown(words)} is not a number or a percentage like 5%")
+    return Bound(float(words))
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= sys.float_info.max
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How much a constraint counts.
+
+    `hard` must hold; a unit of violation of a `soft` one costs `penalty` of value; `report_only` is measured alone. The violation of a share, average or ratio is that of its row, `sum num - bound * sum den`, in units of the numerator.
+    """
+
+    kind: Literal["hard", "soft", "report_only"] = "hard"
+    penalty: float | None = None
+
+    def to_json(self) -> str | dict:
+        return {"soft": self.penalty} if self.kind == "soft" else self.kind
+
+
+def strength_from_words(words: object) -> Strength:
+    """A strength from its form in the file: hard, {soft: PENALTY} or report_only."""
+    if isinstance(words, Strength):
+        return words
+    if words in ("hard", "report_only"):
+        return Strength(words)
+    if not isinstance(words, Mapping) or set(words) != {"soft"}:
+        raise _fault(f"{shown(words)} is none of hard, {{soft: PENALTY}}, report_only")
+    penalty = words["soft"]
+    if not _is_number(penalty) or penalty < 0:
+        raise _fault(f"the penalty of a soft constraint is a number of at least 0, not {shown(penalty)}")
+    return Strength("soft", float(penalty))
+
+
+_TO_JSON = PlainSerializer(lambda record: None if record is None else record.to_json())
+FilterField = Annotated[InstanceOf[Filter], BeforeValidator(filter_from_words), _TO_JSON]
+BoundField = Annotated[InstanceOf[Bound], BeforeValidator(bound_from_words), _TO_JSON]
+StrengthField = Annotated[InstanceOf[Strength], BeforeValidator(strength_from_words), _TO_JSON]
+
+
+class Term(Record):
+    """A part of the value of a contact: weight * metric, times an action's attribute where given."""
+
+    metric: Text
+    weight: Number
+    times: Text | None = None
+
+
+class Measure(Record):
+    """What a ratio divides by: the sum of a metric, times an action's attribute where given."""
+
+    metric: Text
+    times: Text | None = None
+
+
+class Risk(Record):
+    """Value counts mean - z * stderr, a metric of negative weight mean + z * stderr."""
+
+    z: Amount = 0.0
+
+
+class Share(Record):
+    """A share of all users, chosen by salted hash (see `experiment`)."""
+
+    share: Portion
+    salt: Annotated[str, BeforeValidator(lambda salt: str(salt) if type(salt) in (int, float) else salt), Strict()]
+
+
+class Experiment(Record):
+    """Who gets nothing (`holdout`) and who gets random eligible slates (`exploration`)."""
+
+    holdout: Share | None = None
+    exploration: Share | None = None
+
+
+class Rule(Record):
+    """What every rule may carry: a name for people, who answers for it, why, and the days on which it holds (both included)."""
+
+    id: RuleId
+    label: Text | None = None
+    owner: Text | None = None
+    reason: Text | None = None
+    valid_from: Day = None
+    valid_to: Day = None
+
+    @property
+    def name(self) -> str:
+        """How people call the rule: its label, or its id."""
+        return self.id if self.label is None else self.label
+
+    def holds_on(self, day: date) -> bool:
+        return (self.valid_from is None or self.valid_from <= day) and (self.valid_to is None or day <= self.valid_to)
+
+
+class EligibilityRule(Rule):
+    """Users in `users` (everyone, if absent) are never given an action in `forbid`."""
+
+    forbid: FilterField
+    users: FilterField = Filter()
+
+
+class ContactRule(Rule):
+    """Per user at most `max` contacts in `where`; with `each`, at most that many for each value of the attribute."""
+
+    max: Whole
+    where: FilterField = Filter()
+    each: Text | None = None
+
+
+class _Constraint(Rule):
+    """What all kinds of constraint have. A kind names what it lacks as a class variable of None: an error in a file."""
+
+    where: FilterField = Filter()
+    users: FilterField = Filter()
+    min: BoundField | None = None
+    max: BoundField | None = None
+    strength: StrengthField = Strength()
+
+
+class Volume(_Constraint):
+    """Contacts in scope: min <= sum x <= max, a percentage being that share of the users in `users` (holdout included)."""
+
+    metric: ClassVar[None] = None
+    times: ClassVar[None] = None
+    of: ClassVar[None] = None
+    per: ClassVar[None] = None
+
+    kind: Literal["volume"] = "volume"
+
+
+class Total(_Constraint):
+    """The sum of a metric's mean, times an attribute, over the contacts in scope."""
+
+    of: ClassVar[None] = None
+    per: ClassVar[None] = None
+
+    kind: Literal["total"] = "total"
+    metric: Text
+    times: Text | None = None
+
+
+class ShareOf(_Constraint):
+    """Contacts in `where` and `of` divided by contacts in `of`."""
+
+    metric: ClassVar[None] = None
+    times: ClassVar[None] = None
+    per: ClassVar[None] = None
+
+    kind: Literal["share"] = "share"
+    of: FilterField
+
+
+class Average(_Constraint):
+    """The sum of a metric's mean, times an attribute, divided by the number of contacts, both over the scope."""
+
+    of: ClassVar[None] = None
+    per: ClassVar[None] = None
+
+    kind: Literal["average"] = "average"
+    metric: Text
+    times: Text | None = None
+
+
+class Ratio(_Constraint):
+    """The sum of a metric divided by the sum of `per`, both over the scope."""
+
+    of: ClassVar[None] = None
+
+    kind: Literal["ratio"] = "ratio"
+    metric: Text
+    times: Text | None = None
+    per: Measure
+
+
+Constraint = Annotated[Volume | Total | ShareOf | Average | Ratio, Field(discriminator="kind")]
+
+
+class Policy(Record):
+    """One week's rules. value of a contact = sum over `objective` of weight * metric [* times], risk taken off."""
+
+    version: Literal[1] = 1
+    objective: tuple[Term, ...]
+    risk: Risk = Risk()
+    experiment: Experiment = Experiment()
+    eligibility: tuple[EligibilityRule, ...] = ()
+    contact: tuple[ContactRule, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
+
+    @property
+    def risk_z(self) -> float:
+        return self.risk.z
+
+    @property
+    def holdout(self) -> Share | None:
+        return self.experiment.holdout
+
+    @property
+    def exploration(self) -> Share | None:
+        return self.experiment.exploration
+
+    def active(self, as_of: date | None) -> "Policy":
+        """The same policy without the rules that do not hold on that day; without a day, all of them."""
+        if as_of is None:
+            return self
+        kept = {
+            name: tuple(rule for rule in getattr(self, name) if rule.holds_on(as_of))
+            for name in ("eligibility", "contact", "constraints")
+        }
+        return self.model_copy(update=kept)
+
+    def to_json(self) -> dict:
+        """The policy in the form of its file, for `json.dumps`; defaults written out, absent fields left out."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the canonical JSON: the same for files that mean the same, whatever their layout."""
+        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,306 @@
+"""The entry of every command: composes the configuration, runs the command and turns what went wrong into an exit status and one message."""
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+from typing import TypeVar
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import ValidationError
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from ranker.scores import InputError
+from scripts import overrides
+from scripts.settings import Settings, problems_of
+
+CONF = Path(__file__).resolve().parent.parent / "conf"
+DONE, FAILED, WRONG_INPUT, INFEASIBLE, REFUSED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 4, 130, 143
+SECONDS_BETWEEN_LINES = 5.0
+
+log = logging.getLogger("offermix")
+S = TypeVar("S", bound=Settings)
+
+
+@dataclass
+class _Outcome:
+    """What the jobs of one call came to: an exit status per job, and whether Hydra ran any."""
+
+    statuses: list[tuple[str, int]] = field(default_factory=list)
+
+    @property
+    def status(self) -> int:
+        return next((status for _, status in self.statuses if status != DONE), DONE)
+
+
+def main(name: str, settings_type: type[S], run: Callable[[S], object]) -> None:
+    """Runs a command as `python -m scripts.NAME key=value ...` and exits with a status of contracts.md."""
+    sys.exit(execute(name, settings_type, run, sys.argv[1:]))
+
+
+def execute(name: str, settings_type: type[S], run: Callable[[S], object], argv: Sequence[str]) -> int:
+    """The exit status of a command called with `argv`; everything a person needs to read is printed to stderr."""
+    set_up_logging()
+    if {"--help", "-h"} & set(argv):
+        print(overrides.help_text(name, CONF))
+        return DONE
+    with _terminated_like_interrupted():
+        return _guarded(name, lambda: _compose_and_run(name, settings_type, run, argv))
+
+
+def _compose_and_run(name: str, settings_type: type[S], run: Callable[[S], object], argv: Sequence[str]) -> int:
+    call = overrides.translate(name, argv, CONF)
+    _forbid_environment()
+    if call.problems:
+        raise InputError([*call.problems, *_problems_of_the_rest(settings_type, call.hydra)])
+    outcome = _Outcome()
+
+    def task(composed: DictConfig) -> None:
+        label = ""
+        if call.multirun:
+            label = " ".join(HydraConfig.get().overrides.task)
+            composed = overrides.apart(composed, name, HydraConfig.get().job.num, call)
+            log.info("Run %d: %s", HydraConfig.get().job.num, overrides.readable(label))
+        status = _guarded(name, lambda: _run_one(settings_type, run, composed))
+        outcome.statuses.append((label, status))
+
+    _call_hydra(name, task, call)
+    if call.multirun:
+        _show_sweep(outcome)
+    return outcome.status
+
+
+def _run_one(settings_type: type[S], run: Callable[[S], object], composed: DictConfig) -> int:
+    run(validated(settings_type, composed))
+    return DONE
+
+
+def validated(settings_type: type[S], composed: DictConfig) -> S:
+    """The composed configuration as settings; InputError lists everything that does not fit."""
+    try:
+        container = OmegaConf.to_container(composed, resolve=True)
+    except OmegaConfBaseException as error:
+        raise InputError([f"configuration: {overrides.first_line(error)}"]) from None
+    try:
+        return settings_type.model_validate(container)
+    except ValidationError as error:
+        raise InputError(problems_of(error, settings_type)) from None
+
+
+def _call_hydra(name: str, task: Callable[[DictConfig], None], call: overrides.Call) -> None:
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra prints and exits by itself otherwise
+    kept = sys.argv
+    sys.argv = [f"scripts.{name}", *call.flags, f"hydra.job.name={name}", *call.hydra]
+    try:
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError([f"configuration: {overrides.readable(str(error))}"]) from None
+    finally:
+        sys.argv = kept
+
+
+def _problems_of_the_rest(settings_type: type[Settings], hydra_overrides: Sequence[str]) -> list[str]:
+    """What else is wrong, apart from the overrides that were already found wrong, so that one message lists everything."""
+    try:
+        with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+            validated(settings_type, hydra.compose("config", list(hydra_overrides)))
+    except InputError as error:
+        return list(error.problems)
+    except (HydraException, OmegaConfBaseException) as error:
+        return [f"configuration: {overrides.readable(str(error))}"]
+    return []
+
+
+def _forbid_environment() -> None:
+    """Takes `${oc.env:NAME}` away: what is resolved ends in logs and manifests, and the environment holds secrets."""
+
+    def refuse(name: str, default: object = None) -> object:
+        raise InputError(
+            [f"configuration: ${{oc.env:{name}}} is not available; settings are logged, the environment is not"]
+        )
+
+    OmegaConf.register_new_resolver("oc.env", refuse, replace=True)
+
+
+def _guarded(name: str, job: Callable[[], int]) -> int:
+    """The status of a job; its exceptions become one message on stderr."""
+    try:
+        return job()
+    except KeyboardInterrupt as interrupt:
+        terminated = bool(interrupt.args)
+        _say(f"{name}: stopped; nothing half-written is left.")
+        return TERMINATED if terminated else INTERRUPTED
+    except Exception as error:
+        return _explain(name, error)
+
+
+def _explain(name: str, error: Exception) -> int:
+    cause = _root(error)
+    if isinstance(cause, InputError):
+        _say(f"{name}: {cause}")
+        return WRONG_INPUT
+    if _is(cause, "allocator.diagnose", "Infeasible"):
+        _say(f"{name}: {cause}")
+        return INFEASIBLE
+    if _is(cause, "allocator.publish", "Refused"):
+        _say(f"{name}: {cause}")
+        return REFUSED
+    where = _write_traceback(name, error)
+    _say(f"{name}: failed: {type(error).__name__}: {overrides.first_line(error)} (details: {where})")
+    return FAILED
+
+
+def _root(error: BaseException) -> BaseException:
+    """The InputError under wrappers such as an interpolation error, or the error itself."""
+    under: BaseException | None = error
+    while under is not None and not isinstance(under, InputError):
+        under = under.__cause__ or under.__context__ if isinstance(under, OmegaConfBaseException) else None
+    return error if under is None else under
+
+
+def _is(error: BaseException, module: str, name: str) -> bool:
+    """isinstance without importing the module: an error of a module that was never imported cannot be."""
+    kind = getattr(sys.modules.get(module), name, None)
+    return kind is not None and isinstance(error, kind)
+
+
+def _write_traceback(name: str, error: BaseException) -> Path:
+    text = "".join(traceback.format_exception(error))
+    file_name = f"{datetime.now():%Y-%m-%dT%H-%M-%S}-{name}-{os.getpid()}.log"
+    for folder in (Path("runs") / "errors", Path(tempfile.gettempdir())):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / file_name).write_text(text)
+            return folder / file_name
+        except OSError:
+            continue
+    sys.stderr.write(text)
+    return Path("above")
+
+
+@contextlib.contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """SIGTERM unwinds like Ctrl-C, so that what is half-written is removed."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt(number)
+
+    try:
+        kept = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread, as in tests
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, kept)
+
+
+def set_up_logging() -> None:
+    """Log lines go to stderr: for people in a terminal, plain with the time of day elsewhere."""
+    root = logging.getLogger()
+    for handler in [h for h in root.handlers if getattr(h, "of_offermix", False)]:
+        root.removeHandler(handler)
+    console = Console(stderr=True)
+    if console.is_terminal:
+        handler: logging.Handler = RichHandler(console=console, show_path=False, show_level=False, markup=False)
+        handler.setFormatter(logging.Formatter("%(message)s", datefmt="%H:%M:%S"))
+    else:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    handler.of_offermix = True  # type: ignore[attr-defined]
+    handler.addFilter(_ours_or_serious)
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    if not sys.warnoptions and "PYTEST_CURRENT_TEST" not in os.environ:
+        warnings.simplefilter("ignore")  # other people's deprecations are for our tests, not for users
+
+
+def _ours_or_serious(record: logging.LogRecord) -> bool:
+    ours = record.name.split(".")[0] in {"offermix", "ranker", "allocator", "scripts", "__main__"}
+    return ours or record.levelno >= logging.ERROR
+
+
+def _say(message: str) -> None:
+    sys.stderr.write(message.rstrip() + "\n")
+
+
+Advance = Callable[..., None]
+
+
+@contextlib.contextmanager
+def progress(description: str, total: int | None = None) -> Iterator[Advance]:
+    """Shows how far a long step is; yields `advance(steps=1, note="")`.
+
+    In a terminal a bar, elsewhere a line every few seconds.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _lines(description, total)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, TextColumn("{task.fields[note]}"), console=console, transient=True) as bar:
+        task = bar.add_task(description, total=total, note="")
+
+        def advance(steps: int = 1, note: str = "") -> None:
+            bar.update(task, advance=steps, note=note)
+
+        yield advance
+
+
+def _lines(description: str, total: int | None) -> Advance:
+    state = {"done": 0, "said": time.monotonic()}
+
+    def advance(steps: int = 1, note: str = "") -> None:
+        state["done"] += steps
+        if time.monotonic() - state["said"] >= SECONDS_BETWEEN_LINES:
+            state["said"] = time.monotonic()
+            of = "" if total is None else f" of {total:,}"
+            log.info("%s: %s%s %s", description, f"{state['done']:,}", of, note)
+
+    return advance
+
+
+def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Prints a table to stdout; numbers are right-aligned."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for position, column in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[position], int | float) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = 160
+    console.print(table)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+
+
+def _show_sweep(outcome: _Outcome) -> None:
+    rows = [
+        (str(number), overrides.readable(label), "done" if status == DONE else f"exit status {status}")
+        for number, (label, status) in enumerate(outcome.statuses)
+    ]
+    show_table("Runs of this sweep", ("run", "overrides", "came to"), rows)

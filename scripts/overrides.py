@@ -1,0 +1,328 @@
+"""The words after a command: keys, group choices and `set.ID.FIELD`, translated to Hydra's override language, with every mistake listed.
+
+Two meanings share a few names. `model=DIR` of a command is a path, and conf/model/ is a group of settings. The rule: a value that is
+the name of an option of the group (`model=valuenet`, with no slash) chooses the option; anything else is the path (`model=./valuenet`).
+conf/policy/ is never composed: `policy=FILE` is a path, and `policy=default` is short for conf/policy/default.yaml.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from rapidfuzz import process
+
+from scripts.settings import known_keys
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of a command: where it lives in the configuration, and what it means.
+
+    kind: `path`, `out` (a path that the command writes) or `value`.
+    """
+
+    name: str
+    target: str
+    meaning: str
+    kind: str = "path"
+
+
+@dataclass(frozen=True)
+class Call:
+    """A command line, translated: flags for Hydra's own parser, overrides in its language, and everything found wrong."""
+
+    flags: tuple[str, ...]
+    hydra: tuple[str, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def multirun(self) -> bool:
+        return "--multirun" in self.flags or "-m" in self.flags
+
+
+def _path(name: str, meaning: str, kind: str = "path") -> Key:
+    return Key(name, f"paths.{name}", meaning, kind)
+
+
+SEED = Key("seed", "seed", "the seed of everything random", "value")
+RUNS = _path("runs", "the folder of all runs; runs/ by default")
+POLICY = _path("policy", "the policy file, YAML")
+SCORES = _path("scores", "a scores dataset")
+RUN_NAME = Key("run", "weekly.run", "the name of the run's folder; the week by default", "value")
+USERS = Key("users", "data.users", "how many users", "value")
+
+KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
+    "make_market": (
+        "a synthetic market with known truth: tables/, users/, catalogue.json, truth/",
+        (USERS, SEED, _path("out", "the folder to write", "out")),
+    ),
+    "prepare": (
+        "joins exposures and outcomes, point in time, to logs",
+        (
+            _path("tables", "the folder of users/, exposures/ and outcomes/"),
+            _path("logs", "the logs to write", "out"),
+            SEED,
+        ),
+    ),
+    "hillstrom": (
+        "turns the public e-mail trial into logs, users and a catalogue",
+        (_path("file", "the trial's CSV file, plain or gzipped"), _path("out", "the folder to write", "out"), SEED),
+    ),
+    "train": (
+        "trains, calibrates and evaluates a model",
+        (_path("logs", "the logs to learn from"), _path("model", "the model to write", "out"), SEED),
+    ),
+    "score": (
+        "writes a scores dataset",
+        (
+            _path("model", "a trained model"),
+            _path("users", "the users to score"),
+            _path("scores", "the scores dataset to write", "out"),
+            _path("catalogue", "a catalogue.json other than the model's"),
+            SEED,
+        ),
+    ),
+    "allocate": (
+        "solves, audits and writes an allocation dataset",
+        (
+            SCORES,
+            POLICY,
+            _path("out", "the allocation to write", "out"),
+            _path("previous", "the published allocation, for churn and change"),
+            SEED,
+        ),
+    ),
+    "report": ("writes the report of a run as one HTML page", (_path("run", "a run's folder"), SEED)),
+    "publish": ("flips the pointer to an audited run", (_path("run", "a run's folder"), RUNS, SEED)),
+    "rollback": (
+        "flips the pointer back to an earlier audited run",
+        (Key("to", "paths.to", "the run's name or folder"), RUNS, SEED),
+    ),
+    "weekly": (
+        "the whole week: market or tables, prepare, train, score, allocate, audit, report, publish",
+        (
+            RUN_NAME,
+            Key(
+                "tables",
+                "weekly.tables",
+                "a folder with tables/, users/ and catalogue.json instead of a synthetic market",
+            ),
+            Key("policy", "weekly.policy", "the policy file, YAML"),
+            RUNS,
+            USERS,
+            SEED,
+        ),
+    ),
+}
+POLICY_COMMANDS = frozenset({"allocate", "weekly", "report"})
+FLAGS_WITH_VALUE = frozenset({"--cfg", "-c", "--package", "-p", "--info", "-i"})
+FOREIGN_FLAGS = ("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")
+
+
+def translate(command: str, argv: Sequence[str], conf: Path) -> Call:
+    """Splits a command line into Hydra's flags and overrides; problems are collected, not raised."""
+    flags, words, problems = _split(argv)
+    sweep = "--multirun" in flags or "-m" in flags
+    translated: list[str] = []
+    for word in words:
+        try:
+            translated.append(_Word(command, word, conf, sweep).translated())
+        except _Wrong as wrong:
+            problems.append(str(wrong))
+    return Call(tuple(flags), tuple(translated), tuple(problems))
+
+
+def _split(argv: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+    flags: list[str] = []
+    words: list[str] = []
+    problems: list[str] = []
+    rest = iter(argv)
+    for word in rest:
+        if word.split("=")[0] in FOREIGN_FLAGS:
+            problems.append(f"{word}: the configuration is always conf/config.yaml; choose with groups and overrides")
+        elif word in FLAGS_WITH_VALUE:
+            flags += [word, next(rest, "")]
+        elif word.startswith("-"):
+            flags.append(word)
+        else:
+            words.append(word)
+    return flags, words, problems
+
+
+class _Wrong(Exception):
+    """One override that cannot be understood; its text is the sentence to print."""
+
+
+@dataclass(frozen=True)
+class _Word:
+    """One override of a command line, `key=value`."""
+
+    command: str
+    text: str
+    conf: Path
+    sweep: bool
+
+    def translated(self) -> str:
+        key, equals, value = self.text.partition("=")
+        if self.text.startswith("~"):
+            return self.text
+        if not equals:
+            raise _Wrong(f"{self.text}: is not of the form key=value")
+        plain = key.lstrip("+")
+        if plain == "set" or plain.startswith("set."):
+            return self._of_a_rule(plain, value)
+        own = {known.name: known for known in self._keys()}.get(plain)
+        if own is not None and not self._chooses_option(plain, value):
+            return self._of_a_key(own, value)
+        if (self.conf / plain).is_dir():
+            return self._of_a_group(key, plain, value)
+        self._check_name(key, plain)
+        return self._parsable(self.text)
+
+    def _keys(self) -> tuple[Key, ...]:
+        return KEYS[self.command][1]
+
+    def _chooses_option(self, group: str, value: str) -> bool:
+        return group != "policy" and all(part in options(self.conf, group) for part in self._parts(value))
+
+    def _parts(self, value: str) -> list[str]:
+        """The values of a sweep `a,b`; a file that exists is itself, whatever its name."""
+        swept = self.sweep and "," in value and not Path(value).exists()
+        return value.split(",") if swept else [value]
+
+    def _of_a_rule(self, key: str, value: str) -> str:
+        if self.command not in POLICY_COMMANDS:
+            raise _Wrong(f"{self.text}: {self.command} takes no policy, so there is no rule to change")
+        if len(key.split(".")) < 3:
+            raise _Wrong(f"{self.text}: is not of the form set.ID.FIELD=VALUE")
+        word = f"++{key}={value}"
+        try:
+            OverridesParser.create().parse_override(word)
+            return word
+        except HydraException:
+            return self._parsable(f"++{key}={quoted(value)}")
+
+    def _of_a_key(self, key: Key, value: str) -> str:
+        if key.kind == "value":
+            return self._parsable(f"{key.target}={value}")
+        if value == "":
+            raise _Wrong(f"{self.text}: names no path")
+        parts = self._parts(value)
+        if key.name == "policy":
+            parts = [_policy_file(self.conf, part) for part in parts]
+        return f"{key.target}=" + ",".join(quoted(part) for part in parts)
+
+    def _of_a_group(self, key: str, group: str, value: str) -> str:
+        known = options(self.conf, group)
+        if group == "policy":
+            raise _Wrong(f"{self.text}: {self.command} takes no policy")
+        for part in self._parts(value):
+            if part not in known and part != "null" and not part.startswith(("glob(", "choice(", "[")):
+                raise _Wrong(f"{self.text}: conf/{group}/ has no {part}.yaml{did_you_mean(part, known)}")
+        if group in ("experiment", "debug") and not key.startswith("+"):
+            key = f"+{key}"  # these are chosen on top of the others, never instead of a default
+        return self._parsable(f"{key}={value}")
+
+    def _check_name(self, key: str, plain: str) -> None:
+        if plain.startswith("hydra"):
+            return
+        keys = known_keys()
+        if plain in keys or any(plain.startswith(f"{open_key}.") for open_key, is_open in keys.items() if is_open):
+            return
+        known = [key.name for key in self._keys()] + [key for key in keys if not key.startswith("paths.")]
+        raise _Wrong(f"{self.text}: there is no setting '{plain}'{did_you_mean(plain, known)}")
+
+    def _parsable(self, word: str) -> str:
+        try:
+            OverridesParser.create().parse_override(word)
+        except HydraException as error:
+            raise _Wrong(f"{self.text}: cannot be read ({first_line(error)}); quote it like 'key=\"value\"'") from None
+        return word
+
+
+def quoted(value: str) -> str:
+    """A value as it stands, in Hydra's quotes: no lists, no sweeps, no interpolation."""
+    value = value.replace("${", "\\${")
+    value = re.sub(r"(\\*)'", r"\1\1\\'", value)
+    value = re.sub(r"(\\+)$", r"\1\1", value)
+    return f"'{value}'"
+
+
+def _policy_file(conf: Path, value: str) -> str:
+    short = conf / "policy" / f"{value}.yaml"
+    return f"conf/policy/{value}.yaml" if "/" not in value and short.is_file() and not Path(value).exists() else value
+
+
+def options(conf: Path, group: str) -> list[str]:
+    """The options of a group: the names of the files in conf/GROUP/."""
+    return sorted(file.stem for file in (conf / group).glob("*.yaml"))
+
+
+def _groups(conf: Path) -> list[str]:
+    return sorted(folder.name for folder in conf.iterdir() if folder.is_dir())
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """`; did you mean 'x'?`, or the short list of what there is, or nothing."""
+    best = process.extractOne(word, list(known), score_cutoff=65)
+    if best is not None:
+        return f"; did you mean '{best[0]}'?"
+    return f" (there are: {', '.join(known)})" if 0 < len(known) <= 12 else ""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line that says something."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def readable(text: str) -> str:
+    """Hydra's words back in the words of the command line, on one line."""
+    for _, keys in KEYS.values():
+        for key in keys:
+            text = text.replace(f"{key.target}=", f"{key.name}=") if key.target.startswith("paths.") else text
+    lines = [line.strip() for line in text.replace("++set.", "set.").splitlines() if line.strip()]
+    return "; ".join(lines)
+
+
+def apart(composed: DictConfig, command: str, number: int, call: Call) -> DictConfig:
+    """The configuration of one run of a sweep: what it writes goes into a folder of its own, DIR/0, DIR/1, ..."""
+    apart = OmegaConf.create(OmegaConf.to_container(composed, resolve=False))
+    for key in KEYS[command][1]:
+        swept = any(word.startswith(f"{key.target}=") and "," in word for word in call.hydra)
+        if key.kind == "out" and OmegaConf.select(apart, key.target) is not None and not swept:
+            OmegaConf.update(apart, key.target, str(Path(str(OmegaConf.select(apart, key.target))) / str(number)))
+    if command == "weekly":
+        name = OmegaConf.select(apart, "weekly.run") or "sweep"
+        OmegaConf.update(apart, "weekly.run", f"{name}-{number}")
+    return apart
+
+
+def help_text(command: str, conf: Path) -> str:
+    """What `--help` prints."""
+    what, keys = KEYS[command]
+    width = max(len(key.name) for key in keys)
+    lines = [
+        f"python -m scripts.{command} key=value ...",
+        "",
+        f"{what[0].upper()}{what[1:]}.",
+        "",
+        "Keys:",
+        *(f"  {key.name.ljust(width)}  {key.meaning}" for key in keys),
+    ]
+    if command in POLICY_COMMANDS:
+        lines += ["", "One field of one rule of the policy: set.ID.FIELD=VALUE, like set.push_capacity.max=5%"]
+    lines += [
+        "",
+        "Groups of settings (conf/GROUP/OPTION.yaml), chosen as GROUP=OPTION, +experiment=OPTION, +debug=OPTION:",
+    ]
+    lines += [f"  {group}: {', '.join(options(conf, group))}" for group in _groups(conf) if options(conf, group)]
+    lines += [
+        "",
+        "Any setting by its path, like fit.epochs=5; `--cfg job` prints them all.",
+        "Several values and --multirun run the command once for each: set.push_capacity.max=5%,10% --multirun",
+    ]
+    return "\n".join(lines)

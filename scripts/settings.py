@@ -1,0 +1,233 @@
+"""The settings of every command: what Hydra composed, typed, frozen and checked, with every error listed at once."""
+
+import importlib
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+from rapidfuzz import process
+
+
+def _landed(module: str, name: str) -> type[BaseModel]:
+    """Interim: the settings of a package, or an open placeholder until they are written."""
+    try:
+        return getattr(importlib.import_module(module), name)
+    except ImportError:
+        return type(name, (BaseModel,), {"model_config": ConfigDict(extra="allow", frozen=True)})
+
+
+MarketSettings = _landed("ranker.market.settings", "MarketSettings")
+PrepareOptions = _landed("ranker.tables.settings", "PrepareSettings")
+ModelSettings = _landed("ranker.model.settings", "ModelSettings")
+FitSettings = _landed("ranker.model.settings", "FitSettings")
+SolveSettings = _landed("allocator.solve.settings", "SolveSettings")
+
+
+class Frozen(BaseModel):
+    """Settings never change after they were checked, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Paths(Frozen):
+    """Files and folders named on the command line; each command requires its own."""
+
+    runs: Path = Path("runs")
+    tables: Path | None = None
+    logs: Path | None = None
+    model: Path | None = None
+    users: Path | None = None
+    scores: Path | None = None
+    catalogue: Path | None = None
+    policy: Path | None = None
+    previous: Path | None = None
+    out: Path | None = None
+    run: Path | None = None
+    to: Path | None = None
+    file: Path | None = None
+
+
+class WeeklyOptions(Frozen):
+    """What the weekly run is about."""
+
+    run: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="folder under runs/; the week by default"
+    )
+    tables: Path | None = Field(None, description="real input; a synthetic market without it")
+    policy: Path = Path("conf/policy/default.yaml")
+    publish: bool = True
+
+
+class PublishOptions(Frozen):
+    """The guardrails of publishing."""
+
+    max_gap: float = Field(1e-4, ge=0, description="largest gap of the certificate")
+
+
+class TrackingOptions(Frozen):
+    """MLflow: on, and under which experiment; the server is MLFLOW_TRACKING_URI's."""
+
+    enabled: bool = True
+    experiment: str = Field("offermix", min_length=1, max_length=250)
+    registered_model: str = Field("valuenet", min_length=1, max_length=250)
+
+
+class Settings(Frozen):
+    """The whole configuration, as conf/config.yaml composes it."""
+
+    seed: int = Field(0, ge=0, lt=2**32)
+    data: MarketSettings
+    prepare: PrepareOptions
+    model: ModelSettings
+    fit: FitSettings
+    solve: SolveSettings
+    publish: PublishOptions
+    tracking: TrackingOptions
+    weekly: WeeklyOptions
+    paths: Paths
+    set: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
+
+
+class MakeMarketPaths(Paths):
+    out: Path
+
+
+class PreparePaths(Paths):
+    tables: Path
+    logs: Path
+
+
+class HillstromPaths(Paths):
+    file: Path
+    out: Path
+
+
+class TrainPaths(Paths):
+    logs: Path
+    model: Path
+
+
+class ScorePaths(Paths):
+    model: Path
+    users: Path
+    scores: Path
+
+
+class AllocatePaths(Paths):
+    scores: Path
+    policy: Path
+    out: Path
+
+
+class RunPaths(Paths):
+    run: Path
+
+
+class RollbackPaths(Paths):
+    to: Path
+
+
+class MakeMarketSettings(Settings):
+    paths: MakeMarketPaths
+
+
+class PrepareSettings(Settings):
+    paths: PreparePaths
+
+
+class HillstromSettings(Settings):
+    paths: HillstromPaths
+
+
+class TrainSettings(Settings):
+    paths: TrainPaths
+
+
+class ScoreSettings(Settings):
+    paths: ScorePaths
+
+
+class AllocateSettings(Settings):
+    paths: AllocatePaths
+
+
+class ReportSettings(Settings):
+    paths: RunPaths
+
+
+class PublishSettings(Settings):
+    paths: RunPaths
+
+
+class RollbackSettings(Settings):
+    paths: RollbackPaths
+
+
+class WeeklySettings(Settings):
+    """The weekly run names its own paths."""
+
+
+def problems_of(error: ValidationError, settings_type: type[Settings]) -> list[str]:
+    """Every error of a validation as a sentence that opens with the key."""
+    return [_sentence(details, settings_type) for details in error.errors(include_url=False)]
+
+
+def _sentence(details: ErrorDetails, settings_type: type[Settings]) -> str:
+    location = [str(part) for part in details["loc"]]
+    key, given = ".".join(location), details["input"]
+    if location[0] in ("paths", "weekly") and len(location) == 2:
+        key = location[1]
+    if details["type"] == "missing" or (location[0] == "paths" and given is None):
+        return f"{key}: is missing; give {key}=..."
+    if details["type"] == "extra_forbidden":
+        parent = ".".join(location[:-1])
+        near = process.extractOne(location[-1], _children(settings_type, parent), score_cutoff=65)
+        return f"{key}: there is no such setting" + (f"; did you mean '{near[0]}'?" if near else "")
+    message = details["msg"].removeprefix("Value error, ")
+    return f"{key}: is {_shortened(given)}: {message[0].lower()}{message[1:]}"
+
+
+def _shortened(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _children(settings_type: type[BaseModel], parent: str) -> Sequence[str]:
+    prefix = f"{parent}." if parent else ""
+    below = [key.removeprefix(prefix) for key, _ in _walk(settings_type) if key.startswith(prefix)]
+    return sorted({name.split(".")[0] for name in below})
+
+
+@cache
+def known_keys() -> Mapping[str, bool]:
+    """Every setting by its dotted path, and whether any further key may follow below it."""
+    return dict(_walk(Settings))
+
+
+def _walk(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, bool]]:
+    for name, info in model.model_fields.items():
+        inner = list(_models(info.annotation))
+        is_open = not inner and _holds_keys(info.annotation)
+        yield f"{prefix}{name}", is_open or any(kind.model_config.get("extra") == "allow" for kind in inner)
+        for kind in inner:
+            yield from _walk(kind, f"{prefix}{name}.")
+
+
+def _models(annotation: object) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated):
+        for part in typing.get_args(annotation):
+            yield from _models(part)
+
+
+def _holds_keys(annotation: object) -> bool:
+    """Whether the value is a mapping or a list, whose keys are data."""
+    parts = [annotation, *typing.get_args(annotation)]
+    origins = [typing.get_origin(part) or part for part in parts]
+    return any(isinstance(kind, type) and issubclass(kind, Mapping | list | tuple) for kind in origins)

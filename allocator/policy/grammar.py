@@ -143,7 +143,7 @@ class Bound:
         return float(self.exact(users))
 
     def to_json(self) -> float | str:
-        return f"{self.amount!r}%" if self.percent else self.amount
+        return f"{repr(self.amount).removesuffix('.0')}%" if self.percent else self.amount
 
 
 def bound_from_words(words: object) -> Bound:
@@ -168,7 +168,8 @@ def _is_number(value: object) -> bool:
 class Strength:
     """How much a constraint counts.
 
-    `hard` must hold; a unit of violation of a `soft` one costs `penalty` of value; `report_only` is measured alone. The violation of a share, average or ratio is that of its row, `sum num - bound * sum den`, in units of the numerator.
+    `hard` must hold; a unit of violation of a `soft` one costs `penalty` of value; `report_only` is measured alone. The
+    violation of a share, average or ratio is that of its row, `sum num - bound * sum den`, in units of the numerator.
     """
 
     kind: Literal["hard", "soft", "report_only"] = "hard"

@@ -1,15 +1,289 @@
 """File in, policy out, or every mistake at once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 
-from ruamel.yaml import YAML
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from allocator.policy.grammar import Policy
-from ranker.scores import Catalogue
+from allocator.policy import check, tree
+from allocator.policy.grammar import (
+    Average,
+    Bound,
+    ContactRule,
+    EligibilityRule,
+    Experiment,
+    Measure,
+    Policy,
+    Ratio,
+    Risk,
+    Rule,
+    Share,
+    ShareOf,
+    Term,
+    Total,
+    Volume,
+    shown,
+)
+from allocator.policy.overrides import RULES, apply, items
+from allocator.policy.suggest import hint, likely
+from allocator.policy.tree import Fault, Node
+from ranker.scores import Catalogue, InputError
+
+KINDS: Mapping[str, type[Rule]] = {
+    "volume": Volume,
+    "total": Total,
+    "share": ShareOf,
+    "average": Average,
+    "ratio": Ratio,
+}
+LATER_KINDS = ("churn", "change")
+REQUIRED = ("version", "objective")
 
 
 def read_policy(
-    path: Path, overrides: Mapping[str, object], catalogue: Catalogue, segments: Mapping[str, frozenset[str]]
+    path: Path,
+    overrides: Mapping[str, object],
+    catalogue: Catalogue,
+    segments: Mapping[str, frozenset[str]],
 ) -> Policy:
-    return Policy.model_validate(YAML(typ="safe", pure=True).load(path.read_text()))
+    """The policy of a file, checked against what it is meant for.
+
+    overrides: id -> field -> value, as `set.ID.FIELD=VALUE` gives them (see `overrides`). segments: the values that users of
+    the scores have. Raises one InputError with every mistake, each as "file:line: key.path: what is wrong".
+    """
+    return parse_policy(tree.read_text(Path(path)), str(path), overrides, catalogue, segments)
+
+
+def parse_policy(
+    text: str,
+    name: str,
+    overrides: Mapping[str, object],
+    catalogue: Catalogue,
+    segments: Mapping[str, frozenset[str]],
+) -> Policy:
+    """As `read_policy`, from text; `name` is what errors call it."""
+    root, faults = tree.parse(text)
+    policy = None
+    if root is None and not faults:
+        faults = [Fault((), "is empty; a policy has at least `version` and `objective`")]
+    if root is not None:
+        root, more = apply(root, overrides)
+        reading = _Reading(root, check.World(catalogue, segments))
+        policy = reading.policy()
+        refused = {fault.path for fault in faults}
+        faults = [*faults, *more, *(fault for fault in reading.faults if fault.path not in refused)]
+    if faults or policy is None:
+        raise InputError(list(dict.fromkeys(tree.sentence(name, root, fault) for fault in _in_order(root, faults))))
+    return policy
+
+
+def _in_order(root: Node | None, faults: Sequence[Fault]) -> list[Fault]:
+    """By line, as a reader goes through the file."""
+
+    def line(fault: Fault) -> int:
+        node, last = root, 0
+        for step in fault.path:
+            node = None if node is None else node.child(step)
+            last = last if node is None else node.line
+        return last if fault.line is None else fault.line
+
+    return sorted(faults, key=line)
+
+
+@dataclass
+class _Reading:
+    """The sections of one file, read one after the other; faults pile up, and the policy is built if there are none."""
+
+    root: Node
+    world: check.World
+    faults: list[Fault] = field(default_factory=list)
+
+    def policy(self) -> Policy | None:
+        if not isinstance(self.root.value, Mapping):
+            self.faults.append(Fault((), "must be a mapping with `version` and `objective`"))
+            return None
+        self._top_keys()
+        sections = {
+            "objective": self._list("objective", self._term),
+            "risk": self._one("risk", Risk),
+            "experiment": self._experiment(),
+            "eligibility": self._rules("eligibility", self._eligibility),
+            "contact": self._rules("contact", self._contact),
+            "constraints": self._rules("constraints", self._constraint),
+        }
+        return None if self.faults else Policy(version=1, **{k: v for k, v in sections.items() if v is not None})
+
+    def _top_keys(self) -> None:
+        known = list(Policy.model_fields)
+        for key in self.root.value:
+            if key not in known:
+                self.faults.append(Fault((key,), f"unknown key{hint(key, known)}"))
+        for key in REQUIRED:
+            if key not in self.root.value:
+                self.faults.append(Fault((key,), "is missing"))
+        version = self.root.child("version")
+        if version is not None and (version.value != 1 or not isinstance(version.value, int | float)):
+            self.faults.append(Fault(("version",), f"only version 1 can be read, not {shown(version.plain())}"))
+        objective = self.root.child("objective")
+        if objective is not None and objective.value in (None, ()):
+            self.faults.append(Fault(("objective",), "needs at least one term like {metric: revenue, weight: 1.0}"))
+
+    def _list(self, section: str, read: Callable[[Node, int], object]) -> tuple:
+        node = self.root.child(section)
+        if node is None or node.value is None:
+            return ()
+        if not isinstance(node.value, tuple):
+            self.faults.append(Fault((section,), f"must be a list, not {shown(node.plain())}"))
+            return ()
+        return tuple(read(item, position) for position, item in enumerate(node.value))
+
+    def _rules(self, section: str, read: Callable[[Node, int], object]) -> tuple:
+        """A list of rules; ids are compared over all lists, once the last is read."""
+        rules = self._list(section, read)
+        if section == "constraints":
+            ids = [
+                ((kind, position), item.child("id").value)
+                for kind in RULES
+                for position, item in enumerate(items(self.root.child(kind)))
+                if item.child("id") is not None and isinstance(item.child("id").value, str)
+            ]
+            self.faults += check.unique_ids(ids)
+        return rules
+
+    def _one(self, section: str, model: type[BaseModel]) -> BaseModel | None:
+        node = self.root.child(section)
+        if node is None or node.value is None:
+            return None
+        record, faults = _read(model, node)
+        self.faults += (fault.under(section) for fault in faults)
+        return record
+
+    def _experiment(self) -> Experiment | None:
+        experiment = self._one("experiment", Experiment)
+        if experiment is not None:
+            self.faults += check.shares(
+                *(self._partial_share(part, getattr(experiment, part)) for part in ("holdout", "exploration"))
+            )
+        return experiment
+
+    def _partial_share(self, part: str, share: Share | None) -> Share | None:
+        node = self.root.child("experiment").child(part)
+        return share if share is not None or node is None or node.value is None else _read(Share, node)[0]
+
+    def _term(self, node: Node, position: int) -> object:
+        return self._record(Term, node, ("objective", position), lambda term: check.measure(self.world, term))
+
+    def _eligibility(self, node: Node, position: int) -> object:
+        return self._rule(EligibilityRule, node, ("eligibility", position), check.eligibility)
+
+    def _contact(self, node: Node, position: int) -> object:
+        return self._rule(ContactRule, node, ("contact", position), check.contact)
+
+    def _constraint(self, node: Node, position: int) -> object:
+        place = ("constraints", position)
+        kind = node.child("kind")
+        word = None if kind is None else kind.plain()
+        if not isinstance(node.value, Mapping) or word in KINDS:
+            return _plain_share(self._rule(KINDS.get(word, Volume), node, place, check.constraint))
+        if kind is None:
+            self.faults.append(Fault((*place, "kind"), f"is missing{hint('', KINDS)}"))
+        elif word in LATER_KINDS:
+            self.faults.append(Fault((*place, "kind"), f"'{word}' is not available yet: it needs previous="))
+            return None
+        else:
+            self.faults.append(Fault((*place, "kind"), f"{shown(word)} is no kind of constraint{hint(word, KINDS)}"))
+        return self._guess(node, place, word)
+
+    def _guess(self, node: Node, place: tuple[str, int], word: object) -> None:
+        """Reads on as the kind that was probably meant, so that the rule's other mistakes are told as well."""
+        meant = likely(word, KINDS)
+        if meant is not None:
+            entries = {key: each for key, each in node.value.items() if key != "kind"}
+            self._rule(KINDS[meant], Node(entries, node.line, node.override), place, check.constraint)
+
+    def _rule(self, model: type[Rule], node: Node, place: tuple[str, int], words: Callable) -> Rule | None:
+        def checks(rule: Rule) -> Iterator[Fault]:
+            yield from words(self.world, rule)
+            yield from check.validity(rule)
+            if model in KINDS.values() and None not in (rule.strength, *_kept_bounds(node, rule)):
+                yield from check.bounds(rule)
+
+        return self._record(model, node, place, checks)
+
+    def _record(self, model: type[BaseModel], node: Node, place: tuple, checks: Callable) -> BaseModel | None:
+        record, faults = _read(model, node)
+        if record is not None:
+            faults = [*faults, *checks(record)]
+        self.faults += (fault.under(*place) for fault in faults)
+        return record
+
+
+def _kept_bounds(node: Node, rule: Rule) -> Iterator[object]:
+    """Each bound that the file gives; None where its value was refused."""
+    for key in ("min", "max"):
+        given = node.child(key)
+        if given is not None and given.value is not None:
+            yield getattr(rule, key)
+
+
+def _plain_share(rule: Rule | None) -> Rule | None:
+    """A share's bound in per cent is the plain fraction: 55% of the contacts, not of the users."""
+    if not isinstance(rule, ShareOf):
+        return rule
+    percents = {key: bound for key in ("min", "max") if (bound := getattr(rule, key)) is not None and bound.percent}
+    fractions = {key: Bound(float(Fraction(repr(bound.amount)) / 100)) for key, bound in percents.items()}
+    return rule.model_copy(update=fractions) if fractions else rule
+
+
+def _read(model: type[BaseModel], node: Node) -> tuple[BaseModel | None, list[Fault]]:
+    """The record of a mapping and its faults; where some fields are refused, a record with None in their place."""
+    plain = node.plain()
+    if not isinstance(plain, dict):
+        words = ", ".join(model.model_fields)
+        return None, [Fault((), f"must be a mapping with keys of {words}, not {shown(plain)}")]
+    try:
+        return model.model_validate(plain), []
+    except ValidationError as error:
+        errors = error.errors(include_url=False, include_context=True)
+    faults = [_told(model, each) for each in errors]
+    refused = {each["loc"][0] for each in errors if each["loc"]}
+    kept = {
+        name: TypeAdapter(info.rebuild_annotation()).validate_python(plain[name])
+        for name, info in model.model_fields.items()
+        if name in plain and name not in refused
+    }
+    return model.model_construct(**(dict.fromkeys(model.model_fields.keys() & refused) | kept)), faults
+
+
+def _told(model: type[BaseModel], error: Mapping) -> Fault:
+    """What pydantic found, in our words."""
+    place, value, context = error["loc"], error["input"], error.get("ctx", {})
+    told = {
+        "extra_forbidden": lambda: _unknown_key(model, place),
+        "missing": lambda: "is missing",
+        "float_type": lambda: f"{shown(value)} is not a number",
+        "int_type": lambda: f"{shown(value)} is not a whole number",
+        "int_from_float": lambda: f"{shown(value)} is not a whole number",
+        "finite_number": lambda: "must be a finite number",
+        "greater_than_equal": lambda: f"must be at least {context['ge']:g}, not {shown(value)}",
+        "less_than": lambda: f"must be below {context['lt']:g}, not {shown(value)}",
+        "string_type": lambda: f"must be text, not {shown(value)}; in quotes, a number is text too",
+        "string_too_short": lambda: "must not be empty",
+        "string_pattern_mismatch": lambda: f"{shown(value)} may have at most 100 letters, digits, '_', '-' and '.'",
+        "model_type": lambda: f"must be a mapping, not {shown(value)}",
+    }
+    return Fault(tuple(place), told.get(error["type"], lambda: error["msg"])())
+
+
+def _unknown_key(model: type[BaseModel], place: Sequence[str | int]) -> str:
+    """Says which key was meant; a key that only other kinds of constraint have is named as such."""
+    key = str(place[-1])
+    inner = {"holdout": Share, "exploration": Share, "per": Measure}
+    owner = inner.get(str(place[-2]), model) if len(place) > 1 else model
+    others = [kind for kind, each in KINDS.items() if key in each.model_fields]
+    if owner in KINDS.values() and others:
+        own = next(kind for kind, each in KINDS.items() if each is owner)
+        return f"'{key}' is for {', '.join(others)}; a constraint of kind {own} has no such key"
+    return f"unknown key{hint(key, owner.model_fields)}"

@@ -1,0 +1,198 @@
+"""A policy against the catalogue and the segments it is meant for: every word must exist, every rule must be able to bite.
+
+Each check takes a record whose fields may be None where the file's value was already refused, and skips those.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+
+from allocator.policy.grammar import Bound, Filter, Rule, Share, equal, shown
+from allocator.policy.suggest import hint
+from allocator.policy.tree import Fault
+from ranker.scores import Catalogue
+
+
+@dataclass(frozen=True)
+class World:
+    """What a policy may speak of: actions with their attributes, metrics, and the users' segments with their values."""
+
+    catalogue: Catalogue
+    segments: Mapping[str, frozenset[str]]
+
+    @cached_property
+    def metrics(self) -> tuple[str, ...]:
+        return tuple(metric.name for metric in self.catalogue.metrics)
+
+    @cached_property
+    def attributes(self) -> Mapping[str, tuple[object, ...]]:
+        """Attribute -> the values it takes over the actions that have it."""
+        found: dict[str, list[object]] = {}
+        for action in self.catalogue.actions:
+            for name, value in action.items():
+                if value is not None:
+                    found.setdefault(name, []).append(value)
+        return {name: tuple(values) for name, values in found.items()}
+
+    def with_type(self, kind: type) -> list[str]:
+        """The attributes that are text (kind str) or numbers (kind float) on at least one action."""
+        return [name for name, values in self.attributes.items() if any(_is(value, kind) for value in values)]
+
+    def actions_in(self, *filters: Filter | None) -> list[Mapping[str, object]]:
+        return [
+            action for action in self.catalogue.actions if all(each is None or each.matches(action) for each in filters)
+        ]
+
+
+def _is(value: object, kind: type) -> bool:
+    if kind is str:
+        return isinstance(value, str)
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def measure(world: World, record: object, *scope: Filter | None) -> Iterator[Fault]:
+    """The metric and the attribute of an objective's term, a constraint or what a ratio divides by."""
+    metric, times = getattr(record, "metric", None), getattr(record, "times", None)
+    if metric is not None and metric not in world.metrics:
+        yield Fault(("metric",), f"the scores have no metric '{metric}'{hint(metric, world.metrics)}")
+    if times is not None:
+        yield from _attribute(world, times, float, scope, "times")
+
+
+def _attribute(world: World, name: str, kind: type, scope: Sequence[Filter | None], key: str) -> Iterator[Fault]:
+    wanted = "a number" if kind is float else "text"
+    if name not in world.attributes:
+        yield Fault((key,), f"no action has an attribute '{name}'{hint(name, world.with_type(kind))}")
+    elif name not in world.with_type(kind):
+        yield Fault((key,), f"the attribute '{name}' is not {wanted}{hint(name, world.with_type(kind))}")
+    else:
+        actions = world.actions_in(*scope)
+        if actions and not any(_is(action.get(name), kind) for action in actions):
+            yield Fault((key,), f"no action in scope has the attribute '{name}' as {wanted}")
+
+
+def actions(world: World, words: Filter | None, key: str) -> Iterator[Fault]:
+    """A filter over actions: known attributes, values that some action has, and at least one action that passes."""
+    if words is None:
+        return
+    faults = list(_action_words(world, words))
+    if not faults and not world.actions_in(words):
+        faults = [Fault((), "no action passes all of these keys together")]
+    yield from (fault.under(key) for fault in faults)
+
+
+def _action_words(world: World, words: Filter) -> Iterator[Fault]:
+    for key, values in words.keys:
+        known = world.attributes.get(key)
+        if known is None:
+            yield Fault((key,), f"no action has an attribute '{key}'{hint(key, world.attributes)}")
+            continue
+        for value in values:
+            if not any(equal(value, each) for each in known):
+                yield Fault((key,), f"no action has {key} {shown(value)}{hint(value, known)}")
+    if words.negated is not None:
+        yield from (fault.under("not") for fault in _action_words(world, words.negated))
+
+
+def users(world: World, words: Filter | None, key: str = "users") -> Iterator[Fault]:
+    """A filter over users: known segments and values that some user has."""
+    if words is None:
+        return
+    for name, values in words.keys:
+        known = world.segments.get(name)
+        if known is None:
+            ending = hint(name, world.segments) if world.segments else "; the scores have no segments"
+            yield Fault((key, name), f"there is no segment '{name}'{ending}")
+            continue
+        for value in values:
+            if value not in known:
+                yield Fault((key, name), f"no user has {name} {shown(value)}{_quoted(value, known)}")
+    if words.negated is not None:
+        yield from (fault.under(key) for fault in users(world, words.negated, "not"))
+
+
+def _quoted(value: object, known: frozenset[str]) -> str:
+    if not isinstance(value, str) and str(value) in known:
+        return f"; segments are text, write '{value}' in quotes"
+    return hint(value, known)
+
+
+def eligibility(world: World, rule: Rule) -> Iterator[Fault]:
+    yield from actions(world, rule.forbid, "forbid")
+    yield from users(world, rule.users)
+
+
+def contact(world: World, rule: Rule) -> Iterator[Fault]:
+    yield from actions(world, rule.where, "where")
+    if rule.each is not None:
+        yield from _attribute(world, rule.each, str, (rule.where,), "each")
+
+
+def constraint(world: World, rule: Rule) -> Iterator[Fault]:
+    """Words and scope of a constraint; its bounds are for `bounds`."""
+    scope_faults = [*actions(world, rule.where, "where"), *actions(world, rule.of, "of")]
+    if not scope_faults and not world.actions_in(rule.where, rule.of):
+        scope_faults = [Fault(("where",), "no action is in both `where` and `of`")]
+    yield from scope_faults
+    yield from users(world, rule.users)
+    yield from measure(world, rule, rule.where)
+    if rule.per is not None:
+        yield from (fault.under("per") for fault in measure(world, rule.per, rule.where))
+
+
+def bounds(rule: Rule) -> Iterator[Fault]:
+    """The bounds of a constraint by its kind."""
+    low, high = rule.min, rule.max
+    if low is None and high is None and rule.strength is not None and rule.strength.kind != "report_only":
+        yield Fault((), "has neither min nor max; give one, or measure it only with `strength: report_only`")
+    faults = [fault for key, bound in (("min", low), ("max", high)) for fault in _bound(rule.kind, key, bound)]
+    yield from faults
+    if not faults and low is not None and high is not None and low.percent == high.percent and low.amount > high.amount:
+        yield Fault(("min",), f"the minimum {shown(low.to_json())} is above the maximum {shown(high.to_json())}")
+
+
+def _bound(kind: str, key: str, bound: Bound | None) -> Iterator[Fault]:
+    if bound is None:
+        return
+    if bound.percent and kind not in ("volume", "share"):
+        fraction = bound.amount / 100
+        yield Fault((key,), f"a percentage is for a volume or a share; write {fraction:g} if that is what is meant")
+    elif kind == "volume" and bound.amount < 0:
+        yield Fault((key,), f"a number of contacts is at least 0, not {shown(bound.to_json())}")
+    elif kind == "share" and not 0 <= bound.amount <= (100 if bound.percent else 1):
+        yield Fault((key,), f"a share lies between 0 and 1 (or 0% and 100%), not {shown(bound.to_json())}")
+
+
+def validity(rule: Rule) -> Iterator[Fault]:
+    first, last = rule.valid_from, rule.valid_to
+    if isinstance(first, date) and isinstance(last, date) and first > last:
+        yield Fault(("valid_to",), f"{last} is before valid_from {first}")
+
+
+def shares(holdout: Share | None, exploration: Share | None) -> Iterator[Fault]:
+    """Holdout and exploration together: users are left over, and the two draws are independent."""
+    if holdout is None or exploration is None:
+        return
+    if None not in (holdout.share, exploration.share) and holdout.share + exploration.share >= 1:
+        total = holdout.share + exploration.share
+        yield Fault(
+            ("experiment",), f"holdout and exploration together take {total:g} of the users; less than 1 is needed"
+        )
+    if holdout.salt is not None and holdout.salt == exploration.salt:
+        yield Fault(
+            ("experiment", "exploration", "salt"),
+            "must differ from the holdout's salt, or the users who would explore are those held out",
+        )
+
+
+def unique_ids(ids: Sequence[tuple[tuple[str, int], str]]) -> Iterator[Fault]:
+    """ids: (section, position) and id of every rule; an id names one rule of the whole policy."""
+    counts = Counter(name for _, name in ids)
+    first: dict[str, tuple[str, int]] = {}
+    for place, name in ids:
+        if counts[name] > 1 and name in first:
+            section, position = first[name]
+            yield Fault((*place, "id"), f"the id '{name}' is taken by {section}[{position}]; ids name one rule each")
+        first.setdefault(name, place)

@@ -1,0 +1,90 @@
+"""`set.ID.FIELD=VALUE` applied to the tree, before anything is checked, so that every value is checked alike.
+
+ID is that of a rule; FIELD one of its keys, dotted for a key inside (`set.roi.per.times=...`). A mapping is merged into the one
+that stands there, anything else replaces it, and null takes the field away. `set.holdout`, `set.exploration` and `set.risk` reach
+those sections, which have no ids (a rule of that id goes first).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from allocator.policy.suggest import hint
+from allocator.policy.tree import Fault, Node, Path_
+
+RULES = ("eligibility", "contact", "constraints")
+SECTIONS: Mapping[str, Path_] = {
+    "risk": ("risk",),
+    "holdout": ("experiment", "holdout"),
+    "exploration": ("experiment", "exploration"),
+}
+
+
+def apply(root: Node, overrides: Mapping[str, object]) -> tuple[Node, list[Fault]]:
+    """The tree with the overrides in place, and what was wrong with them."""
+    targets = dict(SECTIONS) | {
+        str(item.child("id").value): (section, position)
+        for section in RULES
+        for position, item in enumerate(items(root.child(section)))
+        if item.child("id") is not None
+    }
+    faults = []
+    for name, value in _leaves(overrides):
+        rule = _longest(name, targets)
+        if rule is None:
+            wanted = name.split(".")[0]
+            faults.append(Fault((), f"set.{name}: no rule has the id '{wanted}'{hint(wanted, targets)}"))
+        elif name == rule:
+            faults.append(Fault((), f"set.{name}: names a rule but no field; write set.{name}.FIELD=VALUE"))
+        else:
+            path = (*targets[rule], *name[len(rule) + 1 :].split("."))
+            root = _put(root, path, value, f"set.{name}")
+    return root, faults
+
+
+def items(node: Node | None) -> Sequence[Node]:
+    return node.value if node is not None and isinstance(node.value, tuple) else ()
+
+
+def _leaves(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Dotted name and value of everything in a nested mapping; an empty mapping is a value."""
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{name}.")
+        else:
+            yield name, value
+
+
+def _longest(name: str, targets: Mapping[str, Path_]) -> str | None:
+    """The id that the name begins with; ids may have dots, so the longest one that fits."""
+    fitting = [each for each in targets if name == each or name.startswith(f"{each}.")]
+    return max(fitting, key=len, default=None)
+
+
+def _put(node: Node, path: Path_, value: object, override: str) -> Node:
+    """A copy of the tree with the value at the path; mappings on the way are made where they are missing."""
+    if not path:
+        return _node(value, node.line, override)
+    step, rest = path[0], path[1:]
+    if isinstance(step, int):
+        items = list(node.value)
+        items[step] = _put(items[step], rest, value, override)
+        return replace(node, value=tuple(items))
+    entries = dict(node.value) if isinstance(node.value, Mapping) else {}
+    if value is None and not rest:
+        entries.pop(step, None)
+    else:
+        below = entries.get(step, Node(None, node.line, override))
+        entries[step] = _put(below, rest, value, override)
+    made = node.override if isinstance(node.value, Mapping) else override
+    return Node(entries, node.line, made)
+
+
+def _node(value: object, line: int, override: str) -> Node:
+    if isinstance(value, Mapping):
+        return Node({str(key): _node(each, line, override) for key, each in value.items()}, line, override)
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return Node(tuple(_node(each, line, override) for each in value), line, override)
+    if isinstance(value, str | bool | int | float) or value is None:
+        return Node(value, line, override)
+    return Node(str(value), line, override)

@@ -1,0 +1,11 @@
+"""One self-contained page that a product manager reads after every run.
+
+Modules, in the order in which data flows:
+
+- records: what the certificate, the audit and the evaluation files hold
+- collect: everything the page shows, counted in one stream over the scores and the contacts
+- amounts: numbers as people read them, with units
+- sentences: what happened, a plain sentence each
+- charts: the figures
+- page: the HTML file
+"""

@@ -1,0 +1,63 @@
+"""Numbers as people read them: thousands separators, as many decimals as matter, and units."""
+
+import math
+
+
+def number(value: float | None) -> str:
+    """Four digits or more in front of the point need no decimals; small numbers keep three significant digits."""
+    if value is None:
+        return "none"
+    size = abs(value)
+    if value == 0 or size >= 1000 or float(value).is_integer():
+        return f"{value:,.0f}" if round(value) != 0 else "0"
+    if size >= 1:
+        return f"{value:,.1f}" if size >= 100 else f"{value:,.2f}"
+    if size < 1e-6:
+        return f"{value:.2e}"
+    decimals = 2 - math.floor(math.log10(size))
+    text = f"{value:.{decimals}f}".rstrip("0")
+    return text + "0" * max(0, 2 - len(text.split(".")[1])) if size >= 0.01 else text
+
+
+def exact(value: float | None) -> str:
+    """A bound as it was asked for: every digit that matters, up to nine."""
+    if value is None:
+        return "none"
+    text = f"{value:,.9f}".rstrip("0").rstrip(".")
+    return text if text not in ("0", "-0") or value == 0 else f"{value:.3e}"
+
+
+def percent(share: float | None, decimals: int | None = None) -> str:
+    """0.125 -> '12.5 %'."""
+    if share is None:
+        return "none"
+    value = 100 * share
+    if decimals is None:
+        decimals = 1 if abs(value) >= 1 or value == 0 else 2
+    return f"{value:,.{decimals}f} %"
+
+
+def percent_at_most(share: float) -> str:
+    """Two significant digits of percent, rounded up, so that 'at most' stays true."""
+    value = 100 * max(share, 0.0)
+    if value == 0:
+        return "0 %"
+    decimals = max(0, 1 - math.floor(math.log10(value)))
+    scaled = value * 10**decimals
+    nearest = round(scaled)
+    rounded = nearest if abs(scaled - nearest) < 1e-9 * max(scaled, 1) else math.ceil(scaled)
+    text = f"{rounded / 10**decimals:.{decimals}f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text) + " %"
+
+
+def with_unit(value: float | None, unit: str) -> str:
+    """'1,940 EUR'; '1 contact'."""
+    if value is None:
+        return "none"
+    return f"{number(value)} {one(unit) if value == 1 else unit}".strip()
+
+
+def one(unit: str) -> str:
+    """The unit of a single piece: 'contacts' -> 'contact', 'EUR' -> 'EUR', 'opt-outs per contact' unchanged."""
+    countable = unit.islower() and unit.endswith("s") and " per " not in unit and not unit.endswith("ss")
+    return unit[:-1] if countable else unit

@@ -1,0 +1,379 @@
+"""The figures of the page. One hue for amounts, one accent for what is ours; colours are told apart with any colour vision.
+
+Names from catalogues and policies reach a figure through `label`, since plotly reads a little HTML in texts.
+"""
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+
+from allocator.report.amounts import number, percent, with_unit
+from allocator.report.collect import Grid, Placements, Report
+from allocator.report.records import Calibration, ConstraintRecord, Evaluation, FunnelStage, PolicyValue, Qini, TruthTable
+from allocator.report.sentences import worth_of_one_percent
+
+OURS, OTHER, ACCENT, INK, FAINT = "#0b5c9e", "#9aa7b5", "#d55e00", "#1d2733", "#e4e9ef"
+BLUES = [[0.0, "#f6f9fc"], [0.25, "#c9dff1"], [0.5, "#86b6dc"], [0.75, "#3f86bf"], [1.0, "#0b4a82"]]
+FONT = {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif", "size": 13, "color": INK}
+ESTIMATORS = {"DR": "doubly robust", "SNIPS": "self-normalised", "IPS": "inverse propensity"}
+MOST_ACTIONS = 20
+LEARNED = "valuenet"
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A place on the page that shows one of several figures; the reader picks by label where there are two or more."""
+
+    id: str
+    title: str
+    variants: tuple[tuple[str, go.Figure], ...]
+
+
+def label(name: str) -> str:
+    """A name as plotly text, its HTML characters shown and not read; long names keep head and tail."""
+    shortened = name if len(name) <= 44 else f"{name[:28]}…{name[-15:]}"
+    return html.escape(shortened, quote=False)
+
+
+def allocation_charts(report: Report) -> tuple[Chart, ...]:
+    """Heatmaps of rows by surface and by segment, and bars."""
+    placements, unit = report.placements, report.value_unit
+    charts = []
+    if placements.by_column is not None:
+        variants = (
+            ("contacts", heatmap(placements.by_column, placements.by_column.contacts, "contacts")),
+            (f"value ({unit})", heatmap(placements.by_column, placements.by_column.value, unit)),
+        )
+        charts.append(Chart("by-surface", f"{placements.row_word.capitalize()} by {placements.column_word}", variants))
+    if placements.by_segment:
+        first = next(iter(placements.by_segment))
+        variants = tuple(pair for name, grid in placements.by_segment.items() for pair in _segment_figures(name, grid, unit))
+        title = f"{placements.row_word.capitalize()} by {first if len(placements.by_segment) == 1 else 'segment'}"
+        charts.append(Chart("by-segment", title, variants))
+    charts.append(Chart("by-message", f"Contacts by {placements.bar_word}", (("", bars(placements)),)))
+    return tuple(charts)
+
+
+def _segment_figures(name: str, grid: Grid, unit: str) -> list[tuple[str, go.Figure]]:
+    per_hundred = 100 * grid.contacts / np.maximum(grid.column_users, 1)
+    return [
+        (f"{name}: contacts", heatmap(grid, grid.contacts, "contacts")),
+        (f"{name}: contacts per 100 users", heatmap(grid, per_hundred, "contacts per 100 users")),
+        (f"{name}: value ({unit})", heatmap(grid, grid.value, unit)),
+    ]
+
+
+def heatmap(grid: Grid, amounts: np.ndarray, unit: str) -> go.Figure:
+    """Every cell carries its number; an empty cell is blank rather than a zero to read."""
+    texts = [[_cell(value) for value in row] for row in amounts.tolist()]
+    figure = go.Figure(
+        go.Heatmap(
+            z=amounts.tolist(),
+            x=[label(name) for name in grid.columns],
+            y=[label(name) for name in grid.rows],
+            text=texts,
+            texttemplate="%{text}",
+            textfont={"size": 12},
+            hovertemplate="%{y} · %{x}<br>%{text} " + label(unit) + "<extra></extra>",
+            colorscale=BLUES,
+            zmin=min(0.0, float(amounts.min(initial=0.0))),
+            zmax=max(float(amounts.max(initial=0.0)), 1e-12),
+            showscale=False,
+            xgap=2,
+            ygap=2,
+        )
+    )
+    figure.update_xaxes(side="top", type="category", showgrid=False, tickangle=0 if len(grid.columns) <= 8 else -35)
+    figure.update_yaxes(autorange="reversed", type="category", showgrid=False)
+    return _finish(figure, height=60 + 32 * len(grid.rows) + (40 if len(grid.columns) > 8 else 0), left=_margin(grid.rows))
+
+
+def _cell(value: float) -> str:
+    if value == 0:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 100 or float(value).is_integer() else number(float(f"{value:.2g}"))
+
+
+def bars(placements: Placements) -> go.Figure:
+    """Contacts by message, largest first."""
+    ranked = sorted(placements.bars.items(), key=lambda pair: -pair[1])
+    total = max(sum(placements.bars.values()), 1)
+    return _bars(
+        [name for name, _ in ranked],
+        [count for _, count in ranked],
+        [f"{count:,} ({percent(count / total)})" for _, count in ranked],
+        "contacts",
+    )
+
+
+def value_chart(report: Report) -> Chart:
+    """Greedy, this allocation and the proven limit on one axis from zero."""
+    certificate, unit = report.certificate, report.value_unit
+    rows = []
+    if certificate.greedy is not None:
+        caution = "" if certificate.greedy.feasible else " (breaks constraints)"
+        rows.append((f"Most valuable first{caution}", certificate.greedy.value, OTHER))
+    rows.append(("This allocation", certificate.value, OURS))
+    if certificate.bound is not None:
+        rows.append(("Best possible, proven", certificate.bound, FAINT))
+    names, values, colours = zip(*rows, strict=True)
+    figure = _bars(names, values, [with_unit(value, unit) for value in values], unit, colours=colours)
+    figure.update_traces(marker_line={"color": "#77859a", "width": [0, 0, 1][-len(rows) :]})
+    return Chart("value", "Value", (("", figure),))
+
+
+def room_chart(constraints: Sequence[ConstraintRecord], unit: str) -> Chart | None:
+    """Binding constraints by what one percent of room could gain at most."""
+    costly = sorted((c for c in constraints if worth_of_one_percent(c) > 0), key=worth_of_one_percent, reverse=True)
+    if not costly:
+        return None
+    worths = [worth_of_one_percent(record) for record in costly]
+    names = [record.name for record in costly]
+    figure = _bars(names, worths, [with_unit(worth, unit) for worth in worths], unit, colours=[ACCENT] * len(costly))
+    return Chart("room", "Where room would be worth most: at most this much for loosening the bound by 1 %", (("", figure),))
+
+
+def funnel_charts(stages: Sequence[FunnelStage], words: Mapping[str, str]) -> tuple[Chart, ...]:
+    """Contacts, and users where every stage counts them."""
+    names = [words.get(stage.stage, stage.stage) for stage in stages]
+    if not stages:
+        return ()
+    contacts = Chart("funnel-contacts", "Possible contacts", (("", _funnel(names, [s.contacts for s in stages])),))
+    if any(stage.users is None for stage in stages):
+        return (contacts,)
+    users = Chart("funnel-users", "Users with at least one", (("", _funnel(names, [s.users for s in stages])),))
+    return contacts, users
+
+
+def _funnel(names: Sequence[str], counts: Sequence[int]) -> go.Figure:
+    whole = max(counts[0], 1)
+    texts = [f"{count:,} ({percent(count / whole)})" for count in counts]
+    colours = [OTHER] * (len(counts) - 1) + [OURS]
+    return _bars(names, counts, texts, "", colours=colours)
+
+
+def policy_chart(evaluation: Evaluation) -> Chart | None:
+    """Value per user of each policy on held-out users, with 95 % intervals; one figure per outcome and estimator."""
+    pairs = dict.fromkeys((value.outcome, value.estimator) for value in evaluation.policies)
+    order = {"DR": 0, "SNIPS": 1, "IPS": 2}
+    outcomes = list(dict.fromkeys(["objective", *(outcome for outcome, _ in pairs)]))
+    ranked = sorted(pairs, key=lambda pair: (outcomes.index(pair[0]), order.get(pair[1], 3)))
+    variants = tuple(
+        (
+            f"{outcome}, {ESTIMATORS.get(estimator, estimator)}",
+            _policies([v for v in evaluation.policies if (v.outcome, v.estimator) == (outcome, estimator)]),
+        )
+        for outcome, estimator in ranked
+    )
+    return Chart("policies", "Value per user on held-out users, 95 % interval", variants) if variants else None
+
+
+def _policies(values: Sequence[PolicyValue]) -> go.Figure:
+    ranked = sorted(values, key=lambda value: value.value)
+    figure = go.Figure()
+    for ours in (False, True):
+        rows = [value for value in ranked if (value.name == LEARNED) == ours]
+        if rows:
+            figure.add_trace(
+                _dots([v.name for v in rows], [v.value for v in rows], rows, OURS if ours else OTHER, size=11 if ours else 9)
+            )
+    figure.update_yaxes(categoryorder="array", categoryarray=[label(v.name) for v in ranked])
+    figure.update_layout(showlegend=False)
+    return _finish(figure, height=70 + 34 * len(ranked), left=_margin([v.name for v in ranked]))
+
+
+def _dots(names: Sequence[str], values: Sequence[float], intervals: Sequence[PolicyValue], colour: str, size: int) -> go.Scatter:
+    return go.Scatter(
+        x=list(values),
+        y=[label(name) for name in names],
+        mode="markers",
+        marker={"color": colour, "size": size},
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": [i.high - i.value for i in intervals],
+            "arrayminus": [i.value - i.low for i in intervals],
+            "color": colour,
+            "thickness": 2,
+            "width": 5,
+        },
+        customdata=[[number(i.value), number(i.low), number(i.high)] for i in intervals],
+        hovertemplate="%{y}: %{customdata[0]} (%{customdata[1]} to %{customdata[2]})<extra></extra>",
+    )
+
+
+def qini_chart(evaluation: Evaluation) -> Chart | None:
+    """Qini per action, the model next to its baselines; the actions with most held-out rows are shown."""
+    outcomes = list(dict.fromkeys(row.outcome for row in evaluation.qini))
+    variants = tuple((outcome, _qini([r for r in evaluation.qini if r.outcome == outcome])) for outcome in outcomes)
+    return Chart("qini", "Qini per action, 95 % interval", variants) if variants else None
+
+
+def _qini(rows: Sequence[Qini]) -> go.Figure:
+    weight: dict[str, int] = {}
+    for row in rows:
+        weight[row.action] = max(weight.get(row.action, 0), row.rows)
+    actions = sorted(weight, key=lambda action: -weight[action])[:MOST_ACTIONS]
+    models = sorted(dict.fromkeys(row.model for row in rows), key=lambda model: model != LEARNED)
+    colours = [OURS, ACCENT, OTHER, "#009e73"]
+    symbols = ["circle", "diamond", "square", "triangle-up"]
+    figure = go.Figure()
+    for position, model in enumerate(models):
+        shown = {row.action: row for row in rows if row.model == model}
+        present = [action for action in actions if action in shown]
+        figure.add_trace(
+            go.Scatter(
+                x=[shown[action].qini for action in present],
+                y=[actions.index(action) + 0.3 * (position - (len(models) - 1) / 2) / max(len(models) - 1, 1) for action in present],
+                mode="markers",
+                name=label(model),
+                marker={"color": colours[position % 4], "symbol": symbols[position % 4], "size": 8},
+                error_x={"type": "data", "array": [1.96 * shown[a].stderr for a in present], "thickness": 1.5, "width": 3},
+                text=[label(action) for action in present],
+                hovertemplate="%{text}: %{x:.4~g}<extra>" + label(model) + "</extra>",
+            )
+        )
+    _action_axis(figure, actions)
+    _line_at(figure, 0.0)
+    return _finish(figure, height=95 + 30 * len(actions), left=_margin(actions))
+
+
+def slope_chart(evaluation: Evaluation) -> Chart | None:
+    """Calibration slope per action: 1 where the size of predicted differences can be taken at face value."""
+    outcomes = list(dict.fromkeys(row.outcome for row in evaluation.calibration))
+    variants = tuple((o, _slopes([r for r in evaluation.calibration if r.outcome == o])) for o in outcomes)
+    return Chart("slopes", "Calibration slope per action, 95 % interval", variants) if variants else None
+
+
+def _slopes(rows: Sequence[Calibration]) -> go.Figure:
+    shown = sorted(rows, key=lambda row: row.stderr)[:MOST_ACTIONS]
+    actions = [row.action for row in shown]
+    figure = go.Figure(
+        go.Scatter(
+            x=[row.slope for row in shown],
+            y=list(range(len(shown))),
+            mode="markers",
+            marker={"color": OURS, "size": 8},
+            error_x={"type": "data", "array": [1.96 * row.stderr for row in shown], "color": OURS, "thickness": 1.5, "width": 3},
+            text=[label(action) for action in actions],
+            hovertemplate="%{text}: %{x:.3~g}<extra></extra>",
+        )
+    )
+    _action_axis(figure, actions)
+    _line_at(figure, 1.0)
+    return _finish(figure, height=70 + 30 * len(actions), left=_margin(actions))
+
+
+def decile_chart(evaluation: Evaluation) -> Chart | None:
+    """Predicted against realised effect by tenth of the prediction: every action faint, their average strong."""
+    having = [row for row in evaluation.calibration if row.deciles]
+    outcomes = list(dict.fromkeys(row.outcome for row in having))
+    variants = tuple((o, _deciles([r for r in having if r.outcome == o])) for o in outcomes)
+    return Chart("deciles", "Predicted against realised effect, by tenth", variants) if variants else None
+
+
+def _deciles(rows: Sequence[Calibration]) -> go.Figure:
+    tenths = min(len(row.deciles) for row in rows)
+    predicted = np.array([[d.predicted for d in row.deciles[:tenths]] for row in rows])
+    realised = np.array([[d.realised for d in row.deciles[:tenths]] for row in rows])
+    stderr = np.array([[d.stderr for d in row.deciles[:tenths]] for row in rows])
+    mean_x, mean_y = predicted.mean(axis=0), realised.mean(axis=0)
+    error = 1.96 * np.sqrt((stderr**2).sum(axis=0)) / len(rows)
+    ends = [float(min(mean_x.min(), mean_y.min())), float(max(mean_x.max(), mean_y.max()))]
+    figure = go.Figure()
+    figure.add_trace(_plain_line(ends, ends, "as predicted"))
+    figure.add_trace(
+        go.Scatter(
+            x=mean_x.tolist(),
+            y=mean_y.tolist(),
+            mode="markers+lines",
+            name="average over actions, 95 % interval",
+            line={"color": OURS, "width": 1},
+            marker={"color": OURS, "size": 8},
+            error_y={"type": "data", "array": error.tolist(), "color": OURS, "thickness": 1.5, "width": 3},
+            hovertemplate="predicted %{x:.4~g}, realised %{y:.4~g}<extra></extra>",
+        )
+    )
+    figure.update_xaxes(title_text="predicted effect of one contact", zeroline=True, zerolinecolor=FAINT)
+    figure.update_yaxes(title_text="realised effect", showgrid=True, gridcolor=FAINT, zeroline=True, zerolinecolor=FAINT)
+    return _finish(figure, height=360, left=80)
+
+
+def truth_chart(truth: TruthTable) -> Chart:
+    """Policies judged on the synthetic market's truth, as a share of the oracle."""
+    ranked = sorted(truth.policies, key=lambda row: -row.share_of_oracle)
+    figure = _bars(
+        [row.policy for row in ranked],
+        [100 * row.share_of_oracle for row in ranked],
+        [f"{percent(row.share_of_oracle)} ({number(row.value)})" for row in ranked],
+        "% of the oracle",
+        colours=[OURS if row.policy == LEARNED else OTHER for row in ranked],
+    )
+    return Chart("truth", "Judged on the market's truth: share of the oracle's value", (("", figure),))
+
+
+def _bars(
+    names: Sequence[str], values: Sequence[float], texts: Sequence[str], unit: str, colours: Sequence[str] | None = None
+) -> go.Figure:
+    figure = go.Figure(
+        go.Bar(
+            x=list(values),
+            y=[label(name) for name in names],
+            orientation="h",
+            text=[label(text) for text in texts],
+            textposition="outside",
+            cliponaxis=False,
+            marker={"color": list(colours) if colours is not None else OURS},
+            hovertemplate="%{y}: %{text}<extra></extra>",
+        )
+    )
+    longest = max((len(text) for text in texts), default=0)
+    figure.update_yaxes(autorange="reversed", type="category")
+    figure.update_xaxes(showticklabels=False, showgrid=False, zeroline=True, zerolinecolor="#77859a")
+    low, high = min(0.0, *values), max(0.0, *values)
+    if low == high:
+        figure.update_xaxes(range=[0, 1])
+    figure.update_layout(bargap=0.35)
+    return _finish(figure, height=24 + 36 * len(names), left=_margin(names), right=24 + 7 * longest, top=8, bottom=8)
+
+
+def _action_axis(figure: go.Figure, actions: Sequence[str]) -> None:
+    figure.update_yaxes(
+        tickmode="array",
+        tickvals=list(range(len(actions))),
+        ticktext=[label(action) for action in actions],
+        range=[len(actions) - 0.4, -0.6],
+    )
+
+
+def _line_at(figure: go.Figure, x: float) -> None:
+    figure.add_vline(x=x, line={"color": "#77859a", "width": 1, "dash": "dot"}, layer="below")
+
+
+def _plain_line(x: Sequence[float], y: Sequence[float], name: str) -> go.Scatter:
+    return go.Scatter(x=list(x), y=list(y), mode="lines", name=name, line={"color": "#77859a", "dash": "dot"}, hoverinfo="skip")
+
+
+def _margin(names: Sequence[str]) -> int:
+    """Pixels that the longest name needs."""
+    return min(24 + round(7.2 * max((len(name) for name in names), default=0)), 330)
+
+
+def _finish(figure: go.Figure, height: int, left: int, right: int = 24, top: int = 36, bottom: int = 40) -> go.Figure:
+    figure.update_layout(
+        template=go.layout.Template(),
+        font=FONT,
+        height=height,
+        margin={"l": left, "r": right, "t": top, "b": bottom},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        separators=".,",
+        legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "xanchor": "left"},
+        hoverlabel={"font": {"size": 13}},
+    )
+    figure.update_xaxes(fixedrange=True, gridcolor=FAINT, automargin=False)
+    figure.update_yaxes(fixedrange=True, automargin=False, ticks="")
+    return figure

@@ -1,0 +1,301 @@
+"""The report as one HTML file: no other file, no network, nothing that a name in the data could inject.
+
+The page's content security policy allows the two scripts written here by their digests, and no connection at all.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from allocator.report import amounts, charts, sentences
+from allocator.report.charts import Chart
+from allocator.report.collect import Report, Sources, collect
+from allocator.report.records import Calibration, ConstraintRecord, Evaluation, FunnelStage
+
+HERE = Path(__file__).parent
+STAGE_WORDS = {
+    "candidates": "Every user with every action",
+    "eligible": "Eligible",
+    "not_held_out": "Outside the holdout",
+    "holdout": "Outside the holdout",
+    "after_rules": "Left by the rules",
+    "worth showing": "Worth showing",
+    "worth_showing": "Worth showing",
+    "positive": "Worth showing",
+    "allocated": "Allocated",
+}
+SOURCE_WORDS = {
+    "optimised": "chosen by the optimiser",
+    "exploration": "random on purpose, to learn from",
+    "fallback": "fallback",
+    "pinned": "pinned by a rule",
+}
+BEST_FIXED = "best fixed action"
+KIND_WORDS = {"hard": "must hold", "soft": "wanted", "report_only": "measured only"}
+
+
+@dataclass(frozen=True)
+class Bullet:
+    """Where marks stand on a constraint's scale, in percent of its width. low, high: the allowed range."""
+
+    low: float
+    high: float
+    achieved: float
+    low_text: str
+    high_text: str
+    achieved_text: str
+
+
+@dataclass(frozen=True)
+class ConstraintRow:
+    """A constraint as the page shows it. state: binding, free, broken, missed, measured or empty."""
+
+    record: ConstraintRecord
+    sentence: str
+    state: str
+    bullet: Bullet | None
+    minimum: str
+    achieved: str
+    maximum: str
+    left: str
+    worth: str
+
+
+def write_report(sources: Sources, path: Path) -> None:
+    """Writes the report to `path`, one HTML file; InputError where a source is missing or wrong."""
+    path.write_text(render(collect(sources)), encoding="utf-8")
+
+
+def render(report: Report) -> str:
+    """The page. The same report gives the same bytes."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "number": amounts.number,
+        "percent": amounts.percent,
+        "count": lambda value: f"{value:,}",
+        "held": hold_units_together,
+    }
+    groups = chart_groups(report)
+    plotly_js, page_js = get_plotlyjs(), (HERE / "page.js").read_text(encoding="utf-8")
+    return environment.get_template("template.html.j2").render(
+        report=report,
+        certificate=report.certificate,
+        headline=sentences.headline(report.certificate, report.value_unit),
+        nearness=sentences.nearness(report.certificate),
+        against_greedy=sentences.against_greedy(report.certificate, report.value_unit),
+        value_text=amounts.with_unit(report.certificate.value, report.value_unit),
+        binding_summary=sentences.binding_summary(report.certificate.constraints),
+        constraints=[constraint_row(record, report.value_unit) for record in report.certificate.constraints],
+        kind_words=KIND_WORDS,
+        source_words=SOURCE_WORDS,
+        funnel=funnel_rows(report.funnel),
+        model_sentence=model_sentence(report.evaluation),
+        policy_rows=policy_rows(report.evaluation),
+        calibration_rows=calibration_rows(report.evaluation),
+        glossary=glossary(report),
+        groups=groups,
+        style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
+        plotly_js=Markup(plotly_js),
+        page_js=Markup(page_js),
+        script_digests=[_digest(plotly_js), _digest(page_js)],
+        chart_data=Markup(chart_data([chart for group in groups.values() for chart in group])),
+    )
+
+
+def hold_units_together(text: str) -> str:
+    """A percent sign never starts a line."""
+    return text.replace(" %", "\u00a0%")
+
+
+def chart_groups(report: Report) -> dict[str, tuple[Chart, ...]]:
+    """The charts of each section; a section without data has none, and its text says so."""
+    evaluation = report.evaluation
+    quality = (
+        (
+            charts.policy_chart(evaluation),
+            charts.qini_chart(evaluation),
+            charts.slope_chart(evaluation),
+            charts.decile_chart(evaluation),
+        )
+        if evaluation
+        else ()
+    )
+    room = charts.room_chart(report.certificate.constraints, report.value_unit)
+    return {
+        "allocation": charts.allocation_charts(report) if report.certificate.contacts else (),
+        "value": (charts.value_chart(report),),
+        "room": () if room is None else (room,),
+        "funnel": charts.funnel_charts(report.funnel, STAGE_WORDS),
+        "quality": tuple(chart for chart in quality if chart is not None),
+        "truth": () if report.truth is None else (charts.truth_chart(report.truth),),
+    }
+
+
+def chart_data(all_charts: list[Chart]) -> str:
+    """The figures as JSON that is safe inside a script element."""
+    content = {
+        chart.id: [{"label": label, "figure": json.loads(figure.to_json())} for label, figure in chart.variants]
+        for chart in all_charts
+    }
+    text = json.dumps(content, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def constraint_row(record: ConstraintRecord, value_unit: str) -> ConstraintRow:
+    empty = sentences.is_empty(record)
+    return ConstraintRow(
+        record=record,
+        sentence=sentences.constraint(record, value_unit),
+        state=state_of(record),
+        bullet=None if empty else bullet(record),
+        minimum=sentences.amount(record, record.min, asked=True) if record.min is not None else "",
+        achieved="nothing in scope" if empty else sentences.amount(record, record.achieved),
+        maximum=sentences.amount(record, record.max, asked=True) if record.max is not None else "",
+        left="" if empty else sentences.left(record),
+        worth=amounts.with_unit(sentences.worth_of_one_percent(record), value_unit) if sentences.worth_of_one_percent(record) else "",
+    )
+
+
+def state_of(record: ConstraintRecord) -> str:
+    if sentences.is_empty(record):
+        return "empty"
+    if record.strength.kind == "report_only":
+        return "measured"
+    if sentences.violation(record) > 0:
+        return "missed" if record.strength.kind == "soft" else "broken"
+    return "binding" if record.binding else "free"
+
+
+def bullet(record: ConstraintRecord) -> Bullet:
+    """Geometry of the achieved amount within min..max, on a scale of its own that starts at zero where it can."""
+    amounts_shown = [value for value in (record.achieved, record.min, record.max) if value is not None]
+    start, end = min(0.0, *amounts_shown), max(0.0, *amounts_shown)
+    if record.max is None or end > record.max:
+        end += 0.08 * (end - start)
+    width = (end - start) or 1.0
+
+    def place(value: float) -> float:
+        return round(100 * min(max((value - start) / width, 0.0), 1.0), 2)
+
+    return Bullet(
+        low=0.0 if record.min is None else place(record.min),
+        high=100.0 if record.max is None else place(record.max),
+        achieved=place(record.achieved),
+        low_text="" if record.min is None else f"at least {sentences.amount(record, record.min, asked=True)}",
+        high_text="" if record.max is None else f"at most {sentences.amount(record, record.max, asked=True)}",
+        achieved_text=sentences.amount(record, record.achieved),
+    )
+
+
+def funnel_rows(stages: tuple[FunnelStage, ...]) -> list[Mapping[str, str]]:
+    """Each stage's counts, and how much of the stage before it kept."""
+    rows = []
+    for position, stage in enumerate(stages):
+        before = stages[position - 1] if position else None
+        lost = "" if before is None or None in (stage.users, before.users) else f"{before.users - stage.users:,}"
+        rows.append(
+            {
+                "stage": STAGE_WORDS.get(stage.stage, stage.stage.replace("_", " ").capitalize()),
+                "contacts": f"{stage.contacts:,}",
+                "kept": "" if before is None or before.contacts == 0 else amounts.percent(stage.contacts / before.contacts),
+                "users": "" if stage.users is None else f"{stage.users:,}",
+                "users_lost": lost,
+            }
+        )
+    return rows
+
+
+def model_sentence(evaluation: Evaluation | None) -> str:
+    """The learned policy against the best fixed action, on the objective where it was judged on it."""
+    learned = [value for value in (evaluation.policies if evaluation else ()) if value.name == charts.LEARNED]
+    learned = [value for value in learned if value.difference_to_best_fixed is not None]
+    ranked = sorted(learned, key=lambda value: (value.outcome != "objective", value.estimator != "DR"))
+    return sentences.model_against_best_fixed(ranked[0]) if ranked else ""
+
+
+def policy_rows(evaluation: Evaluation | None) -> list[Mapping[str, str]]:
+    return [
+        {
+            "name": value.name,
+            "outcome": value.outcome,
+            "estimator": charts.ESTIMATORS.get(value.estimator, value.estimator),
+            "value": amounts.number(value.value),
+            "interval": f"{amounts.number(value.low)} to {amounts.number(value.high)}",
+            "difference": _difference(value),
+            "sample": "" if value.effective_sample_size is None else f"{value.effective_sample_size:,.0f}",
+        }
+        for value in (evaluation.policies if evaluation else ())
+    ]
+
+
+def _difference(value: object) -> str:
+    difference = value.difference_to_best_fixed
+    if difference is None or value.name == BEST_FIXED:
+        return ""
+    return f"{amounts.number(difference.value)} ({amounts.number(difference.low)} to {amounts.number(difference.high)})"
+
+
+def calibration_rows(evaluation: Evaluation | None) -> list[Mapping[str, str]]:
+    def cell(value: float | None, stderr: float | None) -> str:
+        return "" if value is None else f"{amounts.number(value)} ± {amounts.number(1.96 * (stderr or 0.0))}"
+
+    rows: tuple[Calibration, ...] = evaluation.calibration if evaluation else ()
+    qini = {(row.model, row.outcome, row.action): row for row in (evaluation.qini if evaluation else ())}
+    models = list(dict.fromkeys(row.model for row in (evaluation.qini if evaluation else ())))
+    return [
+        {
+            "outcome": row.outcome,
+            "action": row.action,
+            "slope": cell(row.slope, row.stderr),
+            "average": cell(row.average_effect, row.average_effect_stderr),
+            "qini": {
+                model: cell(found.qini, found.stderr) if (found := qini.get((model, row.outcome, row.action))) else ""
+                for model in models
+            },
+        }
+        for row in rows
+    ]
+
+
+def glossary(report: Report) -> list[tuple[str, str]]:
+    """The words of this page, shortly."""
+    unit = report.value_unit
+    return [
+        ("Contact", "one offer shown to one user in one slot this week."),
+        ("Value", f"what the objective adds up to over all contacts, in {unit}: expected effects, not realised ones."),
+        ("Incremental", "more than would happen without the contact; users who would have subscribed anyway do not count."),
+        (
+            "Best possible",
+            "a limit that was proven: no allocation that keeps the same constraints is worth more. The distance to it is what "
+            "a better optimiser could still gain at most.",
+        ),
+        ("Most valuable first", "the simple way: take contacts by value, one after another, while the limits allow it."),
+        ("Binding", "the constraint is at its limit and holds value back. Others can be loosened without any effect."),
+        (
+            "Worth",
+            "what one step of room in a binding constraint would add in value. It is exact for small steps; larger steps are worth "
+            "that much at most, because the best use of the room is taken first. Several constraints loosened together do not add up exactly.",
+        ),
+        ("Must hold, wanted, measured only", "a limit that is never broken; one that costs value when missed; one that is only watched."),
+        ("Holdout", "users who get nothing on purpose, so that the real effect can be measured."),
+        (
+            "Value per user on held-out users",
+            "what a policy would have brought on past decisions it has not seen, with the 95 % interval. "
+            "Intervals that overlap widely mean: not distinguishable.",
+        ),
+        ("Qini", "how well a model ranks users by effect; 0 is no better than chance."),
+        ("Calibration slope", "1: predicted differences between users are of the right size; 0: they carry no information."),
+    ]
+
+
+def _digest(script: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")

@@ -1,0 +1,220 @@
+"""What the certificate, the audit, the evaluation and the comparison on the truth hold, read strictly.
+
+Keys that the contract asks for must be there; everything else is optional and stays empty where it is missing.
+"""
+
+import json
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from ranker.scores import InputError
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class Strength(Record):
+    """How much a constraint insists. penalty: value lost per unit of violation, soft constraints only."""
+
+    kind: Literal["hard", "soft", "report_only"] = "hard"
+    penalty: float | None = None
+
+
+class ConstraintRecord(Record):
+    """A constraint after the run. min, max, achieved, slack: counts, sums or ratios, in `unit`.
+
+    price: value gained per unit of the binding bound relaxed, >= 0. achieved is None where nothing is in scope.
+    """
+
+    id: str
+    kind: str
+    min: float | None
+    max: float | None
+    achieved: float | None
+    slack: float | None
+    binding: Literal["min", "max"] | None
+    price: float = Field(ge=0)
+    multiplier: float = Field(ge=0)
+    label: str | None = None
+    owner: str | None = None
+    reason: str | None = None
+    unit: str | None = None
+    strength: Strength = Strength()
+    numerator: float | None = None
+    denominator: float | None = None
+
+    @field_validator("strength", mode="before")
+    @classmethod
+    def _as_in_a_policy(cls, value: object) -> object:
+        if value is None:
+            return {}
+        if isinstance(value, str):
+            return {"kind": value}
+        if isinstance(value, dict) and "soft" in value:
+            return {"kind": "soft", "penalty": value["soft"]}
+        return value
+
+    @property
+    def name(self) -> str:
+        return self.label or self.id.replace("_", " ").capitalize()
+
+
+class Greedy(Record):
+    value: float
+    feasible: bool = True
+
+
+class FunnelStage(Record):
+    stage: str
+    contacts: int
+    users: int | None = None
+
+
+class MetricTotal(Record):
+    total: float
+    unit: str
+
+
+class ObjectiveTerm(Record):
+    metric: str
+    weight: float
+    times: str | None = None
+
+
+class Certificate(Record):
+    """value and bound: in the objective's unit; gap = (bound - value) / |bound|; seconds: per stage."""
+
+    status: str
+    users: int
+    contacts: int
+    value: float
+    bound: float | None
+    gap: float | None
+    constraints: tuple[ConstraintRecord, ...]
+    seconds: dict[str, float]
+    passes: int | float | list | dict | None
+    greedy: Greedy | None = None
+    funnel: tuple[FunnelStage, ...] = ()
+    metrics: dict[str, MetricTotal] = {}
+    objective: tuple[ObjectiveTerm, ...] = ()
+    risk_z: float = 0.0
+    as_of: str | None = None
+    policy: str | None = None
+    policy_digest: str | None = None
+
+
+class Check(Record):
+    name: str
+    status: str
+    detail: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return self.status.upper() == "PASS"
+
+
+class Audit(Record):
+    checks: tuple[Check, ...]
+
+    @property
+    def clean(self) -> bool:
+        return bool(self.checks) and all(check.passed for check in self.checks)
+
+
+class Difference(Record):
+    value: float
+    low: float
+    high: float
+    stderr: float | None = None
+
+
+class PolicyValue(Record):
+    """The value per user of a policy, estimated off-policy on held-out users; low and high: 95 % interval."""
+
+    name: str
+    outcome: str
+    estimator: str
+    value: float
+    low: float
+    high: float
+    stderr: float | None = None
+    effective_sample_size: float | None = None
+    difference_to_best_fixed: Difference | None = None
+
+
+class Qini(Record):
+    model: str
+    outcome: str
+    action: str
+    qini: float
+    stderr: float = 0.0
+    rows: int = 0
+
+
+class Decile(Record):
+    predicted: float
+    realised: float
+    stderr: float = 0.0
+
+
+class Calibration(Record):
+    outcome: str
+    action: str
+    slope: float
+    stderr: float = 0.0
+    average_effect: float | None = None
+    average_effect_stderr: float | None = None
+    deciles: tuple[Decile, ...] = ()
+
+
+class Evaluation(Record):
+    """The ranker's report on itself, from held-out users."""
+
+    rows: dict[str, int] = {}
+    outcomes: tuple[str, ...] = ()
+    objective: dict[str, float] = {}
+    policies: tuple[PolicyValue, ...] = ()
+    qini: tuple[Qini, ...] = ()
+    calibration: tuple[Calibration, ...] = ()
+
+
+class TruthValue(Record):
+    """A policy judged on the synthetic market's truth."""
+
+    policy: str
+    value: float
+    share_of_oracle: float
+
+
+class TruthTable(Record):
+    policies: tuple[TruthValue, ...]
+
+
+SomeRecord = TypeVar("SomeRecord", bound=Record)
+
+
+def read_record(path: Path, record: type[SomeRecord]) -> SomeRecord:
+    """Reads one JSON file; InputError lists every missing or wrong key."""
+    content = read_json(path)
+    if record is TruthTable and isinstance(content, list):
+        content = {"policies": content}
+    try:
+        return record.model_validate(content)
+    except ValidationError as error:
+        raise InputError([f"{path}: {_place(fault['loc'])}: {fault['msg']}" for fault in error.errors()]) from None
+
+
+def read_json(path: Path) -> object:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError([f"{path}: there is no such file"]) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError([f"{path}: is not valid JSON ({error})"]) from None
+
+
+def _place(location: tuple[str | int, ...]) -> str:
+    return ".".join(str(part) for part in location) or "the file"

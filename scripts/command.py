@@ -1,4 +1,4 @@
-"""The entry of every command: composes the configuration, runs the command and turns what went wrong into an exit status and one message."""
+"""The entry of every command: composes the settings, runs it, and turns what went wrong into an exit status and one message."""
 
 import contextlib
 import logging
@@ -80,6 +80,8 @@ def _compose_and_run(name: str, settings_type: type[S], run: Callable[[S], objec
             log.info("Run %d: %s", HydraConfig.get().job.num, overrides.readable(label))
         status = _guarded(name, lambda: _run_one(settings_type, run, composed))
         outcome.statuses.append((label, status))
+        if status in (INTERRUPTED, TERMINATED):
+            raise SystemExit(status)  # ends a sweep too
 
     _call_hydra(name, task, call)
     if call.multirun:
@@ -143,6 +145,8 @@ def _guarded(name: str, job: Callable[[], int]) -> int:
     """The status of a job; its exceptions become one message on stderr."""
     try:
         return job()
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else FAILED
     except KeyboardInterrupt as interrupt:
         terminated = bool(interrupt.args)
         _say(f"{name}: stopped; nothing half-written is left.")

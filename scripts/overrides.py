@@ -1,8 +1,9 @@
-"""The words after a command: keys, group choices and `set.ID.FIELD`, translated to Hydra's override language, with every mistake listed.
+"""The words after a command: keys, group choices and `set.ID.FIELD`, translated to Hydra's language, with every mistake listed.
 
-Two meanings share a few names. `model=DIR` of a command is a path, and conf/model/ is a group of settings. The rule: a value that is
-the name of an option of the group (`model=valuenet`, with no slash) chooses the option; anything else is the path (`model=./valuenet`).
-conf/policy/ is never composed: `policy=FILE` is a path, and `policy=default` is short for conf/policy/default.yaml.
+Two meanings share a few names: `model=DIR` of a command is a path, and conf/model/ is a group of settings. The rule: a value that
+is the name of an option of the group (`model=valuenet`, with no slash) chooses the option; anything else is the path
+(`model=./valuenet`). conf/policy/ is never composed: `policy=FILE` is a path, and `policy=default` is short for
+conf/policy/default.yaml.
 """
 
 import re

@@ -1,15 +1,20 @@
-"""A stage's folder: written whole or not at all, with a manifest that says from what, by what and how, so that a later run can tell whether it still holds."""
+"""A stage's folder: written whole or not at all, with a manifest by which a later run can tell whether it still holds.
+
+The manifest says from what inputs, with what settings and by which version of the program the files were made, with digests.
+"""
 
 import contextlib
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import shutil
 import subprocess
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
@@ -22,7 +27,25 @@ from ranker.scores import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = "manifest.json"
+log = logging.getLogger("offermix.stage")
 NOTHING: Mapping[str, object] = MappingProxyType({})
+
+
+_resuming: ContextVar[bool] = ContextVar("resuming", default=False)
+
+
+class StillCurrent(Exception):
+    """Raised by `write` within `resuming` instead of making again what is there already."""
+
+
+@contextlib.contextmanager
+def resuming() -> Iterator[None]:
+    """Within it `write` raises StillCurrent where `out` is what the stage would write again: it alone knows from what and how."""
+    token = _resuming.set(True)
+    try:
+        yield
+    finally:
+        _resuming.reset(token)
 
 
 @contextlib.contextmanager
@@ -34,26 +57,37 @@ def write(
     *,
     replaces: Sequence[str] = (),
 ) -> Iterator[Path]:
-    """Yields an empty folder beside `out`; when the block ends well it gets a manifest and becomes `out`, otherwise it is removed.
+    """Yields an empty folder beside `out`; when the block ends well it gets a manifest and becomes `out`, else it is removed.
 
     inputs: files and folders that the stage reads; they are digested. config: what of the settings matters to the result.
     An `out` that is there already is replaced only where it holds a manifest of the same stage (or of one of `replaces`) or
     nothing at all. Raises InputError where it holds anything else, or where another run is writing it.
     """
     out = Path(os.path.abspath(out))
+    if _resuming.get():
+        _skip_or_say_why(out, stage, inputs, config)
     _make_parent(out)
-    with _locked(out):
+    with locked(out):
         _clean(out)
         _check_replaceable(out, {stage, *replaces})
+        made_from = _input_digests(inputs, out)
         made = out.parent / f".{out.name}.{uuid.uuid4().hex[:8]}.new"
         made.mkdir()
         started = time.perf_counter()
         try:
             yield made
-            _write_manifest(made, out, stage, inputs, config, time.perf_counter() - started)
+            _write_manifest(made, stage, made_from, config, time.perf_counter() - started)
             _swap(made, out)
         finally:
             shutil.rmtree(made, ignore_errors=True)
+
+
+def _skip_or_say_why(out: Path, stage: str, inputs: Sequence[Path], config: Mapping[str, object] | BaseModel) -> None:
+    reason = stale_because(out, stage, inputs, config)
+    if reason is None:
+        raise StillCurrent(out)
+    if out.exists():
+        log.info("%s: runs again, because %s", stage, reason)
 
 
 def is_current(out: Path, stage: str, inputs: Sequence[Path], config: Mapping[str, object] | BaseModel) -> bool:
@@ -72,7 +106,7 @@ def stale_because(
         return "its settings changed"
     if manifest.get("sources_digest") != sources_digest():
         return "the program changed"
-    if manifest.get("inputs") != _input_digests(inputs, out):
+    if not all(path.exists() for path in inputs) or manifest.get("inputs") != _input_digests(inputs, out):
         return "its input changed"
     if manifest.get("outputs") != output_digests(out):
         return "its output was changed by hand"
@@ -167,9 +201,8 @@ def _input_digests(inputs: Sequence[Path], out: Path) -> dict[str, str]:
 
 def _write_manifest(
     made: Path,
-    out: Path,
     stage: str,
-    inputs: Sequence[Path],
+    made_from: Mapping[str, str],
     config: Mapping[str, object] | BaseModel,
     seconds: float,
 ) -> None:
@@ -179,7 +212,7 @@ def _write_manifest(
         "sources_digest": sources_digest(),
         "config_digest": config_digest(config),
         "config": _plain(config),
-        "inputs": _input_digests(inputs, out),
+        "inputs": made_from,
         "outputs": output_digests(made),
         "seconds": round(seconds, 3),
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -241,8 +274,8 @@ def _left_over(out: Path, ending: str) -> list[Path]:
 
 
 @contextlib.contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Holds the lock of `out`; the system lets go of it when the process ends, however it ends."""
+def locked(out: Path) -> Iterator[None]:
+    """Holds the lock of `out`; InputError where another run does. The system lets go of it when a process ends, however it ends."""
     path = out.parent / f".{out.name}.lock"
     descriptor = _acquire(path, out)
     try:

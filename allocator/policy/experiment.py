@@ -15,7 +15,7 @@ from allocator.policy.grammar import Policy
 def uniform(salt: str, user_ids: np.ndarray | pa.Array | pa.ChunkedArray) -> np.ndarray:
     """float64[U] in [0, 1): the first 53 bits of XXH64 of "salt:user_id". An id's number and its text are one person."""
     hashed = xxhash.xxh64_intdigest
-    digests = (hashed(f"{salt}:{user}") for user in _listed(user_ids))
+    digests = (hashed(f"{salt}:{user}".encode()) for user in _listed(user_ids))
     bits_U = np.fromiter(digests, np.uint64, count=len(user_ids))
     return (bits_U >> np.uint64(11)).astype(np.float64) / float(1 << 53)
 

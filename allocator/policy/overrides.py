@@ -32,13 +32,17 @@ def apply(root: Node, overrides: Mapping[str, object]) -> tuple[Node, list[Fault
         rule = _longest(name, targets)
         if rule is None:
             wanted = name.split(".")[0]
-            faults.append(Fault((), f"set.{name}: no rule has the id '{wanted}'{hint(wanted, targets)}"))
+            faults.append(_lost(name, f"no rule has the id '{wanted}'{hint(wanted, targets)}"))
         elif name == rule:
-            faults.append(Fault((), f"set.{name}: names a rule but no field; write set.{name}.FIELD=VALUE"))
+            faults.append(_lost(name, f"names a rule but no field; write set.{name}.FIELD=VALUE"))
         else:
             path = (*targets[rule], *name[len(rule) + 1 :].split("."))
             root = _put(root, path, value, f"set.{name}")
     return root, faults
+
+
+def _lost(name: str, message: str) -> Fault:
+    return Fault((), message, override=f"set.{name}")
 
 
 def items(node: Node | None) -> Sequence[Node]:

@@ -59,11 +59,12 @@ class Node:
 
 @dataclass(frozen=True)
 class Fault:
-    """Something wrong at a place of the tree, the keys and positions that lead there."""
+    """Something wrong at a place of the tree, the keys and positions that lead there; or in an override that leads nowhere."""
 
     path: Path_
     message: str
     line: int | None = None
+    override: str | None = None
 
     def under(self, *path: str | int) -> "Fault":
         return replace(self, path=(*path, *self.path))
@@ -247,7 +248,7 @@ def scalar(text: str) -> Scalar | None:
 def sentence(name: str, root: Node | None, fault: Fault) -> str:
     """'file:line: key.path: message'; rules are called by their ids, values set on the command line by their `set.` key."""
     labels: list[str] = []
-    node, line, override = root, None if root is None else root.line, None
+    node, line, override = root, None if root is None else root.line, fault.override
     for step in fault.path:
         child = None if node is None else node.child(step)
         labels.append(_label(step, child))

@@ -1,0 +1,103 @@
+"""What the tables hold: features with their ranges, outcomes with their attribution windows; `tables/schema.json`.
+
+Dates count whole days: what is dated before a day is known at its start. A snapshot of features of day d is what was known at
+the start of d; a decision of day d may use it.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ranker.logs import RESERVED, LogSchema, Outcome
+from ranker.scores import InputError
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Number(_Frozen):
+    """A numeric feature: its range, and whether it may be missing."""
+
+    min: float | None = None
+    max: float | None = None
+    missing: bool = False
+
+
+class Category(_Frozen):
+    """A categorical feature: its values where they are a closed list, and whether it may be missing."""
+
+    values: tuple[str, ...] | None = None
+    missing: bool = False
+
+
+class Window(_Frozen):
+    """An outcome: summed over days [from_day, to_day) after the decision; complete `matures_after` days after the decision."""
+
+    name: str = Field(min_length=1)
+    kind: Literal["binary", "count", "amount", "real"]
+    unit: str = Field(min_length=1)
+    from_day: int = Field(ge=0)
+    to_day: int = Field(ge=1)
+    matures_after: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Window":
+        if not self.from_day < self.to_day <= self.matures_after:
+            raise ValueError("from_day < to_day <= matures_after must hold")
+        return self
+
+
+class TableSchema(_Frozen):
+    """snapshot: the day on which the tables were taken; nothing dated on it or later is known."""
+
+    numeric: Mapping[str, Number]
+    categorical: Mapping[str, Category]
+    outcomes: tuple[Window, ...] = Field(min_length=1)
+    none: str = Field("none", min_length=1)
+    snapshot: date
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "TableSchema":
+        names = Counter([*self.numeric, *self.categorical, *(outcome.name for outcome in self.outcomes)])
+        if repeated := sorted(name for name, count in names.items() if count > 1):
+            raise ValueError(f"{', '.join(repeated)}: stands more than once among features and outcomes")
+        if reserved := sorted(names.keys() & set(RESERVED)):
+            raise ValueError(f"{', '.join(reserved)}: is the name of another column of the logs")
+        return self
+
+    @property
+    def matures_after(self) -> int:
+        """Days until a decision is mature for every outcome."""
+        return max(outcome.matures_after for outcome in self.outcomes)
+
+    def log_schema(self) -> LogSchema:
+        outcomes = tuple(Outcome(o.name, o.kind, o.unit) for o in self.outcomes)
+        return LogSchema(tuple(self.numeric), tuple(self.categorical), outcomes, self.none)
+
+
+def read_table_schema(path: Path) -> TableSchema:
+    """Reads and validates a tables' `schema.json`; InputError lists everything wrong in it."""
+    try:
+        return TableSchema.model_validate(json.loads(path.read_text()))
+    except FileNotFoundError:
+        raise InputError([f"{path}: there is no such file"]) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError([f"{path}: is not valid JSON ({error})"]) from None
+    except ValidationError as error:
+        raise InputError([f"{path}: {problem}" for problem in _sentences(error)]) from None
+
+
+def write_table_schema(path: Path, schema: TableSchema) -> None:
+    path.write_text(schema.model_dump_json(indent=1) + "\n")
+
+
+def _sentences(error: ValidationError) -> Iterator[str]:
+    for details in error.errors(include_url=False):
+        place = ".".join(str(part) for part in details["loc"])
+        yield f"{place}: {details['msg'].removeprefix('Value error, ')}".removeprefix(": ")

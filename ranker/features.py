@@ -1,0 +1,133 @@
+"""Features as numbers: numeric columns on a common scale, categories as indices; missing and unseen values are normal.
+
+The encoder is fitted on training rows and travels with the model. Axes: U rows, N numeric inputs, G categorical columns.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ranker.logs import LogSchema
+
+MOST_LEVELS = 1_000
+FURTHEST = 4.0  # standard deviations; what lies beyond tells nothing more
+
+
+@dataclass(frozen=True)
+class Features:
+    """numeric_UN: float32, standardised, followed by one missing indicator per numeric column. index_UG: int64 rows of one table
+    of levels that all categorical columns share (each column's first level is 'unseen or missing')."""
+
+    numeric_UN: np.ndarray
+    index_UG: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.numeric_UN)
+
+    def take(self, rows: np.ndarray | slice) -> "Features":
+        return Features(self.numeric_UN[rows], self.index_UG[rows])
+
+
+@dataclass(frozen=True)
+class NumericColumn:
+    """z = (asinh((x - center) / spread) - mean) / deviation: linear near the centre, logarithmic in heavy tails."""
+
+    name: str
+    center: float
+    spread: float
+    mean: float
+    deviation: float
+
+    def encode(self, values_U: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The standardised values [U], 0 where missing, and the missing indicator [U]."""
+        missing_U = ~np.isfinite(values_U)
+        z_U = (np.arcsinh((values_U - self.center) / self.spread) - self.mean) / self.deviation
+        return np.where(missing_U, 0.0, np.clip(z_U, -FURTHEST, FURTHEST)), missing_U
+
+
+@dataclass(frozen=True)
+class CategoricalColumn:
+    """levels: values seen in training, sorted; the value at position i has index i + 1."""
+
+    name: str
+    levels: tuple[str, ...]
+
+    def encode(self, values_U: pd.Series) -> np.ndarray:
+        """int64[U]: 0 for unseen or missing."""
+        found_U = pd.Index(self.levels, dtype=object).get_indexer(_as_text(values_U))
+        return found_U.astype(np.int64) + 1
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """All feature columns of a model, in the order of the log schema."""
+
+    numeric: tuple[NumericColumn, ...]
+    categorical: tuple[CategoricalColumn, ...]
+
+    @property
+    def numeric_width(self) -> int:
+        return 2 * len(self.numeric)
+
+    @property
+    def level_counts(self) -> tuple[int, ...]:
+        return tuple(len(column.levels) + 1 for column in self.categorical)
+
+    def encode(self, frame: pd.DataFrame) -> Features:
+        """The features of a frame that has all the encoder's columns."""
+        rows = len(frame)
+        numeric_UN = np.zeros((rows, self.numeric_width), np.float32)
+        for position, column in enumerate(self.numeric):
+            z_U, missing_U = column.encode(frame[column.name].to_numpy(np.float64, na_value=np.nan))
+            numeric_UN[:, position] = z_U
+            numeric_UN[:, len(self.numeric) + position] = missing_U
+        index_UG = np.zeros((rows, len(self.categorical)), np.int64)
+        first = 0
+        for position, (column, levels) in enumerate(zip(self.categorical, self.level_counts, strict=True)):
+            index_UG[:, position] = first + column.encode(frame[column.name])
+            first += levels
+        return Features(numeric_UN, index_UG)
+
+    def to_json(self) -> dict:
+        return {
+            "numeric": [vars(column) for column in self.numeric],
+            "categorical": [{"name": column.name, "levels": list(column.levels)} for column in self.categorical],
+        }
+
+    @staticmethod
+    def from_json(content: Mapping) -> "Encoder":
+        return Encoder(
+            numeric=tuple(NumericColumn(**column) for column in content["numeric"]),
+            categorical=tuple(CategoricalColumn(c["name"], tuple(c["levels"])) for c in content["categorical"]),
+        )
+
+
+def fit_encoder(frame: pd.DataFrame, schema: LogSchema) -> Encoder:
+    """The encoder of these training rows."""
+    return Encoder(
+        numeric=tuple(_fit_numeric(name, frame[name]) for name in schema.numeric),
+        categorical=tuple(CategoricalColumn(name, _levels(frame[name])) for name in schema.categorical),
+    )
+
+
+def _fit_numeric(name: str, values: pd.Series) -> NumericColumn:
+    known = values.to_numpy(np.float64, na_value=np.nan)
+    known = known[np.isfinite(known)]
+    if not len(known) or known.min() == known.max():
+        return NumericColumn(name, float(known[0]) if len(known) else 0.0, 1.0, 0.0, 1.0)
+    low, center, high = np.quantile(known, [0.25, 0.5, 0.75])
+    spread = (high - low) / 1.349 if high > low else float(known.std())
+    bent = np.arcsinh((known - center) / spread)
+    return NumericColumn(name, float(center), float(spread), float(bent.mean()), float(bent.std()))
+
+
+def _levels(values: pd.Series) -> tuple[str, ...]:
+    counts = pd.Series(_as_text(values)).value_counts()
+    return tuple(sorted(counts.index[:MOST_LEVELS]))
+
+
+def _as_text(values: pd.Series) -> np.ndarray:
+    text = values.astype(object)
+    return text.where(text.isna(), text.astype(str)).to_numpy()

@@ -1,0 +1,139 @@
+"""A model on disk: model.json (strict JSON, readable) and weights.safetensors, whose digest model.json records.
+
+Loading executes nothing from the files: names, numbers and tensors of known shapes.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from ranker.features import Encoder
+from ranker.logs import LogSchema, Outcome
+from ranker.model.calibration import Calibration
+from ranker.model.ensemble import ValueModel
+from ranker.model.losses import Target
+from ranker.model.network import ActionCode, ValueNet
+from ranker.model.settings import ModelSettings
+from ranker.scores import InputError
+
+FORMAT = 1
+MODEL, WEIGHTS = "model.json", "weights.safetensors"
+
+
+def save_model(path: Path, model: ValueModel, summary: Mapping[str, object]) -> str:
+    """Writes a calibrated model into the existing directory `path`; returns the model id (of its weights and description).
+
+    summary: figures of the evaluation worth having beside the model.
+    """
+    tensors = {
+        f"member{k}.{name}": tensor.contiguous()
+        for k, member in enumerate(model.members)
+        for name, tensor in member.state_dict().items()
+    }
+    weights = save(tensors)
+    (path / WEIGHTS).write_bytes(weights)
+    content = {**_description(model), "weights": {"file": WEIGHTS, "sha256": hashlib.sha256(weights).hexdigest()}}
+    identity = hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()[:16]
+    text = json.dumps({"format": FORMAT, "id": identity, **content, "evaluation": summary}, indent=1, allow_nan=False)
+    (path / MODEL).write_text(text + "\n")
+    return identity
+
+
+def _description(model: ValueModel) -> dict:
+    if model.calibration is None:
+        raise ValueError("only calibrated models are saved")
+    return {
+        "as_of": model.as_of.isoformat(),
+        "settings": model.settings.model_dump(mode="json"),
+        "schema": model.schema.to_json(),
+        "encoder": model.encoder.to_json(),
+        "targets": [{**vars(target), "start": list(target.start)} for target in model.targets],
+        "attributes": [[name, list(values)] for name, values in model.code.values],
+        "actions": [dict(action) for action in model.actions],
+        "calibration": model.calibration.to_json(),
+    }
+
+
+def load_model(path: Path) -> tuple[ValueModel, str]:
+    """The model in directory `path` and its id; InputError where files are missing, damaged or do not belong together."""
+    content = _read_json(path / MODEL)
+    if content.get("format") != FORMAT:
+        raise InputError([f"{path / MODEL}: format is {content.get('format')!r}; this version reads format {FORMAT}"])
+    try:
+        tensors = load(_verified_weights(path, content["weights"]["sha256"]))
+        return _assembled(content, tensors), str(content["id"])
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, ValidationError, SafetensorError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            [f"{path / MODEL}: is damaged ({type(error).__name__}: {str(error).splitlines()[0]})"]
+        ) from None
+
+
+def _assembled(content: Mapping, tensors: Mapping[str, torch.Tensor]) -> ValueModel:
+    settings = ModelSettings.model_validate(content["settings"])
+    encoder = Encoder.from_json(content["encoder"])
+    targets = tuple(Target(**{**target, "start": tuple(target["start"])}) for target in content["targets"])
+    code = ActionCode(tuple((name, tuple(values)) for name, values in content["attributes"]))
+    members = []
+    for k in range(settings.members):
+        network = ValueNet(
+            settings,
+            numeric=encoder.numeric_width,
+            levels=sum(encoder.level_counts),
+            start_C=[value for target in targets for value in target.start],
+            prior_M=code.prior_sd(settings),
+        )
+        prefix = f"member{k}."
+        network.load_state_dict({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})
+        members.append(network.eval())
+    return ValueModel(
+        settings=settings,
+        schema=_schema(content["schema"]),
+        encoder=encoder,
+        targets=targets,
+        code=code,
+        actions=tuple(content["actions"]),
+        members=tuple(members),
+        calibration=Calibration.from_json(content["calibration"]),
+        as_of=date.fromisoformat(content["as_of"]),
+    )
+
+
+def _schema(content: Mapping) -> LogSchema:
+    return LogSchema(
+        numeric=tuple(content["features"]["numeric"]),
+        categorical=tuple(content["features"]["categorical"]),
+        outcomes=tuple(Outcome(**outcome) for outcome in content["outcomes"]),
+        none=content["none"],
+    )
+
+
+def _verified_weights(path: Path, digest: str) -> bytes:
+    file = path / WEIGHTS
+    try:
+        weights = file.read_bytes()
+    except FileNotFoundError:
+        raise InputError([f"{file}: there is no such file"]) from None
+    if hashlib.sha256(weights).hexdigest() != digest:
+        raise InputError([f"{file}: is not the file that {MODEL} was written with (its sha256 differs)"])
+    return weights
+
+
+def _read_json(file: Path) -> dict:
+    try:
+        content = json.loads(file.read_text())
+    except FileNotFoundError:
+        raise InputError([f"{file}: there is no such file"]) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError([f"{file}: is not valid JSON ({error})"]) from None
+    if not isinstance(content, dict):
+        raise InputError([f"{file}: must hold one JSON object"])
+    return content

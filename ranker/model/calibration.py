@@ -1,0 +1,106 @@
+"""The calibration of a model, and how it turns raw effects of an ensemble into a mean and a standard error.
+
+    effect[u, a] = average[a] + slope[a] * mean over members k of (raw[k, u, a] - center[k, a])
+
+Axes: U users, A actions, K members.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class OutcomeCalibration:
+    """Of one outcome, arrays of float64.
+
+    average_A, average_stderr_A: effect of a contact on an average user. slope_A in [0, 1], slope_stderr_A: how much of the
+    predicted difference between users is real. center_KA: each member's average effect. shift: correction of the outcome
+    without contact. pooled_slope, pooled_slope_stderr: over all actions. between: standard deviation of what tells actions
+    with the same attributes apart, for actions that were never logged.
+    """
+
+    average_A: np.ndarray
+    average_stderr_A: np.ndarray
+    slope_A: np.ndarray
+    slope_stderr_A: np.ndarray
+    center_KA: np.ndarray
+    shift: float
+    pooled_slope: float
+    pooled_slope_stderr: float
+    offset: float
+    between: float
+
+    def apply(self, members: Sequence[tuple[Tensor, Tensor]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """From each member's expectation without contact [U] and per action [U, A]: none_U, mean_UA, stderr_UA (float32)."""
+        count = len(members)
+        none_U = torch.stack([none for none, _ in members]).mean(0) + self.shift
+        center_KA = torch.from_numpy(self.center_KA.astype(np.float32))
+        apart_KUA = torch.stack([mean - none[:, None] for none, mean in members]) - center_KA[:, None, :]
+        apart_UA = apart_KUA.mean(0)
+        # Members differ by one fold each: the delete-a-group jackknife gives the variance of the mean.
+        spread_UA = (apart_KUA - apart_UA).square_().sum(0) * ((count - 1) / count)
+        slope_A, slope_var_A = _row(self.slope_A), _row(self.slope_stderr_A**2)
+        mean_UA = torch.addcmul(_row(self.average_A), slope_A, apart_UA)
+        variance_UA = _row(self.average_stderr_A**2) + apart_UA.square() * slope_var_A + spread_UA * slope_A.square()
+        return none_U.numpy(), mean_UA.numpy(), variance_UA.sqrt_().numpy()
+
+    def reindexed(self, known_A: np.ndarray, typical_KA: np.ndarray) -> "OutcomeCalibration":
+        """For another catalogue. known_A: position of each action here, -1 if new. typical_KA: raw effect on an average user.
+
+        A new action gets the effect that its attributes predict; it is at least as uncertain as any known action.
+        """
+        new_A = known_A < 0
+        unsure = float(np.hypot(self.average_stderr_A.max(), self.between))
+
+        def merged(known: np.ndarray, new: np.ndarray | float) -> np.ndarray:
+            return np.where(new_A, new, known[..., np.where(new_A, 0, known_A)])
+
+        return OutcomeCalibration(
+            average_A=merged(self.average_A, typical_KA.mean(0) + self.offset),
+            average_stderr_A=merged(self.average_stderr_A, unsure),
+            slope_A=merged(self.slope_A, self.pooled_slope),
+            slope_stderr_A=merged(self.slope_stderr_A, max(self.pooled_slope_stderr, float(self.slope_stderr_A.max()))),
+            center_KA=merged(self.center_KA, typical_KA),
+            shift=self.shift,
+            pooled_slope=self.pooled_slope,
+            pooled_slope_stderr=self.pooled_slope_stderr,
+            offset=self.offset,
+            between=self.between,
+        )
+
+    def to_json(self) -> dict:
+        return {name: v.tolist() if isinstance(v, np.ndarray) else float(v) for name, v in vars(self).items()}
+
+    @staticmethod
+    def from_json(content: Mapping) -> "OutcomeCalibration":
+        return OutcomeCalibration(
+            **{name: np.array(v, np.float64) if isinstance(v, list) else float(v) for name, v in content.items()}
+        )
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Of every outcome, by name."""
+
+    outcomes: Mapping[str, OutcomeCalibration]
+
+    def of(self, outcome: str) -> OutcomeCalibration:
+        return self.outcomes[outcome]
+
+    def reindexed(self, known_A: np.ndarray, typical_KA: Mapping[str, np.ndarray]) -> "Calibration":
+        return Calibration({name: c.reindexed(known_A, typical_KA[name]) for name, c in self.outcomes.items()})
+
+    def to_json(self) -> dict:
+        return {name: c.to_json() for name, c in self.outcomes.items()}
+
+    @staticmethod
+    def from_json(content: Mapping) -> "Calibration":
+        return Calibration({name: OutcomeCalibration.from_json(c) for name, c in content.items()})
+
+
+def _row(values_A: np.ndarray) -> Tensor:
+    return torch.from_numpy(values_A.astype(np.float32))[None, :]

@@ -1,0 +1,119 @@
+"""A trained model: what each member expects of every action, and the calibrated effect that leaves the ranker.
+
+Axes: U users, A actions, K members, C channels.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ranker.features import Encoder, Features
+from ranker.logs import LogSchema
+from ranker.model.calibration import Calibration
+from ranker.model.losses import Target
+from ranker.model.network import ActionCode, ValueNet
+from ranker.model.settings import ModelSettings
+
+USERS_AT_ONCE = 8_192
+
+
+@dataclass(frozen=True)
+class Effects:
+    """What is expected of U users for one outcome, in its natural unit.
+
+    none_U: outcome without contact. mean_UA: effect of one contact, calibrated. stderr_UA: its standard error.
+    """
+
+    none_U: np.ndarray
+    mean_UA: np.ndarray
+    stderr_UA: np.ndarray
+
+
+@dataclass(frozen=True)
+class ValueModel:
+    """Everything that is needed to score users. targets: in the order of the schema's outcomes. as_of: the latest logged day."""
+
+    settings: ModelSettings
+    schema: LogSchema
+    encoder: Encoder
+    targets: tuple[Target, ...]
+    code: ActionCode
+    actions: tuple[Mapping[str, object], ...]
+    members: tuple[ValueNet, ...]
+    calibration: Calibration | None
+    as_of: date
+
+    def calibrated(self, calibration: Calibration) -> "ValueModel":
+        return replace(self, calibration=calibration)
+
+    def for_actions(self, actions: Sequence[Mapping[str, object]]) -> "ValueModel":
+        """The same model for another catalogue: known actions keep their calibration, new ones get the pooled one."""
+        if self.calibration is None:
+            raise ValueError("a model is calibrated before its catalogue changes")
+        typical_AK = {target.name: self._typical(o, actions) for o, target in enumerate(self.targets)}
+        position = {str(action["id"]): a for a, action in enumerate(self.actions)}
+        known_A = np.array([position.get(str(action["id"]), -1) for action in actions])
+        return replace(self, actions=tuple(actions), calibration=self.calibration.reindexed(known_A, typical_AK))
+
+    def _typical(self, outcome: int, actions: Sequence[Mapping[str, object]]) -> np.ndarray:
+        """float64[K, A]: each member's effect of each action on a user with average features."""
+        features = Features(
+            np.zeros((1, self.encoder.numeric_width), np.float32),
+            np.zeros((1, len(self.encoder.categorical)), np.int64),
+        )
+        features.index_UG[0] = np.cumsum([0, *self.encoder.level_counts])[: len(self.encoder.categorical)]
+        table_AM = torch.from_numpy(self.code.table(actions))
+        pairs = [self._member(member, features, outcome, table_AM) for member in self.members]
+        return np.stack([(mean_UA - none_U[:, None])[0] for none_U, mean_UA in pairs]).astype(np.float64)
+
+    def expected(self, member: int, outcome: int, features: Features) -> tuple[np.ndarray, np.ndarray]:
+        """One member's expectation without contact [U] and with each action [U, A], float32, before calibration."""
+        table_AM = torch.from_numpy(self.code.table(self.actions))
+        parts = [
+            self._member(self.members[member], features.take(slice(start, start + USERS_AT_ONCE)), outcome, table_AM)
+            for start in range(0, max(len(features), 1), USERS_AT_ONCE)
+        ]
+        return np.concatenate([none_U for none_U, _ in parts]), np.concatenate([mean_UA for _, mean_UA in parts])
+
+    def _member(
+        self, network: ValueNet, features: Features, outcome: int, table_AM: Tensor
+    ) -> tuple[np.ndarray, np.ndarray]:
+        with torch.inference_mode():
+            none_U, mean_UA = next(
+                _means(network, (self.targets[outcome],), self._channels(outcome), features, table_AM)
+            )
+            return none_U.numpy(), mean_UA.numpy()
+
+    def _channels(self, outcome: int) -> int:
+        return sum(target.channels for target in self.targets[:outcome])
+
+    def effects(self, features: Features) -> dict[str, Effects]:
+        """Calibrated effects of all users, outcome name -> Effects; call with a batch at a time, memory grows with U."""
+        if self.calibration is None:
+            raise ValueError("the model has no calibration; raw effects are no scores")
+        table_AM = torch.from_numpy(self.code.table(self.actions))
+        with torch.inference_mode():
+            members = [_means(network, self.targets, 0, features, table_AM) for network in self.members]
+            return {
+                target.name: Effects(*self.calibration.of(target.name).apply([next(member) for member in members]))
+                for target in self.targets
+            }
+
+
+def _means(
+    network: ValueNet, targets: Sequence[Target], first: int, features: Features, table_AM: Tensor
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Per outcome what is expected without contact [U] and with each action [U, A]: one matrix product, no loop over actions."""
+    base_UC, query_UCK = network.users(torch.from_numpy(features.numeric_UN), torch.from_numpy(features.index_UG))
+    average_AC, embedding_AK = network.actions(table_AM)
+    channel = first
+    for target in targets:
+        here = slice(channel, channel + target.channels)
+        uplift_UCA = query_UCK[:, here] @ embedding_AK.T + average_AC[:, here].T
+        base_UC_ = base_UC[:, here]
+        yield target.mean(base_UC_), target.mean((base_UC_[:, :, None] + uplift_UCA).transpose(1, 2))
+        channel += target.channels

@@ -1,0 +1,71 @@
+"""Logged decisions as arrays: what the network, the calibration and the evaluation all read.
+
+Axes: R rows, A actions (catalogue order), O outcomes. Action index A is `none`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ranker.features import Encoder, Features
+from ranker.logs import Logs
+
+
+@dataclass(frozen=True)
+class Examples:
+    """features: of R rows. action_R: int64 in 0..A. propensity_R: of the logged action. outcome_RO: natural units.
+    user_R: int64 codes of users, for clustered standard errors. eligible_RA: bool."""
+
+    features: Features
+    action_R: np.ndarray
+    propensity_R: np.ndarray
+    outcome_RO: np.ndarray
+    user_R: np.ndarray
+    eligible_RA: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.action_R)
+
+    @property
+    def actions(self) -> int:
+        return self.eligible_RA.shape[1]
+
+    def take(self, rows: np.ndarray) -> "Examples":
+        """The rows of a mask or of positions."""
+        return Examples(
+            features=self.features.take(rows),
+            action_R=self.action_R[rows],
+            propensity_R=self.propensity_R[rows],
+            outcome_RO=self.outcome_RO[rows],
+            user_R=self.user_R[rows],
+            eligible_RA=self.eligible_RA[rows],
+        )
+
+
+def examples_of(logs: Logs, encoder: Encoder) -> Examples:
+    """The logs as arrays."""
+    frame = logs.frame
+    ids = [str(action["id"]) for action in logs.actions]
+    action_R = pd.Index([*ids, logs.schema.none], dtype=object).get_indexer(frame["action"].astype(object))
+    everything = np.ones((len(frame), len(ids)), bool)
+    return Examples(
+        features=encoder.encode(frame),
+        action_R=action_R.astype(np.int64),
+        propensity_R=frame["propensity"].to_numpy(np.float64),
+        outcome_RO=frame[[outcome.name for outcome in logs.schema.outcomes]].to_numpy(np.float64),
+        user_R=pd.factorize(frame["user_id"])[0].astype(np.int64),
+        eligible_RA=everything if logs.eligible is None else logs.eligible,
+    )
+
+
+def stabilised_weights(action_R: np.ndarray, propensity_R: np.ndarray, actions: int, clip: float) -> np.ndarray:
+    """Weights [R] proportional to share(action) / propensity, average 1, none above `clip` averages.
+
+    Plain 1 / propensity gives each of A actions as much weight as `none` and leaves few effective rows; the share of the action
+    in the numerator removes what the logging policy depends on and keeps the rows (Robins, Hernan and Brumback 2000).
+    """
+    share_A = np.bincount(action_R, minlength=actions + 1) / max(len(action_R), 1)
+    raw_R = share_A[action_R] / propensity_R
+    clipped_R = np.minimum(raw_R, clip * raw_R.mean())
+    return clipped_R / clipped_R.mean()

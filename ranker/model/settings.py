@@ -1,0 +1,49 @@
+"""Settings of the model and of its training; Hydra composes them, pydantic validates them."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelSettings(_Settings):
+    """The shape of ValueNet and how strongly each part is shrunk.
+
+    The `*_sd` are standard deviations of normal priors of coefficients on the scale of the link (log odds, log rate), per
+    standard deviation of a feature: an effect well beyond two of them needs much data to be believed.
+    """
+
+    hidden: tuple[int, ...] = Field((48, 24), min_length=1)
+    dropout: float = Field(0.1, ge=0, lt=1)
+    embedding: int = Field(12, ge=1, description="width of an action's embedding")
+    members: int = Field(3, ge=2, le=20, description="networks of the ensemble, each trained without one fold of users")
+    base_sd: float = Field(1.0, gt=0, description="linear path of the outcome without contact")
+    deep_sd: float = Field(0.3, gt=0, description="every weight of the deep path")
+    contact_sd: float = Field(1.0, gt=0, description="effect that all contacts share")
+    attribute_sd: float = Field(0.3, gt=0, description="deviation of a product, surface, message ... from that")
+    action_sd: float = Field(0.1, gt=0, description="what is left to one action alone")
+    interaction_sd: float = Field(0.1, gt=0, description="how much a feature changes an effect, linear path")
+    deep_interaction_sd: float = Field(0.03, gt=0, description="the same, deep path")
+
+
+class EvaluateSettings(_Settings):
+    """What the evaluation adds up."""
+
+    objective: dict[str, float] = Field(
+        default_factory=dict, description="weight per outcome; empty: each alone, equal none"
+    )
+    deciles: int = Field(10, ge=2, le=100)
+
+
+class FitSettings(_Settings):
+    """How the members are trained, on which users, and how weights of rare decisions are cut off."""
+
+    max_epochs: int = Field(30, ge=1)
+    patience: int = Field(4, ge=1, description="epochs without progress on held-out users before a member stops")
+    batch_rows: int = Field(1024, ge=16)
+    learning_rate: float = Field(0.004, gt=0)
+    weight_clip: float = Field(10.0, ge=1, description="largest weight of a row, in multiples of the average")
+    test_share: float = Field(0.2, gt=0, lt=0.9, description="users kept for the evaluation")
+    threads: int = Field(1, ge=1, description="of torch; small matrices lose by more, above all on busy cores")
+    evaluate: EvaluateSettings = EvaluateSettings()

@@ -1,0 +1,36 @@
+"""Which users train, which are held out: by a hash of the user id, so that all rows of a user stay together."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Splits:
+    """fold_R: int64, the fold of each row, -1 for test rows. Member k of the ensemble trains without fold k."""
+
+    fold_R: np.ndarray
+    folds: int
+
+    @property
+    def test_R(self) -> np.ndarray:
+        return self.fold_R < 0
+
+    @property
+    def learn_R(self) -> np.ndarray:
+        return self.fold_R >= 0
+
+
+def split_users(user_id: pd.Series, folds: int, test_share: float, seed: int) -> Splits:
+    """Splits rows by user: a share of the users for the test, the others in folds of about equal size."""
+    uniform_R = _uniform(user_id, seed)
+    position_R = (uniform_R - test_share) / (1 - test_share) * folds
+    fold_R = np.minimum(np.floor(position_R).astype(np.int64), folds - 1)
+    return Splits(np.where(uniform_R < test_share, -1, fold_R), folds)
+
+
+def _uniform(user_id: pd.Series, seed: int) -> np.ndarray:
+    text = user_id.astype(str).to_numpy(dtype=object)
+    hashed = pd.util.hash_array(text, hash_key=f"{seed % 10**16:016d}")
+    return hashed.astype(np.float64) / 2.0**64

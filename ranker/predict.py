@@ -1,0 +1,76 @@
+"""Scores for every user: a trained model over streamed users, into a scores dataset.
+
+Axes: U users of a batch, A actions (catalogue order).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from ranker.logs import eligible_of, read_users
+from ranker.model.ensemble import USERS_AT_ONCE, ValueModel
+from ranker.scores import Catalogue, InputError, Metric, ScoresWriter
+
+MISSING = "unknown"  # segments have a value for every user
+
+
+def predict(
+    model: ValueModel,
+    model_id: str,
+    users: Path,
+    out: Path,
+    actions: Sequence[Mapping[str, object]] | None = None,
+    advance: Callable[[int], None] = lambda users: None,
+    as_of: date | None = None,
+) -> int:
+    """Writes the scores of all users into the existing directory `out`; returns how many. Memory does not grow with users.
+
+    actions: a catalogue other than the model's; new actions get the effect their attributes predict, and a larger stderr.
+    advance: called with the number of users just written. as_of: the day the scores are for, if not the users' or the model's.
+    """
+    model = model if actions is None else model.for_actions(actions)
+    frames = read_users(users, model.schema, len(model.actions))
+    first = next(frames, None)
+    if first is None or first.empty:
+        raise InputError([f"{users}: there are no users"])
+    catalogue = _catalogue(model, model_id, first, as_of)
+    total = 0
+    with ScoresWriter(out, catalogue) as writer:
+        for frame in _chain(first, frames):
+            for start in range(0, len(frame), USERS_AT_ONCE):
+                batch = frame.iloc[start : start + USERS_AT_ONCE]
+                _write(writer, model, catalogue, batch)
+                total += len(batch)
+                advance(len(batch))
+    return total
+
+
+def _chain(first: pd.DataFrame, rest):
+    yield first
+    yield from rest
+
+
+def _catalogue(model: ValueModel, model_id: str, users: pd.DataFrame, as_of: date | None) -> Catalogue:
+    """The head of the scores: metrics are the outcomes, segments every string column of the users."""
+    texts = [c for c in users if c != "user_id" and pd.api.types.is_string_dtype(users[c].dtype) and c != "eligible"]
+    metrics = [Metric(target.name, target.unit) for target in model.targets]
+    if as_of is None:
+        as_of = users["as_of"].max().date() if "as_of" in users else model.as_of
+    return Catalogue(tuple(model.actions)).with_scores(metrics, texts, model_id, as_of)
+
+
+def _write(writer: ScoresWriter, model: ValueModel, catalogue: Catalogue, batch: pd.DataFrame) -> None:
+    effects = model.effects(model.encoder.encode(batch))
+    ids = batch["user_id"]
+    writer.write(
+        user_id=pa.array(ids.to_numpy(), pa.int64() if pd.api.types.is_integer_dtype(ids.dtype) else pa.string()),
+        segments={name: pa.array(batch[name].fillna(MISSING).to_numpy(), pa.string()) for name in catalogue.segments},
+        mean={name: effect.mean_UA for name, effect in effects.items()},
+        stderr={name: effect.stderr_UA for name, effect in effects.items()},
+        eligible_UA=eligible_of(batch),
+        extra={f"base_{name}": pa.array(effect.none_U.astype(np.float32)) for name, effect in effects.items()},
+    )

@@ -1,0 +1,81 @@
+"""Trains, calibrates and evaluates a model on logs: `python -m scripts.train logs=DIR model=DIR`."""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from ranker.evaluate.report import evaluate, summary, table
+from ranker.logs import read_logs
+from ranker.model.artifact import save_model
+from ranker.model.calibrate import calibrate
+from ranker.model.fit import Curve, Fit, fit
+from scripts import command, stage
+from scripts.settings import TrainSettings
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """Where the model is, its id, and the content of its evaluation.json."""
+
+    model: Path
+    model_id: str
+    evaluation: dict
+
+
+def run(settings: TrainSettings) -> TrainResult:
+    """Reads logs, trains the ensemble, calibrates it on users its members did not see, evaluates it on users none saw."""
+    started = time.perf_counter()
+    paths = settings.paths
+    config = {"model": settings.model, "fit": settings.fit, "seed": settings.seed}
+    with stage.write(paths.model, stage="train", inputs=[paths.logs], config=config) as out:
+        logs = read_logs(paths.logs)
+        with command.progress("Training", settings.model.members * settings.fit.max_epochs) as advance:
+            fitted = fit(logs, settings.model, settings.fit, settings.seed, advance)
+        model = fitted.model.calibrated(calibrate(fitted.model, fitted.examples, fitted.splits))
+        evaluation = evaluate(model, fitted.examples, fitted.splits, settings.fit.evaluate)
+        evaluation["training"] = _training(fitted, time.perf_counter() - started)
+        model_id = save_model(out, model, summary(evaluation))
+        (out / "evaluation.json").write_text(json.dumps(evaluation, indent=1, allow_nan=False) + "\n")
+    return TrainResult(paths.model, model_id, evaluation)
+
+
+def _training(fitted: Fit, seconds: float) -> dict:
+    """The curve is the average over members."""
+    longest = max(len(curve.train) for curve in fitted.curves)
+    return {
+        "epochs": longest,
+        "best_epoch": round(float(np.mean([curve.best for curve in fitted.curves]))),
+        "curve": [
+            {
+                "epoch": epoch + 1,
+                "train": _average(epoch, [curve.train for curve in fitted.curves]),
+                "validation": _average(epoch, [curve.validation for curve in fitted.curves]),
+            }
+            for epoch in range(longest)
+        ],
+        "members": [_member(curve) for curve in fitted.curves],
+        "seconds": seconds,
+    }
+
+
+def _average(epoch: int, losses: list[tuple[float, ...]]) -> float:
+    """A member that stopped keeps its last loss, so that the curve has no jumps."""
+    return float(np.mean([member[min(epoch, len(member) - 1)] for member in losses]))
+
+
+def _member(curve: Curve) -> dict:
+    return {"epochs": len(curve.train), "best_epoch": curve.best, "validation": curve.validation[curve.best - 1]}
+
+
+def main(settings: TrainSettings) -> None:
+    result = run(settings)
+    Console(width=130).print(table(result.evaluation))
+    print(f"model {result.model_id} written to {result.model}")
+
+
+if __name__ == "__main__":
+    command.main("train", TrainSettings, main)

@@ -160,7 +160,7 @@ def eligible_of(frame: pd.DataFrame) -> np.ndarray | None:
     """bool[R, A] from the `eligible` column of a frame; None where there is none."""
     if "eligible" not in frame:
         return None
-    return _matrix(pa.chunked_array(pa.array(frame["eligible"])))
+    return as_matrix(pa.chunked_array(pa.array(frame["eligible"])))
 
 
 def read_schema(path: Path) -> LogSchema:
@@ -412,10 +412,10 @@ def _eligible_of(tables: Sequence[pa.Table]) -> np.ndarray | None:
         return None
     if len(having) < len(tables):
         raise InputError(["column eligible: is in some files of the logs and missing in others"])
-    return np.concatenate([_matrix(table.column("eligible")) for table in tables])
+    return np.concatenate([as_matrix(table.column("eligible")) for table in tables])
 
 
-def _matrix(column: pa.ChunkedArray) -> np.ndarray:
+def as_matrix(column: pa.ChunkedArray) -> np.ndarray:
     """A list column as bool[R, A]; a missing list or entry counts as not eligible."""
     width = column.type.list_size
     out_RA = np.zeros((len(column), width), bool)

@@ -1,0 +1,131 @@
+"""The point-in-time join: what was known when a decision was made, and what came of it as far as it is known now.
+
+Features are those of the latest snapshot on or before the day of the decision. An outcome is the sum of its events in the days
+[from_day, to_day) after the decision, among the events recorded before the day `known_before`. Axes: R decisions, E events.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from ranker.logs import eligible_column
+from ranker.tables.schema import TableSchema, Window
+
+DAY_SPAN = 1 << 20  # days of one user in a combined key; 2,800 years
+
+
+@dataclass(frozen=True)
+class Part:
+    """The rows of some users in all three tables; eligible: bool[exposures, A] or None."""
+
+    users: pd.DataFrame
+    exposures: pd.DataFrame
+    outcomes: pd.DataFrame
+    eligible: np.ndarray | None
+
+
+def join(part: Part, schema: TableSchema, known_before: date) -> pd.DataFrame:
+    """Logs of the mature decisions, in order of user and day, with the columns of `ranker.logs.Logs.frame`.
+
+    Every exposure must have a snapshot on or before its day (`keys` tells otherwise).
+    """
+    exposures = part.exposures
+    chosen = np.flatnonzero(is_mature(exposures["decided_on"], schema, known_before))
+    exposures = exposures.iloc[chosen]
+    order = np.lexsort((_days(exposures["decided_on"]), exposures["user_id"].to_numpy()))
+    chosen, exposures = chosen[order], exposures.iloc[order].reset_index(drop=True)
+    codes = pd.Index(exposures["user_id"].unique())
+    decision_keys = _keys(codes, exposures["user_id"], exposures["decided_on"])
+    snapshots = part.users.iloc[_latest(codes, part.users, decision_keys)]
+    columns = {
+        "user_id": exposures["user_id"],
+        "as_of": exposures["decided_on"],
+        "action": exposures["action"].where(exposures["action"].notna(), schema.none),
+        "propensity": exposures["propensity"].astype("float64"),
+    }
+    columns |= {name: snapshots[name].reset_index(drop=True) for name in schema.log_schema().features}
+    known = part.outcomes[part.outcomes["recorded_on"].to_numpy() < np.datetime64(known_before)]
+    for outcome in schema.outcomes:
+        columns[outcome.name] = _outcome(outcome, codes, known[known["outcome"] == outcome.name], decision_keys)
+    frame = pd.DataFrame(columns)
+    if part.eligible is not None:
+        frame["eligible"] = eligible_column(part.eligible[chosen], frame.index)
+    return frame
+
+
+def is_mature(decided_on: pd.Series, schema: TableSchema, known_before: date) -> np.ndarray:
+    """bool[R]: whether every outcome of the decision is complete at the start of the day `known_before`."""
+    return _days(decided_on) + schema.matures_after <= np.datetime64(known_before, "D").astype(int)
+
+
+@dataclass(frozen=True)
+class KeyFaults:
+    """Numbers of rows whose key is wrong."""
+
+    users_repeated: int
+    exposures_repeated: int
+    exposures_without_user: int
+    exposures_before_snapshot: int
+    outcomes_repeated: int
+    outcomes_without_user: int
+
+
+def key_faults(part: Part, schema: TableSchema) -> KeyFaults:
+    """Repeated keys, and rows that refer to nobody; only key columns of `part` are read, and none may be missing.
+
+    An amount may stand twice on a day (two purchases of the same price); a binary outcome or a count may not.
+    """
+    users, exposures, outcomes = part.users, part.exposures, part.outcomes
+    codes = pd.Index(users["user_id"].unique())
+    known = exposures["user_id"].isin(codes)
+    late = _latest(codes, users, _keys(codes, exposures["user_id"][known], exposures["decided_on"][known])) < 0
+    once = [outcome.name for outcome in schema.outcomes if outcome.kind in ("binary", "count")]
+    single = outcomes[outcomes["outcome"].isin(once)]
+    return KeyFaults(
+        users_repeated=int(users.duplicated(["user_id", "as_of"]).sum()),
+        exposures_repeated=int(exposures.duplicated(["user_id", "decided_on"]).sum()),
+        exposures_without_user=int((~known).sum()),
+        exposures_before_snapshot=int(late.sum()),
+        outcomes_repeated=int(single.duplicated(["user_id", "outcome", "occurred_on"]).sum()),
+        outcomes_without_user=int((~outcomes["user_id"].isin(codes)).sum()),
+    )
+
+
+def _latest(codes: pd.Index, users: pd.DataFrame, decision_keys: np.ndarray) -> np.ndarray:
+    """int[R]: row of `users` that holds the user's latest snapshot on or before the decision; -1 where there is none."""
+    rows = np.flatnonzero(users["user_id"].isin(codes).to_numpy())
+    keys = _keys(codes, users["user_id"].iloc[rows], users["as_of"].iloc[rows])
+    order = np.argsort(keys, kind="stable")
+    rows, keys = rows[order], keys[order]
+    if not len(keys):
+        return np.full(len(decision_keys), -1)
+    found = np.searchsorted(keys, decision_keys, side="right") - 1
+    same_user = (found >= 0) & (keys[found] // DAY_SPAN == decision_keys // DAY_SPAN)
+    return np.where(same_user, rows[found], -1)
+
+
+def _outcome(outcome: Window, codes: pd.Index, events: pd.DataFrame, decision_keys: np.ndarray) -> np.ndarray:
+    """float64[R]: the sum of the events in the window after each decision; for a binary outcome whether it is positive."""
+    events = events[events["user_id"].isin(codes)]
+    keys = _keys(codes, events["user_id"], events["occurred_on"])
+    order = np.argsort(keys, kind="stable")
+    keys, value_E = keys[order], events["value"].to_numpy(float)[order]
+    first_R = np.searchsorted(keys, decision_keys + outcome.from_day)
+    last_R = np.searchsorted(keys, decision_keys + outcome.to_day)
+    # reduceat sums [first, last) exactly, but returns a single value where that is empty.
+    bounds = np.column_stack([first_R, last_R]).reshape(-1)
+    total_R = np.add.reduceat(np.append(value_E, 0.0), bounds)[::2] if len(bounds) else np.zeros(0)
+    total_R = np.where(first_R < last_R, total_R, 0.0)
+    return (total_R > 0).astype(float) if outcome.kind == "binary" else total_R
+
+
+def _keys(codes: pd.Index, user_id: pd.Series, day: pd.Series) -> np.ndarray:
+    """int64: user and day as one number that sorts by both; users must be in `codes`."""
+    return codes.get_indexer(user_id).astype(np.int64) * DAY_SPAN + _days(day) + DAY_SPAN // 2
+
+
+def _days(day: pd.Series) -> np.ndarray:
+    """int64: days since 1970."""
+    return day.to_numpy("datetime64[D]").astype(np.int64)

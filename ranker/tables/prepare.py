@@ -1,0 +1,183 @@
+"""Tables to logs: validated, joined point in time and written in ranges of users, so that memory does not grow with them."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyarrow import dataset
+
+from ranker.logs import as_matrix, write_logs
+from ranker.scores import InputError, read_catalogue
+from ranker.tables.check import TABLES, Described, as_frame, check_types, check_values, files_of
+from ranker.tables.join import Part, is_mature, join, key_faults
+from ranker.tables.schema import TableSchema, read_table_schema
+from ranker.tables.settings import PrepareSettings
+
+KEYS = {
+    "users": ("user_id", "as_of"),
+    "exposures": ("user_id", "decided_on"),
+    "outcomes": ("user_id", "outcome", "occurred_on"),
+}
+FAULTS = {
+    "users_repeated": ("users", "columns user_id, as_of", "rows repeat an earlier row"),
+    "exposures_repeated": ("exposures", "columns user_id, decided_on", "rows repeat an earlier row"),
+    "exposures_without_user": ("exposures", "column user_id", "rows name a user that users/ does not have"),
+    "exposures_before_snapshot": (
+        "exposures",
+        "column decided_on",
+        "rows are older than the first snapshot of their user",
+    ),
+    "outcomes_repeated": ("outcomes", "columns user_id, outcome, occurred_on", "rows repeat an earlier row"),
+    "outcomes_without_user": ("outcomes", "column user_id", "rows name a user that users/ does not have"),
+}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What was prepared. decisions: all in the tables; immature: of them, kept out; rows: in the logs.
+
+    nothing: rows whose action is none.
+    """
+
+    known_before: date
+    decisions: int
+    immature: int
+    rows: int
+    nothing: int
+
+
+def catalogue_of(tables: Path) -> Path:
+    """The catalogue within the tables' folder or beside it."""
+    inside, beside = tables / "catalogue.json", tables.parent / "catalogue.json"
+    return inside if inside.exists() else beside
+
+
+def prepare(
+    tables: Path, out: Path, settings: PrepareSettings, advance: Callable[[int], object] | None = None
+) -> Prepared:
+    """Writes logs into the existing directory `out`; InputError lists everything wrong in the tables.
+
+    advance: called with the number of decisions just joined.
+    """
+    described = _described(tables, settings)
+    ranges = _validated(tables, described, settings)
+    counts: Counter[str] = Counter()
+
+    def frames() -> Iterator[pd.DataFrame]:
+        for low, high in ranges:
+            part = _read(tables, described, low, high)
+            before = len(part.exposures)
+            mature = int(is_mature(part.exposures["decided_on"], described.schema, described.known_before).sum())
+            frame = join(part, described.schema, described.known_before)
+            counts.update(decisions=before, immature=before - mature)
+            counts.update(nothing=int((frame["action"] == described.schema.none).sum()))
+            yield frame
+            if advance is not None:
+                advance(before)
+
+    rows = write_logs(out, described.schema.log_schema(), described.catalogue.actions, frames())
+    if rows == 0:
+        raise InputError([_nothing_mature(tables, described, counts["decisions"])])
+    return Prepared(described.known_before, counts["decisions"], counts["immature"], rows, counts["nothing"])
+
+
+def _described(tables: Path, settings: PrepareSettings) -> Described:
+    if not tables.is_dir():
+        raise InputError([f"{tables}: there is no such folder"])
+    problems: list[str] = []
+    found = []
+    for read, path in ((read_table_schema, tables / "schema.json"), (read_catalogue, catalogue_of(tables))):
+        try:
+            found.append(read(path))
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(problems)
+    schema, catalogue = found
+    if settings.as_of is not None and settings.as_of > schema.snapshot:
+        problems.append(f"prepare.as_of: {settings.as_of} is after the tables were taken ({schema.snapshot})")
+    if schema.none in catalogue.ids:
+        problems.append(
+            f"{catalogue_of(tables)}: '{schema.none}' stands for showing nothing and belongs in no catalogue"
+        )
+    if problems:
+        raise InputError(problems)
+    return Described(schema, catalogue, settings.as_of or schema.snapshot)
+
+
+Range = tuple[object | None, object | None]
+
+
+def _validated(tables: Path, described: Described, settings: PrepareSettings) -> list[Range]:
+    """The ranges of users to work in; InputError with the problems of types, or of values and keys."""
+    if problems := list(check_types(tables, described)):
+        raise InputError(problems)
+    ranges = _ranges(tables, settings.rows_at_once)
+    if problems := [*check_values(tables, described), *_key_problems(tables, described.schema, ranges)]:
+        raise InputError(problems)
+    return ranges
+
+
+def _key_problems(tables: Path, schema: TableSchema, ranges: list[Range]) -> Iterator[str]:
+    faults: Counter[str] = Counter()
+    for low, high in ranges:
+        frames = {name: as_frame(_rows(tables, name, low, high, KEYS[name])).dropna() for name in TABLES}
+        faults.update(asdict(key_faults(Part(**frames, eligible=None), schema)))
+    for name, count in faults.items():
+        if count:
+            table, columns, fault = FAULTS[name]
+            rows = sum(pq.read_metadata(file).num_rows for file in files_of(tables, table))
+            yield f"{tables / table}: {columns}: {count:,} of {rows:,} {fault}"
+
+
+def _ranges(tables: Path, rows_at_once: int) -> list[Range]:
+    """Half-open ranges of user ids with about rows_at_once decisions each; together they hold every user of every table."""
+    column = pa.chunked_array(
+        [
+            chunk
+            for file in files_of(tables, "exposures")
+            for chunk in pq.ParquetFile(file).read(columns=["user_id"]).column(0).chunks
+        ]
+    ).drop_null()
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    ids = column.take(pc.sort_indices(column)) if len(column) > rows_at_once else column
+    cuts = sorted({ids[position].as_py() for position in range(rows_at_once, len(ids), rows_at_once)})
+    return list(zip([None, *cuts], [*cuts, None], strict=True))
+
+
+def _read(tables: Path, described: Described, low: object, high: object) -> Part:
+    features = described.schema.log_schema().features
+    exposures = _rows(tables, "exposures", low, high, None)
+    return Part(
+        users=as_frame(_rows(tables, "users", low, high, ("user_id", "as_of", *features))),
+        exposures=as_frame(exposures.select(["user_id", "decided_on", "action", "propensity"])),
+        outcomes=as_frame(_rows(tables, "outcomes", low, high, (*KEYS["outcomes"], "recorded_on", "value"))),
+        eligible=as_matrix(exposures.column("eligible")) if "eligible" in exposures.column_names else None,
+    )
+
+
+def _rows(tables: Path, name: str, low: object, high: object, columns: tuple[str, ...] | None) -> pa.Table:
+    """The rows of the users low <= id < high; row groups that hold none of them are not read."""
+    chosen: pc.Expression | None = None
+    if low is not None:
+        chosen = pc.field("user_id") >= pa.scalar(low)
+    if high is not None:
+        below = pc.field("user_id") < pa.scalar(high)
+        chosen = below if chosen is None else chosen & below
+    data = dataset.dataset([str(file) for file in files_of(tables, name)])
+    return data.to_table(columns=None if columns is None else list(columns), filter=chosen)
+
+
+def _nothing_mature(tables: Path, described: Described, decisions: int) -> str:
+    days = described.schema.matures_after
+    return (
+        f"{tables / 'exposures'}: column decided_on: none of {decisions:,} decisions is mature on {described.known_before}; "
+        f"outcomes are complete {days} days after a decision"
+    )

@@ -1,0 +1,34 @@
+"""Joins tables of users, exposures and outcomes to logs: what was known at each decision, and what came of it."""
+
+import logging
+
+from ranker.tables.prepare import Prepared, catalogue_of, prepare
+from scripts import command, stage
+from scripts.settings import PrepareSettings
+
+log = logging.getLogger("offermix")
+
+
+def run(settings: PrepareSettings) -> Prepared:
+    """Writes the logs and says how many decisions are in them, and how many were left out and why."""
+    tables = settings.paths.tables
+    inputs = [path for path in (tables, catalogue_of(tables)) if path.exists()]
+    with (
+        stage.write(settings.paths.logs, stage="prepare", inputs=inputs, config=settings.prepare) as out,
+        command.progress("Decisions joined") as advance,
+    ):
+        prepared = prepare(tables, out, settings.prepare, advance)
+    log.info(
+        "Logs: %s of %s decisions, of which %s showed nothing; %s are not mature on %s and left out -> %s",
+        f"{prepared.rows:,}",
+        f"{prepared.decisions:,}",
+        f"{prepared.nothing:,}",
+        f"{prepared.immature:,}",
+        prepared.known_before,
+        settings.paths.logs,
+    )
+    return prepared
+
+
+if __name__ == "__main__":
+    command.main("prepare", PrepareSettings, run)

@@ -1,0 +1,25 @@
+"""Flips the pointer back to a run that was published before: `python -m scripts.rollback to=RUN`."""
+
+import logging
+
+from allocator.publish import Flip, rollback
+from scripts import command
+from scripts.settings import RollbackSettings
+
+log = logging.getLogger("offermix")
+
+
+def run(settings: RollbackSettings) -> Flip:
+    """`to` is a run's name under `runs`, or its folder; raises allocator.publish.Refused where it cannot be gone back to."""
+    to = settings.paths.to
+    runs = settings.paths.runs if len(to.parts) == 1 and not to.is_absolute() else to.parent
+    flip = rollback(runs, to.name)
+    if flip.moved:
+        log.info("Rolled back to %s; before it: %s", flip.pointer.run, flip.pointer.previous or "nothing")
+    else:
+        log.info("%s is published now; nothing changed", flip.pointer.run)
+    return flip
+
+
+if __name__ == "__main__":
+    command.main("rollback", RollbackSettings, run)

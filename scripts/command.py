@@ -99,7 +99,7 @@ def validated(settings_type: type[S], composed: DictConfig) -> S:
     try:
         container = OmegaConf.to_container(composed, resolve=True)
     except OmegaConfBaseException as error:
-        raise InputError([f"configuration: {overrides.first_line(error)}"]) from None
+        raise _resolving(error) from None
     try:
         return settings_type.model_validate(container)
     except ValidationError as error:
@@ -156,27 +156,26 @@ def _guarded(name: str, job: Callable[[], int]) -> int:
 
 
 def _explain(name: str, error: Exception) -> int:
-    cause = _root(error)
-    if isinstance(cause, InputError):
-        _say(f"{name}: {cause}")
+    if isinstance(error, InputError):
+        _say(f"{name}: {error}")
         return WRONG_INPUT
-    if _is(cause, "allocator.diagnose", "Infeasible"):
-        _say(f"{name}: {cause}")
+    if _is(error, "allocator.diagnose", "Infeasible"):
+        _say(f"{name}: {error}")
         return INFEASIBLE
-    if _is(cause, "allocator.publish", "Refused"):
-        _say(f"{name}: {cause}")
+    if _is(error, "allocator.publish", "Refused"):
+        _say(f"{name}: {error}")
         return REFUSED
     where = _write_traceback(name, error)
     _say(f"{name}: failed: {type(error).__name__}: {overrides.first_line(error)} (details: {where})")
     return FAILED
 
 
-def _root(error: BaseException) -> BaseException:
-    """The InputError under wrappers such as an interpolation error, or the error itself."""
+def _resolving(error: OmegaConfBaseException) -> InputError:
+    """What kept an interpolation from being resolved: the InputError of a resolver, or OmegaConf's own words."""
     under: BaseException | None = error
     while under is not None and not isinstance(under, InputError):
-        under = under.__cause__ or under.__context__ if isinstance(under, OmegaConfBaseException) else None
-    return error if under is None else under
+        under = under.__cause__ or under.__context__
+    return InputError([f"configuration: {overrides.readable(str(error))}"]) if under is None else under
 
 
 def _is(error: BaseException, module: str, name: str) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from rapidfuzz import process
+from rapidfuzz import fuzz, process
 
 from scripts.settings import known_keys
 
@@ -202,10 +202,11 @@ class _Word:
             raise _Wrong(f"{self.text}: is not of the form set.ID.FIELD=VALUE")
         word = f"++{key}={value}"
         try:
-            OverridesParser.create().parse_override(word)
-            return word
+            if self.sweep or not OverridesParser.create().parse_override(word).is_sweep_override():
+                return word
         except HydraException:
-            return self._parsable(f"++{key}={quoted(value)}")
+            pass  # not a value in Hydra's language, so it is text
+        return self._parsable(f"++{key}={quoted(value)}")
 
     def _of_a_key(self, key: Key, value: str) -> str:
         if key.kind == "value":
@@ -269,7 +270,7 @@ def _groups(conf: Path) -> list[str]:
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
     """`; did you mean 'x'?`, or the short list of what there is, or nothing."""
-    best = process.extractOne(word, list(known), score_cutoff=65)
+    best = process.extractOne(word, list(known), scorer=fuzz.ratio, score_cutoff=60)
     if best is not None:
         return f"; did you mean '{best[0]}'?"
     return f" (there are: {', '.join(known)})" if 0 < len(known) <= 12 else ""

@@ -1,6 +1,5 @@
 """The settings of every command: what Hydra composed, typed, frozen and checked, with every error listed at once."""
 
-import importlib
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,22 +9,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
-from rapidfuzz import process
+from rapidfuzz import fuzz, process
 
-
-def _landed(module: str, name: str) -> type[BaseModel]:
-    """Interim: the settings of a package, or an open placeholder until they are written."""
-    try:
-        return getattr(importlib.import_module(module), name)
-    except ImportError:
-        return type(name, (BaseModel,), {"model_config": ConfigDict(extra="allow", frozen=True)})
-
-
-MarketSettings = _landed("ranker.market.settings", "MarketSettings")
-PrepareOptions = _landed("ranker.tables.settings", "PrepareSettings")
-ModelSettings = _landed("ranker.model.settings", "ModelSettings")
-FitSettings = _landed("ranker.model.settings", "FitSettings")
-SolveSettings = _landed("allocator.solve.settings", "SolveSettings")
+from allocator.solve.settings import SolveSettings
+from ranker.market.settings import MarketSettings
+from ranker.model.settings import FitSettings, ModelSettings
+from ranker.tables.settings import PrepareSettings as PrepareOptions
 
 
 class Frozen(BaseModel):
@@ -186,7 +175,7 @@ def _sentence(details: ErrorDetails, settings_type: type[Settings]) -> str:
         return f"{key}: is missing; give {key}=..."
     if details["type"] == "extra_forbidden":
         parent = ".".join(location[:-1])
-        near = process.extractOne(location[-1], _children(settings_type, parent), score_cutoff=65)
+        near = process.extractOne(location[-1], _children(settings_type, parent), scorer=fuzz.ratio, score_cutoff=60)
         return f"{key}: there is no such setting" + (f"; did you mean '{near[0]}'?" if near else "")
     message = details["msg"].removeprefix("Value error, ")
     return f"{key}: is {_shortened(given)}: {message[0].lower()}{message[1:]}"

@@ -275,7 +275,7 @@ def _left_over(out: Path, ending: str) -> list[Path]:
 
 @contextlib.contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Holds the lock of `out`; InputError where another run does. The system lets go of it when a process ends, however it ends."""
+    """Holds the lock of `out`; InputError where another run does. However a process ends, the system lets go of it."""
     path = out.parent / f".{out.name}.lock"
     descriptor = _acquire(path, out)
     try:

@@ -66,22 +66,88 @@ class WeekRecord:
     files: Sequence[tuple[Path, str]] = ()
 
 
-def record_week(record: WeekRecord) -> str | None:
+def read_week(
+    name: str, folder: Path, settings: Settings, seconds: Mapping[str, tuple[float, bool]], *, finished: bool
+) -> WeekRecord:
+    """What is recorded of the run in `folder`, as far as it came."""
+    certificate = _json(folder / "allocation" / "certificate.json")
+    evaluation = _json(folder / "model" / "evaluation.json")
+    audit = _json(folder / "allocation" / "audit.json")
+    clean = (
+        {"audit/clean": float(all(check.get("status") == "PASS" for check in audit["checks"]))}
+        if "checks" in audit
+        else {}
+    )
+    week_metrics = certificate_metrics(certificate) | clean
+
+    def child(command: str, **what: object) -> StageRecord:
+        took, resumed = seconds.get(command, (0.0, True))
+        return StageRecord(command, took, resumed, **what)
+
+    children = {
+        "train": child(
+            "train",
+            metrics=evaluation_metrics(evaluation),
+            curves=training_curves(evaluation),
+            params=short_params(
+                {"model": settings.model.model_dump(), "fit": settings.fit.model_dump(), "seed": settings.seed}
+            ),
+            datasets=[(folder / "logs", "training")],
+            files=[(folder / "model", "model")],
+        ),
+        "score": child(
+            "score",
+            datasets=[(folder / "scores", "scores")],
+            files=[(folder / "scores" / "catalogue.json", "scores"), (folder / "scores" / stage.MANIFEST, "scores")],
+        ),
+        "allocate": child(
+            "allocate",
+            metrics=week_metrics,
+            params=short_params({"solve": settings.solve.model_dump(), "set": settings.set}),
+            datasets=[(folder / "scores", "scores")],
+            files=[(path, "allocation") for path in sorted((folder / "allocation").glob("*.json"))],
+        ),
+    }
+    return WeekRecord(
+        name=name,
+        folder=folder,
+        settings=settings,
+        finished=finished,
+        stages=[each for command, each in children.items() if finished or command in seconds],
+        metrics=(week_metrics | {f"seconds/{command}": took for command, (took, _) in seconds.items()})
+        if finished
+        else {},
+        files=[(settings.weekly.policy, "policy"), (folder / "report", "report")],
+    )
+
+
+def _json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def record_week(
+    name: str, folder: Path, settings: Settings, seconds: Mapping[str, tuple[float, bool]], *, finished: bool
+) -> str | None:
     """Writes the week to MLflow; the id of its run, or None where it was not recorded, with a warning that says why.
+
+    seconds: per command its wall time and whether it was skipped, since its output was still current.
 
     A finished run is never lost to a server that is down: every error ends here.
     """
-    if not record.settings.tracking.enabled:
+    if not settings.tracking.enabled:
         return None
     try:
-        return _record(record)
+        return _record(read_week(name, folder, settings, seconds, finished=finished))
     except Exception as error:
         reason = str(error).strip().splitlines() or [""]
         log.warning(
             "MLflow: this run could not be recorded (%s: %s). The run itself is complete; its files are in %s.",
             type(error).__name__,
             _without_password(reason[0])[:300],
-            record.folder,
+            folder,
         )
         return None
 
@@ -178,7 +244,7 @@ def _log_parent(client: "MlflowClient", run_id: str, record: WeekRecord) -> None
     config = record.settings.model_dump(mode="json")
     client.log_dict(run_id, _without_secrets(config), "config.yaml")
     _log_params(client, run_id, short_params(config))
-    _log_metrics(client, run_id, record.metrics, {f"seconds/{each.name}": each.seconds for each in record.stages})
+    _log_metrics(client, run_id, record.metrics)
     for path, folder in record.files:
         _log_file(client, run_id, path, folder)
 
@@ -321,13 +387,13 @@ def certificate_metrics(certificate: Mapping[str, object]) -> dict[str, float]:
     metrics["greedy/value"] = greedy.get("value")
     for name, entry in (certificate.get("metrics") or {}).items():
         metrics[f"total/{name}"] = entry.get("total")
-    for entry in _constraints(certificate):
+    for entry in constraints_of(certificate):
         for part in ("achieved", "slack", "price"):
             metrics[f"constraint/{entry['id']}/{part}"] = entry.get(part)
     return _numbers(metrics)
 
 
-def _constraints(certificate: Mapping[str, object]) -> list[Mapping]:
+def constraints_of(certificate: Mapping[str, object]) -> list[Mapping]:
     """The constraints of a certificate, whether they stand as a list or under their ids."""
     held = certificate.get("constraints") or []
     if isinstance(held, Mapping):

@@ -1,0 +1,319 @@
+"""The whole week in one command: market or tables, prepare, train, score, allocate and audit, report, publish, record.
+
+Everything of a run stands in one folder, runs/WEEK/. A stage whose manifest still matches its input, settings and program is not
+run again, so a run that died goes on where it stopped. A folder that was once published never changes: a run that would change it
+gets a folder of its own, WEEK-2, which starts from links to the stages that may still hold.
+"""
+
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from importlib import import_module
+from pathlib import Path
+
+from ranker.scores import InputError
+from scripts import command, stage, tracking
+from scripts.settings import (
+    AllocatePaths,
+    AllocateSettings,
+    MakeMarketPaths,
+    MakeMarketSettings,
+    PreparePaths,
+    PrepareSettings,
+    PublishSettings,
+    ReportSettings,
+    RunPaths,
+    ScorePaths,
+    ScoreSettings,
+    Settings,
+    TrainPaths,
+    TrainSettings,
+    WeeklySettings,
+)
+
+log = logging.getLogger("offermix.weekly")
+
+STAGES = ("market", "logs", "model", "scores", "allocation", "report")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage of the week: its name in the table, the command that does it, that command's settings and what it makes."""
+
+    name: str
+    module: str
+    settings: Settings
+    does: str
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a step came to. seconds: wall time; skipped: its output was still current."""
+
+    step: Step
+    seconds: float
+    skipped: bool
+
+
+@dataclass(frozen=True)
+class Week:
+    """A finished weekly run. recorded: the id of its MLflow run, if it was recorded."""
+
+    name: str
+    folder: Path
+    certificate: dict
+    audit: dict
+    ran: tuple[Ran, ...]
+    published: bool
+    recorded: str | None
+
+
+def run(settings: WeeklySettings) -> Week:
+    """Runs every stage that is not current, publishes the result and records it; raises what the first failing stage raises."""
+    started = time.perf_counter()
+    _check_inputs(settings)
+    name = choose_name(settings)
+    folder = settings.paths.runs / name
+    log.info("Run %s in %s", name, folder)
+    ran: list[Ran] = []
+    settings.paths.runs.mkdir(parents=True, exist_ok=True)
+    with stage.locked(folder):
+        _prepare_folder(folder, settings)
+        try:
+            for step in steps(settings, folder):
+                ran.append(_run_step(step))
+            if settings.weekly.publish:
+                ran.append(_run_step(_publish_step(settings, folder)))
+        except Exception:
+            if ran:
+                _record(settings, name, folder, ran, finished=False)
+            raise
+    recorded = _record(settings, name, folder, ran, finished=True)
+    week = Week(
+        name=name,
+        folder=folder,
+        certificate=_read(folder / "allocation" / "certificate.json"),
+        audit=_read(folder / "allocation" / "audit.json"),
+        ran=tuple(ran),
+        published=settings.weekly.publish,
+        recorded=recorded,
+    )
+    show(week, time.perf_counter() - started)
+    return week
+
+
+def steps(settings: WeeklySettings, folder: Path) -> Iterator[Step]:
+    """The stages in the order in which data flows, each with the settings that its own command would get."""
+    source = settings.weekly.tables
+    if source is None:
+        source = folder / "market"
+        market = _for(settings, MakeMarketSettings, MakeMarketPaths(out=source))
+        yield Step("make market", "scripts.make_market", market, "a synthetic market")
+    prepare = PreparePaths(tables=source / "tables", logs=folder / "logs")
+    yield Step("prepare", "scripts.prepare", _for(settings, PrepareSettings, prepare), "logged decisions")
+    train = TrainPaths(logs=folder / "logs", model=folder / "model")
+    yield Step("train", "scripts.train", _for(settings, TrainSettings, train), "a calibrated model")
+    score = ScorePaths(model=folder / "model", users=source / "users", scores=folder / "scores")
+    yield Step("score", "scripts.score", _for(settings, ScoreSettings, score), "what each contact is worth")
+    allocate = AllocatePaths(scores=folder / "scores", policy=settings.weekly.policy, out=folder / "allocation")
+    yield Step("allocate, audit", "scripts.allocate", _for(settings, AllocateSettings, allocate), "who gets what")
+    yield Step("report", "scripts.report", _for(settings, ReportSettings, RunPaths(run=folder)), "a page for people")
+
+
+def _publish_step(settings: WeeklySettings, folder: Path) -> Step:
+    paths = RunPaths(run=folder, runs=settings.paths.runs)
+    return Step("publish", "scripts.publish", _for(settings, PublishSettings, paths), "the pointer to this run")
+
+
+def _for(settings: WeeklySettings, kind: type[Settings], paths: object) -> Settings:
+    """The settings of one command, taken from the week's; both were checked already."""
+    held = {name: getattr(settings, name) for name in Settings.model_fields}
+    return kind.model_construct(**(held | {"paths": paths}))
+
+
+def _run_step(step: Step) -> Ran:
+    started = time.perf_counter()
+    log.info("%s ...", step.name)
+    job: Callable[[Settings], object] = import_module(step.module).run
+    skipped = False
+    with stage.resuming():
+        try:
+            job(step.settings)
+        except stage.StillCurrent:
+            skipped = True
+    seconds = time.perf_counter() - started
+    log.info("%s: %s", step.name, "still current, not run again" if skipped else f"done in {seconds:.1f} s")
+    return Ran(step, seconds, skipped)
+
+
+def _check_inputs(settings: WeeklySettings) -> None:
+    """Everything named must be there before an hour is spent."""
+    needed = [settings.weekly.policy]
+    if settings.weekly.tables is not None:
+        needed += [settings.weekly.tables / part for part in ("tables", "users", "catalogue.json")]
+    missing = [f"{path}: there is no such file or folder" for path in needed if not path.exists()]
+    if missing:
+        raise InputError(missing)
+
+
+def choose_name(settings: WeeklySettings) -> str:
+    """The run's folder: as named, or the week; with a number where the folder of that name was published as something else."""
+    published = _published(settings.paths.runs)
+    asked = settings.weekly.run
+    name, number = asked or _week(settings), 1
+    while name in published and not _same(settings, settings.paths.runs / name):
+        if asked is not None:
+            raise InputError(
+                [
+                    f"run={asked}: {settings.paths.runs / asked} was published and is not changed any more; choose another name"
+                ]
+            )
+        number += 1
+        name = f"{_week(settings)}-{number}"
+    return name
+
+
+def _week(settings: WeeklySettings) -> str:
+    """2026-W48: the week of the market's snapshot, or of today for tables from outside."""
+    snapshot = getattr(settings.data, "snapshot", None) if settings.weekly.tables is None else None
+    day = date.today() if snapshot is None else date.fromisoformat(str(snapshot))
+    year, week, _ = day.isocalendar()
+    return f"{year}-W{week:02d}"
+
+
+def _published(runs: Path) -> frozenset[str]:
+    """The names of all runs that were ever published."""
+    names = set()
+    for file in (runs / "published.json", runs / "published_history.jsonl"):
+        lines = file.read_text().splitlines() if file.exists() else []
+        texts = ["\n".join(lines)] if file.suffix == ".json" else lines
+        for entry in (json.loads(text) for text in texts if text.strip()):
+            names |= {str(entry[key]) for key in ("run", "previous") if entry.get(key)}
+    return frozenset(names)
+
+
+def _same(settings: WeeklySettings, folder: Path) -> bool:
+    """Whether this run would make what stands in the folder, from the same input, settings and program."""
+    try:
+        return _read(folder / "run.json").get("identity") == _identity(settings)
+    except (OSError, ValueError):
+        return False
+
+
+def _identity(settings: WeeklySettings) -> str:
+    tables = settings.weekly.tables
+    return stage.config_digest(
+        {
+            "settings": {
+                name: getattr(settings, name)
+                for name in Settings.model_fields
+                if name not in ("paths", "weekly", "tracking")
+            },
+            "policy": stage.digest(settings.weekly.policy),
+            "tables": None if tables is None else stage.digest(tables),
+            "program": stage.sources_digest(),
+        }
+    )
+
+
+def _prepare_folder(folder: Path, settings: WeeklySettings) -> None:
+    """The run's folder; a new one begins with hard links to the stages of the latest run, each of which may still hold."""
+    runs = settings.paths.runs
+    runs.mkdir(parents=True, exist_ok=True)
+    if not folder.exists():
+        latest = max(
+            (path.parent for path in runs.glob("*/run.json")), key=lambda path: path.stat().st_mtime, default=None
+        )
+        folder.mkdir()
+        if latest is not None:
+            _link_stages(latest, folder)
+    if folder.name not in _published(runs):
+        text = json.dumps({"run": folder.name, "identity": _identity(settings)}, indent=1)
+        _write(folder / "run.json", text)
+
+
+def _link_stages(latest: Path, folder: Path) -> None:
+    """Stages are replaced whole and never changed in place, so both folders may share their files."""
+    for name in STAGES:
+        if (latest / name / stage.MANIFEST).exists():
+            shutil.copytree(latest / name, folder / name, copy_function=_link)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _write(path: Path, text: str) -> None:
+    beside = path.with_name(f".{path.name}.new")
+    beside.write_text(text + "\n")
+    beside.replace(path)
+
+
+def _read(path: Path) -> dict:
+    return json.loads(path.read_text())
+
+
+def _record(settings: WeeklySettings, name: str, folder: Path, ran: Sequence[Ran], *, finished: bool) -> str | None:
+    """Hands what is in the run's folder to MLflow; never raises."""
+    if not settings.tracking.enabled:
+        return None
+    log.info("Recording in MLflow (%s) ...", tracking.where())
+    return tracking.record_week(name, folder, settings, _seconds(ran), finished=finished)
+
+
+def _seconds(ran: Sequence[Ran]) -> dict[str, tuple[float, bool]]:
+    return {each.step.module.removeprefix("scripts."): (each.seconds, each.skipped) for each in ran}
+
+
+def show(week: Week, seconds: float) -> None:
+    """Prints what the week came to, for people who will act on it."""
+    command.show_table(
+        "Stages",
+        ("stage", "makes", "seconds", ""),
+        [
+            (each.step.name, each.step.does, f"{each.seconds:.1f}", "was still current" if each.skipped else "")
+            for each in week.ran
+        ],
+    )
+    command.show_table(f"Week {week.name}", ("", ""), [*_result_rows(week), ("Took", f"{seconds:.0f} seconds")])
+
+
+def _result_rows(week: Week) -> Iterator[tuple[str, str]]:
+    held = week.certificate
+    yield "Listeners", f"{held['users']:,}"
+    yield "Contacts", f"{held['contacts']:,}"
+    yield "Value of the week", f"{held['value']:,.2f}"
+    greedy = (held.get("greedy") or {}).get("value")
+    if greedy:
+        breaks = "" if held["greedy"].get("feasible", True) else ", which breaks rules"
+        yield "Against best-first", f"{held['value'] / greedy - 1:+.2%} (best-first gives {greedy:,.2f}{breaks})"
+    yield "Room left", f"at most {max(held['gap'], 0.0):.4%} better is possible at all"
+    yield "Rules", _rules(held)
+    yield "Audit", _verdict(week.audit)
+    yield "Published", f"yes, {week.folder.parent / 'published.json'} points here" if week.published else "no"
+    yield "Report", str(next(iter(sorted((week.folder / "report").glob("*.html"))), "none"))
+    yield "MLflow", f"run {week.recorded} ({tracking.where()})" if week.recorded else "not recorded"
+
+
+def _rules(certificate: dict) -> str:
+    constraints = tracking.constraints_of(certificate)
+    binding = [str(each["id"]) for each in constraints if each.get("binding")]
+    return f"{len(constraints)} business constraints; at their limit: {', '.join(binding) or 'none'}"
+
+
+def _verdict(audit: dict) -> str:
+    checks = audit.get("checks") or []
+    failed = [str(each.get("name")) for each in checks if each.get("status") != "PASS"]
+    return f"clean, {len(checks)} checks passed" if not failed else f"failed: {', '.join(failed)}"
+
+
+if __name__ == "__main__":
+    command.main("weekly", WeeklySettings, run)

@@ -1,0 +1,204 @@
+"""A command as people call it: exit statuses, one message, no traceback where the input is at fault, sweeps, interruption."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+BODY = """
+import sys, types
+from scripts import command
+from scripts.settings import {settings}
+
+def run(settings):
+{run}
+
+command.main("{name}", {settings}, run)
+"""
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Callable[..., Path]:
+    """program(run, name): a command whose run is this code."""
+
+    def write(run: str, name: str = "train", settings: str = "TrainSettings") -> Path:
+        path = tmp_path / "program.py"
+        path.write_text(BODY.format(run=textwrap.indent(textwrap.dedent(run), "    "), name=name, settings=settings))
+        return path
+
+    return write
+
+
+RAISES = {
+    "InputError": (
+        "from ranker.scores import InputError\nraise InputError(['a: is wrong', 'b: is wrong'])",
+        2,
+        "b: is wrong",
+    ),
+    "Infeasible": (
+        "module = sys.modules['allocator.diagnose'] = types.ModuleType('allocator.diagnose')\n"
+        "class Infeasible(Exception): pass\nmodule.Infeasible = Infeasible\nraise Infeasible('caps contradict')",
+        3,
+        "caps contradict",
+    ),
+    "Refused": (
+        "module = sys.modules['allocator.publish'] = types.ModuleType('allocator.publish')\n"
+        "class Refused(Exception): pass\nmodule.Refused = Refused\nraise Refused('gap too large')",
+        4,
+        "gap too large",
+    ),
+    "anything else": ("raise RuntimeError('the disk is on fire')", 1, "the disk is on fire"),
+    "nothing": ("pass", 0, ""),
+}
+
+
+@pytest.mark.parametrize("case", RAISES)
+def test_each_outcome_has_its_exit_status_and_no_traceback(
+    case: str, program: Callable[..., Path], call: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    code, status, message = RAISES[case]
+    called = call(program(code), "logs=l", "model=m", cwd=tmp_path)
+    assert called.returncode == status, called.stderr
+    assert message in called.stderr
+    assert "Traceback" not in called.stderr
+
+
+def test_an_unexpected_failure_says_where_its_traceback_is(
+    program: Callable[..., Path], call: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    called = call(program("raise RuntimeError('the disk is on fire')"), "logs=l", "model=m", cwd=tmp_path)
+    (written,) = (tmp_path / "runs" / "errors").glob("*.log")
+    assert written.name in called.stderr
+    assert "Traceback" in written.read_text()
+    assert len(called.stderr.strip().splitlines()) == 1
+
+
+def test_everything_wrong_with_a_call_is_said_at_once(
+    program: Callable[..., Path], call: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    words = [
+        "fit.learning_rte=1",
+        "fit=none_such",
+        "seed=-1",
+        "fit.batch_rows=many",
+        "set.x.max=3",
+        "+model.colour=blue",
+    ]
+    called = call(program("raise SystemExit(9)"), *words, cwd=tmp_path)
+    assert called.returncode == 2
+    expected = [
+        "learning_rate",
+        "none_such",
+        "seed",
+        "batch_rows",
+        "takes no policy",
+        "colour",
+        "logs: is missing",
+        "model: is missing",
+    ]
+    assert [part for part in expected if part not in called.stderr] == []
+    assert "8 problems" in called.stderr
+
+
+def test_hydra_leaves_nothing_behind(
+    program: Callable[..., Path], call: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    path = program("print(settings.paths.logs)")
+    called = call(path, "logs=with space, comma=and ${seed}", "model=m", cwd=tmp_path)
+    assert called.stdout.strip() == "with space, comma=and ${seed}"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_rules_of_a_policy_arrive_by_their_ids(
+    program: Callable[..., Path], call: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    path = program("print(dict(settings.set))", "allocate", "AllocateSettings")
+    called = call(
+        path, "scores=s", "policy=p", "out=o", "set.push.max=5%", "set.push.label=a, b", "set.mail.max=3", cwd=tmp_path
+    )
+    assert called.stdout.strip() == "{'push': {'max': '5%', 'label': 'a, b'}, 'mail': {'max': 3}}", called.stderr
+
+
+def test_a_sweep_runs_each_value_apart_and_ends_with_the_first_failure(
+    program: Callable[..., Path], call: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    code = """
+    from ranker.scores import InputError
+    print(settings.paths.out, settings.set['push']['max'])
+    if settings.set['push']['max'] == 2: raise InputError(['two is wrong'])
+    """
+    path = program(code, "allocate", "AllocateSettings")
+    called = call(path, "scores=s", "policy=p", "out=o", "set.push.max=1,2,5%", "--multirun", cwd=tmp_path)
+    assert called.stdout.splitlines()[:3] == ["o/0 1", "o/1 2", "o/2 5%"]
+    assert called.returncode == 2
+    assert "exit status 2" in called.stdout
+
+
+def test_experiments_and_cfg_and_help(
+    program: Callable[..., Path], call: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    path = program("print(settings.data.users, settings.model.members)")
+    assert call(path, "logs=l", "model=m", "+debug=tiny", "data.users=77", cwd=tmp_path).stdout.split() == ["77", "2"]
+    shown = call(path, "--cfg", "job", cwd=tmp_path)
+    assert shown.returncode == 0
+    assert "max_gap:" in shown.stdout
+    helped = call(path, "--help", cwd=tmp_path)
+    assert helped.returncode == 0
+    assert "the logs to learn from" in helped.stdout
+
+
+def test_the_environment_cannot_be_read_into_the_settings(
+    program: Callable[..., Path], call: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    called = call(
+        program("pass"), "logs=l", "model=m", "tracking.experiment=${oc.env:TOKEN}", cwd=tmp_path, TOKEN="hush"
+    )
+    assert called.returncode == 2
+    assert "hush" not in called.stdout + called.stderr
+    assert "not available" in called.stderr
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_stage_leaves_nothing_half_written(
+    number: int, status: int, program: Callable[..., Path], tmp_path: Path, root: Path
+) -> None:
+    code = """
+    import time
+    from scripts import stage
+    with stage.write(settings.paths.model, stage="train") as out:
+        (out / "half").write_text("x")
+        print("writing", flush=True)
+        time.sleep(60)
+    """
+    path = program(code)
+    process = subprocess.Popen(
+        [sys.executable, str(path), "logs=l", "model=m"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "writing\n"
+    time.sleep(0.1)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=20)
+    assert process.returncode == status
+    assert len(stderr.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_entry_of_every_command_starts_without_heavy_packages(
+    call: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    code = (
+        "import sys, scripts.command; print({'torch', 'mlflow', 'lightning', 'ortools', 'pandas'} & set(sys.modules))"
+    )
+    assert call("-c", code).stdout.strip() == "set()"

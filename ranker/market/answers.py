@@ -5,7 +5,7 @@ purchase are worth, times their chances. Axes: U listeners, A actions (catalogue
 none.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -203,11 +203,16 @@ def _plan_worth(settings: MarketSettings, catalogue: Catalogue) -> np.ndarray:
         revenue.months * action["price_eur"] - action["discount_eur"] if action["family"] == "plan" else organic
         for action in catalogue.actions
     ]
-    return (organic + revenue.steering * (np.array([*offered, organic]) - organic)).astype(np.float32)
+    return _steered(organic, offered, revenue.steering["plan"])
 
 
 def _purchase_worth(settings: MarketSettings, catalogue: Catalogue) -> np.ndarray:
     revenue = settings.effects.revenue
     organic = revenue.organic_purchase_eur
     offered = [action["price_eur"] if action["family"] == "other" else organic for action in catalogue.actions]
-    return (organic + revenue.steering * (np.array([*offered, organic]) - organic)).astype(np.float32)
+    return _steered(organic, offered, revenue.steering["other"])
+
+
+def _steered(organic: float, offered: Sequence[float], steering: float) -> np.ndarray:
+    """float32[A+1]: what is bought after each offer is worth; the organic amount after none."""
+    return (organic + steering * (np.array([*offered, organic]) - organic)).astype(np.float32)

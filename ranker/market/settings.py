@@ -117,7 +117,7 @@ class Revenue(Frozen):
     """What a subscription and a purchase are worth, EUR. steering: how far the offered product decides the amount."""
 
     months: float = Field(gt=0)
-    steering: Share
+    steering: Mapping[Literal["plan", "other"], Share]
     organic_plan_eur: float = Field(gt=0)
     organic_purchase_eur: float = Field(gt=0)
     spread: float = Field(ge=0)

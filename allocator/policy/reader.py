@@ -124,7 +124,7 @@ class _Reading:
             if key not in self.root.value:
                 self.faults.append(Fault((key,), "is missing"))
         version = self.root.child("version")
-        if version is not None and (version.value != 1 or not isinstance(version.value, int | float)):
+        if version is not None and (version.value != 1 or isinstance(version.value, bool)):
             self.faults.append(Fault(("version",), f"only version 1 can be read, not {shown(version.plain())}"))
         objective = self.root.child("objective")
         if objective is not None and objective.value in (None, ()):
@@ -184,7 +184,7 @@ class _Reading:
     def _constraint(self, node: Node, position: int) -> object:
         place = ("constraints", position)
         kind = node.child("kind")
-        word = None if kind is None else kind.plain()
+        word = kind.value if kind is not None and isinstance(kind.value, str) else None
         if not isinstance(node.value, Mapping) or word in KINDS:
             return _plain_share(self._rule(KINDS.get(word, Volume), node, place, check.constraint))
         if kind is None:
@@ -193,7 +193,9 @@ class _Reading:
             self.faults.append(Fault((*place, "kind"), f"'{word}' is not available yet: it needs previous="))
             return None
         else:
-            self.faults.append(Fault((*place, "kind"), f"{shown(word)} is no kind of constraint{hint(word, KINDS)}"))
+            self.faults.append(
+                Fault((*place, "kind"), f"{shown(kind.plain())} is no kind of constraint{hint(word, KINDS)}")
+            )
         return self._guess(node, place, word)
 
     def _guess(self, node: Node, place: tuple[str, int], word: object) -> None:

@@ -255,11 +255,11 @@ def sentence(name: str, root: Node | None, fault: Fault) -> str:
         if child is not None:
             line, override = child.line, child.override
         node = child
-    if override is not None:
-        return f"{name}: {override}: {fault.message}"
     line = line if fault.line is None else fault.line
     place = name if line is None else f"{name}:{line}"
     key = ".".join(labels).replace(".[", "[")
+    if override is not None:
+        place, key = f"{name}: {override}", key if fault.path and node is None else ""
     return f"{place}: {key}: {fault.message}" if key else f"{place}: {fault.message}"
 
 

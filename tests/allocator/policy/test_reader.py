@@ -1,0 +1,474 @@
+"""A policy file is read strictly, and every mistake in it is told at once, with its line and the word that was meant."""
+
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from allocator.policy.grammar import Bound, Filter, Policy, Strength
+from allocator.policy.reader import parse_policy, read_policy
+from allocator.policy.tree import scalar
+from ranker.scores import Catalogue, InputError, Metric
+
+ACTIONS = tuple(
+    {
+        "id": f"{surface}/{product}",
+        "slot": surface,
+        "surface": surface,
+        "product": product,
+        "family": "other" if product == "audiobooks" else "plan",
+        "tier": 2 if product == "premium_family" else 1,
+        **({} if product == "audiobooks" else {"discount_eur": 4.5}),
+    }
+    for surface in ("home", "push")
+    for product in ("premium_family", "premium_duo", "audiobooks")
+)
+METRICS = (Metric("subs", "subscribers"), Metric("revenue", "EUR"), Metric("opt_outs", "opt-outs"))
+CATALOGUE = Catalogue(ACTIONS, METRICS, ("market", "lifecycle", "age"))
+SEGMENTS = {
+    "market": frozenset({"SE", "NO", "DE"}),
+    "lifecycle": frozenset({"student", "free"}),
+    "age": frozenset({"18", "30"}),
+}
+HEAD = "version: 1\nobjective: [{metric: revenue, weight: 1.0}]\n"
+
+
+def read(text: str, overrides: Mapping[str, object] | None = None) -> Policy:
+    return parse_policy(text, "p.yaml", overrides or {}, CATALOGUE, SEGMENTS)
+
+
+def problems(text: str, overrides: Mapping[str, object] | None = None) -> list[str]:
+    with pytest.raises(InputError) as refusal:
+        read(text, overrides)
+    return list(refusal.value.problems)
+
+
+def rule(fields: str) -> str:
+    return f"{HEAD}constraints:\n  - {{id: cap, {fields}}}\n"
+
+
+def test_the_grammar_of_the_contract_is_read() -> None:
+    policy = read(
+        """
+version: 1
+objective:
+  - {metric: revenue, weight: 1}
+  - {metric: opt_outs, weight: -25.0, times: discount_eur}
+risk: {z: 0.5}
+experiment:
+  holdout: {share: 0.02, salt: q4}
+  exploration: {share: 0.03, salt: 47}
+eligibility:
+  - {id: students, forbid: {product: premium_family}, users: {lifecycle: student}, owner: plans}
+contact:
+  - {id: total, max: 2}
+  - {id: once_each, max: 1, each: product, where: {not: {surface: push}}}
+constraints:
+  - {id: books, kind: volume, where: {product: audiobooks}, users: {market: [SE, NO]}, min: 5%, max: 1e6}
+  - {id: budget, kind: total, metric: subs, times: discount_eur, max: 250000, strength: {soft: 2}}
+  - {id: plans, kind: share, where: {family: plan}, of: {surface: home}, min: 0.55, max: 75%}
+  - {id: rate, kind: average, metric: opt_outs, strength: report_only}
+  - {id: roi, kind: ratio, metric: revenue, per: {metric: subs, times: discount_eur}, min: 010}
+"""
+    )
+    books, budget, plans, rate, roi = policy.constraints
+    assert policy.objective[1].times == "discount_eur"
+    assert (policy.risk_z, policy.holdout.share, policy.exploration.salt) == (0.5, 0.02, "47")
+    assert books.users == Filter((("market", ("SE", "NO")),))
+    assert (books.min, books.max) == (Bound(5.0, percent=True), Bound(1e6))
+    assert budget.strength == Strength("soft", 2.0)
+    assert (plans.min, plans.max) == (Bound(0.55), Bound(0.75))
+    assert (rate.strength.kind, rate.per, rate.of) == ("report_only", None, None)
+    assert (roi.min, roi.per.times) == (Bound(10.0), "discount_eur")
+    assert policy.contact[1].where == Filter((), Filter((("surface", ("push",)),)))
+    assert policy.eligibility[0].name == "students"
+    assert Policy.model_validate(policy.to_json()) == policy
+
+
+def test_the_digest_is_that_of_the_meaning() -> None:
+    plain = read(rule("kind: volume, max: 40"))
+    assert plain.digest == read(rule("max: 40.0, kind: volume") + "# the same").digest
+    assert plain.digest != read(rule("kind: volume, max: 41")).digest
+
+
+MISTAKES = """version: 2
+objectiv: []
+objective:
+  - {metric: revenu, weight: 1.0}
+  - {metric: subs, weight: "12", times: product}
+  - {metric: subs, weight: .inf}
+risk: {z: -1}
+experiment:
+  holdout: {share: 1.5, salt: a}
+  exploration: {share: 0.5, salt: a, sal: 3}
+eligibility:
+  - {id: students, forbid: {product: premium_familly}, users: {lifecycle: studnet}}
+contact:
+  - {id: total, max: -2}
+  - {id: push, max: 1.5, where: {surfce: push}}
+  - {id: once each, max: 1, each: prodct}
+  - {id: total, max: 1, wher: {surface: [push, home]}}
+constraints:
+  - {id: cap, kind: volum, where: {surface: [push, hmoe]}, max: -4}
+  - {id: books, kind: volume, users: {market: [SE, "NO", SF]}, min: 5%, max: 2%}
+  - {id: budget, kind: total, metric: subs, times: discount, max: 5%}
+  - {id: share, kind: share, where: {surface: push}, of: {surface: home}, min: 1.5, metric: subs}
+  - {id: none, kind: average, metric: subs}
+  - {id: churny, kind: churn, max: 0.3}
+  - {id: roi, kind: ratio, metric: subs, per: {metric: sub}, min: 2, strength: {sft: 1}}
+  - {id: day, kind: volume, max: 1, valid_from: 2026-02-30, valid_to: soon}
+  - {id: week, kind: volume, max: &a 1, valid_from: 2026-02-20, valid_to: 2026-01-01, label: *a, owner: "${oc.env:HOME}"}
+  - {id: again, kind: volume, max: !!str 1, max: 2, <<: {a: 1}}
+  - foo
+  - {id: where, kind: share, where: {not: {product: hifi}}, max: 1}
+"""
+
+EXPECTED = """
+1: version: only version 1
+2: objectiv: unknown key; did you mean 'objective'?
+4: objective[0].metric: the scores have no metric 'revenu'; did you mean 'revenue'?
+5: objective[1].weight: '12' is not a number
+5: objective[1].times: the attribute 'product' is not a number
+6: objective[2].weight: .inf is not allowed
+7: risk.z: must be at least 0, not -1
+9: experiment.holdout.share: must be below 1, not 1.5
+10: experiment.exploration.sal: unknown key; did you mean 'salt'?
+10: experiment.exploration.salt: must differ from the holdout's salt
+12: eligibility.students.forbid.product: no action has product 'premium_familly'; did you mean 'premium_family'?
+12: eligibility.students.users.lifecycle: no user has lifecycle 'studnet'; did you mean 'student'?
+14: contact.total.max: must be at least 0, not -2
+15: contact.push.max: 1.5 is not a whole number
+15: contact.push.where.surfce: no action has an attribute 'surfce'; did you mean 'surface'?
+16: contact.once each.id: 'once each' may have
+16: contact.once each.each: no action has an attribute 'prodct'; did you mean 'product'?
+17: contact.total.wher: unknown key; did you mean 'where'?
+17: contact.total.id: the id 'total' is taken
+19: constraints.cap.kind: 'volum' is no kind of constraint; did you mean 'volume'?
+19: constraints.cap.where.surface: no action has surface 'hmoe'; did you mean 'home'?
+19: constraints.cap.max: a number of contacts is at least 0, not -4
+20: constraints.books.users.market: no user has market 'SF'
+20: constraints.books.min: the minimum '5%' is above the maximum '2%'
+21: constraints.budget.times: no action has an attribute 'discount'; did you mean 'discount_eur'?
+21: constraints.budget.max: a percentage is for a volume or a share; write 0.05
+22: constraints.share.metric: 'metric' is for total, average, ratio; a constraint of kind share
+22: constraints.share.where: no action is in both `where` and `of`
+22: constraints.share.min: a share lies between 0 and 1
+23: constraints.none: has neither min nor max
+24: constraints.churny.kind: 'churn' is not available yet: it needs previous=
+25: constraints.roi.per.metric: the scores have no metric 'sub'; did you mean 'subs'?
+25: constraints.roi.strength: {"sft": 1} is none of hard
+26: constraints.day.valid_from: '2026-02-30' is not a date
+26: constraints.day.valid_to: 'soon' is not a date
+27: constraints.week.max: anchors are not allowed
+27: constraints.week.label: aliases are not allowed
+27: constraints.week.owner: interpolation
+27: constraints.week.valid_to: 2026-01-01 is before valid_from 2026-02-20
+28: constraints.again.max: tags are not allowed
+28: constraints.again: the key 'max' stands twice
+28: constraints.again.<<: merge keys
+29: constraints[10]: must be a mapping
+30: constraints.where.of: is missing
+30: constraints.where.where.not.product: no action has product 'hifi'
+"""
+
+
+def test_forty_mistakes_are_told_at_once_each_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text(MISTAKES)
+    with pytest.raises(InputError) as refusal:
+        read_policy(file, {}, CATALOGUE, SEGMENTS)
+    told = refusal.value.problems
+    wanted = EXPECTED.strip().splitlines()
+    missing = [each for each in wanted if not any(problem.startswith(f"{file}:{each}") for problem in told)]
+    assert missing == []
+    assert len(told) == len(wanted)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("NO", "NO"),
+        ("on", "on"),
+        ("yes", "yes"),
+        ("y", "y"),
+        ("2026-11-23", "2026-11-23"),
+        ("12:30", "12:30"),
+        ("1_000", "1_000"),
+        ("010", 10),
+        ("-3", -3),
+        ("0o17", 15),
+        ("0x1F", 31),
+        ("1e6", 1e6),
+        ("1.", 1.0),
+        (".5", 0.5),
+        ("true", True),
+        ("False", False),
+        ("~", None),
+        ("", None),
+        ("5%", "5%"),
+    ],
+)
+def test_scalars_are_those_of_yaml_1_2(text: str, value: object) -> None:
+    found = scalar(text)
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_norway_and_days_need_no_quotes() -> None:
+    policy = read(rule("kind: volume, max: 1, users: {market: NO}, valid_from: 2026-11-23"))
+    assert policy.constraints[0].users == Filter((("market", ("NO",)),))
+    assert policy.constraints[0].valid_from == date(2026, 11, 23)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("", "is empty"),
+        ("- a\n", "must be a mapping"),
+        ("version: 1\n---\nversion: 1\n", "p.yaml:2: a second document"),
+        ("%TAG ! tag:x,2000:\n---\nversion: 1\n", "%TAG directives"),
+        ("a: [1, 2\n", "is not valid YAML"),
+        ("a:\n\t- 1\n", "is not valid YAML"),
+        ("a: \x00\n", "is not valid YAML"),
+        ("[" * 40 + "]" * 40, "nests deeper than 32 levels"),
+        ("? [a, b]\n: 1\n", "a key must be a word"),
+        ("version: 99999999999999999999\n", "more than 18 digits"),
+        ("version: 1e999\n", "too large a number"),
+        ("version: .nan\n", ".nan is not allowed"),
+        ("version: !!python/object/apply:os.system [ls]\n", "tags are not allowed"),
+        ("version: ${oc.env:HOME}\n", "interpolation"),
+        ("${x}: 1\n", "interpolation"),
+        (HEAD + "constraints: 5\n", "constraints: must be a list"),
+        (HEAD + "risk: []\n", "risk: must be a mapping"),
+        ("version: 1\nobjective: []\n", "objective: needs at least one term"),
+        ("version: 1\n", "objective: is missing"),
+        ("version: true\nobjective: []\n", "only version 1"),
+    ],
+)
+def test_what_yaml_allows_and_a_policy_does_not(text: str, wanted: str) -> None:
+    told = problems(text)
+    assert any(wanted in problem for problem in told), told
+
+
+def test_a_file_that_is_missing_too_long_or_not_text(tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    for content, wanted in (
+        (None, "no such file"),
+        (b"#" * (1 << 20) + b"##", "longer than 1 MiB"),
+        (b"a: \xff", "not UTF-8"),
+    ):
+        if content is not None:
+            file.write_bytes(content)
+        with pytest.raises(InputError, match=wanted):
+            read_policy(file, {}, CATALOGUE, SEGMENTS)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_policy(tmp_path, {}, CATALOGUE, SEGMENTS)
+
+
+@pytest.mark.parametrize(
+    ("fields", "wanted"),
+    [
+        ("kind: volume, max: 1, users: {age: 18}", "write '18' in quotes"),
+        ("kind: volume, max: 1, users: {country: SE}", "there is no segment 'country'"),
+        ("kind: volume, max: 1, users: {not: {market: SF}}", "users.not.market: no user has market 'SF'"),
+        ("kind: volume, max: 1, where: {tier: 3}", "no action has tier 3"),
+        ("kind: volume, max: 1, where: {tier: true}", "no action has tier true"),
+        ("kind: volume, max: 1, where: {tier: []}", "the list is empty"),
+        ("kind: volume, max: 1, where: push", "is not a filter"),
+        ("kind: volume, max: 1, where: {tier: {a: 1}}", "is not a value"),
+        ("kind: volume, max: 1, where: {surface: push, id: home/audiobooks}", "no action passes all of these keys"),
+        ("kind: volume, max: 1, where: {not: {family: [plan, other]}}", "no action passes all of these keys"),
+        (
+            "kind: total, metric: subs, max: 1, where: {product: audiobooks}, times: discount_eur",
+            "no action in scope has",
+        ),
+        ("kind: volume, max: 1, strength: {soft: -1}", "the penalty of a soft constraint"),
+        ("kind: volume, max: 1, strength: soft", "is none of hard"),
+        ("kind: volume, max: true", "is not a number or a percentage"),
+        ("kind: volume, max: lots", "is not a number or a percentage"),
+        ("kind: volume, min: 6, max: 5", "the minimum 6.0 is above the maximum 5.0"),
+        ("kind: volume, min: 6, max: 5.5, strength: report_only", "is above the maximum"),
+        ("kind: change, max: 30%", "not available yet"),
+        ("kind: [volume], max: 1", "is no kind of constraint"),
+        ("max: 1", "kind: is missing"),
+        ("kind: volume, max: 1, label: 7", "must be text, not 7"),
+        ("kind: volume, max: 1, label: ''", "must not be empty"),
+    ],
+)
+def test_a_constraint_that_cannot_mean_anything(fields: str, wanted: str) -> None:
+    told = problems(rule(fields))
+    assert len(told) == 1
+    assert wanted in told[0]
+    assert told[0].startswith("p.yaml:4: constraints.cap")
+
+
+def test_holdout_and_exploration_leave_somebody() -> None:
+    told = problems(HEAD + "experiment: {holdout: {share: 0.6, salt: a}, exploration: {share: 0.4, salt: b}}\n")
+    assert told == ["p.yaml:3: experiment: holdout and exploration together take 1 of the users; less than 1 is needed"]
+
+
+def test_rules_hold_on_their_days_alone() -> None:
+    policy = read(rule("kind: volume, max: 1, valid_from: 2026-11-01, valid_to: 2026-11-30"))
+    assert [
+        len(policy.active(date(2026, month, day)).constraints) for month, day in ((10, 31), (11, 1), (11, 30), (12, 1))
+    ] == [0, 1, 1, 0]
+    assert policy.active(None) == policy
+
+
+def test_filters_match_as_the_contract_says() -> None:
+    words = {"product": ["premium_duo", "premium_family"], "surface": "push", "not": {"tier": 2}}
+    found = (
+        read(rule("kind: volume, max: 1")).constraints[0].model_validate({"id": "x", "kind": "volume", "where": words})
+    )
+    assert [action["id"] for action in ACTIONS if found.where.matches(action)] == ["push/premium_duo"]
+    assert all(Filter().matches(action) for action in ACTIONS)
+    assert not Filter((("tier", (True,)),)).matches({"tier": 1})
+    assert not Filter((("tier", (1,)),)).matches({})
+
+
+def test_a_percentage_is_exact() -> None:
+    assert Bound(7.0, percent=True).of(100) == 7.0
+    assert Bound(5.0, percent=True).exact(61) * 100 == 305
+    assert Bound(0.0).of(10) == 0.0
+
+
+OVERRIDABLE = """version: 1
+objective: [{metric: revenue, weight: 1.0}]
+contact: [{id: week.total, max: 2}]
+constraints:
+  - {id: cap, kind: volume, where: {surface: push}, max: 40}
+  - {id: roi, kind: ratio, metric: revenue, per: {metric: subs, times: discount_eur}, min: 2.5}
+"""
+
+
+@pytest.mark.parametrize(
+    ("overrides", "found"),
+    [
+        ({"cap": {"max": 50}}, lambda p: p.constraints[0].max == Bound(50.0)),
+        ({"cap.max": 0}, lambda p: p.constraints[0].max == Bound(0.0)),
+        ({"cap": {"max": "5%"}}, lambda p: p.constraints[0].max == Bound(5.0, percent=True)),
+        (
+            {"cap": {"where": {"surface": ["push", "home"]}}},
+            lambda p: p.constraints[0].where.keys[0][1] == ("push", "home"),
+        ),
+        ({"cap": {"users": {"market": "NO"}}}, lambda p: p.constraints[0].users.keys == (("market", ("NO",)),)),
+        ({"cap": {"strength": {"soft": 3}}}, lambda p: p.constraints[0].strength == Strength("soft", 3.0)),
+        (
+            {"cap": {"max": None, "min": 3}},
+            lambda p: (p.constraints[0].max, p.constraints[0].min) == (None, Bound(3.0)),
+        ),
+        ({"roi": {"per": {"times": None}}}, lambda p: p.constraints[1].per.times is None),
+        ({"week": {"total": {"max": 3}}}, lambda p: p.contact[0].max == 3),
+        ({"holdout": {"share": 0.1, "salt": "q"}}, lambda p: p.holdout.share == 0.1),
+        ({"risk": {"z": 1}}, lambda p: p.risk_z == 1.0),
+    ],
+)
+def test_values_set_on_the_command_line(overrides: dict, found: object) -> None:
+    assert found(read(OVERRIDABLE, overrides))
+
+
+def test_wrong_values_set_on_the_command_line_are_told_by_their_key() -> None:
+    told = problems(
+        OVERRIDABLE,
+        {
+            "cpa": {"max": 5},
+            "cap": {"mx": 5, "max": -1, "where": {"surface": "psuh"}},
+            "roi": {"metric": "revenu", "min": "x"},
+            "week": {"total": 3},
+            "holdout": {"share": 2},
+        },
+    )
+    assert sorted(told) == sorted(
+        [
+            "p.yaml: set.cpa.max: no rule has the id 'cpa'; did you mean 'cap'?",
+            "p.yaml: set.cap.mx: unknown key; did you mean 'max'?",
+            "p.yaml: set.cap.max: a number of contacts is at least 0, not -1.0",
+            "p.yaml: set.cap.where.surface: no action has surface 'psuh'; did you mean 'push'?",
+            "p.yaml: set.roi.metric: the scores have no metric 'revenu'; did you mean 'revenue'?",
+            "p.yaml: set.roi.min: 'x' is not a number or a percentage like 5%",
+            "p.yaml: set.week.total: names a rule but no field; write set.week.total.FIELD=VALUE",
+            "p.yaml: set.holdout.share: must be below 1, not 2",
+            "p.yaml: set.holdout.share: experiment.holdout.salt: is missing",
+        ]
+    )
+
+
+MARKS = [
+    "'",
+    '"',
+    "%YAML 1.1",
+    "\n",
+    "\n  ",
+    "\t",
+    " ",
+    "-",
+    ":",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    "&a",
+    "*a",
+    "!!str",
+    "<<",
+    "|",
+    ">",
+    "?",
+]
+NAMES = [
+    "version",
+    "objective",
+    "constraints",
+    "id",
+    "kind",
+    "where",
+    "not",
+    "max",
+    "volume",
+    "revenue",
+    "5%",
+    "NO",
+    "1",
+]
+WORDS = st.sampled_from(MARKS + NAMES)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.one_of(
+        st.text(max_size=200), st.lists(WORDS, max_size=40).map(" ".join), st.lists(WORDS, max_size=40).map("".join)
+    )
+)
+def test_any_text_is_a_policy_or_a_list_of_problems(text: str) -> None:
+    try:
+        read(text)
+    except InputError as error:
+        assert all(problem.startswith("p.yaml") for problem in error.problems)
+
+
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 5)
+    | st.floats()
+    | st.sampled_from(["5%", "NO", "push", "x", "subs", "hard", "volume"])
+)
+KEYS = st.sampled_from(
+    ["id", "kind", "where", "users", "max", "min", "metric", "not", "surface", "soft", "of", "per", "strength", "x"]
+)
+VALUES = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=8
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(st.sampled_from(["cap", "roi", "week.total", "holdout", "risk", "nobody"]), VALUES, max_size=3))
+def test_any_values_set_make_a_policy_or_a_list_of_problems(overrides: dict) -> None:
+    try:
+        read(OVERRIDABLE, overrides)
+    except InputError as error:
+        assert all(problem.startswith("p.yaml") for problem in error.problems)

@@ -1,5 +1,20 @@
-"""One thin file per command.
+"""One thin file per command: a plain, tested `run(settings)` under a one-line main.
 
-Modules, in the order in which a week runs:
+Modules; first what every command stands on, then the commands in the order in which a week runs:
 
+- settings: the whole configuration, typed, frozen and checked
+- overrides: the words of a command line, translated and checked
+- command: composition, logging, progress and exit statuses
+- stage: folders that are whole or absent, with manifests
+- make_market: a synthetic market with known truth
+- prepare: tables to logs
+- hillstrom: a public e-mail trial to logs
+- train: logs to a calibrated model
+- score: users to scores
+- allocate: scores and a policy to an audited allocation
+- report: a run as one page for people
+- publish: the pointer to a finished run
+- rollback: the pointer back to an earlier run
+- tracking: the record of a week in MLflow
+- weekly: all of it
 """

@@ -177,9 +177,10 @@ def connect(settings: Settings) -> tuple["MlflowClient", str]:
     """A client and the experiment's id; database and experiment are made once, whoever comes first."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    from mlflow import MlflowClient  # costs two seconds, and only a finished run needs it
+
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    from mlflow import MlflowClient  # costs two seconds, and only a finished run needs it
 
     runs = Path(os.path.abspath(settings.paths.runs))
     server = os.environ.get("MLFLOW_TRACKING_URI")
@@ -242,7 +243,7 @@ def _tags(kind: str, identity: str) -> dict[str, str]:
 
 def _log_parent(client: "MlflowClient", run_id: str, record: WeekRecord) -> None:
     config = record.settings.model_dump(mode="json")
-    client.log_dict(run_id, _without_secrets(config), "config.yaml")
+    client.log_dict(run_id, without_secrets(config), "config.yaml")
     _log_params(client, run_id, short_params(config))
     _log_metrics(client, run_id, record.metrics)
     for path, folder in record.files:
@@ -369,12 +370,12 @@ def short_params(config: Mapping[str, object]) -> dict[str, str]:
     return params
 
 
-def _without_secrets(value: object, name: str = "") -> object:
+def without_secrets(value: object, name: str = "") -> object:
     """The configuration with anything that is named like a secret masked; none of ours is, but an override might be."""
     if re.search(r"password|passwd|secret|token|credential|api_?key", name, re.IGNORECASE):
         return "***"
     if isinstance(value, Mapping):
-        return {key: _without_secrets(entry, str(key)) for key, entry in value.items()}
+        return {key: without_secrets(entry, str(key)) for key, entry in value.items()}
     if isinstance(value, str) and "://" in value:
         return _without_password(value)
     return value

@@ -16,6 +16,7 @@ from datetime import date
 from importlib import import_module
 from pathlib import Path
 
+from allocator.publish import published_before
 from ranker.scores import InputError
 from scripts import command, stage, tracking
 from scripts.settings import (
@@ -188,13 +189,7 @@ def _week(settings: WeeklySettings) -> str:
 
 def _published(runs: Path) -> frozenset[str]:
     """The names of all runs that were ever published."""
-    names = set()
-    for file in (runs / "published.json", runs / "published_history.jsonl"):
-        lines = file.read_text().splitlines() if file.exists() else []
-        texts = ["\n".join(lines)] if file.suffix == ".json" else lines
-        for entry in (json.loads(text) for text in texts if text.strip()):
-            names |= {str(entry[key]) for key in ("run", "previous") if entry.get(key)}
-    return frozenset(names)
+    return frozenset(pointer.run for pointer in published_before(runs))
 
 
 def _same(settings: WeeklySettings, folder: Path) -> bool:

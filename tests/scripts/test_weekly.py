@@ -1,0 +1,189 @@
+"""The order, the folders and the resumption of a week, with stages that only write their names; the real ones run in e2e/."""
+
+import json
+import sys
+import types
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig
+
+from ranker.scores import InputError
+from scripts import stage, weekly
+from scripts.command import validated
+from scripts.settings import Settings, WeeklySettings
+
+ORDER = ["make_market", "prepare", "train", "score", "allocate", "report", "publish"]
+
+
+@dataclass
+class Stages:
+    """Stand-ins for the stages. ran: their names in order; failing: the stage that raises."""
+
+    ran: list[str] = field(default_factory=list)
+    failing: str = ""
+
+    def module(self, name: str) -> types.ModuleType:
+        module = types.ModuleType(f"scripts.{name}")
+        module.run = getattr(self, name)
+        return module
+
+    def _write(self, name: str, out: Path, inputs: list[Path], config: dict, files: dict[str, str]) -> None:
+        with stage.write(out, name, inputs, config) as made:
+            self.ran.append(name)
+            for path, text in files.items():
+                (made / path).parent.mkdir(parents=True, exist_ok=True)
+                (made / path).write_text(text)
+            if name == self.failing:
+                raise RuntimeError(f"{name} broke")
+
+    def make_market(self, settings: Settings) -> None:
+        files = {"tables/x": "x", "users/x": "x", "catalogue.json": "{}"}
+        self._write("make_market", settings.paths.out, [], {"users": settings.data.users}, files)
+
+    def prepare(self, settings: Settings) -> None:
+        self._write("prepare", settings.paths.logs, [settings.paths.tables], {}, {"rows": "x"})
+
+    def train(self, settings: Settings) -> None:
+        config = {"fit": settings.fit, "seed": settings.seed}
+        self._write("train", settings.paths.model, [settings.paths.logs], config, {"model.json": "{}"})
+
+    def score(self, settings: Settings) -> None:
+        self._write("score", settings.paths.scores, [settings.paths.model, settings.paths.users], {}, {"rows": "x"})
+
+    def allocate(self, settings: Settings) -> None:
+        certificate = {
+            "users": 10,
+            "contacts": 7,
+            "value": 3.0,
+            "gap": 0.0,
+            "greedy": {"value": 2.5},
+            "constraints": [],
+        }
+        files = {"certificate.json": json.dumps(certificate), "audit.json": json.dumps({"checks": []})}
+        inputs = [settings.paths.scores, settings.paths.policy]
+        self._write("allocate", settings.paths.out, inputs, {"set": settings.set}, files)
+
+    def report(self, settings: Settings) -> None:
+        run = settings.paths.run
+        self._write("report", run / "report", [run / "allocation"], {}, {"report.html": "<html>"})
+
+    def publish(self, settings: Settings) -> None:
+        self.ran.append("publish")
+        pointer = {
+            "run": settings.paths.run.name,
+            "at": "",
+            "previous": None,
+            "allocation": "",
+            "allocation_digest": "",
+        }
+        (settings.paths.runs / "published.json").write_text(json.dumps(pointer))
+        with (settings.paths.runs / "published_history.jsonl").open("a") as history:
+            history.write(json.dumps(pointer) + "\n")
+
+
+@pytest.fixture
+def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
+    stand_ins = Stages()
+    for name in ORDER:
+        monkeypatch.setitem(sys.modules, f"scripts.{name}", stand_ins.module(name))
+    return stand_ins
+
+
+@pytest.fixture
+def week(composed: Callable[..., DictConfig], tmp_path: Path, stages: Stages) -> Callable[..., weekly.Week]:
+    """week(*overrides): runs the week in tmp_path/runs; returns it, with what ran in `stages.ran`."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("version: 1\n")
+
+    def run(*overrides: str) -> weekly.Week:
+        stages.ran.clear()
+        fixed = [f"paths.runs='{tmp_path}/runs'", f"weekly.policy='{policy}'", "tracking.enabled=false"]
+        return weekly.run(validated(WeeklySettings, composed(*fixed, *overrides)))
+
+    return run
+
+
+def test_a_week_runs_every_stage_in_order_and_ends_published(
+    week: Callable[..., weekly.Week], stages: Stages, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = week()
+    assert stages.ran == ORDER
+    assert done.name == "2026-W48"
+    printed = capsys.readouterr().out
+    for part in ("Value of the week", "+20.00%", "Audit", "report.html", "published.json points here"):
+        assert part in printed
+
+
+def test_the_same_week_again_runs_nothing_and_stays_published(week: Callable[..., weekly.Week], stages: Stages) -> None:
+    first = week()
+    again = week()
+    assert stages.ran == ["publish"]
+    assert again.folder == first.folder
+    assert [ran.skipped for ran in again.ran] == [True] * 6 + [False]
+
+
+def test_a_week_that_died_goes_on_where_it_stopped(week: Callable[..., weekly.Week], stages: Stages) -> None:
+    stages.failing = "score"
+    with pytest.raises(RuntimeError, match="score broke"):
+        week()
+    assert stages.ran == ORDER[:4]
+    stages.failing = ""
+    assert week().name == "2026-W48"
+    assert stages.ran == ORDER[3:]
+
+
+def test_only_what_a_change_reaches_runs_again(week: Callable[..., weekly.Week], stages: Stages) -> None:
+    week("weekly.publish=false")
+    week("weekly.publish=false", "fit.max_epochs=7")
+    assert stages.ran == ["train"]  # the stand-in's model is the same, so its scores still hold
+    week("weekly.publish=false", "++set.push.max=3")
+    assert stages.ran == ["train", "allocate"]
+
+
+def test_a_published_folder_never_changes(week: Callable[..., weekly.Week], stages: Stages) -> None:
+    first = week()
+    before = stage.digest(first.folder)
+    second = week("++set.push.max=3")
+    assert (second.name, stages.ran) == ("2026-W48-2", ["allocate", "publish"])
+    assert stage.digest(first.folder) == before
+    third = week("++set.push.max=4")
+    assert third.name == "2026-W48-3"
+    assert week().name == "2026-W48"
+
+
+def test_a_published_name_that_was_asked_for_is_refused(week: Callable[..., weekly.Week], stages: Stages) -> None:
+    week("weekly.run=spring")
+    with pytest.raises(InputError, match="spring was published and is not changed"):
+        week("weekly.run=spring", "seed=9")
+    assert stages.ran == []
+
+
+def test_what_is_missing_is_said_before_anything_runs(
+    week: Callable[..., weekly.Week], stages: Stages, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError) as raised:
+        week("weekly.policy=nowhere.yaml", f"weekly.tables='{tmp_path}/none'")
+    assert len(raised.value.problems) == 4
+    assert stages.ran == []
+
+
+def test_tables_from_outside_take_the_place_of_the_market(
+    week: Callable[..., weekly.Week], stages: Stages, tmp_path: Path
+) -> None:
+    for path in ("given/tables/x", "given/users/x", "given/catalogue.json"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("{}")
+    week(f"weekly.tables='{tmp_path}/given'")
+    assert stages.ran == ORDER[1:]
+
+
+def test_two_weeks_at_once_in_one_folder_do_not_fight(
+    week: Callable[..., weekly.Week], stages: Stages, tmp_path: Path
+) -> None:
+    (tmp_path / "runs").mkdir()
+    with stage.locked(tmp_path / "runs" / "2026-W48"), pytest.raises(InputError, match="another run is writing it now"):
+        week()
+    assert stages.ran == []

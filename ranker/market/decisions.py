@@ -27,15 +27,13 @@ ARMS = ("holdout", "exploration", "heuristic")
 
 @dataclass(frozen=True)
 class Choices:
-    """Chances of every action within an arm, float[U, A+1], rows adding up to 1."""
+    """Chances outside the holdout.
 
-    exploration_UA: np.ndarray
-    heuristic_UA: np.ndarray
-    exploration: float
+    chance_UA: float64[U, A+1], rows adding up to 1. explored_U: the part of it that exploration gives to each option.
+    """
 
-    @property
-    def outside_holdout_UA(self) -> np.ndarray:
-        return self.exploration * self.exploration_UA + (1 - self.exploration) * self.heuristic_UA
+    chance_UA: np.ndarray
+    explored_U: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -62,15 +60,22 @@ def heuristic_weights(logging: Logging, catalogue: Catalogue) -> np.ndarray:
 
 
 def choices(logging: Logging, belief_UA: np.ndarray, eligible_UA: np.ndarray) -> Choices:
-    """belief_UA: the heuristic's score of every action; eligible_UA: bool, without the column of none."""
-    options_U = eligible_UA.sum(axis=1)[:, None]
-    exploration_UA = np.column_stack([eligible_UA, np.ones(len(eligible_UA), bool)]) / (options_U + 1)
-    odds_UA = np.where(eligible_UA, np.exp(logging.sharpness * belief_UA), 0.0)
-    softmax_UA = odds_UA / np.maximum(odds_UA.sum(axis=1, keepdims=True), 1e-30)
-    even_UA = eligible_UA / np.maximum(options_U, 1)
-    something_UA = (1 - logging.none) * (logging.epsilon * even_UA + (1 - logging.epsilon) * softmax_UA)
-    heuristic_UA = np.column_stack([something_UA, 1 - something_UA.sum(axis=1)])
-    return Choices(exploration_UA, heuristic_UA, logging.exploration)
+    """belief_UA: the heuristic's score of every action; eligible_UA: bool, without the column of none.
+
+    With k eligible actions: p(a) = e / (k + 1) + (1 - e) (1 - none) [epsilon / k + (1 - epsilon) softmax(a)], e the exploration.
+    """
+    options_U = eligible_UA.sum(axis=1)
+    some_U = options_U > 0
+    explored_U = logging.exploration / (options_U + 1)
+    believed_U = some_U * (1 - logging.exploration) * (1 - logging.none)
+    odds_UA = np.exp(np.float32(logging.sharpness) * belief_UA) * eligible_UA
+    firm_U = believed_U * (1 - logging.epsilon) / np.maximum(odds_UA.sum(axis=1, dtype=np.float64), 1e-30)
+    even_U = explored_U + believed_U * logging.epsilon / np.maximum(options_U, 1)
+    chance_UA = np.empty((len(eligible_UA), eligible_UA.shape[1] + 1))
+    np.multiply(odds_UA, firm_U[:, None], out=chance_UA[:, :-1])
+    chance_UA[:, :-1] += eligible_UA * even_U[:, None]
+    chance_UA[:, -1] = 1 - chance_UA[:, :-1].sum(axis=1)
+    return Choices(chance_UA, explored_U)
 
 
 def decide(
@@ -80,23 +85,22 @@ def decide(
 
     propensity of a is (1 - h) p(a), of none h + (1 - h) p(none), h being the chance of the holdout given what is observable.
     """
-    count = len(holdout_U)
-    arm_U = np.where(rng.random(count) < options.exploration, EXPLORATION, HEURISTIC)
-    chance_UA = np.where((arm_U == EXPLORATION)[:, None], options.exploration_UA, options.heuristic_UA)
-    reached_UA = np.cumsum(chance_UA, axis=1)
-    target_U = rng.random(count) * reached_UA[:, -1]
-    none = chance_UA.shape[1] - 1
+    none = options.chance_UA.shape[1] - 1
+    reached_UA = np.cumsum(options.chance_UA, axis=1)
+    target_U = rng.random(len(holdout_U)) * reached_UA[:, -1]
     action_U = np.minimum((reached_UA <= target_U[:, None]).sum(axis=1), none)
     action_U = np.where(holdout_U, none, action_U)
-    arm_U = np.where(holdout_U, HOLDOUT, arm_U)
-    chosen_U = options.outside_holdout_UA[np.arange(count), action_U]
+    chosen_U = options.chance_UA[np.arange(len(holdout_U)), action_U]
+    # Action first, then the arm it came from, by Bayes' rule: the same law with one draw from one table.
+    explored_U = rng.random(len(holdout_U)) < options.explored_U / chosen_U
+    arm_U = np.where(holdout_U, HOLDOUT, np.where(explored_U, EXPLORATION, HEURISTIC))
     propensity_U = (1 - holdout_chance_U) * chosen_U + np.where(action_U == none, holdout_chance_U, 0.0)
     return Decisions(action_U, arm_U, propensity_U)
 
 
 def holdout_chance(holdout_chance_U: np.ndarray, options: Choices, action_U: np.ndarray) -> np.ndarray:
     """The chance of being in the holdout after one more decision was seen, by Bayes' rule."""
-    none = options.exploration_UA.shape[1] - 1
-    quiet_U = options.outside_holdout_UA[:, none]
+    none = options.chance_UA.shape[1] - 1
+    quiet_U = options.chance_UA[:, none]
     posterior_U = holdout_chance_U / (holdout_chance_U + (1 - holdout_chance_U) * quiet_U)
     return np.where(action_U == none, posterior_U, 0.0)

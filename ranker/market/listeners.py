@@ -106,13 +106,15 @@ def draw(settings: MarketSettings, rng: np.random.Generator, start: int, count: 
     household = np.where(student, rng.choice([1, 2, 3], count, p=[0.7, 0.2, 0.1]), _household(rng, count))
     typical_U = np.array([ACTIVITY[name] for name in LIFECYCLES])[_codes(lifecycle)] + rng.normal(0, 0.8, count)
     podcast = rng.beta(1.2, 4.5, count)
-    fixed = {
+    categories = {
         "market": market,
         "lifecycle": lifecycle,
         "platform": rng.choice(PLATFORMS, count, p=[0.45, 0.35, 0.12, 0.08]),
         "current_plan": _current_plan(rng, lifecycle, household),
         "genre": rng.choice(GENRES, count, p=[0.34, 0.2, 0.2, 0.06, 0.14, 0.06]),
         "channel": np.where(rng.random(count) < 0.06, None, rng.choice(CHANNELS, count, p=[0.5, 0.15, 0.25, 0.1])),
+    }
+    fixed = {
         "age": _with_missing(rng, age, 0.05),
         "household_size": _with_missing(rng, household, 0.1),
         "tenure_weeks": np.where(new, rng.integers(1, 9, count), 8 + rng.exponential(140, count)).clip(0, 900).round(),
@@ -128,7 +130,9 @@ def draw(settings: MarketSettings, rng: np.random.Generator, start: int, count: 
         "owns_hifi": rng.random(count) < 0.05,
         "reads": (rng.random(count) < 0.25 + 0.8 * podcast) * rng.lognormal(1.0, 0.9, count),
     }
-    return Listeners(FIRST_ID + start + np.arange(count), fixed, typical_U, rng.standard_normal(count))
+    columns = {name: pd.Categorical(values) for name, values in categories.items()}
+    ids = FIRST_ID + start + np.arange(count)
+    return Listeners(ids, columns | fixed, typical_U, rng.standard_normal(count))
 
 
 def first_moment(settings: MarketSettings, rng: np.random.Generator, listeners: Listeners) -> Moment:
@@ -178,7 +182,7 @@ def shown_of(settings: MarketSettings, catalogue: Catalogue) -> Shown:
 
 
 def features(listeners: Listeners, moment: Moment) -> pd.DataFrame:
-    """What is observable on the day of a decision: U rows; numbers float32 with NaN where missing, strings else."""
+    """What is observable on the day of a decision: U rows; float32 with NaN where missing, and categories."""
     minutes = np.exp(6.3 + 0.9 * moment.activity_U).clip(0, 40_320)
     days = np.round(28 / (1 + np.exp(-0.2 - 1.1 * moment.activity_U)))
     numbers = {name: listeners.fixed[name] for name in NUMERIC if name in listeners.fixed}
@@ -196,8 +200,7 @@ def features(listeners: Listeners, moment: Moment) -> pd.DataFrame:
 def signals(settings: MarketSettings, frame: pd.DataFrame) -> np.ndarray:
     """float32[U, S] from the observable features alone; a missing feature gives neutral signals (0)."""
     number = {name: frame[name].to_numpy() for name in numeric_features(settings)}
-    plan, genre = frame["current_plan"].to_numpy(), frame["genre"].to_numpy()
-    lifecycle, platform = frame["lifecycle"].to_numpy(), frame["platform"].to_numpy()
+    plan, genre, lifecycle, platform = (frame[name] for name in ("current_plan", "genre", "lifecycle", "platform"))
     thrift = settings.population.thrift
     size = number["household_size"]
     found = {
@@ -212,13 +215,13 @@ def signals(settings: MarketSettings, frame: pd.DataFrame) -> np.ndarray:
         "devices": (number["devices"] - 2.3) / 1.15,
         "podcasts": (number["podcast_share"] - 0.21) / 0.16,
         "followed": (np.log1p(number["artists_followed"]) - 2.7) / 0.95,
-        "thrift": frame["market"].map(thrift).to_numpy(float),
+        "thrift": frame["market"].map(thrift).astype(float),
         "tenure": (np.log1p(number["tenure_weeks"]) - 4.2) / 1.2,
-        "novelty": (np.isin(lifecycle, ("new", "lapsed")) - 0.22) / 0.41,
-        "dormancy": (np.isin(lifecycle, ("at_risk", "lapsed")) - 0.18) / 0.38,
+        "novelty": (lifecycle.isin(("new", "lapsed")) - 0.22) / 0.41,
+        "dormancy": (lifecycle.isin(("at_risk", "lapsed")) - 0.18) / 0.38,
         "paying": ((plan != "free") - 0.42) / 0.49,
         "active": (number["active_days_28d"] - 15.5) / 7,
-        "mobile": (np.isin(platform, ("android", "ios")) - 0.8) / 0.4,
+        "mobile": (platform.isin(("android", "ios")) - 0.8) / 0.4,
         "evening": (number["evening_share"] - 0.44) / 0.16,
         "picking": ((number["picker_visits_28d"] > 0) - 0.35) / 0.48,
         "contacted": (number["contacts_28d"] - 2.2) / 1.1,
@@ -232,7 +235,7 @@ def signals(settings: MarketSettings, frame: pd.DataFrame) -> np.ndarray:
 
 def eligible(frame: pd.DataFrame, catalogue: Catalogue) -> np.ndarray:
     """bool[U, A]: what may be shown: nothing already owned, students' plans to students, consent, the picker to who opens it."""
-    plan, paying = frame["current_plan"].to_numpy(), (frame["current_plan"] != "free").to_numpy()
+    plan, paying = frame["current_plan"], (frame["current_plan"] != "free").to_numpy()
     student = (frame["lifecycle"] == "student").to_numpy()
     barred = {
         "premium_lite": paying,
@@ -246,14 +249,15 @@ def eligible(frame: pd.DataFrame, catalogue: Catalogue) -> np.ndarray:
         "consideration": frame["picker_visits_28d"].to_numpy() > 0,
     }
     everyone = np.ones(len(frame), bool)
-    columns = []
-    for action in catalogue.actions:
-        product = str(action["product"])
-        allowed = (plan != product) & ~barred.get(product, ~everyone)
-        columns.append(
-            allowed & reached.get(action["surface"], everyone) & reached.get(action["surface_kind"], everyone)
-        )
-    return np.column_stack(columns)
+    products = {str(action["product"]) for action in catalogue.actions}
+    fits = {name: (plan != name).to_numpy() & ~barred.get(name, ~everyone) for name in products}
+    rows = [
+        fits[action["product"]]
+        & reached.get(action["surface"], everyone)
+        & reached.get(action["surface_kind"], everyone)
+        for action in catalogue.actions
+    ]
+    return np.ascontiguousarray(np.array(rows).T)
 
 
 def _choose(rng: np.random.Generator, shares: Mapping[str, float], count: int) -> np.ndarray:
@@ -289,7 +293,7 @@ def _books(rng: np.random.Generator, listeners: Listeners) -> np.ndarray:
 
 
 def _picks(rng: np.random.Generator, listeners: Listeners) -> np.ndarray:
-    interested = np.isin(listeners.fixed["lifecycle"], ("new", "lapsed", "free", "student"))
+    interested = listeners.fixed["lifecycle"].isin(("new", "lapsed", "free", "student"))
     return rng.poisson(np.where(interested, 0.55, 0.25))
 
 

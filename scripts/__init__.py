@@ -5,6 +5,7 @@ Modules; first what every command stands on, then the commands in the order in w
 - settings: the whole configuration, typed, frozen and checked
 - overrides: the words of a command line, translated and checked
 - command: composition, logging, progress and exit statuses
+- preflight: the policy read early, before a model is trained
 - stage: folders that are whole or absent, with manifests
 - make_market: a synthetic market with known truth
 - prepare: tables to logs

@@ -119,7 +119,7 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
         ),
     ),
 }
-POLICY_COMMANDS = frozenset({"allocate", "weekly", "report"})
+POLICY_COMMANDS = frozenset({"allocate", "weekly"})
 FLAGS_WITH_VALUE = frozenset({"--cfg", "-c", "--package", "-p", "--info", "-i"})
 FOREIGN_FLAGS = ("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")
 
@@ -300,6 +300,10 @@ def apart(composed: DictConfig, command: str, number: int, call: Call) -> DictCo
     if command == "weekly":
         name = OmegaConf.select(apart, "weekly.run") or "sweep"
         OmegaConf.update(apart, "weekly.run", f"{name}-{number}")
+        if not any(word.startswith("weekly.publish=") for word in call.hydra):
+            OmegaConf.update(
+                apart, "weekly.publish", False
+            )  # a sweep compares; which of its runs to publish is for people to say
     return apart
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from allocator.publish import published_before
 from ranker.scores import InputError
-from scripts import command, stage, tracking
+from scripts import command, preflight, stage, tracking
 from scripts.settings import (
     AllocatePaths,
     AllocateSettings,
@@ -117,6 +117,7 @@ def steps(settings: WeeklySettings, folder: Path) -> Iterator[Step]:
         yield Step("make market", "scripts.make_market", market, "a synthetic market")
     prepare = PreparePaths(tables=source / "tables", logs=folder / "logs")
     yield Step("prepare", "scripts.prepare", _for(settings, PrepareSettings, prepare), "logged decisions")
+    settings = _judged_by_policy(settings, folder / "logs", source / "users")
     train = TrainPaths(logs=folder / "logs", model=folder / "model")
     yield Step("train", "scripts.train", _for(settings, TrainSettings, train), "a calibrated model")
     score = ScorePaths(model=folder / "model", users=source / "users", scores=folder / "scores")
@@ -124,6 +125,15 @@ def steps(settings: WeeklySettings, folder: Path) -> Iterator[Step]:
     allocate = AllocatePaths(scores=folder / "scores", policy=settings.weekly.policy, out=folder / "allocation")
     yield Step("allocate, audit", "scripts.allocate", _for(settings, AllocateSettings, allocate), "who gets what")
     yield Step("report", "scripts.report", _for(settings, ReportSettings, RunPaths(run=folder)), "a page for people")
+
+
+def _judged_by_policy(settings: WeeklySettings, logs: Path, users: Path) -> WeeklySettings:
+    """The policy is checked before a model is trained, and the model is judged on its objective unless another is set."""
+    policy = preflight.early_policy(settings.weekly.policy, settings, logs, users)
+    if settings.fit.evaluate.objective:
+        return settings
+    evaluate = settings.fit.evaluate.model_copy(update={"objective": preflight.objective_of(policy)})
+    return settings.model_copy(update={"fit": settings.fit.model_copy(update={"evaluate": evaluate})})
 
 
 def _publish_step(settings: WeeklySettings, folder: Path) -> Step:

@@ -100,6 +100,13 @@ def test_a_sweep_over_the_output_itself_is_left_alone(conf: Path) -> None:
     assert apart(config, "allocate", 1, call).paths.out == "b"
 
 
+def test_a_sweep_of_weeks_names_its_runs_and_publishes_none_unless_told_to(conf: Path) -> None:
+    config = OmegaConf.create({"weekly": {"run": None, "publish": True}})
+    swept = apart(config, "weekly", 2, translate("weekly", ["-m", "run=bounds"], conf)).weekly
+    assert (swept.run, swept.publish) == ("sweep-2", False)
+    assert apart(config, "weekly", 2, translate("weekly", ["-m", "weekly.publish=true"], conf)).weekly.publish
+
+
 def test_help_names_keys_and_options(conf: Path) -> None:
     text = help_text("train", conf)
     for part in ("logs", "model", "seed", "valuenet, wide", "quick"):

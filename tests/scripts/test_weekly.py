@@ -89,6 +89,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
     stand_ins = Stages()
     for name in ORDER:
         monkeypatch.setitem(sys.modules, f"scripts.{name}", stand_ins.module(name))
+    monkeypatch.setattr(weekly, "_judged_by_policy", lambda settings, logs, users: settings)
     return stand_ins
 
 

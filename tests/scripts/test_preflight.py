@@ -1,0 +1,64 @@
+"""The early look at the policy sees what the scores will have."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from omegaconf import DictConfig
+
+from ranker import predict
+from ranker.scores import InputError
+from scripts import preflight
+from scripts.command import validated
+from scripts.settings import WeeklySettings
+
+SCHEMA = {
+    "features": {"numeric": ["age"], "categorical": ["market"]},
+    "outcomes": [{"name": "spend", "kind": "amount", "unit": "EUR"}, {"name": "visit", "kind": "binary"}],
+    "none": "none",
+}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Path:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "users").mkdir()
+    (tmp_path / "logs" / "schema.json").write_text(json.dumps(SCHEMA))
+    actions = [{"id": "mail", "slot": "email", "surface": "email", "cost": 0.1}]
+    (tmp_path / "logs" / "catalogue.json").write_text(json.dumps({"actions": actions}))
+    market = pa.array(["SE", None]).dictionary_encode()
+    pq.write_table(pa.table({"user_id": ["a", "b"], "age": [3, 4], "market": market}), tmp_path / "users" / "0.parquet")
+    return tmp_path
+
+
+@pytest.fixture
+def read(world: Path, composed: Callable[..., DictConfig]) -> Callable[[str], object]:
+    def early(text: str) -> object:
+        (world / "policy.yaml").write_text(text)
+        settings = validated(WeeklySettings, composed())
+        return preflight.early_policy(world / "policy.yaml", settings, world / "logs", world / "users")
+
+    return early
+
+
+def test_segments_are_text_columns_with_what_stands_for_a_missing_value(world: Path) -> None:
+    assert preflight.segments_of(world / "users") == {"market": {"SE", "unknown"}}
+    assert preflight.MISSING == predict.MISSING
+
+
+def test_the_objective_of_a_model_is_the_policys_without_what_depends_on_the_offer(
+    read: Callable[[str], object],
+) -> None:
+    policy = read(
+        "version: 1\nobjective:\n"
+        "  - {metric: spend, weight: 1}\n  - {metric: visit, weight: 2}\n  - {metric: visit, weight: -1, times: cost}\n"
+    )
+    assert preflight.objective_of(policy) == {"spend": 1.0, "visit": 2.0}
+
+
+def test_a_mistake_in_the_policy_is_told_before_training(read: Callable[[str], object]) -> None:
+    with pytest.raises(InputError, match="spend"):
+        read("version: 1\nobjective: [{metric: spent, weight: 1}]\n")

@@ -112,21 +112,19 @@ def simulate(market: Market, seed: int, start: int) -> Chunk:
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(start // CHUNK,)))
     people = listeners.draw(settings, rng, start, count)
     moment = listeners.first_moment(settings, rng, people)
-    holdout_U = decisions.uniform(settings.logging.salt, people.user_id) < settings.logging.holdout
-    suspicion_U = np.full(count, settings.logging.holdout)
     snapshots, exposures, results = [], [], []
     for day in market.decided_on:
         frame = listeners.features(people, moment)
         signals_US = listeners.signals(settings, frame)
         eligible_UA = listeners.eligible(frame, market.catalogue)
         options = decisions.choices(settings.logging, signals_US @ market.belief_SA, eligible_UA)
-        made = decisions.decide(rng, options, holdout_U, suspicion_U)
+        holdout_U = decisions.in_holdout(settings.logging, day, people.user_id)
+        made = decisions.decide(rng, options, holdout_U, settings.logging.holdout)
         at = answers.situation(market.answers, frame, signals_US)
         drawn = outcomes.draw(settings, market.answers, rng, at, made.action_U, people.z_U)
         snapshots.append(_snapshot(frame, day))
         exposures.append(_exposures(market.catalogue, people.user_id, day, made, eligible_UA))
         results.append(_outcome_table(outcomes.rows(settings, rng, people.user_id, np.datetime64(day), drawn)))
-        suspicion_U = decisions.holdout_chance(suspicion_U, options, made.action_U)
         moment = listeners.next_moment(rng, moment, people, market.shown, made.action_U)
     frame = listeners.features(people, moment)
     eligible_UA = listeners.eligible(frame, market.catalogue)

@@ -1,0 +1,195 @@
+"""The join never sees the future: hand-made tables, and a second implementation by loops."""
+
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ranker.logs import eligible_of
+from ranker.tables.join import Part, join, key_faults
+from ranker.tables.schema import Category, Number, TableSchema, Window
+
+TODAY = date(2026, 11, 23)
+SCHEMA = TableSchema(
+    numeric={"minutes": Number()},
+    categorical={"market": Category()},
+    outcomes=(
+        Window(name="subs", kind="binary", unit="subscribers", from_day=0, to_day=7, matures_after=8),
+        Window(name="mau", kind="binary", unit="users", from_day=28, to_day=35, matures_after=35),
+        Window(name="days", kind="count", unit="days", from_day=0, to_day=7, matures_after=8),
+        Window(name="revenue", kind="amount", unit="EUR", from_day=0, to_day=7, matures_after=35),
+    ),
+    none="none",
+    snapshot=TODAY,
+)
+
+
+def days(*text: str) -> pd.Series:
+    return pd.Series(pd.to_datetime(list(text)))
+
+
+def snapshots(*rows: tuple) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=["user_id", "as_of", "minutes"])
+    return frame.assign(as_of=pd.to_datetime(frame["as_of"]), market="SE")
+
+
+def decisions(*rows: tuple) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=["user_id", "decided_on", "action"])
+    return frame.assign(decided_on=pd.to_datetime(frame["decided_on"]), propensity=0.25)
+
+
+def events(*rows: tuple) -> pd.DataFrame:
+    """user, outcome, occurred on, value and, where it differs, recorded on."""
+    full = [(u, o, d, rest[0] if rest else d, v) for u, o, d, v, *rest in rows]
+    frame = pd.DataFrame(full, columns=["user_id", "outcome", "occurred_on", "recorded_on", "value"])
+    for name in ("occurred_on", "recorded_on"):
+        frame[name] = pd.to_datetime(frame[name])
+    return frame.astype({"value": float, "outcome": "str"})
+
+
+def joined(users: pd.DataFrame, exposures: pd.DataFrame, outcomes: pd.DataFrame, today: date = TODAY) -> pd.DataFrame:
+    return join(Part(users, exposures, outcomes, None), SCHEMA, today)
+
+
+def test_features_are_the_latest_that_were_known_when_it_was_decided() -> None:
+    users = snapshots(
+        (1, "2026-10-06", 999.0),  # a day later than the decision: must never be seen
+        (1, "2026-09-28", 10.0),
+        (1, "2026-10-05", 20.0),  # the day of the decision, at its start
+        (2, "2026-09-01", 5.0),
+        (2, "2027-01-01", 999.0),
+    )
+    logs = joined(users, decisions((2, "2026-10-05", "a"), (1, "2026-10-05", "b"), (1, "2026-10-04", "none")), events())
+    assert list(zip(logs["user_id"], logs["minutes"], strict=True)) == [(1, 10.0), (1, 20.0), (2, 5.0)]
+    assert list(logs["action"]) == ["none", "b", "a"]
+    assert set(logs["market"]) == {"SE"}
+
+
+@pytest.mark.parametrize(
+    ("occurred", "outcome", "counts"),
+    [
+        ("2026-10-04", "subs", False),
+        ("2026-10-05", "subs", True),
+        ("2026-10-11", "subs", True),
+        ("2026-10-12", "subs", False),
+        ("2026-11-01", "mau", False),
+        ("2026-11-02", "mau", True),
+        ("2026-11-08", "mau", True),
+        ("2026-11-09", "mau", False),
+    ],
+)
+def test_an_outcome_counts_within_its_window(occurred: str, outcome: str, counts: bool) -> None:
+    logs = joined(
+        snapshots((1, "2026-09-01", 1.0)), decisions((1, "2026-10-05", "a")), events((1, outcome, occurred, 1))
+    )
+    assert logs[outcome].tolist() == [float(counts)]
+    assert (
+        logs.drop(columns=outcome)[[o for o in ("subs", "mau", "days", "revenue") if o != outcome]].sum(axis=None) == 0
+    )
+
+
+def test_what_is_recorded_on_the_day_or_later_is_not_known() -> None:
+    outcomes = events(
+        (1, "revenue", "2026-10-05", 9.99, "2026-11-22"),
+        (1, "revenue", "2026-10-05", 9.99, "2026-11-22"),
+        (1, "revenue", "2026-10-06", 100.0, "2026-11-23"),
+        (1, "revenue", "2026-10-07", 1000.0, "2026-12-01"),
+    )
+    users, exposures = snapshots((1, "2026-09-01", 1.0)), decisions((1, "2026-10-05", "a"))
+    assert joined(users, exposures, outcomes)["revenue"].tolist() == [pytest.approx(19.98)]
+    assert joined(users, exposures, outcomes, date(2026, 11, 24))["revenue"].tolist() == [pytest.approx(119.98)]
+
+
+def test_kinds_sum_or_happen() -> None:
+    outcomes = events(
+        (1, "subs", "2026-10-05", 1),
+        (1, "subs", "2026-10-06", 1),
+        (1, "days", "2026-10-05", 2),
+        (1, "days", "2026-10-07", 3),
+    )
+    logs = joined(snapshots((1, "2026-09-01", 1.0)), decisions((1, "2026-10-05", "a")), outcomes)
+    assert logs[["subs", "days", "mau", "revenue"]].iloc[0].tolist() == [1, 5, 0, 0]
+
+
+def test_immature_decisions_are_kept_out() -> None:
+    users = snapshots((1, "2026-09-01", 1.0))
+    exposures = decisions((1, "2026-10-19", "a"), (1, "2026-10-20", "a"), (1, "2026-11-16", "a"))
+    assert joined(users, exposures, events())["as_of"].tolist() == [pd.Timestamp("2026-10-19")]  # 35 days before TODAY
+    assert len(joined(users, exposures, events(), date(2026, 10, 1))) == 0
+
+
+def test_the_holdout_is_none_and_eligibility_follows_its_row() -> None:
+    exposures = decisions((2, "2026-10-05", None), (1, "2026-11-20", "a"), (1, "2026-10-05", "b"))
+    eligible = np.array([[True, False], [True, True], [False, True]])
+    users = snapshots((1, "2026-09-01", 1.0), (2, "2026-09-01", 2.0))
+    logs = join(Part(users, exposures, events(), eligible), SCHEMA, TODAY)
+    assert logs["action"].tolist() == ["b", "none"]
+    np.testing.assert_array_equal(eligible_of(logs), [[False, True], [True, False]])
+
+
+def by_loops(part: Part, today: date) -> pd.DataFrame:
+    rows = []
+    for _, exposure in part.exposures.sort_values(["user_id", "decided_on"]).iterrows():
+        day = exposure["decided_on"]
+        if day + pd.Timedelta(days=35) > pd.Timestamp(today):
+            continue
+        known = part.users[(part.users["user_id"] == exposure["user_id"]) & (part.users["as_of"] <= day)]
+        row = {"user_id": exposure["user_id"], "as_of": day, "minutes": known.sort_values("as_of")["minutes"].iloc[-1]}
+        for window in SCHEMA.outcomes:
+            e = part.outcomes
+            e = e[(e["user_id"] == exposure["user_id"]) & (e["outcome"] == window.name)]
+            e = e[e["recorded_on"] < pd.Timestamp(today)]
+            after = (e["occurred_on"] - day).dt.days
+            total = e["value"][(after >= window.from_day) & (after < window.to_day)].sum()
+            row[window.name] = float(total > 0) if window.kind == "binary" else total
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("text_ids", [False, True])
+def test_the_join_equals_plain_loops(seed: int, text_ids: bool) -> None:
+    rng = np.random.default_rng(seed)
+    start = pd.Timestamp("2026-08-20")
+
+    def random_days(count: int, span: int) -> pd.Series:
+        return pd.Series(start + pd.to_timedelta(rng.integers(0, span, count), unit="D")).astype("datetime64[s]")
+
+    names = (lambda ids: pd.Series(ids).map("u{:02d}".format)) if text_ids else pd.Series
+    users = pd.DataFrame({"user_id": names(rng.integers(0, 12, 80)), "as_of": random_days(80, 95)})
+    users = pd.concat([users, pd.DataFrame({"user_id": names(np.arange(12)), "as_of": start})])
+    users = users.drop_duplicates(["user_id", "as_of"]).sample(frac=1, random_state=seed).reset_index(drop=True)
+    users = users.assign(minutes=rng.normal(size=len(users)), market="SE")
+    exposures = pd.DataFrame({"user_id": names(rng.integers(0, 12, 60)), "decided_on": random_days(60, 95)})
+    exposures = exposures.drop_duplicates().reset_index(drop=True).assign(action="a", propensity=0.5)
+    outcomes = pd.DataFrame({"user_id": names(rng.integers(0, 14, 900)), "occurred_on": random_days(900, 95)})
+    outcomes["outcome"] = rng.choice(["subs", "mau", "days", "revenue"], 900)
+    outcomes["recorded_on"] = outcomes["occurred_on"] + pd.to_timedelta(rng.integers(0, 20, 900), unit="D")
+    outcomes["value"] = rng.integers(1, 9, 900) / 4
+    part = Part(users, exposures, outcomes, None)
+    expected = by_loops(part, TODAY)
+    found = join(part, SCHEMA, TODAY)[list(expected.columns)]
+    assert len(found) > 20
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False)
+
+
+def test_wrong_keys_are_counted() -> None:
+    users = snapshots((1, "2026-09-01", 1.0), (1, "2026-09-01", 2.0), (2, "2026-10-10", 1.0))
+    exposures = decisions(
+        (1, "2026-10-05", "a"), (1, "2026-10-05", "b"), (2, "2026-10-05", "a"), (3, "2026-10-05", "a")
+    )
+    outcomes = events(
+        (1, "subs", "2026-10-05", 1),
+        (1, "subs", "2026-10-05", 1),
+        (1, "revenue", "2026-10-05", 1),
+        (1, "revenue", "2026-10-05", 1),
+        (9, "subs", "2026-10-05", 1),
+    )
+    faults = key_faults(Part(users, exposures, outcomes, None), SCHEMA)
+    assert faults.users_repeated == 1
+    assert faults.exposures_repeated == 1
+    assert faults.exposures_without_user == 1
+    assert faults.exposures_before_snapshot == 1
+    assert faults.outcomes_repeated == 1
+    assert faults.outcomes_without_user == 1

@@ -1,0 +1,205 @@
+"""Tables to logs: whole markets go through, and everything wrong is told at once with file, column and rows."""
+
+import json
+import shutil
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from omegaconf import OmegaConf
+
+from ranker.logs import read_logs
+from ranker.market import world
+from ranker.market.settings import MarketSettings
+from ranker.scores import InputError
+from ranker.tables.prepare import prepare
+from ranker.tables.settings import PrepareSettings
+
+CONF = Path(__file__).resolve().parents[3] / "conf"
+EVERYTHING = PrepareSettings()
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("market")
+    settings = OmegaConf.merge(OmegaConf.load(CONF / "data" / "market.yaml"), {"users": 400, "truth": False})
+    world.write(MarketSettings.model_validate(OmegaConf.to_container(settings)), 1, out)
+    return out
+
+
+@pytest.fixture
+def tables(market: Path, tmp_path: Path) -> Path:
+    """A copy of the market's tables to spoil."""
+    shutil.copytree(market / "tables", tmp_path / "in" / "tables")
+    shutil.copy(market / "catalogue.json", tmp_path / "in" / "catalogue.json")
+    return tmp_path / "in" / "tables"
+
+
+def change(tables: Path, name: str, edit: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    file = tables / name / "part-00000.parquet"
+    table = pq.read_table(file)
+    lists = [field.name for field in table.schema if pa.types.is_fixed_size_list(field.type)]
+    frame = edit(table.drop_columns(lists).to_pandas())
+    pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), file)
+
+
+def problems_of(tables: Path, tmp_path: Path, settings: PrepareSettings = EVERYTHING) -> list[str]:
+    (tmp_path / "out").mkdir(exist_ok=True)
+    with pytest.raises(InputError) as raised:
+        prepare(tables, tmp_path / "out", settings)
+    return list(raised.value.problems)
+
+
+def test_a_market_becomes_logs(market: Path, tmp_path: Path) -> None:
+    seen = []
+    prepared = prepare(market / "tables", tmp_path, EVERYTHING, seen.append)
+    assert (prepared.decisions, prepared.immature, prepared.rows) == (3200, 1600, 1600)
+    assert sum(seen) == 3200
+    logs = read_logs(tmp_path)
+    assert len(logs) == 1600
+    assert logs.frame["as_of"].max() == pd.Timestamp("2026-10-19")
+    assert (logs.frame["action"] == "none").sum() == prepared.nothing > 100
+    assert logs.actions == tuple(json.loads((market / "catalogue.json").read_text())["actions"])
+    assert 0.6 < logs.frame["mau"].mean() < 0.9
+    assert logs.eligible is not None
+
+
+def test_ranges_of_users_do_not_change_the_logs(market: Path, tmp_path: Path) -> None:
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "parts").mkdir()
+    prepare(market / "tables", tmp_path / "whole", EVERYTHING)
+    prepare(market / "tables", tmp_path / "parts", PrepareSettings(rows_at_once=500))
+    whole, parts = read_logs(tmp_path / "whole"), read_logs(tmp_path / "parts")
+    pd.testing.assert_frame_equal(whole.frame, parts.frame)
+    np.testing.assert_array_equal(whole.eligible, parts.eligible)
+    assert pq.ParquetFile(tmp_path / "parts" / "part-00000.parquet").num_row_groups > 4
+
+
+def test_an_earlier_day_sees_less(market: Path, tmp_path: Path) -> None:
+    prepared = prepare(market / "tables", tmp_path, PrepareSettings(as_of=date(2026, 11, 10)))
+    assert prepared.rows == 3 * 400 - 400  # decisions of 28 September and 5 October are 35 days old
+    assert read_logs(tmp_path).frame["as_of"].max() == pd.Timestamp("2026-10-05")
+
+
+def test_a_later_day_than_the_tables_is_refused(market: Path, tmp_path: Path) -> None:
+    (problem,) = problems_of(market / "tables", tmp_path, PrepareSettings(as_of=date(2026, 12, 1)))
+    assert "after the tables were taken (2026-11-23)" in problem
+
+
+def test_nothing_mature_is_told(market: Path, tmp_path: Path) -> None:
+    (problem,) = problems_of(market / "tables", tmp_path, PrepareSettings(as_of=date(2026, 10, 1)))
+    assert "none of 3,200 decisions is mature on 2026-10-01" in problem
+
+
+def test_every_wrong_value_is_told_at_once(tables: Path, tmp_path: Path) -> None:
+    def spoil_users(frame: pd.DataFrame) -> pd.DataFrame:
+        frame.loc[:4, "age"] = -3
+        frame.loc[[7, 8], "minutes_28d"] = np.inf
+        frame.loc[:2, "tenure_weeks"] = np.nan
+        frame.loc[:1, "market"] = "Atlantis"
+        frame.loc[5, "lifecycle"] = None
+        return pd.concat([frame, frame.iloc[[50, 51, 52]]])
+
+    def spoil_exposures(frame: pd.DataFrame) -> pd.DataFrame:
+        frame.loc[:9, "propensity"] = 0.0
+        frame.loc[10:11, "propensity"] = np.nan
+        frame.loc[20:22, "action"] = "home_1/unicorn"
+        frame.loc[frame.index[frame["arm"] == "holdout"][:3], "action"] = "home_1/merch"
+        frame.loc[frame.index[frame["arm"] != "holdout"][40], "action"] = None
+        frame.loc[100:103, "user_id"] = 5
+        frame.loc[110, "decided_on"] = date(2020, 1, 1)
+        return pd.concat([frame, frame.iloc[[60]]])
+
+    def spoil_outcomes(frame: pd.DataFrame) -> pd.DataFrame:
+        frame.loc[0, "outcome"] = "happiness"
+        frame.loc[frame.index[frame["outcome"] == "mau"][:2], "value"] = 2.0
+        frame.loc[frame.index[frame["outcome"] == "revenue"][:1], "value"] = -1.0
+        frame.loc[frame.index[frame["outcome"] == "active_days"][0], "value"] = np.nan
+        frame.loc[5:8, "recorded_on"] = date(2026, 1, 1)
+        frame.loc[9, "user_id"] = 5
+        return pd.concat([frame, frame[frame["outcome"] == "subs"].iloc[[0]]])
+
+    for name, spoil in (("users", spoil_users), ("exposures", spoil_exposures), ("outcomes", spoil_outcomes)):
+        change(tables, name, spoil)
+    told = [problem.removeprefix(str(tables) + "/") for problem in problems_of(tables, tmp_path)]
+    file, outcomes = "part-00000.parquet: column", len(pq.read_table(tables / "outcomes"))
+    expected = [
+        f"users/{file} age: 5 of 3,203 rows are not in [13, 100]",
+        f"users/{file} minutes_28d: 2 of 3,203 rows are not in [0, 40320]",
+        f"users/{file} tenure_weeks: 3 of 3,203 rows are missing",
+        f"users/{file} market: 2 of 3,203 rows are not one of US, DE, GB, SE, FR, NO (such as 'Atlantis')",
+        f"users/{file} lifecycle: 1 of 3,203 rows are missing",
+        "users: columns user_id, as_of: 3 of 3,203 rows repeat an earlier row",
+        f"exposures/{file} propensity: 10 of 3,201 rows are not in (0, 1]",
+        f"exposures/{file} propensity: 2 of 3,201 rows are missing",
+        f"exposures/{file} action: 3 of 3,201 rows name an action that catalogue.json does not have (such as 'home_1/unicorn')",
+        f"exposures/{file} action: 3 of 3,201 rows are in the holdout and not 'none'",
+        f"exposures/{file} action: 1 of 3,201 rows are missing, outside the holdout",
+        "exposures: columns user_id, decided_on: 4 of 3,201 rows repeat an earlier row",
+        "exposures: column user_id: 4 of 3,201 rows name a user that users/ does not have",
+        "exposures: column decided_on: 1 of 3,201 rows are older than the first snapshot of their user",
+        f"outcomes/{file} value: 3 of {outcomes:,} rows do not fit the kind of their outcome",
+        f"outcomes/{file} value: 1 of {outcomes:,} rows are missing",
+        f"outcomes/{file} recorded_on: 4 of {outcomes:,} rows are recorded before they occurred",
+        f"outcomes: columns user_id, outcome, occurred_on: 1 of {outcomes:,} rows repeat an earlier row",
+        f"outcomes: column user_id: 1 of {outcomes:,} rows name a user that users/ does not have",
+    ]
+    missing = [problem for problem in expected if problem not in told]
+    assert not missing, "\n".join(told)
+    assert any(problem.startswith(f"outcomes/{file} outcome: 1 of") and "'happiness'" in problem for problem in told)
+    assert len(told) == len(expected) + 1
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_wrong_columns_and_files_are_told_at_once(tables: Path, tmp_path: Path) -> None:
+    change(tables, "users", lambda frame: frame.drop(columns="age").astype({"playlists": "str"}))
+    change(tables, "exposures", lambda frame: frame.assign(user_id=frame["user_id"].astype("str")))
+    (tables / "outcomes" / "part-00000.parquet").write_text("not parquet")
+    told = "\n".join(problems_of(tables, tmp_path))
+    assert "users/part-00000.parquet: column age: is missing" in told
+    assert "users/part-00000.parquet: column playlists: has type large_string; a number is needed" in told
+    assert "exposures/part-00000.parquet: column user_id: is string, but integer in" in told
+    assert "outcomes/part-00000.parquet: is not a readable Parquet file" in told
+
+
+def test_an_action_that_was_not_eligible_is_told(tables: Path, tmp_path: Path) -> None:
+    file = tables / "exposures" / "part-00000.parquet"
+    table = pq.read_table(file)
+    nothing = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(60 * len(table), bool)), 60)
+    pq.write_table(table.set_column(table.column_names.index("eligible"), "eligible", nothing), file)
+    shown = int((table.column("action").to_numpy() != "none").sum())
+    (problem,) = problems_of(tables, tmp_path)
+    assert f"column eligible: {shown:,} of 3,200 rows were shown an action that is not eligible" in problem
+
+
+@pytest.mark.parametrize("folder", ["users", "exposures", "outcomes"])
+def test_a_missing_table_is_told(tables: Path, tmp_path: Path, folder: str) -> None:
+    shutil.rmtree(tables / folder)
+    assert problems_of(tables, tmp_path) == [f"{tables / folder}: there are no *.parquet files"]
+
+
+def test_missing_descriptions_are_told_together(tables: Path, tmp_path: Path) -> None:
+    (tables / "schema.json").unlink()
+    (tables.parent / "catalogue.json").write_text("{")
+    told = problems_of(tables, tmp_path)
+    assert len(told) == 2
+    assert "schema.json: there is no such file" in told[0]
+    assert "catalogue.json: is not valid JSON" in told[1]
+    assert "there is no such folder" in problems_of(tables / "nowhere", tmp_path)[0]
+
+
+def test_every_problem_of_the_schema_is_told(tables: Path, tmp_path: Path) -> None:
+    schema = json.loads((tables / "schema.json").read_text())
+    schema["outcomes"][0]["to_day"] = 0
+    schema["outcomes"][1]["kind"] = "maybe"
+    schema["numeric"]["age"]["minimum"] = 3
+    schema["colour"] = "blue"
+    (tables / "schema.json").write_text(json.dumps(schema))
+    told = "\n".join(problems_of(tables, tmp_path))
+    for place in ("outcomes.0.to_day", "outcomes.1.kind", "numeric.age.minimum", "colour"):
+        assert f"schema.json: {place}: " in told

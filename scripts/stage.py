@@ -23,10 +23,12 @@ from types import MappingProxyType
 
 from pydantic import BaseModel
 
+from allocator.publish import published_before
 from ranker.scores import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = "manifest.json"
+BEFORE_THE_ALLOCATOR = ("make_market", "prepare", "hillstrom", "train", "score")
 log = logging.getLogger("offermix.stage")
 NOTHING: Mapping[str, object] = MappingProxyType({})
 
@@ -56,12 +58,14 @@ def write(
     config: Mapping[str, object] | BaseModel = NOTHING,
     *,
     replaces: Sequence[str] = (),
+    leftover: str = "",
 ) -> Iterator[Path]:
     """Yields an empty folder beside `out`; when the block ends well it gets a manifest and becomes `out`, else it is removed.
 
     inputs: files and folders that the stage reads; they are digested. config: what of the settings matters to the result.
-    An `out` that is there already is replaced only where it holds a manifest of the same stage (or of one of `replaces`) or
-    nothing at all. Raises InputError where it holds anything else, or where another run is writing it.
+    An `out` that is there already is replaced only where it holds a manifest of the same stage (or of one of `replaces`), the one
+    file `leftover` of `write_alone`, or nothing at all. Raises InputError where it holds anything else, was published, or is being
+    written by another run.
     """
     out = Path(os.path.abspath(out))
     if _resuming.get():
@@ -69,7 +73,9 @@ def write(
     _make_parent(out)
     with locked(out):
         _clean(out)
-        _check_replaceable(out, {stage, *replaces})
+        _check_unpublished(out)
+        if not _holds_only(out, leftover):
+            _check_replaceable(out, {stage, *replaces})
         made_from = _input_digests(inputs, out)
         made = out.parent / f".{out.name}.{uuid.uuid4().hex[:8]}.new"
         made.mkdir()
@@ -80,6 +86,28 @@ def write(
             _swap(made, out)
         finally:
             shutil.rmtree(made, ignore_errors=True)
+
+
+def write_alone(out: Path, name: str, text: str, *, replaces: Sequence[str]) -> None:
+    """Makes `out` a folder that holds one file and no manifest: what is left of a stage that must not write its output.
+
+    Replaces what `write` would replace, and an `out` that a call like this one made.
+    """
+    out = Path(os.path.abspath(out))
+    _make_parent(out)
+    with locked(out):
+        _clean(out)
+        _check_unpublished(out)
+        if not _holds_only(out, name):
+            _check_replaceable(out, set(replaces))
+        made = out.parent / f".{out.name}.{uuid.uuid4().hex[:8]}.new"
+        made.mkdir()
+        (made / name).write_text(text)
+        _swap(made, out)
+
+
+def _holds_only(out: Path, name: str) -> bool:
+    return out.is_dir() and [entry.name for entry in out.iterdir()] == [name]
 
 
 def _skip_or_say_why(out: Path, stage: str, inputs: Sequence[Path], config: Mapping[str, object] | BaseModel) -> None:
@@ -104,7 +132,7 @@ def stale_because(
         return "it has not run yet"
     if manifest.get("config_digest") != config_digest(config):
         return "its settings changed"
-    if manifest.get("sources_digest") != sources_digest():
+    if manifest.get("sources_digest") != sources_digest(stage):
         return "the program changed"
     if not all(path.exists() for path in inputs) or manifest.get("inputs") != _input_digests(inputs, out):
         return "its input changed"
@@ -151,10 +179,17 @@ def config_digest(config: Mapping[str, object] | BaseModel) -> str:
 
 
 @cache
-def sources_digest() -> str:
-    """sha256 over the program's own source files."""
-    files = sorted(file for package in ("ranker", "allocator", "scripts") for file in (ROOT / package).rglob("*.py"))
-    lines = (f"{file.relative_to(ROOT).as_posix()} {digest(file)}\n" for file in files)
+def sources_digest(stage: str = "") -> str:
+    """sha256 over the source files that a stage can depend on: up to the scores those of ranker/, otherwise all."""
+    packages = ("ranker",) if stage in BEFORE_THE_ALLOCATOR else ("ranker", "allocator", "scripts")
+    files = {
+        file
+        for package in packages
+        for file in (ROOT / package).rglob("*")
+        if file.suffix in (".py", ".j2", ".css", ".js")
+    }
+    files |= {file for file in [ROOT / "scripts" / f"{stage}.py"] if file.exists()}
+    lines = (f"{file.relative_to(ROOT).as_posix()} {digest(file)}\n" for file in sorted(files))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
@@ -209,7 +244,7 @@ def _write_manifest(
     manifest = {
         "stage": stage,
         "code_version": code_version(),
-        "sources_digest": sources_digest(),
+        "sources_digest": sources_digest(stage),
         "config_digest": config_digest(config),
         "config": _plain(config),
         "inputs": made_from,
@@ -242,6 +277,13 @@ def _check_replaceable(out: Path, stages: set[str]) -> None:
     if any(out.iterdir()):
         made_by = f"is the output of '{manifest.get('stage')}'" if manifest else "holds files that no run of this wrote"
         raise InputError([f"{out}: {made_by}, so it is not replaced; name another folder or remove it"])
+
+
+def _check_unpublished(out: Path) -> None:
+    """An allocation that a pointer names, or named before, stays: people act on it, and roll back to it."""
+    for runs in (out.parent, out.parent.parent):
+        if any(runs / pointer.allocation == out for pointer in published_before(runs)):
+            raise InputError([f"{out}: was published and is not changed any more; name another folder"])
 
 
 def _swap(made: Path, out: Path) -> None:

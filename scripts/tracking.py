@@ -383,7 +383,13 @@ def without_secrets(value: object, name: str = "") -> object:
 
 def certificate_metrics(certificate: Mapping[str, object]) -> dict[str, float]:
     """value, bound, gap, contacts ... and `constraint/ID/achieved|slack|price` of a certificate."""
-    metrics = {name: certificate.get(name) for name in ("value", "bound", "gap", "contacts", "users", "passes")}
+    metrics = {name: certificate.get(name) for name in ("value", "bound", "gap", "contacts", "users")}
+    passes = certificate.get("passes")
+    metrics |= (
+        {f"passes/{name}": count for name, count in passes.items()}
+        if isinstance(passes, Mapping)
+        else {"passes": passes}
+    )
     greedy = certificate.get("greedy") or {}
     metrics["greedy/value"] = greedy.get("value")
     for name, entry in (certificate.get("metrics") or {}).items():

@@ -1,5 +1,6 @@
 """A command as people call it: exit statuses, one message, no traceback where the input is at fault, sweeps, interruption."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -10,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from scripts import command
 
 BODY = """
 import sys, types
@@ -202,3 +205,23 @@ def test_the_entry_of_every_command_starts_without_heavy_packages(
         "import sys, scripts.command; print({'torch', 'mlflow', 'lightning', 'ortools', 'pandas'} & set(sys.modules))"
     )
     assert call("-c", code).stdout.strip() == "set()"
+
+
+def test_progress_without_a_terminal_is_a_line_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(command, "SECONDS_BETWEEN_LINES", 0.0)
+    with caplog.at_level(logging.INFO, "offermix"), command.progress("Listeners", 2_000) as advance:
+        advance(1_000)
+        advance(1_000, "done")
+    assert [record.getMessage().strip() for record in caplog.records] == [
+        "Listeners: 1,000 of 2,000",
+        "Listeners: 2,000 of 2,000 done",
+    ]
+
+
+def test_tables_write_numbers_as_people_do(capsys: pytest.CaptureFixture[str]) -> None:
+    command.show_table("Title", ("name", "count", "share"), [("a", 1_200_000, 0.123456), ("b", 3, 1.0)])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["Title"] in lines
+    assert ["a", "1,200,000", "0.1235"] in lines

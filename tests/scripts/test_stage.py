@@ -75,6 +75,34 @@ def test_other_peoples_files_are_never_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "thesis.txt").read_text() == "years of work"
 
 
+def test_an_allocation_that_was_published_is_never_replaced(tmp_path: Path) -> None:
+    out = tmp_path / "runs" / "week" / "allocation"
+    make(out, stage="allocate")
+    pointer = {"run": "week", "at": "", "previous": None, "allocation": "week/allocation", "allocation_digest": ""}
+    (tmp_path / "runs" / "published.json").write_text(json.dumps(pointer))
+    with pytest.raises(InputError, match="was published and is not changed"):
+        make(out, "2", stage="allocate")
+    with pytest.raises(InputError, match="was published and is not changed"):
+        stage.write_alone(out, "diagnosis.json", "{}", replaces=["allocate"])
+    assert (out / "part.txt").read_text() == "1"
+    make(out.parent / "report", stage="report")
+    make(out.parent / "report", "2", stage="report")
+
+
+def test_what_is_left_of_a_stage_that_must_not_write_stands_alone(tmp_path: Path) -> None:
+    make(tmp_path / "out")
+    for text in ("first", "second"):
+        stage.write_alone(tmp_path / "out", "diagnosis.json", text, replaces=["train"])
+        assert names(tmp_path / "out") == ["diagnosis.json"]
+        assert (tmp_path / "out" / "diagnosis.json").read_text() == text
+    make(tmp_path / "out", leftover="diagnosis.json")
+    assert names(tmp_path / "out") == ["manifest.json", "part.txt"]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match="holds files that no run of this wrote"):
+        stage.write_alone(tmp_path / "other", "diagnosis.json", "x", replaces=["train"])
+
+
 def test_a_missing_input_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nowhere: there is no such file or folder"):
         make(tmp_path / "out", inputs=[tmp_path / "nowhere"])
@@ -146,8 +174,21 @@ def test_a_stage_is_current_until_something_it_depends_on_changes(
     (out / "part.txt").write_text("by hand")
     assert because() == "its output was changed by hand"
     make(out, inputs=[source], config=config)
-    monkeypatch.setattr(stage, "sources_digest", lambda: "another program")
+    monkeypatch.setattr(stage, "sources_digest", lambda stage: "another program")
     assert because() == "the program changed"
+
+
+def test_what_ranks_does_not_depend_on_what_allocates(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for path in ("ranker/fit.py", "allocator/solve.py", "scripts/train.py", "scripts/allocate.py"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("old")
+    monkeypatch.setattr(stage, "ROOT", tmp_path)
+    digest_of = stage.sources_digest.__wrapped__
+    before = {name: digest_of(name) for name in ("train", "score", "allocate")}
+    (tmp_path / "allocator/solve.py").write_text("new")
+    assert [name for name, held in before.items() if digest_of(name) != held] == ["allocate"]
+    (tmp_path / "scripts/train.py").write_text("new")
+    assert [name for name, held in before.items() if digest_of(name) != held] == ["train", "allocate"]
 
 
 def test_resuming_skips_what_is_current_and_runs_what_is_not(tmp_path: Path, source: Path) -> None:

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -310,6 +311,32 @@ class _Recount:
         return Fraction(self.numerator.value) - bound * denominator
 
 
+class _Seen:
+    """A shard with what is asked of it again and again: who is held out, who explores, and who is in a filter over users."""
+
+    def __init__(self, shard: Shard, policy: Policy, vocabulary: Mapping[str, Sequence[str]]):
+        self.shard = shard
+        self.held_U = held_out(policy, shard.user_id)
+        self.explores_U = exploring(policy, shard.user_id, self.held_U)
+        self._vocabulary = vocabulary
+        self._members: dict[Filter, np.ndarray] = {}
+
+    def members(self, words: Filter) -> np.ndarray:
+        """bool[U]."""
+        if words not in self._members:
+            self._members[words] = _users(words, self.shard, self._vocabulary)
+        return self._members[words]
+
+    def alike(self, filters: Sequence[Filter]) -> Iterator[np.ndarray]:
+        """The positions of users who are in the same of these filters, group after group."""
+        kind_U = np.zeros(len(self.shard), np.int64)
+        for words in dict.fromkeys(filters):
+            kind_U = pd.factorize(2 * kind_U + self.members(words))[0]
+        order_U = np.argsort(kind_U, kind="stable")
+        edges = np.flatnonzero(np.diff(kind_U[order_U])) + 1
+        yield from (user_u for user_u in np.split(order_U, edges) if len(user_u))
+
+
 @dataclass
 class _Judge:
     """Sees every shard once, then says what it found."""
@@ -347,22 +374,21 @@ class _Judge:
         known_n = self.rows.action_N[row_n] >= 0
         row_n, user_n = row_n[known_n], user_n[known_n]
         action_n = self.rows.action_N[row_n]
-        self._see_user_rules(shard, user_n, action_n)
-        self._see_groups(shard, user_n, self.rows.source_N[row_n])
+        seen = _Seen(shard, self.policy, self.scores.vocabulary)
+        self._see_user_rules(seen, user_n, action_n)
+        self._see_groups(seen, user_n, self.rows.source_N[row_n])
         self._see_values(shard, row_n, user_n, action_n)
-        members = self._see_constraints(shard, user_n, action_n)
-        self._see_bound(shard, user_n, action_n, members)
+        self._see_constraints(seen, user_n, action_n)
+        self._see_bound(seen, user_n, action_n)
 
-    def _see_user_rules(self, shard: Shard, user_n: np.ndarray, action_n: np.ndarray) -> None:
+    def _see_user_rules(self, seen: "_Seen", user_n: np.ndarray, action_n: np.ndarray) -> None:
+        shard = seen.shard
         slot_A = np.unique(np.array(self.catalogue.slots), return_inverse=True)[1]
-        pairs_n = user_n * (int(slot_A.max()) + 1) + slot_A[action_n]
-        self.twice += len(pairs_n) - len(np.unique(pairs_n))
+        got_UL = np.bincount(user_n * (int(slot_A.max()) + 1) + slot_A[action_n])
+        self.twice += int(np.maximum(got_UL - 1, 0).sum())
         self.ineligible += int(np.count_nonzero(~shard.eligible_UA[user_n, action_n]))
         for rule in self.policy.eligibility:
-            inside_n = (
-                _users(rule.users, shard, self.scores.vocabulary)[user_n]
-                & _actions(rule.forbid, self.catalogue)[action_n]
-            )
+            inside_n = seen.members(rule.users)[user_n] & _actions(rule.forbid, self.catalogue)[action_n]
             self.forbidden[rule.id] = self.forbidden.get(rule.id, 0) + int(inside_n.sum())
         for name, scope_A, most in self.caps:
             got_U = np.bincount(user_n[scope_A[action_n]], minlength=len(shard))
@@ -378,13 +404,13 @@ class _Judge:
                 found.append((rule.id, scope_A, rule.max))
                 continue
             value_A = np.array([action.get(rule.each) for action in self.catalogue.actions], dtype=object)
-            for value in {value for value in value_A if value is not None}:
+            for value in dict.fromkeys(value for value in value_A if value is not None):
                 found.append((rule.id, scope_A & (value_A == value), rule.max))
         return found
 
-    def _see_groups(self, shard: Shard, user_n: np.ndarray, source_n: np.ndarray) -> None:
-        self.held_contacts += int(held_out(self.policy, shard.user_id)[user_n].sum())
-        explores_n = exploring(self.policy, shard.user_id)[user_n]
+    def _see_groups(self, seen: "_Seen", user_n: np.ndarray, source_n: np.ndarray) -> None:
+        self.held_contacts += int(seen.held_U[user_n].sum())
+        explores_n = seen.explores_U[user_n]
         self.wrong_source += int(np.count_nonzero(explores_n != (source_n == SOURCES.index("exploration"))))
 
     def _see_values(self, shard: Shard, row_n: np.ndarray, user_n: np.ndarray, action_n: np.ndarray) -> None:
@@ -405,18 +431,14 @@ class _Judge:
         for name, total in self.totals.items():
             total.add(shard.mean[name][user_n, action_n].astype(np.float64))
 
-    def _see_constraints(self, shard: Shard, user_n: np.ndarray, action_n: np.ndarray) -> list[np.ndarray]:
-        """Adds the rows to every constraint; returns bool[U] per constraint, the users in its scope."""
-        members = []
+    def _see_constraints(self, seen: "_Seen", user_n: np.ndarray, action_n: np.ndarray) -> None:
         for recount in self.recounts:
-            member_U = _users(recount.rule.users, shard, self.scores.vocabulary)
+            member_U = seen.members(recount.rule.users)
             inside_n = member_U[user_n]
             for part, total in zip(recount.parts, (recount.numerator, recount.denominator), strict=True):
                 if part is not None:
-                    total.add(part.of(shard, user_n[inside_n], action_n[inside_n]))
+                    total.add(part.of(seen.shard, user_n[inside_n], action_n[inside_n]))
             recount.users += int(member_U.sum())
-            members.append(member_U)
-        return members
 
     # The bound: L = sum_r multiplier_r * limit_r + sum_u max over slates of (value - sum_r multiplier_r * g_r).
 
@@ -433,17 +455,15 @@ class _Judge:
         bound = _number(claim.get(side))
         return (0.0, 0.0) if bound is None else (multiplier if side == "max" else -multiplier, bound)
 
-    def _see_bound(self, shard: Shard, user_n: np.ndarray, action_n: np.ndarray, members: Sequence[np.ndarray]) -> None:
-        net_UA = self._net(shard, members)
-        explores_U = exploring(self.policy, shard.user_id)
-        fixed_n = explores_U[user_n]
+    def _see_bound(self, seen: "_Seen", user_n: np.ndarray, action_n: np.ndarray) -> None:
+        net_UA = self._net(seen)
+        fixed_n = seen.explores_U[user_n]
         self.best.add(net_UA[user_n[fixed_n], action_n[fixed_n]])
-        free_U = ~explores_U & ~held_out(self.policy, shard.user_id)
-        allowed_UA = shard.eligible_UA & free_U[:, None]
+        allowed_UA = seen.shard.eligible_UA & ~(seen.explores_U | seen.held_U)[:, None]
         for rule in self.policy.eligibility:
-            inside_U = _users(rule.users, shard, self.scores.vocabulary)
-            allowed_UA &= ~(inside_U[:, None] & _actions(rule.forbid, self.catalogue))
-        self.best.add(self.slates.best(np.where(allowed_UA, net_UA, -np.inf)))
+            allowed_UA &= ~(seen.members(rule.users)[:, None] & _actions(rule.forbid, self.catalogue))
+        net_UA[~allowed_UA] = -np.inf
+        self.best.add(self.slates.best(net_UA))
 
     @cached_property
     def slates(self) -> "_Slates":
@@ -451,24 +471,16 @@ class _Judge:
             np.unique(np.array(self.catalogue.slots), return_inverse=True)[1], [cap[1:] for cap in self.caps]
         )
 
-    def _net(self, shard: Shard, members: Sequence[np.ndarray]) -> np.ndarray:
+    def _net(self, seen: "_Seen") -> np.ndarray:
         """float64[U, A]: the value of each contact less what its use of the constraints costs at the multipliers.
 
         Users who are in the same constraints share all coefficients, so they are worked on together.
         """
-        priced = [
-            (member_U, recount, *self._multiplied(recount))
-            for member_U, recount in zip(members, self.recounts, strict=True)
-            if self._multiplied(recount)[0]
-        ]
-        net_UA = np.empty((len(shard), len(self.catalogue.actions)))
-        alike = np.stack([member_U for member_U, *_ in priced], axis=1) if priced else np.zeros((len(shard), 0), bool)
-        kinds, kind_U = np.unique(np.packbits(alike, axis=1), axis=0, return_inverse=True) if priced else ([None], None)
-        for kind in range(len(kinds)):
-            user_u = np.arange(len(shard)) if kind_U is None else np.flatnonzero(kind_U.reshape(-1) == kind)
-            if len(user_u):
-                inside = [each[1:] for each in priced if each[0][user_u[0]]]
-                net_UA[user_u] = self._net_alike(shard, user_u, inside)
+        priced = [(recount, *row) for recount in self.recounts if (row := self._multiplied(recount))[0]]
+        net_UA = np.empty((len(seen.shard), len(self.catalogue.actions)))
+        for user_u in seen.alike([recount.rule.users for recount, *_ in priced]):
+            inside = [row for row in priced if seen.members(row[0].rule.users)[user_u[0]]]
+            net_UA[user_u] = self._net_alike(seen.shard, user_u, inside)
         return net_UA
 
     def _net_alike(self, shard: Shard, user_u: np.ndarray, priced: Sequence[tuple]) -> np.ndarray:
@@ -694,8 +706,8 @@ def _false_slack(recount: _Recount, claim: Mapping, slip: float) -> Iterator[str
         for side, at in sides.items()
         if None not in (at, achieved)
     }
-    if binding is not None and binding not in room:
-        yield f"the {binding} that is said to bind is not there, or nothing is in scope"
+    if binding is not None and sides.get(binding) is None:
+        yield f"the {binding} that is said to bind is not there"
     if not room:
         if told is not None:
             yield f"the certificate says slack {told} where there is none to speak of"

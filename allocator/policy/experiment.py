@@ -32,9 +32,11 @@ def held_out(policy: Policy, user_ids: np.ndarray | pa.Array | pa.ChunkedArray) 
     return uniform(policy.holdout.salt, user_ids) < policy.holdout.share
 
 
-def exploring(policy: Policy, user_ids: np.ndarray | pa.Array | pa.ChunkedArray) -> np.ndarray:
-    """bool[U]: users who get a random eligible slate. Nobody who is held out explores."""
+def exploring(
+    policy: Policy, user_ids: np.ndarray | pa.Array | pa.ChunkedArray, held_U: np.ndarray | None = None
+) -> np.ndarray:
+    """bool[U]: users who get a random eligible slate. Nobody who is held out explores; held_U saves working that out again."""
     if policy.exploration is None:
         return np.zeros(len(user_ids), bool)
     drawn_U = uniform(policy.exploration.salt, user_ids) < policy.exploration.share
-    return drawn_U & ~held_out(policy, user_ids)
+    return drawn_U & ~(held_out(policy, user_ids) if held_U is None else held_U)

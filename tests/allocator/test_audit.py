@@ -399,6 +399,7 @@ def test_a_value_that_the_scores_do_not_give(case: Case) -> None:
     ("rule", "of"),
     [
         ("push_capacity", lambda n, d: n - 1),
+        ("push_capacity", lambda n, d: n - 1e-9),
         ("discount_budget", lambda n, d: n * (1 - 1e-7)),
         ("opt_out_rate", lambda n, d: n / d * (1 - 1e-7)),
         ("plan_share", lambda n, d: (n - 1) / d),

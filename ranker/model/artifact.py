@@ -54,7 +54,9 @@ def _description(model: ValueModel) -> dict:
         "settings": model.settings.model_dump(mode="json"),
         "schema": model.schema.to_json(),
         "encoder": model.encoder.to_json(),
-        "targets": [{**vars(target), "start": list(target.start)} for target in model.targets],
+        "targets": [
+            {**vars(target), "start": list(target.start), "contact": list(target.contact)} for target in model.targets
+        ],
         "attributes": [[name, list(values)] for name, values in model.code.values],
         "actions": [dict(action) for action in model.actions],
         "calibration": model.calibration.to_json(),
@@ -80,7 +82,10 @@ def load_model(path: Path) -> tuple[ValueModel, str]:
 def _assembled(content: Mapping, tensors: Mapping[str, torch.Tensor]) -> ValueModel:
     settings = ModelSettings.model_validate(content["settings"])
     encoder = Encoder.from_json(content["encoder"])
-    targets = tuple(Target(**{**target, "start": tuple(target["start"])}) for target in content["targets"])
+    targets = tuple(
+        Target(**{**target, "start": tuple(target["start"]), "contact": tuple(target["contact"])})
+        for target in content["targets"]
+    )
     code = ActionCode(tuple((name, tuple(values)) for name, values in content["attributes"]))
     members = []
     for k in range(settings.members):
@@ -88,7 +93,7 @@ def _assembled(content: Mapping, tensors: Mapping[str, torch.Tensor]) -> ValueMo
             settings,
             numeric=encoder.numeric_width,
             levels=sum(encoder.level_counts),
-            start_C=[value for target in targets for value in target.start],
+            targets=targets,
             prior_M=code.prior_sd(settings),
         )
         prefix = f"member{k}."

@@ -22,7 +22,7 @@ from ranker.model.examples import Examples
 from ranker.model.splits import Splits
 
 PRIOR_SLOPE, PRIOR_SLOPE_SD = 0.5, 0.5
-PRIOR_SLOPE_BETWEEN = 0.15  # how far the slopes of actions differ, at least: what the data cannot show is not excluded
+SLOPE_SPREAD = 0.15  # how far the slopes of actions may plausibly differ
 CLIP = 20.0
 
 
@@ -34,7 +34,16 @@ def calibrate(model: ValueModel, examples: Examples, splits: Splits) -> Calibrat
     outcomes = {}
     for o, target in enumerate(model.targets):
         none_R, mean_RA = cross_fitted(model, o, learn, fold_R)
-        evidence = Evidence(learn, weight_R, fold_R, learn.outcome_RO[:, o], none_R, mean_RA, target.kind == "real")
+        evidence = Evidence(
+            examples=learn,
+            weight_R=weight_R,
+            fold_R=fold_R,
+            outcome_R=learn.outcome_RO[:, o],
+            none_R=none_R,
+            mean_RA=mean_RA,
+            constant_variance=target.kind == "real",
+            plausible=model.settings.action_sd * target.per_link(float(none_R.mean())),
+        )
         outcomes[target.name] = calibrate_outcome(evidence)
     return Calibration(outcomes)
 
@@ -63,7 +72,8 @@ def cross_fitted(
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the calibration of one outcome reads. weight_R: of `arm_weights`. none_R, mean_RA: cross-fitted expectations."""
+    """What the calibration of one outcome reads. weight_R: of `arm_weights`. none_R, mean_RA: cross-fitted expectations.
+    plausible: standard deviation between actions of what their attributes do not tell, in the outcome's unit."""
 
     examples: Examples
     weight_R: np.ndarray
@@ -72,6 +82,7 @@ class Evidence:
     none_R: np.ndarray
     mean_RA: np.ndarray
     constant_variance: bool
+    plausible: float
 
     @property
     def contacted_R(self) -> np.ndarray:
@@ -95,26 +106,28 @@ class Evidence:
 
 def calibrate_outcome(evidence: Evidence) -> OutcomeCalibration:
     """Averages, slopes and their standard errors of one outcome."""
-    examples, actions = evidence.examples, evidence.examples.actions
+    examples = evidence.examples
     residual_R = evidence.outcome_R - evidence.expected_R()
     variance_R = evidence.variance_R(residual_R)
     effect_RA = evidence.mean_RA - evidence.none_R[:, None]
     folds = int(evidence.fold_R.max()) + 1
     center_KA = np.stack([_eligible_mean(effect_RA, examples.eligible_RA, evidence.fold_R == k) for k in range(folds)])
     average = _averages(evidence, residual_R, variance_R, center_KA)
-    corrected_R = residual_R - average.correction_A[examples.action_R]
+    corrected_R = residual_R - average.correction_B[examples.action_R]
     apart_RA = np.where(examples.eligible_RA, effect_RA - center_KA[evidence.fold_R].astype(np.float32), 0.0)
     slope = _slopes(evidence, corrected_R, variance_R, apart_RA)
     return OutcomeCalibration(
-        average_A=center_KA.mean(0) + average.correction_A[:actions] - average.correction_A[actions],
+        average_A=average.average_A,
         average_stderr_A=average.stderr_A,
         slope_A=slope.slope_A,
         slope_stderr_A=slope.stderr_A,
         center_KA=center_KA,
-        shift=float(average.correction_A[actions]),
+        shift=float(average.correction_B[-1]),
         pooled_slope=slope.pooled,
         pooled_slope_stderr=slope.pooled_stderr,
-        offset=float(average.common - average.correction_A[actions]),
+        level=average.level,
+        level_slope=average.level_slope,
+        offset=average.offset,
         between=average.between,
     )
 
@@ -128,35 +141,65 @@ def _eligible_mean(effect_RA: np.ndarray, eligible_RA: np.ndarray, rows_R: np.nd
 
 @dataclass(frozen=True)
 class _Averages:
-    """correction_A: [A + 1], added to the network's expectation, none last. common: the correction that actions share."""
+    """average_A, stderr_A: effects. correction_B: [A + 1] added to the network's expectation per arm, none last.
 
-    correction_A: np.ndarray
+    level: predicted effect averaged over actions; level_slope: how much of an action's predicted distance from it is kept.
+    """
+
+    average_A: np.ndarray
     stderr_A: np.ndarray
-    common: float
+    correction_B: np.ndarray
+    level: float
+    level_slope: float
+    offset: float
     between: float
 
 
 def _averages(evidence: Evidence, residual_R: np.ndarray, variance_R: np.ndarray, center_KA: np.ndarray) -> _Averages:
-    """Mean residual per arm, shrunk by empirical Bayes towards the mean over arms."""
-    actions = evidence.examples.actions
-    raw_A, noise_A = _arm_means(evidence, residual_R, variance_R)
-    common, common_variance, between = _pooled(raw_A[:actions], noise_A[:actions])
-    trust_A = np.where(np.isfinite(noise_A), between / (between + np.where(np.isfinite(noise_A), noise_A, 1.0)), 0.0)
-    correction_A = common + trust_A * (np.where(np.isfinite(noise_A), raw_A, common) - common)
-    posterior_A = np.where(trust_A < 1, between * (1 - trust_A), 0.0)
-    members = len(center_KA)
-    apart_KA = center_KA - center_KA.mean(1, keepdims=True)
-    jackknife_A = (members - 1) / members * ((apart_KA - apart_KA.mean(0)) ** 2).sum(0)
+    """Three steps of shrinkage, each by what held-out residuals say: how much of the predicted differences between actions to
+    keep, what all contacts have in common, and what is each action's own."""
+    members, actions = center_KA.shape
+    predicted_A = center_KA.mean(0)
+    level = float(predicted_A.mean())
+    apart_A = predicted_A - level
+    raw_B, noise_B = _arm_means(evidence, residual_R, variance_R)
+    level_slope, level_variance = _level_slope(raw_B[:-1], noise_B[:-1], apart_A)
+    raw_B[:-1] += (1 - level_slope) * apart_A  # what is left after that much of the prediction
+    shrunk = shrink(raw_B[:-1], noise_B[:-1], evidence.plausible)
+    trust = shrunk.between / (shrunk.between + noise_B[-1]) if shrunk.between > 0 else 0.0
+    none = shrunk.mean + trust * (raw_B[-1] - shrunk.mean) if np.isfinite(noise_B[-1]) else shrunk.mean
+    kept_A = level_slope * apart_A
+    jackknife_A = (members - 1) / members * ((center_KA - center_KA.mean(1, keepdims=True) - apart_A) ** 2).sum(0)
     # Few members: an action's own spread is a poor estimate, so half of it is the average over actions.
-    own_A = 0.5 * jackknife_A + 0.5 * jackknife_A.mean()
-    shared = noise_A[actions] + common_variance if np.isfinite(noise_A[actions]) else common_variance
-    spread_between = float(center_KA.mean(0).var()) if actions > 1 else shared
+    own_A = level_slope**2 * (0.5 * jackknife_A + 0.5 * jackknife_A.mean()) + level_variance * apart_A**2
+    shared = shrunk.mean_variance + (noise_B[-1] if np.isfinite(noise_B[-1]) else 0.0)
     return _Averages(
-        correction_A=correction_A,
-        stderr_A=np.sqrt(shared + posterior_A[:actions] + own_A),
-        common=common,
-        between=float(np.sqrt(between + spread_between)),
+        average_A=level + kept_A + shrunk.value_A - none,
+        stderr_A=np.sqrt(shared + shrunk.variance_A + own_A),
+        correction_B=np.append(shrunk.value_A - (1 - level_slope) * apart_A, none),
+        level=level,
+        level_slope=level_slope,
+        offset=float(shrunk.mean - none),
+        between=float(np.sqrt(shrunk.between + (kept_A.var() if actions > 1 else shared))),
     )
+
+
+def _level_slope(raw_A: np.ndarray, noise_A: np.ndarray, apart_A: np.ndarray) -> tuple[float, float]:
+    """Slope in [0, 1] of the actions' average effects on the predicted ones, and its variance."""
+    precision_A = np.where(np.isfinite(noise_A), 1.0 / np.where(np.isfinite(noise_A), noise_A, 1.0), 0.0)
+    if not precision_A.any():
+        return PRIOR_SLOPE, PRIOR_SLOPE_SD**2
+    centered_A = apart_A - (precision_A * apart_A).sum() / precision_A.sum()
+    information = (precision_A * centered_A**2).sum()
+    estimate = 1 + (precision_A * raw_A * centered_A).sum() / information if information > 0 else PRIOR_SLOPE
+    return _with_prior(estimate, 1 / information if information > 0 else np.inf)
+
+
+def _with_prior(slope: float, variance: float) -> tuple[float, float]:
+    """A slope with its prior, cut to [0, 1], and the posterior variance."""
+    trust = PRIOR_SLOPE_SD**2 / (PRIOR_SLOPE_SD**2 + variance)
+    slope = PRIOR_SLOPE + trust * (slope - PRIOR_SLOPE)
+    return float(np.clip(slope, 0.0, 1.0)), float(PRIOR_SLOPE_SD**2 * (1 - trust))
 
 
 def _arm_means(evidence: Evidence, residual_R: np.ndarray, variance_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -185,28 +228,49 @@ def _clustering(user_R: np.ndarray, action_R: np.ndarray, score_R: np.ndarray) -
     return float(max(1.0, (np.bincount(pair_R, score_R) ** 2).sum() / independent)) if independent > 0 else 1.0
 
 
-def _pooled(raw_A: np.ndarray, noise_A: np.ndarray, at_least: float = 0.0) -> tuple[float, float, float]:
-    """Mean, its variance, and the variance between true values (DerSimonian and Laird 1986, iterated as Paule and Mandel).
+@dataclass(frozen=True)
+class Shrunk:
+    """value_A with posterior variance_A around the pooled mean (whose own variance is mean_variance); between: of true values."""
 
-    raw_A with noise variances noise_A (infinite: not observed).
+    value_A: np.ndarray
+    variance_A: np.ndarray
+    mean: float
+    mean_variance: float
+    between: float
+
+
+def shrink(raw_A: np.ndarray, noise_A: np.ndarray, plausible: float) -> Shrunk:
+    """Normal-normal shrinkage towards the pooled mean, the spread of the true values integrated out.
+
+    raw_A with noise variances noise_A (infinite: never seen). plausible: standard deviation of the half-normal prior of the
+    spread; with few data a point estimate of the spread is either 0 or noise (Gelman 2006, prior for hierarchical variances).
     """
-    seen_A = np.isfinite(noise_A) & (noise_A > 0)
+    seen_A = np.isfinite(noise_A)
     if not seen_A.any():
-        return 0.0, 0.0, at_least
-    raw_A, noise_A = raw_A[seen_A], noise_A[seen_A]
-    between = 0.0
-    for _ in range(20):
-        precision_A = 1.0 / (noise_A + between)
-        mean = (precision_A * raw_A).sum() / precision_A.sum()
-        excess = (precision_A * (raw_A - mean) ** 2).sum() - (len(raw_A) - 1)
-        slope = (precision_A**2 * (raw_A - mean) ** 2).sum()
-        if (excess <= 0 and between == 0.0) or slope <= 0:
-            break
-        between = max(0.0, between + excess / slope)
-    between = max(between, at_least)
-    precision_A = 1.0 / (noise_A + between)
-    mean = (precision_A * raw_A).sum() / precision_A.sum()
-    return float(mean), float(1.0 / precision_A.sum()), float(between)
+        zero_A = np.zeros(len(raw_A))
+        return Shrunk(zero_A, zero_A + plausible**2, 0.0, plausible**2, plausible**2)
+    noise_A = np.maximum(noise_A, 1e-30)
+    spread_G = plausible * np.linspace(0.01, 3.0, 60)
+    precision_GA = np.where(seen_A, 1.0 / (noise_A + spread_G[:, None] ** 2), 0.0)
+    total_G = precision_GA.sum(1)
+    mean_G = (precision_GA * np.where(seen_A, raw_A, 0.0)).sum(1) / total_G
+    misfit_GA = precision_GA * (np.where(seen_A, raw_A, 0.0) - mean_G[:, None]) ** 2
+    log_G = 0.5 * np.log(np.where(seen_A, precision_GA, 1.0)).sum(1) - 0.5 * misfit_GA.sum(1) - 0.5 * np.log(total_G)
+    log_G -= 0.5 * (spread_G / plausible) ** 2
+    share_G = np.exp(log_G - log_G.max())
+    share_G /= share_G.sum()
+    trust_GA = spread_G[:, None] ** 2 * precision_GA
+    value_GA = mean_G[:, None] + trust_GA * (np.where(seen_A, raw_A, 0.0) - mean_G[:, None])
+    value_A = share_G @ value_GA
+    inner_A = share_G @ (spread_G[:, None] ** 2 * (1 - trust_GA))
+    mean = float(share_G @ mean_G)
+    return Shrunk(
+        value_A=value_A,
+        variance_A=inner_A + share_G @ (value_GA - value_A) ** 2,
+        mean=mean,
+        mean_variance=float(share_G @ (1.0 / total_G + (mean_G - mean) ** 2)),
+        between=float(share_G @ spread_G**2),
+    )
 
 
 @dataclass(frozen=True)
@@ -237,20 +301,17 @@ def _slopes(evidence: Evidence, residual_R: np.ndarray, variance_R: np.ndarray, 
         total = total_A.sum() - (weight_n * residual_R[none] * shared_n).sum()
         noise = noise_A.sum() + (weight_n**2 * variance_R[none] * shared_n**2).sum()
         pooled, pooled_noise = 1 + total / squares_A.sum(), noise / squares_A.sum() ** 2
-    trust = PRIOR_SLOPE_SD**2 / (PRIOR_SLOPE_SD**2 + pooled_noise)
-    pooled = PRIOR_SLOPE + trust * (pooled - PRIOR_SLOPE)
-    pooled_variance = PRIOR_SLOPE_SD**2 * (1 - trust)
+    pooled, pooled_variance = _with_prior(pooled, pooled_noise)
     total_A = total_A - (weight_n * residual_R[none]) @ apart_nA
     noise_A = noise_A + (weight_n**2 * variance_R[none]) @ apart_nA**2
     safe_A = np.where(squares_A > 0, squares_A, 1.0)
     raw_A = np.where(squares_A > 0, 1 + total_A / safe_A, pooled)
     noise_A = np.where((squares_A > 0) & (noise_A > 0), noise_A / safe_A**2, np.inf)
-    _, _, between = _pooled(raw_A, noise_A, at_least=PRIOR_SLOPE_BETWEEN**2)
-    trust_A = np.where(np.isfinite(noise_A), between / (between + np.where(np.isfinite(noise_A), noise_A, 1.0)), 0.0)
-    slope_A = pooled + trust_A * (raw_A - pooled)
+    # Distances from the pooled slope are shrunk; the pooled slope itself keeps its own estimate.
+    own = shrink(raw_A - pooled, noise_A, SLOPE_SPREAD)
     return _Slopes(
-        slope_A=np.clip(slope_A, 0.0, 1.0),
-        stderr_A=np.sqrt(between * (1 - trust_A) + pooled_variance),
-        pooled=float(np.clip(pooled, 0.0, 1.0)),
+        slope_A=np.clip(pooled + own.value_A - own.mean, 0.0, 1.0),
+        stderr_A=np.sqrt(own.variance_A + pooled_variance),
+        pooled=pooled,
         pooled_stderr=float(np.sqrt(pooled_variance)),
     )

@@ -19,7 +19,8 @@ class OutcomeCalibration:
 
     average_A, average_stderr_A: effect of a contact on an average user. slope_A in [0, 1], slope_stderr_A: how much of the
     predicted difference between users is real. center_KA: each member's average effect. shift: correction of the outcome
-    without contact. pooled_slope, pooled_slope_stderr: over all actions. between: standard deviation of what tells actions
+    without contact. pooled_slope, pooled_slope_stderr: over all actions. An action never logged has
+    level + level_slope * (predicted effect - level) + offset. between: standard deviation of what tells actions
     with the same attributes apart, for actions that were never logged.
     """
 
@@ -31,6 +32,8 @@ class OutcomeCalibration:
     shift: float
     pooled_slope: float
     pooled_slope_stderr: float
+    level: float
+    level_slope: float
     offset: float
     between: float
 
@@ -60,7 +63,9 @@ class OutcomeCalibration:
             return np.where(new_A, new, known[..., np.where(new_A, 0, known_A)])
 
         return OutcomeCalibration(
-            average_A=merged(self.average_A, typical_KA.mean(0) + self.offset),
+            average_A=merged(
+                self.average_A, self.level + self.level_slope * (typical_KA.mean(0) - self.level) + self.offset
+            ),
             average_stderr_A=merged(self.average_stderr_A, unsure),
             slope_A=merged(self.slope_A, self.pooled_slope),
             slope_stderr_A=merged(self.slope_stderr_A, max(self.pooled_slope_stderr, float(self.slope_stderr_A.max()))),
@@ -68,6 +73,8 @@ class OutcomeCalibration:
             shift=self.shift,
             pooled_slope=self.pooled_slope,
             pooled_slope_stderr=self.pooled_slope_stderr,
+            level=self.level,
+            level_slope=self.level_slope,
             offset=self.offset,
             between=self.between,
         )

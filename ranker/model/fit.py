@@ -15,13 +15,14 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, IterableDataset
 
 from ranker.features import fit_encoder
 from ranker.logs import Logs
 from ranker.model.ensemble import ValueModel
 from ranker.model.examples import Examples, examples_of, stabilised_weights
-from ranker.model.losses import Target, fit_target
+from ranker.model.losses import Target, fit_target, with_contact
 from ranker.model.network import ValueNet, action_code
 from ranker.model.settings import FitSettings, ModelSettings
 from ranker.model.splits import Splits, split_users
@@ -66,9 +67,7 @@ def fit(
     learn_frame = logs.frame[splits.learn_R]
     encoder = fit_encoder(learn_frame, logs.schema)
     examples = examples_of(logs, encoder)
-    targets = tuple(
-        fit_target(o.name, o.kind, o.unit, learn_frame[o.name].to_numpy(np.float64)) for o in logs.schema.outcomes
-    )
+    targets = _targets(logs, examples.take(splits.learn_R), settings, fitting)
     code = action_code(logs.actions)
     table_AM = torch.from_numpy(code.table(logs.actions, none=True))
     members, curves = [], []
@@ -79,7 +78,7 @@ def fit(
                 settings,
                 numeric=encoder.numeric_width,
                 levels=sum(encoder.level_counts),
-                start_C=[value for target in targets for value in target.start],
+                targets=targets,
                 prior_M=code.prior_sd(settings),
             )
             data = _tensors(examples, splits, fold, fitting)
@@ -97,6 +96,15 @@ def fit(
         as_of=logs.frame["as_of"].max().date(),
     )
     return Fit(model, examples, splits, tuple(curves), time.perf_counter() - started)
+
+
+def _targets(logs: Logs, learn: Examples, settings: ModelSettings, fitting: FitSettings) -> tuple[Target, ...]:
+    weight_R = stabilised_weights(learn.action_R, learn.propensity_R, learn.actions, fitting.weight_clip)
+    contacted_R = learn.action_R < learn.actions
+    return tuple(
+        with_contact(fit_target(o.name, o.kind, o.unit, y_R), y_R, contacted_R, weight_R, settings.contact_sd)
+        for o, y_R in zip(logs.schema.outcomes, learn.outcome_RO.T, strict=True)
+    )
 
 
 Batch = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]  # numeric_RN, index_RG, action_R, outcome_RO, weight_R
@@ -145,20 +153,25 @@ class _Training(lightning.LightningModule):
     def __init__(self, network: ValueNet, targets: Sequence[Target], table_AM: Tensor, rows: int, fitting: FitSettings):
         super().__init__()
         self.network, self.targets, self.rows, self.fitting = network, targets, rows, fitting
+        # A running mean of the weights is what is judged and kept: single steps are noisy where outcomes are rare.
+        self.steady = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(fitting.averaging))
         self.register_buffer("table_AM", table_AM)
 
-    def _loss(self, batch: Batch) -> Tensor:
+    def _loss(self, network: torch.nn.Module, batch: Batch) -> Tensor:
         numeric_RN, index_RG, action_R, outcome_RO, weight_R = batch
-        link_RC = self.network(numeric_RN, index_RG, action_R, self.table_AM)
+        link_RC = network(numeric_RN, index_RG, action_R, self.table_AM)
         return (weight_R * loss_of(self.targets, link_RC, outcome_RO)).mean()
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        loss = self._loss(batch)
+        loss = self._loss(self.network, batch)
         self.log("train", loss, on_step=False, on_epoch=True, batch_size=len(batch[0]))
         return loss + self.network.penalty() / self.rows
 
+    def on_train_batch_end(self, outputs: object, batch: Batch, index: int) -> None:
+        self.steady.update_parameters(self.network)
+
     def validation_step(self, batch: Batch, index: int) -> None:
-        self.log("validation", self._loss(batch), prog_bar=True, batch_size=len(batch[0]))
+        self.log("validation", self._loss(self.steady, batch), prog_bar=True, batch_size=len(batch[0]))
 
     def configure_optimizers(self) -> dict:
         optimizer = torch.optim.Adam(self.network.parameters(), lr=self.fitting.learning_rate, betas=(0.9, 0.99))
@@ -189,7 +202,7 @@ class _Best(Callback):
         self.train.append(float(trainer.callback_metrics["train"]))
         self.validation.append(float(trainer.callback_metrics["validation"]))
         if self.validation[-1] <= min(self.validation):
-            self.weights = {name: value.detach().clone() for name, value in module.network.state_dict().items()}
+            self.weights = {name: value.detach().clone() for name, value in module.steady.module.state_dict().items()}
         self._advance(1, f"held-out loss {self.validation[-1]:.4f}")
 
     def on_fit_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
@@ -218,10 +231,11 @@ def _train(
         gradient_clip_val=5.0,
         num_sanity_val_steps=0,
     )
+    batch_rows = max(fitting.batch_rows, len(train[0]) // fitting.most_batches)
     shuffle = torch.Generator().manual_seed(seed)
     trainer.fit(
         _Training(network, targets, table_AM, len(train[0]), fitting),
-        DataLoader(_Batches(train, fitting.batch_rows, shuffle), batch_size=None),
+        DataLoader(_Batches(train, batch_rows, shuffle), batch_size=None),
         DataLoader(_Batches(held_out, 16_384, None), batch_size=None),
     )
     advance(fitting.max_epochs - len(best.train), "")

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ranker.model.losses import Target
 from ranker.model.settings import ModelSettings
 
 EVERY = "contact"  # the attribute that all actions share
@@ -78,13 +79,13 @@ class Affine(nn.Module):
 
 
 class ValueNet(nn.Module):
-    """One member of the ensemble. start_C: base values before training; prior_M: prior sd of each attribute's average effect."""
+    """One member of the ensemble. targets: where base and common effect start; prior_M: prior sd of each attribute's average effect."""
 
     def __init__(
-        self, settings: ModelSettings, numeric: int, levels: int, start_C: Sequence[float], prior_M: np.ndarray
+        self, settings: ModelSettings, numeric: int, levels: int, targets: Sequence[Target], prior_M: np.ndarray
     ):
         super().__init__()
-        channels, width = len(start_C), settings.embedding
+        channels, width = sum(target.channels for target in targets), settings.embedding
         self.settings, self.channels = settings, channels
         sizes = settings.hidden
         self.first = Affine(numeric, levels, sizes[0])
@@ -93,12 +94,16 @@ class ValueNet(nn.Module):
         for before, after in pairwise(sizes):
             layers += [nn.Linear(before, after), nn.SiLU(), nn.Dropout(settings.dropout)]
         self.tower = nn.Sequential(*layers)
-        self.base_bias = nn.Parameter(torch.tensor(list(start_C), dtype=torch.float32))
+        self.base_bias = nn.Parameter(
+            torch.tensor([value for target in targets for value in target.start], dtype=torch.float32)
+        )
         self.base_linear = Affine(numeric, levels, channels)
         self.base_deep = nn.Linear(sizes[-1], channels, bias=False)
         # Coefficients are in units of their prior's sd, so that all attributes are shrunk alike and learn at their own speed.
         self.register_buffer("prior_M", torch.as_tensor(prior_M, dtype=torch.float32))
-        self.average_MC = nn.Parameter(torch.zeros(len(prior_M), channels))
+        average_MC = torch.zeros(len(prior_M), channels)
+        average_MC[0] = torch.tensor([value for target in targets for value in target.contact]) / float(prior_M[0])
+        self.average_MC = nn.Parameter(average_MC)
         self.embedding_MK = nn.Parameter(torch.randn(len(prior_M), width) / width**0.5)
         self.query_linear = Affine(numeric, levels, channels * width)
         self.query_deep = nn.Linear(sizes[-1], channels * width, bias=False)

@@ -11,4 +11,4 @@ class PrepareSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     as_of: date | None = Field(None, description="an earlier day than the tables' own, for a look back")
-    rows_at_once: int = Field(1_000_000, ge=1, description="decisions held in memory at a time")
+    rows_at_once: int = Field(400_000, ge=1, description="decisions held in memory at a time")

@@ -6,7 +6,7 @@ said once here and relied on everywhere. Axes: U users, A actions (catalogue ord
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -206,8 +206,10 @@ class Scores:
             raise InputError(problems)
         return {name: tuple(sorted(values)) for name, values in found.items()}
 
-    def shards(self, rows: int = 262_144, *, check: bool = True) -> Iterator[Shard]:
-        """Streams the users in file, then row order, `rows` at a time.
+    def shards(
+        self, rows: int = 262_144, *, check: bool = True, metrics: Collection[str] | None = None
+    ) -> Iterator[Shard]:
+        """Streams the users in file, then row order, `rows` at a time. metrics: read the columns of these alone.
 
         check: count missing, non-finite and negative values on the way and raise InputError with all of them at the end of
         the iteration; a second iteration over the same data can leave it out.
@@ -215,7 +217,7 @@ class Scores:
         faults: Counter[tuple[str, str, str]] = Counter()
         start = 0
         for file in self.files:
-            for batch in pq.ParquetFile(file, pre_buffer=False).iter_batches(rows, columns=self._columns()):
+            for batch in pq.ParquetFile(file, pre_buffer=False).iter_batches(rows, columns=self._columns(metrics)):
                 shard = self._shard(file, batch, start, faults if check else None)
                 start += len(shard)
                 yield shard
@@ -226,6 +228,12 @@ class Scores:
                     for (file, column, fault), count in sorted(faults.items())
                 ]
             )
+
+    def segment_codes(self, names: Sequence[str], rows: int = 1 << 20) -> Iterator[tuple[np.ndarray, ...]]:
+        """Streams only the segments named: per batch of users, int32[U] codes into `vocabulary` for each name."""
+        for file in self.files:
+            for batch in pq.ParquetFile(file).iter_batches(rows, columns=list(names)):
+                yield tuple(self._codes(batch, name, file, None) for name in names)
 
     def check_users(self) -> None:
         """Raises InputError where a user stands twice or has no id."""
@@ -240,8 +248,8 @@ class Scores:
         if problems:
             raise InputError(problems)
 
-    def _columns(self) -> list[str]:
-        metrics = [metric.name for metric in self.catalogue.metrics]
+    def _columns(self, wanted: Collection[str] | None) -> list[str]:
+        metrics = [m.name for m in self.catalogue.metrics if wanted is None or m.name in wanted]
         return [
             "user_id",
             *self.catalogue.segments,
@@ -260,7 +268,7 @@ class Scores:
             return values
 
         eligible = matrix("eligible", pa.bool_()) if self.has_eligible else np.ones((len(batch), actions), bool)
-        metrics = [metric.name for metric in self.catalogue.metrics]
+        metrics = [m.name for m in self.catalogue.metrics if f"mean_{m.name}" in batch.schema.names]
         return Shard(
             start=start,
             user_id=batch.column("user_id"),

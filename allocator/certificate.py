@@ -1,0 +1,244 @@
+"""The certificate: everything recounted from the integral allocation, next to the bound that no allocation can exceed.
+
+For m constraints and prices lambda >= 0 of their rows `+-(sum num - bound * sum den) <= limit` (den 0 and limit +-bound for volumes
+and totals, limit 0 for ratios), weak duality gives
+
+    value of any feasible allocation  <=  bound = lambda . limit + sum over users of max over slates (value - lambda . use)
+
+where exploration users keep their random slates and holdout users get nothing. Anyone can recompute it from the scores, the policy and
+the multipliers below; `audit` does.
+
+Axes: N contacts, R rows, S user classes, A actions, P planes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from allocator.problem import Data, Funnel, Measured, Problem
+from allocator.solve.solution import Solution
+
+
+@dataclass(frozen=True)
+class Contacts:
+    """The allocation as rows: user position, action, value of each (float64, risk taken off), and whether it explores."""
+
+    user_N: np.ndarray
+    action_N: np.ndarray
+    value_N: np.ndarray
+    explores_N: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.user_N)
+
+
+@dataclass(frozen=True)
+class ConstraintRecord:
+    """One constraint of the certificate, in its own unit: contacts, a sum, or a ratio.
+
+    achieved: numerator, or numerator / denominator (None where nothing is in scope). slack: room to the binding or else the nearer
+    bound. price: value gained per unit of the binding bound relaxed. multiplier: of the linear row, both >= 0.
+    """
+
+    id: str
+    kind: str
+    label: str | None
+    owner: str | None
+    reason: str | None
+    unit: str
+    strength: str | dict
+    min: float | None
+    max: float | None
+    achieved: float | None
+    slack: float | None
+    binding: str | None
+    price: float
+    multiplier: float
+    numerator: float
+    denominator: float | None
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What `certificate.json` holds; value <= bound, gap = (bound - value) / |bound|."""
+
+    status: str
+    users: int
+    contacts: int
+    value: float
+    bound: float
+    gap: float
+    soft_penalty: float
+    constraints: tuple[ConstraintRecord, ...]
+    greedy: Mapping[str, object]
+    funnel: tuple[Mapping[str, object], ...]
+    metrics: Mapping[str, Mapping[str, object]]
+    objective: tuple[Mapping[str, object], ...]
+    risk_z: float
+    as_of: str | None
+    policy_digest: str
+    seconds: Mapping[str, float]
+    passes: Mapping[str, int]
+
+    def to_json(self) -> dict:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Contacts summed per user class and action: counts, plane sums and sums of absolute plane values, in float64."""
+
+    count_SA: np.ndarray
+    sum_SPA: np.ndarray
+
+
+def tally(problem: Problem, data: Data, user_N: np.ndarray, action_N: np.ndarray) -> Tally:
+    classes, actions = len(problem.classes), len(problem.catalogue.actions)
+    cell_N = data.class_U[user_N].astype(np.int64) * actions + action_N
+    planes_NP = data.planes_UPA[user_N, :, action_N].astype(np.float64)
+    size = classes * actions
+    count = np.bincount(cell_N, minlength=size).reshape(classes, actions).astype(float)
+    sums = [np.bincount(cell_N, planes_NP[:, p], size).reshape(classes, actions) for p in range(len(problem.planes))]
+    return Tally(count, np.stack(sums, axis=1))
+
+
+def contact_values(problem: Problem, data: Data, user_N: np.ndarray, action_N: np.ndarray) -> np.ndarray:
+    """float64[N]: what each contact adds to the objective."""
+    planes_NP = data.planes_UPA[user_N, :, action_N].astype(np.float64)
+    return (planes_NP * problem.value_PA[:, action_N].T).sum(axis=1)
+
+
+def certify(
+    problem: Problem,
+    data: Data,
+    contacts: Contacts,
+    solution: Solution,
+    greedy: Mapping[str, object],
+    metric_totals: Mapping[str, float],
+    seconds: Mapping[str, float],
+) -> Certificate:
+    """Recounts the allocation and states the bound. metric_totals: sums of every metric's mean over the contacts."""
+    counted = tally(problem, data, contacts.user_N, contacts.action_N)
+    records = tuple(_record(problem, position, counted, solution.price_R) for position in range(len(problem.measured)))
+    penalty = sum(_penalty(measured, record) for measured, record in zip(problem.measured, records, strict=True))
+    value = float(contacts.value_N.sum()) - penalty
+    bound = solution.dual + float(contacts.value_N[contacts.explores_N].sum())
+    full = [step for step in solution.steps if step.users >= len(data)]
+    return Certificate(
+        status=solution.status.value,
+        users=problem.users,
+        contacts=len(contacts),
+        value=value,
+        bound=bound,
+        gap=_gap(value, bound),
+        soft_penalty=penalty,
+        constraints=records,
+        greedy=greedy,
+        funnel=_funnel(data.offered, contacts),
+        metrics={m.name: {"total": metric_totals[m.name], "unit": m.unit} for m in problem.catalogue.metrics},
+        objective=tuple(term.model_dump() for term in problem.policy.objective),
+        risk_z=problem.policy.risk_z,
+        as_of=None if problem.catalogue.as_of is None else problem.catalogue.as_of.isoformat(),
+        policy_digest=problem.policy.digest,
+        seconds=seconds,
+        passes={"all_users": len(full), "samples": len(solution.steps) - len(full)},
+    )
+
+
+def _gap(value: float, bound: float) -> float:
+    return (bound - value) / abs(bound) if bound else 0.0
+
+
+def _penalty(measured: Measured, record: ConstraintRecord) -> float:
+    """What breaking a soft constraint costs: its penalty per unit of its linear row."""
+    if measured.rule.strength.kind != "soft":
+        return 0.0
+    scale = 1.0 if record.denominator is None else record.denominator
+    low = 0.0 if record.min is None else max(record.min * scale - record.numerator, 0.0)
+    high = 0.0 if record.max is None else max(record.numerator - record.max * scale, 0.0)
+    return measured.penalty * (low + high)
+
+
+def _record(problem: Problem, position: int, counted: Tally, price_R: np.ndarray) -> ConstraintRecord:
+    measured, rule = problem.measured[position], problem.measured[position].rule
+    numerator = measured.numerator.total(counted.count_SA, counted.sum_SPA)
+    denominator = None
+    if measured.denominator is not None:
+        denominator = measured.denominator.total(counted.count_SA, counted.sum_SPA)
+    achieved = numerator if denominator is None else numerator / denominator if denominator else None
+    side, multiplier = _binding(problem, position, price_R)
+    binding = side if achieved is not None else None
+    return ConstraintRecord(
+        id=rule.id,
+        kind=rule.kind,
+        label=rule.label,
+        owner=rule.owner,
+        reason=rule.reason,
+        unit=_unit(problem, measured),
+        strength=rule.strength.to_json(),
+        min=measured.low,
+        max=measured.high,
+        achieved=achieved,
+        slack=_slack(measured, achieved, binding),
+        binding=binding,
+        price=multiplier if denominator is None else multiplier * abs(denominator),
+        multiplier=multiplier,
+        numerator=numerator,
+        denominator=denominator,
+    )
+
+
+def _binding(problem: Problem, position: int, price_R: np.ndarray) -> tuple[str | None, float]:
+    """The side with a price, and that price; without one, nothing binds."""
+    rows = np.flatnonzero(problem.rows.constraint_R == position)
+    priced = [
+        (float(price_R[row]), "max" if problem.rows.sign_R[row] > 0 else "min") for row in rows if price_R[row] > 0
+    ]
+    multiplier, side = max(priced, default=(0.0, None))
+    return side, multiplier
+
+
+def _slack(measured: Measured, achieved: float | None, binding: str | None) -> float | None:
+    """Room to the binding bound, or to the nearer one; negative where a soft or reported bound is broken."""
+    if achieved is None:
+        return None
+    room = {}
+    if measured.low is not None:
+        room["min"] = achieved - measured.low
+    if measured.high is not None:
+        room["max"] = measured.high - achieved
+    if not room:
+        return None
+    return room[binding] if binding is not None else min(room.values())
+
+
+def _unit(problem: Problem, measured: Measured) -> str:
+    """The unit of `achieved`, in words."""
+    units = {metric.name: metric.unit for metric in problem.catalogue.metrics}
+
+    def words(metric: str, times: str | None) -> str:
+        if times is None:
+            return units[metric]
+        return (
+            times.rsplit("_", 1)[-1].upper()
+            if times.endswith(("_eur", "_usd", "_gbp"))
+            else f"{units[metric]} x {times}"
+        )
+
+    rule = measured.rule
+    if rule.kind == "volume":
+        return "contacts"
+    if rule.kind == "share":
+        return "share of contacts"
+    if rule.kind == "total":
+        return words(rule.metric, rule.times)
+    if rule.kind == "average":
+        return f"{words(rule.metric, rule.times)} per contact"
+    return f"{words(rule.metric, rule.times)} per {words(rule.per.metric, rule.per.times)}"
+
+
+def _funnel(offered: Funnel, contacts: Contacts) -> tuple[Mapping[str, object], ...]:
+    reached = len(np.unique(contacts.user_N))
+    stages: Sequence[tuple[str, int, int]] = (*offered.stages, ("allocated", len(contacts), reached))
+    return tuple({"stage": stage, "contacts": count, "users": users} for stage, count, users in stages)

@@ -1,0 +1,252 @@
+"""Why the constraints contradict each other: a smallest conflicting set by name, and the cheapest single repairs.
+
+With all values set to zero and every row of a subset elastic at one unit of violation per unit of its scale, the dual's minimum is
+minus the least total violation: below zero exactly where the subset cannot hold together (weak duality; elastic filtering and the
+deletion filter: Chinneck, Feasibility and Infeasibility in Optimization, 2008). The same sweeps that price millions of users
+decide it, so it costs a few passes per test.
+
+Axes: R rows.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from allocator.problem import Data, Problem
+from allocator.solve.prices import Scale, find_prices, measure_scale
+from allocator.solve.settings import SolveSettings
+from allocator.solve.solution import Unsolvable
+from allocator.solve.solver import free_users, solve, value_of
+
+MOST_REPAIRS = 3
+FEASIBLE_VIOLATION = 1e-6
+
+
+@dataclass(frozen=True)
+class Repair:
+    """Bounds which, changed alone, make the constraints hold together.
+
+    changes: constraint id -> {"min" or "max": new bound, in the constraint's own unit}. value: of the best allocation then. cost:
+    what it gives up against the best allocation without the conflicting constraints.
+    """
+
+    changes: Mapping[str, Mapping[str, float]]
+    value: float
+    cost: float
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """conflict: ids of a smallest set that cannot hold together: without any one of them, the others can."""
+
+    proven_by: str
+    conflict: tuple[str, ...]
+    labels: tuple[str, ...]
+    repairs: tuple[Repair, ...]
+
+    def to_json(self) -> dict:
+        return {"status": "infeasible", **asdict(self)}
+
+    def in_words(self) -> str:
+        lines = ["The constraints contradict each other; nothing was allocated."]
+        lines += ["These cannot hold together:", *(f"  - {label}" for label in self.labels)]
+        if self.repairs:
+            lines += ["Cheapest repairs:", *(f"  - {repair.sentence}" for repair in self.repairs)]
+        return "\n".join(lines)
+
+
+class Infeasible(Exception):
+    """The constraints contradict each other; carries the diagnosis."""
+
+    def __init__(self, diagnosis: Diagnosis):
+        self.diagnosis = diagnosis
+        super().__init__(diagnosis.in_words())
+
+
+@dataclass(frozen=True)
+class _Case:
+    """The infeasible problem and what every test on it needs."""
+
+    problem: Problem
+    data: Data
+    fixed: tuple[np.ndarray, np.ndarray]
+    settings: SolveSettings
+    scale: Scale
+    start_R: np.ndarray
+
+    @property
+    def hard(self) -> list[int]:
+        """Constraints that must hold, by position."""
+        rows = self.problem.rows
+        return sorted({int(c) for c, p in zip(rows.constraint_R, rows.penalty_R, strict=True) if not np.isfinite(p)})
+
+
+def diagnose(
+    problem: Problem,
+    data: Data,
+    fixed: tuple[np.ndarray, np.ndarray],
+    settings: SolveSettings,
+    unsolvable: Unsolvable,
+) -> Diagnosis:
+    """A smallest conflicting set of named constraints, and for each of them the smallest change that ends the conflict."""
+    users = free_users(problem, data, fixed)
+    case = _Case(
+        problem,
+        data,
+        fixed,
+        settings,
+        measure_scale(users, np.random.default_rng(settings.seed)),
+        unsolvable.price_R,
+    )
+    conflict = _smallest_conflict(case)
+    rules = [problem.measured[position].rule for position in conflict]
+    repairs = sorted(_repairs(case, conflict), key=lambda repair: repair.cost)[:MOST_REPAIRS]
+    return Diagnosis(
+        unsolvable.proven_by,
+        tuple(rule.id for rule in rules),
+        tuple(f"{rule.name} ({_bounds(case, position)})" for rule, position in zip(rules, conflict, strict=True)),
+        tuple(repairs),
+    )
+
+
+def _smallest_conflict(case: _Case) -> list[int]:
+    """Deletion filter: constraints with the least part in the proof go first, so that a short conflict is left."""
+    kept = case.hard
+    if _conflicting(case, kept):
+        part = _parts(case)
+        proven = [position for position in kept if part[position] > 0]
+        kept = proven if proven and _conflicting(case, proven) else kept
+        for position in sorted(kept, key=lambda position: part[position]):
+            without = [other for other in kept if other != position]
+            if _conflicting(case, without):
+                kept = without
+    return kept
+
+
+def _parts(case: _Case) -> dict[int, float]:
+    """How much of the proof each constraint is: its prices in units of value per typical contact."""
+    parts = dict.fromkeys(case.hard, 0.0)
+    for row, position in enumerate(case.problem.rows.constraint_R):
+        if int(position) in parts:
+            parts[int(position)] += float(case.start_R[row] * case.scale.usage_R[row])
+    return parts
+
+
+def _conflicting(case: _Case, positions: list[int]) -> bool:
+    return _least_violation(case, positions, elastic=positions) > FEASIBLE_VIOLATION
+
+
+def _least_violation(case: _Case, positions: list[int], elastic: list[int]) -> float:
+    """The least total violation of the constraints `elastic`, in typical contacts, with the other `positions` holding."""
+    rows = case.problem.rows
+    inside_R = np.isin(rows.constraint_R, positions)
+    loose_R = np.isin(rows.constraint_R, elastic)
+    most_R = np.where(inside_R, np.where(loose_R, 1.0, 1e4) / case.scale.usage_R, 0.0)
+    bare = replace(case.problem, value_PA=np.zeros_like(case.problem.value_PA), rows=replace(rows, penalty_R=most_R))
+    users = free_users(bare, case.data, case.fixed)
+    scale = Scale(1.0, case.scale.usage_R)
+    found = find_prices(
+        users, _start(case, most_R), scale, 1e-4, 2 * case.settings.most_passes, np.random.default_rng(case.settings.seed),
+        radius=0.5, least=1.0,
+    )  # fmt: skip
+    return max(-found.best.dual, 0.0)
+
+
+def _start(case: _Case, most_R: np.ndarray) -> np.ndarray:
+    """The proof's prices, scaled into the box."""
+    start_R = np.where(most_R > 0, case.start_R, 0.0)
+    relative = float((start_R / np.where(most_R > 0, most_R, 1.0)).max(initial=0.0))
+    return start_R / relative if relative > 0 else 0.5 * most_R
+
+
+def _repairs(case: _Case, conflict: list[int]) -> list[Repair]:
+    """For each constraint of the conflict, the least change of its bound after which everything holds, checked by solving."""
+    outside = [position for position in range(len(case.problem.measured)) if position not in conflict]
+    without = _best_value(case, case.problem.with_measured([case.problem.measured[p] for p in outside]))
+    found = (_repair(case, position, without) for position in conflict)
+    return [repair for repair in found if repair is not None]
+
+
+def _repair(case: _Case, position: int, without: float | None) -> Repair | None:
+    """Moves the bound that is in the way outwards until an integral allocation exists."""
+    side = _side_in_the_way(case, position)
+    step = _least_step(case, position, side)
+    for widen in (1.0, 1.01, 1.1, 1.5, 3.0) if step is not None else ():
+        bound = _moved(case.problem, position, side, step * widen)
+        value = _best_value(case, _with_bound(case.problem, position, side, bound))
+        if value is not None:
+            cost = 0.0 if without is None else max(without - value, 0.0)
+            rule = case.problem.measured[position].rule
+            old = getattr(case.problem.measured[position], _FIELD[side])
+            verb = "Lower the minimum" if side == "min" else "Raise the maximum"
+            sentence = f"{verb} of {rule.name} from {old:,.6g} to {bound:,.6g}"
+            return Repair({rule.id: {side: bound}}, value, cost, f"{sentence} (gives up {cost:,.4g} of value)")
+    return None
+
+
+_FIELD = {"min": "low", "max": "high"}
+
+
+def _side_in_the_way(case: _Case, position: int) -> str:
+    rows = np.flatnonzero(case.problem.rows.constraint_R == position)
+    row = max(rows, key=lambda r: case.start_R[r])
+    return "max" if case.problem.rows.sign_R[row] > 0 else "min"
+
+
+def _least_step(case: _Case, position: int, side: str) -> float | None:
+    """How far the bound must move, by the least violation for volumes and totals, by bisection for ratios."""
+    units = float(case.scale.usage_R[case.problem.rows.constraint_R == position].max())
+    measured = case.problem.measured[position]
+    if measured.denominator is None:
+        return _least_violation(case, case.hard, elastic=[position]) * units
+    old = abs(getattr(measured, _FIELD[side])) or units
+    low, high = 0.0, 0.01 * old
+    while _still_conflicts(case, position, side, high):
+        low, high = high, 2 * high
+        if high > 1e4 * old:
+            return None
+    for _ in range(10):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if _still_conflicts(case, position, side, middle) else (low, middle)
+    return high
+
+
+def _still_conflicts(case: _Case, position: int, side: str, step: float) -> bool:
+    bound = _moved(case.problem, position, side, step)
+    eased = replace(case, problem=_with_bound(case.problem, position, side, bound))
+    return _conflicting(eased, case.hard)
+
+
+def _moved(problem: Problem, position: int, side: str, step: float) -> float:
+    """The bound moved outwards; a volume's to a whole number, a sum's by a hair more than the step."""
+    measured = problem.measured[position]
+    outwards = -1.0 if side == "min" else 1.0
+    bound = getattr(measured, _FIELD[side]) + outwards * step
+    if measured.rule.kind == "volume":
+        return float(np.floor(bound + 1e-6) if side == "min" else np.ceil(bound - 1e-6))
+    return bound + outwards * 1e-6 * max(step, abs(bound))
+
+
+def _with_bound(problem: Problem, position: int, side: str, bound: float) -> Problem:
+    measured = list(problem.measured)
+    measured[position] = replace(measured[position], **{_FIELD[side]: bound})
+    return problem.with_measured(measured)
+
+
+def _best_value(case: _Case, problem: Problem) -> float | None:
+    """What the best integral allocation is worth, to a tenth of a per cent; None where there is none."""
+    rough = case.settings.model_copy(update={"gap": 1e-3})
+    users = free_users(problem, case.data, case.fixed)
+    try:
+        return value_of(users, solve(problem, case.data, case.fixed, rough).slate_UK)
+    except Unsolvable:
+        return None
+
+
+def _bounds(case: _Case, position: int) -> str:
+    measured = case.problem.measured[position]
+    low = "" if measured.low is None else f"at least {measured.low:,.6g}"
+    high = "" if measured.high is None else f"at most {measured.high:,.6g}"
+    return ", ".join(words for words in (low, high) if words)

@@ -1,0 +1,510 @@
+"""Scores and policy as arrays: what a contact is worth, what it uses of each constraint, what one user may get.
+
+maximise sum_u sum_a value[u,a] x[u,a]  subject to  rows  g_r(x) <= h_r  and  x[u,:] in X_u.
+
+value and every g_r are linear in a few planes of the data, with coefficients that depend on the user's class alone:
+
+    value[u,a] = sum_p V[p,a] X[u,p,a]        g_r[u,a] = member[r, class(u)] * (G0[r,a] + sum_p G[r,p,a] X[u,p,a])
+
+so a reduced value at prices lambda is one fused multiply-add over the planes, whatever the number of constraints.
+
+Axes: U users, A actions, P planes (a metric's mean or stderr), R rows, S user classes, C contact caps.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import product as cross
+
+import numpy as np
+import pyarrow as pa
+
+from allocator.policy.experiment import exploring, held_out, uniform
+from allocator.policy.grammar import Constraint, Filter, Policy
+from ranker.scores import Catalogue, InputError, Scores, Shard
+
+FREE, HOLDOUT, EXPLORATION = 0, 1, 2
+MOST_CLASSES = 100_000
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A sum over contacts: for users of the classes in `member_S`, const_A[a] + sum_p plane_PA[p,a] X[u,p,a]."""
+
+    member_S: np.ndarray
+    const_A: np.ndarray
+    plane_PA: np.ndarray
+
+    def total(self, count_SA: np.ndarray, sum_SPA: np.ndarray) -> float:
+        """The sum over contacts that are summarised as counts [S, A] and plane sums [S, P, A] per class and action."""
+        member = self.member_S
+        return float((count_SA[member] * self.const_A).sum() + (sum_SPA[member] * self.plane_PA).sum())
+
+    def absolute(self, count_SA: np.ndarray, abs_SPA: np.ndarray) -> float:
+        """A bound on the sum of absolute contributions, to which rounding errors are relative."""
+        member = self.member_S
+        return float((count_SA[member] * np.abs(self.const_A)).sum() + (abs_SPA[member] * np.abs(self.plane_PA)).sum())
+
+    def minus(self, factor: float, other: "Linear | None") -> "Linear":
+        if other is None:
+            return self
+        return Linear(self.member_S, self.const_A - factor * other.const_A, self.plane_PA - factor * other.plane_PA)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A constraint of the policy with its sums compiled: `numerator`, over `denominator` where the kind is a ratio.
+
+    low and high are in the constraint's own unit: counts and sums, or for ratios the ratio.
+    """
+
+    rule: Constraint
+    numerator: Linear
+    denominator: Linear | None
+    low: float | None
+    high: float | None
+
+    @property
+    def enforced(self) -> bool:
+        return self.rule.strength.kind != "report_only"
+
+    @property
+    def penalty(self) -> float:
+        """What a unit of violation costs: infinite for a hard constraint."""
+        return self.rule.strength.penalty if self.rule.strength.kind == "soft" else np.inf
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The enforced sides as rows g_r(x) <= limit_R[r]; row r belongs to constraint[r], its `max` (+1) or `min` (-1) side.
+
+    quantum_R: the usage of a row that counts contacts is a multiple of it, so it can hold exactly; 0 for sums of real numbers.
+    """
+
+    constraint_R: np.ndarray
+    sign_R: np.ndarray
+    limit_R: np.ndarray
+    penalty_R: np.ndarray
+    quantum_R: np.ndarray
+    member_RS: np.ndarray
+    const_RA: np.ndarray
+    plane_RPA: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.limit_R)
+
+    def tables(self, value_PA: np.ndarray, price_R: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
+        """The reduced value's coefficients at these prices: const_SA and plane_SPA, by user class."""
+        weight_SR = self.member_RS.T * price_R
+        const_SA = -weight_SR @ self.const_RA if len(self) else np.zeros((classes, value_PA.shape[1]))
+        flat = self.plane_RPA.reshape(len(self), -1)
+        plane_SPA = value_PA - (weight_SR @ flat).reshape(classes, *value_PA.shape)
+        return const_SA, plane_SPA
+
+    def usage(self, count_SA: np.ndarray, sum_SPA: np.ndarray) -> np.ndarray:
+        """[R]: g_r of contacts summarised per class and action."""
+        by_class = count_SA @ self.const_RA.T
+        by_class = by_class + sum_SPA.reshape(len(sum_SPA), -1) @ self.plane_RPA.reshape(len(self), -1).T
+        return (by_class * self.member_RS.T).sum(axis=0)
+
+    def contributions(self, klass_N: np.ndarray, action_N: np.ndarray, plane_NP: np.ndarray) -> np.ndarray:
+        """[N, R]: what each of N contacts uses; action -1 stands for no contact."""
+        action = np.maximum(action_N, 0)
+        used = self.const_RA[:, action].T + np.einsum("rpn,np->nr", self.plane_RPA[:, :, action], plane_NP)
+        return used * self.member_RS.T[klass_N] * (action_N >= 0)[:, None]
+
+
+@dataclass(frozen=True)
+class ContactRules:
+    """What one user may get: at most one action per slot, and caps over sets of actions that are not implied by it.
+
+    slot_A: int64[A]. member_CA: bool, capacity_C: int64. Actions of a cap of zero are forbidden instead: allowed_A.
+    names: per cap the rule's id.
+    """
+
+    slot_A: np.ndarray
+    member_CA: np.ndarray
+    capacity_C: np.ndarray
+    allowed_A: np.ndarray
+    names: tuple[str, ...]
+
+    @property
+    def slots(self) -> int:
+        return int(self.slot_A.max()) + 1
+
+
+@dataclass(frozen=True)
+class UserClasses:
+    """Users alike in every `users` filter of the policy. code: segment values -> class, position S in all class tables."""
+
+    segments: tuple[str, ...]
+    shape: tuple[int, ...]
+    class_of_cell: np.ndarray
+    records: tuple[Mapping[str, str], ...]
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def of(self, shard: Shard) -> np.ndarray:
+        """int32[U]."""
+        if not self.segments:
+            return np.zeros(len(shard), np.int32)
+        cell = np.ravel_multi_index(tuple(shard.segments[name] for name in self.segments), self.shape)
+        return self.class_of_cell[cell]
+
+
+@dataclass(frozen=True)
+class Data:
+    """The users in memory, in dataset order. planes_UPA float32, eligible_UA bool, class_U int32, group_U int8.
+
+    eligible_UA has the policy's eligibility rules applied; holdout users keep theirs, and get nothing by their group.
+    """
+
+    user_id: np.ndarray
+    planes_UPA: np.ndarray
+    eligible_UA: np.ndarray
+    class_U: np.ndarray
+    group_U: np.ndarray
+    offered: "Funnel"
+
+    def __len__(self) -> int:
+        return len(self.class_U)
+
+    def take(self, index: np.ndarray) -> "Data":
+        return Data(
+            self.user_id[index],
+            self.planes_UPA[index],
+            self.eligible_UA[index],
+            self.class_U[index],
+            self.group_U[index],
+            self.offered,
+        )
+
+
+@dataclass(frozen=True)
+class Funnel:
+    """How many user-action pairs, and users with any, are left after each filter, in the order of the filters."""
+
+    stages: tuple[tuple[str, int, int], ...]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Everything the solvers need, and nothing they have to look up again."""
+
+    catalogue: Catalogue
+    policy: Policy
+    planes: tuple[tuple[str, str], ...]
+    value_PA: np.ndarray
+    measured: tuple[Measured, ...]
+    rows: Rows
+    contact: ContactRules
+    classes: UserClasses
+    allowed_SA: np.ndarray
+    class_sizes_S: np.ndarray
+    users: int
+
+    def net_tables(self, price_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The coefficients of the net value at these prices, const_SA and plane_SPA, per user class."""
+        return self.rows.tables(self.value_PA, price_R, len(self.classes))
+
+    def with_measured(self, measured: Sequence[Measured]) -> "Problem":
+        """The same users under other constraints or bounds."""
+        rows = _rows(measured, len(self.planes), len(self.catalogue.actions), len(self.classes))
+        return replace(self, measured=tuple(measured), rows=rows)
+
+
+def build_problem(scores: Scores, policy: Policy) -> Problem:
+    """Compiles the policy, already read against this catalogue, over the users of the scores.
+
+    Raises InputError where the scores cannot carry it (too many user classes, missing standard errors).
+    """
+    catalogue = scores.catalogue
+    planes = _planes(policy, scores)
+    classes = _user_classes(policy, scores.vocabulary)
+    sizes = _class_sizes(scores, classes)
+    measured = tuple(_measure(rule, catalogue, planes, classes, sizes) for rule in policy.constraints)
+    return Problem(
+        catalogue=catalogue,
+        policy=policy,
+        planes=planes,
+        value_PA=_value(policy, catalogue, planes),
+        measured=measured,
+        rows=_rows(measured, len(planes), len(catalogue.actions), len(classes)),
+        contact=_contact_rules(policy, catalogue),
+        classes=classes,
+        allowed_SA=_allowed(policy, catalogue, classes),
+        class_sizes_S=sizes,
+        users=scores.users,
+    )
+
+
+def _planes(policy: Policy, scores: Scores) -> tuple[tuple[str, str], ...]:
+    """(mean | stderr, metric) of every plane that the policy needs, in catalogue order."""
+    objective = {term.metric for term in policy.objective}
+    used = objective | {rule.metric for rule in policy.constraints if rule.metric is not None}
+    used |= {rule.per.metric for rule in policy.constraints if rule.per is not None}
+    names = [metric.name for metric in scores.catalogue.metrics]
+    planes = [("mean", name) for name in names if name in used]
+    if policy.risk_z > 0:
+        lacking = sorted(objective - scores.stderr_metrics)
+        if lacking:
+            raise InputError(
+                [
+                    f"{scores.path}: column stderr_{name}: is missing, and the policy's risk.z needs it"
+                    for name in lacking
+                ]
+            )
+        planes += [("stderr", name) for name in names if name in objective]
+    return tuple(planes)
+
+
+def _value(policy: Policy, catalogue: Catalogue, planes: Sequence[tuple[str, str]]) -> np.ndarray:
+    """value_PA: each term adds weight * times to its metric's mean and -z |weight * times| to its stderr."""
+    value_PA = np.zeros((len(planes), len(catalogue.actions)))
+    for term in policy.objective:
+        weight_A = term.weight * _times(term.times, catalogue)
+        value_PA[planes.index(("mean", term.metric))] += weight_A
+        if policy.risk_z > 0:
+            value_PA[planes.index(("stderr", term.metric))] -= policy.risk_z * np.abs(weight_A)
+    return value_PA
+
+
+def _times(attribute: str | None, catalogue: Catalogue) -> np.ndarray:
+    return np.ones(len(catalogue.actions)) if attribute is None else catalogue.numbers(attribute)
+
+
+def _user_classes(policy: Policy, vocabulary: Mapping[str, tuple[str, ...]]) -> UserClasses:
+    """Cells of the segments that any `users` filter names, merged where all filters agree."""
+    filters = [rule.users for rule in (*policy.eligibility, *policy.constraints)]
+    segments = tuple(name for name in vocabulary if any(_names(users, name) for users in filters))
+    shape = tuple(len(vocabulary[name]) for name in segments)
+    cells = int(np.prod(shape, dtype=object)) if shape else 1
+    if cells > 5_000_000:
+        raise InputError(
+            [f"policy: the users filters name {len(segments)} segments with {cells:,} combinations; too many"]
+        )
+    signatures: dict[tuple[bool, ...], int] = {}
+    records: list[Mapping[str, str]] = []
+    class_of_cell = np.empty(cells, np.int32)
+    for cell, values in enumerate(cross(*(vocabulary[name] for name in segments))):
+        record = dict(zip(segments, values, strict=True))
+        signature = tuple(users.matches(record) for users in filters)
+        if signature not in signatures:
+            signatures[signature] = len(records)
+            records.append(record)
+        class_of_cell[cell] = signatures[signature]
+    if len(records) > MOST_CLASSES:
+        raise InputError(
+            [f"policy: the users filters tell {len(records):,} kinds of users apart; at most {MOST_CLASSES:,}"]
+        )
+    return UserClasses(segments, shape, class_of_cell, tuple(records))
+
+
+def _names(users: Filter | None, segment: str) -> bool:
+    if users is None:
+        return False
+    return any(key == segment for key, _ in users.keys) or _names(users.negated, segment)
+
+
+def _class_sizes(scores: Scores, classes: UserClasses) -> np.ndarray:
+    sizes = np.zeros(len(classes), np.int64)
+    if not classes.segments:
+        sizes[0] = scores.users
+        return sizes
+    for codes in scores.segment_codes(classes.segments):
+        cell = np.ravel_multi_index(codes, classes.shape)
+        sizes += np.bincount(classes.class_of_cell[cell], minlength=len(classes))
+    return sizes
+
+
+def _members(users: Filter, classes: UserClasses) -> np.ndarray:
+    return np.array([users.matches(record) for record in classes.records], bool)
+
+
+def _chosen(where: Filter, catalogue: Catalogue) -> np.ndarray:
+    return np.array([where.matches(action) for action in catalogue.actions], bool)
+
+
+def _measure(
+    rule: Constraint,
+    catalogue: Catalogue,
+    planes: Sequence[tuple[str, str]],
+    classes: UserClasses,
+    sizes_S: np.ndarray,
+) -> Measured:
+    member_S = _members(rule.users, classes)
+    scope_A = _chosen(rule.where, catalogue)
+
+    def count(actions_A: np.ndarray) -> Linear:
+        return Linear(member_S, actions_A.astype(float), np.zeros((len(planes), len(actions_A))))
+
+    def total(metric: str, times: str | None) -> Linear:
+        plane_PA = np.zeros((len(planes), len(scope_A)))
+        plane_PA[planes.index(("mean", metric))] = scope_A * _times(times, catalogue)
+        return Linear(member_S, np.zeros(len(scope_A)), plane_PA)
+
+    numerator, denominator = {
+        "volume": lambda: (count(scope_A), None),
+        "total": lambda: (total(rule.metric, rule.times), None),
+        "share": lambda: (count(scope_A & _chosen(rule.of, catalogue)), count(_chosen(rule.of, catalogue))),
+        "average": lambda: (total(rule.metric, rule.times), count(scope_A)),
+        "ratio": lambda: (total(rule.metric, rule.times), total(rule.per.metric, rule.per.times)),
+    }[rule.kind]()
+    scope_users = int(sizes_S[member_S].sum())
+    low, high = (None if bound is None else bound.exact(scope_users) for bound in (rule.min, rule.max))
+    if rule.kind == "volume":  # contacts are whole, so a fractional bound is the whole number inside it
+        low, high = None if low is None else math.ceil(low), None if high is None else math.floor(high)
+    return Measured(rule, numerator, denominator, *(None if side is None else float(side) for side in (low, high)))
+
+
+def _rows(measured: Sequence[Measured], planes: int, actions: int, classes: int) -> Rows:
+    sides = [
+        (position, sign, bound, each)
+        for position, each in enumerate(measured)
+        if each.enforced
+        for sign, bound in ((1, each.high), (-1, each.low))
+        if bound is not None
+    ]
+    linears = [each.numerator.minus(bound, each.denominator) for _, _, bound, each in sides]
+    sign_R = np.array([sign for _, sign, _, _ in sides], float)
+    count = len(sides)
+    return Rows(
+        constraint_R=np.array([position for position, *_ in sides], np.int64),
+        sign_R=sign_R,
+        limit_R=np.array([sign * bound if each.denominator is None else 0.0 for _, sign, bound, each in sides]).reshape(
+            count
+        ),
+        penalty_R=np.array([each.penalty for *_, each in sides]).reshape(count),
+        quantum_R=np.array([_quantum(each, bound) for _, _, bound, each in sides]).reshape(count),
+        member_RS=np.array([linear.member_S for linear in linears], float).reshape(count, classes),
+        const_RA=np.array([linear.const_A for linear in linears]).reshape(count, actions) * sign_R[:, None],
+        plane_RPA=np.array([linear.plane_PA for linear in linears]).reshape(count, planes, actions)
+        * sign_R[:, None, None],
+    )
+
+
+def _quantum(measured: Measured, bound: float) -> float:
+    """Contacts are whole: a volume's row moves in steps of 1, a share's in steps of 1 / q at the bound p / q."""
+    if measured.rule.kind == "volume":
+        return 1.0
+    if measured.rule.kind != "share":
+        return 0.0
+    parts = Fraction(str(bound)).denominator
+    return 1.0 / parts if parts <= 1_000_000 else 0.0
+
+
+def one_sided(problem: Problem, price_R: np.ndarray) -> np.ndarray:
+    """Prices of which at most one side of each constraint is positive, as a certificate states them.
+
+    For volumes and totals the smaller side is taken off both, which lowers the bound; for ratios the smaller is dropped.
+    """
+    rows, price_R = problem.rows, price_R.copy()
+    for position in np.unique(rows.constraint_R):
+        sides = np.flatnonzero(rows.constraint_R == position)
+        if len(sides) == 2 and (price_R[sides] > 0).all():
+            common = price_R[sides].min() if problem.measured[position].denominator is None else 0.0
+            smaller = sides[np.argmin(price_R[sides])]
+            price_R[sides] -= common
+            price_R[smaller] = 0.0
+    return price_R
+
+
+def _contact_rules(policy: Policy, catalogue: Catalogue) -> ContactRules:
+    """Expands `each`, and drops caps that one action per slot already keeps."""
+    slots = {slot: position for position, slot in enumerate(dict.fromkeys(catalogue.slots))}
+    slot_A = np.array([slots[slot] for slot in catalogue.slots], np.int64)
+    allowed_A = np.ones(len(slot_A), bool)
+    caps: list[tuple[str, np.ndarray, int]] = []
+    for rule in policy.contact:
+        scope_A = _chosen(rule.where, catalogue)
+        for member_A in _parts(scope_A, rule.each, catalogue):
+            if rule.max == 0:
+                allowed_A &= ~member_A
+            elif rule.max < len(set(slot_A[member_A])):
+                caps.append((rule.id, member_A, rule.max))
+    return ContactRules(
+        slot_A=slot_A,
+        member_CA=np.array([member_A for _, member_A, _ in caps], bool).reshape(len(caps), len(slot_A)),
+        capacity_C=np.array([most for *_, most in caps], np.int64),
+        allowed_A=allowed_A,
+        names=tuple(name for name, *_ in caps),
+    )
+
+
+def _parts(scope_A: np.ndarray, each: str | None, catalogue: Catalogue) -> Iterator[np.ndarray]:
+    if each is None:
+        yield scope_A
+        return
+    values = [action.get(each) for action in catalogue.actions]
+    for value in dict.fromkeys(values):
+        if value is not None:
+            yield scope_A & np.array([other == value for other in values], bool)
+
+
+def _allowed(policy: Policy, catalogue: Catalogue, classes: UserClasses) -> np.ndarray:
+    """bool[S, A]: what the policy's eligibility rules leave to each class of users."""
+    allowed_SA = np.ones((len(classes), len(catalogue.actions)), bool)
+    for rule in policy.eligibility:
+        allowed_SA &= ~np.outer(_members(rule.users, classes), _chosen(rule.forbid, catalogue))
+    return allowed_SA
+
+
+def load_data(problem: Problem, scores: Scores) -> Data:
+    """Reads the scores once into memory, validating every value; InputError lists all faults."""
+    scores.check_users()
+    users, actions = problem.users, len(problem.catalogue.actions)
+    planes_UPA = np.empty((users, len(problem.planes), actions), np.float32)
+    eligible_UA = np.empty((users, actions), bool)
+    class_U = np.empty(users, np.int32)
+    group_U = np.empty(users, np.int8)
+    ids, tally = [], np.zeros((4, 2), np.int64)
+    for shard in scores.shards():
+        part = slice(shard.start, shard.start + len(shard))
+        for position, (kind, metric) in enumerate(problem.planes):
+            planes_UPA[part, position] = getattr(shard, kind)[metric]
+        class_U[part] = problem.classes.of(shard)
+        group_U[part] = group_of(problem.policy, shard.user_id)
+        eligible_UA[part] = shard.eligible_UA & problem.contact.allowed_A & problem.allowed_SA[class_U[part]]
+        ids.append(shard.user_id.to_numpy(zero_copy_only=False))
+        tally += _tally(problem, shard.eligible_UA, eligible_UA[part], class_U[part], group_U[part])
+    stages = ("candidates", "eligible in the scores", "allowed by the policy", "outside the holdout")
+    funnel = Funnel(tuple((name, int(c), int(u)) for name, (c, u) in zip(stages, tally, strict=True)))
+    return Data(np.concatenate(ids), planes_UPA, eligible_UA, class_U, group_U, funnel)
+
+
+def _tally(
+    problem: Problem, scored_UA: np.ndarray, left_UA: np.ndarray, class_U: np.ndarray, group_U: np.ndarray
+) -> np.ndarray:
+    treated_UA = left_UA[group_U != HOLDOUT]
+    stages = (np.ones_like(scored_UA), scored_UA, left_UA, treated_UA)
+    return np.array([(stage.sum(), stage.any(axis=1).sum()) for stage in stages])
+
+
+def group_of(policy: Policy, user_id: np.ndarray | pa.Array) -> np.ndarray:
+    """int8[U]: FREE, HOLDOUT or EXPLORATION, by salted hash, so that a user keeps the group for as long as the salt stays."""
+    group_U = np.full(len(user_id), FREE, np.int8)
+    group_U[exploring(policy, user_id)] = EXPLORATION
+    group_U[held_out(policy, user_id)] = HOLDOUT
+    return group_U
+
+
+def explore(problem: Problem, data: Data) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The exploration users' random slates: (user position, action, propensity), a row per contact.
+
+    Each exploration user gets one of its E eligible actions or nothing, all E + 1 with the same probability, drawn by a salted
+    hash of the user id, so the draw does not depend on shards, threads or the rest of the problem.
+    """
+    user_N = np.flatnonzero(data.group_U == EXPLORATION)
+    if not len(user_N):
+        return user_N, user_N, np.empty(0)
+    eligible_NA = data.eligible_UA[user_N]
+    choices_N = eligible_NA.sum(axis=1)
+    pick_N = (uniform(f"{problem.policy.exploration.salt}:action", data.user_id[user_N]) * (choices_N + 1)).astype(
+        np.int64
+    )
+    contacted = pick_N < choices_N
+    rank_NA = np.cumsum(eligible_NA, axis=1) - 1
+    action_N = np.argmax(eligible_NA & (rank_NA == pick_N[:, None]), axis=1)
+    return user_N[contacted], action_N[contacted], 1.0 / (choices_N[contacted] + 1)

@@ -1,0 +1,14 @@
+"""From a problem to prices, and from prices to an integral allocation that keeps every hard constraint.
+
+Modules, in the order in which data flows:
+
+- settings: what an engineer may tune
+- slates: one user's exact problem, compiled
+- passes: one sweep over the users at given prices
+- prices: the dual, minimised
+- core: the users who nearly tie, decided by OR-Tools
+- large: the whole way by prices: price, fix, core
+- exact: the whole problem as one integer programme, the oracle
+- greedy: the baselines, by value and by value per cost
+- solution: what the solvers return
+"""

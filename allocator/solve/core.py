@@ -1,0 +1,238 @@
+"""Fix and core: users with a clear best slate keep it, the few who nearly tie are decided by OR-Tools with what is left of every bound.
+
+At prices p with dual value D(p), an allocation that gives every user u a slate n is worth
+
+    value = D(p) - sum_u loss[u,n] - p . slack,     loss = best net value - net value >= 0,   slack = limit - usage >= 0
+
+so the core minimises losses and priced slack: numbers near zero, in which solvers are accurate, and whose sum is the gap itself. First
+its linear programme, a vertex of which has at most one extra fractional user per binding row; then, with the users that came out whole
+fixed, an integer programme over the fractional and the nearest users.
+
+Axes: U users, N slates of core users, K contacts of a slate, R rows.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from allocator.solve.passes import Choices, Pass, Users, enumerate_slates
+from allocator.solve.programs import Programme, solve_integer, solve_linear
+from allocator.solve.settings import SolveSettings
+from allocator.solve.slates import NONE
+
+ROUNDING_USERS = (150, 500)
+WHOLE = 1e-7
+RELATIVE = 1e-10
+
+
+@dataclass(frozen=True)
+class Core:
+    """The core at given prices: its users, their slates as columns, and what the fixed users leave of each limit.
+
+    who_U: positions of the core users. column arrays: user_N (position in who_U), slate_NK, loss_N >= 0, usage_NR.
+    left_R: limit minus the usage of the fixed users. unit_R: rows are divided by it, so that a contact uses about 1.
+    """
+
+    users: Users
+    price_R: np.ndarray
+    who_U: np.ndarray
+    user_N: np.ndarray
+    slate_NK: np.ndarray
+    loss_N: np.ndarray
+    usage_NR: np.ndarray
+    left_R: np.ndarray
+    unit_R: np.ndarray
+
+
+@dataclass(frozen=True)
+class Rounded:
+    """Integral slates for every user, with the loss against the dual value at the prices: sum of losses, priced slack and penalties."""
+
+    slate_UK: np.ndarray
+    loss: float
+
+
+@dataclass(frozen=True)
+class Relaxed:
+    """The core's linear programme solved: weight_N of every column, its loss, and prices at which it is optimal."""
+
+    weight_N: np.ndarray
+    loss: float
+    price_R: np.ndarray
+    violation: float
+
+
+def build_core(users: Users, swept: Pass, size: int, most_slates: int, unit_R: np.ndarray) -> Core:
+    """The `size` users with the smallest margins, and their slates within the largest of these margins."""
+    margin_U = swept.margin_U
+    finite_U = np.flatnonzero(np.isfinite(margin_U))
+    size = min(size, len(finite_U))
+    order = finite_U[np.argsort(margin_U[finite_U], kind="stable")]
+    who_U = np.sort(order[:size])
+    width = float(margin_U[order[size - 1]]) * (1 + 1e-6) + 1e-15 if size else 0.0
+    if size == len(finite_U):
+        width = max(width, 1e3 * float(np.median(margin_U[finite_U])) if size else 0.0)
+    choices = enumerate_slates(users, swept.price_R, who_U, width, most_slates)
+    usage_NR = slate_usage(users, who_U[choices.user_N], choices.slate_NK)
+    best_usage_R = slate_usage(users, who_U, swept.slate_UK[who_U]).sum(axis=0)
+    return Core(
+        users=users,
+        price_R=swept.price_R,
+        who_U=who_U,
+        user_N=choices.user_N,
+        slate_NK=choices.slate_NK,
+        loss_N=_losses(choices, len(who_U)),
+        usage_NR=usage_NR,
+        left_R=users.limit_R - (swept.usage_R - best_usage_R),
+        unit_R=unit_R,
+    )
+
+
+def _losses(choices: Choices, users: int) -> np.ndarray:
+    best_U = np.full(users, -np.inf)
+    np.maximum.at(best_U, choices.user_N, choices.net_N)
+    return best_U[choices.user_N] - choices.net_N
+
+
+def slate_usage(users: Users, user_N: np.ndarray, slate_NK: np.ndarray) -> np.ndarray:
+    """[N, R]: what each slate uses of each row, in float64 from the stored metrics."""
+    data, rows = users.data, users.problem.rows
+    usage_NR = np.zeros((len(user_N), len(rows)))
+    for k in range(slate_NK.shape[1]):
+        taken = np.flatnonzero(slate_NK[:, k] != NONE)
+        if len(taken):
+            action = slate_NK[taken, k].astype(np.int64)
+            user = user_N[taken]
+            plane_NP = data.planes_UPA[user, :, action].astype(float)
+            usage_NR[taken] += rows.contributions(data.class_U[user], action, plane_NP)
+    return usage_NR
+
+
+def _programme(
+    core: Core, columns: np.ndarray, left_R: np.ndarray, integral: bool, elastic: float
+) -> tuple[Programme, int]:
+    """Columns of the core, then per row its slack (priced), then its violation (penalised, or `elastic` a unit for hard rows)."""
+    penalty_R = core.users.problem.rows.penalty_R
+    user = np.unique(core.user_N[columns], return_inverse=True)[1]
+    people, rows, count = int(user.max(initial=-1)) + 1, len(left_R), len(columns)
+    usage = sparse.csr_matrix((core.usage_NR[columns] / core.unit_R).T)
+    ones = sparse.csr_matrix((np.ones(count), (user, np.arange(count))), shape=(people, count))
+    eye = sparse.identity(rows, format="csr")
+    matrix = sparse.bmat([[usage, eye, -eye], [ones, None, None]], format="csr")
+    soft_R = np.isfinite(penalty_R)
+    over_R = np.where(soft_R, (np.where(soft_R, penalty_R, 0.0) - core.price_R) * core.unit_R, elastic)
+    over_upper_R = np.full(rows, np.inf if elastic else 0.0)
+    over_upper_R[soft_R] = np.inf
+    cost = np.concatenate([core.loss_N[columns], core.price_R * core.unit_R, np.maximum(over_R, 0.0)])
+    right = np.concatenate([left_R / core.unit_R, np.ones(people)])
+    return (
+        Programme(
+            cost_V=cost,
+            lower_V=np.zeros(count + 2 * rows),
+            upper_V=np.concatenate([np.ones(count), np.full(rows, np.inf), over_upper_R]),
+            matrix_MV=matrix,
+            low_M=right,
+            high_M=right,
+            integer_V=np.arange(count + 2 * rows) < count if integral else None,
+        ),
+        count,
+    )
+
+
+def relax(core: Core, elastic: float, seconds: float) -> Relaxed | None:
+    """The core's linear programme with hard rows elastic at a high price; None where the solver gave nothing."""
+    rows = len(core.left_R)
+    programme, count = _programme(core, np.arange(len(core.user_N)), core.left_R, False, elastic)
+    answer = solve_linear(programme, seconds)
+    if not answer.usable:
+        return None
+    over_R = answer.x_V[count + rows :]
+    hard_R = ~np.isfinite(core.users.problem.rows.penalty_R)
+    price_R = core.price_R - answer.dual_M[:rows] / core.unit_R
+    return Relaxed(
+        weight_N=answer.x_V[:count],
+        loss=answer.cost,
+        price_R=np.clip(price_R, 0.0, core.users.problem.rows.penalty_R),
+        violation=float(over_R[hard_R].max(initial=0.0)),
+    )
+
+
+def round_core(core: Core, relaxed: Relaxed, swept: Pass, target: float, settings: SolveSettings) -> Rounded | None:
+    """Integral slates with a loss of at most `target`, or the best found: an integer programme over the fractional and nearest users.
+
+    The set of users is widened until the target is met; None if no set gave integral slates that keep every hard row.
+    """
+    pick_U = _heaviest(core, relaxed.weight_N)
+    fractional_U = relaxed.weight_N[pick_U] < 1.0 - WHOLE
+    nearest_U = np.argsort(np.where(fractional_U, -1.0, _second_losses(core, pick_U)), kind="stable")
+    size, best = int(fractional_U.sum()) + ROUNDING_USERS[0], None
+    for wider in (*ROUNDING_USERS[1:], len(nearest_U)):
+        open_U = np.zeros(len(core.who_U), bool)
+        open_U[nearest_U[:size]] = True
+        picked = _round(core, pick_U, open_U, target - relaxed.loss, settings)
+        if picked is not None:
+            rounded = _assemble(core, swept, picked)
+            best = rounded if best is None or rounded.loss < best.loss else best
+            if best.loss <= target or wider == len(nearest_U):
+                break
+        if size >= len(nearest_U):
+            break
+        size = int(fractional_U.sum()) + wider
+    return best
+
+
+def _heaviest(core: Core, weight_N: np.ndarray) -> np.ndarray:
+    """Per core user the column with the largest weight, the first among equals."""
+    order = np.lexsort((np.arange(len(weight_N)), -weight_N, core.user_N))
+    first = np.flatnonzero(np.diff(core.user_N[order], prepend=-1))
+    return order[first]
+
+
+def _second_losses(core: Core, pick_U: np.ndarray) -> np.ndarray:
+    """Per core user how near the nearest other column is to the picked one."""
+    distance_N = np.abs(core.loss_N - core.loss_N[pick_U][core.user_N])
+    distance_N[pick_U] = np.inf
+    second_U = np.full(len(core.who_U), np.inf)
+    np.minimum.at(second_U, core.user_N, distance_N)
+    return second_U
+
+
+def _round(
+    core: Core, pick_U: np.ndarray, open_U: np.ndarray, target: float, settings: SolveSettings
+) -> np.ndarray | None:
+    fixed = pick_U[~open_U]
+    left_R = core.left_R - core.usage_NR[fixed].sum(axis=0)
+    columns = np.flatnonzero(open_U[core.user_N])
+    left_R = tightened(left_R, core)
+    programme, count = _programme(core, columns, left_R, True, 0.0)
+    answer = solve_integer(programme, settings.seconds, settings.nodes, max(0.5 * target, 0.0))
+    if not answer.usable:
+        return None
+    chosen = columns[answer.x_V[:count] > 0.5]
+    picked = pick_U.copy()
+    picked[core.user_N[chosen]] = chosen
+    return picked
+
+
+def tightened(left_R: np.ndarray, core: Core) -> np.ndarray:
+    """What is left, so that a solver's tolerance cannot break a bound: whole steps for counts, a hair less for sums."""
+    quantum_R = core.users.problem.rows.quantum_R
+    step_R = np.where(quantum_R > 0, quantum_R, 1.0)
+    return np.where(
+        quantum_R > 0,
+        np.floor(left_R / step_R + 1e-6) * step_R,
+        left_R - RELATIVE * np.abs(core.users.limit_R) - 1e-8 * core.unit_R,
+    )
+
+
+def _assemble(core: Core, swept: Pass, picked_U: np.ndarray) -> Rounded:
+    """The allocation of all users."""
+    usage_R = core.usage_NR[picked_U].sum(axis=0)
+    slack_R = core.left_R - usage_R
+    penalty_R = core.users.problem.rows.penalty_R
+    slate_UK = swept.slate_UK.copy()
+    slate_UK[core.who_U] = core.slate_NK[picked_U]
+    soft_R = np.isfinite(penalty_R)
+    over = float((np.where(soft_R, penalty_R, 0.0) * np.maximum(-slack_R, 0.0)).sum())
+    return Rounded(slate_UK, float(core.loss_N[picked_U].sum() + core.price_R @ slack_R) + over)

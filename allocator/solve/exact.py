@@ -1,0 +1,129 @@
+"""The whole problem as one integer programme for OR-Tools: the oracle for tests, and the way small problems are solved.
+
+A variable per eligible user-action pair; every contact rule and every constraint is a row. Its linear relaxation gives first prices.
+
+Axes: N eligible pairs, U users, R rows, C caps.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from allocator.problem import FREE
+from allocator.solve.passes import Users
+from allocator.solve.programs import Outcome, Programme, solve_integer, solve_linear
+from allocator.solve.settings import SolveSettings
+from allocator.solve.slates import NONE
+from allocator.solve.solution import TooLarge, Unsolvable
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The variables: user_N, action_N, what each is worth and uses."""
+
+    user_N: np.ndarray
+    action_N: np.ndarray
+    value_N: np.ndarray
+    usage_NR: np.ndarray
+
+
+def eligible_pairs(users: Users) -> Pairs:
+    data, problem = users.data, users.problem
+    free_UA = data.eligible_UA & (data.group_U == FREE)[:, None]
+    user_N, action_N = np.nonzero(free_UA)
+    plane_NP = data.planes_UPA[user_N, :, action_N].astype(float)
+    return Pairs(
+        user_N,
+        action_N,
+        (plane_NP * problem.value_PA[:, action_N].T).sum(axis=1),
+        problem.rows.contributions(data.class_U[user_N], action_N, plane_NP),
+    )
+
+
+def refuse_if_large(users: Users, settings: SolveSettings) -> None:
+    """Raises TooLarge beyond what the exact path can do in minutes."""
+    cells = int(users.data.eligible_UA[users.data.group_U == FREE].sum())
+    if cells > settings.most_cells:
+        raise TooLarge(
+            f"solve.method=exact takes at most {settings.most_cells:,} eligible user-action pairs and there are {cells:,}; "
+            "solve.method=prices takes millions of users"
+        )
+
+
+def solve_exact(users: Users, settings: SolveSettings, unit_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(slate_UK, price_R): the integral optimum and the prices of the linear relaxation.
+
+    Raises Unsolvable where no integral allocation keeps the hard rows.
+    """
+    pairs = eligible_pairs(users)
+    relaxation = _programme(users, pairs, unit_R, integral=False)
+    linear = solve_linear(relaxation, settings.seconds)
+    rows = len(users.limit_R)
+    if not linear.usable:
+        raise Unsolvable("the linear relaxation has no feasible point", np.zeros(rows))
+    answer = solve_integer(_programme(users, pairs, unit_R, integral=True), settings.seconds, settings.nodes, 0.0)
+    if answer.outcome is Outcome.INFEASIBLE:
+        raise Unsolvable("no whole number of contacts keeps every hard constraint", np.zeros(rows))
+    if not answer.usable:
+        raise TooLarge(f"the integer solver found nothing within solve.seconds={settings.seconds:g}")
+    price_R = np.clip(-linear.dual_M[:rows] / unit_R, 0.0, users.problem.rows.penalty_R)
+    return _slates(users, pairs, answer.x_V[: len(pairs.user_N)] > 0.5), price_R
+
+
+def _programme(users: Users, pairs: Pairs, unit_R: np.ndarray, *, integral: bool) -> Programme:
+    """Rows in this order: constraints (divided by unit_R, with a violation variable each), one action per slot, caps."""
+    penalty_R, limit_R = users.problem.rows.penalty_R, users.limit_R
+    count, rows = len(pairs.user_N), len(limit_R)
+    if integral:
+        limit_R = _steps(users, limit_R)
+    soft = np.flatnonzero(np.isfinite(penalty_R))
+    over = sparse.csr_matrix((-np.ones(len(soft)), (soft, np.arange(len(soft)))), shape=(rows, len(soft)))
+    personal, capacity = _personal_rows(users, pairs)
+    matrix = sparse.bmat([[sparse.csr_matrix((pairs.usage_NR / unit_R).T), over], [personal, None]], format="csr")
+    if not rows:
+        matrix = sparse.csr_matrix(personal)
+    high = np.concatenate([limit_R / unit_R, capacity])
+    return Programme(
+        cost_V=np.concatenate([-pairs.value_N, (penalty_R * unit_R)[soft]]),
+        lower_V=np.zeros(count + len(soft)),
+        upper_V=np.concatenate([np.ones(count), np.full(len(soft), np.inf)]),
+        matrix_MV=matrix,
+        low_M=np.full(len(high), -np.inf),
+        high_M=high,
+        integer_V=np.arange(count + len(soft)) < count if integral else None,
+    )
+
+
+def _steps(users: Users, limit_R: np.ndarray) -> np.ndarray:
+    """Limits a solver's tolerance cannot break: a hair less for sums of real numbers, whole steps for counts."""
+    quantum_R = users.problem.rows.quantum_R
+    step_R = np.where(quantum_R > 0, quantum_R, 1.0)
+    return np.where(quantum_R > 0, np.floor(limit_R / step_R + 1e-6) * step_R, limit_R - 1e-10 * np.abs(limit_R))
+
+
+def _personal_rows(users: Users, pairs: Pairs) -> tuple[sparse.csr_matrix, np.ndarray]:
+    """One row per user and slot, then per user and cap; only those with more pairs than they allow."""
+    contact = users.problem.contact
+    blocks, capacities = [], []
+    people = len(users.data)
+    groups = [(contact.slot_A == slot, 1) for slot in range(contact.slots)]
+    groups += list(zip(contact.member_CA, contact.capacity_C, strict=True))
+    for member_A, most in groups:
+        inside = np.flatnonzero(member_A[pairs.action_N])
+        count_U = np.bincount(pairs.user_N[inside], minlength=people)
+        row_U = np.cumsum(count_U > most) - 1
+        kept = inside[count_U[pairs.user_N[inside]] > most]
+        shape = (int((count_U > most).sum()), len(pairs.user_N))
+        blocks.append(sparse.csr_matrix((np.ones(len(kept)), (row_U[pairs.user_N[kept]], kept)), shape=shape))
+        capacities.append(np.full(shape[0], float(most)))
+    return sparse.vstack(blocks, format="csr"), np.concatenate(capacities)
+
+
+def _slates(users: Users, pairs: Pairs, chosen_N: np.ndarray) -> np.ndarray:
+    slate_UK = np.full((len(users.data), users.rules.most), NONE, np.int16)
+    user, action = pairs.user_N[chosen_N], pairs.action_N[chosen_N]
+    order = np.argsort(user, kind="stable")
+    first = np.searchsorted(user[order], user[order], "left")
+    slate_UK[user[order], np.arange(len(order)) - first] = action[order]
+    return slate_UK

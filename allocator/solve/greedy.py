@@ -1,0 +1,100 @@
+"""The baselines: contacts taken one by one, best first, while every maximum has room; by value, or by value per cost.
+
+What a team without an optimiser would run. Minimums and ratios are not planned for (a single contact says nothing about them), so
+the result may break them: `feasible` says so.
+
+Axes: N eligible pairs, R rows, U users, A actions, P planes, S user classes.
+"""
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from allocator.problem import FREE
+from allocator.solve.core import slate_usage
+from allocator.solve.passes import Users
+from allocator.solve.prices import Scale
+from allocator.solve.slates import NONE, fits, make_work, mark
+
+
+@dataclass(frozen=True)
+class Greedy:
+    """slate_UK as in a solution; feasible: whether every hard constraint holds."""
+
+    slate_UK: np.ndarray
+    feasible: bool
+
+
+def greedy(users: Users, scale: Scale, *, per_cost: bool = False) -> Greedy:
+    """Takes eligible contacts of positive value in falling order of value (or of value per use of the maxima).
+
+    A contact is skipped where it breaks a contact rule or would break an upper bound of a volume or a total.
+    """
+    problem, data, rows = users.problem, users.data, users.problem.rows
+    ratio_R = np.array([problem.measured[c].denominator is not None for c in rows.constraint_R], bool)
+    capped = np.flatnonzero((rows.sign_R > 0) & ~ratio_R.reshape(len(rows)))
+    user_N, action_N = np.nonzero(data.eligible_UA & (data.group_U == FREE)[:, None])
+    no_price_SA, value_SPA = problem.net_tables(np.zeros(len(rows)))
+    key_N = _linear(users, user_N, action_N, no_price_SA, value_SPA)
+    positive = key_N > 0
+    if per_cost and len(capped):
+        share_R = np.zeros(len(rows))
+        share_R[capped] = 1.0 / np.maximum(users.limit_R[capped], 1e-12)
+        cost_SA, cost_SPA = rows.tables(np.zeros_like(problem.value_PA), -share_R, len(problem.classes))
+        key_N = key_N / (1e-9 + np.maximum(_linear(users, user_N, action_N, cost_SA, cost_SPA), 0.0))
+    order = np.argsort(-key_N, kind="stable")
+    order = order[positive[order]]
+    slate_UK = np.full((len(data), users.rules.most), NONE, np.int16)
+    _take(
+        users.rules, user_N[order], action_N[order], data.planes_UPA, data.class_U,
+        rows.member_RS[capped], rows.const_RA[capped], rows.plane_RPA[capped], users.limit_R[capped].copy(), slate_UK,
+    )  # fmt: skip
+    used_R = slate_usage(users, np.arange(len(data)), slate_UK).sum(axis=0)
+    slip_R = 1e-9 * (scale.usage_R + np.abs(users.limit_R))
+    return Greedy(slate_UK, bool((used_R <= users.limit_R + slip_R)[~np.isfinite(rows.penalty_R)].all()))
+
+
+@numba.njit(cache=True)
+def _linear_sum(planes_UPA, class_U, user_N, action_N, const_SA, plane_SPA):
+    sum_N = np.empty(len(user_N))
+    for n in range(len(user_N)):
+        u, a = user_N[n], action_N[n]
+        total = const_SA[class_U[u], a]
+        for p in range(plane_SPA.shape[1]):
+            total += plane_SPA[class_U[u], p, a] * planes_UPA[u, p, a]
+        sum_N[n] = total
+    return sum_N
+
+
+def _linear(
+    users: Users, user_N: np.ndarray, action_N: np.ndarray, const_SA: np.ndarray, plane_SPA: np.ndarray
+) -> np.ndarray:
+    return _linear_sum(users.data.planes_UPA, users.data.class_U, user_N, action_N, const_SA, plane_SPA)
+
+
+@numba.njit(cache=True)
+def _take(rules, user_N, action_N, planes_UPA, class_U, member_RS, const_RA, plane_RPA, left_R, slate_UK):
+    work = make_work(rules)
+    used_R = np.empty(len(left_R))
+    for n in range(len(user_N)):
+        user, action = user_N[n], action_N[n]
+        work.used_C[:] = 0
+        count, slot_free = 0, True
+        while count < rules.most and slate_UK[user, count] != NONE:
+            other = slate_UK[user, count]
+            slot_free = slot_free and rules.slot_A[other] != rules.slot_A[action]
+            mark(rules, work.used_C, other, 1)
+            count += 1
+        if count == rules.most or not slot_free or not fits(rules, work.used_C, action, NONE, False):
+            continue
+        room = True
+        for r in range(len(left_R)):
+            used_R[r] = const_RA[r, action]
+            for p in range(plane_RPA.shape[1]):
+                used_R[r] += plane_RPA[r, p, action] * planes_UPA[user, p, action]
+            used_R[r] *= member_RS[r, class_U[user]]
+            room = room and used_R[r] <= left_R[r] + 1e-12
+        if room:
+            slate_UK[user, count] = action
+            left_R -= used_R

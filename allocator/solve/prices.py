@@ -1,0 +1,204 @@
+"""The prices: the dual of the allocation problem, minimised by trust-region Newton steps from small samples to all users.
+
+    D(price) = limit . price + sum_u max over slates s of (value(s) - price . g(s)),   0 <= price <= penalty
+
+is convex and, over many users, nearly smooth. A sweep gives D and a subgradient exactly; its curvature is estimated from the users who
+nearly tie: where a user swaps slate s for s' at a loss d, the demand jumps by g(s') - g(s) once prices move by d, so with a triangular
+kernel of width h,  H = sum over near ties of (1/h)(1 - d/h) dg dg'  (a kernel estimate of the density of ties; compare the
+generalised Hessian of LP duals in Mangasarian, A Newton method for linear programming, 2004).
+
+Axes: R rows, U users, T near ties.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.optimize import minimize
+
+from allocator.problem import FREE, Data, Problem
+from allocator.solve.passes import Pass, Users, near_ties, sweep
+from allocator.solve.slates import Rules
+
+MOST_TIES = 20_000
+FEWEST_TIES_PER_ROW = 30
+
+
+@dataclass(frozen=True)
+class Priced:
+    """The best prices found. steps: what each sweep brought, for the certificate's trace; converged: stopped by the tolerance."""
+
+    best: Pass
+    steps: tuple["Step", ...]
+    converged: bool
+
+
+@dataclass(frozen=True)
+class Step:
+    """One sweep: over how many users, the dual it found, and by how much the model said it could still fall (relative)."""
+
+    users: int
+    dual: float
+    predicted: float
+    radius: float
+
+
+def all_users(problem: Problem, data: Data, rules: Rules, limit_R: np.ndarray) -> Users:
+    return Users(problem, data, rules, np.ones(len(problem.classes)), limit_R)
+
+
+def sample_users(everyone: Users, size: int, generator: np.random.Generator) -> Users:
+    """A stratified sample: of every user class its share, but at least thirty or all of it, weighted back to the class."""
+    data, classes = everyone.data, len(everyone.problem.classes)
+    free_U = np.flatnonzero(data.group_U == FREE)
+    order = free_U[np.argsort(generator.random(len(free_U)), kind="stable")]
+    class_N = data.class_U[order]
+    sizes_S = np.bincount(class_N, minlength=classes)
+    wanted_S = np.minimum(sizes_S, np.maximum(30, np.ceil(size * sizes_S / max(len(free_U), 1)).astype(np.int64)))
+    by_class = np.argsort(class_N, kind="stable")
+    rank_N = np.empty(len(order), np.int64)
+    rank_N[by_class] = np.arange(len(order)) - np.repeat(np.cumsum(sizes_S) - sizes_S, sizes_S)
+    chosen = np.sort(order[rank_N < wanted_S[class_N]])
+    weight_S = np.where(wanted_S > 0, sizes_S / np.maximum(wanted_S, 1), 1.0)
+    return replace(everyone, data=data.take(chosen), weight_S=weight_S)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Sizes that make rows comparable: value of a typical contact, and per row what a typical contact in scope uses."""
+
+    value: float
+    usage_R: np.ndarray
+
+    @property
+    def price_R(self) -> np.ndarray:
+        return self.value / self.usage_R
+
+
+def measure_scale(users: Users, generator: np.random.Generator) -> Scale:
+    """From at most 2,000 users: the median best contact, and per row the root mean square usage of an eligible contact."""
+    data, problem = users.data, users.problem
+    size = min(2_000, len(data))
+    part = data.take(np.sort(generator.choice(len(data), size, replace=False)))
+    user_N, action_N = np.nonzero(part.eligible_UA)
+    plane_NP = part.planes_UPA[user_N, :, action_N].astype(float)
+    value_N = (plane_NP * problem.value_PA[:, action_N].T).sum(axis=1)
+    positive = value_N[value_N > 0]
+    value = float(np.median(positive)) if len(positive) else 1.0
+    used_NR = problem.rows.contributions(part.class_U[user_N], action_N, plane_NP)
+    touching_R = np.maximum((used_NR != 0).sum(axis=0), 1)
+    usage_R = np.sqrt((used_NR**2).sum(axis=0) / touching_R)
+    return Scale(value or 1.0, np.where(usage_R > 0, usage_R, 1.0))
+
+
+def find_prices(
+    users: Users,
+    start_R: np.ndarray,
+    scale: Scale,
+    tolerance: float,
+    most_passes: int,
+    generator: np.random.Generator,
+    radius: float = 1.0,
+    floor: float = -np.inf,
+    progress: Callable[[Step], None] | None = None,
+    least: float = 1e-12,
+) -> Priced:
+    """Minimises the dual over these users from start_R.
+
+    Stops when the model of the dual predicts a relative decrease below `tolerance`, after most_passes sweeps, or when the dual falls
+    below `floor` (no feasible allocation is worth less, so the constraints contradict each other). least: decreases are relative to
+    the dual, or to this where it is larger.
+    """
+    penalty_R = users.problem.rows.penalty_R
+    best = sweep(users, np.clip(start_R, 0.0, penalty_R))
+    steps = [Step(len(users.data), best.dual, np.inf, radius)]
+    if not len(start_R):
+        return Priced(best, tuple(steps), True)
+    hessian = curvature(users, best, radius * scale.value, scale, generator)
+    converged = False
+    while len(steps) < most_passes and best.dual >= floor:
+        gradient_R = users.limit_R - best.usage_R
+        box_R = radius * scale.price_R
+        low_R = np.maximum(-box_R, -best.price_R)
+        high_R = np.minimum(box_R, penalty_R - best.price_R)
+        step_R, decrease = newton_step(gradient_R, hessian, low_R, high_R, scale)
+        relative = decrease / max(abs(best.dual), least)
+        if relative < tolerance:
+            converged = True
+            break
+        trial = sweep(users, best.price_R + step_R)
+        ratio = (best.dual - trial.dual) / decrease
+        length = float((np.abs(step_R) / scale.price_R).max())
+        if ratio < 0.25:
+            radius = 0.4 * length
+        elif ratio > 0.75:
+            radius = max(radius, min(2.5 * length, 1e6))
+        if ratio > 1e-4:
+            best = trial
+        steps.append(Step(len(users.data), best.dual, relative, radius))
+        if progress is not None:
+            progress(steps[-1])
+        hessian = curvature(users, best, radius * scale.value, scale, generator)
+    return Priced(best, tuple(steps), converged)
+
+
+def curvature(users: Users, swept: Pass, width: float, scale: Scale, generator: np.random.Generator) -> np.ndarray:
+    """[R, R]: the kernel estimate of the dual's curvature over a width in value, from a random part of the near ties.
+
+    The width shrinks where there are more ties than are needed, and a tiny ridge keeps rows that no tie moves bounded.
+    """
+    rows = users.problem.rows
+    margin_U = swept.margin_U
+    near_U = np.flatnonzero(margin_U < width)
+    enough = FEWEST_TIES_PER_ROW * (len(rows) + 10)
+    if len(near_U) < enough:
+        finite = np.sort(margin_U[np.isfinite(margin_U)])
+        width = max(width, float(finite[min(enough, len(finite)) - 1]) * 1.01) if len(finite) else width
+        near_U = np.flatnonzero(margin_U < width)
+    thinned = 1.0
+    if len(near_U) > MOST_TIES:
+        thinned = len(near_U) / MOST_TIES
+        near_U = np.sort(generator.choice(near_U, MOST_TIES, replace=False))
+    hessian = np.zeros((len(rows), len(rows)))
+    if len(near_U):
+        ties = near_ties(users, swept, near_U, width)
+        if len(ties.user_T) > MOST_TIES:
+            thinned *= len(ties.user_T) / MOST_TIES
+            ties = ties.take(np.sort(generator.choice(len(ties.user_T), MOST_TIES, replace=False)))
+        change_TR = _change(users, ties.user_T, ties.in_T) - _change(users, ties.user_T, ties.out_T)
+        weight_T = thinned * users.weight_S[users.data.class_U[ties.user_T]] * (1.0 - ties.loss_T / width) / width
+        hessian = change_TR.T @ (change_TR * weight_T[:, None])
+    ridge_R = 1e-9 * len(users.data) * scale.usage_R**2 / scale.value
+    return hessian + np.diag(np.maximum(ridge_R, 1e-6 * np.diag(hessian)))
+
+
+def _change(users: Users, user_T: np.ndarray, action_T: np.ndarray) -> np.ndarray:
+    data = users.data
+    plane_TP = data.planes_UPA[user_T, :, np.maximum(action_T, 0)].astype(float)
+    return users.problem.rows.contributions(data.class_U[user_T], action_T, plane_TP)
+
+
+def newton_step(
+    gradient_R: np.ndarray, hessian: np.ndarray, low_R: np.ndarray, high_R: np.ndarray, scale: Scale
+) -> tuple[np.ndarray, float]:
+    """The step in the box that minimises gradient . step + step' H step / 2, and how much that is below zero."""
+    unit_R = 1.0 / np.sqrt(np.diag(hessian))
+    scaled = hessian * np.outer(unit_R, unit_R)
+    slope_R = gradient_R * unit_R
+    size = max(float(np.abs(slope_R).max()), 1e-300)
+
+    def model(y_R: np.ndarray) -> tuple[float, np.ndarray]:
+        curved = scaled @ y_R
+        return float(slope_R @ y_R / size + 0.5 * y_R @ curved / size), slope_R / size + curved / size
+
+    found = minimize(
+        model,
+        np.zeros_like(gradient_R),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=np.column_stack([low_R / unit_R, high_R / unit_R]),
+        options={"maxiter": 500, "maxfun": 2_000, "ftol": 1e-15, "gtol": 1e-10, "maxcor": 30},
+    )
+    step_R = np.clip(found.x * unit_R, low_R, high_R)
+    decrease = -float(gradient_R @ step_R + 0.5 * step_R @ hessian @ step_R)
+    return step_R, max(decrease, 0.0)

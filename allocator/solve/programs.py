@@ -1,0 +1,104 @@
+"""Linear and integer programmes as arrays, handed whole to OR-Tools.
+
+minimise cost_V . x  subject to  low_M <= matrix_MV x <= high_M,  lower_V <= x <= upper_V,  x_v integer where integer_V.
+
+GLOP solves the linear ones: a vertex method, whose primal keeps the rows and whose dual values are right (those of HiGHS are not, in
+this interface). SCIP solves the integer ones.
+
+Axes: V variables, M rows.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+from ortools.linear_solver.python import model_builder_helper as builder
+from scipy import sparse
+
+
+class Outcome(Enum):
+    """Why a solver stopped, apart from what it found."""
+
+    OPTIMAL = "optimal"
+    FEASIBLE = "feasible"
+    INFEASIBLE = "infeasible"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Programme:
+    """A minimisation; position v is variable v in every array."""
+
+    cost_V: np.ndarray
+    lower_V: np.ndarray
+    upper_V: np.ndarray
+    matrix_MV: sparse.csr_matrix
+    low_M: np.ndarray
+    high_M: np.ndarray
+    integer_V: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """outcome says whether x_V may be used. dual_M: of a linear programme alone; <= 0 where an upper side binds."""
+
+    outcome: Outcome
+    cost: float
+    x_V: np.ndarray
+    dual_M: np.ndarray
+
+    @property
+    def usable(self) -> bool:
+        return self.outcome in (Outcome.OPTIMAL, Outcome.FEASIBLE)
+
+
+_OUTCOMES = {
+    builder.SolveStatus.OPTIMAL: Outcome.OPTIMAL,
+    builder.SolveStatus.FEASIBLE: Outcome.FEASIBLE,
+    builder.SolveStatus.INFEASIBLE: Outcome.INFEASIBLE,
+}
+
+
+def solve_linear(programme: Programme, seconds: float) -> Answer:
+    """The optimum at a vertex, by GLOP."""
+    return _solve("glop", programme, seconds, "use_dual_simplex: true" if _dual_start(programme) else "")
+
+
+def solve_integer(programme: Programme, seconds: float, nodes: int, absolute_gap: float) -> Answer:
+    """An integral point whose cost is within absolute_gap of the best, by SCIP, or the best found within the limits."""
+    settings = [
+        f"limits/absgap = {absolute_gap!r}",
+        "limits/gap = 0.0",
+        f"limits/totalnodes = {nodes}",
+        "numerics/feastol = 1e-9",
+    ]
+    return _solve("scip", programme, seconds, "\n".join(settings))
+
+
+def _dual_start(programme: Programme) -> bool:
+    return bool((programme.cost_V >= 0).all())
+
+
+def _solve(name: str, programme: Programme, seconds: float, settings: str) -> Answer:
+    model = builder.ModelBuilderHelper()
+    model.fill_model_from_sparse_data(
+        programme.lower_V.astype(float),
+        programme.upper_V.astype(float),
+        programme.cost_V.astype(float),
+        programme.low_M.astype(float),
+        programme.high_M.astype(float),
+        sparse.csr_matrix(programme.matrix_MV, dtype=float),
+    )
+    for variable in np.flatnonzero(programme.integer_V) if programme.integer_V is not None else ():
+        model.set_var_integrality(int(variable), True)
+    solver = builder.ModelSolverHelper(name)
+    solver.set_time_limit_in_seconds(seconds)
+    if settings:
+        solver.set_solver_specific_parameters(settings)
+    solver.solve(model)
+    outcome = _OUTCOMES.get(solver.status(), Outcome.UNKNOWN) if solver.has_response() else Outcome.UNKNOWN
+    if not (outcome in (Outcome.OPTIMAL, Outcome.FEASIBLE) and solver.has_solution()):
+        unknown = outcome if outcome is Outcome.INFEASIBLE else Outcome.UNKNOWN
+        return Answer(unknown, np.nan, np.empty(0), np.empty(0))
+    dual_M = np.array(solver.dual_values()) if programme.integer_V is None else np.empty(0)
+    return Answer(outcome, float(solver.objective_value()), np.array(solver.variable_values()), dual_M)

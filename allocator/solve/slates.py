@@ -1,0 +1,390 @@
+"""One user's exact problem: the best slate at given net values, its margins, and the slates that nearly tie with it.
+
+A slate takes at most one action per slot and keeps every cap. Caps that are unions of whole slots and nest (laminar) are solved by
+greedy over the slots' best actions, which is exact there (a laminar matroid: Schrijver, Combinatorial Optimization, ch. 40);
+other caps by branch and bound over the slots, tried only where greedy without them breaks one. Everything is compiled by numba and
+works on one user, so a pass over users is a loop around it.
+
+Axes: A actions, L slots, C caps, D caps of one action (padded with -1), K the most contacts a slate can have.
+"""
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+
+from allocator.problem import ContactRules
+
+NONE = -1
+
+
+class Rules(NamedTuple):
+    """The contact rules of one user as arrays.
+
+    slot_A; cap_AD: the caps of each action, those that are unions of slots first; capacity_C; easy_C: a cap greedy can keep;
+    all_easy: every cap is; twin_A: actions of one slot with the same twin are alike in every cap; slots, most: L, K.
+    """
+
+    slot_A: np.ndarray
+    cap_AD: np.ndarray
+    capacity_C: np.ndarray
+    easy_C: np.ndarray
+    all_easy: bool
+    twin_A: np.ndarray
+    slots: int
+    most: int
+
+
+def compile_rules(contact: ContactRules) -> Rules:
+    """Arrays for the kernels; which caps greedy may keep is decided once here."""
+    actions, caps = len(contact.slot_A), len(contact.capacity_C)
+    slots = contact.slots
+    in_slot_LA = contact.slot_A == np.arange(slots)[:, None]
+    covers_CL = np.array([[(member[slot]).all() for slot in in_slot_LA] for member in contact.member_CA], bool)
+    covers_CL = covers_CL.reshape(caps, slots)
+    whole_C = np.array(
+        [
+            not (member & ~in_slot_LA[covers].any(axis=0)).any()
+            for member, covers in zip(contact.member_CA, covers_CL, strict=True)
+        ],
+        bool,
+    ).reshape(caps)
+    easy_C = whole_C & _nested(covers_CL, whole_C)
+    depth = int(contact.member_CA.sum(axis=0).max(initial=0)) if caps else 0
+    cap_AD = np.full((actions, max(depth, 1)), NONE, np.int64)
+    for action in range(actions):
+        mine = np.flatnonzero(contact.member_CA[:, action]) if caps else np.empty(0, np.int64)
+        cap_AD[action, : len(mine)] = mine
+    kinds = {}
+    twin_A = np.array(
+        [kinds.setdefault((contact.slot_A[a], tuple(cap_AD[a])), len(kinds)) for a in range(actions)], np.int64
+    )
+    everywhere = [int(contact.capacity_C[c]) for c in range(caps) if contact.member_CA[c].all()]
+    return Rules(
+        slot_A=contact.slot_A.astype(np.int64),
+        cap_AD=cap_AD,
+        capacity_C=contact.capacity_C.astype(np.int64),
+        easy_C=easy_C,
+        all_easy=bool(easy_C.all()),
+        twin_A=twin_A,
+        slots=slots,
+        most=min([slots, *everywhere]),
+    )
+
+
+def _nested(covers_CL: np.ndarray, whole_C: np.ndarray) -> np.ndarray:
+    """bool[C]: a maximal prefix of the whole-slot caps that is laminar: any two are nested or apart."""
+    nested = np.zeros(len(whole_C), bool)
+    for cap in np.flatnonzero(whole_C):
+        apart = [not (covers_CL[cap] & covers_CL[other]).any() for other in np.flatnonzero(nested)]
+        inside = [
+            (covers_CL[cap] <= covers_CL[other]).all() or (covers_CL[other] <= covers_CL[cap]).all()
+            for other in np.flatnonzero(nested)
+        ]
+        nested[cap] = all(a or i for a, i in zip(apart, inside, strict=True))
+    return nested
+
+
+class Work(NamedTuple):
+    """Scratch arrays of one thread."""
+
+    net_A: np.ndarray
+    top_L: np.ndarray
+    order_L: np.ndarray
+    used_C: np.ndarray
+    candidate_LA: np.ndarray
+    count_L: np.ndarray
+    prefix_L: np.ndarray
+    pointer_L: np.ndarray
+    chosen_L: np.ndarray
+    value_L: np.ndarray
+    best_L: np.ndarray
+
+
+@numba.njit(cache=True)
+def make_work(rules):
+    actions, slots, caps = len(rules.slot_A), rules.slots, len(rules.capacity_C)
+    return Work(
+        np.empty(actions, np.float64),
+        np.empty(slots, np.int64),
+        np.empty(slots, np.int64),
+        np.zeros(max(caps, 1), np.int64),
+        np.empty((slots, actions), np.int64),
+        np.empty(slots, np.int64),
+        np.empty(slots + 1, np.float64),
+        np.empty(slots + 1, np.int64),
+        np.empty(slots + 1, np.int64),
+        np.empty(slots + 1, np.float64),
+        np.empty(slots, np.int64),
+    )
+
+
+@numba.njit(cache=True)
+def fits(rules, used_C, action, removed, easy_only):
+    """Whether the caps have room for `action` once `removed` (or NONE) is gone."""
+    for d in range(rules.cap_AD.shape[1]):
+        cap = rules.cap_AD[action, d]
+        if cap == NONE:
+            break
+        if easy_only and not rules.easy_C[cap]:
+            continue
+        used = used_C[cap] + 1
+        if removed != NONE:
+            for e in range(rules.cap_AD.shape[1]):
+                if rules.cap_AD[removed, e] == cap:
+                    used -= 1
+        if used > rules.capacity_C[cap]:
+            return False
+    return True
+
+
+@numba.njit(cache=True)
+def mark(rules, used_C, action, by):
+    for d in range(rules.cap_AD.shape[1]):
+        cap = rules.cap_AD[action, d]
+        if cap == NONE:
+            break
+        used_C[cap] += by
+
+
+@numba.njit(cache=True)
+def greedy_slate(rules, work, slate_K, easy_only):
+    """Takes the slots' best actions in falling order of net value where the caps have room; returns count and value."""
+    net_A, top_L, order_L = work.net_A, work.top_L, work.order_L
+    filled = 0
+    for slot in range(rules.slots):
+        action = top_L[slot]
+        if action == NONE:
+            continue
+        at = filled
+        while at > 0 and net_A[top_L[order_L[at - 1]]] < net_A[action]:
+            order_L[at] = order_L[at - 1]
+            at -= 1
+        order_L[at] = slot
+        filled += 1
+    count, value = 0, 0.0
+    work.used_C[:] = 0
+    for position in range(filled):
+        if count == rules.most:
+            break
+        action = top_L[order_L[position]]
+        if fits(rules, work.used_C, action, NONE, easy_only):
+            mark(rules, work.used_C, action, 1)
+            slate_K[count] = action
+            count += 1
+            value += net_A[action]
+    return count, value
+
+
+@numba.njit(cache=True)
+def keeps_all(rules, used_C):
+    return not (used_C[: len(rules.capacity_C)] > rules.capacity_C).any()
+
+
+@numba.njit(cache=True)
+def fill_tops(rules, work):
+    """Per slot the best action of positive net value, the first among equals."""
+    work.top_L[:] = NONE
+    for action in range(len(rules.slot_A)):
+        net = work.net_A[action]
+        slot = rules.slot_A[action]
+        if net > 0.0 and (work.top_L[slot] == NONE or net > work.net_A[work.top_L[slot]]):
+            work.top_L[slot] = action
+
+
+@numba.njit(cache=True)
+def best_slate(rules, work, slate_K):
+    """The best slate for the net values in work.net_A (-inf: not eligible): fills slate_K, returns its count and value.
+
+    On return work.used_C counts the caps of the slate.
+    """
+    fill_tops(rules, work)
+    count, value = greedy_slate(rules, work, slate_K, True)
+    if rules.all_easy or keeps_all(rules, work.used_C):
+        return count, value
+    count, value = greedy_slate(rules, work, slate_K, False)
+    count, value = branch(rules, work, slate_K, count, value)
+    work.used_C[:] = 0
+    for k in range(count):
+        mark(rules, work.used_C, slate_K[k], 1)
+    return count, value
+
+
+@numba.njit(cache=True)
+def fill_candidates(rules, work, floor, merge_twins):
+    """Per slot its actions of net value > floor, best first, slots with the best first; returns how many slots have any.
+
+    merge_twins: keep only the best of actions that are alike in every cap, which is enough to find the best slate.
+    """
+    net_A, lists, count_L = work.net_A, work.candidate_LA, work.count_L
+    count_L[:] = 0
+    for action in range(len(rules.slot_A)):
+        net, slot = net_A[action], rules.slot_A[action]
+        if not net > floor:
+            continue
+        at = count_L[slot]
+        if merge_twins:
+            twin = NONE
+            for c in range(at):
+                if rules.twin_A[lists[slot, c]] == rules.twin_A[action]:
+                    twin = c
+            if twin != NONE:
+                if net <= net_A[lists[slot, twin]]:
+                    continue
+                at = twin
+                count_L[slot] -= 1
+        while at > 0 and net_A[lists[slot, at - 1]] < net:
+            lists[slot, at] = lists[slot, at - 1]
+            at -= 1
+        lists[slot, at] = action
+        count_L[slot] += 1
+    filled = 0
+    for slot in range(rules.slots):
+        if count_L[slot] == 0:
+            continue
+        at = filled
+        while at > 0 and net_A[lists[work.order_L[at - 1], 0]] < net_A[lists[slot, 0]]:
+            work.order_L[at] = work.order_L[at - 1]
+            at -= 1
+        work.order_L[at] = slot
+        filled += 1
+    work.prefix_L[0] = 0.0
+    for i in range(filled):
+        work.prefix_L[i + 1] = work.prefix_L[i] + max(net_A[lists[work.order_L[i], 0]], 0.0)
+    return filled
+
+
+@numba.njit(cache=True)
+def reach(rules, work, filled, i, taken):
+    """The most that slots i, i + 1, ... can still add when `taken` contacts are chosen."""
+    last = min(i + rules.most - taken, filled)
+    return work.prefix_L[last] - work.prefix_L[i] if last > i else 0.0
+
+
+@numba.njit(cache=True)
+def branch(rules, work, slate_K, count, best):
+    """Depth-first branch and bound over the slots; starts from the feasible slate given and returns the best one."""
+    filled = fill_candidates(rules, work, 0.0, True)
+    work.used_C[:] = 0
+    i, taken = 0, 0
+    work.pointer_L[0], work.value_L[0] = 0, 0.0
+    while True:
+        deeper = False
+        value = work.value_L[i]
+        if i < filled and taken < rules.most:
+            if value + reach(rules, work, filled, i, taken) > best:
+                deeper, taken = descend(rules, work, filled, i, taken, best)
+        elif value > best:
+            best, count = value, 0
+            for j in range(i):
+                if work.chosen_L[j] != NONE:
+                    slate_K[count] = work.chosen_L[j]
+                    count += 1
+        if deeper:
+            i += 1
+            work.pointer_L[i] = 0
+            continue
+        i -= 1
+        if i < 0:
+            return count, best
+        if work.chosen_L[i] != NONE:
+            mark(rules, work.used_C, work.chosen_L[i], -1)
+            work.chosen_L[i] = NONE
+            taken -= 1
+
+
+@numba.njit(cache=True)
+def descend(rules, work, filled, i, taken, least):
+    """Chooses the next action of the i-th slot that can still reach more than `least`, or once nothing for it."""
+    slot = work.order_L[i]
+    while work.pointer_L[i] < work.count_L[slot]:
+        action = work.candidate_LA[slot, work.pointer_L[i]]
+        value = work.value_L[i] + work.net_A[action]
+        if value + reach(rules, work, filled, i + 1, taken + 1) <= least:
+            work.pointer_L[i] = work.count_L[slot]
+            break
+        work.pointer_L[i] += 1
+        if fits(rules, work.used_C, action, NONE, False):
+            mark(rules, work.used_C, action, 1)
+            work.chosen_L[i], work.value_L[i + 1] = action, value
+            return True, taken + 1
+    if work.pointer_L[i] == work.count_L[slot]:
+        work.pointer_L[i] += 1
+        if work.value_L[i] + reach(rules, work, filled, i + 1, taken) > least:
+            work.chosen_L[i], work.value_L[i + 1] = NONE, work.value_L[i]
+            return True, taken
+    return False, taken
+
+
+@numba.njit(cache=True)
+def near_slates(rules, work, least, slates_NK, value_N):
+    """All slates worth more than `least` at the net values: fills slates_NK (padded with NONE) and value_N.
+
+    Returns how many there are; N + 1 where the arrays are too short, in which case what they hold is a part.
+    """
+    floor = min(least - reach_of_all(rules, work), 0.0)
+    filled = fill_candidates(rules, work, floor, False)
+    work.used_C[:] = 0
+    i, taken, found = 0, 0, 0
+    work.pointer_L[0], work.value_L[0] = 0, 0.0
+    while True:
+        deeper = False
+        value = work.value_L[i]
+        if i < filled and taken < rules.most:
+            if value + reach(rules, work, filled, i, taken) > least:
+                deeper, taken = descend(rules, work, filled, i, taken, least)
+        elif value > least:
+            if found == len(value_N):
+                return found + 1
+            slates_NK[found] = NONE
+            count = 0
+            for j in range(i):
+                if work.chosen_L[j] != NONE:
+                    slates_NK[found, count] = work.chosen_L[j]
+                    count += 1
+            value_N[found] = value
+            found += 1
+        if deeper:
+            i += 1
+            work.pointer_L[i] = 0
+            continue
+        i -= 1
+        if i < 0:
+            return found
+        if work.chosen_L[i] != NONE:
+            mark(rules, work.used_C, work.chosen_L[i], -1)
+            work.chosen_L[i] = NONE
+            taken -= 1
+
+
+@numba.njit(cache=True)
+def reach_of_all(rules, work):
+    """An upper bound on any slate's value: every slot's best positive action."""
+    fill_tops(rules, work)
+    total = 0.0
+    for slot in range(rules.slots):
+        if work.top_L[slot] != NONE:
+            total += work.net_A[work.top_L[slot]]
+    return total
+
+
+@numba.njit(cache=True)
+def exchange(rules, work, slate_K, count, action):
+    """The cheapest way to bring `action` into the slate alone: (loss, the contact it replaces or NONE); inf if there is none."""
+    net = work.net_A[action]
+    loss, removed = np.inf, NONE
+    same_slot = NONE
+    for k in range(count):
+        if rules.slot_A[slate_K[k]] == rules.slot_A[action]:
+            same_slot = slate_K[k]
+    if same_slot != NONE:
+        if fits(rules, work.used_C, action, same_slot, False):
+            loss, removed = work.net_A[same_slot] - net, same_slot
+        return loss, removed
+    if fits(rules, work.used_C, action, NONE, False) and count < rules.most:
+        return -net, NONE
+    for k in range(count):
+        other = slate_K[k]
+        if work.net_A[other] - net < loss and fits(rules, work.used_C, action, other, False):
+            loss, removed = work.net_A[other] - net, other
+    return loss, removed

@@ -1,0 +1,49 @@
+"""What the solvers return: integral slates for every user, the prices that prove how good they are, and how it went.
+
+Axes: U users, K contacts of a slate, R rows.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from allocator.solve.prices import Step
+
+
+class Status(Enum):
+    """Why the solver stopped, apart from what it found."""
+
+    OPTIMAL = "optimal"
+    """The certified gap is at most what was asked for."""
+    FEASIBLE = "feasible"
+    """Every hard constraint holds; the gap is larger than asked for, and stated."""
+
+
+@dataclass(frozen=True)
+class Solution:
+    """slate_UK: actions of the free users, padded with -1. price_R: >= 0, of the rows `g_r <= limit_r`.
+
+    dual: limit @ price + sum over free users of their best net value: no allocation of the free users that keeps the hard rows is
+    worth more (soft violations paid).
+    """
+
+    status: Status
+    slate_UK: np.ndarray
+    price_R: np.ndarray
+    dual: float
+    steps: tuple[Step, ...]
+    seconds: Mapping[str, float]
+
+
+class Unsolvable(Exception):
+    """No allocation keeps every hard constraint: proven by prices (or by the integer solver where `proven_by` says so)."""
+
+    def __init__(self, proven_by: str, price_R: np.ndarray):
+        self.proven_by, self.price_R = proven_by, price_R
+        super().__init__(proven_by)
+
+
+class TooLarge(Exception):
+    """The chosen method cannot take a problem of this size; the message states the limit."""

@@ -1,0 +1,183 @@
+"""Chooses the way: small problems whole, all others by prices; the exploration users' contacts are fixed before either.
+
+Axes: U users, R rows, N contacts.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numba
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from allocator.problem import FREE, Data, Problem, one_sided
+from allocator.solve.core import slate_usage
+from allocator.solve.exact import refuse_if_large, solve_exact
+from allocator.solve.greedy import greedy
+from allocator.solve.large import Decided, Trace, decide, price
+from allocator.solve.passes import Pass, Users, sweep
+from allocator.solve.prices import Scale, find_prices, measure_scale
+from allocator.solve.settings import SolveSettings
+from allocator.solve.slates import compile_rules
+from allocator.solve.solution import Solution, Status
+
+SPECK = 1e-9
+
+
+def solve(
+    problem: Problem,
+    data: Data,
+    fixed: tuple[np.ndarray, np.ndarray],
+    settings: SolveSettings,
+    start: Mapping[tuple[str, str], float] | None = None,
+    tell: Callable[[str], None] = lambda sentence: None,
+) -> Solution:
+    """Integral slates for the free users that keep every hard constraint, and prices that prove how good they are.
+
+    fixed: (user position, action) of contacts that are given, which use up their part of every bound. start: prices to begin
+    with, by constraint id and side. tell: is told what happens. Raises Unsolvable, TooLarge.
+    """
+    if settings.threads:
+        numba.set_num_threads(min(settings.threads, numba.config.NUMBA_NUM_THREADS))
+    with threadpool_limits(1):  # sums inside the linear algebra library must not depend on its threads
+        return _solve(problem, data, fixed, settings, start, tell)
+
+
+def _solve(
+    problem: Problem,
+    data: Data,
+    fixed: tuple[np.ndarray, np.ndarray],
+    settings: SolveSettings,
+    start: Mapping[tuple[str, str], float] | None,
+    tell: Callable[[str], None],
+) -> Solution:
+    started = time.perf_counter()
+    users = free_users(problem, data, fixed)
+    scale = measure_scale(users, np.random.default_rng(settings.seed))
+    trace = Trace(tell=tell)
+    floor = worst_value(users)
+    start_R = _start(problem, start)
+    if _exact(users, settings):
+        decided, seconds = _solve_whole(users, scale, settings, floor, trace)
+    else:
+        swept = price(users, start_R, scale, settings, floor, trace)
+        seconds = {"price": time.perf_counter() - started}
+        decided = decide(users, swept, scale, settings, trace)
+    seconds["decide"] = time.perf_counter() - started - seconds["price"]
+    proof = _one_sided(users, scale, decided.proof)
+    return Solution(
+        status=Status.OPTIMAL if decided.gap <= settings.gap else Status.FEASIBLE,
+        slate_UK=decided.slate_UK,
+        price_R=proof.price_R,
+        dual=proof.dual,
+        steps=tuple(trace.steps),
+        seconds=seconds,
+    )
+
+
+def compare_with_greedy(users: Users, exploration_value: float) -> dict[str, object]:
+    """What taking the best contacts first would be worth under the same maxima, and whether that keeps every constraint."""
+    taken = greedy(users, measure_scale(users, np.random.default_rng(0)))
+    return {"value": value_of(users, taken.slate_UK) + exploration_value, "feasible": taken.feasible}
+
+
+def free_users(problem: Problem, data: Data, fixed: tuple[np.ndarray, np.ndarray]) -> Users:
+    """The users to decide about, with what the fixed contacts leave of every bound."""
+    everyone = Users(problem, data, compile_rules(problem.contact), np.ones(len(problem.classes)), problem.rows.limit_R)
+    user_N, action_N = fixed
+    used_R = slate_usage(everyone, user_N, action_N.reshape(-1, 1)).sum(axis=0)
+    return replace(everyone, limit_R=problem.rows.limit_R - used_R)
+
+
+def _one_sided(users: Users, scale: Scale, proof: Pass) -> Pass:
+    """The same proof with a price on at most one side of each constraint, as certificates state it, and no specks of prices."""
+    price_R = one_sided(users.problem, proof.price_R)
+    price_R = np.where(price_R > SPECK * scale.price_R, price_R, 0.0)
+    return proof if (price_R == proof.price_R).all() else sweep(users, price_R)
+
+
+def _exact(users: Users, settings: SolveSettings) -> bool:
+    if settings.method == "exact":
+        refuse_if_large(users, settings)
+        return True
+    cells = int(users.data.eligible_UA[users.data.group_U == FREE].sum())
+    return settings.method == "auto" and cells <= settings.exact_cells
+
+
+def _start(problem: Problem, start: Mapping[tuple[str, str], float] | None) -> np.ndarray:
+    """Prices of an earlier run for the rows that it had too."""
+    rows = problem.rows
+    sides = [
+        (problem.measured[constraint].rule.id, "max" if sign > 0 else "min")
+        for constraint, sign in zip(rows.constraint_R, rows.sign_R, strict=True)
+    ]
+    return np.array([(start or {}).get(side, 0.0) for side in sides])
+
+
+def _solve_whole(
+    users: Users, scale: Scale, settings: SolveSettings, floor: float, trace: Trace
+) -> tuple[Decided, dict[str, float]]:
+    """The integer programme, and prices improved from those of its relaxation."""
+    started = time.perf_counter()
+    slate_UK, price_R = solve_exact(users, settings, scale.usage_R)
+    decided_after = time.perf_counter() - started
+    found = find_prices(
+        users,
+        price_R,
+        scale,
+        1e-9,
+        settings.most_passes,
+        np.random.default_rng(settings.seed),
+        0.1,
+        floor,
+        trace.steps.append,
+    )
+    trace.tell(f"solved whole, {int((slate_UK >= 0).sum()):,} contacts")
+    value = value_of(users, slate_UK)
+    return Decided(slate_UK, value, found.best), {"price": time.perf_counter() - started - decided_after}
+
+
+def value_of(users: Users, slate_UK: np.ndarray) -> float:
+    """What slates are worth, penalties for soft rows paid, in float64 from the stored metrics."""
+    problem, data = users.problem, users.data
+    value = 0.0
+    for k in range(slate_UK.shape[1]):
+        user_N = np.flatnonzero(slate_UK[:, k] >= 0)
+        action_N = slate_UK[user_N, k].astype(np.int64)
+        value += float((data.planes_UPA[user_N, :, action_N] * problem.value_PA[:, action_N].T).sum())
+    penalty_R = problem.rows.penalty_R
+    soft_R = np.isfinite(penalty_R)
+    if soft_R.any():
+        used_R = slate_usage(users, np.arange(len(data)), slate_UK).sum(axis=0)
+        value -= float((penalty_R * np.maximum(used_R - users.limit_R, 0.0))[soft_R].sum())
+    return value
+
+
+def worst_value(users: Users) -> float:
+    """No allocation is worth less: every slot's worst contact for every user, and every soft row broken as far as can be.
+
+    A dual value below it proves that the hard constraints contradict each other (weak duality).
+    """
+    problem, data, slot_A = users.problem, users.data, users.problem.contact.slot_A
+    penalty_R = problem.rows.penalty_R
+    soft = np.flatnonzero(np.isfinite(penalty_R))
+    worst, most_R = 0.0, np.zeros(len(soft))
+    for first in range(0, len(data), 65_536):
+        part = slice(first, first + 65_536)
+        allowed_UA = data.eligible_UA[part] & (data.group_U[part] == FREE)[:, None]
+        planes_UPA = data.planes_UPA[part]
+        value_UA = np.einsum("upa,pa->ua", planes_UPA, problem.value_PA)
+        worst += _by_slot(np.where(allowed_UA, -value_UA, 0.0), slot_A)
+        for position, row in enumerate(soft):
+            used_UA = problem.rows.const_RA[row] + np.einsum("upa,pa->ua", planes_UPA, problem.rows.plane_RPA[row])
+            used_UA = used_UA * problem.rows.member_RS[row, data.class_U[part]][:, None]
+            most_R[position] += _by_slot(np.where(allowed_UA, used_UA, 0.0), slot_A)
+    broken_R = np.maximum(most_R - users.limit_R[soft], 0.0)
+    return -(worst * (1 + 1e-9) + float(penalty_R[soft] @ broken_R)) - 1e-9
+
+
+def _by_slot(amount_UA: np.ndarray, slot_A: np.ndarray) -> float:
+    """The sum over users and slots of the largest positive amount."""
+    largest = [np.maximum(amount_UA[:, slot_A == slot], 0.0).max(axis=1).sum() for slot in range(int(slot_A.max()) + 1)]
+    return float(sum(largest))

@@ -1,0 +1,152 @@
+"""Solves, audits and writes an allocation: `python -m scripts.allocate scores=DIR policy=FILE out=DIR [previous=DIR]`."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from allocator.allocation import assemble, metric_totals, price_book, read_price_book, write_rows
+from allocator.audit import Audit, audit, write_audit
+from allocator.certificate import Certificate, certify
+from allocator.diagnose import Infeasible, diagnose
+from allocator.policy.reader import read_policy
+from allocator.problem import Data, Problem, build_problem, explore, load_data
+from allocator.solve.solution import TooLarge, Unsolvable
+from allocator.solve.solver import compare_with_greedy, free_users, solve
+from ranker.scores import InputError, Scores, open_scores
+from scripts import command, stage
+from scripts.settings import AllocateSettings
+
+
+@dataclass(frozen=True)
+class Allocated:
+    """What came of it: where the allocation is, its certificate and the audit."""
+
+    out: Path
+    certificate: Certificate
+    audit: Audit
+
+
+def run(settings: AllocateSettings) -> Allocated:
+    """Writes the allocation, its certificate, price book and audit, all or nothing.
+
+    Raises Infeasible where the constraints contradict each other, after writing `diagnosis.json` alone.
+    """
+    paths = settings.paths
+    inputs = [path for path in (paths.scores, paths.policy, paths.previous) if path is not None]
+    config = {"solve": settings.solve, "set": settings.set}
+    try:
+        with stage.write(paths.out, "allocate", inputs, config, leftover="diagnosis.json") as made:
+            certificate, judged = _allocate(settings, made)
+    except Infeasible as error:
+        text = json.dumps(error.diagnosis.to_json(), indent=1) + "\n"
+        stage.write_alone(paths.out, "diagnosis.json", text, replaces=["allocate"])
+        raise
+    return Allocated(paths.out, certificate, judged)
+
+
+def _allocate(settings: AllocateSettings, made: Path) -> tuple[Certificate, Audit]:
+    clock = _Clock()
+    scores = open_scores(settings.paths.scores)
+    start = None if settings.paths.previous is None else read_price_book(settings.paths.previous)
+    segments = {name: frozenset(values) for name, values in scores.vocabulary.items()}
+    read = read_policy(settings.paths.policy, settings.set, scores.catalogue, segments)
+    policy = read.active(scores.catalogue.as_of)
+    problem = build_problem(scores, policy)
+    data = load_data(problem, scores)
+    explored = explore(problem, data)
+    clock.lap("read")
+    with command.progress("Allocating") as advance:
+        solution = _solve(settings, problem, data, explored, start, lambda sentence: advance(note=sentence))
+    clock.lap("solve")
+    users = free_users(problem, data, explored[:2])
+    allocation = assemble(users, solution.price_R, solution.slate_UK, explored)
+    greedy = compare_with_greedy(users, float(allocation.contacts.value_N[allocation.contacts.explores_N].sum()))
+    totals = metric_totals(scores, problem, data, allocation.contacts)
+    write_rows(made, problem, data, allocation)
+    clock.lap("write")
+    seconds = {**clock.seconds, **solution.seconds}
+    certificate = certify(problem, data, allocation.contacts, solution, greedy, totals, seconds)
+    _write_json(made / "certificate.json", certificate.to_json())
+    _write_json(made / "prices.json", price_book(problem, solution.price_R))
+    return certificate, _judge(scores, settings, policy, made)
+
+
+def _solve(settings: AllocateSettings, problem: Problem, data: Data, explored: tuple, start, tell):
+    try:
+        return solve(problem, data, explored[:2], settings.solve, start, tell)
+    except TooLarge as error:
+        raise InputError([f"{settings.paths.scores}: {error}"]) from None
+    except Unsolvable as error:
+        raise Infeasible(diagnose(problem, data, explored[:2], settings.solve, error)) from None
+
+
+def _judge(scores: Scores, settings: AllocateSettings, policy, made: Path) -> Audit:
+    """The independent audit; an allocation that fails it is never written."""
+    judged = audit(scores.path, policy, made)
+    if not judged.clean:
+        failures = "; ".join(f"{check.name}: {check.detail}" for check in judged.failures)
+        raise RuntimeError(f"the audit found the allocation wrong, so it was not written: {failures}")
+    write_audit(made / "audit.json", judged)
+    return judged
+
+
+class _Clock:
+    """Seconds per stage, each from the end of the one before."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage_name: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage_name] = now - self._last
+        self._last = now
+
+
+def _write_json(path: Path, content: dict) -> None:
+    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def main(settings: AllocateSettings) -> None:
+    result = run(settings)
+    held = result.certificate
+    command.show_table("Allocation", ("", ""), list(_summary(result)))
+    command.show_table(
+        "Constraints",
+        ("constraint", "at least", "at most", "achieved", "binding", "worth of one unit more"),
+        [
+            (
+                c.label or c.id,
+                _number(c.min),
+                _number(c.max),
+                _number(c.achieved),
+                c.binding or "",
+                f"{c.price:,.4g}" if c.price else "",
+            )
+            for c in held.constraints
+        ],
+    )
+
+
+def _summary(result: Allocated) -> Iterator[tuple[str, str]]:
+    held = result.certificate
+    yield "Users", f"{held.users:,}"
+    yield "Contacts", f"{held.contacts:,}"
+    yield "Value", f"{held.value:,.4f}"
+    yield "Best possible", f"at most {held.bound:,.4f}, a gap of {held.gap:.2e}"
+    broken = "" if held.greedy["feasible"] else " (and breaks constraints)"
+    yield "Best-first instead", f"{held.greedy['value']:,.4f}{broken}"
+    yield "Audit", f"clean, {len(result.audit.checks)} checks passed"
+    yield "Passes", f"{held.passes['all_users']} over all users, {held.passes['samples']} over samples"
+    yield "Seconds", ", ".join(f"{name} {seconds:.1f}" for name, seconds in held.seconds.items())
+    yield "Written to", str(result.out)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:,.6g}"
+
+
+if __name__ == "__main__":
+    command.main("allocate", AllocateSettings, main)

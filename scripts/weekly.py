@@ -296,16 +296,22 @@ def _result_rows(week: Week) -> Iterator[tuple[str, str]]:
     yield "Listeners", f"{held['users']:,}"
     yield "Contacts", f"{held['contacts']:,}"
     yield "Value of the week", f"{held['value']:,.2f}"
-    greedy = (held.get("greedy") or {}).get("value")
-    if greedy:
-        breaks = "" if held["greedy"].get("feasible", True) else ", which breaks rules"
-        yield "Against best-first", f"{held['value'] / greedy - 1:+.2%} (best-first gives {greedy:,.2f}{breaks})"
-    yield "Room left", f"at most {max(held['gap'], 0.0):.4%} better is possible at all"
+    yield "Against best-first", _against_greedy(held)
+    yield "Room left", f"at most {max(held['gap'], 0.0) * 100:.2g} % better is possible at all"
     yield "Rules", _rules(held)
     yield "Audit", _verdict(week.audit)
     yield "Published", f"yes, {week.folder.parent / 'published.json'} points here" if week.published else "no"
     yield "Report", str(next(iter(sorted((week.folder / "report").glob("*.html"))), "none"))
     yield "MLflow", f"run {week.recorded} ({tracking.where()})" if week.recorded else "not recorded"
+
+
+def _against_greedy(certificate: dict) -> str:
+    greedy = certificate.get("greedy") or {}
+    if not greedy.get("value"):
+        return "nothing to compare with"
+    if not greedy.get("feasible", True):
+        return f"best offers first would give {greedy['value']:,.2f} but break rules"
+    return f"{certificate['value'] / greedy['value'] - 1:+.2%} (best offers first give {greedy['value']:,.2f})"
 
 
 def _rules(certificate: dict) -> str:

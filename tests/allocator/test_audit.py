@@ -1,9 +1,10 @@
 """The judge agrees with a recount by plain loops and brute force, and catches every way of bending an allocation."""
 
+import copy
 import itertools
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ IDS = [action["id"] for action in ACTIONS]
 METRICS = ("subs", "revenue", "opt_outs")
 CATALOGUE = Catalogue(ACTIONS, tuple(Metric(name, name) for name in METRICS), ("market", "lifecycle"))
 SEGMENTS = {"market": frozenset({"SE", "NO"}), "lifecycle": frozenset({"student", "free"})}
-USERS = 90
+USERS = 60
 
 POLICY = """
 version: 1
@@ -56,7 +57,7 @@ contact:
   - {id: once_each, max: 1, each: product}
   - {id: plan_once, max: 1, where: {product: [duo, family]}}
 constraints:
-  - {id: push_capacity, kind: volume, where: {surface: push}, max: 60}
+  - {id: push_capacity, kind: volume, where: {surface: push}, max: 40}
   - {id: books_goal, kind: volume, where: {product: books}, users: {market: [SE, NO]}, min: 5%}
   - {id: discount_budget, kind: total, metric: subs, times: discount_eur, max: 250}
   - {id: plan_share, kind: share, where: {family: plan}, of: {surface: home}, min: 0.05, max: 0.95}
@@ -98,9 +99,10 @@ class Case:
         self.policy = policy_of(text)
         self.certificate = honest_certificate(self)
 
-    def add(self, user: int, action: str, **changes: object) -> None:
-        row = row_of(self, user, IDS.index(action), "optimised") | changes
-        self.rows = pd.concat([self.rows, pd.DataFrame([row])], ignore_index=True)
+    def add(self, user: int, *actions: str) -> None:
+        """Gives the user these actions, and certifies that honestly."""
+        rows = [row_of(self, user, IDS.index(action), "optimised") for action in actions]
+        self.rows = pd.concat([self.rows, pd.DataFrame(rows)], ignore_index=True)
         self.certificate = honest_certificate(self)
 
 
@@ -262,8 +264,16 @@ def best_net(case: Case, priced: list[tuple]) -> Iterator[float]:
 
 
 @pytest.fixture
-def case(tmp_path: Path) -> Case:
-    """90 users in two files, 7 actions; every constraint holds but the soft one, and one that is only measured."""
+def case(made: Case, tmp_path: Path) -> Case:
+    """A copy to bend."""
+    copied = replace(made, folder=tmp_path, rows=made.rows.copy(), certificate=copy.deepcopy(made.certificate))
+    write_scores(copied)
+    return copied
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    """60 users in two files, 7 actions; every constraint holds but the soft one, and one that is only measured."""
     rng = np.random.default_rng(7)
     users = pd.DataFrame(
         {
@@ -279,20 +289,19 @@ def case(tmp_path: Path) -> Case:
         "opt_outs": rng.uniform(0.0, 0.4, shape).astype(np.float32),
     }
     stderr = {name: rng.uniform(0.0, 0.1, shape).astype(np.float32) for name in METRICS}
-    made = Case(tmp_path, users, mean, stderr, rng.random(shape) < 0.8)
-    write_scores(made)
+    made = Case(tmp_path_factory.mktemp("made"), users, mean, stderr, rng.random(shape) < 0.8)
     made.rows = allocate(made)
     made.certificate = honest_certificate(made)
     return made
 
 
-def write_scores(case: Case) -> None:
+def write_scores(case: Case, ids: type = int) -> None:
     folder = case.folder / "scores"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     with ScoresWriter(folder, CATALOGUE) as writer:
         for part in (slice(0, 33), slice(33, USERS)):
             writer.write(
-                pa.array(case.users.user_id[part].to_numpy()),
+                pa.array([ids(user) for user in case.users.user_id[part]]),
                 {name: pa.array(case.users[name][part].tolist()) for name in ("market", "lifecycle")},
                 {name: plane[part] for name, plane in case.mean.items()},
                 {name: plane[part] for name, plane in case.stderr.items()},
@@ -303,7 +312,16 @@ def write_scores(case: Case) -> None:
 def test_an_honest_allocation_is_clean(case: Case) -> None:
     assert case.failures() == set()
     assert case.certificate["soft_penalty"] > 0
-    assert len(case.rows) > 80
+    assert len(case.rows) > 50
+
+
+def test_ids_may_be_text(case: Case) -> None:
+    """A number and its text draw the same, so the same allocation is right."""
+    write_scores(case, str)
+    case.rows = case.rows.assign(user_id=case.rows.user_id.astype(str))
+    assert case.failures() == set()
+    case.rows.loc[2, "value"] += 1.0
+    assert case.failures() == {"row values"}
 
 
 def position(case: Case, wanted: Callable[[int], bool]) -> int:
@@ -348,8 +366,7 @@ def test_one_contact_too_many(case: Case, slate: list[str], rules: set[str]) -> 
     actions = {IDS.index(action) for action in slate}
     user = position(case, lambda u: actions <= set(allowed(case, u)) and not held[u] and not explores[u])
     case.rows = case.rows[case.rows.user_id != case.users.user_id[user]]
-    for action in slate:
-        case.add(user, action)
+    case.add(user, *slate)
     assert case.failures() == rules
 
 
@@ -357,7 +374,8 @@ def test_a_user_who_is_held_out(case: Case) -> None:
     held, _ = groups(case)
     user = position(case, lambda u: held[u] and allowed(case, u))
     case.add(user, IDS[allowed(case, user)[0]])
-    assert case.failures() == {"holdout"}
+    # One contact more than the bound reckons with may also lift the value above it.
+    assert {"holdout"} <= case.failures() <= {"holdout", "certificate bound"}
 
 
 def test_a_user_who_should_explore_is_optimised(case: Case) -> None:
@@ -408,7 +426,7 @@ def test_a_value_that_the_scores_do_not_give(case: Case) -> None:
 def test_a_cap_that_is_broken_by_a_hair(case: Case, rule: str, of: Callable) -> None:
     claim = next(each for each in case.certificate["constraints"] if each["id"] == rule)
     old = {
-        "push_capacity": "max: 60",
+        "push_capacity": "max: 40",
         "discount_budget": "max: 250",
         "opt_out_rate": "max: 0.5",
         "plan_share": "max: 0.95",
@@ -437,7 +455,7 @@ def test_a_floor_that_is_missed_by_a_hair(case: Case, rule: str, of: Callable) -
 def test_bounds_that_are_met_exactly_hold(case: Case) -> None:
     """Equality is no violation: for counts exactly, for sums within 1e-9 of the terms."""
     claims = {claim["id"]: claim for claim in case.certificate["constraints"]}
-    text = POLICY.replace("max: 60", f"max: {int(claims['push_capacity']['achieved'])}")
+    text = POLICY.replace("max: 40", f"max: {int(claims['push_capacity']['achieved'])}")
     text = text.replace("max: 250", f"max: {claims['discount_budget']['achieved']!r}")
     text = text.replace("min: 0.2", f"min: {claims['roi']['achieved']!r}")
     case.follow(text)

@@ -1,6 +1,8 @@
 """Numbers as people read them: thousands separators, as many decimals as matter, and units."""
 
 import math
+from collections.abc import Sequence
+from itertools import pairwise
 
 
 def number(value: float | None) -> str:
@@ -32,9 +34,12 @@ def percent(share: float | None, decimals: int | None = None) -> str:
     if share is None:
         return "none"
     value = 100 * share
-    if decimals is None:
-        decimals = 1 if abs(value) >= 1 or value == 0 else 2
-    return f"{value:,.{decimals}f} %"
+    if decimals is not None:
+        return f"{value:,.{decimals}f} %"
+    text = f"{value:,.{1 if abs(value) >= 1 or value == 0 else 2}f}"
+    if text == "100.0" and value != 100:
+        text = "99.9" if value < 100 else "100.1"  # nearly all is not all
+    return f"{text} %"
 
 
 def percent_at_most(share: float) -> str:
@@ -48,6 +53,17 @@ def percent_at_most(share: float) -> str:
     rounded = nearest if abs(scaled - nearest) < 1e-9 * max(scaled, 1) else math.ceil(scaled)
     text = f"{rounded / 10**decimals:.{decimals}f}"
     return (text.rstrip("0").rstrip(".") if "." in text else text) + " %"
+
+
+def told_apart(values: Sequence[float]) -> list[str]:
+    """Values that stand side by side, with as many decimals as it takes to see by how much they differ, six at most."""
+    usual = [number(value) for value in values]
+    ranked = sorted(set(values))
+    nearest = min((high - low for low, high in pairwise(ranked)), default=math.inf)
+    if nearest == math.inf or len(set(usual)) == len(ranked):
+        return usual
+    decimals = min(max(math.ceil(-math.log10(nearest / 2)), 0), 6)
+    return [f"{value:,.{decimals}f}" for value in values]
 
 
 def with_unit(value: float | None, unit: str) -> str:

@@ -10,14 +10,26 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from allocator.report.amounts import number, percent, with_unit
+from allocator.report.amounts import number, percent, told_apart, with_unit
 from allocator.report.collect import Grid, Placements, Report
-from allocator.report.records import Calibration, ConstraintRecord, Evaluation, FunnelStage, PolicyValue, Qini, TruthTable
+from allocator.report.records import (
+    Calibration,
+    ConstraintRecord,
+    Evaluation,
+    FunnelStage,
+    PolicyValue,
+    Qini,
+    TruthTable,
+)
 from allocator.report.sentences import worth_of_one_percent
 
 OURS, OTHER, ACCENT, INK, FAINT = "#0b5c9e", "#9aa7b5", "#d55e00", "#1d2733", "#e4e9ef"
-BLUES = [[0.0, "#f6f9fc"], [0.25, "#c9dff1"], [0.5, "#86b6dc"], [0.75, "#3f86bf"], [1.0, "#0b4a82"]]
-FONT = {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif", "size": 13, "color": INK}
+BLUES = [[0.0, "#f6f9fc"], [0.5, "#c2dbef"], [1.0, "#7fb2dc"]]  # light enough for dark numbers everywhere
+FONT = {
+    "family": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif",
+    "size": 13,
+    "color": INK,
+}
 ESTIMATORS = {"DR": "doubly robust", "SNIPS": "self-normalised", "IPS": "inverse propensity"}
 MOST_ACTIONS = 20
 LEARNED = "valuenet"
@@ -50,7 +62,9 @@ def allocation_charts(report: Report) -> tuple[Chart, ...]:
         charts.append(Chart("by-surface", f"{placements.row_word.capitalize()} by {placements.column_word}", variants))
     if placements.by_segment:
         first = next(iter(placements.by_segment))
-        variants = tuple(pair for name, grid in placements.by_segment.items() for pair in _segment_figures(name, grid, unit))
+        variants = tuple(
+            pair for name, grid in placements.by_segment.items() for pair in _segment_figures(name, grid, unit)
+        )
         title = f"{placements.row_word.capitalize()} by {first if len(placements.by_segment) == 1 else 'segment'}"
         charts.append(Chart("by-segment", title, variants))
     charts.append(Chart("by-message", f"Contacts by {placements.bar_word}", (("", bars(placements)),)))
@@ -76,7 +90,7 @@ def heatmap(grid: Grid, amounts: np.ndarray, unit: str) -> go.Figure:
             y=[label(name) for name in grid.rows],
             text=texts,
             texttemplate="%{text}",
-            textfont={"size": 12},
+            textfont={"size": 12, "color": INK},
             hovertemplate="%{y} · %{x}<br>%{text} " + label(unit) + "<extra></extra>",
             colorscale=BLUES,
             zmin=min(0.0, float(amounts.min(initial=0.0))),
@@ -86,9 +100,9 @@ def heatmap(grid: Grid, amounts: np.ndarray, unit: str) -> go.Figure:
             ygap=2,
         )
     )
-    figure.update_xaxes(side="top", type="category", showgrid=False, tickangle=0 if len(grid.columns) <= 8 else -35)
+    figure.update_xaxes(side="top", type="category", showgrid=False, automargin="height")
     figure.update_yaxes(autorange="reversed", type="category", showgrid=False)
-    return _finish(figure, height=60 + 32 * len(grid.rows) + (40 if len(grid.columns) > 8 else 0), left=_margin(grid.rows))
+    return _finish(figure, height=38 + 32 * len(grid.rows), left=_margin(grid.rows), top=34, bottom=4)
 
 
 def _cell(value: float) -> str:
@@ -120,9 +134,9 @@ def value_chart(report: Report) -> Chart:
     if certificate.bound is not None:
         rows.append(("Best possible, proven", certificate.bound, FAINT))
     names, values, colours = zip(*rows, strict=True)
-    figure = _bars(names, values, [with_unit(value, unit) for value in values], unit, colours=colours)
+    figure = _bars(names, values, [f"{text} {unit}" for text in told_apart(values)], unit, colours=colours)
     figure.update_traces(marker_line={"color": "#77859a", "width": [0, 0, 1][-len(rows) :]})
-    return Chart("value", "Value", (("", figure),))
+    return Chart("value", "Value next to the simple way and to the proven limit", (("", figure),))
 
 
 def room_chart(constraints: Sequence[ConstraintRecord], unit: str) -> Chart | None:
@@ -133,7 +147,7 @@ def room_chart(constraints: Sequence[ConstraintRecord], unit: str) -> Chart | No
     worths = [worth_of_one_percent(record) for record in costly]
     names = [record.name for record in costly]
     figure = _bars(names, worths, [with_unit(worth, unit) for worth in worths], unit, colours=[ACCENT] * len(costly))
-    return Chart("room", "Where room would be worth most: at most this much for loosening the bound by 1 %", (("", figure),))
+    return Chart("room", "Where room would be worth most: at most this much for 1 % of room", (("", figure),))
 
 
 def funnel_charts(stages: Sequence[FunnelStage], words: Mapping[str, str]) -> tuple[Chart, ...]:
@@ -178,14 +192,22 @@ def _policies(values: Sequence[PolicyValue]) -> go.Figure:
         rows = [value for value in ranked if (value.name == LEARNED) == ours]
         if rows:
             figure.add_trace(
-                _dots([v.name for v in rows], [v.value for v in rows], rows, OURS if ours else OTHER, size=11 if ours else 9)
+                _dots(
+                    [v.name for v in rows],
+                    [v.value for v in rows],
+                    rows,
+                    OURS if ours else OTHER,
+                    size=11 if ours else 9,
+                )
             )
     figure.update_yaxes(categoryorder="array", categoryarray=[label(v.name) for v in ranked])
     figure.update_layout(showlegend=False)
-    return _finish(figure, height=70 + 34 * len(ranked), left=_margin([v.name for v in ranked]))
+    return _finish(figure, height=50 + 34 * len(ranked), left=_margin([v.name for v in ranked]), top=8)
 
 
-def _dots(names: Sequence[str], values: Sequence[float], intervals: Sequence[PolicyValue], colour: str, size: int) -> go.Scatter:
+def _dots(
+    names: Sequence[str], values: Sequence[float], intervals: Sequence[PolicyValue], colour: str, size: int
+) -> go.Scatter:
     return go.Scatter(
         x=list(values),
         y=[label(name) for name in names],
@@ -227,18 +249,23 @@ def _qini(rows: Sequence[Qini]) -> go.Figure:
         figure.add_trace(
             go.Scatter(
                 x=[shown[action].qini for action in present],
-                y=[actions.index(action) + 0.3 * (position - (len(models) - 1) / 2) / max(len(models) - 1, 1) for action in present],
+                y=[actions.index(action) + 0.22 * (position - (len(models) - 1) / 2) for action in present],
                 mode="markers",
                 name=label(model),
                 marker={"color": colours[position % 4], "symbol": symbols[position % 4], "size": 8},
-                error_x={"type": "data", "array": [1.96 * shown[a].stderr for a in present], "thickness": 1.5, "width": 3},
+                error_x={
+                    "type": "data",
+                    "array": [1.96 * shown[a].stderr for a in present],
+                    "thickness": 1.5,
+                    "width": 3,
+                },
                 text=[label(action) for action in present],
                 hovertemplate="%{text}: %{x:.4~g}<extra>" + label(model) + "</extra>",
             )
         )
     _action_axis(figure, actions)
     _line_at(figure, 0.0)
-    return _finish(figure, height=95 + 30 * len(actions), left=_margin(actions))
+    return _finish(figure, height=82 + (16 + 6 * len(models)) * len(actions), left=_margin(actions))
 
 
 def slope_chart(evaluation: Evaluation) -> Chart | None:
@@ -257,14 +284,20 @@ def _slopes(rows: Sequence[Calibration]) -> go.Figure:
             y=list(range(len(shown))),
             mode="markers",
             marker={"color": OURS, "size": 8},
-            error_x={"type": "data", "array": [1.96 * row.stderr for row in shown], "color": OURS, "thickness": 1.5, "width": 3},
+            error_x={
+                "type": "data",
+                "array": [1.96 * row.stderr for row in shown],
+                "color": OURS,
+                "thickness": 1.5,
+                "width": 3,
+            },
             text=[label(action) for action in actions],
             hovertemplate="%{text}: %{x:.3~g}<extra></extra>",
         )
     )
     _action_axis(figure, actions)
     _line_at(figure, 1.0)
-    return _finish(figure, height=70 + 30 * len(actions), left=_margin(actions))
+    return _finish(figure, height=56 + 24 * len(actions), left=_margin(actions), top=12)
 
 
 def decile_chart(evaluation: Evaluation) -> Chart | None:
@@ -298,8 +331,10 @@ def _deciles(rows: Sequence[Calibration]) -> go.Figure:
         )
     )
     figure.update_xaxes(title_text="predicted effect of one contact", zeroline=True, zerolinecolor=FAINT)
-    figure.update_yaxes(title_text="realised effect", showgrid=True, gridcolor=FAINT, zeroline=True, zerolinecolor=FAINT)
-    return _finish(figure, height=360, left=80)
+    figure.update_yaxes(
+        title_text="realised effect", showgrid=True, gridcolor=FAINT, zeroline=True, zerolinecolor=FAINT
+    )
+    return _finish(figure, height=360, left=90, bottom=56)
 
 
 def truth_chart(truth: TruthTable) -> Chart:
@@ -323,7 +358,7 @@ def _bars(
             x=list(values),
             y=[label(name) for name in names],
             orientation="h",
-            text=[label(text) for text in texts],
+            text=[f" {label(text)}" for text in texts],
             textposition="outside",
             cliponaxis=False,
             marker={"color": list(colours) if colours is not None else OURS},
@@ -331,7 +366,7 @@ def _bars(
         )
     )
     longest = max((len(text) for text in texts), default=0)
-    figure.update_yaxes(autorange="reversed", type="category")
+    figure.update_yaxes(autorange="reversed", type="category", showgrid=False)
     figure.update_xaxes(showticklabels=False, showgrid=False, zeroline=True, zerolinecolor="#77859a")
     low, high = min(0.0, *values), max(0.0, *values)
     if low == high:
@@ -346,7 +381,9 @@ def _action_axis(figure: go.Figure, actions: Sequence[str]) -> None:
         tickvals=list(range(len(actions))),
         ticktext=[label(action) for action in actions],
         range=[len(actions) - 0.4, -0.6],
+        zeroline=False,
     )
+    figure.update_xaxes(zeroline=False)
 
 
 def _line_at(figure: go.Figure, x: float) -> None:
@@ -354,12 +391,14 @@ def _line_at(figure: go.Figure, x: float) -> None:
 
 
 def _plain_line(x: Sequence[float], y: Sequence[float], name: str) -> go.Scatter:
-    return go.Scatter(x=list(x), y=list(y), mode="lines", name=name, line={"color": "#77859a", "dash": "dot"}, hoverinfo="skip")
+    return go.Scatter(
+        x=list(x), y=list(y), mode="lines", name=name, line={"color": "#77859a", "dash": "dot"}, hoverinfo="skip"
+    )
 
 
 def _margin(names: Sequence[str]) -> int:
     """Pixels that the longest name needs."""
-    return min(24 + round(7.2 * max((len(name) for name in names), default=0)), 330)
+    return min(30 + round(7.2 * max((len(name) for name in names), default=0)), 330)
 
 
 def _finish(figure: go.Figure, height: int, left: int, right: int = 24, top: int = 36, bottom: int = 40) -> go.Figure:
@@ -374,6 +413,7 @@ def _finish(figure: go.Figure, height: int, left: int, right: int = 24, top: int
         legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "xanchor": "left"},
         hoverlabel={"font": {"size": 13}},
     )
-    figure.update_xaxes(fixedrange=True, gridcolor=FAINT, automargin=False)
-    figure.update_yaxes(fixedrange=True, automargin=False, ticks="")
+    titles = {"font": {"size": 13}, "standoff": 10}
+    figure.update_xaxes(fixedrange=True, gridcolor=FAINT, ticks="", title=titles)
+    figure.update_yaxes(fixedrange=True, gridcolor=FAINT, automargin=False, ticks="", ticklabelstandoff=7, title=titles)
     return figure

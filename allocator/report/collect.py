@@ -18,7 +18,6 @@ from allocator.report.records import (
     Evaluation,
     FunnelStage,
     MetricTotal,
-    ObjectiveTerm,
     TruthTable,
     read_json,
     read_record,
@@ -348,8 +347,9 @@ def _disagreements(certificate: Certificate, tally: _Tally, scores: Scores) -> l
         found.append(f"The certificate counts {certificate.users:,} users, the scores hold {scores.users:,}.")
     if certificate.contacts != tally.rows:
         found.append(f"The certificate counts {certificate.contacts:,} contacts, the allocation holds {tally.rows:,}.")
-    if abs(certificate.value - tally.row_value) > 1e-6 * max(abs(certificate.value), 1.0):
-        found.append(f"The certificate's value is {certificate.value:,.6g}, the contacts add up to {tally.row_value:,.6g}.")
+    if abs(certificate.value + certificate.soft_penalty - tally.row_value) > 1e-6 * max(abs(certificate.value), 1.0):
+        counted = tally.row_value - certificate.soft_penalty
+        found.append(f"The certificate's value is {certificate.value:,.6g}, the contacts add up to {counted:,.6g}.")
     if tally.unmatched:
         found.append(f"{tally.unmatched:,} contacts name a user or an action that the scores do not have.")
     return found
@@ -368,7 +368,11 @@ def _provenance(sources: Sources) -> dict[str, dict[str, str]]:
 
 def _flat(content: object, prefix: str) -> list[tuple[str, str]]:
     if isinstance(content, dict):
-        return [pair for key, value in content.items() for pair in _flat(value, f"{prefix}{' / ' if prefix else ''}{key}")]
+        return [
+            pair
+            for key, value in content.items()
+            for pair in _flat(value, f"{prefix}{' / ' if prefix else ''}{Path(key).name}")
+        ]
     if isinstance(content, list):
         return [pair for position, value in enumerate(content) for pair in _flat(value, f"{prefix} [{position}]")]
     return [(prefix, "" if content is None else str(content))]

@@ -17,19 +17,25 @@ from plotly.offline import get_plotlyjs
 from allocator.report import amounts, charts, sentences
 from allocator.report.charts import Chart
 from allocator.report.collect import Report, Sources, collect
-from allocator.report.records import Calibration, ConstraintRecord, Evaluation, FunnelStage
+from allocator.report.records import Calibration, Certificate, ConstraintRecord, Evaluation, FunnelStage, PolicyValue
 
 HERE = Path(__file__).parent
 STAGE_WORDS = {
     "candidates": "Every user with every action",
     "eligible": "Eligible",
-    "not_held_out": "Outside the holdout",
-    "holdout": "Outside the holdout",
-    "after_rules": "Left by the rules",
+    "eligible in the scores": "Eligible",
+    "allowed by the policy": "Allowed by the policy",
+    "outside the holdout": "Outside the holdout",
     "worth showing": "Worth showing",
-    "worth_showing": "Worth showing",
-    "positive": "Worth showing",
     "allocated": "Allocated",
+}
+LOST_WORDS = {
+    "eligible": "No action is eligible for them.",
+    "eligible in the scores": "No action is eligible for them.",
+    "allowed by the policy": "The policy's rules forbid every action that they are eligible for.",
+    "outside the holdout": "They are held out on purpose, to measure the effect.",
+    "worth showing": "Nothing that they may see is worth showing: it would cost more than it brings.",
+    "allocated": "Nothing that they may see is worth showing, or a constraint keeps it away.",
 }
 SOURCE_WORDS = {
     "optimised": "chosen by the optimiser",
@@ -37,6 +43,7 @@ SOURCE_WORDS = {
     "fallback": "fallback",
     "pinned": "pinned by a rule",
 }
+STATES = ("broken", "missed", "binding", "free", "measured", "empty")
 BEST_FIXED = "best fixed action"
 KIND_WORDS = {"hard": "must hold", "soft": "wanted", "report_only": "measured only"}
 
@@ -51,6 +58,23 @@ class Bullet:
     low_text: str
     high_text: str
     achieved_text: str
+
+    @property
+    def low_style(self) -> str:
+        """Where the words under the scale stand: beside their bound where it is alone, at the ends where there are two."""
+        return _beside(self.low) if self.low_text and not self.high_text else "left: 0"
+
+    @property
+    def high_style(self) -> str:
+        return _beside(self.high) if self.high_text and not self.low_text else "right: 0"
+
+    @property
+    def achieved_style(self) -> str:
+        return _beside(self.achieved)
+
+
+def _beside(place: float) -> str:
+    return f"right: {100 - place:.2f}%" if place > 50 else f"left: {place:.2f}%"
 
 
 @dataclass(frozen=True)
@@ -67,6 +91,11 @@ class ConstraintRow:
     left: str
     worth: str
 
+    @property
+    def rank(self) -> tuple[int, float]:
+        """What needs a reader first comes first: broken, missed, then binding by what room is worth, then the rest."""
+        return STATES.index(self.state), -sentences.worth_of_one_percent(self.record)
+
 
 def write_report(sources: Sources, path: Path) -> None:
     """Writes the report to `path`, one HTML file; InputError where a source is missing or wrong."""
@@ -76,7 +105,11 @@ def write_report(sources: Sources, path: Path) -> None:
 def render(report: Report) -> str:
     """The page. The same report gives the same bytes."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {
         "number": amounts.number,
@@ -98,7 +131,9 @@ def render(report: Report) -> str:
         kind_words=KIND_WORDS,
         source_words=SOURCE_WORDS,
         funnel=funnel_rows(report.funnel),
-        model_sentence=model_sentence(report.evaluation),
+        model_sentence=model_sentence(report),
+        without=without_rows(report),
+        objective=objective(report.certificate),
         policy_rows=policy_rows(report.evaluation),
         calibration_rows=calibration_rows(report.evaluation),
         glossary=glossary(report),
@@ -112,8 +147,8 @@ def render(report: Report) -> str:
 
 
 def hold_units_together(text: str) -> str:
-    """A percent sign never starts a line."""
-    return text.replace(" %", "\u00a0%")
+    """A percent sign never starts a line, and 'at most' stays with its amount."""
+    return text.replace(" %", "\u00a0%").replace("at most ", "at\u00a0most\u00a0")
 
 
 def chart_groups(report: Report) -> dict[str, tuple[Chart, ...]]:
@@ -161,7 +196,9 @@ def constraint_row(record: ConstraintRecord, value_unit: str) -> ConstraintRow:
         achieved="nothing in scope" if empty else sentences.amount(record, record.achieved),
         maximum=sentences.amount(record, record.max, asked=True) if record.max is not None else "",
         left="" if empty else sentences.left(record),
-        worth=amounts.with_unit(sentences.worth_of_one_percent(record), value_unit) if sentences.worth_of_one_percent(record) else "",
+        worth=amounts.with_unit(sentences.worth_of_one_percent(record), value_unit)
+        if sentences.worth_of_one_percent(record)
+        else "",
     )
 
 
@@ -177,8 +214,8 @@ def state_of(record: ConstraintRecord) -> str:
 
 def bullet(record: ConstraintRecord) -> Bullet:
     """Geometry of the achieved amount within min..max, on a scale of its own that starts at zero where it can."""
-    amounts_shown = [value for value in (record.achieved, record.min, record.max) if value is not None]
-    start, end = min(0.0, *amounts_shown), max(0.0, *amounts_shown)
+    shown = [value for value in (record.achieved, record.min, record.max) if value is not None]
+    start, end = min(0.0, *shown), max(0.0, *shown)
     if record.max is None or end > record.max:
         end += 0.08 * (end - start)
     width = (end - start) or 1.0
@@ -206,7 +243,9 @@ def funnel_rows(stages: tuple[FunnelStage, ...]) -> list[Mapping[str, str]]:
             {
                 "stage": STAGE_WORDS.get(stage.stage, stage.stage.replace("_", " ").capitalize()),
                 "contacts": f"{stage.contacts:,}",
-                "kept": "" if before is None or before.contacts == 0 else amounts.percent(stage.contacts / before.contacts),
+                "kept": ""
+                if before is None or before.contacts == 0
+                else amounts.percent(stage.contacts / before.contacts),
                 "users": "" if stage.users is None else f"{stage.users:,}",
                 "users_lost": lost,
             }
@@ -214,12 +253,45 @@ def funnel_rows(stages: tuple[FunnelStage, ...]) -> list[Mapping[str, str]]:
     return rows
 
 
-def model_sentence(evaluation: Evaluation | None) -> str:
+def without_rows(report: Report) -> list[tuple[str, int]]:
+    """Users without an offer by the first reason that applies: from the funnel where it counts users, else from the scores."""
+    stages = report.funnel
+    counted = [stage.users for stage in stages]
+    if None in counted or not stages or any(stage.stage not in LOST_WORDS for stage in stages[1:]):
+        return [
+            (LOST_WORDS["eligible"], report.unreached.nothing_eligible),
+            (LOST_WORDS["worth showing"], report.unreached.nothing_worthwhile),
+            (
+                "Something is worth showing, but the holdout, a rule or a constraint keeps it away.",
+                report.unreached.held_back,
+            ),
+        ]
+    return [
+        (LOST_WORDS[stage.stage], before - stage.users) for stage, before in zip(stages[1:], counted[:-1], strict=True)
+    ]
+
+
+def objective(certificate: Certificate) -> str:
+    """The formula of value: '1 x revenue + 12 x subs - 25 x opt_out'."""
+    terms = []
+    for term in certificate.objective:
+        sign = "\u2212 " if term.weight < 0 else "+ " if terms else ""
+        times = f" \u00d7 {term.times}" if term.times else ""
+        terms.append(f"{sign}{amounts.exact(abs(term.weight))} \u00d7 {term.metric}{times}")
+    return " ".join(terms)
+
+
+def model_sentence(report: Report) -> str:
     """The learned policy against the best fixed action, on the objective where it was judged on it."""
-    learned = [value for value in (evaluation.policies if evaluation else ()) if value.name == charts.LEARNED]
+    learned = [
+        value for value in (report.evaluation.policies if report.evaluation else ()) if value.name == charts.LEARNED
+    ]
     learned = [value for value in learned if value.difference_to_best_fixed is not None]
-    ranked = sorted(learned, key=lambda value: (value.outcome != "objective", value.estimator != "DR"))
-    return sentences.model_against_best_fixed(ranked[0]) if ranked else ""
+    if not learned:
+        return ""
+    best = min(learned, key=lambda value: (value.outcome != "objective", value.estimator != "DR"))
+    units = {metric.name: metric.unit for metric in report.catalogue.metrics} | {"objective": report.value_unit}
+    return sentences.model_against_best_fixed(best, units.get(best.outcome, ""))
 
 
 def policy_rows(evaluation: Evaluation | None) -> list[Mapping[str, str]]:
@@ -237,7 +309,7 @@ def policy_rows(evaluation: Evaluation | None) -> list[Mapping[str, str]]:
     ]
 
 
-def _difference(value: object) -> str:
+def _difference(value: PolicyValue) -> str:
     difference = value.difference_to_best_fixed
     if difference is None or value.name == BEST_FIXED:
         return ""
@@ -272,20 +344,30 @@ def glossary(report: Report) -> list[tuple[str, str]]:
     return [
         ("Contact", "one offer shown to one user in one slot this week."),
         ("Value", f"what the objective adds up to over all contacts, in {unit}: expected effects, not realised ones."),
-        ("Incremental", "more than would happen without the contact; users who would have subscribed anyway do not count."),
+        (
+            "Incremental",
+            "more than would happen without the contact; users who would have subscribed anyway do not count.",
+        ),
         (
             "Best possible",
             "a limit that was proven: no allocation that keeps the same constraints is worth more. The distance to it is what "
             "a better optimiser could still gain at most.",
         ),
-        ("Most valuable first", "the simple way: take contacts by value, one after another, while the limits allow it."),
+        (
+            "Most valuable first",
+            "the simple way: take contacts by value, one after another, while the limits allow it.",
+        ),
         ("Binding", "the constraint is at its limit and holds value back. Others can be loosened without any effect."),
         (
             "Worth",
-            "what one step of room in a binding constraint would add in value. It is exact for small steps; larger steps are worth "
-            "that much at most, because the best use of the room is taken first. Several constraints loosened together do not add up exactly.",
+            "what one step of room in a binding constraint would add in value. It is exact for small steps; larger steps "
+            "are worth that much at most, because the best use of the room is taken first. "
+            "Several constraints loosened together do not add up exactly.",
         ),
-        ("Must hold, wanted, measured only", "a limit that is never broken; one that costs value when missed; one that is only watched."),
+        (
+            "Must hold, wanted, measured only",
+            "a limit that is never broken; one that costs value when missed; one that is only watched.",
+        ),
         ("Holdout", "users who get nothing on purpose, so that the real effect can be measured."),
         (
             "Value per user on held-out users",
@@ -293,7 +375,10 @@ def glossary(report: Report) -> list[tuple[str, str]]:
             "Intervals that overlap widely mean: not distinguishable.",
         ),
         ("Qini", "how well a model ranks users by effect; 0 is no better than chance."),
-        ("Calibration slope", "1: predicted differences between users are of the right size; 0: they carry no information."),
+        (
+            "Calibration slope",
+            "1: predicted differences between users are of the right size; 0: they carry no information.",
+        ),
     ]
 
 

@@ -85,7 +85,7 @@ class ObjectiveTerm(Record):
 
 
 class Certificate(Record):
-    """value and bound: in the objective's unit; gap = (bound - value) / |bound|; seconds: per stage."""
+    """value (of the rows, less soft_penalty) and bound: in the objective's unit; gap = (bound - value) / |bound|; seconds: per stage."""
 
     status: str
     users: int
@@ -93,6 +93,7 @@ class Certificate(Record):
     value: float
     bound: float | None
     gap: float | None
+    soft_penalty: float = 0.0
     constraints: tuple[ConstraintRecord, ...]
     seconds: dict[str, float]
     passes: int | float | list | dict | None

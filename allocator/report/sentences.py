@@ -146,23 +146,28 @@ def binding_summary(records: Sequence[ConstraintRecord]) -> str:
     return f"{len(costly)} of {len(enforced)} enforced constraints {verb} the value back: {names}. Loosening any other changes nothing."
 
 
-def model_against_best_fixed(value: PolicyValue) -> str:
-    """Whether the learned policy earns its place, in words that respect the interval."""
+def model_against_best_fixed(value: PolicyValue, unit: str) -> str:
+    """Whether the learned policy earns its place, in words that respect the interval. unit: of the outcome judged on."""
     difference = value.difference_to_best_fixed
     if difference is None:
         return ""
     interval = f"(95 % interval {number(difference.low)} to {number(difference.high)})"
     if difference.low > 0:
-        verdict = f"beats the best fixed action by {number(difference.value)} per user {interval}"
+        verdict = f"beats the best fixed action by {with_unit(difference.value, unit)} per user {interval}"
     elif difference.high < 0:
-        verdict = f"is worse than the best fixed action by {number(-difference.value)} per user {interval}"
+        verdict = f"is worse than the best fixed action by {with_unit(-difference.value, unit)} per user {interval}"
     else:
-        verdict = f"is not distinguishable from the best fixed action: {number(difference.value)} per user {interval}"
-    return f"On held-out users the learned policy {verdict}."
+        verdict = (
+            f"cannot be told apart from the best fixed action: {with_unit(difference.value, unit)} per user {interval}"
+        )
+    judged = "the objective" if value.outcome == "objective" else value.outcome
+    return f"On held-out users, judged on {judged}, the learned policy {verdict}."
 
 
 def _opening(record: ConstraintRecord) -> str:
-    return {"hard": "", "soft": "wanted, not required: ", "report_only": "measured, not enforced: "}[record.strength.kind]
+    return {"hard": "", "soft": "wanted, not required: ", "report_only": "measured, not enforced: "}[
+        record.strength.kind
+    ]
 
 
 def _position(record: ConstraintRecord) -> str:
@@ -187,12 +192,19 @@ def _binding(record: ConstraintRecord) -> str:
 
 
 def left(record: ConstraintRecord) -> str:
+    """How far each bound is away, in words that also fit a bound that is missed."""
     parts = []
     if record.min is not None:
-        parts.append(f"{_distance(record, record.achieved - record.min)} above the floor")
+        parts.append(_room(record, record.achieved - record.min, "above the floor", "below the floor"))
     if record.max is not None:
-        parts.append(f"{_distance(record, record.max - record.achieved)} left")
+        parts.append(_room(record, record.max - record.achieved, "left", "over the limit"))
     return ", ".join(parts) or "it has no bound"
+
+
+def _room(record: ConstraintRecord, room: float, inside: str, outside: str) -> str:
+    if room == 0:
+        return "at the floor" if inside == "above the floor" else "nothing left"
+    return f"{_distance(record, abs(room))} {inside if room > 0 else outside}"
 
 
 def _distance(record: ConstraintRecord, size: float) -> str:
@@ -204,10 +216,12 @@ def _distance(record: ConstraintRecord, size: float) -> str:
 
 
 def _penalty(record: ConstraintRecord, missed: float, value_unit: str) -> str:
-    if record.strength.penalty is None or record.kind in RATES:
+    """The cost of missing it: a rate's violation counts in its numerator, as the certificate's linear row does."""
+    if record.strength.penalty is None:
         return ""
-    each = with_unit(record.strength.penalty, value_unit)
-    return f", which costs {with_unit(record.strength.penalty * missed, value_unit)} of value ({each} each)"
+    scale = 1.0 if record.denominator is None else abs(record.denominator)
+    each = "" if record.kind in RATES else f" ({with_unit(record.strength.penalty, value_unit)} each)"
+    return f", which costs {with_unit(record.strength.penalty * missed * scale, value_unit)} of value{each}"
 
 
 def _if_it_were_enforced(record: ConstraintRecord) -> str:

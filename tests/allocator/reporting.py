@@ -15,7 +15,12 @@ from ranker.scores import Catalogue, Metric, ScoresWriter
 SURFACES = ("home", "search", "push", "email", "plan_picker", "checkout")
 PRODUCTS = ("premium_individual", "premium_duo", "premium_family", "premium_student", "audiobooks", "tickets")
 MESSAGES = ("trial", "savings", "features")
-METRICS = (Metric("subs", "subscribers"), Metric("mau", "active users"), Metric("revenue", "EUR"), Metric("opt_out", "opt-outs"))
+METRICS = (
+    Metric("subs", "subscribers"),
+    Metric("mau", "active users"),
+    Metric("revenue", "EUR"),
+    Metric("opt_out", "opt-outs"),
+)
 OBJECTIVE = [
     {"metric": "revenue", "weight": 1.0, "times": None},
     {"metric": "subs", "weight": 12.0, "times": None},
@@ -112,7 +117,9 @@ def write_run(
     for directory in (scores, allocation, model):
         directory.mkdir(parents=True)
     actions = _actions(products)
-    catalogue = Catalogue(tuple(actions)).with_scores(METRICS, ("lifecycle", "market"), "valuenet-1f2e3d4c", date(2026, 11, 23))
+    catalogue = Catalogue(tuple(actions)).with_scores(
+        METRICS, ("lifecycle", "market"), "valuenet-1f2e3d4c", date(2026, 11, 23)
+    )
     mean = _means(generator, users, actions)
     eligible_UA = generator.random((users, len(actions))) < 0.7
     eligible_UA[-1] = False
@@ -127,7 +134,10 @@ def write_run(
     chosen = _choose(np.where(eligible_UA, value_UA, -1.0))
     _write_contacts(allocation, actions, user_ids, chosen, value_UA)
     _write_certificate(allocation, users, actions, chosen, value_UA, mean, eligible_UA, constraints)
-    checks = [{"name": name, "status": "PASS", "detail": "0 found"} for name in ("one action per slot", "eligibility", "bound")]
+    checks = [
+        {"name": name, "status": "PASS", "detail": "0 found"}
+        for name in ("one action per slot", "eligibility", "bound")
+    ]
     (allocation / "audit.json").write_text(json.dumps({"checks": checks, "clean": True}))
     (allocation / "manifest.json").write_text(json.dumps({"stage": "allocate", "inputs": {"scores": "sha256:ab12"}}))
     if with_model:
@@ -183,7 +193,9 @@ def _write_contacts(
                 "value": pa.array([value_UA[pair] for pair in chosen], pa.float64()),
                 "margin": pa.array([0.01 for _ in chosen], pa.float64()),
                 "runner_up": pa.array([None for _ in chosen], pa.string()),
-                "source": pa.array(["exploration" if user % 20 == 1 else "optimised" for user, _ in chosen], pa.string()),
+                "source": pa.array(
+                    ["exploration" if user % 20 == 1 else "optimised" for user, _ in chosen], pa.string()
+                ),
                 "propensity": pa.array([1.0 for _ in chosen], pa.float64()),
             }
         ),
@@ -209,7 +221,11 @@ def _write_certificate(path, users, actions, chosen, value_UA, mean, eligible_UA
         "funnel": [
             {"stage": "candidates", "contacts": users * len(actions), "users": users},
             {"stage": "eligible", "contacts": int(eligible_UA.sum()), "users": int(eligible_UA.any(axis=1).sum())},
-            {"stage": "after_rules", "contacts": int(eligible_UA.sum()) * 3 // 4, "users": int(eligible_UA.any(axis=1).sum())},
+            {
+                "stage": "after_rules",
+                "contacts": int(eligible_UA.sum()) * 3 // 4,
+                "users": int(eligible_UA.any(axis=1).sum()),
+            },
             {"stage": "allocated", "contacts": len(chosen), "users": reached},
         ],
         "objective": OBJECTIVE,

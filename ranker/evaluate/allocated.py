@@ -1,0 +1,108 @@
+"""What an allocation would have earned, from the logs of the same users under a known policy.
+
+Axes: R rows of the held-out logs, A actions, B = A + 1 arms, the last one `none`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from ranker.evaluate import off_policy
+from ranker.evaluate.off_policy import Decisions, Estimate
+from ranker.logs import Logs
+from ranker.scores import InputError
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Of one outcome and estimator, per user: the allocation, a fixed action for all, nothing for all, and differences to both."""
+
+    outcome: str
+    estimator: str
+    value: Estimate
+    fixed: Estimate
+    against_fixed: Estimate
+    against_none: Estimate
+
+
+def read_allocation(path: Path) -> pd.DataFrame:
+    """user_id and action of every contact of an allocation directory."""
+    files = sorted(path.glob("*.parquet"))
+    if not files:
+        raise InputError([f"{path}: there are no *.parquet files of an allocation"])
+    return pd.concat([pq.read_table(f, columns=["user_id", "action"]).to_pandas() for f in files], ignore_index=True)
+
+
+def judge_allocation(
+    allocation: pd.DataFrame, logs: Logs, fixed: str, expected: Mapping[str, np.ndarray] | None = None
+) -> list[Verdict]:
+    """Judges one contact per user, at most, on the logs of the same users.
+
+    fixed: the action that everyone gets in the policy to compare with. expected: outcome -> [R, B], the model of the doubly
+    robust estimator, from users other than those of the logs; without it the arm's mean. Raises InputError where a user has two
+    contacts or an action is unknown.
+    """
+    ids = [str(action["id"]) for action in logs.actions]
+    arm_R = _arms(allocation, logs, ids)
+    decisions = _decisions(logs, ids)
+    actions = len(ids)
+    policy_RB = np.eye(actions + 1, dtype=np.float32)[arm_R]
+    everyone_RA = np.ones((len(logs), actions), bool)
+    others = (off_policy.always(ids.index(fixed), everyone_RA), off_policy.always(actions, everyone_RA))
+    verdicts = []
+    for outcome in logs.schema.outcomes:
+        y_R = logs.frame[outcome.name].to_numpy(np.float64)
+        model_RB = _arm_means(decisions, y_R) if expected is None else expected[outcome.name]
+        own, one, none = (off_policy.judge(decisions, policy, y_R, model_RB) for policy in (policy_RB, *others))
+        verdicts += [
+            Verdict(
+                outcome=outcome.name,
+                estimator=estimator,
+                value=own[estimator].estimate,
+                fixed=one[estimator].estimate,
+                against_fixed=off_policy.difference(own[estimator], one[estimator], decisions.user_R),
+                against_none=off_policy.difference(own[estimator], none[estimator], decisions.user_R),
+            )
+            for estimator in off_policy.ESTIMATORS
+        ]
+    return verdicts
+
+
+def _arms(allocation: pd.DataFrame, logs: Logs, ids: Sequence[str]) -> np.ndarray:
+    """int64[R]: the arm that the allocation gives to the user of each row."""
+    problems = []
+    repeated = int(allocation["user_id"].duplicated().sum())
+    if repeated:
+        problems.append(
+            f"allocation: {repeated:,} users have more than one contact; a trial of one e-mail can judge only one"
+        )
+    unknown = sorted(set(allocation["action"].astype(str)) - set(ids))
+    if unknown:
+        problems.append(f"allocation: the logs have no action {', '.join(repr(name) for name in unknown[:3])}")
+    strange = int((~allocation["user_id"].isin(logs.frame["user_id"])).sum())
+    if strange:
+        problems.append(f"allocation: {strange:,} users are not in the logs to judge by")
+    if problems:
+        raise InputError(problems)
+    given = pd.Series(pd.Index(ids).get_indexer(allocation["action"].astype(str)), index=allocation["user_id"])
+    return logs.frame["user_id"].map(given).fillna(len(ids)).to_numpy(np.int64)
+
+
+def _decisions(logs: Logs, ids: Sequence[str]) -> Decisions:
+    frame = logs.frame
+    return Decisions(
+        arm_R=pd.Index([*ids, logs.schema.none]).get_indexer(frame["action"].astype(str)).astype(np.int64),
+        propensity_R=frame["propensity"].to_numpy(np.float64),
+        user_R=pd.factorize(frame["user_id"])[0].astype(np.int64),
+        eligible_RB=np.ones((len(frame), len(ids) + 1), bool),
+    )
+
+
+def _arm_means(decisions: Decisions, y_R: np.ndarray) -> np.ndarray:
+    arms = decisions.eligible_RB.shape[1]
+    count_B = np.maximum(np.bincount(decisions.arm_R, minlength=arms), 1)
+    return np.broadcast_to(np.bincount(decisions.arm_R, y_R, minlength=arms) / count_B, (len(y_R), arms))

@@ -1,0 +1,71 @@
+"""The evaluation of a trained model: complete, strict JSON, and the network where it should be."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ranker.evaluate.baselines import average_effects, best_fixed
+from ranker.evaluate.off_policy import Decisions
+from ranker.evaluate.report import OBJECTIVE, evaluate, table
+from ranker.model.settings import EvaluateSettings
+from ranker.scores import InputError
+
+POLICIES = {
+    "valuenet", "best fixed action", "average effect", "response model", "ridge T-learner", "logging policy", "random",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def evaluation(trained) -> dict:
+    return evaluate(
+        trained.model,
+        trained.fitted.examples,
+        trained.fitted.splits,
+        EvaluateSettings(objective={"subs": 10.0, "days": 1.0}),
+    )
+
+
+def test_it_is_strict_json_and_complete(evaluation) -> None:
+    again = json.loads(json.dumps(evaluation, allow_nan=False))
+    assert {record["name"] for record in again["policies"]} == POLICIES
+    assert {record["outcome"] for record in again["policies"]} == {"subs", "days", "revenue", OBJECTIVE}
+    assert {record["estimator"] for record in again["policies"]} == {"IPS", "SNIPS", "DR"}
+    assert len(again["calibration"]) == 3 * 6
+    assert len(again["qini"]) == 3 * 6 * 3
+    assert sum(again["rows"].values()) == 24_000
+    assert table(again).row_count == 4 * 7
+
+
+def test_the_network_beats_random_and_the_best_fixed_action_where_effects_differ(evaluation) -> None:
+    values = {(r["name"], r["outcome"]): r for r in evaluation["policies"] if r["estimator"] == "DR"}
+    assert values["valuenet", "subs"]["low"] > values["random", "subs"]["value"]
+    gain = values["valuenet", "subs"]["difference_to_best_fixed"]
+    assert gain["low"] > 0
+
+
+def test_the_estimated_value_is_the_true_one(evaluation, trained) -> None:
+    test_R = trained.fitted.splits.test_R
+    effect_RA, none_R = trained.world.effect["subs"][test_R], trained.world.none["subs"][test_R]
+    mean_RA = trained.model.effects(trained.fitted.examples.features.take(test_R))["subs"].mean_UA
+    chosen = mean_RA.argmax(1)
+    gained = np.where(mean_RA.max(1) > 0, effect_RA[np.arange(len(chosen)), chosen], 0.0)
+    truth = float((none_R + gained).mean())
+    for record in evaluation["policies"]:
+        if record["name"] == "valuenet" and record["outcome"] == "subs":
+            assert abs(record["value"] - truth) < 3 * record["stderr"]
+
+
+def test_an_objective_of_unknown_outcomes_is_told(trained) -> None:
+    with pytest.raises(InputError, match=r"objective\.sbus"):
+        evaluate(
+            trained.model, trained.fitted.examples, trained.fitted.splits, EvaluateSettings(objective={"sbus": 1.0})
+        )
+
+
+def test_the_best_fixed_action_can_be_none() -> None:
+    arm_R = np.tile([0, 1, 2], 50)
+    decisions = Decisions(arm_R, np.full(150, 1 / 3), np.arange(150), np.ones((150, 3), bool))
+    assert best_fixed(decisions, np.where(arm_R == 2, 1.0, 0.0)) == 2
+    assert best_fixed(decisions, np.where(arm_R == 1, 1.0, 0.0)) == 1
+    np.testing.assert_allclose(average_effects(decisions, np.where(arm_R == 1, 1.0, 0.0)), [0.0, 1.0])

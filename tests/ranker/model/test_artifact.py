@@ -1,0 +1,49 @@
+"""A model on disk: bit-equal when read back, refused when changed."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ranker.model.artifact import load_model, save_model
+from ranker.scores import InputError
+
+
+def test_a_round_trip_scores_to_the_bit_and_the_id_is_stable(trained, tmp_path) -> None:
+    identity = save_model(tmp_path, trained.model, {"subs": {"value": 0.1}})
+    model, read_identity = load_model(tmp_path)
+    assert identity == read_identity == save_model(tmp_path, model, {})
+    features = trained.fitted.examples.features.take(slice(0, 300))
+    for name, effect in trained.model.effects(features).items():
+        np.testing.assert_array_equal(effect.mean_UA, model.effects(features)[name].mean_UA)
+        np.testing.assert_array_equal(effect.stderr_UA, model.effects(features)[name].stderr_UA)
+    assert model.schema == trained.model.schema
+    assert model.as_of == trained.model.as_of
+
+
+def test_changed_weights_are_refused(trained, tmp_path) -> None:
+    save_model(tmp_path, trained.model, {})
+    weights = bytearray((tmp_path / "weights.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (tmp_path / "weights.safetensors").write_bytes(weights)
+    with pytest.raises(InputError, match="sha256 differs"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["format", "encoder", "targets", "calibration"])
+def test_a_damaged_description_is_told_not_traced(trained, tmp_path, damage) -> None:
+    save_model(tmp_path, trained.model, {})
+    content = json.loads((tmp_path / "model.json").read_text())
+    content[damage] = 3 if damage == "format" else [{"x": 1}]
+    (tmp_path / "model.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"model\.json"):
+        load_model(tmp_path)
+
+
+def test_missing_files_are_named(trained, tmp_path) -> None:
+    with pytest.raises(InputError, match="there is no such file"):
+        load_model(tmp_path)
+    save_model(tmp_path, trained.model, {})
+    (tmp_path / "weights.safetensors").unlink()
+    with pytest.raises(InputError, match=r"weights\.safetensors: there is no such file"):
+        load_model(tmp_path)

@@ -1,0 +1,106 @@
+"""The network and its calibration against a world whose truth is known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ranker.model.calibrate import shrink
+
+
+def test_effects_and_averages_are_found(trained) -> None:
+    world, model = trained.world, trained.model
+    test_R = trained.fitted.splits.test_R
+    effects = model.effects(trained.fitted.examples.features.take(test_R))
+    for name in ("subs", "days"):
+        truth_RA, found_RA = world.effect[name][test_R], effects[name].mean_UA
+        assert np.corrcoef(truth_RA.ravel(), found_RA.ravel())[0, 1] > 0.85
+        assert np.abs(model.calibration.of(name).average_A - truth_RA.mean(0)).max() < 0.35 * np.abs(truth_RA).mean()
+        apart_t, apart_f = truth_RA - truth_RA.mean(0), found_RA - found_RA.mean(0)
+        assert (apart_t * apart_f).sum() / (apart_f**2).sum() == pytest.approx(
+            1.0, abs=0.3
+        )  # scores mean what they say
+
+
+def test_the_outcome_without_contact_is_found(trained) -> None:
+    test_R = trained.fitted.splits.test_R
+    effects = trained.model.effects(trained.fitted.examples.features.take(test_R))
+    for name, none_R in trained.world.none.items():
+        assert effects[name].none_U.mean() == pytest.approx(none_R[test_R].mean(), rel=0.15)
+
+
+def test_where_effects_differ_between_users_the_slope_says_so(trained) -> None:
+    assert trained.model.calibration.of("subs").pooled_slope > 0.7
+
+
+def test_standard_errors_cover_the_average_effects(trained) -> None:
+    """Two standard errors hold nearly always; they are of the right size, not merely huge."""
+    for name in ("subs", "days"):
+        calibration = trained.model.calibration.of(name)
+        error_A = calibration.average_A - trained.world.effect[name].mean(0)
+        assert (np.abs(error_A) < 2.5 * calibration.average_stderr_A).mean() >= 5 / 6
+        assert calibration.average_stderr_A.max() < np.abs(trained.world.effect[name]).mean()
+
+
+def test_without_signal_between_users_scores_become_the_average(worlds, train) -> None:
+    model = train(worlds.make_world(16_000, np.random.default_rng(2), average=1.0, varying=0.0), max_epochs=10)
+    signal = model.world.effect["subs"]
+    mean_UA = model.model.effects(model.fitted.examples.features)["subs"].mean_UA
+    # The truth still varies a little, as the same log odds mean less where the base is low.
+    extra = (mean_UA - mean_UA.mean(0)).std() / (signal - signal.mean(0)).std()
+    assert extra < 1.6
+
+
+def test_without_any_effect_nothing_is_claimed(worlds, train) -> None:
+    model = train(worlds.make_world(16_000, np.random.default_rng(3), average=0.0, varying=0.0), max_epochs=10).model
+    subs = model.calibration.of("subs")
+    assert np.abs(subs.average_A).max() < 0.03  # of a rate of 0.2
+    assert (np.abs(subs.average_A) < 3 * subs.average_stderr_A).all()
+
+
+def test_the_same_seed_gives_the_same_model_and_another_seed_another(worlds, train) -> None:
+    world = worlds.make_world(1_500, np.random.default_rng(1))
+    first, again, other = (train(world, seed, max_epochs=2).model for seed in (7, 7, 8))
+
+    def weights(model):
+        return np.concatenate([v.numpy().ravel() for m in model.members for v in m.state_dict().values()])
+
+    assert (weights(first) == weights(again)).all()
+    assert first.calibration.to_json() == again.calibration.to_json()
+    assert not np.array_equal(weights(first), weights(other))
+
+
+def test_unseen_categories_and_missing_values_are_scored(trained) -> None:
+    frame = pd.DataFrame({"age": [np.nan, 0.0], "streams": [1.0, np.nan], "market": ["XX", None]})
+    for effect in trained.model.effects(trained.model.encoder.encode(frame)).values():
+        assert np.isfinite(effect.mean_UA).all()
+        assert (effect.stderr_UA > 0).all()
+
+
+def test_a_new_action_gets_what_its_attributes_predict_and_is_less_sure(trained, worlds) -> None:
+    known = list(worlds.ACTIONS)
+    new = {"id": "push/family/2", "slot": "push_2", "surface": "push", "product": "family"}
+    strange = {"id": "car/tickets", "slot": "car_1", "surface": "car", "product": "tickets"}
+    features = trained.fitted.examples.features.take(slice(0, 500))
+    before = trained.model.effects(features)["subs"]
+    after = trained.model.for_actions([*known, new, strange]).effects(features)["subs"]
+    np.testing.assert_array_equal(after.mean_UA[:, :6], before.mean_UA)
+    alike = [action["id"] for action in known].index("push/family")
+    average_A = after.mean_UA.mean(0)
+    assert abs(average_A[6] - average_A[alike]) < abs(average_A[7] - average_A[alike])
+    assert abs(average_A[7] - average_A[:6].mean()) < 2 * average_A[:6].std()
+    assert (after.stderr_UA[:, 6:].mean(0) > after.stderr_UA[:, :6].mean(0).max()).all()
+
+
+def test_shrinkage_leaves_clear_differences_and_removes_noise() -> None:
+    clear = shrink(np.array([0.0, 1.0, 2.0]), np.full(3, 1e-6), plausible=1.0)
+    np.testing.assert_allclose(clear.value_A, [0, 1, 2], atol=1e-3)
+    noise = np.random.default_rng(0).normal(size=200)
+    flat = shrink(noise, np.ones(200), plausible=1.0)
+    assert flat.value_A.std() < 0.35
+    assert flat.mean == pytest.approx(noise.mean(), abs=0.05)
+
+
+def test_an_action_never_seen_gets_the_pooled_mean_and_is_the_least_sure() -> None:
+    shrunk = shrink(np.array([1.0, 1.2, 0.8, 0.0]), np.array([0.1, 0.1, 0.1, np.inf]), plausible=0.5)
+    assert shrunk.value_A[3] == pytest.approx(shrunk.mean)
+    assert shrunk.variance_A.argmax() == 3

@@ -10,10 +10,14 @@ Modules; first what every command stands on, then the commands in the order in w
 - make_market: a synthetic market with known truth
 - prepare: tables to logs
 - hillstrom: a public e-mail trial to logs
+- bench_trial: the network against its baselines on that trial
 - train: logs to a calibrated model
 - score: users to scores
+- bench_trial: the network against ridge on halves of the trial
 - allocate: scores and a policy to an audited allocation
+- judge: an allocation, valued from held-out logs
 - report: a run as one page for people
+- judge: an allocation judged from held-out logs
 - publish: the pointer to a finished run
 - rollback: the pointer back to an earlier run
 - tracking: the record of a week in MLflow

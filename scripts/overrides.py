@@ -73,6 +73,19 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
         "turns the public e-mail trial into logs, users and a catalogue",
         (_path("file", "the trial's CSV file, plain or gzipped"), _path("out", "the folder to write", "out"), SEED),
     ),
+    "bench_trial": (
+        "the network next to ridge and to one e-mail for all, on five halves of the e-mail trial",
+        (_path("file", "the trial's CSV file, plain or gzipped"), _path("out", "the folder to write", "out"), SEED),
+    ),
+    "judge": (
+        "judges an allocation of at most one contact per user from held-out logs",
+        (
+            _path("allocation", "an allocation dataset"),
+            _path("logs", "logs of the same users under a known policy"),
+            _path("model", "a model trained on other users, for the doubly robust estimate"),
+            SEED,
+        ),
+    ),
     "train": (
         "trains, calibrates and evaluates a model",
         (_path("logs", "the logs to learn from"), _path("model", "the model to write", "out"), SEED),

@@ -35,6 +35,7 @@ class Paths(Frozen):
     catalogue: Path | None = None
     policy: Path | None = None
     previous: Path | None = None
+    allocation: Path | None = None
     out: Path | None = None
     run: Path | None = None
     to: Path | None = None
@@ -107,6 +108,11 @@ class ScorePaths(Paths):
     scores: Path
 
 
+class JudgePaths(Paths):
+    allocation: Path
+    logs: Path
+
+
 class AllocatePaths(Paths):
     scores: Path
     policy: Path
@@ -139,6 +145,10 @@ class TrainSettings(Settings):
 
 class ScoreSettings(Settings):
     paths: ScorePaths
+
+
+class JudgeSettings(Settings):
+    paths: JudgePaths
 
 
 class AllocateSettings(Settings):

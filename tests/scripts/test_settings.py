@@ -1,5 +1,6 @@
 """The composed configuration becomes frozen settings, or every error of it is listed."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,18 +14,9 @@ from scripts.command import validated
 from scripts.overrides import KEYS, options
 from scripts.settings import Settings, TrainSettings, WeeklySettings, known_keys
 
-COMMANDS = {
-    "make_market": "MakeMarketSettings",
-    "prepare": "PrepareSettings",
-    "hillstrom": "HillstromSettings",
-    "train": "TrainSettings",
-    "score": "ScoreSettings",
-    "allocate": "AllocateSettings",
-    "report": "ReportSettings",
-    "publish": "PublishSettings",
-    "rollback": "RollbackSettings",
-    "weekly": "WeeklySettings",
-}
+ROOT = Path(__file__).resolve().parents[2]
+MAIN = re.compile(r'command\.main\("(\w+)", (\w+), \w+\)')
+COMMANDS = dict(match for file in sorted((ROOT / "scripts").glob("*.py")) for match in MAIN.findall(file.read_text()))
 
 
 def test_the_default_configuration_is_valid(composed: Callable[..., DictConfig]) -> None:

@@ -19,7 +19,8 @@ from ranker.scores import InputError
 
 @dataclass(frozen=True)
 class Verdict:
-    """Of one outcome and estimator, per user: the allocation, a fixed action for all, nothing for all, and differences to both."""
+    """Of one outcome and estimator, per user: the allocation, a fixed action for all, and differences to that, to
+    nothing for all, and to as many contacts of each action given to users at random."""
 
     outcome: str
     estimator: str
@@ -27,6 +28,7 @@ class Verdict:
     fixed: Estimate
     against_fixed: Estimate
     against_none: Estimate
+    against_random: Estimate
 
 
 def read_allocation(path: Path) -> pd.DataFrame:
@@ -35,6 +37,13 @@ def read_allocation(path: Path) -> pd.DataFrame:
     if not files:
         raise InputError([f"{path}: there are no *.parquet files of an allocation"])
     return pd.concat([pq.read_table(f, columns=["user_id", "action"]).to_pandas() for f in files], ignore_index=True)
+
+
+def best_in_logs(logs: Logs) -> str:
+    """The action with the highest mean of the first outcome in the logs: what a single campaign for all would send."""
+    first = logs.schema.outcomes[0].name
+    shown = logs.frame[logs.frame["action"] != logs.schema.none]
+    return str(shown.groupby("action")[first].mean().idxmax())
 
 
 def judge_allocation(
@@ -52,12 +61,16 @@ def judge_allocation(
     actions = len(ids)
     policy_RB = np.eye(actions + 1, dtype=np.float32)[arm_R]
     everyone_RA = np.ones((len(logs), actions), bool)
-    others = (off_policy.always(ids.index(fixed), everyone_RA), off_policy.always(actions, everyone_RA))
+    others = (
+        off_policy.always(ids.index(fixed), everyone_RA),
+        off_policy.always(actions, everyone_RA),
+        np.broadcast_to(policy_RB.mean(0), policy_RB.shape),
+    )
     verdicts = []
     for outcome in logs.schema.outcomes:
         y_R = logs.frame[outcome.name].to_numpy(np.float64)
         model_RB = _arm_means(decisions, y_R) if expected is None else expected[outcome.name]
-        own, one, none = (off_policy.judge(decisions, policy, y_R, model_RB) for policy in (policy_RB, *others))
+        own, one, none, random = (off_policy.judge(decisions, policy, y_R, model_RB) for policy in (policy_RB, *others))
         verdicts += [
             Verdict(
                 outcome=outcome.name,
@@ -66,6 +79,7 @@ def judge_allocation(
                 fixed=one[estimator].estimate,
                 against_fixed=off_policy.difference(own[estimator], one[estimator], decisions.user_R),
                 against_none=off_policy.difference(own[estimator], none[estimator], decisions.user_R),
+                against_random=off_policy.difference(own[estimator], random[estimator], decisions.user_R),
             )
             for estimator in off_policy.ESTIMATORS
         ]

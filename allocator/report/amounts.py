@@ -10,7 +10,7 @@ def number(value: float | None) -> str:
     if value is None:
         return "none"
     size = abs(value)
-    if value == 0 or size >= 1000 or float(value).is_integer():
+    if value == 0 or size >= 999.95 or float(value).is_integer():
         return f"{value:,.0f}" if round(value) != 0 else "0"
     if size >= 1:
         return f"{value:,.1f}" if size >= 100 else f"{value:,.2f}"

@@ -4,7 +4,7 @@ Names from catalogues and policies reach a figure through `label`, since plotly 
 """
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -150,9 +150,8 @@ def room_chart(constraints: Sequence[ConstraintRecord], unit: str) -> Chart | No
     return Chart("room", "Where room would be worth most: at most this much for 1 % of room", (("", figure),))
 
 
-def funnel_charts(stages: Sequence[FunnelStage], words: Mapping[str, str]) -> tuple[Chart, ...]:
-    """Contacts, and users where every stage counts them."""
-    names = [words.get(stage.stage, stage.stage) for stage in stages]
+def funnel_charts(stages: Sequence[FunnelStage], names: Sequence[str]) -> tuple[Chart, ...]:
+    """Contacts, and users where every stage counts them. names: of the stages, for people."""
     if not stages:
         return ()
     contacts = Chart("funnel-contacts", "Possible contacts", (("", _funnel(names, [s.contacts for s in stages])),))

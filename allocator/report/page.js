@@ -12,6 +12,7 @@ for (const [id, variants] of Object.entries(figures)) {
   draw(0);
   if (choice) choice.addEventListener("change", () => draw(Number(choice.value)));
 }
-const fit = () => document.querySelectorAll(".plot").forEach((place) => Plotly.Plots.resize(place));
-window.addEventListener("beforeprint", fit);
-window.addEventListener("afterprint", fit);
+// Paper is narrower than most screens: A4 less its margins is 700 pixels wide.
+const resize = (changes) => document.querySelectorAll(".plot").forEach((place) => Plotly.relayout(place, changes));
+window.addEventListener("beforeprint", () => resize({autosize: false, width: 700}));
+window.addEventListener("afterprint", () => resize({autosize: true, width: null}));

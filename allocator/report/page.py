@@ -169,7 +169,7 @@ def chart_groups(report: Report) -> dict[str, tuple[Chart, ...]]:
         "allocation": charts.allocation_charts(report) if report.certificate.contacts else (),
         "value": (charts.value_chart(report),),
         "room": () if room is None else (room,),
-        "funnel": charts.funnel_charts(report.funnel, STAGE_WORDS),
+        "funnel": charts.funnel_charts(report.funnel, [stage_name(stage) for stage in report.funnel]),
         "quality": tuple(chart for chart in quality if chart is not None),
         "truth": () if report.truth is None else (charts.truth_chart(report.truth),),
     }
@@ -233,6 +233,10 @@ def bullet(record: ConstraintRecord) -> Bullet:
     )
 
 
+def stage_name(stage: FunnelStage) -> str:
+    return STAGE_WORDS.get(stage.stage, stage.stage.replace("_", " ").capitalize())
+
+
 def funnel_rows(stages: tuple[FunnelStage, ...]) -> list[Mapping[str, str]]:
     """Each stage's counts, and how much of the stage before it kept."""
     rows = []
@@ -241,7 +245,7 @@ def funnel_rows(stages: tuple[FunnelStage, ...]) -> list[Mapping[str, str]]:
         lost = "" if before is None or None in (stage.users, before.users) else f"{before.users - stage.users:,}"
         rows.append(
             {
-                "stage": STAGE_WORDS.get(stage.stage, stage.stage.replace("_", " ").capitalize()),
+                "stage": stage_name(stage),
                 "contacts": f"{stage.contacts:,}",
                 "kept": ""
                 if before is None or before.contacts == 0

@@ -209,7 +209,7 @@ def _room(record: ConstraintRecord, room: float, inside: str, outside: str) -> s
 
 def _distance(record: ConstraintRecord, size: float) -> str:
     if record.kind in SHARES:
-        return f"{number(100 * size)} percentage points"
+        return f"{number(round(100 * size, 4))} percentage points"
     if record.kind == "volume":
         return f"{size:,.0f} {one('contacts') if size == 1 else unit_of(record)}"
     return with_unit(size, unit_of(record))

@@ -206,6 +206,7 @@ def _write_contacts(
 def _write_certificate(path, users, actions, chosen, value_UA, mean, eligible_UA, constraints) -> None:
     value = float(sum(value_UA[pair] for pair in chosen))
     reached = len({user for user, _ in chosen})
+    pairs, eligible = int(eligible_UA.sum()), int(eligible_UA.any(axis=1).sum())
     totals = {name: float(sum(float(values[pair]) for pair in chosen)) for name, values in mean.items()}
     content = {
         "status": "optimal",
@@ -220,12 +221,9 @@ def _write_certificate(path, users, actions, chosen, value_UA, mean, eligible_UA
         "greedy": {"value": value * 0.957, "feasible": True},
         "funnel": [
             {"stage": "candidates", "contacts": users * len(actions), "users": users},
-            {"stage": "eligible", "contacts": int(eligible_UA.sum()), "users": int(eligible_UA.any(axis=1).sum())},
-            {
-                "stage": "after_rules",
-                "contacts": int(eligible_UA.sum()) * 3 // 4,
-                "users": int(eligible_UA.any(axis=1).sum()),
-            },
+            {"stage": "eligible in the scores", "contacts": pairs, "users": eligible},
+            {"stage": "allowed by the policy", "contacts": pairs * 3 // 4, "users": eligible},
+            {"stage": "outside the holdout", "contacts": pairs * 3 // 4, "users": eligible},
             {"stage": "allocated", "contacts": len(chosen), "users": reached},
         ],
         "objective": OBJECTIVE,

@@ -1,0 +1,265 @@
+"""Sentences about constraints: every kind, binding side and strength says what holds, in its unit, and what room is worth."""
+
+import pytest
+
+from allocator.report import amounts, sentences
+from allocator.report.page import bullet, constraint_row, state_of
+from allocator.report.records import Certificate, ConstraintRecord, Difference, PolicyValue
+from tests.allocator.reporting import constraint
+
+
+def record(**changes: object) -> ConstraintRecord:
+    return ConstraintRecord.model_validate(constraint(**changes))
+
+
+def say(**changes: object) -> str:
+    return sentences.constraint(record(**changes), "EUR")
+
+
+SHARE = {"kind": "share", "unit": "share of contacts", "numerator": 5500.0, "denominator": 10_000.0}
+RATIO = {"kind": "ratio", "unit": "EUR per EUR", "numerator": 2500.0, "denominator": 1000.0}
+AVERAGE = {"kind": "average", "unit": "opt-outs per contact", "numerator": 20.0, "denominator": 10_000.0}
+FREE = {"binding": None, "price": 0.0, "multiplier": 0.0}
+
+
+def test_a_volume_at_its_limit():
+    assert say() == (
+        "Push capacity: 400,000 of at most 400,000 contacts used - binding. One more contact would be worth about 0.19 EUR; "
+        "1 % more room (4,000 contacts) at most about 760 EUR."
+    )
+
+
+def test_a_volume_at_its_floor():
+    assert say(min=5000.0, max=None, achieved=5000.0, binding="min", price=0.031) == (
+        "Push capacity: 5,000 contacts, at least 5,000 asked for - binding. Lowering the floor by one contact would gain about "
+        "0.031 EUR; a floor 1 % lower (50 contacts) at most about 1.55 EUR."
+    )
+
+
+def test_a_volume_with_room_says_that_loosening_changes_nothing():
+    assert say(achieved=320_000.0, **FREE) == (
+        "Push capacity: 320,000 of at most 400,000 contacts used - not binding: 80,000 contacts left; "
+        "loosening it changes nothing."
+    )
+
+
+def test_a_volume_between_two_bounds():
+    assert say(min=100.0, max=300.0, achieved=120.0, **FREE) == (
+        "Push capacity: 120 contacts, between 100 and 300 allowed - not binding: 20 contacts above the floor, "
+        "180 contacts left; loosening it changes nothing."
+    )
+
+
+@pytest.mark.parametrize(("side", "words"), [("min", "binding at the floor"), ("max", "binding at the limit")])
+def test_of_two_bounds_the_sentence_names_the_one_that_binds(side, words):
+    assert words in say(min=100.0, max=300.0, achieved=100.0 if side == "min" else 300.0, binding=side)
+
+
+def test_a_total_carries_its_unit():
+    assert say(kind="total", unit="EUR", max=250_000.0, achieved=249_998.74, price=0.5) == (
+        "Push capacity: 249,999 of at most 250,000 EUR used - binding. One more EUR would be worth about 0.50 EUR; "
+        "1 % more room (2,500 EUR) at most about 1,250 EUR."
+    )
+
+
+def test_a_total_of_people_counts_them_one_by_one():
+    said = say(kind="total", unit="subscribers", min=50.0, max=None, achieved=50.0, binding="min", price=3.0)
+    assert said.endswith("Lowering the floor by one subscriber would gain about 3 EUR.")
+
+
+def test_a_share_at_its_floor_is_priced_per_percentage_point():
+    assert say(label="Plans", min=0.55, max=0.75, achieved=0.55, binding="min", price=182_000.0, **SHARE) == (
+        "Plans: 55.00 % of the contacts in scope, between 55 % and 75 % allowed - binding at the floor. "
+        "Lowering the floor by one percentage point would gain about 1,820 EUR."
+    )
+
+
+def test_a_share_at_its_limit():
+    said = say(max=0.3, achieved=0.3, price=1000.0, **SHARE)
+    assert said.endswith(
+        "at most 30 % allowed - binding. Raising the limit by one percentage point would gain about 10 EUR."
+    )
+
+
+def test_a_share_with_room_counts_percentage_points():
+    assert "not binding: 5 percentage points left" in say(max=0.6, achieved=0.55, **(SHARE | FREE))
+
+
+def test_an_average_at_its_limit_is_priced_in_steps_of_its_own_size():
+    assert say(max=0.002, achieved=0.002, price=50_000.0, **AVERAGE) == (
+        "Push capacity: 0.002 opt-outs per contact, at most 0.002 allowed - binding. "
+        "Raising the limit by 0.0001 (to 0.0021) would gain about 5 EUR."
+    )
+
+
+def test_a_ratio_at_its_floor():
+    assert say(min=2.5, max=None, achieved=2.5, binding="min", price=21_430.0, **RATIO) == (
+        "Push capacity: 2.50 EUR per EUR, at least 2.5 asked for - binding. "
+        "Lowering the floor by 0.1 (to 2.4) would gain about 2,143 EUR."
+    )
+
+
+@pytest.mark.parametrize("kind", [SHARE, AVERAGE, RATIO])
+def test_a_rate_over_nothing_holds(kind):
+    said = say(min=0.5, max=None, **(kind | FREE | {"achieved": None, "denominator": 0.0}))
+    assert said == "Push capacity: nothing is allocated in its scope, so it holds."
+
+
+def test_a_missed_soft_constraint_states_what_it_costs():
+    said = say(strength={"soft": 0.05}, max=100_000.0, achieved=112_000.0, price=0.05)
+    assert said == (
+        "Push capacity: wanted, not required: 112,000 of at most 100,000 contacts used - missed by 12,000 contacts, "
+        "which costs 600 EUR of value (0.05 EUR each)."
+    )
+
+
+def test_the_penalty_of_a_soft_rate_counts_in_its_numerator():
+    said = say(strength={"soft": 2.0}, min=0.6, max=None, achieved=0.55, binding="min", **SHARE)
+    assert "missed by 5 percentage points, which costs 1,000 EUR of value." in said
+
+
+def test_a_soft_constraint_that_binds_is_priced_as_any_other():
+    assert "wanted, not required: 400,000 of at most 400,000" in say(strength={"soft": 9.0})
+    assert "One more contact would be worth" in say(strength={"soft": 9.0})
+
+
+def test_a_watched_constraint_is_never_called_binding_and_has_no_worth():
+    said = say(strength="report_only", max=20_000.0, achieved=23_500.0, **FREE)
+    assert said == (
+        "Push capacity: measured, not enforced: 23,500 of at most 20,000 contacts used - outside its bound by 3,500 contacts."
+    )
+    inside = say(strength="report_only", max=20_000.0, achieved=19_000.0, **FREE)
+    assert inside.endswith("- within its bound: 1,000 contacts left.")
+
+
+def test_a_broken_hard_constraint_is_loud():
+    assert "broken by 1 contact. This allocation must not be published." in say(achieved=400_001.0)
+
+
+def test_rounding_of_sums_is_not_a_violation():
+    assert sentences.violation(record(kind="total", achieved=400_000.0 * (1 + 1e-12))) == 0
+    assert sentences.violation(record(kind="total", achieved=400_000.0 * (1 + 1e-6))) > 0
+
+
+def test_a_bound_of_zero_is_a_bound():
+    said = say(max=0.0, achieved=0.0, price=0.4)
+    assert said == (
+        "Push capacity: 0 of at most 0 contacts used - binding. One more contact would be worth about 0.40 EUR."
+    )
+
+
+def test_binding_without_a_price_promises_nothing():
+    assert say(price=0.0).endswith("Loosening it alone would gain nothing.")
+
+
+def test_a_constraint_without_a_label_goes_by_its_id():
+    assert say(label=None).startswith("Push capacity: ")
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({}, "binding"),
+        (FREE | {"achieved": 1.0}, "free"),
+        ({"achieved": 500_000.0}, "broken"),
+        ({"achieved": 500_000.0, "strength": {"soft": 1.0}}, "missed"),
+        ({"achieved": 500_000.0, "strength": "report_only"}, "measured"),
+        (SHARE | {"denominator": 0.0, "achieved": None}, "empty"),
+    ],
+)
+def test_states(changes, state):
+    assert state_of(record(**changes)) == state
+
+
+def test_the_bullet_places_achieved_within_its_bounds():
+    shown = bullet(record(min=100.0, max=400.0, achieved=200.0))
+    assert (shown.low, shown.achieved, shown.high) == (25.0, 50.0, 100.0)
+    over = bullet(record(max=100.0, achieved=200.0))
+    assert over.high < over.achieved < 100
+    assert bullet(record(max=0.0, achieved=0.0)).achieved == 0
+
+
+def test_binding_constraints_are_named_by_what_room_is_worth():
+    cheap, dear = record(id="a", label="Cheap", price=0.01), record(id="b", label="Dear", price=1.0)
+    free = record(id="c", label="Free", achieved=1.0, **FREE)
+    watched = record(id="d", strength="report_only")
+    assert sentences.binding_summary([cheap, free, dear, watched]) == (
+        "2 of 3 enforced constraints hold the value back: Dear and Cheap. Loosening any other changes nothing."
+    )
+    assert sentences.binding_summary([watched]) == "No constraint limits this allocation."
+    assert "None of the 1 enforced constraints" in sentences.binding_summary([free])
+
+
+def test_rows_stand_by_urgency():
+    rows = [
+        constraint_row(record(**c), "EUR") for c in ({}, FREE | {"achieved": 1.0}, {"achieved": 9e5}, {"price": 5.0})
+    ]
+    assert [row.state for row in sorted(rows, key=lambda row: row.rank)] == ["broken", "binding", "binding", "free"]
+    assert sorted(rows, key=lambda row: row.rank)[1].record.price == 5.0
+
+
+def certificate(**changes: object) -> Certificate:
+    content = {"status": "optimal", "users": 10, "contacts": 4, "value": 1234.4, "bound": 1235.0, "gap": 2.31e-5}
+    return Certificate.model_validate(content | {"constraints": [], "seconds": {}, "passes": 1} | changes)
+
+
+def test_the_headline_never_claims_to_be_nearer_than_proven():
+    assert sentences.headline(certificate(), "EUR") == (
+        "This allocation is worth 1,234 EUR, at most 0.0024 % below the best possible."
+    )
+    assert sentences.nearness(certificate(gap=3e-5)) == "at most 0.003 % below the best possible"
+    assert sentences.nearness(certificate(gap=0.0)) == "exactly the best possible"
+    assert sentences.nearness(certificate(gap=None)) == "with no proven upper limit to compare with"
+
+
+def test_against_greedy():
+    assert "34.40 EUR (2.9 %) more than" in sentences.against_greedy(certificate(greedy={"value": 1200.0}), "EUR")
+    assert "cannot be had" in sentences.against_greedy(certificate(greedy={"value": 1300.0, "feasible": False}), "EUR")
+    assert "was not computed" in sentences.against_greedy(certificate(), "EUR")
+    assert "would be worth 65.60 EUR" in sentences.against_greedy(certificate(greedy={"value": 1300.0}), "EUR")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [(0.1, 0.3, "beats"), (-0.3, -0.1, "is worse than"), (-0.1, 0.5, "cannot be told apart from")],
+)
+def test_the_model_is_praised_only_where_the_interval_allows(low, high, words):
+    difference = Difference(value=(low + high) / 2, low=low, high=high)
+    value = PolicyValue(
+        name="valuenet",
+        outcome="objective",
+        estimator="DR",
+        value=1,
+        low=0,
+        high=2,
+        difference_to_best_fixed=difference,
+    )
+    assert f"learned policy {words} the best fixed action" in sentences.model_against_best_fixed(value, "EUR")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (1234567.8, "1,234,568"), (0.194, "0.194"), (0.5, "0.50"), (12.345, "12.35"), (-3.0, "-3"), (250.5, "250.5"),
+     (0.00057, "0.00057"), (4e-9, "4.00e-09"), (None, "none")],
+)  # fmt: skip
+def test_numbers_for_people(value, text):
+    assert amounts.number(value) == text
+
+
+def test_nearly_all_is_not_all():
+    assert amounts.percent(4998 / 5000) == "99.9 %"
+    assert amounts.percent(1.0) == "100.0 %"
+
+
+def test_values_side_by_side_show_their_difference():
+    assert amounts.told_apart([160.21979, 160.21983, 160.22406]) == ["160.21979", "160.21983", "160.22406"]
+    assert amounts.told_apart([1000.0, 2000.0]) == ["1,000", "2,000"]
+    assert amounts.told_apart([5.0, 5.0]) == ["5", "5"]
+
+
+def test_percentages_at_most_are_rounded_up():
+    assert amounts.percent_at_most(0.0000231) == "0.0024 %"
+    assert amounts.percent_at_most(0.00003) == "0.003 %"
+    assert amounts.percent_at_most(0.5) == "50 %"
+    assert amounts.percent_at_most(0.1234) == "13 %"
+    assert amounts.percent_at_most(-1e-9) == "0 %"

@@ -167,8 +167,7 @@ def _record(problem: Problem, position: int, counted: Tally, price_R: np.ndarray
     if measured.denominator is not None:
         denominator = measured.denominator.total(counted.count_SA, counted.sum_SPA)
     achieved = numerator if denominator is None else numerator / denominator if denominator else None
-    side, multiplier = _binding(problem, position, price_R)
-    binding = side if achieved is not None else None
+    binding, multiplier = _binding(problem, position, price_R)
     return ConstraintRecord(
         id=rule.id,
         kind=rule.kind,
@@ -203,7 +202,7 @@ def _slack(measured: Measured, achieved: float | None, binding: str | None) -> f
     """Room to the binding bound, or to the nearer one; negative where a soft or reported bound is broken."""
     if achieved is None:
         return None
-    room = {}
+    room: dict[str, float] = {}
     if measured.low is not None:
         room["min"] = achieved - measured.low
     if measured.high is not None:

@@ -94,18 +94,16 @@ class Rows:
     def __len__(self) -> int:
         return len(self.limit_R)
 
-    def tables(self, value_PA: np.ndarray, price_R: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    def tables(self, value_PA: np.ndarray, price_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The reduced value's coefficients at these prices: const_SA and plane_SPA, by user class."""
         weight_SR = self.member_RS.T * price_R
-        const_SA = -weight_SR @ self.const_RA if len(self) else np.zeros((classes, value_PA.shape[1]))
-        flat = self.plane_RPA.reshape(len(self), -1)
-        plane_SPA = value_PA - (weight_SR @ flat).reshape(classes, *value_PA.shape)
-        return const_SA, plane_SPA
+        plane_SPA = value_PA - np.tensordot(weight_SR, self.plane_RPA, axes=1)
+        return -weight_SR @ self.const_RA, plane_SPA
 
     def usage(self, count_SA: np.ndarray, sum_SPA: np.ndarray) -> np.ndarray:
         """[R]: g_r of contacts summarised per class and action."""
         by_class = count_SA @ self.const_RA.T
-        by_class = by_class + sum_SPA.reshape(len(sum_SPA), -1) @ self.plane_RPA.reshape(len(self), -1).T
+        by_class = by_class + np.tensordot(sum_SPA, self.plane_RPA, axes=([1, 2], [1, 2]))
         return (by_class * self.member_RS.T).sum(axis=0)
 
     def contributions(self, klass_N: np.ndarray, action_N: np.ndarray, plane_NP: np.ndarray) -> np.ndarray:
@@ -207,7 +205,7 @@ class Problem:
 
     def net_tables(self, price_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The coefficients of the net value at these prices, const_SA and plane_SPA, per user class."""
-        return self.rows.tables(self.value_PA, price_R, len(self.classes))
+        return self.rows.tables(self.value_PA, price_R)
 
     def with_measured(self, measured: Sequence[Measured]) -> "Problem":
         """The same users under other constraints or bounds."""

@@ -41,7 +41,7 @@ def greedy(users: Users, scale: Scale, *, per_cost: bool = False) -> Greedy:
     if per_cost and len(capped):
         share_R = np.zeros(len(rows))
         share_R[capped] = 1.0 / np.maximum(users.limit_R[capped], 1e-12)
-        cost_SA, cost_SPA = rows.tables(np.zeros_like(problem.value_PA), -share_R, len(problem.classes))
+        cost_SA, cost_SPA = rows.tables(np.zeros_like(problem.value_PA), -share_R)
         key_N = key_N / (1e-9 + np.maximum(_linear(users, user_N, action_N, cost_SA, cost_SPA), 0.0))
     order = np.argsort(-key_N, kind="stable")
     order = order[positive[order]]

@@ -150,7 +150,7 @@ def value_of(users: Users, slate_UK: np.ndarray) -> float:
     soft_R = np.isfinite(penalty_R)
     if soft_R.any():
         used_R = slate_usage(users, np.arange(len(data)), slate_UK).sum(axis=0)
-        value -= float((penalty_R * np.maximum(used_R - users.limit_R, 0.0))[soft_R].sum())
+        value -= float(penalty_R[soft_R] @ np.maximum(used_R - users.limit_R, 0.0)[soft_R])
     return value
 
 

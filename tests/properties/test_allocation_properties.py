@@ -1,0 +1,128 @@
+"""What must be true of every allocation, on random problems of all constraint kinds, solved whole and by prices."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from allocator.problem import Data
+from allocator.solve.core import slate_usage
+from allocator.solve.exact import solve_exact
+from allocator.solve.passes import Users, sweep
+from allocator.solve.prices import find_prices, measure_scale
+from allocator.solve.settings import SolveSettings
+from allocator.solve.solution import Solution, Unsolvable
+from allocator.solve.solver import solve, value_of
+from tests.allocator.instances import Case, make_case, random_rules
+
+USERS = 120
+PRICES = SolveSettings(method="prices", gap=1e-4, nodes=200, core_users=60, sample_users=100)
+EXACT = SolveSettings(method="exact", nodes=20_000)
+SEEDS = range(8)
+
+
+def solved(case: Case, settings: SolveSettings) -> Solution:
+    return solve(case.problem, case.data, case.explored[:2], settings)
+
+
+def violations(users: Users, slate_UK: np.ndarray) -> np.ndarray:
+    used_R = slate_usage(users, np.arange(len(users.data)), slate_UK).sum(axis=0)
+    hard_R = ~np.isfinite(users.problem.rows.penalty_R)
+    return np.maximum(used_R - users.limit_R, 0.0)[hard_R]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("settings", [PRICES, EXACT], ids=["prices", "exact"])
+def test_feasible_and_below_the_bound(tmp_path: Path, seed: int, settings: SolveSettings) -> None:
+    case = make_case(tmp_path, USERS, seed, random_rules(seed, USERS))
+    try:
+        solution = solved(case, settings)
+    except Unsolvable:
+        pytest.fail("these rules can hold together")
+    assert violations(case.users, solution.slate_UK).max(initial=0.0) <= 1e-9
+    value = value_of(case.users, solution.slate_UK)
+    assert value <= solution.dual + 1e-9 * abs(solution.dual)
+    assert sweep(case.users, solution.price_R).dual == pytest.approx(solution.dual, rel=1e-12)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_prices_come_within_a_hair_of_the_oracle(tmp_path: Path, seed: int) -> None:
+    case = make_case(tmp_path, USERS, seed, random_rules(seed, USERS))
+    oracle = value_of(case.users, solved(case, EXACT).slate_UK)
+    by_prices = solved(case, PRICES)
+    value = value_of(case.users, by_prices.slate_UK)
+    assert value <= oracle + 2e-6 * abs(oracle) + 1e-9
+    assert value >= oracle - 2e-3 * abs(oracle)
+    assert by_prices.dual >= oracle - 1e-9 * abs(oracle)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_bound_is_the_linear_programmes(tmp_path: Path, seed: int) -> None:
+    """Without overlapping caps the relaxation over pairs has the dual's value: strong duality, two ways to one number."""
+    rules = random_rules(seed, USERS).split("contact:")[0] + "contact:\n  - {id: total, max: 2}\n"
+    tail = random_rules(seed, USERS).partition("constraints:")
+    case = make_case(tmp_path, USERS, seed, rules + (tail[1] + tail[2]))
+    scale = measure_scale(case.users, np.random.default_rng(0))
+    _, price_R = solve_exact(case.users, EXACT, scale.usage_R)
+    at_the_relaxation = sweep(case.users, price_R)
+    found = find_prices(case.users, np.zeros(len(price_R)), scale, 1e-10, 150, np.random.default_rng(0))
+    assert found.best.dual >= at_the_relaxation.dual - 1e-9 * abs(at_the_relaxation.dual)
+    assert found.best.dual == pytest.approx(at_the_relaxation.dual, rel=3e-4)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_loosening_a_bound_never_lowers_the_optimum(tmp_path: Path, seed: int) -> None:
+    case = make_case(tmp_path, USERS, seed, random_rules(seed, USERS))
+    if not case.problem.measured:
+        return
+    before = value_of(case.users, solved(case, EXACT).slate_UK)
+    for position, measured in enumerate(case.problem.measured):
+        looser = replace(
+            measured,
+            low=None if measured.low is None else 0.8 * measured.low,
+            high=None if measured.high is None else 1.2 * measured.high,
+        )
+        every = list(case.problem.measured)
+        every[position] = looser
+        eased = replace(case, problem=case.problem.with_measured(every))
+        assert value_of(eased.users, solved(eased, EXACT).slate_UK) >= before - 1e-6 * abs(before)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_permuting_the_users_changes_no_bound(tmp_path: Path, seed: int) -> None:
+    case = make_case(tmp_path, USERS, seed, random_rules(seed, USERS))
+    order = np.random.default_rng(seed).permutation(USERS)
+    price_R = np.random.default_rng(seed).random(len(case.problem.rows)) * 0.1
+    price_R = np.minimum(price_R, case.problem.rows.penalty_R)
+    straight = sweep(case.users, price_R)
+    mixed = sweep(replace(case.users, data=case.data.take(order)), price_R)
+    assert mixed.dual == pytest.approx(straight.dual, rel=1e-12)
+    np.testing.assert_array_equal(mixed.slate_UK, straight.slate_UK[order])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_scaling_the_values_scales_the_bound(tmp_path: Path, seed: int) -> None:
+    case = make_case(tmp_path, USERS, seed, random_rules(seed, USERS))
+    price_R = np.random.default_rng(seed).random(len(case.problem.rows)) * 0.1
+    doubled = replace(case.problem, value_PA=2.0 * case.problem.value_PA)
+    once, twice = sweep(case.users, price_R), sweep(replace(case.users, problem=doubled), 2.0 * price_R)
+    assert twice.dual == pytest.approx(2.0 * once.dual, rel=1e-12)
+    np.testing.assert_array_equal(once.slate_UK, twice.slate_UK)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_same_rows_for_any_number_of_threads(tmp_path: Path, seed: int) -> None:
+    users = 9_000  # more than one block
+    case = make_case(tmp_path, users, seed, random_rules(seed, users))
+    one = solved(case, PRICES.model_copy(update={"threads": 1, "gap": 1e-3}))
+    two = solved(case, PRICES.model_copy(update={"threads": 2, "gap": 1e-3}))
+    np.testing.assert_array_equal(one.slate_UK, two.slate_UK)
+    np.testing.assert_array_equal(one.price_R, two.price_R)
+
+
+def test_users_without_any_eligible_action_get_nothing(tmp_path: Path) -> None:
+    case = make_case(tmp_path, 50, 1, random_rules(1, 50))
+    data: Data = replace(case.data, eligible_UA=np.zeros_like(case.data.eligible_UA))
+    bare = replace(case, data=data, problem=case.problem.with_measured([]))
+    assert (solved(bare, PRICES).slate_UK == -1).all()

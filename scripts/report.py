@@ -10,19 +10,31 @@ from scripts.settings import ReportSettings
 
 
 def run(settings: ReportSettings) -> Path:
-    """Reads allocation/, scores/ and, where it is there, model/ of the run's folder; writes report/report.html; returns its path."""
-    folder = settings.paths.run
-    allocation, scores, model = folder / "allocation", folder / "scores", folder / "model"
-    inputs = [allocation, scores, *([model] if model.exists() else [])]
-    with stage.write(folder / "report", "report", inputs) as made:
-        sources = Sources(allocation, scores, model if model.exists() else None, policy_name=_policy_name(allocation))
+    """Reads allocation/ and scores/ of the run's folder, and model/ and regret.json where they are there; returns the page's path."""
+    sources = sources_of(settings.paths.run)
+    read = (sources.allocation, sources.scores, sources.model, sources.truth)
+    with stage.write(settings.paths.run / "report", "report", [path for path in read if path is not None]) as made:
         write_report(sources, made / "report.html")
-    return folder / "report" / "report.html"
+    return settings.paths.run / "report" / "report.html"
 
 
-def _policy_name(allocation: Path) -> str | None:
-    """The file name of the policy, from the allocation's manifest."""
-    inputs = json.loads((allocation / stage.MANIFEST).read_text()).get("inputs", {})
+def sources_of(folder: Path) -> Sources:
+    """What a run's folder offers to the report."""
+    allocation, model, truth = folder / "allocation", folder / "model", folder / "regret.json"
+    return Sources(
+        allocation=allocation,
+        scores=folder / "scores",
+        model=model if (model / "evaluation.json").exists() else None,
+        truth=truth if truth.exists() else None,
+        policy_name=_policy_name(allocation / stage.MANIFEST),
+    )
+
+
+def _policy_name(manifest: Path) -> str | None:
+    """The policy file's name without its ending, from the allocation's manifest."""
+    if not manifest.exists():
+        return None
+    inputs = json.loads(manifest.read_text()).get("inputs", {})
     return next((Path(name).stem for name in inputs if name.endswith((".yaml", ".yml"))), None)
 
 

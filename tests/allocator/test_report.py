@@ -9,6 +9,7 @@ from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import numpy as np
@@ -17,6 +18,7 @@ import pytest
 from allocator.report.collect import Sources, collect
 from allocator.report.page import render, write_report
 from ranker.scores import InputError
+from scripts import report as report_command
 from tests.allocator.reporting import METRICS, PRODUCTS, Run, constraint, every_constraint, write_run
 
 
@@ -245,8 +247,8 @@ def test_names_are_shown_and_never_run(tmp_path, page):
     assert not any(tag == "img" for tag, _ in found.elements)
     assert not any(name == "onerror" for _, attributes in found.elements for name in attributes)
     assert EVIL in found.text
-    for variants in found.figures.values():
-        assert "<script" not in json.dumps(variants)
+    figures = next(text for attributes, text in found.scripts if attributes.get("id") == "figures")
+    assert "<" not in figures, "a name could close the script element"
     heatmap = found.figures["by-surface"][0]["figure"]["data"][0]
     assert unescape(heatmap["y"][0]).startswith("premium_<script>alert(1)")
 
@@ -371,3 +373,16 @@ def test_the_package_lists_the_page_parts():
     """The page is read from files beside the code; each must be there."""
     folder = Path(__file__).parents[2] / "allocator" / "report"
     assert {"template.html.j2", "page.css", "page.js"} <= {file.name for file in folder.iterdir()}
+
+
+def test_the_command_takes_what_the_run_offers(tmp_path):
+    made = write_run(tmp_path, users=5)
+    inputs = {"../conf/policy/winter.yaml": "ab12"}
+    (made.sources.allocation / "manifest.json").write_text(json.dumps({"stage": "allocate", "inputs": inputs}))
+    settings = SimpleNamespace(paths=SimpleNamespace(run=tmp_path))
+    written = report_command.run(settings)
+    assert written == tmp_path / "report" / "report.html"
+    assert "policy <strong>winter</strong>" in written.read_text(encoding="utf-8")
+    assert report_command.sources_of(tmp_path).model == tmp_path / "model"
+    (tmp_path / "model" / "evaluation.json").unlink()
+    assert report_command.sources_of(tmp_path).model is None

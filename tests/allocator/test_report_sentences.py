@@ -198,6 +198,20 @@ def test_rows_stand_by_urgency():
     assert sorted(rows, key=lambda row: row.rank)[1].record.price == 5.0
 
 
+@pytest.mark.parametrize(
+    ("changes", "left"),
+    [
+        ({}, "nothing left"),
+        ({"min": 5.0, "max": None, "achieved": 5.0}, "at the floor"),
+        ({"min": 5.0, "max": 9.0, "achieved": 6.0}, "1 contact above the floor, 3 contacts left"),
+        ({"achieved": 400_010.0}, "10 contacts over the limit"),
+        ({"min": 5.0, "max": None, "achieved": 1.0}, "4 contacts below the floor"),
+    ],
+)
+def test_what_is_left_in_the_table(changes, left):
+    assert constraint_row(record(**changes), "EUR").left == left
+
+
 def certificate(**changes: object) -> Certificate:
     content = {"status": "optimal", "users": 10, "contacts": 4, "value": 1234.4, "bound": 1235.0, "gap": 2.31e-5}
     return Certificate.model_validate(content | {"constraints": [], "seconds": {}, "passes": 1} | changes)

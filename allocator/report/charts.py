@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from allocator.report.amounts import number, percent, told_apart, with_unit
+from allocator.report.amounts import exact, number, percent, told_apart, with_unit
 from allocator.report.collect import Grid, Placements, Report
 from allocator.report.records import (
     Calibration,
@@ -108,7 +108,7 @@ def heatmap(grid: Grid, amounts: np.ndarray, unit: str) -> go.Figure:
 def _cell(value: float) -> str:
     if value == 0:
         return ""
-    return f"{value:,.0f}" if abs(value) >= 100 or float(value).is_integer() else number(float(f"{value:.2g}"))
+    return f"{value:,.0f}" if abs(value) >= 100 or float(value).is_integer() else exact(float(f"{value:.2g}"))
 
 
 def bars(placements: Placements) -> go.Figure:

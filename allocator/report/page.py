@@ -195,7 +195,7 @@ def constraint_row(record: ConstraintRecord, value_unit: str) -> ConstraintRow:
         minimum=sentences.amount(record, record.min, asked=True) if record.min is not None else "",
         achieved="nothing in scope" if empty else sentences.amount(record, record.achieved),
         maximum=sentences.amount(record, record.max, asked=True) if record.max is not None else "",
-        left="" if empty else sentences.left(record),
+        left="" if empty or (record.min is None and record.max is None) else sentences.left(record),
         worth=amounts.with_unit(sentences.worth_of_one_percent(record), value_unit)
         if sentences.worth_of_one_percent(record)
         else "",

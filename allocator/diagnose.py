@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from allocator.problem import Data, Problem
 from allocator.solve.prices import Scale, find_prices, measure_scale
@@ -100,11 +101,16 @@ def diagnose(
         measure_scale(users, np.random.default_rng(settings.seed)),
         unsolvable.price_R,
     )
-    conflict = _smallest_conflict(case)
+    with threadpool_limits(1):
+        return _explain(case, unsolvable.proven_by)
+
+
+def _explain(case: _Case, proven_by: str) -> Diagnosis:
+    problem, conflict = case.problem, _smallest_conflict(case)
     rules = [problem.measured[position].rule for position in conflict]
     repairs = sorted(_repairs(case, conflict), key=lambda repair: repair.cost)[:MOST_REPAIRS]
     return Diagnosis(
-        unsolvable.proven_by,
+        proven_by,
         tuple(rule.id for rule in rules),
         tuple(f"{rule.name} ({_bounds(case, position)})" for rule, position in zip(rules, conflict, strict=True)),
         tuple(repairs),

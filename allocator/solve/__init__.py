@@ -6,9 +6,11 @@ Modules, in the order in which data flows:
 - slates: one user's exact problem, compiled
 - passes: one sweep over the users at given prices
 - prices: the dual, minimised
+- programs: linear and integer programmes handed whole to OR-Tools
 - core: the users who nearly tie, decided by OR-Tools
+- solution: what the solvers return, and why they refuse
 - large: the whole way by prices: price, fix, core
 - exact: the whole problem as one integer programme, the oracle
 - greedy: the baselines, by value and by value per cost
-- solution: what the solvers return
+- solver: chooses the way
 """

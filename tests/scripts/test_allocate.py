@@ -1,0 +1,130 @@
+"""The allocate command: every kind of policy comes out audited, and what is wrong or cannot be leaves nothing half-written."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from allocator.diagnose import Infeasible
+from ranker.scores import InputError
+from scripts import allocate, stage
+from scripts.command import validated
+from scripts.settings import AllocatePaths, AllocateSettings, Settings
+from tests.allocator.instances import OBJECTIVE, random_rules, write_scores
+
+USERS = 400
+EXPERIMENT = """experiment:
+  holdout: {share: 0.05, salt: h}
+  exploration: {share: 0.1, salt: e}
+"""
+
+
+@pytest.fixture(scope="module")
+def settings_for(composed: Callable) -> Callable[..., AllocateSettings]:
+    """settings_for(folder, rules, ...): the command's settings, the policy written into the folder."""
+    base = validated(Settings, composed())
+
+    def make(folder: Path, rules: str, previous: Path | None = None, **solve: object) -> AllocateSettings:
+        policy = folder / "policy.yaml"
+        policy.write_text(OBJECTIVE + rules)
+        paths = AllocatePaths(scores=folder / "scores", policy=policy, out=folder / "out", previous=previous)
+        options = base.solve.model_copy(update={"gap": 1e-3, "nodes": 200, **solve})
+        held = {name: getattr(base, name) for name in Settings.model_fields} | {"paths": paths, "solve": options}
+        return AllocateSettings.model_construct(**held)
+
+    return make
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("method", ["prices", "exact"])
+def test_every_kind_of_constraint_passes_the_audit(
+    tmp_path: Path, settings_for: Callable, seed: int, method: str
+) -> None:
+    write_scores(tmp_path / "scores", USERS, seed, words=seed % 2 == 1, stderr=True)
+    rules = EXPERIMENT + f"risk: {{z: {seed % 3 * 0.5}}}\n" + random_rules(seed, USERS)
+    result = allocate.run(settings_for(tmp_path, rules, method=method))
+    assert result.audit.clean
+    certificate = json.loads((tmp_path / "out" / "certificate.json").read_text())
+    assert certificate["value"] <= certificate["bound"] + 1e-9
+    assert certificate["gap"] == pytest.approx(
+        (certificate["bound"] - certificate["value"]) / abs(certificate["bound"])
+    )
+    rows = pd.concat(pd.read_parquet(file) for file in (tmp_path / "out").glob("*.parquet"))
+    assert len(rows) == certificate["contacts"]
+    assert rows.loc[rows["source"] == "optimised", "propensity"].eq(1.0).all()
+    assert rows.loc[rows["source"] == "exploration", "propensity"].lt(1.0).all()
+
+
+def test_a_policy_without_constraints_gives_everyone_their_best(tmp_path: Path, settings_for: Callable) -> None:
+    write_scores(tmp_path / "scores", USERS, 1)
+    result = allocate.run(settings_for(tmp_path, ""))
+    assert result.certificate.gap == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_contradiction_writes_the_diagnosis_alone(tmp_path: Path, settings_for: Callable) -> None:
+    write_scores(tmp_path / "scores", USERS, 1)
+    good = settings_for(tmp_path, "")
+    allocate.run(good)
+    rules = """constraints:
+  - {id: few, kind: volume, where: {surface: push}, max: 10}
+  - {id: many, kind: volume, where: {surface: push}, min: 20}
+  - {id: idle, kind: volume, where: {surface: home}, max: 300}
+"""
+    settings = settings_for(tmp_path, rules, method="prices")
+    with pytest.raises(Infeasible) as caught:
+        allocate.run(settings)
+    assert caught.value.diagnosis.conflict == ("few", "many")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["diagnosis.json"]
+    repairs = json.loads((tmp_path / "out" / "diagnosis.json").read_text())["repairs"]
+    assert {tuple(repair["changes"]) for repair in repairs} == {("few",), ("many",)}
+    assert allocate.run(settings_for(tmp_path, "")).audit.clean, "the diagnosis makes room again"
+
+
+def test_what_is_written_is_the_same_every_time(tmp_path: Path, settings_for: Callable) -> None:
+    write_scores(tmp_path / "scores", USERS, 3)
+    settings = settings_for(tmp_path, EXPERIMENT + random_rules(3, USERS), method="prices")
+    allocate.run(settings)
+    first = stage.output_digests(tmp_path / "out")
+    allocate.run(settings)
+    again = stage.output_digests(tmp_path / "out")
+    rows = [name for name in first if name.endswith(".parquet")]
+    assert rows and all(first[name] == again[name] for name in [*rows, "prices.json"])
+
+
+def test_the_price_book_starts_the_next_run(tmp_path: Path, settings_for: Callable) -> None:
+    write_scores(tmp_path / "scores", USERS, 4)
+    rules = random_rules(4, USERS)
+    allocate.run(settings_for(tmp_path, rules, method="prices"))
+    (tmp_path / "out").rename(tmp_path / "earlier")
+    assert allocate.run(settings_for(tmp_path, rules, previous=tmp_path / "earlier", method="prices")).audit.clean
+    (tmp_path / "earlier" / "prices.json").write_text("{}")
+    with pytest.raises(InputError, match=r"prices\.json"):
+        allocate.run(settings_for(tmp_path, rules, previous=tmp_path / "earlier"))
+
+
+def test_the_exact_path_says_what_it_can_take(tmp_path: Path, settings_for: Callable) -> None:
+    write_scores(tmp_path / "scores", USERS, 5)
+    with pytest.raises(InputError, match="at most 100 eligible user-action pairs"):
+        allocate.run(settings_for(tmp_path, "", method="exact", most_cells=100))
+    assert not (tmp_path / "out").exists()
+
+
+def test_faulty_scores_are_told_at_once(tmp_path: Path, settings_for: Callable) -> None:
+    write_scores(tmp_path / "scores", USERS, 6)
+    file = next((tmp_path / "scores").glob("*.parquet"))
+    frame = pd.read_parquet(file)
+    table = pq.read_table(file)
+    broken = {name: frame[name].tolist() for name in ("mean_subs", "mean_revenue")}
+    for name, values in broken.items():
+        values[7] = [float("nan")] * len(values[7])
+        kind = table.schema.field(name).type
+        table = table.set_column(table.schema.get_field_index(name), name, pa.array(values, kind))
+    pq.write_table(table, file)
+    with pytest.raises(InputError) as caught:
+        allocate.run(settings_for(tmp_path, ""))
+    assert len(caught.value.problems) == 2
+    assert all("12 entries are not finite" in problem for problem in caught.value.problems)

@@ -15,6 +15,8 @@ Modules; first what every command stands on, then the commands in the order in w
 - score: users to scores
 - allocate: scores and a policy to an audited allocation
 - judge: an allocation, valued from held-out logs
+- rivals: the policies that the learned one is compared with
+- regret: all of them, judged on a synthetic market's truth
 - report: a run as one page for people
 - publish: the pointer to a finished run
 - rollback: the pointer back to an earlier run

@@ -110,6 +110,16 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
             SEED,
         ),
     ),
+    "regret": (
+        "judges the learned policy, and others under the same rules, on a synthetic market's truth",
+        (
+            _path("market", "a market that was written with its truth"),
+            SCORES,
+            POLICY,
+            _path("out", "the folder of regret.json to write", "out"),
+            SEED,
+        ),
+    ),
     "report": ("writes the report of a run as one HTML page", (_path("run", "a run's folder"), SEED)),
     "publish": ("flips the pointer to an audited run", (_path("run", "a run's folder"), RUNS, SEED)),
     "rollback": (
@@ -132,7 +142,7 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
         ),
     ),
 }
-POLICY_COMMANDS = frozenset({"allocate", "weekly"})
+POLICY_COMMANDS = frozenset({"allocate", "regret", "weekly"})
 FLAGS_WITH_VALUE = frozenset({"--cfg", "-c", "--package", "-p", "--info", "-i"})
 FOREIGN_FLAGS = ("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")
 

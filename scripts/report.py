@@ -10,7 +10,7 @@ from scripts.settings import ReportSettings
 
 
 def run(settings: ReportSettings) -> Path:
-    """Reads allocation/ and scores/ of the run's folder, and model/ and regret.json where they are there; returns the page's path."""
+    """Reads allocation/ and scores/ of the run's folder, and model/ and regret/ where they are there; returns the page's path."""
     sources = sources_of(settings.paths.run)
     read = (sources.allocation, sources.scores, sources.model, sources.truth)
     with stage.write(settings.paths.run / "report", "report", [path for path in read if path is not None]) as made:
@@ -20,7 +20,7 @@ def run(settings: ReportSettings) -> Path:
 
 def sources_of(folder: Path) -> Sources:
     """What a run's folder offers to the report."""
-    allocation, model, truth = folder / "allocation", folder / "model", folder / "regret.json"
+    allocation, model, truth = folder / "allocation", folder / "model", folder / "regret" / "regret.json"
     return Sources(
         allocation=allocation,
         scores=folder / "scores",

@@ -39,6 +39,7 @@ class Paths(Frozen):
     out: Path | None = None
     run: Path | None = None
     to: Path | None = None
+    market: Path | None = None
     file: Path | None = None
 
 
@@ -119,6 +120,13 @@ class AllocatePaths(Paths):
     out: Path
 
 
+class RegretPaths(Paths):
+    market: Path
+    scores: Path
+    policy: Path
+    out: Path
+
+
 class RunPaths(Paths):
     run: Path
 
@@ -153,6 +161,10 @@ class JudgeSettings(Settings):
 
 class AllocateSettings(Settings):
     paths: AllocatePaths
+
+
+class RegretSettings(Settings):
+    paths: RegretPaths
 
 
 class ReportSettings(Settings):

@@ -79,6 +79,7 @@ def read_week(
         else {}
     )
     week_metrics = certificate_metrics(certificate) | clean
+    truth = truth_metrics(_json(folder / "regret" / "regret.json"))
 
     def child(command: str, **what: object) -> StageRecord:
         took, resumed = seconds.get(command, (0.0, True))
@@ -114,10 +115,14 @@ def read_week(
         settings=settings,
         finished=finished,
         stages=[each for command, each in children.items() if finished or command in seconds],
-        metrics=(week_metrics | {f"seconds/{command}": took for command, (took, _) in seconds.items()})
+        metrics=(week_metrics | truth | {f"seconds/{command}": took for command, (took, _) in seconds.items()})
         if finished
         else {},
-        files=[(settings.weekly.policy, "policy"), (folder / "report", "report")],
+        files=[
+            (settings.weekly.policy, "policy"),
+            (folder / "regret" / "regret.json", "regret"),
+            (folder / "report", "report"),
+        ],
     )
 
 
@@ -419,6 +424,14 @@ def evaluation_metrics(evaluation: Mapping[str, object]) -> dict[str, float]:
     for each in evaluation.get("calibration") or ():
         metrics[f"calibration/{each.get('outcome')}/{_flat(each.get('action'))}/slope"] = each.get("slope")
     return _numbers(metrics)
+
+
+def truth_metrics(regret: Mapping[str, object]) -> dict[str, float]:
+    """`truth/POLICY/value|share_of_oracle|regret|regret_stderr` of a regret.json."""
+    parts = ("value", "share_of_oracle", "regret", "regret_stderr")
+    return _numbers(
+        {f"truth/{each['policy']}/{part}": each.get(part) for each in regret.get("policies") or () for part in parts}
+    )
 
 
 def training_curves(evaluation: Mapping[str, object]) -> dict[str, list[tuple[int, float]]]:

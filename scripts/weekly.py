@@ -1,4 +1,4 @@
-"""The whole week in one command: market or tables, prepare, train, score, allocate and audit, report, publish, record.
+"""The whole week in one command: market or tables, prepare, train, score, allocate and audit, judge, report, publish, record.
 
 Everything of a run stands in one folder, runs/WEEK/. A stage whose manifest still matches its input, settings and program is not
 run again, so a run that died goes on where it stopped. A folder that was once published never changes: a run that would change it
@@ -27,6 +27,8 @@ from scripts.settings import (
     PreparePaths,
     PrepareSettings,
     PublishSettings,
+    RegretPaths,
+    RegretSettings,
     ReportSettings,
     RunPaths,
     ScorePaths,
@@ -39,7 +41,7 @@ from scripts.settings import (
 
 log = logging.getLogger("offermix.weekly")
 
-STAGES = ("market", "logs", "model", "scores", "allocation", "report")
+STAGES = ("market", "logs", "model", "scores", "allocation", "regret", "report")
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Ran:
 
 @dataclass(frozen=True)
 class Week:
-    """A finished weekly run. recorded: the id of its MLflow run, if it was recorded."""
+    """A finished weekly run. recorded: the id of its MLflow run, if it was recorded; regret: where the truth is known."""
 
     name: str
     folder: Path
@@ -72,6 +74,7 @@ class Week:
     ran: tuple[Ran, ...]
     published: bool
     recorded: str | None
+    regret: dict | None = None
 
 
 def run(settings: WeeklySettings) -> Week:
@@ -103,6 +106,7 @@ def run(settings: WeeklySettings) -> Week:
         ran=tuple(ran),
         published=settings.weekly.publish,
         recorded=recorded,
+        regret=_read(regret) if (regret := folder / "regret" / "regret.json").exists() else None,
     )
     show(week, time.perf_counter() - started)
     return week
@@ -124,7 +128,18 @@ def steps(settings: WeeklySettings, folder: Path) -> Iterator[Step]:
     yield Step("score", "scripts.score", _for(settings, ScoreSettings, score), "what each contact is worth")
     allocate = AllocatePaths(scores=folder / "scores", policy=settings.weekly.policy, out=folder / "allocation")
     yield Step("allocate, audit", "scripts.allocate", _for(settings, AllocateSettings, allocate), "who gets what")
+    if _knows_truth(settings):
+        regret = RegretPaths(
+            market=source, scores=folder / "scores", policy=settings.weekly.policy, out=folder / "regret"
+        )
+        yield Step(
+            "judge on the truth", "scripts.regret", _for(settings, RegretSettings, regret), "how far from the best"
+        )
     yield Step("report", "scripts.report", _for(settings, ReportSettings, RunPaths(run=folder)), "a page for people")
+
+
+def _knows_truth(settings: Settings) -> bool:
+    return settings.weekly.tables is None and settings.data.truth
 
 
 def _judged_by_policy(settings: WeeklySettings, logs: Path, users: Path) -> WeeklySettings:
@@ -238,6 +253,8 @@ def _prepare_folder(folder: Path, settings: WeeklySettings) -> None:
         if latest is not None:
             _link_stages(latest, folder)
     if folder.name not in _published(runs):
+        if not _knows_truth(settings):
+            shutil.rmtree(folder / "regret", ignore_errors=True)  # linked from a week that knew it
         text = json.dumps({"run": folder.name, "identity": _identity(settings)}, indent=1)
         _write(folder / "run.json", text)
 
@@ -298,6 +315,8 @@ def _result_rows(week: Week) -> Iterator[tuple[str, str]]:
     yield "Value of the week", f"{held['value']:,.2f}"
     yield "Against best-first", _against_greedy(held)
     yield "Room left", f"at most {max(held['gap'], 0.0) * 100:.2g} % better is possible at all"
+    if week.regret is not None:
+        yield "Truth", _against_truth(week.regret)
     yield "Rules", _rules(held)
     yield "Audit", _verdict(week.audit)
     yield "Published", f"yes, {week.folder.parent / 'published.json'} points here" if week.published else "no"
@@ -312,6 +331,12 @@ def _against_greedy(certificate: dict) -> str:
     if not greedy.get("feasible", True):
         return f"best offers first would give {greedy['value']:,.2f} but break rules"
     return f"{certificate['value'] / greedy['value'] - 1:+.2%} (best offers first give {greedy['value']:,.2f})"
+
+
+def _against_truth(regret: dict) -> str:
+    """The learned policy next to the others on the market's truth, best first."""
+    shares = [f"{each['policy']} {each['share_of_oracle']:.0%}" for each in regret["policies"]]
+    return f"of the oracle's value: {', '.join(shares)}" if shares else "no allocation keeps the rules in truth"
 
 
 def _rules(certificate: dict) -> str:

@@ -9,4 +9,5 @@ Modules, in the order in which data flows:
 - decisions: how the logged decisions were made, and the exact chance of each
 - outcomes: what came of a decision, and when it became known
 - world: the whole market written as tables, users and truth, in chunks of listeners
+- truth: what is true of a market that was written: its logging policy, and contacts side by side
 """

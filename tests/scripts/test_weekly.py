@@ -15,7 +15,7 @@ from scripts import stage, weekly
 from scripts.command import validated
 from scripts.settings import Settings, WeeklySettings
 
-ORDER = ["make_market", "prepare", "train", "score", "allocate", "report", "publish"]
+ORDER = ["make_market", "prepare", "train", "score", "allocate", "regret", "report", "publish"]
 
 
 @dataclass
@@ -66,6 +66,12 @@ class Stages:
         inputs = [settings.paths.scores, settings.paths.policy]
         self._write("allocate", settings.paths.out, inputs, {"set": settings.set}, files)
 
+    def regret(self, settings: Settings) -> None:
+        policies = [{"policy": "oracle", "share_of_oracle": 1.0}, {"policy": "learned", "share_of_oracle": 0.7}]
+        inputs = [settings.paths.market, settings.paths.scores, settings.paths.policy]
+        text = json.dumps({"policies": policies})
+        self._write("regret", settings.paths.out, inputs, {"set": settings.set}, {"regret.json": text})
+
     def report(self, settings: Settings) -> None:
         run = settings.paths.run
         self._write("report", run / "report", [run / "allocation"], {}, {"report.html": "<html>"})
@@ -114,7 +120,7 @@ def test_a_week_runs_every_stage_in_order_and_ends_published(
     assert stages.ran == ORDER
     assert done.name == "2026-W48"
     printed = capsys.readouterr().out
-    for part in ("Value of the week", "+20.00%", "Audit", "report.html", "published.json points here"):
+    for part in ("Value of the week", "+20.00%", "Audit", "report.html", "published.json points here", "learned 70%"):
         assert part in printed
 
 
@@ -123,7 +129,7 @@ def test_the_same_week_again_runs_nothing_and_stays_published(week: Callable[...
     again = week()
     assert stages.ran == ["publish"]
     assert again.folder == first.folder
-    assert [ran.skipped for ran in again.ran] == [True] * 6 + [False]
+    assert [ran.skipped for ran in again.ran] == [True] * 7 + [False]
 
 
 def test_a_week_that_died_goes_on_where_it_stopped(week: Callable[..., weekly.Week], stages: Stages) -> None:
@@ -141,14 +147,14 @@ def test_only_what_a_change_reaches_runs_again(week: Callable[..., weekly.Week],
     week("weekly.publish=false", "fit.max_epochs=7")
     assert stages.ran == ["train"]  # the stand-in's model is the same, so its scores still hold
     week("weekly.publish=false", "++set.push.max=3")
-    assert stages.ran == ["train", "allocate"]
+    assert stages.ran == ["train", "allocate", "regret"]
 
 
 def test_a_published_folder_never_changes(week: Callable[..., weekly.Week], stages: Stages) -> None:
     first = week()
     before = stage.digest(first.folder)
     second = week("++set.push.max=3")
-    assert (second.name, stages.ran) == ("2026-W48-2", ["allocate", "publish"])
+    assert (second.name, stages.ran) == ("2026-W48-2", ["allocate", "regret", "publish"])
     assert stage.digest(first.folder) == before
     third = week("++set.push.max=4")
     assert third.name == "2026-W48-3"
@@ -177,8 +183,10 @@ def test_tables_from_outside_take_the_place_of_the_market(
     for path in ("given/tables/x", "given/users/x", "given/catalogue.json"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text("{}")
-    week(f"weekly.tables='{tmp_path}/given'")
-    assert stages.ran == ORDER[1:]
+    week()
+    done = week(f"weekly.tables='{tmp_path}/given'")
+    assert "regret" not in stages.ran
+    assert not (done.folder / "regret").exists(), "the truth of the market of the week before"
 
 
 def test_two_weeks_at_once_in_one_folder_do_not_fight(

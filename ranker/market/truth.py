@@ -1,0 +1,99 @@
+"""What is true of a market that was written: what the logging policy would do, and what contacts are worth side by side.
+
+The truth of single contacts lies in truth/given_all and truth/given_observed, in the format of scores. Axes: U users of the week to
+come, A actions (catalogue order), N contacts, P metrics.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from ranker.market import catalogue, decisions, listeners
+from ranker.market.settings import MarketSettings
+from ranker.scores import Catalogue, InputError
+
+MONTH = 4  # weeks for which an offer of the one product spoils the other
+
+
+@dataclass(frozen=True)
+class World:
+    """What world.json holds of the market in the folder `path`."""
+
+    path: Path
+    settings: MarketSettings
+    catalogue: Catalogue
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """The two products that take from each other."""
+        first, second = self.settings.cannibalisation.products
+        return first, second
+
+    @property
+    def factor(self) -> float:
+        """What is left of each one's effect beside the other."""
+        return self.settings.cannibalisation.factor
+
+    @property
+    def offers_2A(self) -> np.ndarray:
+        """bool[2, A]: which actions offer the first and the second product of the pair."""
+        products = np.array([str(action["product"]) for action in self.catalogue.actions])
+        return np.stack([products == product for product in self.pair])
+
+
+def read_world(path: Path) -> World:
+    """Reads truth/world.json of the market in `path`; InputError where there is none or it is not a market's."""
+    file = path / "truth" / "world.json"
+    try:
+        settings = MarketSettings.model_validate(json.loads(file.read_text())["settings"])
+    except FileNotFoundError:
+        raise InputError([f"{file}: there is no such file; only a market written with its truth can judge"]) from None
+    except (KeyError, TypeError, ValueError, ValidationError):
+        raise InputError([f"{file}: does not hold the settings of a market"]) from None
+    return World(path, settings, catalogue.build(settings))
+
+
+def read_users(world: World) -> pd.DataFrame:
+    """The users of the week to come with their features and what is `eligible`, in file then row order."""
+    files = sorted((world.path / "users").glob("*.parquet"))
+    if not files:
+        raise InputError([f"{world.path / 'users'}: there are no *.parquet files"])
+    return pd.concat([pq.read_table(file).to_pandas() for file in files], ignore_index=True)
+
+
+def logging_chances(world: World, users: pd.DataFrame) -> np.ndarray:
+    """float64[U, A]: with what chance the logging policy would show each action to each of these users, were they not held out.
+
+    It chooses one action or nothing, knows nothing of any week's rules, and explores as it did in the logs.
+    """
+    belief_SA = decisions.heuristic_weights(world.settings.logging, world.catalogue)
+    signals_US = listeners.signals(world.settings, users)
+    eligible_UA = np.stack(users["eligible"].to_numpy())
+    return decisions.choices(world.settings.logging, signals_US @ belief_SA, eligible_UA).chance_UA[:, :-1]
+
+
+def spoiled_before(world: World, users: pd.DataFrame) -> np.ndarray:
+    """bool[U, A]: actions whose effect has the factor in it already, since the other product was offered in 28 days."""
+    spoiled_UA = np.zeros((len(users), len(world.catalogue.actions)), bool)
+    for offers_A, other in zip(world.offers_2A, reversed(world.pair), strict=True):
+        lately_U = users[f"weeks_since_{other}"].to_numpy(np.float64) <= MONTH
+        spoiled_UA |= lately_U[:, None] & offers_A
+    return spoiled_UA
+
+
+def left_beside(world: World, spoiled_UA: np.ndarray, user_N: np.ndarray, action_N: np.ndarray) -> np.ndarray:
+    """float64[N]: what is left of each contact's effect beside the user's other contacts.
+
+    The factor where the slate holds both products of the pair and an earlier offer has not taken it already; else 1. The market
+    applies it to the effect's logit; effects are small, so the difference it makes is the same to the second order.
+    """
+    both_U = np.ones(len(spoiled_UA), bool)
+    for offers_A in world.offers_2A:
+        both_U &= np.bincount(user_N[offers_A[action_N]], minlength=len(spoiled_UA)) > 0
+    hit_N = both_U[user_N] & world.offers_2A.any(axis=0)[action_N] & ~spoiled_UA[user_N, action_N]
+    return np.where(hit_N, world.factor, 1.0)

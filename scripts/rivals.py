@@ -1,0 +1,119 @@
+"""The policies that a learned one is compared with: what each believes about contacts, and what it would give to whom.
+
+All but the logging policy obey the same rules with the same solver; they differ in what they believe. Axes: U users, P planes,
+A actions, N contacts.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from allocator.problem import FREE, Data, Linear, Problem
+from allocator.solve.settings import SolveSettings
+from allocator.solve.solution import Unsolvable
+from allocator.solve.solver import solve
+
+LEARNED, ORACLE, ALL_KNOWING = "learned", "oracle", "all-knowing"
+AVERAGE, FIXED, RANDOM, LOGGING = "average effect", "best fixed action", "random", "logging policy"
+VALUE = ("mean", "value of its own")
+TIE = 1e-2
+"""Those who look alike draw straws that cost at most this share of the largest value; exact ties cost the solver minutes."""
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A policy by what it believes: the problem and the data that it gives to the solver."""
+
+    name: str
+    about: str
+    problem: Problem
+    data: Data
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Contacts of the free users: user and action positions, and the chance of each (1 but for the logging policy)."""
+
+    user_N: np.ndarray
+    action_N: np.ndarray
+    chance_N: np.ndarray
+
+
+def rivals(problem: Problem, data: Data, truth: Mapping[str, np.ndarray], seed: int) -> Iterator[Rival]:
+    """Every policy that is allocated, the learned one first. truth: `given_observed` and `given_all`, planes [U, P, A]."""
+    yield Rival(LEARNED, "the model's scores", problem, data)
+    observed, everything = (
+        replace(data, planes_UPA=truth[name].astype(np.float32)) for name in ("given_observed", "given_all")
+    )
+    yield Rival(ORACLE, "the truth, given what is observable", problem, observed)
+    yield Rival(ALL_KNOWING, "the truth, hidden traits included", problem, everything)
+    averages = replace(data, planes_UPA=averaged(data))
+    value_UA, drawn_UA = worth(problem, averages), np.random.default_rng(seed).random(data.eligible_UA.shape)
+    straws_UA = TIE * np.abs(value_UA).max(initial=0.0) * (drawn_UA - 1)
+    about = "the model's scores, averaged over users"
+    yield Rival(AVERAGE, about, *valued(problem, averages, value_UA + straws_UA))
+    fixed = best_fixed(problem, averages)
+    only_A = np.arange(len(problem.catalogue.actions)) == fixed
+    about = f"{problem.catalogue.ids[fixed]} for as many as the rules allow; anything else where a rule demands it"
+    yield Rival(FIXED, about, *valued(problem, averages, value_UA * only_A + straws_UA))
+    yield Rival(RANDOM, "nothing; a random number per contact", *valued(problem, averages, drawn_UA))
+
+
+def averaged(data: Data) -> np.ndarray:
+    """float32[U, P, A]: for every user the mean over the free users to whom an action may be given."""
+    counts_UA = data.eligible_UA & (data.group_U == FREE)[:, None]
+    sum_PA = np.einsum("upa,ua->pa", data.planes_UPA, counts_UA, dtype=np.float64)
+    mean_PA = (sum_PA / np.maximum(counts_UA.sum(axis=0), 1)).astype(np.float32)
+    return np.broadcast_to(mean_PA, data.planes_UPA.shape).copy()
+
+
+def worth(problem: Problem, data: Data) -> np.ndarray:
+    """float64[U, A]: what a contact adds to the objective."""
+    return np.einsum("upa,pa->ua", data.planes_UPA, problem.value_PA)
+
+
+def best_fixed(problem: Problem, averages: Data) -> int:
+    """The action that is worth most when everybody gets it who may: mean value times eligible users."""
+    may_UA = averages.eligible_UA & (averages.group_U == FREE)[:, None]
+    return int(np.argmax((worth(problem, averages) * may_UA).sum(axis=0)))
+
+
+def valued(problem: Problem, data: Data, value_UA: np.ndarray) -> tuple[Problem, Data]:
+    """The same rules about the same metrics, and a value of its own: one more plane, which is the whole objective."""
+    value_PA = np.zeros((len(problem.planes) + 1, value_UA.shape[1]))
+    value_PA[-1] = 1.0
+    measured = [
+        replace(each, numerator=_wider(each.numerator), denominator=each.denominator and _wider(each.denominator))
+        for each in problem.measured
+    ]
+    own = replace(problem, planes=(*problem.planes, VALUE), value_PA=value_PA).with_measured(measured)
+    planes_UPA = np.concatenate([data.planes_UPA, value_UA[:, None, :].astype(np.float32)], axis=1)
+    return own, replace(data, planes_UPA=planes_UPA)
+
+
+def _wider(linear: Linear) -> Linear:
+    return replace(linear, plane_PA=np.vstack([linear.plane_PA, np.zeros(linear.plane_PA.shape[1])]))
+
+
+def choose(rival: Rival, fixed: tuple[np.ndarray, np.ndarray], settings: SolveSettings) -> Chosen | None:
+    """What the rival gives to the free users; None where it believes that no allocation keeps the rules.
+
+    fixed: user and action of the contacts of exploration, the same for every policy.
+    """
+    try:
+        slate_UK = solve(rival.problem, rival.data, fixed, settings).slate_UK
+    except Unsolvable:
+        return None
+    user_N, k_N = np.nonzero(slate_UK >= 0)
+    return Chosen(user_N, slate_UK[user_N, k_N].astype(np.int64), np.ones(len(user_N)))
+
+
+def as_logged(data: Data, chance_UA: np.ndarray) -> Chosen:
+    """The logging policy's contacts with the free users, each with its chance."""
+    user_N, action_N = np.nonzero((chance_UA > 0) & (data.group_U == FREE)[:, None])
+    return Chosen(user_N, action_N, chance_UA[user_N, action_N])
+
+
+def unsolved(names: Sequence[str]) -> list[dict[str, str]]:
+    return [{"policy": name, "reason": "no allocation keeps the rules by what it believes"} for name in names]

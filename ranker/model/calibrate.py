@@ -43,6 +43,7 @@ def calibrate(model: ValueModel, examples: Examples, splits: Splits) -> Calibrat
             mean_RA=mean_RA,
             constant_variance=target.kind == "real",
             plausible=model.settings.action_sd * target.per_link(float(none_R.mean())),
+            plausible_common=model.settings.contact_sd * target.per_link(float(none_R.mean())),
         )
         outcomes[target.name] = calibrate_outcome(evidence)
     return Calibration(outcomes)
@@ -73,7 +74,8 @@ def cross_fitted(
 @dataclass(frozen=True)
 class Evidence:
     """What the calibration of one outcome reads. weight_R: of `arm_weights`. none_R, mean_RA: cross-fitted expectations.
-    plausible: standard deviation between actions of what their attributes do not tell, in the outcome's unit."""
+    plausible: standard deviation between actions of what their attributes do not tell, in the outcome's unit;
+    plausible_common: of what the network may have missed of the effect that all contacts share."""
 
     examples: Examples
     weight_R: np.ndarray
@@ -83,6 +85,7 @@ class Evidence:
     mean_RA: np.ndarray
     constant_variance: bool
     plausible: float
+    plausible_common: float
 
     @property
     def contacted_R(self) -> np.ndarray:
@@ -166,13 +169,12 @@ def _averages(evidence: Evidence, residual_R: np.ndarray, variance_R: np.ndarray
     level_slope, level_variance = _level_slope(raw_B[:-1], noise_B[:-1], apart_A)
     raw_B[:-1] += (1 - level_slope) * apart_A  # what is left after that much of the prediction
     shrunk = shrink(raw_B[:-1], noise_B[:-1], evidence.plausible)
-    trust = shrunk.between / (shrunk.between + noise_B[-1]) if shrunk.between > 0 else 0.0
-    none = shrunk.mean + trust * (raw_B[-1] - shrunk.mean) if np.isfinite(noise_B[-1]) else shrunk.mean
+    shared, trust = _common(shrunk.mean_variance + noise_B[-1], evidence.plausible_common)
+    none = shrunk.mean + (trust * (raw_B[-1] - shrunk.mean) if trust > 0 else 0.0)
     kept_A = level_slope * apart_A
     jackknife_A = (members - 1) / members * ((center_KA - center_KA.mean(1, keepdims=True) - apart_A) ** 2).sum(0)
     # Few members: an action's own spread is a poor estimate, so half of it is the average over actions.
     own_A = level_slope**2 * (0.5 * jackknife_A + 0.5 * jackknife_A.mean()) + level_variance * apart_A**2
-    shared = shrunk.mean_variance + (noise_B[-1] if np.isfinite(noise_B[-1]) else 0.0)
     return _Averages(
         average_A=level + kept_A + shrunk.value_A - none,
         stderr_A=np.sqrt(shared + shrunk.variance_A + own_A),
@@ -182,6 +184,14 @@ def _averages(evidence: Evidence, residual_R: np.ndarray, variance_R: np.ndarray
         offset=float(shrunk.mean - none),
         between=float(np.sqrt(shrunk.between + (kept_A.var() if actions > 1 else shared))),
     )
+
+
+def _common(variance: float, plausible: float) -> tuple[float, float]:
+    """What all contacts have in common is known by the rows without contact: posterior variance, and the share to believe."""
+    if not np.isfinite(variance):
+        return plausible**2, 0.0
+    trust = plausible**2 / (plausible**2 + variance)
+    return trust * variance, trust
 
 
 def _level_slope(raw_A: np.ndarray, noise_A: np.ndarray, apart_A: np.ndarray) -> tuple[float, float]:

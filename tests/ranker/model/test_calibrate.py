@@ -1,0 +1,88 @@
+"""The calibration alone, on predictions made by hand: right, twice too strong, noise, and with averages that are off."""
+
+import numpy as np
+import pytest
+
+from ranker.features import Features
+from ranker.model.calibrate import Evidence, arm_weights, calibrate_outcome
+from ranker.model.examples import Examples
+
+ROWS, ACTIONS = 60_000, 4
+
+
+def evidence(stretch: float = 1.0, noise: float = 0.0, off: float = 0.0) -> tuple[Evidence, np.ndarray]:
+    """Outcomes with true effect 1 + x per action, predicted as 1 + off + stretch * x + noise; and the true average effects."""
+    generator = np.random.default_rng(4)
+    x_RA = generator.normal(scale=0.5, size=(ROWS, ACTIONS))
+    effect_RA = 1.0 + x_RA
+    propensity_RB = np.exp(0.5 * np.column_stack([x_RA, np.ones(ROWS)]))
+    propensity_RB /= propensity_RB.sum(1, keepdims=True)
+    arm_R = (generator.random(ROWS)[:, None] > propensity_RB.cumsum(1)).sum(1).clip(max=ACTIONS)
+    rows = np.arange(ROWS)
+    outcome_R = np.column_stack([effect_RA, np.zeros(ROWS)])[rows, arm_R] + generator.normal(size=ROWS)
+    predicted_RA = 1.0 + off + stretch * x_RA + noise * generator.normal(size=x_RA.shape)
+    examples = Examples(
+        features=Features(np.zeros((ROWS, 0), np.float32), np.zeros((ROWS, 0), np.int64)),
+        action_R=arm_R,
+        propensity_R=propensity_RB[rows, arm_R],
+        outcome_RO=outcome_R[:, None],
+        user_R=rows,
+        eligible_RA=np.ones((ROWS, ACTIONS), bool),
+    )
+    weight_R = arm_weights(arm_R, examples.propensity_R, ACTIONS)
+    none_R = np.zeros(ROWS, np.float32)
+    made = Evidence(examples, weight_R, rows % 3, outcome_R, none_R, predicted_RA.astype(np.float32), True, 0.3, 2.0)
+    return made, effect_RA.mean(0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "slope"),
+    [
+        ({}, 1.0),
+        ({"stretch": 2.0}, 0.5),
+        ({"stretch": 0.0, "noise": 0.5}, 0.0),
+        ({"stretch": -1.0}, 0.0),
+        ({"stretch": 1.0, "noise": 0.5}, 0.5),
+        ({"stretch": 0.5}, 1.0),
+    ],
+)
+def test_the_slope_is_how_much_of_the_prediction_is_real(changes, slope) -> None:
+    calibrated = calibrate_outcome(evidence(**changes)[0])
+    assert calibrated.pooled_slope == pytest.approx(slope, abs=0.08)
+    np.testing.assert_allclose(calibrated.slope_A, slope, atol=0.12)
+
+
+@pytest.mark.parametrize("off", [0.0, 3.0, -3.0])
+def test_averages_are_right_whatever_the_predictions_say(off) -> None:
+    made, truth_A = evidence(off=off)
+    calibrated = calibrate_outcome(made)
+    assert (np.abs(calibrated.average_A - truth_A) < 3 * calibrated.average_stderr_A).all()
+    assert calibrated.average_stderr_A.max() < 0.1
+
+
+def test_an_action_without_rows_takes_the_pooled_correction() -> None:
+    made, truth_A = evidence(off=0.5)
+    seen_R = made.examples.action_R != 2
+    part = made.examples.take(seen_R)
+    weight_R = arm_weights(part.action_R, part.propensity_R, ACTIONS)
+    fewer = Evidence(
+        part,
+        weight_R,
+        made.fold_R[seen_R],
+        made.outcome_R[seen_R],
+        made.none_R[seen_R],
+        made.mean_RA[seen_R],
+        True,
+        0.3,
+        2.0,
+    )
+    calibrated = calibrate_outcome(fewer)
+    assert calibrated.average_A[2] == pytest.approx(truth_A[2], abs=0.15)
+    assert calibrated.average_stderr_A.argmax() == 2
+
+
+def test_weights_of_every_arm_add_up_to_the_rows_and_are_cut() -> None:
+    action_R = np.array([0, 0, 0, 1, 2, 2])
+    weight_R = arm_weights(action_R, np.array([0.5, 0.5, 1e-9, 0.1, 0.2, 0.4]), 2, clip=2.0)
+    np.testing.assert_allclose(np.bincount(action_R, weight_R), 6.0)
+    assert weight_R[2] < 6.0

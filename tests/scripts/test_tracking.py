@@ -37,6 +37,12 @@ EVALUATION = {
         "curve": [{"epoch": 1, "train": 0.5, "validation": 0.6}, {"epoch": 2, "train": 0.4, "validation": 0.55}]
     },
 }
+REGRET = {
+    "policies": [
+        {"policy": "oracle", "value": 9.0, "share_of_oracle": 1.0, "regret": 0.0, "regret_stderr": 0.0},
+        {"policy": "best fixed action", "value": 3.0, "share_of_oracle": 1 / 3, "regret": 6.0, "regret_stderr": 0.5},
+    ]
+}
 SECONDS = {"train": (3.0, False), "score": (1.0, True), "allocate": (2.0, False)}
 SECRET_USER = "listener-4711"
 
@@ -59,6 +65,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 (out / "audit.json").write_text(json.dumps({"checks": [{"name": "caps", "status": "PASS"}]}))
             if name == "scores":
                 (out / "catalogue.json").write_text("{}")
+    (run / "regret").mkdir()
+    (run / "regret" / "regret.json").write_text(json.dumps(REGRET))
     (run / "report").mkdir()
     (run / "report" / "report.html").write_text("<html></html>")
     (run.parent / "policy.yaml").write_text("version: 1\n")
@@ -119,7 +127,9 @@ def test_metrics_are_those_of_the_certificate_and_the_evaluation(recorded: str, 
     assert train["qini/valuenet/subs/push_1:family:trial"] == 0.3
     assert train["policy/valuenet/subs/DR/value"] == 0.1
     assert train["calibration/subs/push_1:duo/slope"] == 0.4
-    assert client.get_run(recorded).data.metrics["seconds/train"] == 3.0
+    week = client.get_run(recorded).data.metrics
+    assert week["seconds/train"] == 3.0
+    assert (week["truth/oracle/value"], week["truth/best fixed action/regret"]) == (9.0, 6.0)
 
 
 def test_the_loss_is_a_curve(recorded: str, client: object) -> None:

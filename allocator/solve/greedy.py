@@ -77,8 +77,11 @@ def _linear(
 def _take(rules, user_N, action_N, planes_UPA, class_U, member_RS, const_RA, plane_RPA, left_R, slate_UK):
     work = make_work(rules)
     used_R = np.empty(len(left_R))
+    full_U = np.zeros(len(slate_UK), np.bool_)
     for n in range(len(user_N)):
         user, action = user_N[n], action_N[n]
+        if full_U[user]:
+            continue
         work.used_C[:] = 0
         count, slot_free = 0, True
         while count < rules.most and slate_UK[user, count] != NONE:
@@ -97,4 +100,5 @@ def _take(rules, user_N, action_N, planes_UPA, class_U, member_RS, const_RA, pla
             room = room and used_R[r] <= left_R[r] + 1e-12
         if room:
             slate_UK[user, count] = action
+            full_U[user] = count + 1 == rules.most
             left_R -= used_R

@@ -6,6 +6,8 @@ block in a fixed order, so the result does not depend on threads or shards.
 Axes: U users, P planes, A actions, S classes, R rows, B blocks, K the most contacts of a slate, T near ties.
 """
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numba
@@ -59,10 +61,11 @@ def sweep(users: Users, price_R: np.ndarray) -> Pass:
     sum_BSPA = np.zeros((blocks, shape[0], len(problem.planes), shape[1]))
     slate_UK = np.empty((len(data), users.rules.most), np.int16)
     margin_U = np.empty(len(data), np.float32)
-    _sweep(
-        users.rules, data.planes_UPA, data.eligible_UA, data.class_U, data.group_U, const_SA, plane_SPA,
-        dual_BS, count_BSA, sum_BSPA, slate_UK, margin_U,
-    )  # fmt: skip
+    with threads_for(blocks):
+        _sweep(
+            users.rules, data.planes_UPA, data.eligible_UA, data.class_U, data.group_U, const_SA, plane_SPA,
+            dual_BS, count_BSA, sum_BSPA, slate_UK, margin_U,
+        )  # fmt: skip
     weight_S = users.weight_S
     count_SA = count_BSA.sum(axis=0) * weight_S[:, None]
     sum_SPA = sum_BSPA.sum(axis=0) * weight_S[:, None, None]
@@ -75,6 +78,17 @@ def sweep(users: Users, price_R: np.ndarray) -> Pass:
         slate_UK=slate_UK,
         margin_U=margin_U,
     )
+
+
+@contextlib.contextmanager
+def threads_for(blocks: int) -> Iterator[None]:
+    """No more threads than blocks: waking one up costs more than a small sweep."""
+    most = numba.get_num_threads()
+    numba.set_num_threads(max(1, min(blocks, most)))
+    try:
+        yield
+    finally:
+        numba.set_num_threads(most)
 
 
 @numba.njit(cache=True)
@@ -91,13 +105,21 @@ def fill_net(work, planes_PA, eligible_A, const_A, plane_PA):
 
 
 @numba.njit(cache=True)
+def least_loss(net, lowest):
+    """Below this no exchange that brings an action in can be: a best slate has no room for one of positive net value, so it takes
+    the place of a contact worth `lowest` or more."""
+    return lowest - net if net > 0.0 else -net
+
+
+@numba.njit(cache=True)
 def slate_margin(rules, work, slate_K, count):
-    """By how much the slate beats the best slate that differs by one exchange."""
-    margin = np.inf
+    """By how much the best slate beats the best slate that differs by one exchange."""
+    lowest = np.inf
     for k in range(count):
-        margin = min(margin, work.net_A[slate_K[k]])
+        lowest = min(lowest, work.net_A[slate_K[k]])
+    margin = lowest
     for action in range(len(rules.slot_A)):
-        if -work.net_A[action] >= margin:
+        if least_loss(work.net_A[action], lowest) >= margin:
             continue
         chosen = False
         for k in range(count):
@@ -187,12 +209,14 @@ def _near_ties(
                 if rules.cap_AD[slate_K[count], d] != NONE:
                     work.used_C[rules.cap_AD[slate_K[count], d]] += 1
             count += 1
+        lowest = np.inf
         for k in range(count):
+            lowest = min(lowest, work.net_A[slate_K[k]])
             if work.net_A[slate_K[k]] < width:
                 user_T[found], out_T[found], in_T[found], loss_T[found] = u, slate_K[k], NONE, work.net_A[slate_K[k]]
                 found += 1
         for action in range(len(rules.slot_A)):
-            if -work.net_A[action] >= width:
+            if least_loss(work.net_A[action], lowest) >= width:
                 continue
             chosen = False
             for k in range(count):

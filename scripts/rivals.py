@@ -50,14 +50,15 @@ def rivals(problem: Problem, data: Data, truth: Mapping[str, np.ndarray], seed: 
     yield Rival(ALL_KNOWING, "the truth, hidden traits included", problem, everything)
     averages = replace(data, planes_UPA=averaged(data))
     value_UA, drawn_UA = worth(problem, averages), np.random.default_rng(seed).random(data.eligible_UA.shape)
-    straws_UA = TIE * np.abs(value_UA).max(initial=0.0) * (drawn_UA - 1)
+    largest = float(np.abs(value_UA).max(initial=0.0)) or 1.0
+    straws_UA = TIE * largest * (drawn_UA - 1)
     about = "the model's scores, averaged over users"
     yield Rival(AVERAGE, about, *valued(problem, averages, value_UA + straws_UA))
     fixed = best_fixed(problem, averages)
     only_A = np.arange(len(problem.catalogue.actions)) == fixed
     about = f"{problem.catalogue.ids[fixed]} for as many as the rules allow; anything else where a rule demands it"
     yield Rival(FIXED, about, *valued(problem, averages, value_UA * only_A + straws_UA))
-    yield Rival(RANDOM, "nothing; a random number per contact", *valued(problem, averages, drawn_UA))
+    yield Rival(RANDOM, "nothing; a random number per contact", *valued(problem, averages, largest * drawn_UA))
 
 
 def averaged(data: Data) -> np.ndarray:
@@ -74,9 +75,19 @@ def worth(problem: Problem, data: Data) -> np.ndarray:
 
 
 def best_fixed(problem: Problem, averages: Data) -> int:
-    """The action that is worth most when everybody gets it who may: mean value times eligible users."""
-    may_UA = averages.eligible_UA & (averages.group_U == FREE)[:, None]
-    return int(np.argmax((worth(problem, averages) * may_UA).sum(axis=0)))
+    """The action that is worth most to all who may get it, as far as the limits leave room for it alone.
+
+    Shares of other actions are left to the solver: they say nothing about an action alone.
+    """
+    rows, may_UA = problem.rows, averages.eligible_UA & (averages.group_U == FREE)[:, None]
+    count_SA = np.stack([may_UA[averages.class_U == s].sum(axis=0) for s in range(len(problem.classes))])
+    unit_RA = rows.const_RA + np.einsum("rpa,pa->ra", rows.plane_RPA, averages.planes_UPA[0])
+    used_RA = unit_RA * (rows.member_RS @ count_SA)
+    limits_R = np.array([problem.measured[position].rule.kind != "share" for position in rows.constraint_R], bool)
+    limits_R &= rows.limit_R >= 0
+    left_RA = rows.limit_R[:, None] / np.where(used_RA > 0, used_RA, np.inf)
+    left_A = np.where((used_RA > 0) & limits_R[:, None], left_RA, 1.0).min(axis=0, initial=1.0)
+    return int(np.argmax((worth(problem, averages) * may_UA).sum(axis=0) * left_A))
 
 
 def valued(problem: Problem, data: Data, value_UA: np.ndarray) -> tuple[Problem, Data]:

@@ -43,8 +43,8 @@ def greedy(users: Users, scale: Scale, *, per_cost: bool = False) -> Greedy:
         share_R[capped] = 1.0 / np.maximum(users.limit_R[capped], 1e-12)
         cost_SA, cost_SPA = rows.tables(np.zeros_like(problem.value_PA), -share_R)
         key_N = key_N / (1e-9 + np.maximum(_linear(users, user_N, action_N, cost_SA, cost_SPA), 0.0))
-    order = np.argsort(-key_N, kind="stable")
-    order = order[positive[order]]
+    user_N, action_N, key_N = user_N[positive], action_N[positive], key_N[positive]
+    order = _falling(key_N)
     slate_UK = np.full((len(data), users.rules.most), NONE, np.int16)
     _take(
         users.rules, user_N[order], action_N[order], data.planes_UPA, data.class_U,
@@ -53,6 +53,13 @@ def greedy(users: Users, scale: Scale, *, per_cost: bool = False) -> Greedy:
     used_R = slate_usage(users, np.arange(len(data)), slate_UK).sum(axis=0)
     slip_R = 1e-9 * (scale.usage_R + np.abs(users.limit_R))
     return Greedy(slate_UK, bool((used_R <= users.limit_R + slip_R)[~np.isfinite(rows.penalty_R)].all()))
+
+
+def _falling(key_N: np.ndarray) -> np.ndarray:
+    """Positions of positive keys in falling order, the first among equals, to float32's accuracy: two passes of a radix sort."""
+    bits_N = ~key_N.astype(np.float32).view(np.uint32)
+    low = np.argsort(bits_N.astype(np.uint16), kind="stable")
+    return low[np.argsort((bits_N >> 16).astype(np.uint16)[low], kind="stable")]
 
 
 @numba.njit(cache=True)

@@ -88,9 +88,11 @@ def run(settings: RegretSettings) -> dict:
 
 
 def _must_be_there(folders: Sequence[Path]) -> None:
-    missing = [f"{path}: there is no such folder" for path in folders if not path.is_dir()]
+    """Checked first, since what is missing here is the one thing that real tables can never have."""
+    missing = [path for path in folders if not path.is_dir()]
     if missing:
-        raise InputError([*missing, "only a market that was written with its truth can judge"])
+        why = "there is no such folder; only a market that was written with its truth can judge"
+        raise InputError([f"{path}: {why}" for path in missing])
 
 
 def judge(settings: RegretSettings) -> dict:

@@ -146,6 +146,6 @@ def test_rates_are_believable(market, chunk) -> None:
     assert 0.001 < np.nanmean(push) < 0.003
     mau = (expected["mau"][:, :-1] - expected["mau"][:, -1:])[chunk.eligible_UA]
     assert np.quantile(np.abs(mau), 0.5) < 0.005
-    assert np.quantile(mau, 0.01) < 0 < np.quantile(mau, 0.99) < 0.04
+    assert np.quantile(mau, 0.01) < 0 < np.quantile(mau, 0.99) < 0.06
     relative = (expected["subs"][:, :-1] / expected["subs"][:, -1:])[chunk.eligible_UA]
-    assert np.quantile(relative, 0.99) < 1.8  # Hillstrom's stronger arm: 1.7 on visits
+    assert np.quantile(relative, 0.99) < 2.2  # Hillstrom's stronger arm: 2.2 on conversion, 1.7 on visits

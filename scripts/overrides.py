@@ -351,7 +351,7 @@ def help_text(command: str, conf: Path) -> str:
     lines += [f"  {group}: {', '.join(options(conf, group))}" for group in _groups(conf) if options(conf, group)]
     lines += [
         "",
-        "Any setting by its path, like fit.epochs=5; `--cfg job` prints them all.",
+        "Any setting by its path, like fit.max_epochs=5; `--cfg job` prints them all.",
         "Several values and --multirun run the command once for each: set.push_capacity.max=5%,10% --multirun",
     ]
     return "\n".join(lines)

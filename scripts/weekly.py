@@ -314,7 +314,7 @@ def _result_rows(week: Week) -> Iterator[tuple[str, str]]:
     yield "Contacts", f"{held['contacts']:,}"
     yield "Value of the week", f"{held['value']:,.2f}"
     yield "Against best-first", _against_greedy(held)
-    yield "Room left", f"at most {max(held['gap'], 0.0) * 100:.2g} % better is possible at all"
+    yield "Room left", f"at most {max(held['gap'], 0.0) * 100:.5f} % better is possible at all"
     if week.regret is not None:
         yield "Truth", _against_truth(week.regret)
     yield "Rules", _rules(held)

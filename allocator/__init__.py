@@ -3,6 +3,7 @@
 Modules, in the order in which data flows:
 
 - policy: the constraint file of the product managers, read strictly
+- previous: what an earlier allocation gave, counted over this week's users
 - problem: scores and policy as arrays
 - solve: prices, core, the exact oracle and the greedy baseline
 - certificate: what was achieved, recounted, and how near it is to the best possible

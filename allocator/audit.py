@@ -63,21 +63,23 @@ class Audit:
         return {"clean": self.clean, "checks": checks}
 
 
-def audit(scores: Path, policy: Policy, allocation: Path) -> Audit:
+def audit(scores: Path, policy: Policy, allocation: Path, previous: Path | None = None) -> Audit:
     """Judges the allocation in a directory (rows and certificate.json) against the scores and the policy it claims to follow.
 
-    The scores are streamed; the rows' ids, actions and values are held in memory (some 30 bytes a contact). An allocation that
-    cannot be read is a failed audit; InputError is raised for scores that cannot be.
+    previous: the earlier allocation that constraints of kind `change` compare with. The scores are streamed; the rows' ids,
+    actions and values are held in memory (some 30 bytes a contact). An allocation that cannot be read is a failed audit;
+    InputError is raised for scores that cannot be.
     """
     opened = open_scores(scores)
     policy = policy.active(opened.catalogue.as_of)
     try:
         certificate = _read_certificate(allocation / "certificate.json")
         rows = _read_rows(allocation, opened)
+        before = _read_before(previous, policy, opened)
     except _Unreadable as error:
         return Audit((Check("readable", "FAIL", str(error)),))
     opened.check_users()
-    judge = _Judge(opened, policy, certificate, rows)
+    judge = _Judge(opened, policy, certificate, rows, before)
     for shard in opened.shards():
         judge.see(shard)
     return Audit(tuple(judge.checks()))
@@ -157,6 +159,25 @@ def _read_rows(allocation: Path, scores: Scores) -> _Rows:
             f"column user_id: is {users.type} with {users.null_count:,} missing; the scores have {wanted}"
         )
     return _sorted_rows(table, _comparable(users), scores.catalogue)
+
+
+def _read_before(previous: Path | None, policy: Policy, scores: Scores) -> pd.DataFrame | None:
+    """Users and actions of the earlier allocation where a constraint compares with it; actions that are gone are left out."""
+    if not any(rule.kind == "change" for rule in policy.constraints):
+        return None
+    files = [] if previous is None else sorted(previous.glob("*.parquet"))
+    if not files:
+        raise _Unreadable("the policy compares with an earlier allocation, and there is none to read")
+    try:
+        parts = [pq.ParquetFile(file).read(columns=["user_id", "action"]) for file in files]
+        frame = pd.concat([part.to_pandas() for part in parts], ignore_index=True)
+    except (pa.ArrowException, OSError) as error:
+        raise _Unreadable(f"the earlier allocation cannot be read ({type(error).__name__})") from None
+    if set(frame) != {"user_id", "action"}:
+        raise _Unreadable("the earlier allocation has no user_id or no action")
+    known = frame["action"].isin(scores.catalogue.ids)
+    position = {action: code for code, action in enumerate(scores.catalogue.ids)}
+    return frame[known].assign(action=frame["action"][known].map(position).astype("int64"))
 
 
 def _sorted_rows(table: pa.Table, user_N: np.ndarray, catalogue: Catalogue) -> _Rows:
@@ -240,7 +261,7 @@ class _Part:
 def _parts(rule: Constraint, catalogue: Catalogue) -> tuple[_Part, _Part | None]:
     """Numerator and denominator of a constraint, straight from the contract's definitions."""
     where_A = _actions(rule.where, catalogue)
-    if rule.kind == "volume":
+    if rule.kind in ("volume", "change"):
         return _Part(where_A.astype(float), None), None
     if rule.kind == "share":
         of_A = _actions(rule.of, catalogue)
@@ -278,11 +299,12 @@ class _Recount:
     numerator: _Sum = field(default_factory=_Sum)
     denominator: _Sum = field(default_factory=_Sum)
     users: int = 0
+    before: int = 0
 
     @property
     def counts(self) -> bool:
         """Whether both halves are numbers of contacts, which hold exactly."""
-        return self.rule.kind in ("volume", "share")
+        return self.rule.kind in ("volume", "share", "change")
 
     @property
     def achieved(self) -> float | None:
@@ -291,6 +313,11 @@ class _Recount:
         return self.numerator.value / self.denominator.value if self.denominator.value else None
 
     def bound(self, side: str) -> Fraction | None:
+        if self.rule.kind == "change":
+            part = Fraction(repr(self.rule.max.amount))
+            if side == "max":
+                return Fraction(math.floor(self.before * (1 + part)))
+            return Fraction(max(0, math.ceil(self.before * (1 - part))))
         bound = getattr(self.rule, side)
         return None if bound is None else bound.exact(self.users)
 
@@ -345,6 +372,7 @@ class _Judge:
     policy: Policy
     certificate: Mapping
     rows: _Rows
+    before: pd.DataFrame | None = None
 
     matched: int = 0
     twice: int = 0
@@ -379,6 +407,8 @@ class _Judge:
         self._see_groups(seen, user_n, self.rows.source_N[row_n])
         self._see_values(shard, row_n, user_n, action_n)
         self._see_constraints(seen, user_n, action_n)
+        if self.before is not None:
+            self._see_before(seen)
         self._see_bound(seen, user_n, action_n)
 
     def _see_user_rules(self, seen: "_Seen", user_n: np.ndarray, action_n: np.ndarray) -> None:
@@ -439,6 +469,17 @@ class _Judge:
                 if part is not None:
                     total.add(part.of(seen.shard, user_n[inside_n], action_n[inside_n]))
             recount.users += int(member_U.sum())
+
+    def _see_before(self, seen: "_Seen") -> None:
+        """Earlier contacts of this shard's users, within each constraint that compares with them."""
+        users = pd.Index(seen.shard.user_id.to_pandas())
+        user_n = users.get_indexer(self.before["user_id"])
+        action_n = self.before["action"].to_numpy()[user_n >= 0]
+        user_n = user_n[user_n >= 0]
+        for recount in self.recounts:
+            if recount.rule.kind == "change":
+                inside_n = seen.members(recount.rule.users)[user_n] & (recount.parts[0].weight_A[action_n] > 0)
+                recount.before += int(inside_n.sum())
 
     # The bound: L = sum_r multiplier_r * limit_r + sum_u max over slates of (value - sum_r multiplier_r * g_r).
 

@@ -226,7 +226,7 @@ def _unit(problem: Problem, measured: Measured) -> str:
         )
 
     rule = measured.rule
-    if rule.kind == "volume":
+    if rule.kind in ("volume", "change"):
         return "contacts"
     if rule.kind == "share":
         return "share of contacts"

@@ -16,12 +16,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import product as cross
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from allocator.policy.experiment import exploring, held_out, uniform
 from allocator.policy.grammar import Constraint, Filter, Policy
+from allocator.previous import contacts_before
 from ranker.scores import Catalogue, InputError, Scores, Shard
 
 FREE, HOLDOUT, EXPLORATION = 0, 1, 2
@@ -213,16 +215,20 @@ class Problem:
         return replace(self, measured=tuple(measured), rows=rows)
 
 
-def build_problem(scores: Scores, policy: Policy) -> Problem:
+def build_problem(scores: Scores, policy: Policy, previous: Path | None = None) -> Problem:
     """Compiles the policy, already read against this catalogue, over the users of the scores.
 
-    Raises InputError where the scores cannot carry it (too many user classes, missing standard errors).
+    previous: the earlier allocation that constraints of kind `change` compare with. Raises InputError where the scores cannot
+    carry it (too many user classes, missing standard errors).
     """
     catalogue = scores.catalogue
     planes = _planes(policy, scores)
     classes = _user_classes(policy, scores.vocabulary)
     sizes = _class_sizes(scores, classes)
-    measured = tuple(_measure(rule, catalogue, planes, classes, sizes) for rule in policy.constraints)
+    before_SA = None
+    if any(rule.kind == "change" for rule in policy.constraints):
+        before_SA = contacts_before(scores, previous, classes.of, len(classes))
+    measured = tuple(_measure(rule, catalogue, planes, classes, sizes, before_SA) for rule in policy.constraints)
     return Problem(
         catalogue=catalogue,
         policy=policy,
@@ -331,6 +337,7 @@ def _measure(
     planes: Sequence[tuple[str, str]],
     classes: UserClasses,
     sizes_S: np.ndarray,
+    before_SA: np.ndarray | None,
 ) -> Measured:
     member_S = _members(rule.users, classes)
     scope_A = _chosen(rule.where, catalogue)
@@ -345,6 +352,7 @@ def _measure(
 
     numerator, denominator = {
         "volume": lambda: (count(scope_A), None),
+        "change": lambda: (count(scope_A), None),
         "total": lambda: (total(rule.metric, rule.times), None),
         "share": lambda: (count(scope_A & _chosen(rule.of, catalogue)), count(_chosen(rule.of, catalogue))),
         "average": lambda: (total(rule.metric, rule.times), count(scope_A)),
@@ -352,6 +360,8 @@ def _measure(
     }[rule.kind]()
     scope_users = int(sizes_S[member_S].sum())
     low, high = (None if bound is None else bound.exact(scope_users) for bound in (rule.min, rule.max))
+    if rule.kind == "change":
+        low, high = rule.limits(int(before_SA[np.ix_(member_S, scope_A)].sum()))
     if rule.kind == "volume":  # contacts are whole, so a fractional bound is the whole number inside it
         low, high = None if low is None else math.ceil(low), None if high is None else math.floor(high)
     return Measured(rule, numerator, denominator, *(None if side is None else float(side) for side in (low, high)))
@@ -385,7 +395,7 @@ def _rows(measured: Sequence[Measured], planes: int, actions: int, classes: int)
 
 def _quantum(measured: Measured, bound: float) -> float:
     """Contacts are whole: a volume's row moves in steps of 1, a share's in steps of 1 / q at the bound p / q."""
-    if measured.rule.kind == "volume":
+    if measured.rule.kind in ("volume", "change"):
         return 1.0
     if measured.rule.kind != "share":
         return 0.0

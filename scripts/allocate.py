@@ -51,9 +51,11 @@ def _allocate(settings: AllocateSettings, made: Path) -> tuple[Certificate, Audi
     scores = open_scores(settings.paths.scores)
     start = None if settings.paths.previous is None else read_price_book(settings.paths.previous)
     segments = {name: frozenset(values) for name, values in scores.vocabulary.items()}
-    read = read_policy(settings.paths.policy, settings.set, scores.catalogue, segments)
+    read = read_policy(
+        settings.paths.policy, settings.set, scores.catalogue, segments, previous=settings.paths.previous is not None
+    )
     policy = read.active(scores.catalogue.as_of)
-    problem = build_problem(scores, policy)
+    problem = build_problem(scores, policy, settings.paths.previous)
     data = load_data(problem, scores)
     explored = explore(problem, data)
     clock.lap("read")
@@ -84,7 +86,7 @@ def _solve(settings: AllocateSettings, problem: Problem, data: Data, explored: t
 
 def _judge(scores: Scores, settings: AllocateSettings, policy, made: Path) -> Audit:
     """The independent audit; an allocation that fails it is never written."""
-    judged = audit(scores.path, policy, made)
+    judged = audit(scores.path, policy, made, settings.paths.previous)
     if not judged.clean:
         failures = "; ".join(f"{check.name}: {check.detail}" for check in judged.failures)
         raise RuntimeError(f"the audit found the allocation wrong, so it was not written: {failures}")

@@ -145,12 +145,24 @@ def constraint(world: World, rule: Rule) -> Iterator[Fault]:
 def bounds(rule: Rule) -> Iterator[Fault]:
     """The bounds of a constraint by its kind."""
     low, high = rule.min, rule.max
+    if rule.kind == "change":
+        yield from _change(low, high)
+        return
     if low is None and high is None and rule.strength is not None and rule.strength.kind != "report_only":
         yield Fault((), "has neither min nor max; give one, or measure it only with `strength: report_only`")
     faults = [fault for key, bound in (("min", low), ("max", high)) for fault in _bound(rule.kind, key, bound)]
     yield from faults
     if not faults and low is not None and high is not None and low.percent == high.percent and low.amount > high.amount:
         yield Fault(("min",), f"the minimum {shown(low.to_json())} is above the maximum {shown(high.to_json())}")
+
+
+def _change(low: Bound | None, high: Bound | None) -> Iterator[Fault]:
+    if low is not None:
+        yield Fault(("min",), "a change has max alone, which limits it both ways")
+    if high is None:
+        yield Fault((), "has no max; give the most that the number of contacts may change by, like 30%")
+    elif high.amount < 0:
+        yield Fault(("max",), f"a change is at least 0%, not {shown(high.to_json())}")
 
 
 def _bound(kind: str, key: str, bound: Bound | None) -> Iterator[Fault]:

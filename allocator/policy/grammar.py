@@ -6,6 +6,7 @@ whether its words fit a catalogue is for `check` to say.
 
 import hashlib
 import json
+import math
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -289,6 +290,22 @@ class Volume(_Constraint):
     kind: Literal["volume"] = "volume"
 
 
+class Change(_Constraint):
+    """Contacts in scope against those of the previous allocation: at most `max` (a part of them) more, and as many fewer."""
+
+    metric: ClassVar[None] = None
+    times: ClassVar[None] = None
+    of: ClassVar[None] = None
+    per: ClassVar[None] = None
+
+    kind: Literal["change"] = "change"
+
+    def limits(self, before: int) -> tuple[int, int]:
+        """The fewest and the most contacts where there were `before`: whole numbers inside before * (1 -+ max)."""
+        part = self.max.exact(0)
+        return max(math.ceil(before * (1 - part)), 0), math.floor(before * (1 + part))
+
+
 class Total(_Constraint):
     """The sum of a metric's mean, times an attribute, over the contacts in scope."""
 
@@ -333,7 +350,7 @@ class Ratio(_Constraint):
     per: Measure
 
 
-Constraint = Annotated[Volume | Total | ShareOf | Average | Ratio, Field(discriminator="kind")]
+Constraint = Annotated[Volume | Change | Total | ShareOf | Average | Ratio, Field(discriminator="kind")]
 
 
 class Policy(Record):

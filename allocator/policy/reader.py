@@ -11,6 +11,7 @@ from allocator.policy import check, tree
 from allocator.policy.grammar import (
     Average,
     Bound,
+    Change,
     ContactRule,
     EligibilityRule,
     Experiment,
@@ -37,8 +38,9 @@ KINDS: Mapping[str, type[Rule]] = {
     "share": ShareOf,
     "average": Average,
     "ratio": Ratio,
+    "change": Change,
 }
-LATER_KINDS = ("churn", "change")
+LATER_KINDS = ("churn",)
 REQUIRED = ("version", "objective")
 
 
@@ -47,13 +49,16 @@ def read_policy(
     overrides: Mapping[str, object],
     catalogue: Catalogue,
     segments: Mapping[str, frozenset[str]],
+    *,
+    previous: bool = False,
 ) -> Policy:
     """The policy of a file, checked against what it is meant for.
 
     overrides: id -> field -> value, as `set.ID.FIELD=VALUE` gives them (see `overrides`). segments: the values that users of
-    the scores have. Raises one InputError with every mistake, each as "file:line: key.path: what is wrong".
+    the scores have. previous: whether there is an earlier allocation for `change` to compare with. Raises one InputError with
+    every mistake, each as "file:line: key.path: what is wrong".
     """
-    return parse_policy(tree.read_text(Path(path)), str(path), overrides, catalogue, segments)
+    return parse_policy(tree.read_text(Path(path)), str(path), overrides, catalogue, segments, previous=previous)
 
 
 def parse_policy(
@@ -62,6 +67,8 @@ def parse_policy(
     overrides: Mapping[str, object],
     catalogue: Catalogue,
     segments: Mapping[str, frozenset[str]],
+    *,
+    previous: bool = False,
 ) -> Policy:
     """As `read_policy`, from text; `name` is what errors call it."""
     root, faults = tree.parse(text)
@@ -70,7 +77,7 @@ def parse_policy(
         faults = [Fault((), "is empty; a policy has at least `version` and `objective`")]
     if root is not None:
         root, more = apply(root, overrides)
-        reading = _Reading(root, check.World(catalogue, segments))
+        reading = _Reading(root, check.World(catalogue, segments), previous)
         policy = reading.policy()
         refused = {fault.path for fault in faults}
         faults = [*faults, *more, *(fault for fault in reading.faults if fault.path not in refused)]
@@ -98,6 +105,7 @@ class _Reading:
 
     root: Node
     world: check.World
+    previous: bool
     faults: list[Fault] = field(default_factory=list)
 
     def policy(self) -> Policy | None:
@@ -185,12 +193,16 @@ class _Reading:
         place = ("constraints", position)
         kind = node.child("kind")
         word = kind.value if kind is not None and isinstance(kind.value, str) else None
+        if word == "change" and not self.previous:
+            self.faults.append(
+                Fault((*place, "kind"), "'change' compares with an earlier allocation: it needs previous=")
+            )
         if not isinstance(node.value, Mapping) or word in KINDS:
-            return _plain_share(self._rule(KINDS.get(word, Volume), node, place, check.constraint))
+            return _plain_fraction(self._rule(KINDS.get(word, Volume), node, place, check.constraint))
         if kind is None:
             self.faults.append(Fault((*place, "kind"), f"is missing{hint('', KINDS)}"))
         elif word in LATER_KINDS:
-            self.faults.append(Fault((*place, "kind"), f"'{word}' is not available yet: it needs previous="))
+            self.faults.append(Fault((*place, "kind"), f"'{word}' is not available yet"))
             return None
         else:
             self.faults.append(
@@ -230,9 +242,9 @@ def _kept_bounds(node: Node, rule: Rule) -> Iterator[object]:
             yield getattr(rule, key)
 
 
-def _plain_share(rule: Rule | None) -> Rule | None:
-    """A share's bound in per cent is the plain fraction: 55% of the contacts, not of the users."""
-    if not isinstance(rule, ShareOf):
+def _plain_fraction(rule: Rule | None) -> Rule | None:
+    """The bound of a share or a change in per cent is the plain fraction: 55% of the contacts, not of the users."""
+    if not isinstance(rule, ShareOf | Change):
         return rule
     percents = {key: bound for key in ("min", "max") if (bound := getattr(rule, key)) is not None and bound.percent}
     fractions = {key: Bound(float(Fraction(repr(bound.amount)) / 100)) for key, bound in percents.items()}

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from allocator.report.amounts import exact, number, one, percent, percent_at_most, with_unit
 from allocator.report.records import Certificate, ConstraintRecord, PolicyValue
 
-RATES = ("share", "average", "ratio", "churn", "change")
-SHARES = ("share", "churn", "change")
+RATES = ("share", "average", "ratio", "churn")
+SHARES = ("share", "churn")
 
 
 def headline(certificate: Certificate, unit: str) -> str:
@@ -117,7 +117,7 @@ def unit_of(record: ConstraintRecord) -> str:
         return "of the contacts in scope" if record.kind == "share" else ""
     if record.unit:
         return record.unit
-    return "contacts" if record.kind == "volume" else ""
+    return "contacts" if record.kind in ("volume", "change") else ""
 
 
 def amount(record: ConstraintRecord, value: float | None, *, asked: bool = False) -> str:
@@ -128,7 +128,7 @@ def amount(record: ConstraintRecord, value: float | None, *, asked: bool = False
         return f"{exact(round(100 * value, 7))} %" if asked else percent(value, 2)
     if asked:
         return exact(value)
-    if record.kind == "volume":
+    if record.kind in ("volume", "change"):
         return f"{value:,.0f}"
     return number(value)
 
@@ -210,7 +210,7 @@ def _room(record: ConstraintRecord, room: float, inside: str, outside: str) -> s
 def _distance(record: ConstraintRecord, size: float) -> str:
     if record.kind in SHARES:
         return f"{number(round(100 * size, 4))} percentage points"
-    if record.kind == "volume":
+    if record.kind in ("volume", "change"):
         return f"{size:,.0f} {one('contacts') if size == 1 else unit_of(record)}"
     return with_unit(size, unit_of(record))
 

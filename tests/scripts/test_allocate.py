@@ -12,31 +12,13 @@ import pytest
 from allocator.diagnose import Infeasible
 from ranker.scores import InputError
 from scripts import allocate, stage
-from scripts.command import validated
-from scripts.settings import AllocatePaths, AllocateSettings, Settings
-from tests.allocator.instances import OBJECTIVE, random_rules, write_scores
+from tests.allocator.instances import random_rules, write_scores
 
 USERS = 400
 EXPERIMENT = """experiment:
   holdout: {share: 0.05, salt: h}
   exploration: {share: 0.1, salt: e}
 """
-
-
-@pytest.fixture(scope="module")
-def settings_for(composed: Callable) -> Callable[..., AllocateSettings]:
-    """settings_for(folder, rules, ...): the command's settings, the policy written into the folder."""
-    base = validated(Settings, composed())
-
-    def make(folder: Path, rules: str, previous: Path | None = None, **solve: object) -> AllocateSettings:
-        policy = folder / "policy.yaml"
-        policy.write_text(OBJECTIVE + rules)
-        paths = AllocatePaths(scores=folder / "scores", policy=policy, out=folder / "out", previous=previous)
-        options = base.solve.model_copy(update={"gap": 1e-3, "nodes": 200, **solve})
-        held = {name: getattr(base, name) for name in Settings.model_fields} | {"paths": paths, "solve": options}
-        return AllocateSettings.model_construct(**held)
-
-    return make
 
 
 @pytest.mark.parametrize("seed", range(6))

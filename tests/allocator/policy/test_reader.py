@@ -36,13 +36,13 @@ SEGMENTS = {
 HEAD = "version: 1\nobjective: [{metric: revenue, weight: 1.0}]\n"
 
 
-def read(text: str, overrides: Mapping[str, object] | None = None) -> Policy:
-    return parse_policy(text, "p.yaml", overrides or {}, CATALOGUE, SEGMENTS)
+def read(text: str, overrides: Mapping[str, object] | None = None, *, previous: bool = False) -> Policy:
+    return parse_policy(text, "p.yaml", overrides or {}, CATALOGUE, SEGMENTS, previous=previous)
 
 
-def problems(text: str, overrides: Mapping[str, object] | None = None) -> list[str]:
+def problems(text: str, overrides: Mapping[str, object] | None = None, *, previous: bool = False) -> list[str]:
     with pytest.raises(InputError) as refusal:
-        read(text, overrides)
+        read(text, overrides, previous=previous)
     return list(refusal.value.problems)
 
 
@@ -157,7 +157,7 @@ EXPECTED = """
 22: constraints.share.where: no action is in both `where` and `of`
 22: constraints.share.min: a share lies between 0 and 1
 23: constraints.none: has neither min nor max
-24: constraints.churny.kind: 'churn' is not available yet: it needs previous=
+24: constraints.churny.kind: 'churn' is not available yet
 25: constraints.roi.per.metric: the scores have no metric 'sub'; did you mean 'subs'?
 25: constraints.roi.strength: {"sft": 1} is none of hard
 26: constraints.day.valid_from: '2026-02-30' is not a date
@@ -291,7 +291,7 @@ def test_a_file_that_is_missing_too_long_or_not_text(tmp_path: Path) -> None:
         ("kind: volume, max: lots", "is not a number or a percentage"),
         ("kind: volume, min: 6, max: 5", "the minimum 6.0 is above the maximum 5.0"),
         ("kind: volume, min: 6, max: 5.5, strength: report_only", "is above the maximum"),
-        ("kind: change, max: 30%", "not available yet"),
+        ("kind: change, max: 30%", "'change' compares with an earlier allocation: it needs previous="),
         ("kind: [volume], max: 1", "is no kind of constraint"),
         ("max: 1", "kind: is missing"),
         ("kind: volume, max: 1, label: 7", "must be text, not 7"),
@@ -472,3 +472,26 @@ def test_any_values_set_make_a_policy_or_a_list_of_problems(overrides: dict) -> 
         read(OVERRIDABLE, overrides)
     except InputError as error:
         assert all(problem.startswith("p.yaml") for problem in error.problems)
+
+
+def test_a_change_is_a_part_of_what_was() -> None:
+    policies = [read(rule(f"kind: change, max: {most}"), previous=True) for most in ("30%", "0.3")]
+    assert policies[0] == policies[1]
+    assert policies[0].constraints[0].max == Bound(0.3)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ("kind: change, min: 10%, max: 30%", "a change has max alone"),
+        ("kind: change", "has no max; give the most"),
+        ("kind: change, max: -1%", "a change is at least 0%"),
+        (
+            "kind: change, max: 5%, of: {surface: push}",
+            "'of' is for share; a constraint of kind change has no such key",
+        ),
+    ],
+)
+def test_a_change_that_cannot_mean_anything(fields: str, told: str) -> None:
+    (problem,) = problems(rule(fields), previous=True)
+    assert told in problem

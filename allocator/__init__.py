@@ -6,6 +6,7 @@ Modules, in the order in which data flows:
 - previous: what an earlier allocation gave, counted over this week's users
 - problem: scores and policy as arrays
 - solve: prices, core, the exact oracle and the greedy baseline
+- preflight: what simple counting can tell before pricing
 - certificate: what was achieved, recounted, and how near it is to the best possible
 - diagnose: why constraints contradict each other, and the cheapest repairs
 - allocation: the dataset of contacts

@@ -1,0 +1,319 @@
+"""What simple counting can tell before pricing: minimums that no allocation reaches, and what asks for more than is allowed.
+
+For a row g(x) <= limit that an empty allocation breaks, the free users would have to bring -g(x) up to what is missing. Per user that is
+at most the sum over slots of the best eligible contact in scope, of the `most` best slots alone where contact rules allow no more. The
+bound leaves out everything else, so what it calls impossible is impossible; what it lets pass may still be.
+
+Axes: U users, A actions, S user classes, P planes, R scopes, N actions of a scope, T parts of the users.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from allocator.problem import FREE, ContactRules, Data, Measured, Problem, Rows
+from allocator.solve.slates import best_slate, compile_rules, make_work
+from allocator.solve.solver import free_users
+
+PARTS = 16
+RELATIVE = 1e-9
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Something to count: users of `member_S`, and what an action brings, `const_A[a] + sum_p plane_PA[p, a] X[u, p, a]`.
+
+    most: contacts of one user that the contact rules allow among the actions that bring anything.
+    """
+
+    member_S: np.ndarray
+    const_A: np.ndarray
+    plane_PA: np.ndarray
+    most: int
+
+    @property
+    def actions_A(self) -> np.ndarray:
+        return (self.const_A != 0) | (self.plane_PA != 0).any(axis=0)
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The most that the free users can bring to a scope, the contacts that takes at most, and how many users are eligible for any."""
+
+    amount: float
+    contacts: int
+    users: int
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What counting found. positions: of the constraints involved, rows: their sides; hard: nothing can be allocated."""
+
+    positions: tuple[int, ...]
+    ids: tuple[str, ...]
+    rows: tuple[int, ...]
+    hard: bool
+    sentence: str
+
+
+def preflight(problem: Problem, data: Data, fixed: tuple[np.ndarray, np.ndarray]) -> list[Finding]:
+    """Everything that cannot be, the contradictions first. fixed: (user position, action) of contacts that are given.
+
+    One scan over the users, about a second a million. A soft constraint out of reach is a finding that is not hard.
+    """
+    left_R = free_users(problem, data, fixed).limit_R
+    findings = [*_crossed(problem)]
+    crossed = {position for finding in findings for position in finding.positions}
+    needy = [r for r in np.flatnonzero(left_R < 0) if int(problem.rows.constraint_R[r]) not in crossed]
+    floors = [row for row in _floors(problem) if row in needy]
+    covers = _wide_covers(problem, floors)
+    reached = reach(problem, data, [*(row_scope(problem, row) for row in needy), *covers])
+    single = dict(zip(needy, reached, strict=False))
+    findings += [found for row in needy if (found := _out_of_reach(problem, row, left_R, single[row])) is not None]
+    broken = {row for finding in findings for row in finding.rows}
+    floors = [row for row in floors if row not in broken]
+    findings += _asked_twice(problem, left_R, floors)
+    findings += _asked_of_all(problem, left_R, floors, list(zip(covers, reached[len(needy) :], strict=True)))
+    return sorted(_distinct(findings), key=lambda finding: (not finding.hard, len(finding.positions)))
+
+
+def _distinct(findings: Sequence[Finding]) -> list[Finding]:
+    """No finding whose constraints contain those of another contradiction."""
+    hard = [set(finding.positions) for finding in findings if finding.hard]
+    kept: list[Finding] = []
+    for finding in findings:
+        mine = set(finding.positions)
+        if not any(other < mine for other in hard) and all(mine != set(other.positions) for other in kept):
+            kept.append(finding)
+    return kept
+
+
+def row_scope(problem: Problem, row: int) -> Scope:
+    """What brings a row below its limit: minus its use."""
+    rows = problem.rows
+    const_A, plane_PA = -rows.const_RA[row], -rows.plane_RPA[row]
+    actions_A = (const_A != 0) | (plane_PA != 0).any(axis=0)
+    return Scope(rows.member_RS[row] > 0, const_A, plane_PA, most_contacts(problem.contact, actions_A))
+
+
+def most_contacts(contact: ContactRules, actions_A: np.ndarray) -> int:
+    """The size of the largest slate of these actions, by the exact slate kernel."""
+    rules = compile_rules(contact)
+    work = make_work(rules)
+    work.net_A[:] = np.where(actions_A & contact.allowed_A, 1.0, -np.inf)
+    return int(best_slate(rules, work, np.empty(max(rules.most, 1), np.int64))[0])
+
+
+def reach(problem: Problem, data: Data, scopes: Sequence[Scope]) -> list[Reach]:
+    """What the free users can bring to each scope: one scan, whatever their number."""
+    if not scopes:
+        return []
+    slot_A = problem.contact.slot_A
+    by_slot_A = np.argsort(slot_A, kind="stable")
+    chosen = [by_slot_A[scope.actions_A[by_slot_A]] for scope in scopes]
+    first_R = np.concatenate([[0], np.cumsum([len(action_N) for action_N in chosen])])
+    amount_TR = np.zeros((PARTS, len(scopes)))
+    contacts_TR, users_TR = np.zeros_like(amount_TR, np.int64), np.zeros_like(amount_TR, np.int64)
+    _count(
+        data.planes_UPA, data.eligible_UA, data.class_U, data.group_U, slot_A, first_R, np.concatenate(chosen),
+        np.concatenate([scope.const_A[action_N] for scope, action_N in zip(scopes, chosen, strict=True)]),
+        np.concatenate([scope.plane_PA[:, action_N].T for scope, action_N in zip(scopes, chosen, strict=True)]),
+        np.array([scope.member_S for scope in scopes]), np.array([scope.most for scope in scopes]),
+        np.array([not scope.plane_PA.any() for scope in scopes]), amount_TR, contacts_TR, users_TR,
+    )  # fmt: skip
+    sums = zip(amount_TR.sum(axis=0), contacts_TR.sum(axis=0), users_TR.sum(axis=0), strict=True)
+    return [Reach(float(amount), int(contacts), int(users)) for amount, contacts, users in sums]
+
+
+@numba.njit(parallel=True, cache=True)
+def _count(
+    planes_UPA, eligible_UA, class_U, group_U, slot_A, first_R, action_N, const_N, plane_NP, member_RS, most_R, plain_R,
+    amount_TR, contacts_TR, users_TR,
+):  # fmt: skip
+    users = len(class_U)
+    size = -(-users // PARTS)
+    for part in numba.prange(PARTS):
+        best_L = np.empty(len(slot_A), np.float64)
+        for u in range(part * size, min((part + 1) * size, users)):
+            if group_U[u] != FREE:
+                continue
+            for r in range(len(most_R)):
+                if not member_RS[r, class_U[u]]:
+                    continue
+                filled, slot = 0, -1
+                for n in range(first_R[r], first_R[r + 1]):
+                    a = action_N[n]
+                    if not eligible_UA[u, a]:
+                        continue
+                    brings = const_N[n]
+                    if not plain_R[r]:
+                        for p in range(plane_NP.shape[1]):
+                            brings += plane_NP[n, p] * planes_UPA[u, p, a]
+                    if brings <= 0.0:
+                        continue
+                    if slot_A[a] != slot:
+                        slot = slot_A[a]
+                        best_L[filled] = brings
+                        filled += 1
+                    elif brings > best_L[filled - 1]:
+                        best_L[filled - 1] = brings
+                if filled:
+                    taken = min(filled, most_R[r])
+                    amount_TR[part, r] += largest(best_L, filled, taken)
+                    contacts_TR[part, r] += taken
+                    users_TR[part, r] += 1
+
+
+@numba.njit(cache=True)
+def largest(best_L, filled, taken):
+    """The sum of the `taken` largest of the first `filled`; reorders them."""
+    total = 0.0
+    for k in range(taken):
+        for i in range(k + 1, filled):
+            if best_L[i] > best_L[k]:
+                best_L[k], best_L[i] = best_L[i], best_L[k]
+        total += best_L[k]
+    return total
+
+
+def _crossed(problem: Problem) -> Iterator[Finding]:
+    """Minimums above their own maximums, once percentages are counts. (A ratio of nothing keeps both.)"""
+    for position, measured in enumerate(problem.measured):
+        if measured.denominator is not None or not measured.enforced or None in (measured.low, measured.high):
+            continue
+        if measured.low > measured.high + RELATIVE * abs(measured.high):
+            rows = tuple(int(row) for row in np.flatnonzero(problem.rows.constraint_R == position))
+            sentence = (
+                f"{_name(measured)} asks for at least {_amount(measured.low)} and at most {_amount(measured.high)}"
+            )
+            yield Finding((position,), (measured.rule.id,), rows, not np.isfinite(measured.penalty), sentence)
+
+
+def _out_of_reach(problem: Problem, row: int, left_R: np.ndarray, most: Reach) -> Finding | None:
+    """A row that even the best contacts of every user in its scope leave broken."""
+    rows = problem.rows
+    if -left_R[row] <= most.amount * (1 + RELATIVE) + RELATIVE * abs(left_R[row]):
+        return None
+    position = int(rows.constraint_R[row])
+    sentence = _sentence(problem, row, left_R[row], most)
+    hard = not np.isfinite(rows.penalty_R[row])
+    return Finding((position,), (problem.measured[position].rule.id,), (int(row),), hard, sentence)
+
+
+def _sentence(problem: Problem, row: int, left: float, most: Reach) -> str:
+    rows = problem.rows
+    measured = problem.measured[int(rows.constraint_R[row])]
+    name, given = _name(measured), float(rows.limit_R[row] - left)
+    if rows.limit_R[row] >= 0 and given > 0:
+        return f"{name}: the exploration contacts, which are random on purpose, already break it"
+    if measured.rule.kind != "volume":
+        return (
+            f"{name} asks for at least {_amount(measured.low)}, but the best contacts of all {most.users:,} eligible "
+            f"users come to {_amount(most.amount)}"
+        )
+    asks = f"{name} asks for at least {_amount(measured.low)} contacts, but "
+    explored = f", and exploration gives {_amount(-given)}" if given < 0 else ""
+    if most.contacts <= most.users:
+        return f"{asks}only {most.users:,} users are eligible for any{explored}"
+    return f"{asks}the {most.users:,} users who are eligible for any can get {most.contacts:,} at most{explored}"
+
+
+def _floors(problem: Problem) -> list[int]:
+    """Rows of the volumes that must reach a minimum."""
+    rows = problem.rows
+    return [
+        row
+        for row in range(len(rows))
+        if rows.sign_R[row] < 0
+        and not np.isfinite(rows.penalty_R[row])
+        and problem.measured[int(rows.constraint_R[row])].rule.kind == "volume"
+    ]
+
+
+def _asked_twice(problem: Problem, left_R: np.ndarray, floors: Sequence[int]) -> Iterator[Finding]:
+    """Minimums of disjoint volumes that together are above the maximum of a volume that covers them."""
+    rows = problem.rows
+    for cap in range(len(rows)):
+        measured = problem.measured[int(rows.constraint_R[cap])]
+        if rows.sign_R[cap] < 0 or measured.rule.kind != "volume" or np.isfinite(rows.penalty_R[cap]):
+            continue
+        inside = [row for row in floors if _covers(rows, cap, row)]
+        chosen = _disjoint_above(rows, left_R, inside, max(float(left_R[cap]), 0.0))
+        if chosen:
+            asked = sum(problem.measured[int(rows.constraint_R[row])].low for row in chosen)
+            allows = f"{_name(measured)} allows at most {_amount(measured.high)} contacts"
+            yield _joint(
+                problem, (*chosen, cap), f"{allows}, but {_names(problem, chosen)} within it ask for {_amount(asked)}"
+            )
+
+
+def _wide_covers(problem: Problem, floors: Sequence[int]) -> list[Scope]:
+    """All contacts of the users of each `users` filter that several minimums share."""
+    members = {problem.rows.member_RS[row].tobytes(): problem.rows.member_RS[row] > 0 for row in floors}
+    members |= {b"all": np.ones(len(problem.classes), bool)} if len(floors) > 1 else {}
+    actions_A = np.ones(len(problem.catalogue.actions), bool)
+    most = most_contacts(problem.contact, actions_A)
+    return [
+        Scope(m, actions_A.astype(float), np.zeros((len(problem.planes), len(actions_A))), most)
+        for m in members.values()
+    ]
+
+
+def _asked_of_all(
+    problem: Problem, left_R: np.ndarray, floors: Sequence[int], covers: Sequence[tuple[Scope, Reach]]
+) -> Iterator[Finding]:
+    """Minimums of disjoint volumes that together are above what their users can get at all."""
+    for scope, most in covers:
+        inside = [row for row in floors if not (problem.rows.member_RS[row].astype(bool) & ~scope.member_S).any()]
+        chosen = _disjoint_above(problem.rows, left_R, inside, most.amount)
+        if chosen:
+            asked = sum(problem.measured[int(problem.rows.constraint_R[row])].low for row in chosen)
+            ask = f"{_names(problem, chosen)} together ask for {_amount(asked)} contacts"
+            can = f"the {most.users:,} users who are eligible for any can get {most.contacts:,} at most"
+            yield _joint(problem, tuple(chosen), f"{ask}, but {can}")
+
+
+def _covers(rows: Rows, cap: int, row: int) -> bool:
+    outside_users = (rows.member_RS[row] > 0) & (rows.member_RS[cap] == 0)
+    outside_actions = (rows.const_RA[row] != 0) & (rows.const_RA[cap] == 0)
+    return not outside_users.any() and not outside_actions.any()
+
+
+def _disjoint_above(rows: Rows, left_R: np.ndarray, inside: Sequence[int], capacity: float) -> list[int]:
+    """The fewest of the largest disjoint minimums whose sum is above the capacity; none where all fit."""
+    chosen: list[int] = []
+    asked = 0.0
+    for row in sorted(inside, key=lambda row: float(left_R[row])):
+        if all(_apart(rows, row, other) for other in chosen):
+            chosen.append(row)
+            asked -= float(left_R[row])
+            if asked > capacity + 0.5:
+                return chosen
+    return []
+
+
+def _apart(rows: Rows, one: int, other: int) -> bool:
+    shared_users = (rows.member_RS[one] > 0) & (rows.member_RS[other] > 0)
+    shared_actions = (rows.const_RA[one] != 0) & (rows.const_RA[other] != 0)
+    return not (shared_users.any() and shared_actions.any())
+
+
+def _joint(problem: Problem, rows: tuple[int, ...], sentence: str) -> Finding:
+    positions = tuple(sorted({int(problem.rows.constraint_R[row]) for row in rows}))
+    ids = tuple(problem.measured[position].rule.id for position in positions)
+    return Finding(positions, ids, rows, True, sentence)
+
+
+def _names(problem: Problem, rows: Sequence[int]) -> str:
+    names = [_name(problem.measured[int(problem.rows.constraint_R[row])]) for row in rows]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _name(measured: Measured) -> str:
+    return measured.rule.name
+
+
+def _amount(amount: float) -> str:
+    return f"{amount:,.0f}" if float(amount).is_integer() else f"{amount:,.6g}"

@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from allocator.certificate import Contacts, contact_values
+from allocator.certificate import Contacts, contact_values, tally
 from allocator.problem import Data, Problem
 from allocator.solve.passes import Users, explain_contacts
+from allocator.solve.slates import NONE
 from ranker.scores import InputError, Scores
 
 ROWS_PER_FILE = 4_000_000
@@ -33,25 +34,24 @@ class Allocation:
         return len(self.contacts)
 
 
-def assemble(
-    users: Users, price_R: np.ndarray, slate_UK: np.ndarray, explored: tuple[np.ndarray, np.ndarray, np.ndarray]
-) -> Allocation:
-    """Joins the optimised slates and the exploration contacts (user position, action, propensity), in dataset order."""
+def assemble(users: Users, price_R: np.ndarray, slate_UK: np.ndarray, given: Given, fallen_U: np.ndarray) -> Allocation:
+    """Joins the optimised slates, those that were given and those of fallen_U, who fell back, in dataset order."""
     problem, data = users.problem, users.data
     whole_UK = slate_UK.copy()
-    user_E, action_E, chance_E = explored
-    whole_UK[user_E, 0] = action_E
+    given.place(whole_UK)
+    actions = len(problem.catalogue.actions)
+    whole_UK = np.sort(np.where(whole_UK >= 0, whole_UK, actions).astype(np.int16), axis=1)  # in catalogue order
+    whole_UK[whole_UK == actions] = NONE
     margin_UK, instead_UK = explain_contacts(users, price_R, whole_UK)
-    user_N, k_N = np.nonzero(whole_UK >= 0)
-    action_N = whole_UK[user_N, k_N].astype(np.int64)
-    order = np.lexsort((action_N, user_N))
-    user_N, k_N, action_N = user_N[order], k_N[order], action_N[order]
+    taken_UK = whole_UK != NONE
+    user_N = np.repeat(np.arange(len(data), dtype=np.int32), taken_UK.sum(axis=1))
+    action_N = whole_UK[taken_UK]
     propensity_U = np.ones(len(data))
-    propensity_U[user_E] = chance_E
-    explores_U = np.zeros(len(data), bool)
-    explores_U[user_E] = True
-    contacts = Contacts(user_N, action_N, contact_values(problem, data, user_N, action_N), explores_U[user_N])
-    return Allocation(contacts, margin_UK[user_N, k_N], instead_UK[user_N, k_N].astype(np.int64), propensity_U[user_N])
+    propensity_U[given.user_N] = given.propensity_N
+    source_U = np.where(fallen_U, np.int8(SOURCES.index("fallback")), np.int8(0))
+    source_U[given.user_N] = given.source_N
+    contacts = Contacts(user_N, action_N, contact_values(problem, data, user_N, action_N), source_U[user_N])
+    return Allocation(contacts, margin_UK[taken_UK], instead_UK[taken_UK], propensity_U[user_N])
 
 
 def write_rows(path: Path, problem: Problem, data: Data, allocation: Allocation) -> None:
@@ -62,7 +62,6 @@ def write_rows(path: Path, problem: Problem, data: Data, allocation: Allocation)
     for part, first in enumerate(range(0, max(total, 1), ROWS_PER_FILE)):
         rows = slice(first, min(first + ROWS_PER_FILE, total))
         action = allocation.contacts.action_N[rows]
-        explores = allocation.contacts.explores_N[rows].astype(np.int64)
         table = pa.table(
             {
                 "user_id": _ids(data.user_id[allocation.contacts.user_N[rows]]),
@@ -71,7 +70,7 @@ def write_rows(path: Path, problem: Problem, data: Data, allocation: Allocation)
                 "value": allocation.contacts.value_N[rows],
                 "margin": allocation.margin_N[rows],
                 "runner_up": _words(ids, allocation.runner_up_N[rows] % len(ids)),
-                "source": _words(np.array(["optimised", "exploration"], dtype=object), explores),
+                "source": _words(np.array(SOURCES, dtype=object), allocation.contacts.source_N[rows]),
                 "propensity": allocation.propensity_N[rows],
             }
         )
@@ -88,10 +87,12 @@ def _words(words: np.ndarray, position_N: np.ndarray) -> pa.Array:
 
 def metric_totals(scores: Scores, problem: Problem, data: Data, contacts: Contacts) -> dict[str, float]:
     """The sum of every metric's mean over the contacts; metrics the policy does not use are read from the scores again."""
-    totals: dict[str, float] = {}
-    for position, (kind, metric) in enumerate(problem.planes):
-        if kind == "mean":
-            totals[metric] = float(data.planes_UPA[contacts.user_N, position, contacts.action_N].sum(dtype=np.float64))
+    counted = tally(problem, data, contacts.user_N, contacts.action_N)
+    totals = {
+        metric: float(counted.sum_SPA[:, position].sum())
+        for position, (kind, metric) in enumerate(problem.planes)
+        if kind == "mean"
+    }
     others = [metric.name for metric in scores.catalogue.metrics if metric.name not in totals]
     totals |= dict.fromkeys(others, 0.0)
     for shard in scores.shards(check=False, metrics=others) if others else ():

@@ -65,14 +65,7 @@ class Relaxed:
 
 def build_core(users: Users, swept: Pass, size: int, most_slates: int, unit_R: np.ndarray) -> Core:
     """The `size` users with the smallest margins, and their slates within the largest of these margins."""
-    margin_U = swept.margin_U
-    finite_U = np.flatnonzero(np.isfinite(margin_U))
-    size = min(size, len(finite_U))
-    order = finite_U[np.argsort(margin_U[finite_U], kind="stable")]
-    who_U = np.sort(order[:size])
-    width = float(margin_U[order[size - 1]]) * (1 + 1e-6) + 1e-15 if size else 0.0
-    if size == len(finite_U):
-        width = max(width, 1e3 * float(np.median(margin_U[finite_U])) if size else 0.0)
+    who_U, width = _nearest(swept.margin_U, size)
     choices = enumerate_slates(users, swept.price_R, who_U, width, most_slates)
     usage_NR = slate_usage(users, who_U[choices.user_N], choices.slate_NK)
     best_usage_R = slate_usage(users, who_U, swept.slate_UK[who_U]).sum(axis=0)
@@ -87,6 +80,22 @@ def build_core(users: Users, swept: Pass, size: int, most_slates: int, unit_R: n
         left_R=users.limit_R - (swept.usage_R - best_usage_R),
         unit_R=unit_R,
     )
+
+
+def _nearest(margin_U: np.ndarray, size: int) -> tuple[np.ndarray, float]:
+    """(positions, width): about `size` users with the smallest margins, in order of position, and the largest of these margins.
+
+    Where everybody is in the core the width is many typical margins, so that nothing of use is left out.
+    """
+    finite_U = np.flatnonzero(np.isfinite(margin_U))
+    if size >= len(finite_U):
+        return finite_U, 1e3 * float(np.median(margin_U[finite_U])) + 1e-15 if len(finite_U) else 0.0
+    finite_margin = margin_U[finite_U]
+    width = float(np.partition(finite_margin, size - 1)[size - 1])
+    chosen = finite_U[finite_margin <= width]
+    if len(chosen) > 2 * size:  # many exact ties: any of them will do
+        chosen = np.sort(finite_U[np.argsort(finite_margin, kind="stable")[:size]])
+    return chosen, width * (1 + 1e-6) + 1e-15
 
 
 def _losses(choices: Choices, users: int) -> np.ndarray:

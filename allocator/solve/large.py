@@ -10,13 +10,16 @@ import numpy as np
 
 from allocator.solve.core import Core, Relaxed, build_core, relax, round_core
 from allocator.solve.passes import Pass, Users, sweep
-from allocator.solve.prices import Scale, Step, find_prices, sample_users
+from allocator.solve.prices import Scale, Step, find_prices, proves_contradiction, sample_users
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import Unsolvable
 
 SAMPLE_TOLERANCE = 1e-6
 GROWTH = 10
+LARGEST_SAMPLE = 500_000
 MOST_ROUNDS = 6
+
+Floor = Callable[[], float]
 
 
 @dataclass
@@ -27,11 +30,11 @@ class Trace:
     tell: Callable[[str], None] = lambda sentence: None
 
 
-def price(users: Users, start_R: np.ndarray, scale: Scale, settings: SolveSettings, floor: float, trace: Trace) -> Pass:
+def price(users: Users, start_R: np.ndarray, scale: Scale, settings: SolveSettings, floor: Floor, trace: Trace) -> Pass:
     """Prices from a stratified sample, then ten times as many users, then all. Raises Unsolvable below `floor`."""
     generator = np.random.default_rng(settings.seed)
     price_R, radius, size = start_R, 1.0, settings.sample_users
-    while size * 2 < len(users.data):
+    while size * 2 < len(users.data) and size <= LARGEST_SAMPLE:
         sample = sample_users(users, size, generator)
         found = find_prices(
             sample, price_R, scale, SAMPLE_TOLERANCE, settings.most_passes, generator, radius, floor, trace.steps.append
@@ -41,7 +44,7 @@ def price(users: Users, start_R: np.ndarray, scale: Scale, settings: SolveSettin
     found = find_prices(
         users, price_R, scale, settings.gap / 50, settings.most_passes, generator, radius, floor, trace.steps.append
     )
-    if found.best.dual < floor:
+    if proves_contradiction(found.best.dual, floor):
         raise Unsolvable("the prices grow without end", found.best.price_R)
     trace.tell(f"prices from all {len(users.data):,} users after {len(found.steps)} full passes")
     return found.best

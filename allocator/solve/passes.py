@@ -51,33 +51,47 @@ class Users:
 
 
 def sweep(users: Users, price_R: np.ndarray) -> Pass:
-    """One pass over all users. O(users x actions), exact slates."""
+    """One pass over all users, shard by shard. O(users x actions), exact slates."""
     problem, data = users.problem, users.data
     const_SA, plane_SPA = problem.net_tables(price_R)
-    blocks = -(-len(data) // BLOCK)
-    shape = (len(problem.classes), len(problem.catalogue.actions))
-    dual_BS = np.zeros((blocks, shape[0]))
-    count_BSA = np.zeros((blocks, *shape))
-    sum_BSPA = np.zeros((blocks, shape[0], len(problem.planes), shape[1]))
     slate_UK = np.empty((len(data), users.rules.most), np.int16)
     margin_U = np.empty(len(data), np.float32)
-    with threads_for(blocks):
-        _sweep(
-            users.rules, data.planes_UPA, data.eligible_UA, data.class_U, data.group_U, const_SA, plane_SPA,
-            dual_BS, count_BSA, sum_BSPA, slate_UK, margin_U,
-        )  # fmt: skip
+    sums = _Sums(len(problem.classes), len(problem.planes), len(problem.catalogue.actions))
+    for part in data.shards():
+        blocks = sums.blocks(-(-(part.stop - part.start) // BLOCK))
+        with threads_for(len(blocks[0])):
+            _sweep(
+                users.rules, data.planes_UPA[part], data.eligible_UA[part], data.class_U[part], data.group_U[part],
+                const_SA, plane_SPA, *blocks, slate_UK[part], margin_U[part],
+            )  # fmt: skip
+        sums.add(blocks)
     weight_S = users.weight_S
-    count_SA = count_BSA.sum(axis=0) * weight_S[:, None]
-    sum_SPA = sum_BSPA.sum(axis=0) * weight_S[:, None, None]
-    best = float(dual_BS.sum(axis=0) @ weight_S)
+    count_SA, sum_SPA = sums.count_SA * weight_S[:, None], sums.sum_SPA * weight_S[:, None, None]
     return Pass(
         price_R=price_R,
-        dual=best + float(users.limit_R @ price_R),
+        dual=float(sums.dual_S @ weight_S) + float(users.limit_R @ price_R),
         value=float((sum_SPA * problem.value_PA).sum()),
         usage_R=problem.rows.usage(count_SA, sum_SPA),
         slate_UK=slate_UK,
         margin_U=margin_U,
     )
+
+
+class _Sums:
+    """Sums over users by class, added up block after block, so that they do not depend on how users are cut into shards."""
+
+    def __init__(self, classes: int, planes: int, actions: int):
+        self.dual_S = np.zeros(classes)
+        self.count_SA = np.zeros((classes, actions))
+        self.sum_SPA = np.zeros((classes, planes, actions))
+
+    def blocks(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return tuple(np.zeros((count, *total.shape)) for total in (self.dual_S, self.count_SA, self.sum_SPA))
+
+    def add(self, blocks: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+        for total, parts in zip((self.dual_S, self.count_SA, self.sum_SPA), blocks, strict=True):
+            for part in parts:
+                total += part
 
 
 @contextlib.contextmanager
@@ -298,17 +312,11 @@ def explain_contacts(users: Users, price_R: np.ndarray, slate_UK: np.ndarray) ->
     margin_UK = np.full(slate_UK.shape, np.nan)
     instead_UK = np.full(slate_UK.shape, NONE, np.int16)
     data = users.data
-    _explain(
-        users.rules,
-        data.planes_UPA,
-        data.eligible_UA,
-        data.class_U,
-        const_SA,
-        plane_SPA,
-        slate_UK,
-        margin_UK,
-        instead_UK,
-    )
+    for part in data.shards():
+        _explain(
+            users.rules, data.planes_UPA[part], data.eligible_UA[part], data.class_U[part], const_SA, plane_SPA,
+            slate_UK[part], margin_UK[part], instead_UK[part],
+        )  # fmt: skip
     return margin_UK, instead_UK
 
 

@@ -99,7 +99,7 @@ def find_prices(
     most_passes: int,
     generator: np.random.Generator,
     radius: float = 1.0,
-    floor: float = -np.inf,
+    floor: Callable[[], float] = lambda: -np.inf,
     progress: Callable[[Step], None] | None = None,
     least: float = 1e-12,
 ) -> Priced:
@@ -116,7 +116,7 @@ def find_prices(
         return Priced(best, tuple(steps), True)
     hessian = curvature(users, best, radius * scale.value, scale, generator)
     converged = False
-    while len(steps) < most_passes and best.dual >= floor:
+    while len(steps) < most_passes and not proves_contradiction(best.dual, floor):
         gradient_R = users.limit_R - best.usage_R
         box_R = radius * scale.price_R
         low_R = np.maximum(-box_R, -best.price_R)
@@ -140,6 +140,11 @@ def find_prices(
             progress(steps[-1])
         hessian = curvature(users, best, radius * scale.value, scale, generator)
     return Priced(best, tuple(steps), converged)
+
+
+def proves_contradiction(dual: float, floor: Callable[[], float]) -> bool:
+    """Whether no allocation can keep the hard rows: all would be worth less than the floor, which is never above zero."""
+    return dual < 0 and dual < floor()
 
 
 def curvature(users: Users, swept: Pass, width: float, scale: Scale, generator: np.random.Generator) -> np.ndarray:

@@ -30,6 +30,8 @@ class SolveSettings(BaseModel):
     """At most so many nodes of each integer programme's search tree: a limit that does not depend on the machine's speed."""
     seconds: Annotated[float, Field(gt=0)] = 600.0
     """Time limit of each call of a solver, a last resort: where it strikes, another machine may find other rows."""
+    memory_gib: Annotated[float, Field(gt=0)] = 4.0
+    """What the allocator needs of the scores stays in memory up to this size; beyond it, it is mapped from a file beside the output."""
     threads: Annotated[int, Field(ge=0)] = 0
     """Threads of the sweeps; 0: one per core. The result is the same for any number."""
     seed: Annotated[int, Field(ge=0)] = 1

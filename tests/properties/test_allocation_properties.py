@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from allocator.problem import Data
+from allocator.problem import Data, load_data
 from allocator.solve.core import slate_usage
 from allocator.solve.exact import solve_exact
 from allocator.solve.passes import Users, sweep
@@ -126,3 +126,18 @@ def test_users_without_any_eligible_action_get_nothing(tmp_path: Path) -> None:
     data: Data = replace(case.data, eligible_UA=np.zeros_like(case.data.eligible_UA))
     bare = replace(case, data=data, problem=case.problem.with_measured([]))
     assert (solved(bare, PRICES).slate_UK == -1).all()
+
+
+def test_the_same_rows_for_any_shard_size_and_from_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    users = 20_000
+    case = make_case(tmp_path, users, 2, random_rules(2, users))
+    settings = PRICES.model_copy(update={"gap": 1e-3})
+    whole = solved(case, settings)
+    monkeypatch.setattr("allocator.problem.SHARD", 8_192)
+    mapped = load_data(case.problem, case.scores, memory_gib=1e-6, folder=tmp_path)
+    assert isinstance(mapped.planes_UPA, np.memmap)
+    assert not list(tmp_path.glob("tmp*")), "the file has no name"
+    for data in (case.data, mapped):
+        cut = solved(replace(case, data=data), settings)
+        np.testing.assert_array_equal(cut.slate_UK, whole.slate_UK)
+        np.testing.assert_array_equal(cut.price_R, whole.price_R)

@@ -5,13 +5,14 @@ and totals, limit 0 for ratios), weak duality gives
 
     value of any feasible allocation  <=  bound = lambda . limit + sum over users of max over slates (value - lambda . use)
 
-where exploration users keep their random slates and holdout users get nothing. Anyone can recompute it from the scores, the policy and
+where exploration and pinned users keep what they are given and holdout users get nothing. A fallback is a contact that could have
+been chosen, so the bound holds with it; what it is worth less than nothing widens the gap. Anyone can recompute it from the scores, the policy and
 the multipliers below; `audit` does.
 
 Axes: N contacts, R rows, S user classes, A actions, P planes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -20,14 +21,21 @@ from allocator.problem import Data, Funnel, Measured, Problem
 from allocator.solve.solution import Solution
 
 
+SOURCES = ("optimised", "exploration", "fallback", "pinned")
+
+
 @dataclass(frozen=True)
 class Contacts:
-    """The allocation as rows: user position, action, value of each (float64, risk taken off), and whether it explores."""
+    """The allocation as rows: user position, action, value of each (float64, risk taken off), and source (place in SOURCES)."""
 
     user_N: np.ndarray
     action_N: np.ndarray
     value_N: np.ndarray
-    explores_N: np.ndarray
+    source_N: np.ndarray
+
+    def value_of(self, *sources: str) -> float:
+        """What the contacts of these sources are worth."""
+        return float(self.value_N[np.isin(self.source_N, [SOURCES.index(source) for source in sources])].sum())
 
     def __len__(self) -> int:
         return len(self.user_N)
@@ -78,6 +86,8 @@ class Certificate:
     risk_z: float
     as_of: str | None
     policy_digest: str
+    pinned: tuple[Mapping[str, object], ...]
+    fallback: Mapping[str, object] | None
     seconds: Mapping[str, float]
     passes: Mapping[str, int]
 
@@ -95,18 +105,32 @@ class Tally:
 
 def tally(problem: Problem, data: Data, user_N: np.ndarray, action_N: np.ndarray) -> Tally:
     classes, actions = len(problem.classes), len(problem.catalogue.actions)
-    cell_N = data.class_U[user_N].astype(np.int64) * actions + action_N
-    planes_NP = data.planes_UPA[user_N, :, action_N].astype(np.float64)
     size = classes * actions
-    count = np.bincount(cell_N, minlength=size).reshape(classes, actions).astype(float)
-    sums = [np.bincount(cell_N, planes_NP[:, p], size).reshape(classes, actions) for p in range(len(problem.planes))]
-    return Tally(count, np.stack(sums, axis=1))
+    count, sums = np.zeros(size), np.zeros((len(problem.planes), size))
+    for part in parts_of(user_N, data):
+        cell_n = data.class_U[user_N[part]].astype(np.int64) * actions + action_N[part]
+        planes_nP = data.planes_UPA[user_N[part], :, action_N[part]].astype(np.float64)
+        count += np.bincount(cell_n, minlength=size)
+        for plane in range(len(problem.planes)):
+            sums[plane] += np.bincount(cell_n, planes_nP[:, plane], size)
+    by_class = sums.reshape(len(problem.planes), classes, actions).swapaxes(0, 1)
+    return Tally(count.reshape(classes, actions), by_class)
+
+
+def parts_of(user_N: np.ndarray, data: Data) -> Iterator[slice]:
+    """Contacts, sorted by user, a bounded number of users at a time."""
+    for shard in data.shards():
+        first, last = np.searchsorted(user_N, [shard.start, shard.stop])
+        yield slice(int(first), int(last))
 
 
 def contact_values(problem: Problem, data: Data, user_N: np.ndarray, action_N: np.ndarray) -> np.ndarray:
-    """float64[N]: what each contact adds to the objective."""
-    planes_NP = data.planes_UPA[user_N, :, action_N].astype(np.float64)
-    return (planes_NP * problem.value_PA[:, action_N].T).sum(axis=1)
+    """float64[N]: what each contact, sorted by user, adds to the objective."""
+    value_N = np.empty(len(user_N))
+    for part in parts_of(user_N, data):
+        planes_nP = data.planes_UPA[user_N[part], :, action_N[part]].astype(np.float64)
+        value_N[part] = (planes_nP * problem.value_PA[:, action_N[part]].T).sum(axis=1)
+    return value_N
 
 
 def certify(
@@ -117,13 +141,17 @@ def certify(
     greedy: Mapping[str, object],
     metric_totals: Mapping[str, float],
     seconds: Mapping[str, float],
+    left_without: int = 0,
 ) -> Certificate:
-    """Recounts the allocation and states the bound. metric_totals: sums of every metric's mean over the contacts."""
+    """Recounts the allocation and states the bound. metric_totals: sums of every metric's mean over the contacts.
+
+    left_without: users in the fallback's scope for whom nothing was left.
+    """
     counted = tally(problem, data, contacts.user_N, contacts.action_N)
     records = tuple(_record(problem, position, counted, solution.price_R) for position in range(len(problem.measured)))
     penalty = sum(_penalty(measured, record) for measured, record in zip(problem.measured, records, strict=True))
     value = float(contacts.value_N.sum()) - penalty
-    bound = solution.dual + float(contacts.value_N[contacts.explores_N].sum())
+    bound = solution.dual + contacts.value_of("exploration", "pinned")
     full = [step for step in solution.steps if step.users >= len(data)]
     return Certificate(
         status=solution.status.value,
@@ -141,9 +169,27 @@ def certify(
         risk_z=problem.policy.risk_z,
         as_of=None if problem.catalogue.as_of is None else problem.catalogue.as_of.isoformat(),
         policy_digest=problem.policy.digest,
+        pinned=_pinned(problem, contacts),
+        fallback=_fallback(problem, contacts, left_without),
         seconds=seconds,
         passes={"all_users": len(full), "samples": len(solution.steps) - len(full)},
     )
+
+
+def _pinned(problem: Problem, contacts: Contacts) -> tuple[Mapping[str, object], ...]:
+    """Per action that a rule pins, how many contacts were pinned."""
+    pinned_N = contacts.source_N == SOURCES.index("pinned")
+    count_A = np.bincount(contacts.action_N[pinned_N], minlength=len(problem.catalogue.actions))
+    named = dict.fromkeys(rule.action for rule in problem.policy.pinned)
+    return tuple({"action": name, "contacts": int(count_A[problem.catalogue.ids.index(name)])} for name in named)
+
+
+def _fallback(problem: Problem, contacts: Contacts, left_without: int) -> Mapping[str, object] | None:
+    """How many users fell back, what that was worth, and how many were left with nothing."""
+    if problem.policy.fallback is None:
+        return None
+    given = int((contacts.source_N == SOURCES.index("fallback")).sum())
+    return {"contacts": given, "value": contacts.value_of("fallback"), "left_without": left_without}
 
 
 def _gap(value: float, bound: float) -> float:

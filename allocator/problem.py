@@ -12,6 +12,8 @@ Axes: U users, A actions, P planes (a metric's mean or stderr), R rows, S user c
 """
 
 import math
+import mmap
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -26,8 +28,9 @@ from allocator.policy.grammar import Constraint, Filter, Policy
 from allocator.previous import contacts_before
 from ranker.scores import Catalogue, InputError, Scores, Shard
 
-FREE, HOLDOUT, EXPLORATION = 0, 1, 2
+FREE, HOLDOUT, EXPLORATION, PINNED = 0, 1, 2, 3
 MOST_CLASSES = 100_000
+SHARD = 524_288
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,10 @@ class UserClasses:
     def __len__(self) -> int:
         return len(self.records)
 
+    def members(self, users: Filter) -> np.ndarray:
+        """bool[S]: the classes that a filter of the policy passes."""
+        return np.array([users.matches(record) for record in self.records], bool)
+
     def of(self, shard: Shard) -> np.ndarray:
         """int32[U]."""
         if not self.segments:
@@ -156,9 +163,10 @@ class UserClasses:
 
 @dataclass(frozen=True)
 class Data:
-    """The users in memory, in dataset order. planes_UPA float32, eligible_UA bool, class_U int32, group_U int8.
+    """The users in dataset order. planes_UPA float32, eligible_UA bool, class_U int32, group_U int8.
 
-    eligible_UA has the policy's eligibility rules applied; holdout users keep theirs, and get nothing by their group.
+    eligible_UA has the policy's eligibility rules applied; holdout users keep theirs, and get nothing by their group. Where planes
+    and eligibility do not fit the memory budget they are mapped from a file, and `release` gives the memory of a part back.
     """
 
     user_id: np.ndarray
@@ -172,14 +180,28 @@ class Data:
         return len(self.class_U)
 
     def take(self, index: np.ndarray) -> "Data":
+        """The users at these positions, in memory."""
+        planes_UPA = np.empty((len(index), *self.planes_UPA.shape[1:]), np.float32)
+        eligible_UA = np.empty((len(index), self.eligible_UA.shape[1]), bool)
+        for first in range(0, len(index), SHARD):
+            part = slice(first, first + SHARD)
+            planes_UPA[part], eligible_UA[part] = self.planes_UPA[index[part]], self.eligible_UA[index[part]]
+            self.release()
         return Data(
-            self.user_id[index],
-            self.planes_UPA[index],
-            self.eligible_UA[index],
-            self.class_U[index],
-            self.group_U[index],
-            self.offered,
+            self.user_id[index], planes_UPA, eligible_UA, self.class_U[index], self.group_U[index], self.offered
         )
+
+    def shards(self) -> Iterator[slice]:
+        """Consecutive users, a bounded number at a time; what was mapped for one is given back before the next."""
+        for first in range(0, len(self), SHARD):
+            yield slice(first, min(first + SHARD, len(self)))
+            self.release()
+
+    def release(self) -> None:
+        """Gives back the memory of mapped pages; the file keeps what they hold."""
+        for array in (self.planes_UPA, self.eligible_UA):
+            if isinstance(array, np.memmap):
+                array._mmap.madvise(mmap.MADV_DONTNEED)
 
 
 @dataclass(frozen=True)
@@ -281,7 +303,7 @@ def _times(attribute: str | None, catalogue: Catalogue) -> np.ndarray:
 
 def _user_classes(policy: Policy, vocabulary: Mapping[str, tuple[str, ...]]) -> UserClasses:
     """Cells of the segments that any `users` filter names, merged where all filters agree."""
-    filters = [rule.users for rule in (*policy.eligibility, *policy.constraints)]
+    filters = policy.user_filters
     segments = tuple(name for name in vocabulary if any(_names(users, name) for users in filters))
     shape = tuple(len(vocabulary[name]) for name in segments)
     cells = int(np.prod(shape, dtype=object)) if shape else 1
@@ -323,10 +345,6 @@ def _class_sizes(scores: Scores, classes: UserClasses) -> np.ndarray:
     return sizes
 
 
-def _members(users: Filter, classes: UserClasses) -> np.ndarray:
-    return np.array([users.matches(record) for record in classes.records], bool)
-
-
 def _chosen(where: Filter, catalogue: Catalogue) -> np.ndarray:
     return np.array([where.matches(action) for action in catalogue.actions], bool)
 
@@ -339,7 +357,7 @@ def _measure(
     sizes_S: np.ndarray,
     before_SA: np.ndarray | None,
 ) -> Measured:
-    member_S = _members(rule.users, classes)
+    member_S = classes.members(rule.users)
     scope_A = _chosen(rule.where, catalogue)
 
     def count(actions_A: np.ndarray) -> Linear:
@@ -455,18 +473,23 @@ def _allowed(policy: Policy, catalogue: Catalogue, classes: UserClasses) -> np.n
     """bool[S, A]: what the policy's eligibility rules leave to each class of users."""
     allowed_SA = np.ones((len(classes), len(catalogue.actions)), bool)
     for rule in policy.eligibility:
-        allowed_SA &= ~np.outer(_members(rule.users, classes), _chosen(rule.forbid, catalogue))
+        allowed_SA &= ~np.outer(classes.members(rule.users), _chosen(rule.forbid, catalogue))
     return allowed_SA
 
 
-def load_data(problem: Problem, scores: Scores) -> Data:
-    """Reads the scores once into memory, validating every value; InputError lists all faults."""
+def load_data(problem: Problem, scores: Scores, memory_gib: float = np.inf, folder: Path | None = None) -> Data:
+    """Reads the scores once, validating every value; InputError lists all faults.
+
+    Planes and eligibility beyond memory_gib go to files in `folder`, which vanish with the process.
+    """
     scores.check_users()
     users, actions = problem.users, len(problem.catalogue.actions)
-    planes_UPA = np.empty((users, len(problem.planes), actions), np.float32)
-    eligible_UA = np.empty((users, actions), bool)
+    room = _Room(memory_gib * 2**30 >= users * actions * (4 * len(problem.planes) + 1), folder)
+    planes_UPA = room.empty((users, len(problem.planes), actions), np.float32)
+    eligible_UA = room.empty((users, actions), bool)
     class_U = np.empty(users, np.int32)
     group_U = np.empty(users, np.int8)
+    data = Data(np.empty(0), planes_UPA, eligible_UA, class_U, group_U, Funnel(()))
     ids, tally = [], np.zeros((4, 2), np.int64)
     for shard in scores.shards():
         part = slice(shard.start, shard.start + len(shard))
@@ -476,18 +499,32 @@ def load_data(problem: Problem, scores: Scores) -> Data:
         group_U[part] = group_of(problem.policy, shard.user_id)
         eligible_UA[part] = shard.eligible_UA & problem.contact.allowed_A & problem.allowed_SA[class_U[part]]
         ids.append(shard.user_id.to_numpy(zero_copy_only=False))
-        tally += _tally(problem, shard.eligible_UA, eligible_UA[part], class_U[part], group_U[part])
+        tally += _tally(shard.eligible_UA, eligible_UA[part], group_U[part])
+        data.release()
     stages = ("candidates", "eligible in the scores", "allowed by the policy", "outside the holdout")
     funnel = Funnel(tuple((name, int(c), int(u)) for name, (c, u) in zip(stages, tally, strict=True)))
-    return Data(np.concatenate(ids), planes_UPA, eligible_UA, class_U, group_U, funnel)
+    return replace(data, user_id=np.concatenate(ids), offered=funnel)
 
 
-def _tally(
-    problem: Problem, scored_UA: np.ndarray, left_UA: np.ndarray, class_U: np.ndarray, group_U: np.ndarray
-) -> np.ndarray:
-    treated_UA = left_UA[group_U != HOLDOUT]
-    stages = (np.ones_like(scored_UA), scored_UA, left_UA, treated_UA)
-    return np.array([(stage.sum(), stage.any(axis=1).sum()) for stage in stages])
+@dataclass(frozen=True)
+class _Room:
+    """Where large arrays go: into memory, or into unnamed files of a folder."""
+
+    fits: bool
+    folder: Path | None
+
+    def empty(self, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+        if self.fits or not np.prod(shape):
+            return np.empty(shape, dtype)
+        with tempfile.TemporaryFile(dir=self.folder) as file:
+            return np.memmap(file, dtype, "w+", shape=shape)
+
+
+def _tally(scored_UA: np.ndarray, left_UA: np.ndarray, group_U: np.ndarray) -> np.ndarray:
+    """[4, 2]: pairs and users with any, after each filter."""
+    treated_UA = left_UA if (group_U != HOLDOUT).all() else left_UA[group_U != HOLDOUT]
+    counted = [(stage.sum(), stage.any(axis=1).sum()) for stage in (scored_UA, left_UA, treated_UA)]
+    return np.array([(scored_UA.size, len(scored_UA)), *counted])
 
 
 def group_of(policy: Policy, user_id: np.ndarray | pa.Array) -> np.ndarray:

@@ -10,8 +10,9 @@ from allocator.allocation import assemble, metric_totals, price_book, read_price
 from allocator.audit import Audit, audit, write_audit
 from allocator.certificate import Certificate, certify
 from allocator.diagnose import Infeasible, diagnose
+from allocator.given import Given, fall_back, give
 from allocator.policy.reader import read_policy
-from allocator.problem import Data, Problem, build_problem, explore, load_data
+from allocator.problem import Data, Problem, build_problem, load_data
 from allocator.solve.solution import TooLarge, Unsolvable
 from allocator.solve.solver import compare_with_greedy, free_users, solve
 from ranker.scores import InputError, Scores, open_scores
@@ -56,32 +57,33 @@ def _allocate(settings: AllocateSettings, made: Path) -> tuple[Certificate, Audi
     )
     policy = read.active(scores.catalogue.as_of)
     problem = build_problem(scores, policy, settings.paths.previous)
-    data = load_data(problem, scores)
-    explored = explore(problem, data)
+    data = load_data(problem, scores, settings.solve.memory_gib, made.parent)
+    data, given = give(problem, data)
     clock.lap("read")
     with command.progress("Allocating") as advance:
-        solution = _solve(settings, problem, data, explored, start, lambda sentence: advance(note=sentence))
+        solution = _solve(settings, problem, data, given, start, lambda sentence: advance(note=sentence))
     clock.lap("solve")
-    users = free_users(problem, data, explored[:2])
-    allocation = assemble(users, solution.price_R, solution.slate_UK, explored)
-    greedy = compare_with_greedy(users, float(allocation.contacts.value_N[allocation.contacts.explores_N].sum()))
+    slate_UK, fallen_U, left_without = fall_back(problem, data, given, solution.slate_UK)
+    users = free_users(problem, data, given.fixed)
+    allocation = assemble(users, solution.price_R, slate_UK, given, fallen_U)
+    greedy = compare_with_greedy(users, allocation.contacts.value_of("exploration", "pinned"))
     totals = metric_totals(scores, problem, data, allocation.contacts)
     write_rows(made, problem, data, allocation)
     clock.lap("write")
     seconds = {**clock.seconds, **solution.seconds}
-    certificate = certify(problem, data, allocation.contacts, solution, greedy, totals, seconds)
+    certificate = certify(problem, data, allocation.contacts, solution, greedy, totals, seconds, left_without)
     _write_json(made / "certificate.json", certificate.to_json())
     _write_json(made / "prices.json", price_book(problem, solution.price_R))
     return certificate, _judge(scores, settings, policy, made)
 
 
-def _solve(settings: AllocateSettings, problem: Problem, data: Data, explored: tuple, start, tell):
+def _solve(settings: AllocateSettings, problem: Problem, data: Data, given: Given, start, tell):
     try:
-        return solve(problem, data, explored[:2], settings.solve, start, tell)
+        return solve(problem, data, given.fixed, settings.solve, start, tell)
     except TooLarge as error:
         raise InputError([f"{settings.paths.scores}: {error}"]) from None
     except Unsolvable as error:
-        raise Infeasible(diagnose(problem, data, explored[:2], settings.solve, error)) from None
+        raise Infeasible(diagnose(problem, data, given.fixed, settings.solve, error)) from None
 
 
 def _judge(scores: Scores, settings: AllocateSettings, policy, made: Path) -> Audit:

@@ -8,6 +8,7 @@ Modules, in the order in which data flows:
 - solve: prices, core, the exact oracle and the greedy baseline
 - preflight: what simple counting can tell before pricing
 - certificate: what was achieved, recounted, and how near it is to the best possible
+- given: contacts that are not chosen: pinned, explored, fallen back
 - diagnose: why constraints contradict each other, and the cheapest repairs
 - allocation: the dataset of contacts
 - audit: the independent judge

@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from allocator.certificate import Contacts, contact_values, tally
+from allocator.certificate import SOURCES, Contacts, contact_values, tally
+from allocator.given import Given
 from allocator.problem import Data, Problem
 from allocator.solve.passes import Users, explain_contacts
 from allocator.solve.slates import NONE

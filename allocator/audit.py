@@ -345,6 +345,7 @@ class _Seen:
         self.shard = shard
         self.held_U = held_out(policy, shard.user_id)
         self.explores_U = exploring(policy, shard.user_id, self.held_U)
+        self.pinned_U = np.zeros(len(shard), bool)
         self._vocabulary = vocabulary
         self._members: dict[Filter, np.ndarray] = {}
 
@@ -382,6 +383,10 @@ class _Judge:
     held_contacts: int = 0
     wrong_source: int = 0
     wrong_value: int = 0
+    wrong_pins: int = 0
+    wrong_fallbacks: int = 0
+    fallbacks: int = 0
+    left_without: int = 0
     value: _Sum = field(default_factory=_Sum)
     best: _Sum = field(default_factory=_Sum)
     totals: dict[str, _Sum] = field(default_factory=dict)
@@ -403,6 +408,8 @@ class _Judge:
         row_n, user_n = row_n[known_n], user_n[known_n]
         action_n = self.rows.action_N[row_n]
         seen = _Seen(shard, self.policy, self.scores.vocabulary)
+        self._see_pinned(seen, user_n, action_n, self.rows.source_N[row_n])
+        self._see_fallback(seen, user_n, action_n, self.rows.source_N[row_n])
         self._see_user_rules(seen, user_n, action_n)
         self._see_groups(seen, user_n, self.rows.source_N[row_n])
         self._see_values(shard, row_n, user_n, action_n)
@@ -410,6 +417,47 @@ class _Judge:
         if self.before is not None:
             self._see_before(seen)
         self._see_bound(seen, user_n, action_n)
+
+    def _see_pinned(self, seen: "_Seen", user_n: np.ndarray, action_n: np.ndarray, source_n: np.ndarray) -> None:
+        """Works out who is pinned to what, rule after rule, and compares it with the rows; whoever is pinned does not explore."""
+        want_UA = np.zeros((len(seen.shard), len(self.catalogue.actions)), bool)
+        for rule in self.policy.pinned:
+            action = self.catalogue.ids.index(rule.action)
+            want_U = seen.members(rule.users) & ~seen.held_U & self._allowed(seen)[:, action]
+            slot_A = np.array([slot == self.catalogue.slots[action] for slot in self.catalogue.slots])
+            want_U &= ~want_UA[:, slot_A].any(axis=1)
+            for _, scope_A, most in self.caps:
+                if scope_A[action]:
+                    want_U &= want_UA[:, scope_A].sum(axis=1) < most
+            want_UA[:, action] |= want_U
+        got_UA = np.zeros_like(want_UA)
+        is_pinned_n = source_n == SOURCES.index("pinned")
+        got_UA[user_n[is_pinned_n], action_n[is_pinned_n]] = True
+        seen.pinned_U = want_UA.any(axis=1)
+        seen.explores_U &= ~seen.pinned_U
+        self.wrong_pins += int((want_UA != got_UA).sum()) + int((seen.pinned_U[user_n] & ~is_pinned_n).sum())
+
+    def _see_fallback(self, seen: "_Seen", user_n: np.ndarray, action_n: np.ndarray, source_n: np.ndarray) -> None:
+        """Fallbacks are for users in scope whom nothing else was given; those in scope without a row are counted."""
+        fell_n = source_n == SOURCES.index("fallback")
+        if self.policy.fallback is None:
+            self.wrong_fallbacks += int(fell_n.sum())
+            return
+        named_A = np.isin(self.catalogue.ids, self.policy.fallback.action)
+        free_U = ~(seen.held_U | seen.explores_U | seen.pinned_U)
+        scope_U = free_U & seen.members(self.policy.fallback.users)
+        got_U = np.bincount(user_n, minlength=len(seen.shard))
+        right_n = scope_U[user_n] & named_A[action_n] & (got_U[user_n] == 1)
+        self.wrong_fallbacks += int((fell_n & ~right_n).sum())
+        self.fallbacks += int(fell_n.sum())
+        self.left_without += int((scope_U & (got_U == 0)).sum())
+
+    def _allowed(self, seen: "_Seen") -> np.ndarray:
+        """bool[U, A]: eligible in the scores, and not forbidden by a rule."""
+        allowed_UA = seen.shard.eligible_UA.copy()
+        for rule in self.policy.eligibility:
+            allowed_UA &= ~(seen.members(rule.users)[:, None] & _actions(rule.forbid, self.catalogue))
+        return allowed_UA
 
     def _see_user_rules(self, seen: "_Seen", user_n: np.ndarray, action_n: np.ndarray) -> None:
         shard = seen.shard
@@ -498,11 +546,9 @@ class _Judge:
 
     def _see_bound(self, seen: "_Seen", user_n: np.ndarray, action_n: np.ndarray) -> None:
         net_UA = self._net(seen)
-        fixed_n = seen.explores_U[user_n]
+        fixed_n = (seen.explores_U | seen.pinned_U)[user_n]
         self.best.add(net_UA[user_n[fixed_n], action_n[fixed_n]])
-        allowed_UA = seen.shard.eligible_UA & ~(seen.explores_U | seen.held_U)[:, None]
-        for rule in self.policy.eligibility:
-            allowed_UA &= ~(seen.members(rule.users)[:, None] & _actions(rule.forbid, self.catalogue))
+        allowed_UA = self._allowed(seen) & ~(seen.explores_U | seen.pinned_U | seen.held_U)[:, None]
         net_UA[~allowed_UA] = -np.inf
         self.best.add(self.slates.best(net_UA))
 
@@ -566,6 +612,8 @@ class _Judge:
         yield _zero(
             "exploration", self.wrong_source, "rows have a source that does not fit whether their user explores"
         )
+        yield _zero("pinned", self.wrong_pins, "contacts are not as the pinned rules have them")
+        yield _zero("fallback", self.wrong_fallbacks, "rows fall back where the policy does not say so")
         yield _zero("row values", self.wrong_value, "rows have a value that the scores do not give")
         yield from self._constraint_checks()
         yield from self._certificate_checks()
@@ -605,6 +653,7 @@ class _Judge:
         yield self._bound_check(slip)
         yield self._gap_check(slip)
         yield from self._metric_checks()
+        yield from self._fallback_checks()
         if "policy_digest" in claim:
             wrong = [] if claim["policy_digest"] == self.policy.digest else ["it is of another policy"]
             yield _check("certificate policy_digest", wrong, "it is of this policy")
@@ -641,6 +690,13 @@ class _Judge:
             return Check("certificate gap", "FAIL", "there is no value or no bound to take it from")
         gap = (bound - value) / abs(bound) if bound else 0.0 if abs(value) <= slip else math.inf
         return _equal("certificate gap", self.certificate.get("gap"), gap, TOLERANCE * max(1.0, abs(gap)))
+
+    def _fallback_checks(self) -> Iterator[Check]:
+        told = self.certificate.get("fallback")
+        if self.policy.fallback is not None:
+            told = told if isinstance(told, dict) else {}
+            for name, count in (("contacts", self.fallbacks), ("left_without", self.left_without)):
+                yield _equal(f"certificate fallback.{name}", told.get(name), count, 0)
 
     def _metric_checks(self) -> Iterator[Check]:
         metrics = self.certificate.get("metrics", {})

@@ -6,8 +6,8 @@ and totals, limit 0 for ratios), weak duality gives
     value of any feasible allocation  <=  bound = lambda . limit + sum over users of max over slates (value - lambda . use)
 
 where exploration and pinned users keep what they are given and holdout users get nothing. A fallback is a contact that could have
-been chosen, so the bound holds with it; what it is worth less than nothing widens the gap. Anyone can recompute it from the scores, the policy and
-the multipliers below; `audit` does.
+been chosen, so the bound holds with it; what it is worth less than nothing widens the gap. Anyone can recompute the bound from the
+scores, the policy and the multipliers below; `audit` does.
 
 Axes: N contacts, R rows, S user classes, A actions, P planes.
 """
@@ -19,7 +19,6 @@ import numpy as np
 
 from allocator.problem import Data, Funnel, Measured, Problem
 from allocator.solve.solution import Solution
-
 
 SOURCES = ("optimised", "exploration", "fallback", "pinned")
 

@@ -130,6 +130,29 @@ def contact(world: World, rule: Rule) -> Iterator[Fault]:
         yield from _attribute(world, rule.each, str, (rule.where,), "each")
 
 
+def pinned(world: World, rule: Rule) -> Iterator[Fault]:
+    yield from _action_ids(world, rule.action)
+    yield from users(world, rule.users)
+
+
+def fallback(world: World, record: object) -> Iterator[Fault]:
+    """Known actions, each once, and known segments."""
+    named = record.action or ()
+    if record.action == ():
+        yield Fault(("action",), "the list is empty; name at least one action")
+    yield from _action_ids(world, *dict.fromkeys(named))
+    for name, count in Counter(named).items():
+        if count > 1:
+            yield Fault(("action",), f"'{name}' stands {count} times")
+    yield from users(world, record.users)
+
+
+def _action_ids(world: World, *named: str | None) -> Iterator[Fault]:
+    for name in named:
+        if name is not None and name not in world.catalogue.ids:
+            yield Fault(("action",), f"there is no action '{name}'{hint(name, world.catalogue.ids)}")
+
+
 def constraint(world: World, rule: Rule) -> Iterator[Fault]:
     """Words and scope of a constraint; its bounds are for `bounds`."""
     scope_faults = [*actions(world, rule.where, "where"), *actions(world, rule.of, "of")]

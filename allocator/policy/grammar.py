@@ -269,6 +269,20 @@ class ContactRule(Rule):
     each: Text | None = None
 
 
+class PinnedRule(Rule):
+    """Users in `users` are given `action` wherever it is eligible for them and fits what earlier rules have pinned."""
+
+    users: FilterField = Filter()
+    action: Text
+
+
+class Fallback(Record):
+    """Users in `users` who were chosen nothing get the first of `action` that is eligible and keeps every hard constraint."""
+
+    action: Annotated[tuple[Text, ...], BeforeValidator(_listed)]
+    users: FilterField = Filter()
+
+
 class _Constraint(Rule):
     """What all kinds of constraint have. A kind names what it lacks as a class variable of None: an error in a file."""
 
@@ -362,6 +376,8 @@ class Policy(Record):
     experiment: Experiment = Experiment()
     eligibility: tuple[EligibilityRule, ...] = ()
     contact: tuple[ContactRule, ...] = ()
+    pinned: tuple[PinnedRule, ...] = ()
+    fallback: Fallback | None = None
     constraints: tuple[Constraint, ...] = ()
 
     @property
@@ -376,13 +392,19 @@ class Policy(Record):
     def exploration(self) -> Share | None:
         return self.experiment.exploration
 
+    @property
+    def user_filters(self) -> tuple[Filter, ...]:
+        """Every `users` filter of the policy."""
+        last = () if self.fallback is None else (self.fallback.users,)
+        return (*(rule.users for rule in (*self.eligibility, *self.pinned, *self.constraints)), *last)
+
     def active(self, as_of: date | None) -> "Policy":
         """The same policy without the rules that do not hold on that day; without a day, all of them."""
         if as_of is None:
             return self
         kept = {
             name: tuple(rule for rule in getattr(self, name) if rule.holds_on(as_of))
-            for name in ("eligibility", "contact", "constraints")
+            for name in ("eligibility", "contact", "pinned", "constraints")
         }
         return self.model_copy(update=kept)
 

@@ -1,8 +1,8 @@
 """`set.ID.FIELD=VALUE` applied to the tree, before anything is checked, so that every value is checked alike.
 
 ID is that of a rule; FIELD one of its keys, dotted for a key inside (`set.roi.per.times=...`). A mapping is merged into the one
-that stands there, anything else replaces it, and null takes the field away. `set.holdout`, `set.exploration` and `set.risk` reach
-those sections, which have no ids (a rule of that id goes first).
+that stands there, anything else replaces it, and null takes the field away. `set.holdout`, `set.exploration`, `set.risk` and `set.fallback`
+reach those sections, which have no ids (a rule of that id goes first).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,9 +11,10 @@ from dataclasses import replace
 from allocator.policy.suggest import hint
 from allocator.policy.tree import Fault, Node, Path_
 
-RULES = ("eligibility", "contact", "constraints")
+RULES = ("eligibility", "contact", "pinned", "constraints")
 SECTIONS: Mapping[str, Path_] = {
     "risk": ("risk",),
+    "fallback": ("fallback",),
     "holdout": ("experiment", "holdout"),
     "exploration": ("experiment", "exploration"),
 }

@@ -15,7 +15,9 @@ from allocator.policy.grammar import (
     ContactRule,
     EligibilityRule,
     Experiment,
+    Fallback,
     Measure,
+    PinnedRule,
     Policy,
     Ratio,
     Risk,
@@ -119,6 +121,8 @@ class _Reading:
             "experiment": self._experiment(),
             "eligibility": self._rules("eligibility", self._eligibility),
             "contact": self._rules("contact", self._contact),
+            "pinned": self._rules("pinned", self._pinned),
+            "fallback": self._fallback(),
             "constraints": self._rules("constraints", self._constraint),
         }
         return None if self.faults else Policy(version=1, **{k: v for k, v in sections.items() if v is not None})
@@ -188,6 +192,15 @@ class _Reading:
 
     def _contact(self, node: Node, position: int) -> object:
         return self._rule(ContactRule, node, ("contact", position), check.contact)
+
+    def _pinned(self, node: Node, position: int) -> object:
+        return self._rule(PinnedRule, node, ("pinned", position), check.pinned)
+
+    def _fallback(self) -> object:
+        node = self.root.child("fallback")
+        if node is None or node.value is None:
+            return None
+        return self._record(Fallback, node, ("fallback",), lambda record: check.fallback(self.world, record))
 
     def _constraint(self, node: Node, position: int) -> object:
         place = ("constraints", position)

@@ -1,0 +1,152 @@
+"""Contacts that are given, not chosen: pinned ones first, then those of exploration; fallbacks once all others are decided.
+
+A user with a pinned contact gets the pinned contacts and nothing else, so whoever is pinned is out of the solvers' hands, as those who
+explore are.
+
+Axes: U users, N contacts, A actions, C contact caps, F fallback actions, R rows, S user classes, K contacts of a slate.
+"""
+
+from dataclasses import dataclass, replace
+
+import numba
+import numpy as np
+
+from allocator.certificate import SOURCES, tally
+from allocator.policy.grammar import PinnedRule
+from allocator.problem import FREE, HOLDOUT, PINNED, ContactRules, Data, Problem, explore
+
+USERS_PER_STEP = 65_536
+
+
+@dataclass(frozen=True)
+class Given:
+    """Contacts settled before anything is chosen, sorted by user: user position, action, propensity, source (place in SOURCES)."""
+
+    user_N: np.ndarray
+    action_N: np.ndarray
+    propensity_N: np.ndarray
+    source_N: np.ndarray
+
+    @property
+    def fixed(self) -> tuple[np.ndarray, np.ndarray]:
+        """User position and action, as the solvers take them."""
+        return self.user_N, self.action_N
+
+    def place(self, slate_UK: np.ndarray) -> None:
+        """Writes each user's contacts into the first places of the slate."""
+        rank_N = np.arange(len(self.user_N)) - np.searchsorted(self.user_N, self.user_N, "left")
+        slate_UK[self.user_N, rank_N] = self.action_N
+
+
+def give(problem: Problem, data: Data) -> tuple[Data, Given]:
+    """The pinned contacts and those of exploration; in the data returned, whoever is pinned is in the group PINNED."""
+    pinned_N, action_N = _pin(problem, data)
+    if len(pinned_N):
+        group_U = data.group_U.copy()
+        group_U[pinned_N] = PINNED
+        data = replace(data, group_U=group_U)
+    user_E, action_E, chance_E = explore(problem, data)
+    source_N = np.repeat([SOURCES.index("pinned"), SOURCES.index("exploration")], [len(pinned_N), len(user_E)])
+    user_N = np.concatenate([pinned_N, user_E])
+    order_N = np.argsort(user_N, kind="stable")
+    return data, Given(
+        user_N[order_N],
+        np.concatenate([action_N, action_E])[order_N],
+        np.concatenate([np.ones(len(pinned_N)), chance_E])[order_N],
+        source_N[order_N].astype(np.int8),
+    )
+
+
+def _pin(problem: Problem, data: Data) -> tuple[np.ndarray, np.ndarray]:
+    """(user position, action), sorted by user: rule after rule what is eligible and fits slot and caps beside earlier pins."""
+    contact = problem.contact
+    member_S = np.zeros(len(problem.classes), bool)
+    for rule in problem.policy.pinned:
+        member_S |= problem.classes.members(rule.users)
+    user_N = np.flatnonzero(member_S[data.class_U] & (data.group_U != HOLDOUT))
+    got_NA = np.zeros((len(user_N), len(contact.slot_A)), bool)
+    for rule in problem.policy.pinned:
+        _pin_rule(problem, data, rule, user_N, got_NA)
+    place_N, action_N = np.nonzero(got_NA)
+    return user_N[place_N], action_N
+
+
+def _pin_rule(problem: Problem, data: Data, rule: PinnedRule, user_N: np.ndarray, got_NA: np.ndarray) -> None:
+    action = problem.catalogue.ids.index(rule.action)
+    wanted_N = problem.classes.members(rule.users)[data.class_U[user_N]] & data.eligible_UA[user_N, action]
+    got_NA[:, action] |= wanted_N & _fits(problem.contact, got_NA, action)
+
+
+def _fits(contact: ContactRules, got_NA: np.ndarray, action: int) -> np.ndarray:
+    """bool[N]: whether the slot is free and every cap over the action has room."""
+    room_N = ~got_NA[:, contact.slot_A == contact.slot_A[action]].any(axis=1)
+    for member_A, most in zip(contact.member_CA, contact.capacity_C, strict=True):
+        if member_A[action]:
+            room_N &= got_NA[:, member_A].sum(axis=1) < most
+    return room_N
+
+
+def fall_back(problem: Problem, data: Data, given: Given, slate_UK: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """The slates with the fallbacks in them, who fell back (bool[U]), and how many users in scope are left with nothing.
+
+    In the order of the users, each who was chosen nothing gets the first fallback action that is eligible and after which every hard
+    constraint still holds.
+    """
+    fallen_U = np.zeros(len(data), bool)
+    fallback = problem.policy.fallback
+    if fallback is None:
+        return slate_UK, fallen_U, 0
+    member_U = problem.classes.members(fallback.users)[data.class_U]
+    user_N = np.flatnonzero(member_U & (data.group_U == FREE) & (slate_UK[:, 0] < 0))
+    action_F = np.array([problem.catalogue.ids.index(name) for name in fallback.action])
+    used_R = _usage(problem, data, given, slate_UK)
+    hard_R = np.flatnonzero(~np.isfinite(problem.rows.penalty_R))
+    slate_UK, left_R = slate_UK.copy(), used_R[hard_R]
+    for first in range(0, len(user_N), USERS_PER_STEP):
+        user_n = user_N[first : first + USERS_PER_STEP]
+        eligible_nF = data.eligible_UA[user_n][:, action_F]
+        adds_nFR = np.stack([_adds(problem, data, user_n, int(action))[:, hard_R] for action in action_F], axis=1)
+        pick_n = _take(eligible_nF, adds_nFR, left_R, problem.rows.limit_R[hard_R], problem.rows.quantum_R[hard_R])
+        taken_n = pick_n >= 0
+        slate_UK[user_n[taken_n], 0] = action_F[pick_n[taken_n]]
+        fallen_U[user_n[taken_n]] = True
+    return slate_UK, fallen_U, len(user_N) - int(fallen_U.sum())
+
+
+def _usage(problem: Problem, data: Data, given: Given, slate_UK: np.ndarray) -> np.ndarray:
+    """float64[R]: what all contacts so far use."""
+    user_N, k_N = np.nonzero(slate_UK >= 0)
+    parts = (given.fixed, (user_N, slate_UK[user_N, k_N].astype(np.int64)))
+    counts = [tally(problem, data, *part) for part in parts]
+    return sum(problem.rows.usage(counted.count_SA, counted.sum_SPA) for counted in counts)
+
+
+def _adds(problem: Problem, data: Data, user_n: np.ndarray, action: int) -> np.ndarray:
+    """float64[n, R]: what this action would add for each user."""
+    action_n = np.full(len(user_n), action)
+    planes_nP = data.planes_UPA[user_n, :, action].astype(np.float64)
+    return problem.rows.contributions(data.class_U[user_n], action_n, planes_nP)
+
+
+@numba.njit(cache=True)
+def _take(eligible_nF, adds_nFR, used_R, limit_R, quantum_R):
+    """Position of each user's fallback, -1 for none; used_R grows with what is taken. A row that only gets looser stops nothing."""
+    pick_n = np.full(len(eligible_nF), -1, np.int64)
+    for n in range(len(eligible_nF)):
+        for f in range(eligible_nF.shape[1]):
+            fits = eligible_nF[n, f]
+            for r in range(len(used_R)):
+                if not fits:
+                    break
+                if adds_nFR[n, f, r] > 0.0:
+                    used = used_R[r] + adds_nFR[n, f, r]
+                    step = quantum_R[r]
+                    fits = used <= limit_R[r]
+                    if step > 0.0:  # whole steps are compared as such, free of rounding
+                        fits = np.rint(used / step) <= np.floor(limit_R[r] / step + 1e-9)
+            if fits:
+                for r in range(len(used_R)):
+                    used_R[r] += adds_nFR[n, f, r]
+                pick_n[n] = f
+                break
+    return pick_n

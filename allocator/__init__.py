@@ -9,6 +9,7 @@ Modules, in the order in which data flows:
 - preflight: what simple counting can tell before pricing
 - certificate: what was achieved, recounted, and how near it is to the best possible
 - given: contacts that are not chosen: pinned, explored, fallen back
+- causes: what rules for one user have to do with a conflict
 - diagnose: why constraints contradict each other, and the cheapest repairs
 - allocation: the dataset of contacts
 - audit: the independent judge

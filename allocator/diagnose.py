@@ -8,19 +8,24 @@ decide it, so it costs a few passes per test.
 Axes: R rows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from allocator.causes import Cause, find_causes
+from allocator.preflight import Finding, given_in_words
 from allocator.problem import Data, Problem
-from allocator.solve.prices import Scale, find_prices, measure_scale
+from allocator.solve.prices import Priced, Scale, find_prices, measure_scale
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import Unsolvable
 from allocator.solve.solver import free_users, solve, value_of
+from ranker.scores import Scores
 
 MOST_REPAIRS = 3
+MOST_CHANGES = 5
+NO_REPAIR = "No change of up to five bounds was found that ends the conflict; leave one of these constraints out."
 FEASIBLE_VIOLATION = 1e-6
 
 
@@ -40,22 +45,30 @@ class Repair:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """conflict: ids of a smallest set that cannot hold together: without any one of them, the others can."""
+    """conflict: ids of a smallest set that cannot hold together: without any one of them, the others can.
+
+    causes: what stands behind it, rules for one user included. findings: what counting alone found, where it did.
+    """
 
     proven_by: str
     conflict: tuple[str, ...]
     labels: tuple[str, ...]
     repairs: tuple[Repair, ...]
+    causes: tuple[Cause, ...] = ()
+    findings: tuple[str, ...] = ()
 
     def to_json(self) -> dict:
         return {"status": "infeasible", **asdict(self)}
 
     def in_words(self) -> str:
         lines = ["The constraints contradict each other; nothing was allocated."]
+        lines += ["Counting alone shows:", *(f"  - {sentence}" for sentence in self.findings)] if self.findings else []
         lines += ["These cannot hold together:", *(f"  - {label}" for label in self.labels)]
+        if self.causes:
+            lines += ["Behind it:", *(f"  - {cause.sentence}" for cause in self.causes)]
         if self.repairs:
             lines += ["Cheapest repairs:", *(f"  - {repair.sentence}" for repair in self.repairs)]
-        return "\n".join(lines)
+        return "\n".join(lines if self.repairs else [*lines, NO_REPAIR])
 
 
 class Infeasible(Exception):
@@ -90,31 +103,67 @@ def diagnose(
     fixed: tuple[np.ndarray, np.ndarray],
     settings: SolveSettings,
     unsolvable: Unsolvable,
+    scores: Scores | None = None,
+    findings: Sequence[Finding] = (),
 ) -> Diagnosis:
-    """A smallest conflicting set of named constraints, and for each of them the smallest change that ends the conflict."""
+    """A smallest conflicting set of named constraints, its causes, and the smallest changes that end the conflict.
+
+    scores: lets eligibility rules be causes. findings: contradictions that counting found; the first one is the conflict then.
+    """
     users = free_users(problem, data, fixed)
-    case = _Case(
-        problem,
-        data,
-        fixed,
-        settings,
-        measure_scale(users, np.random.default_rng(settings.seed)),
-        unsolvable.price_R,
-    )
+    scale = measure_scale(users, np.random.default_rng(settings.seed))
     with threadpool_limits(1):
-        return _explain(case, unsolvable.proven_by)
+        case = _with_proof(_Case(problem, data, fixed, settings, scale, unsolvable.price_R), findings)
+        return _explain(case, unsolvable.proven_by, scores, findings)
 
 
-def _explain(case: _Case, proven_by: str) -> Diagnosis:
-    problem, conflict = case.problem, _smallest_conflict(case)
+def contradiction(
+    problem: Problem,
+    data: Data,
+    fixed: tuple[np.ndarray, np.ndarray],
+    settings: SolveSettings,
+    findings: Sequence[Finding],
+    scores: Scores | None = None,
+) -> Diagnosis:
+    """The diagnosis of what counting found before anything was priced."""
+    proof = Unsolvable("simple counting", np.zeros(len(problem.rows)))
+    return diagnose(problem, data, fixed, settings, proof, scores, [finding for finding in findings if finding.hard])
+
+
+def _with_proof(case: _Case, findings: Sequence[Finding]) -> _Case:
+    """With prices that say which sides are in the way, where the solver left none."""
+    if findings:
+        inside_R = np.isin(np.arange(len(case.start_R)), findings[0].rows)
+        return replace(case, start_R=np.where(inside_R, 1.0 / case.scale.usage_R, 0.0))
+    if case.start_R.any():
+        return case
+    return replace(case, start_R=_violated(case, case.hard, case.hard).best.price_R)
+
+
+def _explain(case: _Case, proven_by: str, scores: Scores | None, findings: Sequence[Finding]) -> Diagnosis:
+    problem = case.problem
+    conflict = list(findings[0].positions) if findings else _smallest_conflict(case)
     rules = [problem.measured[position].rule for position in conflict]
-    repairs = sorted(_repairs(case, conflict), key=lambda repair: repair.cost)[:MOST_REPAIRS]
+    causes = find_causes(problem, case.data, case.fixed, conflict, scores)
     return Diagnosis(
         proven_by,
         tuple(rule.id for rule in rules),
         tuple(f"{rule.name} ({_bounds(case, position)})" for rule, position in zip(rules, conflict, strict=True)),
-        tuple(repairs),
+        tuple(_repairs(case, conflict)),
+        (*causes, *_exploration_alone(case, conflict)),
+        tuple(finding.sentence for finding in findings),
     )
+
+
+def _exploration_alone(case: _Case, conflict: list[int]) -> list[Cause]:
+    """Whether the conflict is one only because of the contacts that exploration has given."""
+    contacts = len(case.fixed[0])
+    nothing = (case.fixed[0][:0], case.fixed[1][:0])
+    if not contacts or _conflicting(replace(case, fixed=nothing), conflict):
+        return []
+    sentence = f"Without {given_in_words(case.data, case.fixed)} they hold together"
+    name = ", ".join(case.problem.measured[position].rule.id for position in conflict)
+    return [Cause(name, "exploration", None, len(np.unique(case.fixed[0])), contacts, None, sentence)]
 
 
 def _smallest_conflict(case: _Case) -> list[int]:
@@ -146,6 +195,11 @@ def _conflicting(case: _Case, positions: list[int]) -> bool:
 
 def _least_violation(case: _Case, positions: list[int], elastic: list[int]) -> float:
     """The least total violation of the constraints `elastic`, in typical contacts, with the other `positions` holding."""
+    return max(-_violated(case, positions, elastic).best.dual, 0.0)
+
+
+def _violated(case: _Case, positions: list[int], elastic: list[int]) -> Priced:
+    """Prices whose dual value is minus the least total violation."""
     rows = case.problem.rows
     inside_R = np.isin(rows.constraint_R, positions)
     loose_R = np.isin(rows.constraint_R, elastic)
@@ -153,11 +207,10 @@ def _least_violation(case: _Case, positions: list[int], elastic: list[int]) -> f
     bare = replace(case.problem, value_PA=np.zeros_like(case.problem.value_PA), rows=replace(rows, penalty_R=most_R))
     users = free_users(bare, case.data, case.fixed)
     scale = Scale(1.0, case.scale.usage_R)
-    found = find_prices(
+    return find_prices(
         users, _start(case, most_R), scale, 1e-4, 2 * case.settings.most_passes, np.random.default_rng(case.settings.seed),
         radius=0.5, least=1.0,
     )  # fmt: skip
-    return max(-found.best.dual, 0.0)
 
 
 def _start(case: _Case, most_R: np.ndarray) -> np.ndarray:
@@ -171,25 +224,62 @@ def _repairs(case: _Case, conflict: list[int]) -> list[Repair]:
     """For each constraint of the conflict, the least change of its bound after which everything holds, checked by solving."""
     outside = [position for position in range(len(case.problem.measured)) if position not in conflict]
     without = _best_value(case, case.problem.with_measured([case.problem.measured[p] for p in outside]))
-    found = (_repair(case, position, without) for position in conflict)
-    return [repair for repair in found if repair is not None]
+    found = [repair for position in conflict if (repair := _repair(case, position, without)) is not None]
+    if not found and (joint := _joint_repair(case, conflict, without)) is not None:
+        found = [joint]
+    return sorted(found, key=lambda repair: repair.cost)[:MOST_REPAIRS]
+
+
+def _joint_repair(case: _Case, conflict: list[int], without: float | None) -> Repair | None:
+    """Where no single change will do: conflict after conflict, the constraint with the least to change gives way."""
+    changes: dict[str, dict[str, float]] = {}
+    sentences: list[str] = []
+    for _ in range(MOST_CHANGES):
+        position, side, step = _cheapest_step(case, conflict)
+        bound = _moved(case.problem, position, side, step)
+        sentences.append(_sentence(case, position, side, bound))
+        changes.setdefault(case.problem.measured[position].rule.id, {})[side] = bound
+        case = replace(case, problem=_with_bound(case.problem, position, side, bound))
+        value = _best_value(case, case.problem)
+        if value is not None:
+            cost = 0.0 if without is None else max(without - value, 0.0)
+            return Repair(changes, value, cost, f"{'; and '.join(sentences)} (gives up {cost:,.4g} of value)")
+        case = replace(case, start_R=_violated(case, case.hard, case.hard).best.price_R)
+        conflict = _smallest_conflict(case)
+    return None
+
+
+def _cheapest_step(case: _Case, conflict: list[int]) -> tuple[int, str, float]:
+    """(constraint, side, step) of the conflict that needs the smallest step in typical contacts, and a hair more."""
+    steps = []
+    for position in conflict:
+        side = _side_in_the_way(case, position)
+        usage = float(case.scale.usage_R[case.problem.rows.constraint_R == position].max())
+        step = _least_step(case, position, side, conflict)
+        if step is not None:
+            steps.append((step / usage, position, side, 1.01 * step))
+    _, position, side, step = min(steps, default=(0.0, conflict[0], _side_in_the_way(case, conflict[0]), 0.0))
+    return position, side, step
 
 
 def _repair(case: _Case, position: int, without: float | None) -> Repair | None:
     """Moves the bound that is in the way outwards until an integral allocation exists."""
     side = _side_in_the_way(case, position)
-    step = _least_step(case, position, side)
+    step = _least_step(case, position, side, case.hard)
     for widen in (1.0, 1.01, 1.1, 1.5, 3.0) if step is not None else ():
         bound = _moved(case.problem, position, side, step * widen)
         value = _best_value(case, _with_bound(case.problem, position, side, bound))
         if value is not None:
             cost = 0.0 if without is None else max(without - value, 0.0)
-            rule = case.problem.measured[position].rule
-            old = getattr(case.problem.measured[position], _FIELD[side])
-            verb = "Lower the minimum" if side == "min" else "Raise the maximum"
-            sentence = f"{verb} of {rule.name} from {old:,.6g} to {bound:,.6g}"
-            return Repair({rule.id: {side: bound}}, value, cost, f"{sentence} (gives up {cost:,.4g} of value)")
+            sentence = f"{_sentence(case, position, side, bound)} (gives up {cost:,.4g} of value)"
+            return Repair({case.problem.measured[position].rule.id: {side: bound}}, value, cost, sentence)
     return None
+
+
+def _sentence(case: _Case, position: int, side: str, bound: float) -> str:
+    old = getattr(case.problem.measured[position], _FIELD[side])
+    verb = "Lower the minimum" if side == "min" else "Raise the maximum"
+    return f"{verb} of {case.problem.measured[position].rule.name} from {old:,.6g} to {bound:,.6g}"
 
 
 _FIELD = {"min": "low", "max": "high"}
@@ -201,28 +291,28 @@ def _side_in_the_way(case: _Case, position: int) -> str:
     return "max" if case.problem.rows.sign_R[row] > 0 else "min"
 
 
-def _least_step(case: _Case, position: int, side: str) -> float | None:
-    """How far the bound must move, by the least violation for volumes and totals, by bisection for ratios."""
+def _least_step(case: _Case, position: int, side: str, among: list[int]) -> float | None:
+    """How far the bound must move for `among` to hold, by the least violation for volumes and totals, by bisection for ratios."""
     units = float(case.scale.usage_R[case.problem.rows.constraint_R == position].max())
     measured = case.problem.measured[position]
     if measured.denominator is None:
-        return _least_violation(case, case.hard, elastic=[position]) * units
+        return _least_violation(case, among, elastic=[position]) * units
     old = abs(getattr(measured, _FIELD[side])) or units
     low, high = 0.0, 0.01 * old
-    while _still_conflicts(case, position, side, high):
+    while _still_conflicts(case, position, side, high, among):
         low, high = high, 2 * high
         if high > 1e4 * old:
             return None
     for _ in range(10):
         middle = 0.5 * (low + high)
-        low, high = (middle, high) if _still_conflicts(case, position, side, middle) else (low, middle)
+        low, high = (middle, high) if _still_conflicts(case, position, side, middle, among) else (low, middle)
     return high
 
 
-def _still_conflicts(case: _Case, position: int, side: str, step: float) -> bool:
+def _still_conflicts(case: _Case, position: int, side: str, step: float, among: list[int]) -> bool:
     bound = _moved(case.problem, position, side, step)
     eased = replace(case, problem=_with_bound(case.problem, position, side, bound))
-    return _conflicting(eased, case.hard)
+    return _conflicting(eased, among)
 
 
 def _moved(problem: Problem, position: int, side: str, step: float) -> float:

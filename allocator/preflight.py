@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from allocator.problem import FREE, ContactRules, Data, Measured, Problem, Rows
+from allocator.problem import EXPLORATION, FREE, ContactRules, Data, Measured, Problem, Rows
 from allocator.solve.slates import best_slate, compile_rules, make_work
 from allocator.solve.solver import free_users
 
@@ -71,12 +71,21 @@ def preflight(problem: Problem, data: Data, fixed: tuple[np.ndarray, np.ndarray]
     covers = _wide_covers(problem, floors)
     reached = reach(problem, data, [*(row_scope(problem, row) for row in needy), *covers])
     single = dict(zip(needy, reached, strict=False))
-    findings += [found for row in needy if (found := _out_of_reach(problem, row, left_R, single[row])) is not None]
+    words = given_in_words(data, fixed)
+    found = [_out_of_reach(problem, words, row, left_R, single[row]) for row in needy]
+    findings += [finding for finding in found if finding is not None]
     broken = {row for finding in findings for row in finding.rows}
     floors = [row for row in floors if row not in broken]
     findings += _asked_twice(problem, left_R, floors)
     findings += _asked_of_all(problem, left_R, floors, list(zip(covers, reached[len(needy) :], strict=True)))
     return sorted(_distinct(findings), key=lambda finding: (not finding.hard, len(finding.positions)))
+
+
+def given_in_words(data: Data, fixed: tuple[np.ndarray, np.ndarray]) -> str:
+    """What the contacts are that are settled before anything is chosen."""
+    if (data.group_U[fixed[0]] == EXPLORATION).all():
+        return "the exploration contacts, which are random on purpose,"
+    return "the contacts that are given, pinned ones and those of exploration,"
 
 
 def _distinct(findings: Sequence[Finding]) -> list[Finding]:
@@ -191,33 +200,33 @@ def _crossed(problem: Problem) -> Iterator[Finding]:
             yield Finding((position,), (measured.rule.id,), rows, not np.isfinite(measured.penalty), sentence)
 
 
-def _out_of_reach(problem: Problem, row: int, left_R: np.ndarray, most: Reach) -> Finding | None:
+def _out_of_reach(problem: Problem, given_words: str, row: int, left_R: np.ndarray, most: Reach) -> Finding | None:
     """A row that even the best contacts of every user in its scope leave broken."""
     rows = problem.rows
     if -left_R[row] <= most.amount * (1 + RELATIVE) + RELATIVE * abs(left_R[row]):
         return None
     position = int(rows.constraint_R[row])
-    sentence = _sentence(problem, row, left_R[row], most)
+    sentence = _sentence(problem, given_words, row, left_R[row], most)
     hard = not np.isfinite(rows.penalty_R[row])
     return Finding((position,), (problem.measured[position].rule.id,), (int(row),), hard, sentence)
 
 
-def _sentence(problem: Problem, row: int, left: float, most: Reach) -> str:
+def _sentence(problem: Problem, given_words: str, row: int, left: float, most: Reach) -> str:
     rows = problem.rows
     measured = problem.measured[int(rows.constraint_R[row])]
     name, given = _name(measured), float(rows.limit_R[row] - left)
     if rows.limit_R[row] >= 0 and given > 0:
-        return f"{name}: the exploration contacts, which are random on purpose, already break it"
+        return f"{name}: {given_words} already break it"
     if measured.rule.kind != "volume":
         return (
             f"{name} asks for at least {_amount(measured.low)}, but the best contacts of all {most.users:,} eligible "
             f"users come to {_amount(most.amount)}"
         )
     asks = f"{name} asks for at least {_amount(measured.low)} contacts, but "
-    explored = f", and exploration gives {_amount(-given)}" if given < 0 else ""
+    besides = f", besides {_amount(-given)} contacts that are given" if given < 0 else ""
     if most.contacts <= most.users:
-        return f"{asks}only {most.users:,} users are eligible for any{explored}"
-    return f"{asks}the {most.users:,} users who are eligible for any can get {most.contacts:,} at most{explored}"
+        return f"{asks}only {most.users:,} users are eligible for any{besides}"
+    return f"{asks}the {most.users:,} users who are eligible for any can get {most.contacts:,} at most{besides}"
 
 
 def _floors(problem: Problem) -> list[int]:

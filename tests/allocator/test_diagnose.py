@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from allocator.diagnose import Diagnosis, diagnose
+from allocator.diagnose import Diagnosis, contradiction, diagnose
+from allocator.preflight import preflight
 from allocator.problem import Problem
 from allocator.solve.exact import solve_exact
 from allocator.solve.settings import SolveSettings
@@ -96,3 +97,88 @@ def test_the_least_change_is_the_least(tmp_path: Path) -> None:
     low, high = by_id["push_floor"], by_id["push_cap"]
     changes = {name: change for repair in explained(case).repairs for name, change in repair.changes.items()}
     assert changes == {"push_floor": {"min": high.high}, "push_cap": {"max": low.low}}
+
+
+def test_rules_for_one_user_are_causes(tmp_path: Path) -> None:
+    rules = """experiment:
+  holdout: {share: 0.2, salt: h}
+eligibility:
+  - {id: germans, forbid: {product: books}, users: {market: DE}}
+  - {id: norwegians, forbid: {product: duo}, users: {market: "NO"}}
+contact:
+  - {id: one, max: 1, where: {product: books}}
+  - {id: none_in_push, max: 0, where: {surface: push}}
+  - {id: total, max: 3}
+constraints:
+  - {id: goal, kind: volume, where: {product: books}, min: 85}
+  - {id: idle, kind: volume, where: {surface: home}, max: 80}
+"""
+    case = make_case(tmp_path, USERS, 3, rules)
+    findings = preflight(case.problem, case.data, case.explored[:2])
+    diagnosis = contradiction(case.problem, case.data, case.explored[:2], SETTINGS, findings, case.scores)
+    causes = {(cause.kind, cause.rule): cause for cause in diagnosis.causes}
+    assert diagnosis.conflict == ("goal",) and diagnosis.proven_by == "simple counting"
+    assert {
+        ("reach", None),
+        ("contact", "one"),
+        ("holdout", None),
+        ("scores", None),
+        ("eligibility", "germans"),
+    } <= set(causes)
+    assert ("eligibility", "norwegians") not in causes and ("contact", "total") not in causes
+    germans = "  - {id: germans, forbid: {product: books}, users: {market: DE}}\n"
+    freed = make_case(tmp_path / "freed", USERS, 3, rules.replace(germans, ""))
+    books_A = np.array([action["product"] == "books" for action in case.scores.catalogue.actions])
+    free_U = freed.data.group_U == 0
+    eligible = int(freed.data.eligible_UA[free_U][:, books_A].any(axis=1).sum())
+    assert causes["eligibility", "germans"].without == eligible
+    assert "eligibility rule germans" in diagnosis.in_words() and "Behind it" in diagnosis.in_words()
+    assert [repair.changes for repair in diagnosis.repairs] == [
+        {"goal": {"min": float(causes["reach", None].contacts)}}
+    ]
+
+
+def test_exploration_that_breaks_a_ratio_is_named(tmp_path: Path) -> None:
+    rules = """experiment:
+  exploration: {share: 0.4, salt: e}
+contact:
+  - {id: home_only, max: 0, where: {surface: push}}
+constraints:
+  - {id: plans, kind: share, where: {family: plan}, of: {surface: home}, min: 0.95}
+  - {id: cap, kind: volume, where: {family: plan}, max: 12}
+"""
+    case = make_case(tmp_path, USERS, 1, rules)
+    diagnosis = explained(case)
+    said = [cause.sentence for cause in diagnosis.causes if cause.kind == "exploration"]
+    assert any("random on purpose" in sentence for sentence in said)
+    assert "Without the exploration contacts, which are random on purpose, they hold together" in said
+
+
+def test_two_conflicts_at_once_are_repaired_together(tmp_path: Path) -> None:
+    rules = """constraints:
+  - {id: push_cap, kind: volume, where: {surface: push}, max: 10}
+  - {id: push_floor, kind: volume, where: {surface: push}, min: 20}
+  - {id: home_cap, kind: volume, where: {surface: home}, max: 10}
+  - {id: home_floor, kind: volume, where: {surface: home}, min: 20}
+"""
+    case = make_case(tmp_path, USERS, 1, CONTACT + rules)
+    [repair] = explained(case).repairs
+    assert len(repair.changes) == 2
+    mended = [
+        replace(m, low=repair.changes.get(m.rule.id, {}).get("min", m.low), high=repair.changes.get(m.rule.id, {}).get("max", m.high))
+        for m in case.problem.measured
+    ]  # fmt: skip
+    assert can_hold(case, case.problem.with_measured(mended)), repair.sentence
+
+
+def test_the_side_in_the_way_is_found_without_prices(tmp_path: Path) -> None:
+    rules = """constraints:
+  - {id: band, kind: volume, where: {surface: push}, min: 20, max: 40}
+  - {id: cap, kind: volume, max: 10}
+"""
+    case = make_case(tmp_path, USERS, 1, CONTACT + rules)
+    nothing = Unsolvable("the linear relaxation has no feasible point", np.zeros(len(case.problem.rows)))
+    repairs = diagnose(case.problem, case.data, case.explored[:2], SETTINGS, nothing).repairs
+    assert {name: tuple(change) for repair in repairs for name, change in repair.changes.items()} == {
+        "band": ("min",), "cap": ("max",),
+    }  # fmt: skip

@@ -1,0 +1,189 @@
+"""What stands behind a conflict besides constraints: eligibility, contact rules, holdout and exploration, by the rule's id.
+
+Each constraint of the conflict is counted again with one rule taken away at a time; a rule without which users could get more contacts
+in the constraint's scope is a cause. Shares its counting with `preflight`.
+
+Axes: U users, A actions, S user classes.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from allocator.policy.grammar import ContactRule
+from allocator.preflight import Reach, Scope, given_in_words, most_contacts, reach
+from allocator.problem import FREE, HOLDOUT, ContactRules, Data, Problem
+from allocator.solve.solver import free_users
+from ranker.scores import Scores, Shard
+
+
+@dataclass(frozen=True)
+class Cause:
+    """kind: reach (how much is possible at all), scores, eligibility, contact, holdout or exploration; rule: its id, where it has one.
+
+    users: eligible for any contact in the constraint's scope. contacts: that they can get there at most; without: if the rule were gone.
+    """
+
+    constraint: str
+    kind: str
+    rule: str | None
+    users: int
+    contacts: int
+    without: int | None
+    sentence: str
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """One constraint's scope, what can be had in it, and whether more would help (it has a floor)."""
+
+    name: str
+    id: str
+    scope: Scope
+    now: Reach
+    floor: bool
+
+
+def find_causes(
+    problem: Problem,
+    data: Data,
+    fixed: tuple[np.ndarray, np.ndarray],
+    positions: Sequence[int],
+    scores: Scores | None = None,
+) -> tuple[Cause, ...]:
+    """For each constraint how many users are eligible, and which rules limit it. scores: to count without eligibility rules."""
+    scopes = [_scope(problem, position) for position in positions]
+    counted = []
+    for position, scope, now in zip(positions, scopes, reach(problem, data, scopes), strict=True):
+        sides = problem.rows.sign_R[problem.rows.constraint_R == position]
+        rule = problem.measured[position].rule
+        counted.append(_Counted(rule.name, rule.id, scope, now, bool((sides < 0).any())))
+    causes = [_reach_of(each) for each in counted]
+    causes += _exploration(problem, data, fixed, positions)
+    floors = [each for each in counted if each.floor]
+    if floors:
+        causes += _capped(problem, data, floors)
+        causes += [] if scores is None else _filtered(problem, data, floors, scores)
+    return tuple(causes)
+
+
+def _scope(problem: Problem, position: int) -> Scope:
+    """The contacts that the constraint counts, one each."""
+    linear = problem.measured[position].numerator
+    actions_A = (linear.const_A != 0) | (linear.plane_PA != 0).any(axis=0)
+    return Scope(
+        linear.member_S,
+        actions_A.astype(float),
+        np.zeros_like(linear.plane_PA),
+        most_contacts(problem.contact, actions_A),
+    )
+
+
+def _reach_of(each: _Counted) -> Cause:
+    sentence = f"{each.name}: {each.now.users:,} users are eligible for its scope and can get {each.now.contacts:,} contacts there"
+    return Cause(each.id, "reach", None, each.now.users, each.now.contacts, None, sentence)
+
+
+def _exploration(
+    problem: Problem, data: Data, fixed: tuple[np.ndarray, np.ndarray], positions: Sequence[int]
+) -> Iterator[Cause]:
+    """Bounds that the exploration contacts break before anything is decided."""
+    rows, left_R = problem.rows, free_users(problem, data, fixed).limit_R
+    for position in positions:
+        broken = [
+            r for r in np.flatnonzero(rows.constraint_R == position) if left_R[r] < -1e-9 and rows.limit_R[r] >= 0
+        ]
+        if broken:
+            rule = problem.measured[position].rule
+            sentence = f"{rule.name}: {given_in_words(data, fixed)} already break it"
+            users = len(np.unique(fixed[0]))
+            yield Cause(rule.id, "exploration", None, users, len(fixed[0]), None, sentence)
+
+
+def _capped(problem: Problem, data: Data, counted: Sequence[_Counted]) -> Iterator[Cause]:
+    """Caps without which users could get more contacts in scope."""
+    for rule in problem.policy.contact:
+        freed = _without_cap(problem.contact, rule)
+        if freed is None:
+            continue
+        scopes = [replace(each.scope, most=most_contacts(freed, each.scope.actions_A)) for each in counted]
+        for each, more in zip(counted, reach(problem, data, scopes), strict=True):
+            if more.contacts > each.now.contacts:
+                yield _cause(each, "contact", rule.id, f"contact rule {rule.id} (at most {rule.max} a user)", more)
+
+
+def _without_cap(contact: ContactRules, rule: ContactRule) -> ContactRules | None:
+    """The rules without this one; None where nothing of it is left among them."""
+    kept = np.array([name != rule.id for name in contact.names], bool)
+    if kept.all():
+        return None
+    names = tuple(name for name in contact.names if name != rule.id)
+    return replace(contact, member_CA=contact.member_CA[kept], capacity_C=contact.capacity_C[kept], names=names)
+
+
+def _filtered(problem: Problem, data: Data, counted: Sequence[_Counted], scores: Scores) -> Iterator[Cause]:
+    """Eligibility and the holdout: the users are read once more, and each rule is left out in turn."""
+    variants = dict(_variants(problem))
+    contacts = {name: np.zeros(len(counted), np.int64) for name in variants}
+    users = {name: np.zeros(len(counted), np.int64) for name in variants}
+    for shard in scores.shards(check=False, metrics=()):
+        part = _part(data, shard)
+        for name, (allowed_SA, group) in variants.items():
+            eligible_UA = np.ones_like(shard.eligible_UA) if name == ("scores", None) else shard.eligible_UA
+            group_U = np.where(part.group_U == group, FREE, part.group_U).astype(np.int8)
+            changed = replace(part, eligible_UA=eligible_UA & allowed_SA[part.class_U], group_U=group_U)
+            found = reach(problem, changed, [each.scope for each in counted])
+            contacts[name] += [each.contacts for each in found]
+            users[name] += [each.users for each in found]
+    for (kind, rule), words in _worded(variants):
+        for i, each in enumerate(counted):
+            more = Reach(0.0, int(contacts[kind, rule][i]), int(users[kind, rule][i]))
+            if more.contacts > each.now.contacts:
+                yield _cause(each, kind, rule, words, more)
+
+
+def _worded(variants: Mapping) -> Iterator[tuple[tuple[str, str | None], str]]:
+    words = {"scores": "what the scores call not eligible", "holdout": "the holdout, which gets nothing"}
+    for kind, rule in variants:
+        yield (
+            (kind, rule),
+            words.get(kind, f"eligibility rule {rule}" if kind == "eligibility" else f"contact rule {rule}"),
+        )
+
+
+def _variants(problem: Problem) -> Iterator[tuple[tuple[str, str | None], tuple[np.ndarray, int]]]:
+    """What is allowed per class and action when one rule is gone, and the group that is free besides the free users."""
+    actions, records = problem.catalogue.actions, problem.classes.records
+    everything_SA = problem.allowed_SA & problem.contact.allowed_A
+    yield ("scores", None), (everything_SA, FREE)
+    if problem.policy.holdout is not None:
+        yield ("holdout", None), (everything_SA, HOLDOUT)
+    forbidden = {}
+    for rule in problem.policy.eligibility:
+        users_S = np.array([rule.users.matches(record) for record in records], bool)
+        forbidden["eligibility", rule.id] = np.outer(users_S, [rule.forbid.matches(action) for action in actions])
+    for rule in problem.policy.contact:
+        if rule.max == 0:
+            inside = [rule.where.matches(a) and (rule.each is None or a.get(rule.each) is not None) for a in actions]
+            forbidden["contact", rule.id] = np.outer(np.ones(len(records), bool), inside)
+    for name in forbidden:
+        others = [other for key, other in forbidden.items() if key != name]
+        yield name, (~np.logical_or.reduce(others) if others else np.ones_like(everything_SA), FREE)
+
+
+def _part(data: Data, shard: Shard) -> Data:
+    """The loaded users of one shard of the scores, without their metrics, which counting contacts needs not."""
+    part = slice(shard.start, shard.start + len(shard))
+    none = np.empty((len(shard), 0, shard.eligible_UA.shape[1]), np.float32)
+    return replace(
+        data, user_id=data.user_id[part], planes_UPA=none, eligible_UA=shard.eligible_UA, class_U=data.class_U[part],
+        group_U=data.group_U[part],
+    )  # fmt: skip
+
+
+def _cause(each: _Counted, kind: str, rule: str | None, words: str, more: Reach) -> Cause:
+    now = each.now
+    can = f"{each.name}: without {words}, {more.users:,} users could get {more.contacts:,} contacts in its scope"
+    sentence = f"{can} instead of {now.users:,} users {now.contacts:,}"
+    return Cause(each.id, kind, rule, now.users, now.contacts, more.contacts, sentence)

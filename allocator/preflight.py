@@ -222,10 +222,11 @@ def _sentence(problem: Problem, given_words: str, row: int, left: float, most: R
             f"{name} asks for at least {_amount(measured.low)}, but the best contacts of all {most.users:,} eligible "
             f"users come to {_amount(most.amount)}"
         )
-    asks = f"{name} asks for at least {_amount(measured.low)} contacts, but "
+    asks = f"{name} asks for at least {_amount(measured.low)} contact{'' if measured.low == 1 else 's'}, but "
     besides = f", besides {_amount(-given)} contacts that are given" if given < 0 else ""
     if most.contacts <= most.users:
-        return f"{asks}only {most.users:,} users are eligible for any{besides}"
+        eligible = {0: "no user is", 1: "only one user is"}.get(most.users, f"only {most.users:,} users are")
+        return f"{asks}{eligible} eligible for any{besides}"
     return f"{asks}the {most.users:,} users who are eligible for any can get {most.contacts:,} at most{besides}"
 
 

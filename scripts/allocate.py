@@ -1,6 +1,7 @@
 """Solves, audits and writes an allocation: `python -m scripts.allocate scores=DIR policy=FILE out=DIR [previous=DIR]`."""
 
 import json
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,15 +10,18 @@ from pathlib import Path
 from allocator.allocation import assemble, metric_totals, price_book, read_price_book, write_rows
 from allocator.audit import Audit, audit, write_audit
 from allocator.certificate import Certificate, certify
-from allocator.diagnose import Infeasible, diagnose
+from allocator.diagnose import Infeasible, contradiction, diagnose
 from allocator.given import Given, fall_back, give
 from allocator.policy.reader import read_policy
+from allocator.preflight import preflight
 from allocator.problem import Data, Problem, build_problem, load_data
 from allocator.solve.solution import TooLarge, Unsolvable
 from allocator.solve.solver import compare_with_greedy, free_users, solve
 from ranker.scores import InputError, Scores, open_scores
 from scripts import command, stage
 from scripts.settings import AllocateSettings
+
+log = logging.getLogger("offermix")
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,10 @@ def _allocate(settings: AllocateSettings, made: Path) -> tuple[Certificate, Audi
     data = load_data(problem, scores, settings.solve.memory_gib, made.parent)
     data, given = give(problem, data)
     clock.lap("read")
+    _count_first(settings, scores, problem, data, given)
+    clock.lap("preflight")
     with command.progress("Allocating") as advance:
-        solution = _solve(settings, problem, data, given, start, lambda sentence: advance(note=sentence))
+        solution = _solve(settings, scores, problem, data, given, start, lambda sentence: advance(note=sentence))
     clock.lap("solve")
     slate_UK, fallen_U, left_without = fall_back(problem, data, given, solution.slate_UK)
     users = free_users(problem, data, given.fixed)
@@ -77,13 +83,22 @@ def _allocate(settings: AllocateSettings, made: Path) -> tuple[Certificate, Audi
     return certificate, _judge(scores, settings, policy, made)
 
 
-def _solve(settings: AllocateSettings, problem: Problem, data: Data, given: Given, start, tell):
+def _count_first(settings: AllocateSettings, scores: Scores, problem: Problem, data: Data, given: Given) -> None:
+    """Raises Infeasible for what counting alone shows to be impossible; wishes out of reach are said."""
+    findings = preflight(problem, data, given.fixed)
+    if any(finding.hard for finding in findings):
+        raise Infeasible(contradiction(problem, data, given.fixed, settings.solve, findings, scores))
+    for finding in findings:
+        log.info("Out of reach, and not required: %s", finding.sentence)
+
+
+def _solve(settings: AllocateSettings, scores: Scores, problem: Problem, data: Data, given: Given, start, tell):
     try:
         return solve(problem, data, given.fixed, settings.solve, start, tell)
     except TooLarge as error:
         raise InputError([f"{settings.paths.scores}: {error}"]) from None
     except Unsolvable as error:
-        raise Infeasible(diagnose(problem, data, given.fixed, settings.solve, error)) from None
+        raise Infeasible(diagnose(problem, data, given.fixed, settings.solve, error, scores)) from None
 
 
 def _judge(scores: Scores, settings: AllocateSettings, policy, made: Path) -> Audit:

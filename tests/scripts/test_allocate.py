@@ -61,6 +61,7 @@ def test_a_contradiction_writes_the_diagnosis_alone(tmp_path: Path, settings_for
         allocate.run(settings)
     assert caught.value.diagnosis.conflict == ("few", "many")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["diagnosis.json"]
+    assert caught.value.diagnosis.proven_by == "simple counting"
     repairs = json.loads((tmp_path / "out" / "diagnosis.json").read_text())["repairs"]
     assert {tuple(repair["changes"]) for repair in repairs} == {("few",), ("many",)}
     assert allocate.run(settings_for(tmp_path, "")).audit.clean, "the diagnosis makes room again"
@@ -110,3 +111,21 @@ def test_faulty_scores_are_told_at_once(tmp_path: Path, settings_for: Callable) 
         allocate.run(settings_for(tmp_path, ""))
     assert len(caught.value.problems) == 2
     assert all("12 entries are not finite" in problem for problem in caught.value.problems)
+
+
+def test_what_counting_refuses_names_its_causes(tmp_path: Path, settings_for: Callable) -> None:
+    write_scores(tmp_path / "scores", USERS, 1)
+    rules = """eligibility:
+  - {id: no_germans, forbid: {product: books}, users: {market: DE}}
+contact:
+  - {id: one_book, max: 1, where: {product: books}}
+constraints:
+  - {id: goal, kind: volume, where: {product: books}, users: {market: DE}, min: 1}
+"""
+    with pytest.raises(Infeasible) as caught:
+        allocate.run(settings_for(tmp_path, rules))
+    written = json.loads((tmp_path / "out" / "diagnosis.json").read_text())
+    assert written["findings"] == ["goal asks for at least 1 contact, but no user is eligible for any"]
+    assert {cause["rule"] for cause in written["causes"]} == {None, "no_germans"}
+    assert "without eligibility rule no_germans" in str(caught.value)
+    assert written["repairs"][0]["changes"] == {"goal": {"min": 0.0}}

@@ -15,6 +15,10 @@ Modules; first what every command stands on, then the commands in the order in w
 - score: users to scores
 - allocate: scores and a policy to an audited allocation
 - judge: an allocation, valued from held-out logs
+- instances: seeded problems of three shapes and any size
+- peers: general solvers and rules of thumb on the same problem
+- bench_runs: one run of them at a time, in a process of its own
+- bench: all of those, as a table
 - rivals: the policies that the learned one is compared with
 - regret: all of them, judged on a synthetic market's truth
 - report: a run as one page for people

@@ -126,6 +126,21 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
         "flips the pointer back to an earlier audited run",
         (Key("to", "paths.to", "the run's name or folder"), RUNS, SEED),
     ),
+    "bench": (
+        "python -m scripts.bench allocator: the allocator next to general solvers and rules of thumb, on seeded instances",
+        (
+            Key("what", "bench.what", "what is measured: allocator; the word alone will do", "value"),
+            Key("sizes", "bench.sizes", "users of each instance, like 10000,100000", "value"),
+            Key("shapes", "bench.shapes", "market, knapsack, grid; all of them by default", "value"),
+            Key("peers", "bench.peers", "the peers, like [GLOP,HiGHS]; all of them by default", "value"),
+            Key("limit", "bench.limit", "seconds that a peer may take to solve", "value"),
+            Key("gaps", "bench.gaps", "random instances of each shape for the distribution of gaps", "value"),
+            Key("users", "bench.users", "users of each of those", "value"),
+            Key("update_readme", "bench.update_readme", "true: writes the table into README.md", "value"),
+            _path("out", "the folder of results; runs/bench by default", "out"),
+            SEED,
+        ),
+    ),
     "weekly": (
         "the whole week: market or tables, prepare, train, score, allocate, audit, report, publish",
         (

@@ -5,9 +5,9 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 from pydantic_core import ErrorDetails
 from rapidfuzz import fuzz, process
 
@@ -60,6 +60,21 @@ class PublishOptions(Frozen):
     max_gap: float = Field(1e-4, ge=0, description="largest gap of the certificate")
 
 
+class BenchOptions(Frozen):
+    """What is measured, and for how long."""
+
+    what: Literal["allocator"] = "allocator"
+    sizes: tuple[PositiveInt, ...] = Field(
+        (10_000, 100_000), description="users of each instance, every size with every peer"
+    )
+    shapes: tuple[str, ...] = Field(("market", "knapsack", "grid"), description="scripts/instances.py has them")
+    peers: tuple[str, ...] | None = Field(None, description="names as in scripts/peers.py; all of them by default")
+    limit: float = Field(300.0, gt=0, description="seconds that a peer may take to solve")
+    gaps: int = Field(0, ge=0, description="random instances of each shape for the distribution of gaps")
+    users: int = Field(20_000, gt=0, description="users of each of those")
+    update_readme: bool = False
+
+
 class TrackingOptions(Frozen):
     """MLflow: on, and under which experiment; the server is MLFLOW_TRACKING_URI's."""
 
@@ -80,6 +95,7 @@ class Settings(Frozen):
     publish: PublishOptions
     tracking: TrackingOptions
     weekly: WeeklyOptions
+    bench: BenchOptions
     paths: Paths
     set: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
 
@@ -177,6 +193,10 @@ class PublishSettings(Settings):
 
 class RollbackSettings(Settings):
     paths: RollbackPaths
+
+
+class BenchSettings(Settings):
+    """A benchmark makes its own instances."""
 
 
 class WeeklySettings(Settings):

@@ -388,6 +388,7 @@ class _Judge:
     fallbacks: int = 0
     left_without: int = 0
     value: _Sum = field(default_factory=_Sum)
+    fallback_value: _Sum = field(default_factory=_Sum)
     best: _Sum = field(default_factory=_Sum)
     totals: dict[str, _Sum] = field(default_factory=dict)
     recounts: list[_Recount] = field(default_factory=list)
@@ -504,6 +505,7 @@ class _Judge:
                 absolute_n += risk_n
         claimed_n = self.rows.value_N[row_n]
         self.wrong_value += int(np.count_nonzero(~(np.abs(claimed_n - value_n) <= TOLERANCE * absolute_n)))
+        self.fallback_value.add(value_n[self.rows.source_N[row_n] == SOURCES.index("fallback")])
         self.value.value += float(value_n.sum())
         self.value.absolute += float(absolute_n.sum())
         for name, total in self.totals.items():
@@ -697,6 +699,8 @@ class _Judge:
             told = told if isinstance(told, dict) else {}
             for name, count in (("contacts", self.fallbacks), ("left_without", self.left_without)):
                 yield _equal(f"certificate fallback.{name}", told.get(name), count, 0)
+            # Each value may differ by the rounding of its terms, as in the value of all rows.
+            yield _equal("certificate fallback.value", told.get("value"), self.fallback_value.value, self.value.slip)
 
     def _metric_checks(self) -> Iterator[Check]:
         metrics = self.certificate.get("metrics", {})

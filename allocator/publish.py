@@ -171,8 +171,17 @@ def _judgement_reasons(allocation: Path, max_gap: float) -> Iterator[str]:
         yield f"its status is {status}; {' or '.join(FINISHED)} is needed"
     if isinstance(gap, bool) or not isinstance(gap, int | float) or not math.isfinite(gap):
         yield "its certificate states no gap"
-    elif gap > max_gap:
+    elif gap - _fallback_part(certificate) > max_gap:
         yield f"its gap {gap:.3g} is above the guardrail publish.max_gap={max_gap:g}"
+
+
+def _fallback_part(certificate: Mapping) -> float:
+    """The part of the gap that fallback contacts, which nobody chose for their value, account for."""
+    fallback, bound = certificate.get("fallback"), certificate.get("bound")
+    value = fallback.get("value") if isinstance(fallback, Mapping) else None
+    if not isinstance(value, int | float) or not isinstance(bound, int | float) or not bound:
+        return 0.0
+    return max(-value, 0.0) / abs(bound)
 
 
 def _audit_reasons(audit: Mapping | None) -> Iterator[str]:

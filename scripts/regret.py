@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from allocator.given import give
 from allocator.policy.grammar import Policy
 from allocator.policy.reader import read_policy
-from allocator.problem import FREE, Data, Linear, Measured, Problem, build_problem, explore, load_data
+from allocator.problem import FREE, Data, Linear, Measured, Problem, build_problem, load_data
 from allocator.solve.solution import TooLarge
 from ranker.market.truth import World, left_beside, logging_chances, read_users, read_world, spoiled_before
 from ranker.scores import InputError, Scores, open_scores
@@ -99,9 +100,9 @@ def judge(settings: RegretSettings) -> dict:
     """Allocates every policy and judges it."""
     scores = open_scores(settings.paths.scores)
     problem = build_problem(scores, _policy(settings, scores))
-    data = load_data(problem, scores)
+    data, given = give(problem, load_data(problem, scores))
     truth = read_truth(settings.paths.market, problem, data)
-    fixed = explore(problem, data)[:2]
+    fixed = given.fixed
     solve = settings.solve.model_copy(update={"gap": max(settings.solve.gap, GAP)})
     judged, failed = [], []
     with command.progress("Judging on the truth", total=6) as advance:

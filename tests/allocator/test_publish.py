@@ -86,6 +86,16 @@ def test_a_run_that_fails_a_guardrail_is_refused(tmp_path: Path, changes: dict, 
     assert state(tmp_path) == before
 
 
+def test_what_fallbacks_cost_is_no_gap_of_the_choice(tmp_path: Path) -> None:
+    run = write_run(tmp_path, "W47")
+    certificate = {"status": "optimal", "gap": 0.01005, "bound": 200.0, "fallback": {"value": -2.0}}
+    (run / "allocation" / "certificate.json").write_text(json.dumps(certificate))
+    sign(run / "allocation")
+    assert publish(run, 1e-4).moved
+    with pytest.raises(Refused, match="gap"):
+        publish(run, 1e-5)
+
+
 def test_all_reasons_are_given_at_once(tmp_path: Path) -> None:
     run = write_run(tmp_path, "W48", gap=0.5, status="unknown", verdict="FAIL")
     (run / "allocation" / "prices.json").unlink()

@@ -113,7 +113,7 @@ def test_scores_close_to_the_truth_beat_what_knows_no_users(case: Case) -> None:
 def test_the_value_is_the_one_counted_by_hand(case: Case, parts: tuple) -> None:
     """Contact by contact in plain Python from the market's own files."""
     problem, data, truth = parts
-    fixed = regret.explore(problem, data)[:2]
+    fixed = regret.give(problem, data)[1].fixed
     settings = case.settings.solve.model_copy(update={"gap": regret.GAP})
     learned = next(iter(rivals.rivals(problem, data, truth.given, 0)))
     chosen = rivals.choose(learned, fixed, settings)
@@ -204,7 +204,7 @@ def test_only_the_free_are_judged(case: Case, parts: tuple) -> None:
 
 def test_the_best_fixed_action_is_given_and_others_only_where_they_must_be(case: Case, parts: tuple) -> None:
     problem, data, truth = parts
-    fixed = regret.explore(problem, data)[:2]
+    fixed = regret.give(problem, data)[1].fixed
     rival = next(each for each in rivals.rivals(problem, data, truth.given, 0) if each.name == rivals.FIXED)
     chosen = rivals.choose(rival, fixed, case.settings.solve)
     best = rival.about.split(" for ")[0]

@@ -495,3 +495,42 @@ def test_a_change_is_a_part_of_what_was() -> None:
 def test_a_change_that_cannot_mean_anything(fields: str, told: str) -> None:
     (problem,) = problems(rule(fields), previous=True)
     assert told in problem
+
+
+def test_pinned_and_fallback_contacts_are_read() -> None:
+    policy = read(
+        f"""{HEAD}pinned:
+  - {{id: welcome, users: {{market: SE}}, action: push/audiobooks, label: Welcome, valid_to: 2026-12-31}}
+fallback: {{action: home/premium_duo}}
+""",
+        {"welcome": {"action": "home/audiobooks"}, "fallback": {"users": {"market": "NO"}}},
+    )
+    (welcome,) = policy.pinned
+    assert (welcome.name, welcome.action) == ("Welcome", "home/audiobooks")
+    assert welcome.users == Filter((("market", ("SE",)),))
+    assert policy.fallback.action == ("home/premium_duo",)
+    assert policy.user_filters == (welcome.users, Filter((("market", ("NO",)),)))
+    assert policy.active(date(2027, 1, 1)).pinned == ()
+
+
+def test_every_mistake_of_pinned_and_fallback_contacts_is_told() -> None:
+    told = problems(f"""{HEAD}pinned:
+  - {{id: a, users: {{market: SF}}, action: push/audiobook}}
+  - {{id: a, where: {{surface: push}}}}
+fallback: {{action: [home/premium_duo, home/premium_duo, hom/audiobooks], user: {{market: SE}}}}
+""")
+    expected = [
+        "p.yaml:4: pinned.a.users.market: no user has market 'SF'",
+        "p.yaml:4: pinned.a.action: there is no action 'push/audiobook'; did you mean 'push/audiobooks'?",
+        "p.yaml:5: pinned.a.action: is missing",
+        "p.yaml:5: pinned.a.where: unknown key",
+        "p.yaml:5: pinned.a.id: the id 'a' is taken by pinned[0]",
+        "p.yaml:6: fallback.action: there is no action 'hom/audiobooks'; did you mean 'home/audiobooks'?",
+        "p.yaml:6: fallback.action: 'home/premium_duo' stands 2 times",
+        "p.yaml:6: fallback.user: unknown key; did you mean 'users'?",
+    ]
+    assert all(any(problem.startswith(words) for problem in told) for words in expected), told
+    assert len(told) == len(expected)
+    assert problems(f"{HEAD}fallback: {{action: []}}") == [
+        "p.yaml:3: fallback.action: the list is empty; name at least one action"
+    ]

@@ -8,6 +8,7 @@ Axes: U users of a shard, N contacts (rows) of a shard, A actions, L slots.
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -28,6 +29,7 @@ TOLERANCE = 1e-9
 SOURCES = ("optimised", "exploration", "fallback", "pinned")
 COLUMNS = ("user_id", "action", "slot", "value", "margin", "runner_up", "source", "propensity")
 USERS_PER_STEP = 65_536
+ROWS_PER_STEP = 1_048_576
 CELLS_PER_STEP = 4_000_000
 
 
@@ -142,23 +144,56 @@ def _comparable(ids: pa.Array | pa.ChunkedArray) -> np.ndarray:
 
 
 def _read_rows(allocation: Path, scores: Scores) -> _Rows:
+    """Streams the rows into compact arrays: some 20 bytes a contact."""
     files = sorted(allocation.glob("*.parquet"))
     if not files:
         raise _Unreadable("there are no *.parquet files")
+    wanted = pq.ParquetFile(scores.files[0]).schema_arrow.field("user_id").type
+    faults: Counter[str] = Counter()
+    parts = [
+        _compact(pa.table({name: pa.array([], pa.string()) for name in COLUMNS}), wanted, scores.catalogue, faults)
+    ]
     try:
-        table = pa.concat_tables([pq.ParquetFile(file).read() for file in files], promote_options="default")
+        for file in files:
+            parquet = pq.ParquetFile(file)
+            lacking = [name for name in COLUMNS if name not in parquet.schema_arrow.names]
+            if lacking:
+                raise _Unreadable(f"the rows lack the column {', '.join(lacking)}")
+            for batch in parquet.iter_batches(ROWS_PER_STEP, columns=list(COLUMNS)):
+                parts.append(_compact(pa.table(batch), wanted, scores.catalogue, faults))
     except (pa.ArrowException, OSError) as error:
         raise _Unreadable(f"the rows cannot be read ({type(error).__name__})") from None
-    lacking = [name for name in COLUMNS if name not in table.column_names]
-    if lacking:
-        raise _Unreadable(f"the rows lack the column {', '.join(lacking)}")
-    wanted = pq.ParquetFile(scores.files[0]).schema_arrow.field("user_id").type
-    users = table.column("user_id")
+    user_N, action_N, value_N, source_N = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order_N = np.argsort(user_N, kind="stable")
+    return _Rows(user_N[order_N], action_N[order_N], value_N[order_N], source_N[order_N], faults)
+
+
+def _compact(
+    table: pa.Table, wanted: pa.DataType, catalogue: Catalogue, faults: Counter[str]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(user, action, value, source) of some rows, what is wrong with them counted into `faults`."""
+    users = table.column("user_id") if len(table) else pa.chunked_array([], wanted)
     if users.null_count or pa.types.is_integer(users.type) != pa.types.is_integer(wanted):
         raise _Unreadable(
             f"column user_id: is {users.type} with {users.null_count:,} missing; the scores have {wanted}"
         )
-    return _sorted_rows(table, _comparable(users), scores.catalogue)
+    action_N, source_N = _codes(table.column("action"), catalogue.ids), _codes(table.column("source"), SOURCES)
+    value_N, propensity_N = _floats(table.column("value")), _floats(table.column("propensity"))
+    slots = sorted(set(catalogue.slots))
+    slot_A = np.array([slots.index(slot) for slot in catalogue.slots])
+    runner_up = table.column("runner_up")
+    wrong = {
+        "have an action that is not in the catalogue": action_N < 0,
+        "have another slot than their action": (_codes(table.column("slot"), slots) != slot_A[action_N])
+        | (action_N < 0),
+        "have an unknown source": source_N < 0,
+        "have no finite value": ~np.isfinite(value_N),
+        "have a propensity outside (0, 1]": ~((propensity_N > 0) & (propensity_N <= 1)),
+        "have a runner_up that is not in the catalogue": (_codes(runner_up, catalogue.ids) < 0) & ~_missing(runner_up),
+        "have an infinite margin": np.isinf(_floats(table.column("margin"))),
+    }
+    faults.update({name: int(np.count_nonzero(wrong_N)) for name, wrong_N in wrong.items()})
+    return _comparable(users), action_N.astype(np.int16), value_N, source_N.astype(np.int8)
 
 
 def _read_before(previous: Path | None, policy: Policy, scores: Scores) -> pd.DataFrame | None:
@@ -178,28 +213,6 @@ def _read_before(previous: Path | None, policy: Policy, scores: Scores) -> pd.Da
     known = frame["action"].isin(scores.catalogue.ids)
     position = {action: code for code, action in enumerate(scores.catalogue.ids)}
     return frame[known].assign(action=frame["action"][known].map(position).astype("int64"))
-
-
-def _sorted_rows(table: pa.Table, user_N: np.ndarray, catalogue: Catalogue) -> _Rows:
-    order_N = np.argsort(user_N, kind="stable")
-    action_N = _codes(table.column("action"), catalogue.ids)
-    source_N = _codes(table.column("source"), SOURCES)
-    value_N = _floats(table.column("value"))
-    slots = np.array([*catalogue.slots, ""], dtype=object)
-    runner_up = table.column("runner_up")
-    propensity_N = _floats(table.column("propensity"))
-    faults = {
-        "have an action that is not in the catalogue": action_N < 0,
-        "have another slot than their action": slots[action_N]
-        != np.array(table.column("slot").to_pylist(), dtype=object),
-        "have an unknown source": source_N < 0,
-        "have no finite value": ~np.isfinite(value_N),
-        "have a propensity outside (0, 1]": ~((propensity_N > 0) & (propensity_N <= 1)),
-        "have a runner_up that is not in the catalogue": (_codes(runner_up, catalogue.ids) < 0) & ~_missing(runner_up),
-        "have an infinite margin": np.isinf(_floats(table.column("margin"))),
-    }
-    counted = {name: int(np.count_nonzero(wrong_N)) for name, wrong_N in faults.items()}
-    return _Rows(user_N[order_N], action_N[order_N], value_N[order_N], source_N[order_N], counted)
 
 
 def _codes(column: pa.ChunkedArray, values: Sequence[str]) -> np.ndarray:

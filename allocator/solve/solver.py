@@ -24,7 +24,7 @@ from allocator.solve.slates import compile_rules
 from allocator.solve.solution import Solution, Status
 
 SPECK = 1e-9
-GREEDY_USERS = 1_000_000
+GREEDY_USERS = 250_000
 
 
 def solve(

@@ -1,0 +1,209 @@
+"""The benchmark: its instances are the same every time and can be solved, its peers are right, and its tables find their place."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from allocator.policy.reader import read_policy
+from allocator.problem import build_problem, load_data
+from allocator.solve.exact import solve_exact
+from allocator.solve.prices import measure_scale
+from allocator.solve.settings import SolveSettings
+from allocator.solve.solver import free_users, value_of
+from ranker.scores import InputError, open_scores
+from scripts import bench, bench_runs, peers
+from scripts.bench_runs import Gaps, PassRate, Run, Stopped
+from scripts.command import validated
+from scripts.instances import BLOCK, SHAPES, Instance, write_instance
+from scripts.settings import BenchSettings
+from scripts.stage import output_digests
+
+
+@pytest.fixture(scope="module")
+def settings(composed: Callable) -> BenchSettings:
+    loose = validated(BenchSettings, composed("bench.sizes=[300]", "bench.shapes=[knapsack]", "bench.limit=20"))
+    return loose.model_copy(update={"solve": loose.solve.model_copy(update={"gap": 1e-2, "nodes": 20})})
+
+
+def whole_of(instance: Instance) -> peers.Whole:
+    return peers.build_whole(*bench_runs._compiled(instance))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_an_instance_is_the_same_every_time_and_another_seed_is_another(tmp_path: Path, shape: str) -> None:
+    digests = []
+    for name, seed in (("one", 3), ("two", 3), ("three", 4)):
+        (tmp_path / name).mkdir()
+        write_instance(tmp_path / name, shape, 300, seed)
+        digests.append(output_digests(tmp_path / name))
+    assert digests[0] == digests[1]
+    assert all(digests[0][name] != digests[2][name] for name in digests[0] if not name.endswith("catalogue.json"))
+
+
+def test_the_first_users_do_not_depend_on_how_many_follow(tmp_path: Path) -> None:
+    means = []
+    for name, users in (("few", 100), ("many", BLOCK + 100)):
+        (tmp_path / name).mkdir()
+        scores = open_scores(write_instance(tmp_path / name, "knapsack", users, 1).scores)
+        assert scores.users == users
+        means.append(next(scores.shards(100)).mean["gain"])
+    np.testing.assert_array_equal(means[0], means[1])
+
+
+@pytest.mark.parametrize(
+    ("shape", "actions", "constraints"), [("market", 24, 50), ("knapsack", 24, 1), ("grid", 60, 83)]
+)
+def test_every_shape_can_be_solved_and_passes_the_audit(
+    tmp_path: Path, settings: BenchSettings, shape: str, actions: int, constraints: int
+) -> None:
+    instance, size = bench_runs.make(tmp_path, shape, 2_000, 0)
+    assert (size["actions"], size["constraints"]) == (actions, constraints)
+    run = bench_runs.run_ours(instance, settings, tmp_path / "out")
+    assert run.outcome == "done", run.note
+    assert 0 <= run.gap < 0.02
+    assert run.total > 0
+    assert json.loads((tmp_path / "out" / "audit.json").read_text())["clean"]
+    rate = bench_runs.measure_pass(instance, settings, tmp_path / "out")
+    assert rate.bytes >= 2_000 * actions * 5
+    assert min(rate.seconds, rate.copy_seconds) > 0
+
+
+def test_the_market_has_constraints_of_every_kind(tmp_path: Path) -> None:
+    write_instance(tmp_path, "market", 100, 0)
+    text = (tmp_path / "policy.yaml").read_text()
+    assert all(f'"kind": "{kind}"' in text for kind in ("volume", "total", "share", "average", "ratio"))
+
+
+@pytest.mark.parametrize("shape", ["market", "grid"])
+def test_the_linear_peers_agree_and_bound_the_best_whole_allocation(tmp_path: Path, shape: str) -> None:
+    instance = write_instance(tmp_path, shape, 800, 5)
+    whole = whole_of(instance)
+    found = {name: peers.PEERS[name](whole, 60.0) for name in ("GLOP", "HiGHS", "PDLP 1e-6")}
+    values = {name: peers.judge(whole, answer.x_N).value for name, answer in found.items()}
+    assert values["GLOP"] == pytest.approx(values["HiGHS"], rel=1e-8)
+    assert values["GLOP"] == pytest.approx(values["PDLP 1e-6"], rel=1e-4)
+    for answer in found.values():
+        assert values["HiGHS"] * (1 - 1e-9) <= answer.bound <= values["HiGHS"] * (1 + 1e-4)
+    exact = peers.judge(whole, found["HiGHS"].x_N)
+    assert max(exact.over_user, exact.over_row) < 1e-7
+
+
+def test_the_programme_is_the_one_that_the_exact_path_solves(tmp_path: Path) -> None:
+    instance = write_instance(tmp_path, "knapsack", 60, 2)
+    scores, problem = bench_runs._compiled(instance)
+    users = free_users(problem, load_data(problem, scores), (np.zeros(0, np.int64), np.zeros(0, np.int64)))
+    unit_R = measure_scale(users, np.random.default_rng(0)).usage_R
+    slate_UK, _ = solve_exact(users, SolveSettings(nodes=2_000), unit_R)
+    integral = value_of(users, slate_UK)
+    whole = whole_of(instance)
+    relaxed = peers.judge(whole, peers.by_highs(whole, 60.0).x_N)
+    assert integral <= relaxed.value * (1 + 1e-9)
+    assert integral >= relaxed.value * (1 - 0.01)
+    assert relaxed.fractional <= 2, "a vertex has at most two fractional pairs for one budget"
+
+
+def test_the_rules_of_thumb_keep_maxima_and_contact_rules(tmp_path: Path) -> None:
+    instance = write_instance(tmp_path, "knapsack", 500, 3)
+    whole = whole_of(instance)
+    best = peers.judge(whole, peers.by_highs(whole, 60.0).x_N).value
+    thumbs = [peers.judge(whole, peer(whole, 1.0).x_N) for peer in (peers.by_value, peers.by_value_per_cost)]
+    for judged in thumbs:
+        assert (judged.over_user, judged.fractional) == (0.0, 0)
+        assert judged.over_row < 1e-9
+        assert judged.value <= best
+    assert thumbs[1].value > thumbs[0].value
+
+
+def test_what_breaks_the_rules_is_seen(tmp_path: Path) -> None:
+    whole = whole_of(write_instance(tmp_path, "knapsack", 100, 1))
+    everything = peers.judge(whole, np.full(len(whole.cost_N), 1.0))
+    assert everything.over_user >= 1.0
+    assert everything.over_row > 0.1
+    assert peers.judge(whole, np.full(len(whole.cost_N), 0.01)).fractional == len(whole.cost_N)
+
+
+def shorten(seconds: float) -> float:
+    return 2 * seconds
+
+
+def fail() -> None:
+    raise ValueError("what went wrong")
+
+
+def test_a_run_apart_gives_its_result_and_memory_or_says_why_not() -> None:
+    result, peak, grown = bench_runs.apart(shorten, 0.5, seconds=60.0)
+    assert result == 1.0
+    assert 0 <= grown <= peak < 4
+    with pytest.raises(Stopped, match="ValueError: what went wrong"):
+        bench_runs.apart(fail, seconds=60.0)
+    with pytest.raises(Stopped, match="over the limit"):
+        bench_runs.apart(shorten, 0.5, seconds=0.0)
+
+
+def made_up() -> bench.Bench:
+    ours = Run("grid", 1_000, bench_runs.OURS, seconds={"read": 1.0, "solve": 2.0, "write": 3.0}, value=9.0, bound=10.0)
+    ours = bench.replace(ours, gap=0.1, over_user=0.0, over_row=0.0, fractional=0, full_passes=4, peak_gib=1.0)
+    slow = Run("grid", 1_000, "GLOP", "over the limit", seconds={"read": 1.0, "solve": 60.0}, grown_gib=1.0)
+    quick = Run("grid", 1_000, "PDLP 1e-6", seconds={"read": 1.0, "solve": 12.0}, value=10.1, bound=10.2)
+    quick = bench.replace(quick, over_user=0.01, over_row=0.0, fractional=7, grown_gib=1.0)
+    passes, gaps = (PassRate("grid", 1_000, 0.5, 10**9, 0.2),), (Gaps("grid", 500, (0.1, 0.2), (1.0, 2.0), 0, 1),)
+    return bench.Bench("2 cores", (ours, slow, bench._against(ours, quick)), passes, gaps)
+
+
+def test_the_tables_say_what_was_measured() -> None:
+    text = bench.markdown(made_up())
+    assert "| grid 1,000 | offermix | 1.00 | 2.00 | 3.00 | 6.00 | 1.0 | 1.0e-01 | nothing | 0 | 4 passes |" in text
+    assert "| grid 1,000 | GLOP | 1.00 | 60 |  |  |  |  |  |  | over the limit |" in text
+    assert "| grid 1,000 | PDLP 1e-6 | 1.00 | 12 |  | 13 |  | -1.0e-02 | 1.0e-02 | 7 |  |" in text
+    assert "| grid 1,000 | PDLP 1e-6 | 6.0 | 2.0 |" in text
+    assert "| grid 1,000 | 500.0 | 2.0 | 5.0 |" in text
+    assert "| grid 500 | 3 | 2.0e-01 | 2.0e-01 | 0 | 1 | 2.0 |" in text
+
+
+def test_what_was_too_much_is_not_tried_on_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_runs, "machine_memory", lambda: 10 * 2**30)
+    earlier = made_up().runs
+    assert bench._why_not(earlier, Run("grid", 2_000, "GLOP")) == "over the limit at 1,000 users"
+    assert bench._why_not(earlier, Run("grid", 8_000, "PDLP 1e-6")) == ""
+    assert bench._why_not(earlier, Run("grid", 20_000, "PDLP 1e-6")) == "would need some 20 GiB"
+    assert bench._why_not(earlier, Run("market", 20_000, "PDLP 1e-6")) == ""
+
+
+def test_the_part_of_the_readme_is_replaced_and_nothing_else() -> None:
+    opening, closing = bench.MARKERS
+    text = f"before\n{opening}\nold\n{closing}\nafter\n"
+    once = bench.between_markers(text, "new")
+    assert once == f"before\n{opening}\n\nnew\n\n{closing}\nafter\n"
+    assert bench.between_markers(once, "new") == once
+
+
+def test_words_of_the_command_line() -> None:
+    given = ["allocator", "sizes=10,20", "shapes=grid", "peers=[GLOP]", "gaps=5", "solve.gap=1e-5"]
+    wanted = ["what=allocator", "sizes=[10,20]", "shapes=[grid]", "peers=[GLOP]", "gaps=5", "solve.gap=1e-5"]
+    assert bench.words(given) == wanted
+
+
+def test_wrong_names_and_a_readme_without_markers_are_told_before_anything_runs(
+    tmp_path: Path, settings: BenchSettings
+) -> None:
+    asked = settings.bench.model_copy(update={"shapes": ("cube",), "peers": ("oracle",), "update_readme": True})
+    (tmp_path / "README.md").write_text("no markers")
+    with pytest.raises(InputError) as caught:
+        bench.run(settings.model_copy(update={"bench": asked}), tmp_path / "README.md")
+    assert len(caught.value.problems) == 3
+
+
+def test_the_readme_has_the_markers(root: Path) -> None:
+    text = (root / "README.md").read_text()
+    assert [text.count(marker) for marker in bench.MARKERS] == [1, 1]
+
+
+def test_policies_are_read_as_people_write_them(tmp_path: Path) -> None:
+    instance = write_instance(tmp_path, "grid", 200, 1)
+    scores = open_scores(instance.scores)
+    segments = {name: frozenset(values) for name, values in scores.vocabulary.items()}
+    problem = build_problem(scores, read_policy(instance.policy, {}, scores.catalogue, segments))
+    assert all(each.low <= each.high for each in problem.measured if None not in (each.low, each.high))

@@ -36,6 +36,7 @@ class Bench:
     """All figures of one call, in the order in which they were measured, and where."""
 
     machine: str
+    asked_gap: float
     runs: tuple[Run, ...] = ()
     passes: tuple[PassRate, ...] = ()
     gaps: tuple[Gaps, ...] = ()
@@ -46,7 +47,7 @@ def run(settings: BenchSettings, readme: Path = README) -> Bench:
     _check(settings, readme)
     out = settings.paths.out or Path("runs") / "bench"
     out.mkdir(parents=True, exist_ok=True)
-    bench = Bench(_machine())
+    bench = Bench(_machine(), settings.solve.gap)
     with tempfile.TemporaryDirectory(dir=out) as folder:
         _warm_up(settings, Path(folder))
         for size in sorted(settings.bench.sizes):
@@ -254,7 +255,7 @@ def tables(bench: Bench) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...
 
 
 def markdown(bench: Bench) -> str:
-    parts = [f"Measured on {bench.machine}."]
+    parts = [f"Measured on {bench.machine}; asked for a gap of {bench.asked_gap:.0e}."]
     for title, columns, body in tables(bench):
         lines = ["| " + " | ".join(cells) + " |" for cells in (columns, ["---"] * len(columns), *body)]
         parts.append(f"**{title}**\n\n" + "\n".join(lines))

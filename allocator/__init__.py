@@ -7,6 +7,7 @@ Modules, in the order in which data flows:
 - problem: scores and policy as arrays
 - solve: prices, core, the exact oracle and the greedy baseline
 - preflight: what simple counting can tell before pricing
+- ranges: between which bounds a price holds
 - certificate: what was achieved, recounted, and how near it is to the best possible
 - given: contacts that are not chosen: pinned, explored, fallen back
 - causes: what rules for one user have to do with a conflict

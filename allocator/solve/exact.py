@@ -71,6 +71,12 @@ def solve_exact(users: Users, settings: SolveSettings, unit_R: np.ndarray) -> tu
     return _slates(users, pairs, answer.x_V[: len(pairs.user_N)] > 0.5), price_R
 
 
+def best_fractional(users: Users, pairs: Pairs, unit_R: np.ndarray, seconds: float) -> float | None:
+    """What the best allocation is worth if contacts could be split; None where no allocation keeps the hard rows."""
+    answer = solve_linear(_programme(users, pairs, unit_R, integral=False), seconds)
+    return -answer.cost if answer.usable else None
+
+
 def _programme(users: Users, pairs: Pairs, unit_R: np.ndarray, *, integral: bool) -> Programme:
     """Rows in this order: constraints (divided by unit_R, with a violation variable each), one action per slot, caps."""
     penalty_R, limit_R = users.problem.rows.penalty_R, users.limit_R

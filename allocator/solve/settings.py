@@ -32,6 +32,8 @@ class SolveSettings(BaseModel):
     """Time limit of each call of a solver, a last resort: where it strikes, another machine may find other rows."""
     memory_gib: Annotated[float, Field(gt=0)] = 4.0
     """What the allocator needs of the scores stays in memory up to this size; beyond it, it is mapped from a file beside the output."""
+    price_ranges: bool = True
+    """Whether to find out how far each price holds, by solving again at other bounds; left out above 2,000,000 users."""
     threads: Annotated[int, Field(ge=0)] = 0
     """Threads of the sweeps; 0: one per core. The result is the same for any number."""
     seed: Annotated[int, Field(ge=0)] = 1

@@ -4,6 +4,7 @@ Modules, in the order in which data flows:
 
 - settings: what an engineer may tune
 - slates: one user's exact problem, compiled
+- device: the sweep in torch, for GPUs
 - passes: one sweep over the users at given prices
 - prices: the dual, minimised
 - programs: linear and integer programmes handed whole to OR-Tools

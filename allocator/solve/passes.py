@@ -41,6 +41,7 @@ class Users:
     """The users that a sweep is over: data in memory, the compiled contact rules, and how many users each one stands for.
 
     weight_S: 1 for all users; for a stratified sample, users of the class per sampled user. limit_R: what these users may use.
+    device: where sweeps run, `cpu` (compiled) or a torch device such as `cuda`.
     """
 
     problem: Problem
@@ -48,6 +49,7 @@ class Users:
     rules: Rules
     weight_S: np.ndarray
     limit_R: np.ndarray
+    device: str = "cpu"
 
 
 def sweep(users: Users, price_R: np.ndarray) -> Pass:
@@ -58,12 +60,11 @@ def sweep(users: Users, price_R: np.ndarray) -> Pass:
     margin_U = np.empty(len(data), np.float32)
     sums = _Sums(len(problem.classes), len(problem.planes), len(problem.catalogue.actions))
     for part in data.shards():
-        blocks = sums.blocks(-(-(part.stop - part.start) // BLOCK))
-        with threads_for(len(blocks[0])):
-            _sweep(
-                users.rules, data.planes_UPA[part], data.eligible_UA[part], data.class_U[part], data.group_U[part],
-                const_SA, plane_SPA, *blocks, slate_UK[part], margin_U[part],
-            )  # fmt: skip
+        who = part
+        if users.device != "cpu":
+            who = _sweep_on_device(users, part, const_SA, plane_SPA, sums, slate_UK[part], margin_U[part])
+        blocks, slate_uK, margin_u = _sweep_compiled(users, who, const_SA, plane_SPA, sums)
+        slate_UK[who], margin_U[who] = slate_uK, margin_u
         sums.add(blocks)
     weight_S = users.weight_S
     count_SA, sum_SPA = sums.count_SA * weight_S[:, None], sums.sum_SPA * weight_S[:, None, None]
@@ -75,6 +76,45 @@ def sweep(users: Users, price_R: np.ndarray) -> Pass:
         slate_UK=slate_UK,
         margin_U=margin_U,
     )
+
+
+def _sweep_compiled(
+    users: Users, who: slice | np.ndarray, const_SA: np.ndarray, plane_SPA: np.ndarray, sums: "_Sums"
+) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray, np.ndarray]:
+    """(block sums, slates, margins) of some users, by the compiled kernel."""
+    data = users.data
+    class_U = data.class_U[who]
+    slate_UK = np.empty((len(class_U), users.rules.most), np.int16)
+    margin_U = np.empty(len(class_U), np.float32)
+    blocks = sums.blocks(-(-len(class_U) // BLOCK))
+    with threads_for(len(blocks[0])):
+        _sweep(
+            users.rules, data.planes_UPA[who], data.eligible_UA[who], class_U, data.group_U[who],
+            const_SA, plane_SPA, *blocks, slate_UK, margin_U,
+        )  # fmt: skip
+    return blocks, slate_UK, margin_U
+
+
+def _sweep_on_device(
+    users: Users,
+    part: slice,
+    const_SA: np.ndarray,
+    plane_SPA: np.ndarray,
+    sums: "_Sums",
+    slate_UK: np.ndarray,
+    margin_U: np.ndarray,
+) -> np.ndarray:
+    """Fills slates and margins of a shard and adds its sums; returns the positions of users left to the compiled kernel."""
+    from allocator.solve import device  # brings torch, which is slow to import and seldom needed
+
+    data = users.data
+    found = device.sweep_part(
+        device.rules_on(users.rules, users.device), data.planes_UPA[part], data.eligible_UA[part], data.class_U[part],
+        data.group_U[part], const_SA, plane_SPA,
+    )  # fmt: skip
+    slate_UK[:], margin_U[:] = found.slate_UK, found.margin_U
+    sums.add((found.dual_S[None], found.count_SA[None], found.sum_SPA[None]))
+    return part.start + np.flatnonzero(found.hard_U)
 
 
 class _Sums:

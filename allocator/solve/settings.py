@@ -34,6 +34,8 @@ class SolveSettings(BaseModel):
     """What the allocator needs of the scores stays in memory up to this size; beyond it, it is mapped from a file beside the output."""
     price_ranges: bool = True
     """Whether to find out how far each price holds, by solving again at other bounds; left out above 2,000,000 users."""
+    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")] = "cpu"
+    """Where sweeps run: `cpu`, or a GPU as torch names it."""
     threads: Annotated[int, Field(ge=0)] = 0
     """Threads of the sweeps; 0: one per core. The result is the same for any number."""
     seed: Annotated[int, Field(ge=0)] = 1

@@ -55,7 +55,7 @@ def _solve(
     tell: Callable[[str], None],
 ) -> Solution:
     started = time.perf_counter()
-    users = free_users(problem, data, fixed)
+    users = replace(free_users(problem, data, fixed), device=settings.device)
     scale = measure_scale(users, np.random.default_rng(settings.seed))
     trace = Trace(tell=tell)
     floor = cache(lambda: worst_value(users))  # seldom needed, and it costs a sweep

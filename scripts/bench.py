@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from statistics import median
 
 from ranker.scores import InputError
 from scripts import bench_runs, command
@@ -54,10 +55,7 @@ def run(settings: BenchSettings, readme: Path = README) -> Bench:
             for shape in settings.bench.shapes:
                 bench = _measure(settings, Path(folder), shape, size, bench, out)
         for shape in settings.bench.shapes if settings.bench.gaps else ():
-            command.log.info("%d instances of the shape %s", settings.bench.gaps, shape)
-            asked = (shape, settings.bench.users, settings.bench.gaps, settings, Path(folder))
-            made, *_ = apart(bench_runs.run_gaps, *asked, seconds=PATIENCE * 4)
-            bench = _kept(replace(bench, gaps=(*bench.gaps, made)), out)
+            bench = _kept(replace(bench, gaps=(*bench.gaps, *_gaps(settings, shape, Path(folder)))), out)
     if settings.bench.update_readme:
         readme.write_text(between_markers(readme.read_text(), markdown(bench)))
     return bench
@@ -103,6 +101,17 @@ def _measure(settings: BenchSettings, folder: Path, shape: str, users: int, benc
             found = _peer(bench.runs, instance, peer, settings.bench.limit)
             bench = _kept(replace(bench, runs=(*bench.runs, _against(ours, found))), out)
     return bench
+
+
+def _gaps(settings: BenchSettings, shape: str, folder: Path) -> list[Gaps]:
+    """The distribution for one shape, or nothing where it could not be measured."""
+    command.log.info("%d instances of %s", settings.bench.gaps, shape)
+    asked = (shape, settings.bench.users, settings.bench.gaps, settings, folder)
+    try:
+        return [apart(bench_runs.run_gaps, *asked, seconds=PATIENCE * 4)[0]]
+    except Stopped as stopped:
+        command.log.info("  %s", stopped)
+        return []
 
 
 def _tried(empty: Run, work, *arguments: object, seconds: float = PATIENCE) -> Run:
@@ -221,7 +230,7 @@ def gap_rows(gaps: Sequence[Gaps]) -> list[tuple[str, ...]]:
         (
             f"{each.shape} {each.users:,}",
             str(len(each.gaps) + each.violations + each.infeasible),
-            f"{sorted(each.gaps)[len(each.gaps) // 2]:.1e}" if each.gaps else "",
+            f"{median(each.gaps):.1e}" if each.gaps else "",
             f"{max(each.gaps):.1e}" if each.gaps else "",
             str(each.violations),
             str(each.infeasible),

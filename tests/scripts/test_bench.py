@@ -160,7 +160,7 @@ def test_the_tables_say_what_was_measured() -> None:
     assert "| grid 1,000 | PDLP 1e-6 | 1.00 | 12 |  | 13 |  | -1.0e-02 | 1.0e-02 | 7 |  |" in text
     assert "| grid 1,000 | PDLP 1e-6 | 6.0 | 2.0 |" in text
     assert "| grid 1,000 | 500.0 | 2.0 | 5.0 |" in text
-    assert "| grid 500 | 3 | 2.0e-01 | 2.0e-01 | 0 | 1 | 2.0 |" in text
+    assert "| grid 500 | 3 | 1.5e-01 | 2.0e-01 | 0 | 1 | 2.0 |" in text
 
 
 def test_what_was_too_much_is_not_tried_on_more(monkeypatch: pytest.MonkeyPatch) -> None:

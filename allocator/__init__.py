@@ -11,6 +11,7 @@ Modules, in the order in which data flows:
 - certificate: what was achieved, recounted, and how near it is to the best possible
 - given: contacts that are not chosen: pinned, explored, fallen back
 - causes: what rules for one user have to do with a conflict
+- tiers: several objectives in order, one after the other
 - diagnose: why constraints contradict each other, and the cheapest repairs
 - allocation: the dataset of contacts
 - audit: the independent judge

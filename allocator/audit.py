@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from allocator.policy.experiment import exploring, held_out
-from allocator.policy.grammar import Constraint, Filter, Policy
+from allocator.policy.grammar import Bound, Constraint, Filter, Policy, Term, TierFloor, tier_id
 from ranker.scores import Catalogue, Scores, Shard, open_scores
 
 TOLERANCE = 1e-9
@@ -271,6 +271,40 @@ class _Part:
         )
 
 
+@dataclass(frozen=True)
+class _Worth:
+    """What contacts are worth by an objective: the sum over its terms of weight * metric [* times], risk taken off."""
+
+    terms: Sequence[Term]
+    risk_z: float
+    catalogue: Catalogue
+
+    def of(self, shard: Shard, user_n: np.ndarray, action_n: np.ndarray) -> np.ndarray:
+        """float64[N]: what each contact adds."""
+        return self.parts_of(shard, user_n, action_n)[0]
+
+    def parts_of(self, shard: Shard, user_n: np.ndarray, action_n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """float64[N] twice: what each contact adds, and the sum of the absolute terms."""
+        value_n, absolute_n = np.zeros(len(user_n)), np.zeros(len(user_n))
+        for term in self.terms:
+            mean_n = shard.mean[term.metric][user_n, action_n].astype(np.float64)
+            weight_n = (term.weight * _times(term.times, self.catalogue))[action_n]
+            value_n += weight_n * mean_n
+            absolute_n += np.abs(weight_n * mean_n)
+            if self.risk_z > 0:
+                risk_n = self.risk_z * np.abs(weight_n) * shard.stderr[term.metric][user_n, action_n]
+                value_n -= risk_n
+                absolute_n += risk_n
+        return value_n, absolute_n
+
+    def add_to(self, mean: Mapping[str, np.ndarray], spread: Mapping[str, np.ndarray], factor: float) -> None:
+        """Adds `factor` times this objective to the weights of means and standard errors."""
+        for term in self.terms:
+            weight_A = term.weight * _times(term.times, self.catalogue)
+            mean[term.metric] += factor * weight_A
+            spread[term.metric] -= factor * self.risk_z * np.abs(weight_A)
+
+
 def _parts(rule: Constraint, catalogue: Catalogue) -> tuple[_Part, _Part | None]:
     """Numerator and denominator of a constraint, straight from the contract's definitions."""
     where_A = _actions(rule.where, catalogue)
@@ -308,7 +342,7 @@ class _Recount:
     """A constraint, recounted so far."""
 
     rule: Constraint
-    parts: tuple[_Part, _Part | None]
+    parts: tuple[_Part | _Worth, _Part | None]
     numerator: _Sum = field(default_factory=_Sum)
     denominator: _Sum = field(default_factory=_Sum)
     users: int = 0
@@ -378,6 +412,16 @@ class _Seen:
         yield from (user_u for user_u in np.split(order_U, edges) if len(user_u))
 
 
+@dataclass(frozen=True)
+class _ToldTier:
+    """An earlier tier as the certificate tells it."""
+
+    id: str
+    value: float
+    bound: float
+    floor: float
+
+
 @dataclass
 class _Judge:
     """Sees every shard once, then says what it found."""
@@ -408,7 +452,21 @@ class _Judge:
 
     def __post_init__(self) -> None:
         self.recounts = [_Recount(rule, _parts(rule, self.catalogue)) for rule in self.policy.constraints]
+        for tier, told in zip(self.policy.tiers[:-1], self.told_tiers, strict=False):
+            rule = TierFloor(id=told.id, min=Bound(told.floor))
+            self.recounts.append(_Recount(rule, (_Worth(tier.objective, self.policy.risk_z, self.catalogue), None)))
         self.totals = {metric.name: _Sum() for metric in self.catalogue.metrics}
+
+    @cached_property
+    def told_tiers(self) -> list["_ToldTier"]:
+        """What the certificate says of the earlier tiers; a tier without its numbers is not counted."""
+        listed = self.certificate.get("tiers", [])
+        listed = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list | tuple) else []
+        return [
+            _ToldTier(tier_id(position), *(_number(each.get(key)) for key in ("value", "bound", "floor")))
+            for position, each in enumerate(listed)
+            if None not in (_number(each.get(key)) for key in ("value", "bound", "floor"))
+        ]
 
     @property
     def catalogue(self) -> Catalogue:
@@ -506,16 +564,8 @@ class _Judge:
         self.wrong_source += int(np.count_nonzero(explores_n != (source_n == SOURCES.index("exploration"))))
 
     def _see_values(self, shard: Shard, row_n: np.ndarray, user_n: np.ndarray, action_n: np.ndarray) -> None:
-        value_n, absolute_n = np.zeros(len(row_n)), np.zeros(len(row_n))
-        for term in self.policy.objective:
-            mean_n = shard.mean[term.metric][user_n, action_n].astype(np.float64)
-            weight_n = (term.weight * _times(term.times, self.catalogue))[action_n]
-            value_n += weight_n * mean_n
-            absolute_n += np.abs(weight_n * mean_n)
-            if self.policy.risk_z > 0:
-                risk_n = self.policy.risk_z * np.abs(weight_n) * shard.stderr[term.metric][user_n, action_n]
-                value_n -= risk_n
-                absolute_n += risk_n
+        worth = _Worth(self.policy.objective, self.policy.risk_z, self.catalogue)
+        value_n, absolute_n = worth.parts_of(shard, user_n, action_n)
         claimed_n = self.rows.value_N[row_n]
         self.wrong_value += int(np.count_nonzero(~(np.abs(claimed_n - value_n) <= TOLERANCE * absolute_n)))
         self.fallback_value.add(value_n[self.rows.source_N[row_n] == SOURCES.index("fallback")])
@@ -600,12 +650,12 @@ class _Judge:
         mean = {metric.name: np.zeros(actions) for metric in self.catalogue.metrics}
         spread = {name: np.zeros(actions) for name in mean}
         constant_A = np.zeros(actions)
-        for term in self.policy.objective:
-            weight_A = term.weight * _times(term.times, self.catalogue)
-            mean[term.metric] += weight_A
-            spread[term.metric] -= self.policy.risk_z * np.abs(weight_A)
+        _Worth(self.policy.objective, self.policy.risk_z, self.catalogue).add_to(mean, spread, 1.0)
         for recount, multiplier, bound in priced:
             numerator, denominator = recount.parts
+            if isinstance(numerator, _Worth):
+                numerator.add_to(mean, spread, -multiplier)
+                continue
             for part, factor in ((numerator, 1.0), (denominator, -bound)):
                 if part is not None:
                     target_A = constant_A if part.metric is None else mean[part.metric]
@@ -669,6 +719,7 @@ class _Judge:
         yield self._gap_check(slip)
         yield from self._metric_checks()
         yield from self._fallback_checks()
+        yield from self._tier_checks()
         if "policy_digest" in claim:
             wrong = [] if claim["policy_digest"] == self.policy.digest else ["it is of another policy"]
             yield _check("certificate policy_digest", wrong, "it is of this policy")
@@ -705,6 +756,19 @@ class _Judge:
             return Check("certificate gap", "FAIL", "there is no value or no bound to take it from")
         gap = (bound - value) / abs(bound) if bound else 0.0 if abs(value) <= slip else math.inf
         return _equal("certificate gap", self.certificate.get("gap"), gap, TOLERANCE * max(1.0, abs(gap)))
+
+    def _tier_checks(self) -> Iterator[Check]:
+        """Each floor follows from what its tier reached, which no bound is below; that the floor holds is a constraint's check."""
+        earlier = self.policy.tiers[:-1]
+        if len(self.told_tiers) != len(earlier):
+            yield Check(
+                "tiers", "FAIL", f"the certificate has {len(self.told_tiers)} earlier tiers, not {len(earlier)}"
+            )
+        for tier, told in zip(earlier, self.told_tiers, strict=False):
+            floor = told.value - float(tier.part) * abs(told.value)
+            yield _equal(f"certificate {told.id} floor", told.floor, floor, TOLERANCE * abs(told.value))
+            wrong = told.value > told.bound + TOLERANCE * abs(told.bound)
+            yield _check(f"certificate {told.id}", ["its value is above its bound"] if wrong else [], "value <= bound")
 
     def _fallback_checks(self) -> Iterator[Check]:
         told = self.certificate.get("fallback")

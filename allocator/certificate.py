@@ -13,7 +13,7 @@ Axes: N contacts, R rows, S user classes, A actions, P planes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -45,7 +45,8 @@ class ConstraintRecord:
     """One constraint of the certificate, in its own unit: contacts, a sum, or a ratio.
 
     achieved: numerator, or numerator / denominator (None where nothing is in scope). slack: room to the binding or else the nearer
-    bound. price: value gained per unit of the binding bound relaxed. multiplier: of the linear row, both >= 0.
+    bound. price: value gained per unit of the binding bound relaxed. multiplier: of the linear row, both >= 0. price_range: bounds between which
+    a unit is worth the price within one per cent, where that was found out.
     """
 
     id: str
@@ -64,6 +65,7 @@ class ConstraintRecord:
     multiplier: float
     numerator: float
     denominator: float | None
+    price_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,14 @@ class Certificate:
     policy_digest: str
     pinned: tuple[Mapping[str, object], ...]
     fallback: Mapping[str, object] | None
+    tiers: tuple[Mapping[str, object], ...]
     seconds: Mapping[str, float]
     passes: Mapping[str, int]
+
+    def with_ranges(self, ranges: Mapping[int, tuple[float, float]]) -> "Certificate":
+        """The same, with the price ranges of the constraints at these positions."""
+        known = tuple(replace(each, price_range=ranges.get(i)) for i, each in enumerate(self.constraints))
+        return replace(self, constraints=known)
 
     def to_json(self) -> dict:
         return asdict(self)
@@ -141,10 +149,11 @@ def certify(
     metric_totals: Mapping[str, float],
     seconds: Mapping[str, float],
     left_without: int = 0,
+    tiers: Sequence[Mapping[str, object]] = (),
 ) -> Certificate:
     """Recounts the allocation and states the bound. metric_totals: sums of every metric's mean over the contacts.
 
-    left_without: users in the fallback's scope for whom nothing was left.
+    left_without: users in the fallback's scope for whom nothing was left. tiers: what the earlier objectives reached.
     """
     counted = tally(problem, data, contacts.user_N, contacts.action_N)
     records = tuple(_record(problem, position, counted, solution.price_R) for position in range(len(problem.measured)))
@@ -170,6 +179,7 @@ def certify(
         policy_digest=problem.policy.digest,
         pinned=_pinned(problem, contacts),
         fallback=_fallback(problem, contacts, left_without),
+        tiers=tuple(tiers),
         seconds=seconds,
         passes={"all_users": len(full), "samples": len(solution.steps) - len(full)},
     )
@@ -273,6 +283,8 @@ def _unit(problem: Problem, measured: Measured) -> str:
     rule = measured.rule
     if rule.kind in ("volume", "change"):
         return "contacts"
+    if rule.kind == "tier":
+        return "value"
     if rule.kind == "share":
         return "share of contacts"
     if rule.kind == "total":

@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 
 from allocator.policy.experiment import exploring, held_out, uniform
-from allocator.policy.grammar import Constraint, Filter, Policy
+from allocator.policy.grammar import Constraint, Filter, Policy, Term
 from allocator.previous import contacts_before
 from ranker.scores import Catalogue, InputError, Scores, Shard
 
@@ -231,6 +231,10 @@ class Problem:
         """The coefficients of the net value at these prices, const_SA and plane_SPA, per user class."""
         return self.rows.tables(self.value_PA, price_R)
 
+    def with_objective(self, terms: Sequence[Term]) -> "Problem":
+        """The same problem with another value of contacts."""
+        return replace(self, value_PA=_value(terms, self.policy.risk_z, self.catalogue, self.planes))
+
     def with_measured(self, measured: Sequence[Measured]) -> "Problem":
         """The same users under other constraints or bounds."""
         rows = _rows(measured, len(self.planes), len(self.catalogue.actions), len(self.classes))
@@ -255,7 +259,7 @@ def build_problem(scores: Scores, policy: Policy, previous: Path | None = None) 
         catalogue=catalogue,
         policy=policy,
         planes=planes,
-        value_PA=_value(policy, catalogue, planes),
+        value_PA=_value(policy.objective, policy.risk_z, catalogue, planes),
         measured=measured,
         rows=_rows(measured, len(planes), len(catalogue.actions), len(classes)),
         contact=_contact_rules(policy, catalogue),
@@ -268,7 +272,7 @@ def build_problem(scores: Scores, policy: Policy, previous: Path | None = None) 
 
 def _planes(policy: Policy, scores: Scores) -> tuple[tuple[str, str], ...]:
     """(mean | stderr, metric) of every plane that the policy needs, in catalogue order."""
-    objective = {term.metric for term in policy.objective}
+    objective = {term.metric for term in policy.terms}
     used = objective | {rule.metric for rule in policy.constraints if rule.metric is not None}
     used |= {rule.per.metric for rule in policy.constraints if rule.per is not None}
     names = [metric.name for metric in scores.catalogue.metrics]
@@ -286,14 +290,14 @@ def _planes(policy: Policy, scores: Scores) -> tuple[tuple[str, str], ...]:
     return tuple(planes)
 
 
-def _value(policy: Policy, catalogue: Catalogue, planes: Sequence[tuple[str, str]]) -> np.ndarray:
+def _value(terms: Sequence[Term], risk_z: float, catalogue: Catalogue, planes: Sequence[tuple[str, str]]) -> np.ndarray:
     """value_PA: each term adds weight * times to its metric's mean and -z |weight * times| to its stderr."""
     value_PA = np.zeros((len(planes), len(catalogue.actions)))
-    for term in policy.objective:
+    for term in terms:
         weight_A = term.weight * _times(term.times, catalogue)
         value_PA[planes.index(("mean", term.metric))] += weight_A
-        if policy.risk_z > 0:
-            value_PA[planes.index(("stderr", term.metric))] -= policy.risk_z * np.abs(weight_A)
+        if risk_z > 0:
+            value_PA[planes.index(("stderr", term.metric))] -= risk_z * np.abs(weight_A)
     return value_PA
 
 

@@ -15,8 +15,10 @@ from allocator.given import Given, fall_back, give
 from allocator.policy.reader import read_policy
 from allocator.preflight import preflight
 from allocator.problem import Data, Problem, build_problem, load_data
-from allocator.solve.solution import TooLarge, Unsolvable
+from allocator.ranges import price_ranges
+from allocator.solve.solution import Solution, TooLarge, Unsolvable
 from allocator.solve.solver import compare_with_greedy, free_users, solve
+from allocator.tiers import settle
 from ranker.scores import InputError, Scores, open_scores
 from scripts import command, stage
 from scripts.settings import AllocateSettings
@@ -53,6 +55,7 @@ def run(settings: AllocateSettings) -> Allocated:
 
 def _allocate(settings: AllocateSettings, made: Path) -> tuple[Certificate, Audit]:
     clock = _Clock()
+    log.info("Reading %s", settings.paths.scores)
     scores = open_scores(settings.paths.scores)
     start = None if settings.paths.previous is None else read_price_book(settings.paths.previous)
     segments = {name: frozenset(values) for name, values in scores.vocabulary.items()}
@@ -66,9 +69,19 @@ def _allocate(settings: AllocateSettings, made: Path) -> tuple[Certificate, Audi
     clock.lap("read")
     _count_first(settings, scores, problem, data, given)
     clock.lap("preflight")
+    log.info("Read %s users and %s rules in %.1f s", f"{problem.users:,}", len(policy.constraints), clock.spent)
     with command.progress("Allocating") as advance:
-        solution = _solve(settings, scores, problem, data, given, start, lambda sentence: advance(note=sentence))
+
+        def tell(sentence: str) -> None:
+            advance(note=f"{clock.spent:.0f} s: {sentence}")
+
+        def solve_stage(stage: Problem) -> Solution:
+            return _solve(settings, scores, stage, data, given, start, tell)
+
+        problem, tiers = settle(problem, data, given, solve_stage)
+        solution = solve_stage(problem)
     clock.lap("solve")
+    log.info("Solved (%s) after %.1f s", solution.status.value, clock.spent)
     slate_UK, fallen_U, left_without = fall_back(problem, data, given, solution.slate_UK)
     users = free_users(problem, data, given.fixed)
     allocation = assemble(users, solution.price_R, slate_UK, given, fallen_U)
@@ -76,8 +89,11 @@ def _allocate(settings: AllocateSettings, made: Path) -> tuple[Certificate, Audi
     totals = metric_totals(scores, problem, data, allocation.contacts)
     write_rows(made, problem, data, allocation)
     clock.lap("write")
+    ranges = price_ranges(users, solution.price_R, solution.steps, settings.solve)
+    clock.lap("ranges")
     seconds = {**clock.seconds, **solution.seconds}
-    certificate = certify(problem, data, allocation.contacts, solution, greedy, totals, seconds, left_without)
+    certificate = certify(problem, data, allocation.contacts, solution, greedy, totals, seconds, left_without, tiers)
+    certificate = certificate.with_ranges({int(problem.rows.constraint_R[row]): held for row, held in ranges.items()})
     _write_json(made / "certificate.json", certificate.to_json())
     _write_json(made / "prices.json", price_book(problem, solution.price_R))
     return certificate, _judge(scores, settings, policy, made)
@@ -116,7 +132,11 @@ class _Clock:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
+        self._last = self._start = time.perf_counter()
+
+    @property
+    def spent(self) -> float:
+        return time.perf_counter() - self._start
 
     def lap(self, stage_name: str) -> None:
         now = time.perf_counter()
@@ -134,7 +154,7 @@ def main(settings: AllocateSettings) -> None:
     command.show_table("Allocation", ("", ""), list(_summary(result)))
     command.show_table(
         "Constraints",
-        ("constraint", "at least", "at most", "achieved", "binding", "worth of one unit more"),
+        ("constraint", "at least", "at most", "achieved", "binding", "worth of one unit more", "which holds"),
         [
             (
                 c.label or c.id,
@@ -143,6 +163,7 @@ def main(settings: AllocateSettings) -> None:
                 _number(c.achieved),
                 c.binding or "",
                 f"{c.price:,.4g}" if c.price else "",
+                "" if c.price_range is None else f"from {_number(c.price_range[0])} to {_number(c.price_range[1])}",
             )
             for c in held.constraints
         ],

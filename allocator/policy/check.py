@@ -130,6 +130,28 @@ def contact(world: World, rule: Rule) -> Iterator[Fault]:
         yield from _attribute(world, rule.each, str, (rule.where,), "each")
 
 
+def tiers(records: Sequence[object]) -> Iterator[Fault]:
+    """Every tier but the last says what it may give up; a tier may be None where it was refused."""
+    if len(records) == 1:
+        yield Fault((), "one tier is an objective; write it as `objective`")
+    for position, tier in enumerate(records):
+        last = position == len(records) - 1
+        give_up = None if tier is None else tier.give_up
+        if give_up is not None and last:
+            yield Fault((position, "give_up"), "nothing comes after the last tier that it could give up for")
+        elif tier is not None and give_up is None and not last:
+            yield Fault((position,), "does not say what it may give_up for the next tier, like 1%")
+        elif give_up is not None and not 0 < tier.part < 1:
+            yield Fault((position, "give_up"), f"must be above 0% and below 100%, not {shown(give_up.to_json())}")
+
+
+def tier(world: World, record: object) -> Iterator[Fault]:
+    if record.objective == ():
+        yield Fault(("objective",), "needs at least one term like {metric: revenue, weight: 1.0}")
+    for position, term in enumerate(record.objective or ()):
+        yield from (fault.under("objective", position) for fault in measure(world, term))
+
+
 def pinned(world: World, rule: Rule) -> Iterator[Fault]:
     yield from _action_ids(world, rule.action)
     yield from users(world, rule.users)

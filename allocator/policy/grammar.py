@@ -208,6 +208,22 @@ class Term(Record):
     times: Text | None = None
 
 
+class Tier(Record):
+    """One objective of several in order: `give_up` is the part of its value that the tiers after it may cost."""
+
+    objective: tuple[Term, ...]
+    give_up: BoundField | None = None
+
+    @property
+    def part(self) -> float:
+        """What may be given up, as a fraction of the value."""
+        return self.give_up.amount / (100 if self.give_up.percent else 1)
+
+    def floor(self, value: float) -> float:
+        """The least that later tiers must leave of a value."""
+        return value - self.part * abs(value)
+
+
 class Measure(Record):
     """What a ratio divides by: the sum of a metric, times an action's attribute where given."""
 
@@ -364,14 +380,35 @@ class Ratio(_Constraint):
     per: Measure
 
 
+class TierFloor(_Constraint):
+    """What an earlier tier's objective must still be worth. No policy file writes it: it follows from `tiers`."""
+
+    metric: ClassVar[None] = None
+    times: ClassVar[None] = None
+    of: ClassVar[None] = None
+    per: ClassVar[None] = None
+
+    id: Text
+    kind: Literal["tier"] = "tier"
+
+
+def tier_id(position: int) -> str:
+    """What the floor of a tier is called: counted from 1, and with a space, which no rule's id has."""
+    return f"tier {position + 1}"
+
+
 Constraint = Annotated[Volume | Change | Total | ShareOf | Average | Ratio, Field(discriminator="kind")]
 
 
 class Policy(Record):
-    """One week's rules. value of a contact = sum over `objective` of weight * metric [* times], risk taken off."""
+    """One week's rules. value of a contact = sum over `objective` of weight * metric [* times], risk taken off.
+
+    With `tiers`, `objective` is that of the last one.
+    """
 
     version: Literal[1] = 1
     objective: tuple[Term, ...]
+    tiers: tuple[Tier, ...] = ()
     risk: Risk = Risk()
     experiment: Experiment = Experiment()
     eligibility: tuple[EligibilityRule, ...] = ()
@@ -393,6 +430,11 @@ class Policy(Record):
         return self.experiment.exploration
 
     @property
+    def terms(self) -> tuple[Term, ...]:
+        """The terms of every objective."""
+        return tuple(term for tier in self.tiers for term in tier.objective) or self.objective
+
+    @property
     def user_filters(self) -> tuple[Filter, ...]:
         """Every `users` filter of the policy."""
         last = () if self.fallback is None else (self.fallback.users,)
@@ -410,7 +452,7 @@ class Policy(Record):
 
     def to_json(self) -> dict:
         """The policy in the form of its file, for `json.dumps`; defaults written out, absent fields left out."""
-        return self.model_dump(mode="json", exclude_none=True)
+        return self.model_dump(mode="json", exclude_none=True, exclude={"objective" if self.tiers else "tiers"})
 
     @property
     def digest(self) -> str:

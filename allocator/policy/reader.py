@@ -25,6 +25,7 @@ from allocator.policy.grammar import (
     Share,
     ShareOf,
     Term,
+    Tier,
     Total,
     Volume,
     shown,
@@ -117,6 +118,7 @@ class _Reading:
         self._top_keys()
         sections = {
             "objective": self._list("objective", self._term),
+            "tiers": self._tiers(),
             "risk": self._one("risk", Risk),
             "experiment": self._experiment(),
             "eligibility": self._rules("eligibility", self._eligibility),
@@ -125,15 +127,22 @@ class _Reading:
             "fallback": self._fallback(),
             "constraints": self._rules("constraints", self._constraint),
         }
-        return None if self.faults else Policy(version=1, **{k: v for k, v in sections.items() if v is not None})
+        if self.faults:
+            return None
+        if sections["tiers"]:
+            sections["objective"] = sections["tiers"][-1].objective
+        return Policy(version=1, **{k: v for k, v in sections.items() if v is not None})
 
     def _top_keys(self) -> None:
         known = list(Policy.model_fields)
         for key in self.root.value:
             if key not in known:
                 self.faults.append(Fault((key,), f"unknown key{hint(key, known)}"))
+        tiers = "tiers" in self.root.value
+        if tiers and "objective" in self.root.value:
+            self.faults.append(Fault(("objective",), "stands beside `tiers`, which have objectives of their own"))
         for key in REQUIRED:
-            if key not in self.root.value:
+            if key not in self.root.value and not (tiers and key == "objective"):
                 self.faults.append(Fault((key,), "is missing"))
         version = self.root.child("version")
         if version is not None and (version.value != 1 or isinstance(version.value, bool)):
@@ -186,6 +195,17 @@ class _Reading:
 
     def _term(self, node: Node, position: int) -> object:
         return self._record(Term, node, ("objective", position), lambda term: check.measure(self.world, term))
+
+    def _tiers(self) -> tuple:
+        tiers = self._list("tiers", self._tier)
+        node = self.root.child("tiers")
+        if node is not None and not tiers and node.value in (None, ()):
+            self.faults.append(Fault(("tiers",), "needs at least two tiers like {objective: [...], give_up: 1%}"))
+        self.faults += (fault.under("tiers") for fault in check.tiers(tiers))
+        return tiers
+
+    def _tier(self, node: Node, position: int) -> object:
+        return self._record(Tier, node, ("tiers", position), lambda tier: check.tier(self.world, tier))
 
     def _eligibility(self, node: Node, position: int) -> object:
         return self._rule(EligibilityRule, node, ("eligibility", position), check.eligibility)
@@ -309,6 +329,8 @@ def _unknown_key(model: type[BaseModel], place: Sequence[str | int]) -> str:
     key = str(place[-1])
     inner = {"holdout": Share, "exploration": Share, "per": Measure}
     owner = inner.get(str(place[-2]), model) if len(place) > 1 else model
+    if len(place) > 2 and place[-3] == "objective":
+        owner = Term
     others = [kind for kind, each in KINDS.items() if key in each.model_fields]
     if owner in KINDS.values() and others:
         own = next(kind for kind, each in KINDS.items() if each is owner)

@@ -534,3 +534,40 @@ fallback: {{action: [home/premium_duo, home/premium_duo, hom/audiobooks], user: 
     assert problems(f"{HEAD}fallback: {{action: []}}") == [
         "p.yaml:3: fallback.action: the list is empty; name at least one action"
     ]
+
+
+TIERS = "version: 1\ntiers:\n"
+
+
+def test_tiers_are_read_in_their_order() -> None:
+    policy = read(f"""{TIERS}  - {{objective: [{{metric: subs, weight: 1}}], give_up: 1%}}
+  - {{objective: [{{metric: revenue, weight: 1}}, {{metric: opt_outs, weight: -2}}]}}
+""")
+    assert [tier.part for tier in policy.tiers[:1]] == [0.01]
+    assert policy.tiers[0].floor(-200.0) == -202.0
+    assert policy.objective == policy.tiers[1].objective
+    assert {term.metric for term in policy.terms} == {"subs", "revenue", "opt_outs"}
+    assert "objective" not in policy.to_json()
+    assert "tiers" not in read(HEAD).to_json()
+
+
+def test_every_mistake_in_tiers_is_told() -> None:
+    told = problems(f"""{TIERS}  - {{objective: [{{metric: sub, weight: 1}}], give_up: 0%}}
+  - {{objective: [{{metric: subs, wieght: 1}}]}}
+  - {{objective: [{{metric: revenue, weight: 1}}], give_up: 100}}
+objective: [{{metric: revenue, weight: 1}}]
+""")
+    expected = [
+        "p.yaml:3: tiers[0].objective[0].metric: the scores have no metric 'sub'; did you mean 'subs'?",
+        "p.yaml:3: tiers[0].give_up: must be above 0% and below 100%, not '0%'",
+        "p.yaml:4: tiers[1]: does not say what it may give_up",
+        "p.yaml:4: tiers[1].objective[0].wieght: unknown key; did you mean 'weight'?",
+        "p.yaml:4: tiers[1].objective[0].weight: is missing",
+        "p.yaml:5: tiers[2].give_up: nothing comes after the last tier",
+        "p.yaml:6: objective: stands beside `tiers`",
+    ]
+    assert all(any(problem.startswith(words) for problem in told) for words in expected), told
+    assert len(told) == len(expected)
+    (one,) = problems(f"{TIERS}  - {{objective: [{{metric: subs, weight: 1}}]}}\n")
+    assert "one tier is an objective" in one
+    assert "needs at least two tiers" in problems("version: 1\ntiers: []\n")[0]

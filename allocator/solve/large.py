@@ -18,6 +18,7 @@ SAMPLE_TOLERANCE = 1e-6
 GROWTH = 10
 LARGEST_SAMPLE = 500_000
 MOST_ROUNDS = 6
+CORE_EVERY = 1_000
 
 Floor = Callable[[], float]
 
@@ -68,7 +69,7 @@ def decide(users: Users, swept: Pass, scale: Scale, settings: SolveSettings, tra
 
     Raises Unsolvable where even the largest core has no feasible point.
     """
-    size, best = settings.core_users, None
+    size, best = max(settings.core_users, len(users.data) // CORE_EVERY), None
     if not len(swept.price_R):
         return Decided(swept.slate_UK, swept.dual, swept)
     for _ in range(MOST_ROUNDS):

@@ -45,8 +45,8 @@ class ConstraintRecord:
     """One constraint of the certificate, in its own unit: contacts, a sum, or a ratio.
 
     achieved: numerator, or numerator / denominator (None where nothing is in scope). slack: room to the binding or else the nearer
-    bound. price: value gained per unit of the binding bound relaxed. multiplier: of the linear row, both >= 0. price_range: bounds between which
-    a unit is worth the price within one per cent, where that was found out.
+    bound. price: value gained per unit of the binding bound relaxed. multiplier: of the linear row, both >= 0.
+    price_range: bounds between which a unit is worth the price within one per cent, where that was found out.
     """
 
     id: str

@@ -27,6 +27,7 @@ class ConstraintRecord(Record):
     """A constraint after the run. min, max, achieved, slack: counts, sums or ratios, in `unit`.
 
     price: value gained per unit of the binding bound relaxed, >= 0. achieved is None where nothing is in scope.
+    price_range: the bounds between which a unit is worth the price within one per cent, where that was found out.
     """
 
     id: str
@@ -45,6 +46,7 @@ class ConstraintRecord(Record):
     strength: Strength = Strength()
     numerator: float | None = None
     denominator: float | None = None
+    price_range: tuple[float, float] | None = None
 
     @field_validator("strength", mode="before")
     @classmethod

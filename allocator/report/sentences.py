@@ -60,7 +60,7 @@ def constraint(record: ConstraintRecord, value_unit: str) -> str:
         return f"{lead} - broken by {_distance(record, missed)}. This allocation must not be published."
     if record.binding is None:
         return f"{lead} - not binding: {left(record)}; loosening it changes nothing."
-    return f"{lead} - {_binding(record)}. {worth(record, value_unit)}"
+    return f"{lead} - {_binding(record)}. {worth(record, value_unit)}{_holds(record)}"
 
 
 def worth(record: ConstraintRecord, value_unit: str) -> str:
@@ -75,6 +75,17 @@ def worth(record: ConstraintRecord, value_unit: str) -> str:
     room = abs(bound) / 100
     side = "a floor 1 % lower" if record.binding == "min" else "1 % more room"
     return f"{sentence}; {side} ({with_unit(room, unit_of(record))}) at most about {with_unit(record.price * room, value_unit)}."
+
+
+def _holds(record: ConstraintRecord) -> str:
+    """How far the price was seen to hold, on the side to which the bound would be loosened."""
+    if record.price_range is None or record.price == 0:
+        return ""
+    low, high = record.price_range
+    unit = unit_of(record)
+    if record.binding == "min":
+        return f" Each is worth that down to {with_unit(low, unit)}; below that, less." if low < record.min else ""
+    return f" Each is worth that up to {with_unit(high, unit)}; beyond that, less." if high > record.max else ""
 
 
 def step(record: ConstraintRecord) -> tuple[float, str]:

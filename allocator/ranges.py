@@ -3,7 +3,7 @@
 The best value v(b) as a function of one bound b is concave, and the price is its slope. The dual's curvature guesses how far b can move
 until the slope changes (the price moves by the inverse curvature per unit); then the optimum is found again at the guess, at twice and
 at half of it, and only what was seen to hold is stated. Small problems are solved again as linear programmes, others by the dual, from
-20,000 users on over a stratified sample.
+10,000 users on over a stratified sample.
 
 Axes: R rows, U users.
 """
@@ -24,7 +24,7 @@ from allocator.solve.settings import SolveSettings
 WITHIN = 0.009
 """Of the price: a little less than the one per cent that is stated."""
 MOST_USERS = 2_000_000
-ALL_USERS = 20_000
+ALL_USERS = 10_000
 SAMPLE_USERS = 10_000
 STEP_USERS = 5_000
 """What the algebra of one step costs, in users swept."""

@@ -30,6 +30,12 @@ class Trace:
     steps: list[Step] = field(default_factory=list)
     tell: Callable[[str], None] = lambda sentence: None
 
+    def step(self, step: Step) -> None:
+        """Keeps a sweep and says what it brought."""
+        self.steps.append(step)
+        left = f", perhaps {step.predicted:.0e} of it less" if step.predicted < 1 else ""
+        self.tell(f"pass {len(self.steps)} over {step.users:,} users: value at most {step.dual:,.2f}{left}")
+
 
 def price(users: Users, start_R: np.ndarray, scale: Scale, settings: SolveSettings, floor: Floor, trace: Trace) -> Pass:
     """Prices from a stratified sample, then ten times as many users, then all. Raises Unsolvable below `floor`."""
@@ -38,12 +44,12 @@ def price(users: Users, start_R: np.ndarray, scale: Scale, settings: SolveSettin
     while size * 2 < len(users.data) and size <= LARGEST_SAMPLE:
         sample = sample_users(users, size, generator)
         found = find_prices(
-            sample, price_R, scale, SAMPLE_TOLERANCE, settings.most_passes, generator, radius, floor, trace.steps.append
+            sample, price_R, scale, SAMPLE_TOLERANCE, settings.most_passes, generator, radius, floor, trace.step
         )
         price_R, radius, size = found.best.price_R, 0.1, size * GROWTH
         trace.tell(f"prices from {len(sample.data):,} users after {len(found.steps)} passes")
     found = find_prices(
-        users, price_R, scale, settings.gap / 50, settings.most_passes, generator, radius, floor, trace.steps.append
+        users, price_R, scale, settings.gap / 50, settings.most_passes, generator, radius, floor, trace.step
     )
     if proves_contradiction(found.best.dual, floor):
         raise Unsolvable("the prices grow without end", found.best.price_R)

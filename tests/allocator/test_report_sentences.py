@@ -280,7 +280,9 @@ def test_percentages_at_most_are_rounded_up():
 
 
 def test_a_price_says_how_far_it_holds():
-    assert say(price_range=(395_000.0, 418_000.0)).endswith("Each is worth that up to 418,000 contacts; beyond that, less.")
+    assert say(price_range=(395_000.0, 418_000.0)).endswith(
+        "Each is worth that up to 418,000 contacts; beyond that, less."
+    )
     floor = say(min=5000.0, max=None, achieved=5000.0, binding="min", price=0.031, price_range=(4800.0, 5100.0))
     assert floor.endswith("Each is worth that down to 4,800 contacts; below that, less.")
     assert say(price_range=(395_000.0, 400_000.0)) == say(price_range=None)

@@ -38,6 +38,7 @@ class Bench:
 
     machine: str
     asked_gap: float
+    limit: float
     runs: tuple[Run, ...] = ()
     passes: tuple[PassRate, ...] = ()
     gaps: tuple[Gaps, ...] = ()
@@ -48,7 +49,7 @@ def run(settings: BenchSettings, readme: Path = README) -> Bench:
     _check(settings, readme)
     out = settings.paths.out or Path("runs") / "bench"
     out.mkdir(parents=True, exist_ok=True)
-    bench = Bench(_machine(), settings.solve.gap)
+    bench = Bench(_machine(), settings.solve.gap, settings.bench.limit)
     with tempfile.TemporaryDirectory(dir=out) as folder:
         _warm_up(settings, Path(folder))
         for size in sorted(settings.bench.sizes):
@@ -264,7 +265,9 @@ def tables(bench: Bench) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...
 
 
 def markdown(bench: Bench) -> str:
-    parts = [f"Measured on {bench.machine}; asked for a gap of {bench.asked_gap:.0e}."]
+    parts = [
+        f"Measured on {bench.machine}; asked for a gap of {bench.asked_gap:.0e}; peers stop after {bench.limit:.0f} s."
+    ]
     for title, columns, body in tables(bench):
         lines = ["| " + " | ".join(cells) + " |" for cells in (columns, ["---"] * len(columns), *body)]
         parts.append(f"**{title}**\n\n" + "\n".join(lines))

@@ -150,7 +150,7 @@ def made_up() -> bench.Bench:
     quick = Run("grid", 1_000, "PDLP 1e-6", seconds={"read": 1.0, "solve": 12.0}, value=10.1, bound=10.2)
     quick = bench.replace(quick, over_user=0.01, over_row=0.0, fractional=7, grown_gib=1.0)
     passes, gaps = (PassRate("grid", 1_000, 0.5, 10**9, 0.2),), (Gaps("grid", 500, (0.1, 0.2), (1.0, 2.0), 0, 1),)
-    return bench.Bench("2 cores", 1e-6, (ours, slow, bench._against(ours, quick)), passes, gaps)
+    return bench.Bench("2 cores", 1e-6, 60.0, (ours, slow, bench._against(ours, quick)), passes, gaps)
 
 
 def test_the_tables_say_what_was_measured() -> None:

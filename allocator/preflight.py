@@ -125,13 +125,18 @@ def reach(problem: Problem, data: Data, scopes: Sequence[Scope]) -> list[Reach]:
     first_R = np.concatenate([[0], np.cumsum([len(action_N) for action_N in chosen])])
     amount_TR = np.zeros((PARTS, len(scopes)))
     contacts_TR, users_TR = np.zeros_like(amount_TR, np.int64), np.zeros_like(amount_TR, np.int64)
-    _count(
-        data.planes_UPA, data.eligible_UA, data.class_U, data.group_U, slot_A, first_R, np.concatenate(chosen),
+    tables = (
         np.concatenate([scope.const_A[action_N] for scope, action_N in zip(scopes, chosen, strict=True)]),
         np.concatenate([scope.plane_PA[:, action_N].T for scope, action_N in zip(scopes, chosen, strict=True)]),
-        np.array([scope.member_S for scope in scopes]), np.array([scope.most for scope in scopes]),
-        np.array([not scope.plane_PA.any() for scope in scopes]), amount_TR, contacts_TR, users_TR,
-    )  # fmt: skip
+        np.array([scope.member_S for scope in scopes]),
+        np.array([scope.most for scope in scopes]),
+        np.array([not scope.plane_PA.any() for scope in scopes]),
+    )
+    for part in data.shards():
+        _count(
+            np.asarray(data.planes_UPA[part]), np.asarray(data.eligible_UA[part]), data.class_U[part], data.group_U[part],
+            slot_A, first_R, np.concatenate(chosen), *tables, amount_TR, contacts_TR, users_TR,
+        )  # fmt: skip
     sums = zip(amount_TR.sum(axis=0), contacts_TR.sum(axis=0), users_TR.sum(axis=0), strict=True)
     return [Reach(float(amount), int(contacts), int(users)) for amount, contacts, users in sums]
 

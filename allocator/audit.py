@@ -149,30 +149,47 @@ def _read_rows(allocation: Path, scores: Scores) -> _Rows:
     if not files:
         raise _Unreadable("there are no *.parquet files")
     wanted = pq.ParquetFile(scores.files[0]).schema_arrow.field("user_id").type
-    faults: Counter[str] = Counter()
-    parts = [
-        _compact(pa.table({name: pa.array([], pa.string()) for name in COLUMNS}), wanted, scores.catalogue, faults)
-    ]
+    opened = [_open_rows(file) for file in files]
+    total = sum(parquet.metadata.num_rows for parquet in opened)
+    action_N, source_N, value_N = np.empty(total, np.int16), np.empty(total, np.int8), np.empty(total)
+    user_parts, faults, first = [_comparable(pa.chunked_array([], wanted))], Counter(), 0
+    for parquet in opened:
+        for table in _batches(parquet):
+            part = slice(first, first := first + len(table))
+            user_n, action_N[part], value_N[part], source_N[part] = _compact(table, wanted, scores.catalogue, faults)
+            user_parts.append(user_n)
+    user_N = np.concatenate(user_parts)
+    user_parts.clear()
+    if (user_N[1:] < user_N[:-1]).any():
+        order_N = np.argsort(user_N, kind="stable")
+        user_N, action_N, value_N, source_N = (each[order_N] for each in (user_N, action_N, value_N, source_N))
+    return _Rows(user_N, action_N, value_N, source_N, faults)
+
+
+def _open_rows(file: Path) -> pq.ParquetFile:
     try:
-        for file in files:
-            parquet = pq.ParquetFile(file)
-            lacking = [name for name in COLUMNS if name not in parquet.schema_arrow.names]
-            if lacking:
-                raise _Unreadable(f"the rows lack the column {', '.join(lacking)}")
-            for batch in parquet.iter_batches(ROWS_PER_STEP, columns=list(COLUMNS)):
-                parts.append(_compact(pa.table(batch), wanted, scores.catalogue, faults))
+        parquet = pq.ParquetFile(file)
     except (pa.ArrowException, OSError) as error:
         raise _Unreadable(f"the rows cannot be read ({type(error).__name__})") from None
-    user_N, action_N, value_N, source_N = (np.concatenate(column) for column in zip(*parts, strict=True))
-    order_N = np.argsort(user_N, kind="stable")
-    return _Rows(user_N[order_N], action_N[order_N], value_N[order_N], source_N[order_N], faults)
+    lacking = [name for name in COLUMNS if name not in parquet.schema_arrow.names]
+    if lacking:
+        raise _Unreadable(f"the rows lack the column {', '.join(lacking)}")
+    return parquet
+
+
+def _batches(parquet: pq.ParquetFile) -> Iterator[pa.Table]:
+    try:
+        for batch in parquet.iter_batches(ROWS_PER_STEP, columns=list(COLUMNS)):
+            yield pa.table(batch)
+    except (pa.ArrowException, OSError) as error:
+        raise _Unreadable(f"the rows cannot be read ({type(error).__name__})") from None
 
 
 def _compact(
     table: pa.Table, wanted: pa.DataType, catalogue: Catalogue, faults: Counter[str]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(user, action, value, source) of some rows, what is wrong with them counted into `faults`."""
-    users = table.column("user_id") if len(table) else pa.chunked_array([], wanted)
+    users = table.column("user_id")
     if users.null_count or pa.types.is_integer(users.type) != pa.types.is_integer(wanted):
         raise _Unreadable(
             f"column user_id: is {users.type} with {users.null_count:,} missing; the scores have {wanted}"

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ranker.scores import Catalogue, InputError, read_catalogue, write_catalogue
+from ranker.scores import Catalogue, InputError, read_catalogue, read_json_object, write_catalogue
 
 KINDS = ("binary", "count", "amount", "real")
 RESERVED = ("user_id", "as_of", "action", "propensity", "eligible")
@@ -165,13 +165,8 @@ def eligible_of(frame: pd.DataFrame) -> np.ndarray | None:
 
 def read_schema(path: Path) -> LogSchema:
     """Reads and validates a `schema.json`; InputError lists everything wrong in it."""
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError([f"{path}: there is no such file"]) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError([f"{path}: is not valid JSON ({error})"]) from None
-    problems = list(_schema_problems(content)) if isinstance(content, dict) else ["must hold one JSON object"]
+    content = read_json_object(path)
+    problems = list(_schema_problems(content))
     if problems:
         raise InputError([f"{path}: {problem}" for problem in problems])
     return LogSchema(

@@ -84,7 +84,7 @@ def read_catalogue(path: Path, *, with_metrics: bool = False) -> Catalogue:
 
     with_metrics: require the metrics that a scores dataset must have.
     """
-    content = _read_json_object(path)
+    content = read_json_object(path)
     problems = [*_action_problems(content.get("actions")), *_head_problems(content, with_metrics)]
     if problems:
         raise InputError([f"{path}: {problem}" for problem in problems])
@@ -102,7 +102,8 @@ def write_catalogue(path: Path, catalogue: Catalogue) -> None:
     path.write_text(json.dumps(catalogue.to_json(), indent=1) + "\n")
 
 
-def _read_json_object(path: Path) -> dict:
+def read_json_object(path: Path) -> dict:
+    """The JSON object that a file holds; InputError where there is none."""
     try:
         content = json.loads(path.read_text())
     except FileNotFoundError:

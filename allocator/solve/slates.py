@@ -275,22 +275,10 @@ def branch(rules, work, slate_K, count, best):
             if value + reach(rules, work, filled, i, taken) > best:
                 deeper, taken = descend(rules, work, filled, i, taken, best)
         elif value > best:
-            best, count = value, 0
-            for j in range(i):
-                if work.chosen_L[j] != NONE:
-                    slate_K[count] = work.chosen_L[j]
-                    count += 1
-        if deeper:
-            i += 1
-            work.pointer_L[i] = 0
-            continue
-        i -= 1
+            best, count = value, copy_chosen(work, i, slate_K)
+        i, taken = move(rules, work, i, taken, deeper)
         if i < 0:
             return count, best
-        if work.chosen_L[i] != NONE:
-            mark(rules, work.used_C, work.chosen_L[i], -1)
-            work.chosen_L[i] = NONE
-            taken -= 1
 
 
 @numba.njit(cache=True)
@@ -317,6 +305,31 @@ def descend(rules, work, filled, i, taken, least):
 
 
 @numba.njit(cache=True)
+def copy_chosen(work, i, slate_K):
+    """Copies what the first i slots chose into slate_K; returns how many contacts that is."""
+    count = 0
+    for j in range(i):
+        if work.chosen_L[j] != NONE:
+            slate_K[count] = work.chosen_L[j]
+            count += 1
+    return count
+
+
+@numba.njit(cache=True)
+def move(rules, work, i, taken, deeper):
+    """One step of the search: on to the next slot, or back to the one before with its choice undone; (position, taken)."""
+    if deeper:
+        work.pointer_L[i + 1] = 0
+        return i + 1, taken
+    i -= 1
+    if i >= 0 and work.chosen_L[i] != NONE:
+        mark(rules, work.used_C, work.chosen_L[i], -1)
+        work.chosen_L[i] = NONE
+        taken -= 1
+    return i, taken
+
+
+@numba.njit(cache=True)
 def near_slates(rules, work, least, slates_NK, value_N):
     """All slates worth more than `least` at the net values: fills slates_NK (padded with NONE) and value_N.
 
@@ -337,24 +350,12 @@ def near_slates(rules, work, least, slates_NK, value_N):
             if found == len(value_N):
                 return found + 1
             slates_NK[found] = NONE
-            count = 0
-            for j in range(i):
-                if work.chosen_L[j] != NONE:
-                    slates_NK[found, count] = work.chosen_L[j]
-                    count += 1
+            copy_chosen(work, i, slates_NK[found])
             value_N[found] = value
             found += 1
-        if deeper:
-            i += 1
-            work.pointer_L[i] = 0
-            continue
-        i -= 1
+        i, taken = move(rules, work, i, taken, deeper)
         if i < 0:
             return found
-        if work.chosen_L[i] != NONE:
-            mark(rules, work.used_C, work.chosen_L[i], -1)
-            work.chosen_L[i] = NONE
-            taken -= 1
 
 
 @numba.njit(cache=True)

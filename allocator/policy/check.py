@@ -190,8 +190,8 @@ def constraint(world: World, rule: Rule) -> Iterator[Fault]:
 def bounds(rule: Rule) -> Iterator[Fault]:
     """The bounds of a constraint by its kind."""
     low, high = rule.min, rule.max
-    if rule.kind == "change":
-        yield from _change(low, high)
+    if rule.compares:
+        yield from {"change": _change, "churn": _churn}[rule.kind](low, high)
         return
     if low is None and high is None and rule.strength is not None and rule.strength.kind != "report_only":
         yield Fault((), "has neither min nor max; give one, or measure it only with `strength: report_only`")
@@ -208,6 +208,15 @@ def _change(low: Bound | None, high: Bound | None) -> Iterator[Fault]:
         yield Fault((), "has no max; give the most that the number of contacts may change by, like 30%")
     elif high.amount < 0:
         yield Fault(("max",), f"a change is at least 0%, not {shown(high.to_json())}")
+
+
+def _churn(low: Bound | None, high: Bound | None) -> Iterator[Fault]:
+    if low is not None:
+        yield Fault(("min",), "churn has max alone: at most so many users are given something else than before")
+    if high is None:
+        yield Fault((), "has no max; give the part of the users who may be given something else than before, like 30%")
+    elif not 0 <= high.amount <= (100 if high.percent else 1):
+        yield Fault(("max",), f"a part of the users lies between 0 and 1 (or 0% and 100%), not {shown(high.to_json())}")
 
 
 def _bound(kind: str, key: str, bound: Bound | None) -> Iterator[Fault]:

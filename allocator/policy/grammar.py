@@ -49,6 +49,7 @@ Text = Annotated[str, Strict(), Field(min_length=1)]
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Amount = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0)]
 Whole = Annotated[int, Strict(), Field(ge=0)]
+Days = Annotated[int, Strict(), Field(ge=1, le=366)]
 Portion = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0, lt=1)]
 Day = Annotated[date | None, BeforeValidator(_date)]
 RuleId = Annotated[str, Strict(), Field(pattern=r"^[A-Za-z0-9_.\-]{1,100}$")]
@@ -278,11 +279,15 @@ class EligibilityRule(Rule):
 
 
 class ContactRule(Rule):
-    """Per user at most `max` contacts in `where`; with `each`, at most that many for each value of the attribute."""
+    """Per user at most `max` contacts in `where`; with `each`, at most that many for each value of the attribute.
+
+    With `days`, contacts that the user has received in so many days up to the scores' date count as well.
+    """
 
     max: Whole
     where: FilterField = Filter()
     each: Text | None = None
+    days: Days | None = None
 
 
 class PinnedRule(Rule):
@@ -300,7 +305,12 @@ class Fallback(Record):
 
 
 class _Constraint(Rule):
-    """What all kinds of constraint have. A kind names what it lacks as a class variable of None: an error in a file."""
+    """What all kinds of constraint have. A kind names what it lacks as a class variable: an error in a file.
+
+    `compares`: whether the kind needs an earlier allocation to compare with.
+    """
+
+    compares: ClassVar[bool] = False
 
     where: FilterField = Filter()
     users: FilterField = Filter()
@@ -327,6 +337,7 @@ class Change(_Constraint):
     times: ClassVar[None] = None
     of: ClassVar[None] = None
     per: ClassVar[None] = None
+    compares: ClassVar[bool] = True
 
     kind: Literal["change"] = "change"
 
@@ -334,6 +345,23 @@ class Change(_Constraint):
         """The fewest and the most contacts where there were `before`: whole numbers inside before * (1 -+ max)."""
         part = self.max.exact(0)
         return max(math.ceil(before * (1 - part)), 0), math.floor(before * (1 + part))
+
+
+class Churn(_Constraint):
+    """Users whose actions, as a set, are not those of the previous allocation: at most `max`, a part of all users in `users`."""
+
+    where: ClassVar[Filter] = Filter()
+    metric: ClassVar[None] = None
+    times: ClassVar[None] = None
+    of: ClassVar[None] = None
+    per: ClassVar[None] = None
+    compares: ClassVar[bool] = True
+
+    kind: Literal["churn"] = "churn"
+
+    def most(self, users: int) -> int:
+        """The most of so many users in scope who may be given something else than before."""
+        return math.floor(self.max.exact(0) * users)
 
 
 class Total(_Constraint):
@@ -397,7 +425,7 @@ def tier_id(position: int) -> str:
     return f"tier {position + 1}"
 
 
-Constraint = Annotated[Volume | Change | Total | ShareOf | Average | Ratio, Field(discriminator="kind")]
+Constraint = Annotated[Volume | Change | Churn | Total | ShareOf | Average | Ratio, Field(discriminator="kind")]
 
 
 class Policy(Record):
@@ -433,6 +461,11 @@ class Policy(Record):
     def terms(self) -> tuple[Term, ...]:
         """The terms of every objective."""
         return tuple(term for tier in self.tiers for term in tier.objective) or self.objective
+
+    @property
+    def compares(self) -> bool:
+        """Whether any constraint needs an earlier allocation."""
+        return any(rule.compares for rule in self.constraints)
 
     @property
     def user_filters(self) -> tuple[Filter, ...]:

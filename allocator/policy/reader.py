@@ -12,6 +12,7 @@ from allocator.policy.grammar import (
     Average,
     Bound,
     Change,
+    Churn,
     ContactRule,
     EligibilityRule,
     Experiment,
@@ -42,8 +43,8 @@ KINDS: Mapping[str, type[Rule]] = {
     "average": Average,
     "ratio": Ratio,
     "change": Change,
+    "churn": Churn,
 }
-LATER_KINDS = ("churn",)
 REQUIRED = ("version", "objective")
 
 
@@ -58,7 +59,7 @@ def read_policy(
     """The policy of a file, checked against what it is meant for.
 
     overrides: id -> field -> value, as `set.ID.FIELD=VALUE` gives them (see `overrides`). segments: the values that users of
-    the scores have. previous: whether there is an earlier allocation for `change` to compare with. Raises one InputError with
+    the scores have. previous: whether there is an earlier allocation for `change` and `churn` to compare with. Raises one InputError with
     every mistake, each as "file:line: key.path: what is wrong".
     """
     return parse_policy(tree.read_text(Path(path)), str(path), overrides, catalogue, segments, previous=previous)
@@ -226,17 +227,14 @@ class _Reading:
         place = ("constraints", position)
         kind = node.child("kind")
         word = kind.value if kind is not None and isinstance(kind.value, str) else None
-        if word == "change" and not self.previous:
+        if word in KINDS and KINDS[word].compares and not self.previous:
             self.faults.append(
-                Fault((*place, "kind"), "'change' compares with an earlier allocation: it needs previous=")
+                Fault((*place, "kind"), f"'{word}' compares with an earlier allocation: it needs previous=")
             )
         if not isinstance(node.value, Mapping) or word in KINDS:
             return _plain_fraction(self._rule(KINDS.get(word, Volume), node, place, check.constraint))
         if kind is None:
             self.faults.append(Fault((*place, "kind"), f"is missing{hint('', KINDS)}"))
-        elif word in LATER_KINDS:
-            self.faults.append(Fault((*place, "kind"), f"'{word}' is not available yet"))
-            return None
         else:
             self.faults.append(
                 Fault((*place, "kind"), f"{shown(kind.plain())} is no kind of constraint{hint(word, KINDS)}")
@@ -276,8 +274,8 @@ def _kept_bounds(node: Node, rule: Rule) -> Iterator[object]:
 
 
 def _plain_fraction(rule: Rule | None) -> Rule | None:
-    """The bound of a share or a change in per cent is the plain fraction: 55% of the contacts, not of the users."""
-    if not isinstance(rule, ShareOf | Change):
+    """The bound of a share, a change or churn in per cent is the plain fraction: 55% of the contacts, not of the users."""
+    if not isinstance(rule, ShareOf | Change | Churn):
         return rule
     percents = {key: bound for key in ("min", "max") if (bound := getattr(rule, key)) is not None and bound.percent}
     fractions = {key: Bound(float(Fraction(repr(bound.amount)) / 100)) for key, bound in percents.items()}
@@ -315,6 +313,7 @@ def _told(model: type[BaseModel], error: Mapping) -> Fault:
         "int_from_float": lambda: f"{shown(value)} is not a whole number",
         "finite_number": lambda: "must be a finite number",
         "greater_than_equal": lambda: f"must be at least {context['ge']:g}, not {shown(value)}",
+        "less_than_equal": lambda: f"must be at most {context['le']:g}, not {shown(value)}",
         "less_than": lambda: f"must be below {context['lt']:g}, not {shown(value)}",
         "string_type": lambda: f"must be text, not {shown(value)}; in quotes, a number is text too",
         "string_too_short": lambda: "must not be empty",

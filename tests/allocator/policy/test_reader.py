@@ -157,7 +157,7 @@ EXPECTED = """
 22: constraints.share.where: no action is in both `where` and `of`
 22: constraints.share.min: a share lies between 0 and 1
 23: constraints.none: has neither min nor max
-24: constraints.churny.kind: 'churn' is not available yet
+24: constraints.churny.kind: 'churn' compares with an earlier allocation: it needs previous=
 25: constraints.roi.per.metric: the scores have no metric 'sub'; did you mean 'subs'?
 25: constraints.roi.strength: {"sft": 1} is none of hard
 26: constraints.day.valid_from: '2026-02-30' is not a date
@@ -495,6 +495,67 @@ def test_a_change_is_a_part_of_what_was() -> None:
 def test_a_change_that_cannot_mean_anything(fields: str, told: str) -> None:
     (problem,) = problems(rule(fields), previous=True)
     assert told in problem
+
+
+def test_churn_is_a_part_of_the_users() -> None:
+    policies = [read(rule(f"kind: churn, max: {most}, users: {{market: SE}}"), previous=True) for most in ("30%", 0.3)]
+    assert policies[0].digest == policies[1].digest
+    assert policies[0].constraints[0].max == Bound(0.3)
+    assert policies[0].compares
+    assert Policy.model_validate(policies[0].to_json()) == policies[0]
+    assert [policies[0].constraints[0].most(users) for users in (0, 3, 4, 10, 99, 1000)] == [0, 0, 1, 3, 29, 300]
+    changed = read(rule("kind: churn, max: 30%"), {"cap": {"max": "29%"}}, previous=True)
+    assert changed.constraints[0].most(100) == 29  # in floats, 0.29 * 100 is below 29
+    assert changed.constraints[0].where == Filter()
+    assert not read(rule("kind: volume, max: 3")).compares
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ("kind: churn, min: 10%, max: 30%", "min: churn has max alone"),
+        ("kind: churn", "has no max; give the part of the users"),
+        ("kind: churn, strength: report_only", "has no max; give the part of the users"),
+        ("kind: churn, max: 101%", "max: a part of the users lies between 0 and 1 (or 0% and 100%), not '101%'"),
+        ("kind: churn, max: 1.5", "max: a part of the users lies between 0 and 1 (or 0% and 100%), not 1.5"),
+        ("kind: churn, max: -1%", "max: a part of the users lies between 0 and 1"),
+        ("kind: churn, max: few", "max: 'few' is not a number or a percentage"),
+        ("kind: churn, max: 5%, where: {surface: push}", "where: 'where' is for volume, total, share, average, ratio"),
+        ("kind: churn, max: 5%, users: {market: SF}", "users.market: no user has market 'SF'"),
+        ("kind: chrn, max: 5%", "kind: 'chrn' is no kind of constraint; did you mean 'churn'?"),
+    ],
+)
+def test_churn_that_cannot_mean_anything(fields: str, told: str) -> None:
+    found = problems(rule(fields), previous=True)
+    assert len(found) == 1
+    assert told in found[0]
+
+
+def test_a_contact_rule_may_look_back() -> None:
+    contact = (
+        HEAD + "contact:\n  - {id: push_month, max: 3, where: {surface: push}, days: 28}\n  - {id: total, max: 2}\n"
+    )
+    policy = read(contact)
+    assert [each.days for each in policy.contact] == [28, None]
+    assert Policy.model_validate(policy.to_json()) == policy
+    assert read(contact, {"push_month": {"days": 14}}).contact[0].days == 14
+    assert read(contact, {"push_month": {"days": None}}).contact[0].days is None
+    assert read(contact, {"push_month": {"days": 14}}).digest != policy.digest
+
+
+@pytest.mark.parametrize(
+    ("days", "told"),
+    [
+        ("0", "must be at least 1, not 0"),
+        ("367", "must be at most 366, not 367"),
+        ("1.5", "1.5 is not a whole number"),
+        ("a month", "'a month' is not a whole number"),
+        ("true", "true is not a whole number"),
+    ],
+)
+def test_days_that_no_contact_rule_can_look_back(days: str, told: str) -> None:
+    found = problems(f"{HEAD}contact: [{{id: total, max: 2, days: {days}}}]\n")
+    assert found == [f"p.yaml:3: contact.total.days: {told}"]
 
 
 def test_pinned_and_fallback_contacts_are_read() -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from allocator.allocation import assemble, metric_totals, price_book, read_price_book, write_rows
-from allocator.audit import Audit, audit, write_audit
+from allocator.audit.checks import Audit, write_audit
+from allocator.audit.judge import audit
 from allocator.certificate import Certificate, certify
 from allocator.diagnose import Infeasible, contradiction, diagnose
 from allocator.given import Given, fall_back, give

@@ -13,7 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from allocator.audit import _Slates, audit, write_audit
+from allocator.audit.checks import write_audit
+from allocator.audit.judge import audit
+from allocator.audit.slates import Slates
 from allocator.policy.experiment import exploring, held_out
 from allocator.policy.grammar import Policy
 from allocator.policy.reader import parse_policy
@@ -586,7 +588,7 @@ def test_best_slates_agree_with_enumeration_for_any_caps(seed: int) -> None:
     slot_A = np.array([0, 0, 0, 1, 1, 2, 2, 3, 3])
     caps = [(rng.random(9) < 0.5, int(rng.integers(0, 3))) for _ in range(4)]
     net_UA = np.where(rng.random((40, 9)) < 0.2, -np.inf, rng.normal(0.3, 1.0, (40, 9)))
-    found_U = _Slates(slot_A, caps).best(net_UA)
+    found_U = Slates(slot_A, caps).best(net_UA)
     for net_A, found in zip(net_UA, found_U, strict=True):
         best = max(
             sum(net_A[list(slate)])

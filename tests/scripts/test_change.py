@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from allocator.audit import audit
+from allocator.audit.judge import audit
 from allocator.policy.grammar import Change
 from allocator.policy.reader import read_policy
 from allocator.previous import contacts_before

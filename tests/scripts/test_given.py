@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from allocator.audit import audit
+from allocator.audit.judge import audit
 from allocator.diagnose import Infeasible
 from allocator.policy.experiment import exploring, held_out
 from allocator.policy.grammar import Policy

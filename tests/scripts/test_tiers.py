@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from allocator.audit import audit
+from allocator.audit.judge import audit
 from allocator.policy.reader import read_policy
 from ranker.scores import open_scores
 from scripts import allocate

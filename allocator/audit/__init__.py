@@ -1,0 +1,19 @@
+"""The independent judge: recounts a finished allocation from scores, policy and rows, and shares no code with what made it.
+
+It knows the contract alone. What a contact is worth, what a constraint sums, what one user may get and what bound the multipliers
+give are all worked out here a second time, the simple way. User ids are never in what it reports.
+
+Modules, in the order in which data flows:
+
+- checks: what is told about each thing that was recounted
+- scope: which actions and users a rule speaks of
+- rows: the allocation's rows, and those of an earlier one
+- seen: a shard of users with their rows
+- users: the rules that hold for each user
+- sums: what contacts are worth, and what constraints sum
+- claims: what the certificate says
+- recounts: every constraint recounted, next to what is said of it
+- slates: the best that one user could get
+- bound: what no allocation can exceed, from the multipliers
+- judge: sees every shard once, then says what it found
+"""

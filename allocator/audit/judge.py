@@ -1,0 +1,177 @@
+"""The judge: sees every shard once, then says what it found.
+
+Axes: n rows of a shard.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from allocator.audit.bound import Best
+from allocator.audit.checks import TOLERANCE, Audit, Check, equal, none_of, number, told, verdict
+from allocator.audit.claims import Claims, read_claims
+from allocator.audit.recounts import Recount, recounts_of
+from allocator.audit.rows import Rows, Unreadable, read_before, read_rows
+from allocator.audit.seen import Seen, Week
+from allocator.audit.sums import Sum, Worth
+from allocator.audit.users import FALLBACK, UserRules
+from allocator.policy.grammar import Policy
+from ranker.scores import Scores, Shard, open_scores
+
+
+def audit(scores: Path, policy: Policy, allocation: Path, previous: Path | None = None) -> Audit:
+    """Judges the allocation in a directory (rows and certificate.json) against the scores and the policy it claims to follow.
+
+    previous: the earlier allocation that constraints of kind `change` compare with. The scores are streamed; the rows' ids,
+    actions and values are held in memory (some 30 bytes a contact). An allocation that cannot be read is a failed audit;
+    InputError is raised for scores that cannot be.
+    """
+    opened = open_scores(scores)
+    policy = policy.active(opened.catalogue.as_of)
+    try:
+        claims = read_claims(allocation / "certificate.json")
+        rows = read_rows(allocation, opened)
+        before = read_before(previous, policy, opened)
+    except Unreadable as error:
+        return Audit((Check("readable", "FAIL", str(error)),))
+    opened.check_users()
+    judge = _Judge(opened, policy, claims, rows, before)
+    for shard in opened.shards():
+        judge.see(shard)
+    return Audit(tuple(judge.checks()))
+
+
+@dataclass
+class _Values:
+    """What the rows are worth: altogether, those that fell back, and per metric. wrong: rows whose value is another."""
+
+    week: Week
+    wrong: int = 0
+    value: Sum = field(default_factory=Sum)
+    fallback: Sum = field(default_factory=Sum)
+    totals: dict[str, Sum] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.totals = {metric.name: Sum() for metric in self.week.catalogue.metrics}
+
+    def see(self, seen: Seen) -> None:
+        worth = Worth(self.week.policy.objective, self.week.policy.risk_z, self.week.catalogue)
+        value_n, absolute_n = worth.parts_of(seen.shard, seen.user_n, seen.action_n)
+        self.wrong += int(np.count_nonzero(~(np.abs(seen.value_n - value_n) <= TOLERANCE * absolute_n)))
+        self.fallback.add(value_n[seen.source_n == FALLBACK])
+        self.value.value += float(value_n.sum())
+        self.value.absolute += float(absolute_n.sum())
+        for name, total in self.totals.items():
+            total.add(seen.shard.mean[name][seen.user_n, seen.action_n].astype(np.float64))
+
+
+class _Judge:
+    """Counts shard after shard, and then compares with the claims."""
+
+    def __init__(self, scores: Scores, policy: Policy, claims: Claims, rows: Rows, before: pd.DataFrame | None):
+        self.scores, self.policy, self.claims, self.rows, self.before = scores, policy, claims, rows, before
+        self.week = Week(policy, scores.catalogue, scores.vocabulary)
+        self.users, self.values = UserRules(self.week), _Values(self.week)
+        self.recounts: list[Recount] = recounts_of(self.week, claims)
+        self.best = Best(self.week, self.recounts)
+        self.matched = 0
+
+    def see(self, shard: Shard) -> None:
+        """Counts one shard's users and their rows."""
+        seen = Seen(shard, self.rows, self.week)
+        self.matched += seen.matched
+        self.users.see(seen)
+        self.values.see(seen)
+        for recount in self.recounts:
+            recount.see(seen)
+        if self.before is not None:
+            self._see_before(seen)
+        self.best.see(seen)
+
+    def _see_before(self, seen: Seen) -> None:
+        """Earlier contacts of this shard's users, within each constraint that compares with them."""
+        users = pd.Index(seen.shard.user_id.to_pandas())
+        user_n = users.get_indexer(self.before["user_id"])
+        action_n = self.before["action"].to_numpy()[user_n >= 0]
+        user_n = user_n[user_n >= 0]
+        for recount in self.recounts:
+            recount.see_before(seen, user_n, action_n)
+
+    def checks(self) -> Iterator[Check]:
+        """Every check, in the order of the contract."""
+        yield from self.rows.checks(self.matched)
+        yield from self.users.checks()
+        yield none_of("row values", self.values.wrong, "rows have a value that the scores do not give")
+        yield self._constraints_check()
+        yield from (recount.check() for recount in self.recounts)
+        yield from self._certificate_checks()
+
+    def _constraints_check(self) -> Check:
+        wanted = [recount.rule.id for recount in self.recounts]
+        same = sorted(self.claims.ids) == sorted(wanted)
+        wrong = [] if same else ["the certificate's constraints are not those of the policy"]
+        return verdict("constraints", wrong, f"{len(wanted)} constraints, each certified once")
+
+    def _certificate_checks(self) -> Iterator[Check]:
+        claims, penalty = self.claims, sum(recount.penalty for recount in self.recounts)
+        value, slip = self.values.value.value - penalty, self.values.value.slip + TOLERANCE * penalty
+        yield equal("certificate users", claims.get("users"), self.scores.users, 0)
+        yield equal("certificate contacts", claims.get("contacts"), len(self.rows), 0)
+        yield equal("certificate value", claims.get("value"), value, slip)
+        yield equal("certificate soft_penalty", claims.get("soft_penalty", 0.0), penalty, slip)
+        yield self._bound_check(slip)
+        yield self._gap_check(slip)
+        yield from self._metric_checks()
+        yield from self._fallback_checks()
+        yield from self._tier_checks()
+        if "policy_digest" in claims.content:
+            wrong = [] if claims.get("policy_digest") == self.policy.digest else ["it is of another policy"]
+            yield verdict("certificate policy_digest", wrong, "it is of this policy")
+
+    def _bound_check(self, slip: float) -> Check:
+        bound = self.best.bound
+        claimed, value = number(self.claims.get("bound")), number(self.claims.get("value")) or 0.0
+        wrong = []
+        if claimed is None or not abs(claimed - bound.value) <= bound.slip:
+            wrong.append(f"the certificate says {told(claimed)}, its multipliers give {bound.value:.12g}")
+        if claimed is not None and value > claimed + slip + bound.slip:
+            wrong.append("the value is above the bound")
+        return verdict("certificate bound", wrong, f"{bound.value:.12g}, recomputed from the multipliers")
+
+    def _gap_check(self, slip: float) -> Check:
+        value, bound = number(self.claims.get("value")), number(self.claims.get("bound"))
+        if value is None or bound is None:
+            return Check("certificate gap", "FAIL", "there is no value or no bound to take it from")
+        gap = (bound - value) / abs(bound) if bound else 0.0 if abs(value) <= slip else math.inf
+        return equal("certificate gap", self.claims.get("gap"), gap, TOLERANCE * max(1.0, abs(gap)))
+
+    def _metric_checks(self) -> Iterator[Check]:
+        metrics = self.claims.get("metrics", {})
+        for name, total in self.values.totals.items():
+            if isinstance(metrics, dict) and isinstance(metrics.get(name), dict):
+                yield equal(f"certificate metrics.{name}", metrics[name].get("total"), total.value, total.slip)
+
+    def _fallback_checks(self) -> Iterator[Check]:
+        claimed = self.claims.get("fallback")
+        if self.policy.fallback is not None:
+            claimed = claimed if isinstance(claimed, dict) else {}
+            for name, count in (("contacts", self.users.fallbacks), ("left_without", self.users.left_without)):
+                yield equal(f"certificate fallback.{name}", claimed.get(name), count, 0)
+            # Each value may differ by the rounding of its terms, as in the value of all rows.
+            recounted, slip = self.values.fallback.value, self.values.value.slip
+            yield equal("certificate fallback.value", claimed.get("value"), recounted, slip)
+
+    def _tier_checks(self) -> Iterator[Check]:
+        """Each floor follows from what its tier reached, which no bound is below; that the floor holds is a constraint's check."""
+        earlier, claimed = self.policy.tiers[:-1], self.claims.tiers
+        if len(claimed) != len(earlier):
+            yield Check("tiers", "FAIL", f"the certificate has {len(claimed)} earlier tiers, not {len(earlier)}")
+        for tier, each in zip(earlier, claimed, strict=False):
+            floor = each.value - float(tier.part) * abs(each.value)
+            yield equal(f"certificate {each.id} floor", each.floor, floor, TOLERANCE * abs(each.value))
+            wrong = each.value > each.bound + TOLERANCE * abs(each.bound)
+            yield verdict(f"certificate {each.id}", ["its value is above its bound"] if wrong else [], "value <= bound")

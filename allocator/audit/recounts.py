@@ -1,0 +1,201 @@
+"""Every constraint recounted, next to what the certificate says of it."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+
+from allocator.audit.checks import TOLERANCE, Check, number, told, verdict
+from allocator.audit.claims import Claims, priced_side
+from allocator.audit.seen import Seen, Week
+from allocator.audit.sums import Part, Sum, Worth, parts_of
+from allocator.policy.grammar import Bound, Constraint, TierFloor
+
+
+@dataclass
+class Recount:
+    """A constraint, recounted so far. users: in its scope. before: contacts of the earlier allocation in its scope."""
+
+    rule: Constraint
+    parts: tuple[Part | Worth, Part | None]
+    claim: Mapping
+    numerator: Sum = field(default_factory=Sum)
+    denominator: Sum = field(default_factory=Sum)
+    users: int = 0
+    before: int = 0
+
+    @property
+    def counts(self) -> bool:
+        """Whether both halves are numbers of contacts, which hold exactly."""
+        return self.rule.kind in ("volume", "share", "change")
+
+    @property
+    def achieved(self) -> float | None:
+        if self.parts[1] is None:
+            return self.numerator.value
+        return self.numerator.value / self.denominator.value if self.denominator.value else None
+
+    @property
+    def slip(self) -> float:
+        """Rounding error of `achieved`: that of the numerator, and of the quotient."""
+        if self.parts[1] is None:
+            return self.numerator.slip
+        divisor = abs(self.denominator.value)
+        if not divisor:
+            return 0.0
+        return (self.numerator.slip + abs(self.achieved) * self.denominator.slip) / divisor
+
+    @property
+    def penalty(self) -> float:
+        """What breaking it costs, where it is soft."""
+        strength = self.rule.strength
+        return strength.penalty * (self.violation("min") + self.violation("max")) if strength.kind == "soft" else 0.0
+
+    def see(self, seen: Seen) -> None:
+        member_U = seen.members(self.rule.users)
+        inside_n = member_U[seen.user_n]
+        for part, total in zip(self.parts, (self.numerator, self.denominator), strict=True):
+            if part is not None:
+                total.add(part.of(seen.shard, seen.user_n[inside_n], seen.action_n[inside_n]))
+        self.users += int(member_U.sum())
+
+    def see_before(self, seen: Seen, user_n: np.ndarray, action_n: np.ndarray) -> None:
+        """Counts the earlier contacts of a shard's users: position of the user, action."""
+        if self.rule.kind == "change":
+            inside_n = seen.members(self.rule.users)[user_n] & (self.parts[0].weight_A[action_n] > 0)
+            self.before += int(inside_n.sum())
+
+    def bound(self, side: str) -> Fraction | None:
+        if self.rule.kind == "change":
+            part = Fraction(repr(self.rule.max.amount))
+            if side == "max":
+                return Fraction(math.floor(self.before * (1 + part)))
+            return Fraction(max(0, math.ceil(self.before * (1 - part))))
+        bound = getattr(self.rule, side)
+        return None if bound is None else bound.exact(self.users)
+
+    def violation(self, side: str) -> float:
+        """By how much the side's row is broken, in units of the numerator: 0 where it holds, exactly or to the tolerance."""
+        bound = self.bound(side)
+        if bound is None:
+            return 0.0
+        over = self._over(bound) * (1 if side == "max" else -1)
+        if over <= 0 or self.counts:
+            return float(max(over, 0))
+        slip = self.numerator.slip + abs(float(bound)) * (self.denominator.slip if self.parts[1] else TOLERANCE)
+        return 0.0 if over <= slip else float(over)
+
+    def _over(self, bound: Fraction) -> Fraction:
+        """sum num - bound * sum den, den being 1 for a volume or a total."""
+        denominator = Fraction(1) if self.parts[1] is None else Fraction(self.denominator.value)
+        return Fraction(self.numerator.value) - bound * denominator
+
+    @property
+    def multiplied(self) -> tuple[float, float]:
+        """(signed multiplier, bound) of the constraint's row: + for its max, - for its min; (0, 0) where it has none."""
+        multiplier, side = number(self.claim.get("multiplier")), priced_side(self.claim)
+        if not multiplier or side is None or self.rule.strength.kind == "report_only":
+            return 0.0, 0.0
+        bound = number(self.claim.get(side))
+        return (0.0, 0.0) if bound is None else (multiplier if side == "max" else -multiplier, bound)
+
+    def check(self) -> Check:
+        wrong = [*_violations(self), *(_false_claims(self) if self.claim else ())]
+        achieved = self.achieved
+        return verdict(
+            f"constraint {self.rule.id}",
+            wrong,
+            "nothing is in scope" if achieved is None else f"achieved {achieved:,.10g}",
+        )
+
+
+def recounts_of(week: Week, claims: Claims) -> list[Recount]:
+    """The policy's constraints, then the floors of the earlier tiers, as the certificate tells them."""
+    policy, catalogue = week.policy, week.catalogue
+    ruled = [(rule, parts_of(rule, catalogue)) for rule in policy.constraints]
+    for tier, told_tier in zip(policy.tiers[:-1], claims.tiers, strict=False):
+        floor = TierFloor(id=told_tier.id, min=Bound(told_tier.floor))
+        ruled.append((floor, (Worth(tier.objective, policy.risk_z, catalogue), None)))
+    return [Recount(rule, parts, claims.constraints.get(rule.id, {})) for rule, parts in ruled]
+
+
+def _violations(recount: Recount) -> Iterator[str]:
+    if recount.rule.strength.kind != "hard":
+        return
+    for side, word in (("min", "below"), ("max", "above")):
+        if recount.violation(side) > 0:
+            achieved = recount.achieved
+            shown = f"{recount.numerator.value:.12g} over nothing" if achieved is None else f"{achieved:.12g}"
+            yield f"{shown} is {word} the {side}imum {float(recount.bound(side)):.12g}"
+
+
+def _false_claims(recount: Recount) -> Iterator[str]:
+    """What the certificate says about a constraint and the recount does not."""
+    yield from _false_bounds(recount)
+    achieved, claim = recount.achieved, recount.claim
+    for name, part in (("numerator", recount.numerator), ("denominator", recount.denominator)):
+        claimed = number(claim.get(name))
+        if claimed is not None and recount.parts[name == "denominator"] and abs(claimed - part.value) > part.slip:
+            yield f"the {name} is {part.value:.12g}, the certificate says {claimed:.12g}"
+    claimed = claim.get("achieved")
+    if (achieved is None) != (claimed is None) or (
+        achieved is not None
+        and not abs((number(claimed) if number(claimed) is not None else math.inf) - achieved) <= recount.slip
+    ):
+        yield f"achieved is {told(achieved)}, the certificate says {told(claimed)}"
+    yield from _false_slack(recount)
+    yield from _false_multiplier(recount)
+
+
+def _false_bounds(recount: Recount) -> Iterator[str]:
+    """A certified bound is the policy's; for a volume a fractional one may be told as the count that it comes to."""
+    for side, whole in (("min", math.ceil), ("max", math.floor)):
+        bound, claimed = recount.bound(side), number(recount.claim.get(side))
+        if bound is None or claimed is None:
+            if (bound is None) != (recount.claim.get(side) is None):
+                policy = None if bound is None else float(bound)
+                yield f"the policy's {side}imum is {told(policy)}, the certificate says {told(recount.claim.get(side))}"
+            continue
+        same = abs(claimed - float(bound)) <= 1e-12 * abs(float(bound))
+        if not same and not (recount.rule.kind == "volume" and claimed == whole(bound)):
+            yield f"the policy's {side}imum is {float(bound):.12g}, the certificate says {claimed:.12g}"
+
+
+def _false_slack(recount: Recount) -> Iterator[str]:
+    """slack is the distance from the binding bound, or from the nearer one, negative where it is broken."""
+    achieved, claim = recount.achieved, recount.claim
+    claimed, binding = claim.get("slack"), claim.get("binding")
+    sides = {side: number(claim.get(side)) for side in ("min", "max")}
+    room = {
+        side: (achieved - at if side == "min" else at - achieved)
+        for side, at in sides.items()
+        if None not in (at, achieved)
+    }
+    if binding is not None and sides.get(binding) is None:
+        yield f"the {binding} that is said to bind is not there"
+    if not room:
+        if claimed is not None:
+            yield f"the certificate says slack {claimed} where there is none to speak of"
+        return
+    wanted = room.get(binding, min(room.values()))
+    slip = recount.slip + TOLERANCE * max(abs(at) for at in sides.values() if at is not None)
+    if number(claimed) is None or abs(claimed - wanted) > slip:
+        yield f"slack is {wanted:.12g}, the certificate says {told(claimed)}"
+
+
+def _false_multiplier(recount: Recount) -> Iterator[str]:
+    """multiplier and price are at least 0, belong to a bound, and at a soft constraint cost no more than breaking it."""
+    claim, strength = recount.claim, recount.rule.strength
+    for name in ("multiplier", "price"):
+        claimed = number(claim.get(name))
+        if claimed is None or claimed < 0:
+            yield f"{name} is {told(claim.get(name))}; a number of at least 0 is needed"
+    multiplier = number(claim.get("multiplier")) or 0.0
+    if multiplier > 0 and strength.kind == "report_only":
+        yield "it is not enforced but has a multiplier"
+    if multiplier > 0 and priced_side(claim) is None:
+        yield "its multiplier does not say which bound it belongs to"
+    if strength.kind == "soft" and multiplier > strength.penalty * (1 + TOLERANCE):
+        yield f"its multiplier {multiplier:.12g} is above the penalty {strength.penalty:.12g}"

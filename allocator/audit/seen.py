@@ -1,0 +1,101 @@
+"""A shard of users as the judge sees it: who is held out, explores or is pinned, what each may get, and which rows are theirs.
+
+Axes: U users of the shard, n rows of the shard, A actions.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from allocator.audit.rows import Rows, comparable
+from allocator.audit.scope import Cap, actions_in, caps_of, slots_of, users_in
+from allocator.policy.experiment import exploring, held_out
+from allocator.policy.grammar import Filter, Policy
+from ranker.scores import Catalogue, Shard
+
+
+@dataclass(frozen=True)
+class Week:
+    """What is the same for every shard: the policy, and what it speaks of."""
+
+    policy: Policy
+    catalogue: Catalogue
+    vocabulary: Mapping[str, Sequence[str]]
+
+    @cached_property
+    def caps(self) -> list[Cap]:
+        return caps_of(self.policy, self.catalogue)
+
+    @cached_property
+    def slot_A(self) -> np.ndarray:
+        return slots_of(self.catalogue)
+
+
+class Seen:
+    """A shard with its rows, and what is asked of it again and again.
+
+    matched: number of its rows. user_n, action_n, source_n, value_n: those whose action is known, sorted by user; user_n is the
+    position in the shard. held_U, explores_U, pinned_U: bool, and nobody is in two of them.
+    """
+
+    def __init__(self, shard: Shard, rows: Rows, week: Week):
+        self.shard, self.week = shard, week
+        self._members: dict[Filter, np.ndarray] = {}
+        row_n, user_n = rows.of(comparable(shard.user_id))
+        known_n = rows.action_N[row_n] >= 0
+        self.matched = len(row_n)
+        row_n, self.user_n = row_n[known_n], user_n[known_n]
+        self.action_n = rows.action_N[row_n]
+        self.source_n, self.value_n = rows.source_N[row_n], rows.value_N[row_n]
+        self.held_U = held_out(week.policy, shard.user_id)
+        self.pinned_U = self.pins_UA.any(axis=1)
+        self.explores_U = exploring(week.policy, shard.user_id, self.held_U) & ~self.pinned_U
+
+    def __len__(self) -> int:
+        return len(self.shard)
+
+    def members(self, words: Filter) -> np.ndarray:
+        """bool[U]."""
+        if words not in self._members:
+            self._members[words] = users_in(words, self.shard, self.week.vocabulary)
+        return self._members[words]
+
+    def alike(self, filters: Sequence[Filter]) -> Iterator[np.ndarray]:
+        """The positions of users who are in the same of these filters, group after group."""
+        kind_U = np.zeros(len(self), np.int64)
+        for words in dict.fromkeys(filters):
+            kind_U = pd.factorize(2 * kind_U + self.members(words))[0]
+        order_U = np.argsort(kind_U, kind="stable")
+        edges = np.flatnonzero(np.diff(kind_U[order_U])) + 1
+        yield from (user_u for user_u in np.split(order_U, edges) if len(user_u))
+
+    @property
+    def free_U(self) -> np.ndarray:
+        """bool[U]: for whom something is chosen."""
+        return ~(self.held_U | self.explores_U | self.pinned_U)
+
+    @cached_property
+    def allowed_UA(self) -> np.ndarray:
+        """bool[U, A]: eligible in the scores, and not forbidden by a rule."""
+        allowed_UA = self.shard.eligible_UA.copy()
+        for rule in self.week.policy.eligibility:
+            allowed_UA &= ~(self.members(rule.users)[:, None] & actions_in(rule.forbid, self.week.catalogue))
+        return allowed_UA
+
+    @cached_property
+    def pins_UA(self) -> np.ndarray:
+        """bool[U, A]: who is pinned to what, worked out rule after rule."""
+        week = self.week
+        pins_UA = np.zeros((len(self), len(week.catalogue.actions)), bool)
+        for rule in week.policy.pinned:
+            action = week.catalogue.ids.index(rule.action)
+            want_U = self.members(rule.users) & ~self.held_U & self.allowed_UA[:, action]
+            want_U &= ~pins_UA[:, week.slot_A == week.slot_A[action]].any(axis=1)
+            for cap in week.caps:
+                if cap.scope_A[action]:
+                    want_U &= pins_UA[:, cap.scope_A].sum(axis=1) < cap.most
+            pins_UA[:, action] |= want_U
+        return pins_UA

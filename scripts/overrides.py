@@ -236,7 +236,8 @@ class _Word:
     def _of_a_rule(self, key: str, value: str) -> str:
         if self.command not in POLICY_COMMANDS:
             raise _Wrong(f"{self.text}: {self.command} takes no policy, so there is no rule to change")
-        if len(key.split(".")) < 3:
+        levels = len(key.split("."))
+        if levels < 2 or (levels == 2 and value != "null"):
             raise _Wrong(f"{self.text}: is not of the form set.ID.FIELD=VALUE")
         word = f"++{key}={value}"
         try:
@@ -358,7 +359,10 @@ def help_text(command: str, conf: Path) -> str:
         *(f"  {key.name.ljust(width)}  {key.meaning}" for key in keys),
     ]
     if command in POLICY_COMMANDS:
-        lines += ["", "One field of one rule of the policy: set.ID.FIELD=VALUE, like set.push_capacity.max=5%"]
+        lines += [
+            "",
+            "One field of one rule of the policy: set.ID.FIELD=VALUE, like set.push_capacity.max=5%; without a rule: set.ID=null",
+        ]
     lines += [
         "",
         "Groups of settings (conf/GROUP/OPTION.yaml), chosen as GROUP=OPTION, +experiment=OPTION, +debug=OPTION:",

@@ -16,13 +16,16 @@ MISSING = "unknown"  # as scores call a segment that a user does not have
 
 
 def early_policy(policy: Path, settings: Settings, logs: Path, users: Path) -> Policy:
-    """The policy, checked against the metrics and segments that the scores will have; InputError lists every mistake."""
+    """The policy, checked against the metrics and segments that the scores will have; InputError lists every mistake.
+
+    Whether there is an earlier allocation for its rules to compare with is for the week to find out.
+    """
     segments = segments_of(users)
     schema = read_schema(logs / "schema.json")
     metrics = [Metric(outcome.name, outcome.unit) for outcome in schema.outcomes]
     actions = read_catalogue(logs / "catalogue.json").actions
     catalogue = Catalogue(actions).with_scores(metrics, sorted(segments), "", None)
-    return read_policy(policy, settings.set, catalogue, segments)
+    return read_policy(policy, settings.set, catalogue, segments, previous=True)
 
 
 def objective_of(policy: Policy) -> dict[str, float]:

@@ -121,9 +121,10 @@ def judge(settings: RegretSettings) -> dict:
 
 
 def _policy(settings: RegretSettings, scores: Scores) -> Policy:
+    """The week's policy without what compares with an earlier allocation, which would favour whoever chose that one."""
     segments = {name: frozenset(values) for name, values in scores.vocabulary.items()}
-    read = read_policy(settings.paths.policy, settings.set, scores.catalogue, segments)
-    return read.active(scores.catalogue.as_of)
+    read = read_policy(settings.paths.policy, settings.set, scores.catalogue, segments, previous=True)
+    return read.without_comparisons().active(scores.catalogue.as_of)
 
 
 def read_truth(market: Path, problem: Problem, data: Data) -> Truth:

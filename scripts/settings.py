@@ -97,7 +97,7 @@ class Settings(Frozen):
     weekly: WeeklyOptions
     bench: BenchOptions
     paths: Paths
-    set: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
+    set: Mapping[str, Mapping[str, Any] | None] = Field(default_factory=dict)
 
 
 class MakeMarketPaths(Paths):

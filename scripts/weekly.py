@@ -3,6 +3,9 @@
 Everything of a run stands in one folder, runs/WEEK/. A stage whose manifest still matches its input, settings and program is not
 run again, so a run that died goes on where it stopped. A folder that was once published never changes: a run that would change it
 gets a folder of its own, WEEK-2, which starts from links to the stages that may still hold.
+
+Rules that compare with an earlier allocation get the one that is published when the run begins. `run.json` keeps which one that was,
+so that a run called again after its own publication does not compare with itself.
 """
 
 import json
@@ -16,7 +19,8 @@ from datetime import date
 from importlib import import_module
 from pathlib import Path
 
-from allocator.publish import published_before
+from allocator.policy.grammar import Policy
+from allocator.publish import POINTER, current, published_before
 from ranker.scores import InputError
 from scripts import command, preflight, stage, tracking
 from scripts.settings import (
@@ -121,12 +125,15 @@ def steps(settings: WeeklySettings, folder: Path) -> Iterator[Step]:
         yield Step("make market", "scripts.make_market", market, "a synthetic market")
     prepare = PreparePaths(tables=source / "tables", logs=folder / "logs")
     yield Step("prepare", "scripts.prepare", _for(settings, PrepareSettings, prepare), "logged decisions")
-    settings = _judged_by_policy(settings, folder / "logs", source / "users")
+    policy = preflight.early_policy(settings.weekly.policy, settings, folder / "logs", source / "users")
+    settings, previous = _compared(_judged_by(settings, policy), policy, folder)
     train = TrainPaths(logs=folder / "logs", model=folder / "model")
     yield Step("train", "scripts.train", _for(settings, TrainSettings, train), "a calibrated model")
     score = ScorePaths(model=folder / "model", users=source / "users", scores=folder / "scores")
     yield Step("score", "scripts.score", _for(settings, ScoreSettings, score), "what each contact is worth")
-    allocate = AllocatePaths(scores=folder / "scores", policy=settings.weekly.policy, out=folder / "allocation")
+    allocate = AllocatePaths(
+        scores=folder / "scores", policy=settings.weekly.policy, out=folder / "allocation", previous=previous
+    )
     yield Step("allocate, audit", "scripts.allocate", _for(settings, AllocateSettings, allocate), "who gets what")
     if _knows_truth(settings):
         regret = RegretPaths(
@@ -142,13 +149,29 @@ def _knows_truth(settings: Settings) -> bool:
     return settings.weekly.tables is None and settings.data.truth
 
 
-def _judged_by_policy(settings: WeeklySettings, logs: Path, users: Path) -> WeeklySettings:
-    """The policy is checked before a model is trained, and the model is judged on its objective unless another is set."""
-    policy = preflight.early_policy(settings.weekly.policy, settings, logs, users)
+def _judged_by(settings: WeeklySettings, policy: Policy) -> WeeklySettings:
+    """The model is judged on the policy's objective unless another is set."""
     if settings.fit.evaluate.objective:
         return settings
     evaluate = settings.fit.evaluate.model_copy(update={"objective": preflight.objective_of(policy)})
     return settings.model_copy(update={"fit": settings.fit.model_copy(update={"evaluate": evaluate})})
+
+
+def _compared(settings: WeeklySettings, policy: Policy, folder: Path) -> tuple[WeeklySettings, Path | None]:
+    """The allocation that the policy's rules compare with, or settings that leave those rules out where nothing was published."""
+    comparing = [rule.id for rule in policy.constraints if rule.compares]
+    if not comparing:
+        return settings, None
+    published = _read(folder / "run.json").get("previous")
+    if published is None:
+        log.info("Nothing was published before to compare with, so left out this time: %s", ", ".join(comparing))
+        return settings.model_copy(update={"set": {**settings.set, **dict.fromkeys(comparing)}}), None
+    previous = settings.paths.runs / published
+    if not previous.is_dir():
+        wanted = f"the policy compares with it ({', '.join(comparing)})"
+        raise InputError([f"{settings.paths.runs / POINTER}: points to {previous}, which is not there; {wanted}"])
+    log.info("Compared with what is published, %s: %s", published, ", ".join(comparing))
+    return settings, previous
 
 
 def _publish_step(settings: WeeklySettings, folder: Path) -> Step:
@@ -255,8 +278,9 @@ def _prepare_folder(folder: Path, settings: WeeklySettings) -> None:
     if folder.name not in _published(runs):
         if not _knows_truth(settings):
             shutil.rmtree(folder / "regret", ignore_errors=True)  # linked from a week that knew it
-        text = json.dumps({"run": folder.name, "identity": _identity(settings)}, indent=1)
-        _write(folder / "run.json", text)
+        pointer = current(runs)
+        run = {"run": folder.name, "identity": _identity(settings), "previous": pointer and pointer.allocation}
+        _write(folder / "run.json", json.dumps(run, indent=1))
 
 
 def _link_stages(latest: Path, folder: Path) -> None:

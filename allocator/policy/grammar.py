@@ -483,6 +483,10 @@ class Policy(Record):
         }
         return self.model_copy(update=kept)
 
+    def without_comparisons(self) -> "Policy":
+        """The same policy without the constraints that need an earlier allocation."""
+        return self.model_copy(update={"constraints": tuple(rule for rule in self.constraints if not rule.compares)})
+
     def to_json(self) -> dict:
         """The policy in the form of its file, for `json.dumps`; defaults written out, absent fields left out."""
         return self.model_dump(mode="json", exclude_none=True, exclude={"objective" if self.tiers else "tiers"})

@@ -28,17 +28,21 @@ def apply(root: Node, overrides: Mapping[str, object]) -> tuple[Node, list[Fault
         for position, item in enumerate(items(root.child(section)))
         if item.child("id") is not None
     }
-    faults = []
+    faults, gone = [], []
     for name, value in _leaves(overrides):
         rule = _longest(name, targets)
         if rule is None:
             wanted = name.split(".")[0]
             faults.append(_lost(name, f"no rule has the id '{wanted}'{hint(wanted, targets)}"))
+        elif name == rule and value is None:
+            gone.append(name)
         elif name == rule:
             faults.append(_lost(name, f"names a rule but no field; write set.{name}.FIELD=VALUE"))
         else:
             path = (*targets[rule], *name[len(rule) + 1 :].split("."))
             root = _put(root, path, value, f"set.{name}")
+    for name in gone:  # last, whatever else was said of the rule
+        root = _put(root, targets[name], None, f"set.{name}")
     return root, faults
 
 

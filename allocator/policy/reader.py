@@ -58,7 +58,7 @@ def read_policy(
 ) -> Policy:
     """The policy of a file, checked against what it is meant for.
 
-    overrides: id -> field -> value, as `set.ID.FIELD=VALUE` gives them (see `overrides`). segments: the values that users of
+    overrides: id -> field -> value, as `set.ID.FIELD=VALUE` gives them, or id -> None (see `overrides`). segments: the values that users of
     the scores have. previous: whether there is an earlier allocation for `change` and `churn` to compare with. Raises one InputError with
     every mistake, each as "file:line: key.path: what is wrong".
     """
@@ -159,7 +159,7 @@ class _Reading:
         if not isinstance(node.value, tuple):
             self.faults.append(Fault((section,), f"must be a list, not {shown(node.plain())}"))
             return ()
-        return tuple(read(item, position) for position, item in enumerate(node.value))
+        return tuple(read(item, position) for position, item in enumerate(node.value) if not item.taken_away)
 
     def _rules(self, section: str, read: Callable[[Node, int], object]) -> tuple:
         """A list of rules; ids are compared over all lists, once the last is read."""

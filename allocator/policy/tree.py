@@ -43,6 +43,11 @@ class Node:
     line: int
     override: str | None = None
 
+    @property
+    def taken_away(self) -> bool:
+        """Whether an override put nothing in the place of an item, which keeps its position for the others' sake."""
+        return self.value is None and self.override is not None
+
     def plain(self) -> object:
         """The value as plain dicts, lists and scalars."""
         if isinstance(self.value, Mapping):

@@ -1,6 +1,7 @@
 """A small week as people run it: one command from a market to a published allocation, then what a second and a wrong call do."""
 
 import json
+import math
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +18,17 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def first(call: Call, runs: Path) -> subprocess.CompletedProcess[str]:
-    called = call(*WEEK, f"runs={runs}")
+def policy(root: Path, runs: Path) -> str:
+    """The default policy, with rules that compare with the week before."""
+    file = runs.parent / "policy.yaml"
+    steady = "  - {id: steady_push, kind: change, where: {surface: push}, max: 10%}\n"
+    file.write_text((root / "conf" / "policy" / "default.yaml").read_text() + steady)
+    return f"policy={file}"
+
+
+@pytest.fixture(scope="module")
+def first(call: Call, runs: Path, policy: str) -> subprocess.CompletedProcess[str]:
+    called = call(*WEEK, f"runs={runs}", policy)
     assert called.returncode == 0, called.stderr
     return called
 
@@ -55,18 +65,43 @@ def test_the_summary_says_what_a_product_manager_asks(first: subprocess.Complete
     assert "Traceback" not in first.stderr
 
 
-def test_the_same_week_again_is_still_current(call: Call, folder: Path, runs: Path) -> None:
+def test_the_same_week_again_is_still_current(call: Call, folder: Path, runs: Path, policy: str) -> None:
     before = (folder / "allocation" / "manifest.json").read_bytes()
-    again = call(*WEEK, f"runs={runs}", "tracking.enabled=false")
+    again = call(*WEEK, f"runs={runs}", policy, "tracking.enabled=false")
     assert again.returncode == 0, again.stderr
     assert again.stdout.count("was still current") >= 5, again.stderr
     assert (folder / "allocation" / "manifest.json").read_bytes() == before
 
 
-def test_contradicting_constraints_publish_nothing(call: Call, folder: Path, runs: Path) -> None:
+def test_the_next_week_stays_near_the_first(
+    call: Call, first: subprocess.CompletedProcess[str], folder: Path, runs: Path, policy: str
+) -> None:
+    """The first week had nothing to compare with; the next, whose e-mails give way to pushes, keeps to a tenth more of these."""
+    assert "left out this time: steady_push" in first.stderr
+    before = json.loads((folder / "allocation" / "certificate.json").read_text())
+    assert "steady_push" not in {each["id"] for each in before["constraints"]}
+    pushes = next(each["achieved"] for each in before["constraints"] if each["id"] == "push_capacity")
+    overrides = ["set.push_capacity.max=60%", "set.email_capacity.max=1%", "tracking.enabled=false"]
+    called = call(*WEEK, f"runs={runs}", policy, *overrides)
+    assert called.returncode == 0, called.stderr
+    second = runs / json.loads((runs / "published.json").read_text())["run"]
+    assert second != folder
+    held = json.loads((second / "allocation" / "certificate.json").read_text())
+    steady = next(each for each in held["constraints"] if each["id"] == "steady_push")
+    assert (steady["min"], steady["max"]) == (math.ceil(pushes * 0.9), math.floor(pushes * 1.1))
+    assert steady["max"] - 3 <= steady["achieved"] <= steady["max"], "left alone, there would be many more"
+    again = call(*WEEK, f"runs={runs}", policy, *overrides)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.count("was still current") >= 5, again.stderr
+    back = call("-m", "scripts.rollback", f"to={folder.name}", f"runs={runs}")
+    assert back.returncode == 0, back.stderr
+    assert json.loads((runs / "published.json").read_text())["run"] == folder.name
+
+
+def test_contradicting_constraints_publish_nothing(call: Call, folder: Path, runs: Path, policy: str) -> None:
     """The holdout gets nothing, so no product reaches 99.5 % of the listeners."""
     pointer = (runs / "published.json").read_bytes()
-    called = call(*WEEK, f"runs={runs}", "set.fan_clubs.min=99.5%", "tracking.enabled=false")
+    called = call(*WEEK, f"runs={runs}", policy, "set.fan_clubs.min=99.5%", "tracking.enabled=false")
     assert called.returncode == 3, called.stderr
     assert "Fan clubs" in called.stderr or "fan_clubs" in called.stderr
     assert "Traceback" not in called.stderr

@@ -53,6 +53,13 @@ def test_a_percentage_stays_text_and_a_count_a_number(conf: Path) -> None:
     assert value("set.x.max=5") == 5
 
 
+def test_a_whole_rule_is_taken_away_and_never_replaced(conf: Path) -> None:
+    assert translate("allocate", ["set.push_capacity=null"], conf).hydra == ("++set.push_capacity=null",)
+    for word in ("set.push_capacity=3", "set=null"):
+        (problem,) = translate("allocate", [word], conf).problems
+        assert "is not of the form set.ID.FIELD=VALUE" in problem
+
+
 def test_a_sweep_over_paths_and_bounds_keeps_its_commas(conf: Path) -> None:
     call = translate("allocate", ["--multirun", "policy=a.yaml,b.yaml", "set.x.max=1,2"], conf)
     assert call.multirun

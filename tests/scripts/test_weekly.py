@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig
 
+from allocator.policy.grammar import Churn, Policy
 from ranker.scores import InputError
-from scripts import stage, weekly
+from scripts import preflight, stage, weekly
 from scripts.command import validated
 from scripts.settings import Settings, WeeklySettings
 
@@ -20,10 +21,15 @@ ORDER = ["make_market", "prepare", "train", "score", "allocate", "regret", "repo
 
 @dataclass
 class Stages:
-    """Stand-ins for the stages. ran: their names in order; failing: the stage that raises."""
+    """Stand-ins for the stages. ran: their names in order; failing: the stage that raises.
+
+    policy: what the early look at the policy finds; allocated: settings of `allocate`, whether it ran or was current.
+    """
 
     ran: list[str] = field(default_factory=list)
     failing: str = ""
+    policy: Policy = field(default_factory=lambda: Policy(objective=()))
+    allocated: list[Settings] = field(default_factory=list)
 
     def module(self, name: str) -> types.ModuleType:
         module = types.ModuleType(f"scripts.{name}")
@@ -63,7 +69,9 @@ class Stages:
             "constraints": [],
         }
         files = {"certificate.json": json.dumps(certificate), "audit.json": json.dumps({"checks": []})}
-        inputs = [settings.paths.scores, settings.paths.policy]
+        self.allocated.append(settings)
+        paths = settings.paths
+        inputs = [path for path in (paths.scores, paths.policy, paths.previous) if path is not None]
         self._write("allocate", settings.paths.out, inputs, {"set": settings.set}, files)
 
     def regret(self, settings: Settings) -> None:
@@ -82,7 +90,7 @@ class Stages:
             "run": settings.paths.run.name,
             "at": "",
             "previous": None,
-            "allocation": "",
+            "allocation": f"{settings.paths.run.name}/allocation",
             "allocation_digest": "",
         }
         (settings.paths.runs / "published.json").write_text(json.dumps(pointer))
@@ -95,7 +103,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
     stand_ins = Stages()
     for name in ORDER:
         monkeypatch.setitem(sys.modules, f"scripts.{name}", stand_ins.module(name))
-    monkeypatch.setattr(weekly, "_judged_by_policy", lambda settings, logs, users: settings)
+    monkeypatch.setattr(preflight, "early_policy", lambda *_: stand_ins.policy)
     return stand_ins
 
 
@@ -196,3 +204,60 @@ def test_two_weeks_at_once_in_one_folder_do_not_fight(
     with stage.locked(tmp_path / "runs" / "2026-W48"), pytest.raises(InputError, match="another run is writing it now"):
         week()
     assert stages.ran == []
+
+
+STEADY = Policy(objective=(), constraints=(Churn(id="steady", max=0.3),))
+
+
+def test_the_first_week_leaves_out_what_compares_with_the_week_before(
+    week: Callable[..., weekly.Week], stages: Stages, caplog: pytest.LogCaptureFixture
+) -> None:
+    stages.policy = STEADY
+    with caplog.at_level("INFO", "offermix"):
+        week("++set.steady.max=0.2", "++set.push.max=3")
+    (allocated,) = stages.allocated
+    assert allocated.paths.previous is None
+    assert dict(allocated.set) == {"steady": None, "push": {"max": 3}}
+    said = [record.message for record in caplog.records if "steady" in record.message]
+    assert said == ["Nothing was published before to compare with, so left out this time: steady"]
+    week("++set.steady.max=0.2", "++set.push.max=3")
+    assert stages.ran == ["publish"], "published by itself, it does not compare with itself"
+
+
+def test_a_later_week_compares_with_what_is_published_when_it_begins(
+    week: Callable[..., weekly.Week], stages: Stages, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    first = week()
+    stages.policy = STEADY
+    second = week("seed=1")
+    assert second.name == "2026-W48-2"
+    assert stages.allocated[-1].paths.previous == first.folder / "allocation"
+    assert "steady" not in stages.allocated[-1].set
+    again = week("seed=1")
+    assert (again.name, stages.ran) == (second.name, ["publish"]), (
+        "published by itself, it does not compare with itself"
+    )
+    assert stages.allocated[-1].paths.previous == first.folder / "allocation"
+    third = week("seed=2", "weekly.publish=false")
+    assert stages.allocated[-1].paths.previous == second.folder / "allocation"
+    pointer = json.loads((runs / "published.json").read_text())
+    (runs / "published.json").write_text(json.dumps(pointer | {"allocation": f"{first.name}/allocation"}))
+    assert week("seed=2", "weekly.publish=false").name == third.name
+    assert stages.ran == ["allocate"], "another allocation is published now"
+    stages.policy = Policy(objective=())
+    week("seed=3", "weekly.publish=false")
+    assert stages.allocated[-1].paths.previous is None, "without such a rule, weeks do not depend on each other"
+
+
+def test_what_is_published_but_gone_is_told_before_training(
+    week: Callable[..., weekly.Week], stages: Stages, tmp_path: Path
+) -> None:
+    first = week()
+    stages.policy = STEADY
+    (first.folder / "allocation").rename(tmp_path / "gone")
+    with pytest.raises(
+        InputError, match=r"published\.json: points to .*W48/allocation, which is not there.*\(steady\)"
+    ):
+        week("seed=1")
+    assert "train" not in stages.ran

@@ -370,6 +370,18 @@ def test_values_set_on_the_command_line(overrides: dict, found: object) -> None:
     assert found(read(OVERRIDABLE, overrides))
 
 
+def test_a_rule_is_taken_away_with_all_that_is_wrong_with_it() -> None:
+    text = OVERRIDABLE.replace("max: 40", "max: -40, wher: {}")
+    policy = read(text, {"cap": None, "week.total": None})
+    assert ([each.id for each in policy.constraints], policy.contact) == (["roi"], ())
+    assert read(text, {"cap": None, "cap.max": 5}).constraints == policy.constraints, "whatever else is said of it"
+    told = problems(text, {"cap": None, "roi": {"min": "x"}})
+    assert told == ["p.yaml: set.roi.min: 'x' is not a number or a percentage like 5%"]
+    experiment = "experiment: {holdout: {share: 0.1, salt: a}}\n"
+    assert read(HEAD + experiment, {"holdout": None}) == read(HEAD)
+    assert read(HEAD, {"holdout": None, "fallback": None}) == read(HEAD)
+
+
 def test_wrong_values_set_on_the_command_line_are_told_by_their_key() -> None:
     told = problems(
         OVERRIDABLE,

@@ -6,7 +6,7 @@ said once here and relied on everywhere. Axes: U users, A actions (catalogue ord
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -237,13 +237,12 @@ class Scores:
                 yield tuple(self._codes(batch, name, file, None) for name in names)
 
     def check_users(self) -> None:
-        """Raises InputError where a user stands twice or has no id."""
-        columns = [pq.ParquetFile(file).read(columns=["user_id"]).column(0) for file in self.files]
-        ids = pa.chunked_array([chunk for column in columns for chunk in column.chunks])
-        problems = []
-        if ids.null_count:
-            problems.append(f"{self.path}: column user_id: {ids.null_count:,} of {self.users:,} rows are missing")
-        repeated = self.users - ids.null_count - pc.count_distinct(ids, mode="only_valid").as_py()
+        """Raises InputError where a user stands twice or has no id; 8 bytes a user where ids are numbers."""
+        ids = (pq.ParquetFile(file).read(columns=["user_id"]).column(0).drop_null() for file in self.files)
+        known, repeated = _count_ids(ids, self.users)
+        missing, problems = self.users - known, []
+        if missing:
+            problems.append(f"{self.path}: column user_id: {missing:,} of {self.users:,} rows are missing")
         if repeated:
             problems.append(f"{self.path}: column user_id: {repeated:,} of {self.users:,} rows repeat an earlier user")
         if problems:
@@ -313,6 +312,7 @@ def open_scores(path: Path) -> Scores:
         if having and len(having) < len(schemas):
             lacking = next(file for file in schemas if file not in having)
             problems.append(f"{lacking}: column {optional}: is missing here but present in {having[0].name}")
+    problems += _mixed_ids(schemas)
     if problems:
         raise InputError(problems)
     names = set(next(iter(schemas.values())).names)
@@ -350,6 +350,15 @@ def _schema_problems(schema: pa.Schema, catalogue: Catalogue) -> Iterator[str]:
                 yield f"column {name}: has type {kind}; fixed_size_list<{needed}>[{actions}] is needed, an entry per action"
 
 
+def _mixed_ids(schemas: Mapping[Path, pa.Schema]) -> Iterator[str]:
+    """Ids are numbers in every file or texts in every file: 7 and "7" would be two users."""
+    kinds = {file: schema.field("user_id").type for file, schema in schemas.items() if "user_id" in schema.names}
+    for file, kind in kinds.items():
+        first, wanted = next(iter(kinds.items()))
+        if pa.types.is_integer(kind) != pa.types.is_integer(wanted):
+            yield f"{file}: column user_id: has type {kind} here but {wanted} in {first.name}"
+
+
 def _is_string(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
@@ -358,6 +367,23 @@ def _is_string(kind: pa.DataType) -> bool:
 
 def _plain_strings(column: pa.Array) -> pa.Array:
     return column if pa.types.is_string(column.type) else column.cast(pa.string())
+
+
+def _count_ids(parts: Iterable[pa.ChunkedArray], most: int) -> tuple[int, int]:
+    """How many ids there are, at most `most`, and how many of them stand earlier already."""
+    id_N, known, texts = np.empty(most, np.int64), 0, []
+    for part in parts:
+        if pa.types.is_integer(part.type):
+            id_N[known : known + len(part)] = part.to_numpy()
+        else:
+            texts += part.cast(pa.string()).chunks
+        known += len(part)
+    if texts:
+        return known, known - pc.count_distinct(pa.chunked_array(texts)).as_py()
+    id_N = id_N[:known]
+    if not (id_N[1:] > id_N[:-1]).all():
+        id_N.sort()  # a set of them would take several times the memory
+    return known, int((id_N[1:] == id_N[:-1]).sum())
 
 
 def _as_matrix(column: pa.Array, width: int, value_type: pa.DataType, place: str) -> tuple[np.ndarray, int]:

@@ -31,6 +31,7 @@ from ranker.scores import Catalogue, InputError, Scores, Shard
 FREE, HOLDOUT, EXPLORATION, PINNED = 0, 1, 2, 3
 MOST_CLASSES = 100_000
 SHARD = 524_288
+CONTACTS_PER_STEP = 4_096
 
 
 @dataclass(frozen=True)
@@ -113,9 +114,13 @@ class Rows:
 
     def contributions(self, klass_N: np.ndarray, action_N: np.ndarray, plane_NP: np.ndarray) -> np.ndarray:
         """[N, R]: what each of N contacts uses; action -1 stands for no contact."""
-        action = np.maximum(action_N, 0)
-        used = self.const_RA[:, action].T + np.einsum("rpn,np->nr", self.plane_RPA[:, :, action], plane_NP)
-        return used * self.member_RS.T[klass_N] * (action_N >= 0)[:, None]
+        used_NR = np.empty((len(action_N), len(self)))
+        for first in range(0, len(action_N), CONTACTS_PER_STEP):
+            part = slice(first, first + CONTACTS_PER_STEP)
+            action = np.maximum(action_N[part], 0)
+            used = self.const_RA[:, action].T + np.einsum("rpn,np->nr", self.plane_RPA[:, :, action], plane_NP[part])
+            used_NR[part] = used * self.member_RS.T[klass_N[part]] * (action_N[part] >= 0)[:, None]
+        return used_NR
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,7 @@ from typing import Protocol
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from allocator.problem import FREE
-from allocator.solve.exact import Pairs, best_fractional, eligible_pairs
+from allocator.solve.exact import Pairs, best_fractional, count_pairs, eligible_pairs
 from allocator.solve.passes import Pass, Users, sweep
 from allocator.solve.prices import Scale, Step, curvature, find_prices, measure_scale, newton_step, sample_users
 from allocator.solve.settings import SolveSettings
@@ -79,8 +78,7 @@ class _Resolver(Protocol):
 def _resolver(users: Users, price_R: np.ndarray, settings: SolveSettings, work: _Work) -> _Resolver:
     scale = measure_scale(users, np.random.default_rng(settings.seed))
     if len(users.data) <= ALL_USERS:
-        pairs = int(users.data.eligible_UA[users.data.group_U == FREE].sum())
-        if pairs <= settings.exact_cells:
+        if count_pairs(users.data) <= settings.exact_cells:
             return _linear(users, price_R, scale, settings, work)
         return _dual(users, price_R, scale, settings, work, price_R)
     sample = sample_users(users, SAMPLE_USERS, np.random.default_rng(settings.seed))

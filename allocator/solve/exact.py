@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from allocator.problem import FREE
+from allocator.problem import FREE, Data
 from allocator.solve.passes import Users
 from allocator.solve.programs import Outcome, Programme, solve_integer, solve_linear
 from allocator.solve.settings import SolveSettings
@@ -41,9 +41,14 @@ def eligible_pairs(users: Users) -> Pairs:
     )
 
 
+def count_pairs(data: Data) -> int:
+    """Eligible user-action pairs of the free users."""
+    return sum(int(data.eligible_UA[part][data.group_U[part] == FREE].sum()) for part in data.shards())
+
+
 def refuse_if_large(users: Users, settings: SolveSettings) -> None:
     """Raises TooLarge beyond what the exact path can do in minutes."""
-    cells = int(users.data.eligible_UA[users.data.group_U == FREE].sum())
+    cells = count_pairs(users.data)
     if cells > settings.most_cells:
         raise TooLarge(
             f"solve.method=exact takes at most {settings.most_cells:,} eligible user-action pairs and there are {cells:,}; "

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from allocator.problem import FREE, Data, Problem, one_sided
 from allocator.solve.core import slate_usage
-from allocator.solve.exact import refuse_if_large, solve_exact
+from allocator.solve.exact import count_pairs, refuse_if_large, solve_exact
 from allocator.solve.greedy import greedy
 from allocator.solve.large import Decided, Floor, Trace, decide, price
 from allocator.solve.passes import Pass, Users, sweep
@@ -113,8 +113,7 @@ def _exact(users: Users, settings: SolveSettings) -> bool:
     if settings.method == "exact":
         refuse_if_large(users, settings)
         return True
-    cells = int(users.data.eligible_UA[users.data.group_U == FREE].sum())
-    return settings.method == "auto" and cells <= settings.exact_cells
+    return settings.method == "auto" and count_pairs(users.data) <= settings.exact_cells
 
 
 def _start(problem: Problem, start: Mapping[tuple[str, str], float] | None) -> np.ndarray:

@@ -3,7 +3,7 @@
 Modules, in the order in which data flows:
 
 - policy: the constraint file of the product managers, read strictly
-- previous: what an earlier allocation gave, counted over this week's users
+- past: what users were given before, by an earlier allocation and in the contact history
 - problem: scores and policy as arrays
 - solve: prices, core, the exact oracle and the greedy baseline
 - preflight: what simple counting can tell before pricing

@@ -119,7 +119,9 @@ def _without_cap(contact: ContactRules, rule: ContactRule) -> ContactRules | Non
     if kept.all():
         return None
     names = tuple(name for name in contact.names if name != rule.id)
-    return replace(contact, member_CA=contact.member_CA[kept], capacity_C=contact.capacity_C[kept], names=names)
+    return replace(
+        contact, member_CA=contact.member_CA[kept], capacity_C=contact.capacity_C[kept], days_C=contact.days_C[kept], names=names
+    )  # fmt: skip
 
 
 def _filtered(problem: Problem, data: Data, counted: Sequence[_Counted], scores: Scores) -> Iterator[Cause]:
@@ -129,10 +131,14 @@ def _filtered(problem: Problem, data: Data, counted: Sequence[_Counted], scores:
     users = {name: np.zeros(len(counted), np.int64) for name in variants}
     for shard in scores.shards(check=False, metrics=()):
         part = _part(data, shard)
+        full_UA = problem.contact.full(part.received_UC)
         for name, (allowed_SA, group) in variants.items():
             eligible_UA = np.ones_like(shard.eligible_UA) if name == ("scores", None) else shard.eligible_UA
             group_U = np.where(part.group_U == group, FREE, part.group_U).astype(np.int8)
-            changed = replace(part, eligible_UA=eligible_UA & allowed_SA[part.class_U], group_U=group_U)
+            eligible_UA = eligible_UA & allowed_SA[part.class_U]
+            if name != ("history", None):
+                eligible_UA &= ~full_UA
+            changed = replace(part, eligible_UA=eligible_UA, group_U=group_U)
             found = reach(problem, changed, [each.scope for each in counted])
             contacts[name] += [each.contacts for each in found]
             users[name] += [each.users for each in found]
@@ -144,7 +150,11 @@ def _filtered(problem: Problem, data: Data, counted: Sequence[_Counted], scores:
 
 
 def _worded(variants: Mapping) -> Iterator[tuple[tuple[str, str | None], str]]:
-    words = {"scores": "what the scores call not eligible", "holdout": "the holdout, which gets nothing"}
+    words = {
+        "scores": "what the scores call not eligible",
+        "history": "the contacts that users have received before",
+        "holdout": "the holdout, which gets nothing",
+    }
     for kind, rule in variants:
         yield (
             (kind, rule),
@@ -157,6 +167,8 @@ def _variants(problem: Problem) -> Iterator[tuple[tuple[str, str | None], tuple[
     actions, records = problem.catalogue.actions, problem.classes.records
     everything_SA = problem.allowed_SA & problem.contact.allowed_A
     yield ("scores", None), (everything_SA, FREE)
+    if problem.contact.days_C.any():
+        yield ("history", None), (everything_SA, FREE)
     if problem.policy.holdout is not None:
         yield ("holdout", None), (everything_SA, HOLDOUT)
     forbidden = {}
@@ -178,7 +190,7 @@ def _part(data: Data, shard: Shard) -> Data:
     none = np.empty((len(shard), 0, shard.eligible_UA.shape[1]), np.float32)
     return replace(
         data, user_id=data.user_id[part], planes_UPA=none, eligible_UA=shard.eligible_UA, class_U=data.class_U[part],
-        group_U=data.group_U[part],
+        group_U=data.group_U[part], before_UK=data.before_UK[part], received_UC=data.received_UC[part],
     )  # fmt: skip
 
 

@@ -7,7 +7,8 @@ and totals, limit 0 for ratios), weak duality gives
 
 where exploration and pinned users keep what they are given and holdout users get nothing. A fallback is a contact that could have
 been chosen, so the bound holds with it; what it is worth less than nothing widens the gap. Anyone can recompute the bound from the
-scores, the policy and the multipliers below; `audit` does.
+scores, the policy and the multipliers below; `audit` does. A constraint of kind churn on N users is the row
+`-(users who keep the earlier slate) <= max - N`, so to a user who can have it that slate is worth lambda more.
 
 Axes: N contacts, R rows, S user classes, A actions, P planes.
 """
@@ -104,13 +105,15 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Tally:
-    """Contacts summed per user class and action: counts, plane sums and sums of absolute plane values, in float64."""
+    """Contacts summed per user class and action, counts and plane sums, in float64; and how many users keep their earlier slates."""
 
     count_SA: np.ndarray
     sum_SPA: np.ndarray
+    kept_S: np.ndarray
 
 
 def tally(problem: Problem, data: Data, user_N: np.ndarray, action_N: np.ndarray) -> Tally:
+    """Everything about all users' contacts, sorted by user, that constraints sum."""
     classes, actions = len(problem.classes), len(problem.catalogue.actions)
     size = classes * actions
     count, sums = np.zeros(size), np.zeros((len(problem.planes), size))
@@ -121,7 +124,8 @@ def tally(problem: Problem, data: Data, user_N: np.ndarray, action_N: np.ndarray
         for plane in range(len(problem.planes)):
             sums[plane] += np.bincount(cell_n, planes_nP[:, plane], size)
     by_class = sums.reshape(len(problem.planes), classes, actions).swapaxes(0, 1)
-    return Tally(count.reshape(classes, actions), by_class)
+    kept_S = data.kept_by_class(user_N, action_N, np.ones(len(data), bool), classes)
+    return Tally(count.reshape(classes, actions), by_class, kept_S)
 
 
 def parts_of(user_N: np.ndarray, data: Data) -> Iterator[slice]:
@@ -217,10 +221,10 @@ def _penalty(measured: Measured, record: ConstraintRecord) -> float:
 
 def _record(problem: Problem, position: int, counted: Tally, price_R: np.ndarray) -> ConstraintRecord:
     measured, rule = problem.measured[position], problem.measured[position].rule
-    numerator = measured.numerator.total(counted.count_SA, counted.sum_SPA)
+    numerator = measured.numerator.total(counted.count_SA, counted.sum_SPA, counted.kept_S)
     denominator = None
     if measured.denominator is not None:
-        denominator = measured.denominator.total(counted.count_SA, counted.sum_SPA)
+        denominator = measured.denominator.total(counted.count_SA, counted.sum_SPA, counted.kept_S)
     achieved = numerator if denominator is None else numerator / denominator if denominator else None
     binding, multiplier = _binding(problem, position, price_R)
     return ConstraintRecord(
@@ -281,8 +285,8 @@ def _unit(problem: Problem, measured: Measured) -> str:
         )
 
     rule = measured.rule
-    if rule.kind in ("volume", "change"):
-        return "contacts"
+    if measured.whole:
+        return "users" if rule.kind == "churn" else "contacts"
     if rule.kind == "tier":
         return "value"
     if rule.kind == "share":

@@ -320,7 +320,7 @@ def _moved(problem: Problem, position: int, side: str, step: float) -> float:
     measured = problem.measured[position]
     outwards = -1.0 if side == "min" else 1.0
     bound = getattr(measured, _FIELD[side]) + outwards * step
-    if measured.rule.kind in ("volume", "change"):
+    if measured.whole:
         return float(np.floor(bound + 1e-6) if side == "min" else np.ceil(bound - 1e-6))
     return bound + outwards * 1e-6 * max(step, abs(bound))
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from allocator.certificate import SOURCES, tally
 from allocator.policy.grammar import PinnedRule
-from allocator.problem import FREE, HOLDOUT, PINNED, ContactRules, Data, Problem, explore
+from allocator.problem import FREE, HOLDOUT, NONE, PINNED, ContactRules, Data, Problem, explore
 
 USERS_PER_STEP = 65_536
 
@@ -74,15 +74,15 @@ def _pin(problem: Problem, data: Data) -> tuple[np.ndarray, np.ndarray]:
 def _pin_rule(problem: Problem, data: Data, rule: PinnedRule, user_N: np.ndarray, got_NA: np.ndarray) -> None:
     action = problem.catalogue.ids.index(rule.action)
     wanted_N = problem.classes.members(rule.users)[data.class_U[user_N]] & data.eligible_UA[user_N, action]
-    got_NA[:, action] |= wanted_N & _fits(problem.contact, got_NA, action)
+    got_NA[:, action] |= wanted_N & _fits(problem.contact, got_NA, data.received_UC[user_N], action)
 
 
-def _fits(contact: ContactRules, got_NA: np.ndarray, action: int) -> np.ndarray:
+def _fits(contact: ContactRules, got_NA: np.ndarray, received_NC: np.ndarray, action: int) -> np.ndarray:
     """bool[N]: whether the slot is free and every cap over the action has room."""
     room_N = ~got_NA[:, contact.slot_A == contact.slot_A[action]].any(axis=1)
-    for member_A, most in zip(contact.member_CA, contact.capacity_C, strict=True):
-        if member_A[action]:
-            room_N &= got_NA[:, member_A].sum(axis=1) < most
+    for cap in np.flatnonzero(contact.member_CA[:, action]):
+        before_N = received_NC[:, cap] if received_NC.shape[1] else 0
+        room_N &= got_NA[:, contact.member_CA[cap]].sum(axis=1) + before_N < contact.capacity_C[cap]
     return room_N
 
 
@@ -115,17 +115,24 @@ def fall_back(problem: Problem, data: Data, given: Given, slate_UK: np.ndarray) 
 
 def _usage(problem: Problem, data: Data, given: Given, slate_UK: np.ndarray) -> np.ndarray:
     """float64[R]: what all contacts so far use."""
-    user_N, k_N = np.nonzero(slate_UK >= 0)
-    parts = (given.fixed, (user_N, slate_UK[user_N, k_N].astype(np.int64)))
-    counts = [tally(problem, data, *part) for part in parts]
-    return sum(problem.rows.usage(counted.count_SA, counted.sum_SPA) for counted in counts)
+    user_N = np.nonzero(slate_UK >= 0)[0]
+    user_N = np.concatenate([given.user_N, user_N])
+    action_N = np.concatenate([given.action_N, slate_UK[slate_UK >= 0].astype(np.int64)])
+    order_N = np.argsort(user_N, kind="stable")
+    counted = tally(problem, data, user_N[order_N], action_N[order_N])
+    return problem.rows.usage(counted.count_SA, counted.sum_SPA, counted.kept_S)
 
 
 def _adds(problem: Problem, data: Data, user_n: np.ndarray, action: int) -> np.ndarray:
-    """float64[n, R]: what this action would add for each user."""
+    """float64[n, R]: what this action would add for each user, who has nothing so far."""
     action_n = np.full(len(user_n), action)
     planes_nP = data.planes_UPA[user_n, :, action].astype(np.float64)
-    return problem.rows.contributions(data.class_U[user_n], action_n, planes_nP)
+    adds_nR = problem.rows.contributions(data.class_U[user_n], action_n, planes_nP)
+    if data.remembers:
+        keeps_n = data.keeps(user_n, action_n[:, None]).astype(float)
+        keeps_n -= data.keeps(user_n, np.full((len(user_n), 1), NONE))
+        adds_nR += keeps_n[:, None] * problem.rows.keep_R * problem.rows.member_RS.T[data.class_U[user_n]]
+    return adds_nR
 
 
 @numba.njit(cache=True)

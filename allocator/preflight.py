@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from allocator.problem import EXPLORATION, FREE, ContactRules, Data, Measured, Problem, Rows
+from allocator.problem import EXPLORATION, FREE, LOST, ContactRules, Data, Measured, Problem, Rows
 from allocator.solve.slates import best_slate, compile_rules, make_work
 from allocator.solve.solver import free_users
 
@@ -64,9 +64,12 @@ def preflight(problem: Problem, data: Data, fixed: tuple[np.ndarray, np.ndarray]
     One scan over the users, about a second a million. A soft constraint out of reach is a finding that is not hard.
     """
     left_R = free_users(problem, data, fixed).limit_R
-    findings = [*_crossed(problem)]
+    findings = [*_crossed(problem), *_cannot_keep(problem, data, left_R)]
     crossed = {position for finding in findings for position in finding.positions}
-    needy = [r for r in np.flatnonzero(left_R < 0) if int(problem.rows.constraint_R[r]) not in crossed]
+    by_contacts_R = problem.rows.keep_R == 0
+    needy = [
+        r for r in np.flatnonzero((left_R < 0) & by_contacts_R) if int(problem.rows.constraint_R[r]) not in crossed
+    ]
     floors = [row for row in _floors(problem) if row in needy]
     covers = _wide_covers(problem, floors)
     reached = reach(problem, data, [*(row_scope(problem, row) for row in needy), *covers])
@@ -203,6 +206,24 @@ def _crossed(problem: Problem) -> Iterator[Finding]:
                 f"{_name(measured)} asks for at least {_amount(measured.low)} and at most {_amount(measured.high)}"
             )
             yield Finding((position,), (measured.rule.id,), rows, not np.isfinite(measured.penalty), sentence)
+
+
+def _cannot_keep(problem: Problem, data: Data, left_R: np.ndarray) -> Iterator[Finding]:
+    """Limits on churn where too many earlier slates cannot be given again."""
+    rows = problem.rows
+    for row in np.flatnonzero(rows.keep_R):
+        measured = problem.measured[int(rows.constraint_R[row])]
+        member_U = measured.numerator.member_S[data.class_U]
+        can = int((member_U & (data.group_U == FREE) & (data.before_UK[:, 0] != LOST)).sum())
+        if -left_R[row] <= can:
+            continue
+        users = int(measured.numerator.base)
+        lost = users - can - round(float(left_R[row] - rows.limit_R[row]))
+        allows = f"{_name(measured)} lets {_amount(measured.high)} of {users:,} users get something else than before"
+        why = "it is gone, not eligible or not allowed now, or they are pinned, exploring or held out"
+        sentence = f"{allows}, but {lost:,} cannot get what they had: {why}"
+        hard = not np.isfinite(rows.penalty_R[row])
+        yield Finding((int(rows.constraint_R[row]),), (measured.rule.id,), (int(row),), hard, sentence)
 
 
 def _out_of_reach(problem: Problem, given_words: str, row: int, left_R: np.ndarray, most: Reach) -> Finding | None:

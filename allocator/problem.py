@@ -8,7 +8,9 @@ value and every g_r are linear in a few planes of the data, with coefficients th
 
 so a reduced value at prices lambda is one fused multiply-add over the planes, whatever the number of constraints.
 
-Axes: U users, A actions, P planes (a metric's mean or stderr), R rows, S user classes, C contact caps.
+Only churn is not a sum over contacts: it counts the users who keep the slate that they had before (`kept`).
+
+Axes: U users, A actions, P planes (a metric's mean or stderr), R rows, S user classes, C contact caps, K contacts of a slate.
 """
 
 import math
@@ -23,34 +25,45 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from allocator.past import (
+    PastContacts,
+    contacts_before,
+    counted_as,
+    read_history,
+    read_previous,
+    received,
+    slates_before,
+)
 from allocator.policy.experiment import exploring, held_out, uniform
-from allocator.policy.grammar import Constraint, Filter, Policy, Term
-from allocator.previous import contacts_before
+from allocator.policy.grammar import Constraint, ContactRule, Filter, Policy, Term
 from ranker.scores import Catalogue, InputError, Scores, Shard
 
 FREE, HOLDOUT, EXPLORATION, PINNED = 0, 1, 2, 3
 MOST_CLASSES = 100_000
 SHARD = 524_288
 CONTACTS_PER_STEP = 4_096
+NONE, LOST = -1, -2
+"""In place of an action: no contact; and, first in an earlier slate, that it cannot be given again."""
 
 
 @dataclass(frozen=True)
 class Linear:
-    """A sum over contacts: for users of the classes in `member_S`, const_A[a] + sum_p plane_PA[p,a] X[u,p,a]."""
+    """A sum over contacts: for users of the classes in `member_S`, const_A[a] + sum_p plane_PA[p,a] X[u,p,a].
+
+    To it come `base` and, for each of these users who keeps the earlier slate, `kept`.
+    """
 
     member_S: np.ndarray
     const_A: np.ndarray
     plane_PA: np.ndarray
+    base: float = 0.0
+    kept: float = 0.0
 
-    def total(self, count_SA: np.ndarray, sum_SPA: np.ndarray) -> float:
-        """The sum over contacts that are summarised as counts [S, A] and plane sums [S, P, A] per class and action."""
+    def total(self, count_SA: np.ndarray, sum_SPA: np.ndarray, kept_S: np.ndarray) -> float:
+        """The sum over contacts that are summarised per class and action as counts [S, A] and plane sums [S, P, A]."""
         member = self.member_S
-        return float((count_SA[member] * self.const_A).sum() + (sum_SPA[member] * self.plane_PA).sum())
-
-    def absolute(self, count_SA: np.ndarray, abs_SPA: np.ndarray) -> float:
-        """A bound on the sum of absolute contributions, to which rounding errors are relative."""
-        member = self.member_S
-        return float((count_SA[member] * np.abs(self.const_A)).sum() + (abs_SPA[member] * np.abs(self.plane_PA)).sum())
+        contacts = (count_SA[member] * self.const_A).sum() + (sum_SPA[member] * self.plane_PA).sum()
+        return float(contacts + self.base + self.kept * kept_S[member].sum())
 
     def minus(self, factor: float, other: "Linear | None") -> "Linear":
         if other is None:
@@ -76,6 +89,11 @@ class Measured:
         return self.rule.strength.kind != "report_only"
 
     @property
+    def whole(self) -> bool:
+        """Whether it counts contacts or users, so that bounds are whole numbers."""
+        return self.rule.kind in ("volume", "change", "churn")
+
+    @property
     def penalty(self) -> float:
         """What a unit of violation costs: infinite for a hard constraint."""
         return self.rule.strength.penalty if self.rule.strength.kind == "soft" else np.inf
@@ -86,6 +104,7 @@ class Rows:
     """The enforced sides as rows g_r(x) <= limit_R[r]; row r belongs to constraint[r], its `max` (+1) or `min` (-1) side.
 
     quantum_R: the usage of a row that counts contacts is a multiple of it, so it can hold exactly; 0 for sums of real numbers.
+    keep_R: what a user who keeps the earlier slate uses of the row.
     """
 
     constraint_R: np.ndarray
@@ -96,9 +115,14 @@ class Rows:
     member_RS: np.ndarray
     const_RA: np.ndarray
     plane_RPA: np.ndarray
+    keep_R: np.ndarray
 
     def __len__(self) -> int:
         return len(self.limit_R)
+
+    def bonus(self, price_R: np.ndarray) -> np.ndarray:
+        """float64[S] >= 0: what it is worth at these prices that a user keeps the earlier slate."""
+        return -(self.member_RS.T * price_R) @ self.keep_R
 
     def tables(self, value_PA: np.ndarray, price_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The reduced value's coefficients at these prices: const_SA and plane_SPA, by user class."""
@@ -106,11 +130,11 @@ class Rows:
         plane_SPA = value_PA - np.tensordot(weight_SR, self.plane_RPA, axes=1)
         return -weight_SR @ self.const_RA, plane_SPA
 
-    def usage(self, count_SA: np.ndarray, sum_SPA: np.ndarray) -> np.ndarray:
-        """[R]: g_r of contacts summarised per class and action."""
+    def usage(self, count_SA: np.ndarray, sum_SPA: np.ndarray, kept_S: np.ndarray) -> np.ndarray:
+        """[R]: g_r of contacts summarised per class and action, and of the users per class who keep their slates."""
         by_class = count_SA @ self.const_RA.T
         by_class = by_class + np.tensordot(sum_SPA, self.plane_RPA, axes=([1, 2], [1, 2]))
-        return (by_class * self.member_RS.T).sum(axis=0)
+        return (by_class * self.member_RS.T).sum(axis=0) + self.keep_R * (self.member_RS @ kept_S)
 
     def contributions(self, klass_N: np.ndarray, action_N: np.ndarray, plane_NP: np.ndarray) -> np.ndarray:
         """[N, R]: what each of N contacts uses; action -1 stands for no contact."""
@@ -128,18 +152,26 @@ class ContactRules:
     """What one user may get: at most one action per slot, and caps over sets of actions that are not implied by it.
 
     slot_A: int64[A]. member_CA: bool, capacity_C: int64. Actions of a cap of zero are forbidden instead: allowed_A.
-    names: per cap the rule's id.
+    days_C: int64, how many days of contacts received before the cap counts too, 0 for none. names: per cap the rule's id.
     """
 
     slot_A: np.ndarray
     member_CA: np.ndarray
     capacity_C: np.ndarray
+    days_C: np.ndarray
     allowed_A: np.ndarray
     names: tuple[str, ...]
 
     @property
     def slots(self) -> int:
         return int(self.slot_A.max()) + 1
+
+    def full(self, received_UC: np.ndarray) -> np.ndarray:
+        """bool[U, A]: the actions for which a cap has no room left after what was received before."""
+        full_UC = (
+            received_UC >= self.capacity_C if received_UC.shape[1] else np.zeros((len(received_UC), len(self.names)))
+        )
+        return full_UC.astype(np.float32) @ self.member_CA > 0
 
 
 @dataclass(frozen=True)
@@ -172,6 +204,9 @@ class Data:
 
     eligible_UA has the policy's eligibility rules applied; holdout users keep theirs, and get nothing by their group. Where planes
     and eligibility do not fit the memory budget they are mapped from a file, and `release` gives the memory of a part back.
+
+    before_UK int16: the earlier slate in catalogue order, padded with NONE, first LOST where it cannot be given again; [U, 0] where
+    no constraint asks. received_UC: contacts of earlier days that each cap counts, at most its capacity; [U, 0] where none counts.
     """
 
     user_id: np.ndarray
@@ -179,10 +214,44 @@ class Data:
     eligible_UA: np.ndarray
     class_U: np.ndarray
     group_U: np.ndarray
+    before_UK: np.ndarray
+    received_UC: np.ndarray
     offered: "Funnel"
 
     def __len__(self) -> int:
         return len(self.class_U)
+
+    @property
+    def remembers(self) -> bool:
+        """Whether earlier slates are known."""
+        return self.before_UK.shape[1] > 0
+
+    def keeps(self, user_N: np.ndarray, slate_NK: np.ndarray) -> np.ndarray:
+        """bool[N]: whether each slate (padded with NONE, without repetition) is what its user had before."""
+        before_NK = self.before_UK[user_N]
+        shared_NKK = (slate_NK[:, :, None] == before_NK[:, None, :]) & (slate_NK >= 0)[:, :, None]
+        size_N = (slate_NK >= 0).sum(axis=1)
+        had_N = (before_NK >= 0).sum(axis=1)
+        return (before_NK[:, 0] != LOST) & (size_N == had_N) & (shared_NKK.sum(axis=(1, 2)) == had_N)
+
+    def kept_by_class(self, user_N: np.ndarray, action_N: np.ndarray, among_U: np.ndarray, classes: int) -> np.ndarray:
+        """float64[S]: how many of the users `among_U` keep their earlier slate if all they get are these contacts, sorted by user."""
+        kept_S = np.zeros(classes)
+        if not self.remembers:
+            return kept_S
+        for part in self.shards():
+            before_UK = self.before_UK[part]
+            contacts = slice(*np.searchsorted(user_N, [part.start, part.stop]))
+            user_n, action_n = user_N[contacts] - part.start, action_N[contacts]
+            again_n = (before_UK[user_n] == action_n[:, None]).any(axis=1)
+            got_U, again_U = (
+                np.bincount(user_n, minlength=len(before_UK)),
+                np.bincount(user_n[again_n], minlength=len(before_UK)),
+            )
+            had_U = (before_UK >= 0).sum(axis=1)
+            kept_U = among_U[part] & (before_UK[:, 0] != LOST) & (got_U == had_U) & (again_U == had_U)
+            kept_S += np.bincount(self.class_U[part][kept_U], minlength=classes)
+        return kept_S
 
     def take(self, index: np.ndarray) -> "Data":
         """The users at these positions, in memory."""
@@ -193,8 +262,9 @@ class Data:
             planes_UPA[part], eligible_UA[part] = self.planes_UPA[index[part]], self.eligible_UA[index[part]]
             self.release()
         return Data(
-            self.user_id[index], planes_UPA, eligible_UA, self.class_U[index], self.group_U[index], self.offered
-        )
+            self.user_id[index], planes_UPA, eligible_UA, self.class_U[index], self.group_U[index],
+            self.before_UK[index], self.received_UC[index], self.offered,
+        )  # fmt: skip
 
     def shards(self) -> Iterator[slice]:
         """Consecutive users, a bounded number at a time; what was mapped for one is given back before the next."""
@@ -231,6 +301,12 @@ class Problem:
     allowed_SA: np.ndarray
     class_sizes_S: np.ndarray
     users: int
+    previous: Path | None
+
+    @property
+    def compares_slates(self) -> bool:
+        """Whether a constraint counts the users whose slate is not what it was before."""
+        return any(measured.rule.kind == "churn" for measured in self.measured)
 
     def net_tables(self, price_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The coefficients of the net value at these prices, const_SA and plane_SPA, per user class."""
@@ -249,8 +325,8 @@ class Problem:
 def build_problem(scores: Scores, policy: Policy, previous: Path | None = None) -> Problem:
     """Compiles the policy, already read against this catalogue, over the users of the scores.
 
-    previous: the earlier allocation that constraints of kind `change` compare with. Raises InputError where the scores cannot
-    carry it (too many user classes, missing standard errors).
+    previous: the earlier allocation that constraints of kind `change` and `churn` compare with. Raises InputError where the scores
+    cannot carry it (too many user classes, missing standard errors).
     """
     catalogue = scores.catalogue
     planes = _planes(policy, scores)
@@ -258,7 +334,7 @@ def build_problem(scores: Scores, policy: Policy, previous: Path | None = None) 
     sizes = _class_sizes(scores, classes)
     before_SA = None
     if any(rule.kind == "change" for rule in policy.constraints):
-        before_SA = contacts_before(scores, previous, classes.of, len(classes))
+        before_SA = contacts_before(read_previous(scores, previous), scores, classes.of, len(classes))
     measured = tuple(_measure(rule, catalogue, planes, classes, sizes, before_SA) for rule in policy.constraints)
     return Problem(
         catalogue=catalogue,
@@ -272,6 +348,7 @@ def build_problem(scores: Scores, policy: Policy, previous: Path | None = None) 
         allowed_SA=_allowed(policy, catalogue, classes),
         class_sizes_S=sizes,
         users=scores.users,
+        previous=previous,
     )
 
 
@@ -367,6 +444,7 @@ def _measure(
     before_SA: np.ndarray | None,
 ) -> Measured:
     member_S = classes.members(rule.users)
+    scope_users = int(sizes_S[member_S].sum())
     scope_A = _chosen(rule.where, catalogue)
 
     def count(actions_A: np.ndarray) -> Linear:
@@ -377,18 +455,24 @@ def _measure(
         plane_PA[planes.index(("mean", metric))] = scope_A * _times(times, catalogue)
         return Linear(member_S, np.zeros(len(scope_A)), plane_PA)
 
+    def changed() -> Linear:
+        nothing = count(np.zeros(len(scope_A), bool))
+        return replace(nothing, base=float(scope_users), kept=-1.0)
+
     numerator, denominator = {
         "volume": lambda: (count(scope_A), None),
         "change": lambda: (count(scope_A), None),
+        "churn": lambda: (changed(), None),
         "total": lambda: (total(rule.metric, rule.times), None),
         "share": lambda: (count(scope_A & _chosen(rule.of, catalogue)), count(_chosen(rule.of, catalogue))),
         "average": lambda: (total(rule.metric, rule.times), count(scope_A)),
         "ratio": lambda: (total(rule.metric, rule.times), total(rule.per.metric, rule.per.times)),
     }[rule.kind]()
-    scope_users = int(sizes_S[member_S].sum())
     low, high = (None if bound is None else bound.exact(scope_users) for bound in (rule.min, rule.max))
     if rule.kind == "change":
         low, high = rule.limits(int(before_SA[np.ix_(member_S, scope_A)].sum()))
+    if rule.kind == "churn":
+        low, high = None, rule.most(scope_users)
     if rule.kind == "volume":  # contacts are whole, so a fractional bound is the whole number inside it
         low, high = None if low is None else math.ceil(low), None if high is None else math.floor(high)
     return Measured(rule, numerator, denominator, *(None if side is None else float(side) for side in (low, high)))
@@ -408,21 +492,25 @@ def _rows(measured: Sequence[Measured], planes: int, actions: int, classes: int)
     return Rows(
         constraint_R=np.array([position for position, *_ in sides], np.int64),
         sign_R=sign_R,
-        limit_R=np.array([sign * bound if each.denominator is None else 0.0 for _, sign, bound, each in sides]).reshape(
-            count
-        ),
+        limit_R=np.array(
+            [
+                sign * (bound - each.numerator.base) if each.denominator is None else 0.0
+                for _, sign, bound, each in sides
+            ]
+        ).reshape(count),
         penalty_R=np.array([each.penalty for *_, each in sides]).reshape(count),
         quantum_R=np.array([_quantum(each, bound) for _, _, bound, each in sides]).reshape(count),
         member_RS=np.array([linear.member_S for linear in linears], float).reshape(count, classes),
         const_RA=np.array([linear.const_A for linear in linears]).reshape(count, actions) * sign_R[:, None],
         plane_RPA=np.array([linear.plane_PA for linear in linears]).reshape(count, planes, actions)
         * sign_R[:, None, None],
+        keep_R=np.array([linear.kept for linear in linears]).reshape(count) * sign_R,
     )
 
 
 def _quantum(measured: Measured, bound: float) -> float:
     """Contacts are whole: a volume's row moves in steps of 1, a share's in steps of 1 / q at the bound p / q."""
-    if measured.rule.kind in ("volume", "change"):
+    if measured.whole:
         return 1.0
     if measured.rule.kind != "share":
         return 0.0
@@ -451,20 +539,21 @@ def _contact_rules(policy: Policy, catalogue: Catalogue) -> ContactRules:
     slots = {slot: position for position, slot in enumerate(dict.fromkeys(catalogue.slots))}
     slot_A = np.array([slots[slot] for slot in catalogue.slots], np.int64)
     allowed_A = np.ones(len(slot_A), bool)
-    caps: list[tuple[str, np.ndarray, int]] = []
+    caps: list[tuple[ContactRule, np.ndarray]] = []
     for rule in policy.contact:
         scope_A = _chosen(rule.where, catalogue)
         for member_A in _parts(scope_A, rule.each, catalogue):
             if rule.max == 0:
                 allowed_A &= ~member_A
-            elif rule.max < len(set(slot_A[member_A])):
-                caps.append((rule.id, member_A, rule.max))
+            elif rule.days or rule.max < len(set(slot_A[member_A])):
+                caps.append((rule, member_A))
     return ContactRules(
         slot_A=slot_A,
-        member_CA=np.array([member_A for _, member_A, _ in caps], bool).reshape(len(caps), len(slot_A)),
-        capacity_C=np.array([most for *_, most in caps], np.int64),
+        member_CA=np.array([member_A for _, member_A in caps], bool).reshape(len(caps), len(slot_A)),
+        capacity_C=np.array([rule.max for rule, _ in caps], np.int64),
+        days_C=np.array([rule.days or 0 for rule, _ in caps], np.int64),
         allowed_A=allowed_A,
-        names=tuple(name for name, *_ in caps),
+        names=tuple(rule.id for rule, _ in caps),
     )
 
 
@@ -494,25 +583,86 @@ def load_data(problem: Problem, scores: Scores, memory_gib: float = np.inf, fold
     scores.check_users()
     users, actions = problem.users, len(problem.catalogue.actions)
     room = _Room(memory_gib * 2**30 >= users * actions * (4 * len(problem.planes) + 1), folder)
-    planes_UPA = room.empty((users, len(problem.planes), actions), np.float32)
-    eligible_UA = room.empty((users, actions), bool)
-    class_U = np.empty(users, np.int32)
-    group_U = np.empty(users, np.int8)
-    data = Data(np.empty(0), planes_UPA, eligible_UA, class_U, group_U, Funnel(()))
+    past = _Past.read(problem, scores)
+    data = Data(
+        user_id=np.empty(0),
+        planes_UPA=room.empty((users, len(problem.planes), actions), np.float32),
+        eligible_UA=room.empty((users, actions), bool),
+        class_U=np.empty(users, np.int32),
+        group_U=np.empty(users, np.int8),
+        before_UK=np.empty((users, past.width), np.int16),
+        received_UC=np.empty((users, past.caps), counted_as(problem.contact.capacity_C)),
+        offered=Funnel(()),
+    )
     ids, tally = [], np.zeros((4, 2), np.int64)
     for shard in scores.shards():
         part = slice(shard.start, shard.start + len(shard))
         for position, (kind, metric) in enumerate(problem.planes):
-            planes_UPA[part, position] = getattr(shard, kind)[metric]
-        class_U[part] = problem.classes.of(shard)
-        group_U[part] = group_of(problem.policy, shard.user_id)
-        eligible_UA[part] = shard.eligible_UA & problem.contact.allowed_A & problem.allowed_SA[class_U[part]]
+            data.planes_UPA[part, position] = getattr(shard, kind)[metric]
+        data.class_U[part] = problem.classes.of(shard)
+        data.group_U[part] = group_of(problem.policy, shard.user_id)
+        eligible_UA = shard.eligible_UA & problem.contact.allowed_A & problem.allowed_SA[data.class_U[part]]
+        past.fill(problem.contact, shard.user_id, eligible_UA, data.before_UK[part], data.received_UC[part])
+        data.eligible_UA[part] = eligible_UA
         ids.append(shard.user_id.to_numpy(zero_copy_only=False))
-        tally += _tally(shard.eligible_UA, eligible_UA[part], group_U[part])
+        tally += _tally(shard.eligible_UA, eligible_UA, data.group_U[part])
         data.release()
     stages = ("candidates", "eligible in the scores", "allowed by the policy", "outside the holdout")
     funnel = Funnel(tuple((name, int(c), int(u)) for name, (c, u) in zip(stages, tally, strict=True)))
     return replace(data, user_id=np.concatenate(ids), offered=funnel)
+
+
+@dataclass(frozen=True)
+class _Past:
+    """What users had before, as far as the policy asks: the slates to compare with, and the contacts that caps count."""
+
+    previous: PastContacts | None
+    history: PastContacts | None
+    width: int
+    caps: int
+
+    @classmethod
+    def read(cls, problem: Problem, scores: Scores) -> "_Past":
+        contact = problem.contact
+        counted = sorted({name for name, days in zip(contact.names, contact.days_C, strict=True) if days})
+        return cls(
+            previous=read_previous(scores, problem.previous) if problem.compares_slates else None,
+            history=read_history(scores, counted, int(contact.days_C.max())) if counted else None,
+            width=contact.slots if problem.compares_slates else 0,
+            caps=len(contact.names) if counted else 0,
+        )
+
+    def fill(
+        self,
+        contact: ContactRules,
+        ids: pa.Array,
+        eligible_UA: np.ndarray,
+        before_UK: np.ndarray,
+        received_UC: np.ndarray,
+    ) -> None:
+        """Fills what some users had before, and takes away the eligibility that full caps leave no room for."""
+        if self.history is not None:
+            received_UC[:] = received(self.history, ids, contact.member_CA, contact.capacity_C, contact.days_C)
+            eligible_UA &= ~contact.full(received_UC)
+        if self.previous is not None:
+            before_UK[:], whole_U = slates_before(self.previous, ids, self.width, NONE)
+            before_UK[~(whole_U & _allows(contact, eligible_UA, before_UK, received_UC)), 0] = LOST
+
+
+def _allows(
+    contact: ContactRules, eligible_UA: np.ndarray, slate_UK: np.ndarray, received_UC: np.ndarray
+) -> np.ndarray:
+    """bool[U]: whether these slates may be given: eligible, one action per slot, every cap kept."""
+    chosen_UA = np.zeros(eligible_UA.shape, bool)
+    user_n, k_n = np.nonzero(slate_UK >= 0)
+    chosen_UA[user_n, slate_UK[user_n, k_n]] = True
+    in_slot_AL = contact.slot_A[:, None] == np.arange(contact.slots)
+    fits_U = ~(chosen_UA & ~eligible_UA).any(axis=1)
+    fits_U &= (chosen_UA.astype(np.float32) @ in_slot_AL <= 1).all(axis=1)
+    used_UC = chosen_UA.astype(np.float32) @ contact.member_CA.T
+    if received_UC.shape[1]:
+        used_UC += received_UC
+    return fits_U & (used_UC <= contact.capacity_C).all(axis=1)
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ def _range(users: Users, again: _Resolver, row: int) -> tuple[float, float] | No
     tighter, looser = _reach(again, row, -1.0, abs(rows.limit_R[row])), _reach(again, row, 1.0, np.inf)
     bound = float(rows.sign_R[row] * rows.limit_R[row])
     low, high = (bound - tighter, bound + looser) if rows.sign_R[row] > 0 else (bound - looser, bound + tighter)
-    if users.problem.measured[rows.constraint_R[row]].rule.kind in ("volume", "change"):
+    if users.problem.measured[rows.constraint_R[row]].whole:
         low, high = max(float(np.ceil(low - 1e-9)), 0.0), float(np.floor(high + 1e-9))
     return (float(low), float(high)) if high > low else None
 

@@ -16,10 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from allocator.solve.passes import Choices, Pass, Users, enumerate_slates
+from allocator.solve.passes import Choices, Pass, Users, enumerate_slates, slate_usage
 from allocator.solve.programs import Programme, solve_integer, solve_linear
 from allocator.solve.settings import SolveSettings
-from allocator.solve.slates import NONE
 
 ROUNDING_USERS = (150, 500)
 WHOLE = 1e-7
@@ -102,20 +101,6 @@ def _losses(choices: Choices, users: int) -> np.ndarray:
     best_U = np.full(users, -np.inf)
     np.maximum.at(best_U, choices.user_N, choices.net_N)
     return best_U[choices.user_N] - choices.net_N
-
-
-def slate_usage(users: Users, user_N: np.ndarray, slate_NK: np.ndarray) -> np.ndarray:
-    """[N, R]: what each slate uses of each row, in float64 from the stored metrics."""
-    data, rows = users.data, users.problem.rows
-    usage_NR = np.zeros((len(user_N), len(rows)))
-    for k in range(slate_NK.shape[1]):
-        taken = np.flatnonzero(slate_NK[:, k] != NONE)
-        if len(taken):
-            action = slate_NK[taken, k].astype(np.int64)
-            user = user_N[taken]
-            plane_NP = data.planes_UPA[user, :, action].astype(float)
-            usage_NR[taken] += rows.contributions(data.class_U[user], action, plane_NP)
-    return usage_NR
 
 
 def _programme(

@@ -70,10 +70,11 @@ def sweep_part(
     eligible_UA: np.ndarray,
     class_U: np.ndarray,
     group_U: np.ndarray,
+    received_UC: np.ndarray,
     const_SA: np.ndarray,
     plane_SPA: np.ndarray,
 ) -> DevicePart:
-    """One shard at the prices that the tables were made from."""
+    """One shard at the prices that the tables were made from; received_UC: as in the data, [U, 0] for nothing."""
     device = rules.slot_A.device
     planes = torch.as_tensor(np.ascontiguousarray(planes_UPA), device=device)
     klass = torch.as_tensor(class_U, device=device).long()
@@ -85,10 +86,13 @@ def sweep_part(
     for p in range(planes.shape[1]):
         net_UA = net_UA + plane_table[klass, p] * planes[:, p]
     net_UA = torch.where(allowed_UA, net_UA, -FAR)
-    slate_UK, chosen_UA = _greedy(rules, net_UA)
-    used_UC = chosen_UA.double() @ rules.member_CA.T
-    hard_U = (used_UC > rules.capacity_C).any(dim=1)
-    margin_U = torch.where(free_U, _margins(rules, net_UA, slate_UK, chosen_UA, used_UC), FAR)
+    room_UC = rules.capacity_C.expand(len(net_UA), -1)
+    if received_UC.shape[1]:
+        room_UC = room_UC - torch.as_tensor(received_UC.astype(np.float64), device=device)
+    slate_UK, chosen_UA = _greedy(rules, net_UA, room_UC)
+    left_UC = room_UC - chosen_UA.double() @ rules.member_CA.T
+    hard_U = (left_UC < 0).any(dim=1)
+    margin_U = torch.where(free_U, _margins(rules, net_UA, slate_UK, chosen_UA, left_UC), FAR)
     # sums by class: one-hot(class)' @ what each user's slate adds
     easy_U = (~hard_U).double()
     one_hot_US = torch.nn.functional.one_hot(klass, const_SA.shape[0]).double() * easy_U[:, None]
@@ -105,7 +109,7 @@ def sweep_part(
     )
 
 
-def _greedy(rules: DeviceRules, net_UA: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _greedy(rules: DeviceRules, net_UA: torch.Tensor, room_UC: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Slots' best actions in falling order, as far as the easy caps have room: (slate [U, K], chosen [U, A])."""
     users = len(net_UA)
     tops = [torch.where(inside, net_UA, -FAR).max(dim=1) for inside in rules.in_slot_LA]
@@ -121,8 +125,8 @@ def _greedy(rules: DeviceRules, net_UA: torch.Tensor) -> tuple[torch.Tensor, tor
         slot_U = order_UL[:, j]
         action_U = action_UL.gather(1, slot_U[:, None])[:, 0]
         in_caps_UC = covers_CL.T[slot_U]
-        room_U = (used_UC + in_caps_UC <= rules.capacity_C).logical_or(in_caps_UC == 0).all(dim=1)
-        take_U = (top_UL[:, j] > 0) & room_U & (count_U < rules.most)
+        fits_U = (used_UC + in_caps_UC <= room_UC).logical_or(in_caps_UC == 0).all(dim=1)
+        take_U = (top_UL[:, j] > 0) & fits_U & (count_U < rules.most)
         who = person_U[take_U]
         slate_UK[who, count_U[who]] = action_U[who]
         chosen_UA[who, action_U[who]] = True
@@ -132,23 +136,22 @@ def _greedy(rules: DeviceRules, net_UA: torch.Tensor) -> tuple[torch.Tensor, tor
 
 
 def _margins(
-    rules: DeviceRules, net_UA: torch.Tensor, slate_UK: torch.Tensor, chosen_UA: torch.Tensor, used_UC: torch.Tensor
+    rules: DeviceRules, net_UA: torch.Tensor, slate_UK: torch.Tensor, chosen_UA: torch.Tensor, left_UC: torch.Tensor
 ) -> torch.Tensor:
-    """[U]: what the cheapest single exchange of each slate loses (`passes.slate_margin`)."""
+    """[U]: what the cheapest single exchange of each slate loses (`passes.slate_margin`). left_UC: how many more each cap takes."""
     count_U = chosen_UA.sum(dim=1)
     margin_U = torch.where(chosen_UA, net_UA, FAR).min(dim=1).values
     outside_UA = ~chosen_UA & torch.isfinite(net_UA)
     filled_UL = chosen_UA.double() @ rules.in_slot_LA.double().T
     filled_UA = filled_UL[:, rules.slot_A] > 0
-    room_UC = rules.capacity_C - used_UC  # how many more each cap takes
-    short_UA = (room_UC < 0.5).double() @ rules.member_CA  # caps of the action that are full
+    short_UA = (left_UC < 0.5).double() @ rules.member_CA  # caps of the action that are full
     addable_UA = outside_UA & ~filled_UA & (short_UA < 0.5) & (count_U < rules.most)[:, None]
     margin_U = torch.minimum(margin_U, torch.where(addable_UA, -net_UA, FAR).min(dim=1).values)
     for k in range(slate_UK.shape[1]):
         action_U = slate_UK[:, k].clamp(min=0)
         there_U = slate_UK[:, k] != NONE
         freed_UC = rules.member_CA.T[action_U]
-        short_UA = ((room_UC + freed_UC) < 0.5).double() @ rules.member_CA
+        short_UA = ((left_UC + freed_UC) < 0.5).double() @ rules.member_CA
         same_slot_UA = rules.slot_A[action_U][:, None] == rules.slot_A
         fits_UA = outside_UA & (same_slot_UA | ~filled_UA) & (short_UA < 0.5) & there_U[:, None]
         loss_UA = net_UA.gather(1, action_U[:, None]) - net_UA

@@ -1,8 +1,10 @@
 """The whole problem as one integer programme for OR-Tools: the oracle for tests, and the way small problems are solved.
 
-A variable per eligible user-action pair; every contact rule and every constraint is a row. Its linear relaxation gives first prices.
+A variable per eligible user-action pair; every contact rule and every constraint is a row. Where a constraint compares slates, a
+variable per user who can keep the earlier one, which is at most every contact of it and rules out every other. The linear relaxation
+gives first prices.
 
-Axes: N eligible pairs, U users, R rows, C caps.
+Axes: N eligible pairs, U users, R rows, C caps, H users who can keep their slates.
 """
 
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from allocator.problem import FREE, Data
+from allocator.problem import FREE, LOST, Data
 from allocator.solve.passes import Users
 from allocator.solve.programs import Outcome, Programme, solve_integer, solve_linear
 from allocator.solve.settings import SolveSettings
@@ -20,12 +22,14 @@ from allocator.solve.solution import TooLarge, Unsolvable
 
 @dataclass(frozen=True)
 class Pairs:
-    """The variables: user_N, action_N, what each is worth and uses."""
+    """The variables: user_N, action_N, what each is worth and uses; user_H, and what keeping the slate uses."""
 
     user_N: np.ndarray
     action_N: np.ndarray
     value_N: np.ndarray
     usage_NR: np.ndarray
+    user_H: np.ndarray
+    usage_HR: np.ndarray
 
 
 def eligible_pairs(users: Users) -> Pairs:
@@ -33,11 +37,16 @@ def eligible_pairs(users: Users) -> Pairs:
     free_UA = data.eligible_UA & (data.group_U == FREE)[:, None]
     user_N, action_N = np.nonzero(free_UA)
     plane_NP = data.planes_UPA[user_N, :, action_N].astype(float)
+    user_H = np.empty(0, np.int64)
+    if data.remembers and problem.rows.keep_R.any():
+        user_H = np.flatnonzero((data.group_U == FREE) & (data.before_UK[:, 0] != LOST))
     return Pairs(
         user_N,
         action_N,
         (plane_NP * problem.value_PA[:, action_N].T).sum(axis=1),
         problem.rows.contributions(data.class_U[user_N], action_N, plane_NP),
+        user_H,
+        problem.rows.keep_R * problem.rows.member_RS.T[data.class_U[user_H]],
     )
 
 
@@ -85,25 +94,45 @@ def best_fractional(users: Users, pairs: Pairs, unit_R: np.ndarray, seconds: flo
 def _programme(users: Users, pairs: Pairs, unit_R: np.ndarray, *, integral: bool) -> Programme:
     """Rows in this order: constraints (divided by unit_R, with a violation variable each), one action per slot, caps."""
     penalty_R, limit_R = users.problem.rows.penalty_R, users.limit_R
-    count, rows = len(pairs.user_N), len(limit_R)
+    count, kept, rows = len(pairs.user_N), len(pairs.user_H), len(limit_R)
     if integral:
         limit_R = _steps(users, limit_R)
     soft = np.flatnonzero(np.isfinite(penalty_R))
     over = sparse.csr_matrix((-np.ones(len(soft)), (soft, np.arange(len(soft)))), shape=(rows, len(soft)))
     personal, capacity = _personal_rows(users, pairs)
-    matrix = sparse.bmat([[sparse.csr_matrix((pairs.usage_NR / unit_R).T), over], [personal, None]], format="csr")
-    if not rows:
-        matrix = sparse.csr_matrix(personal)
-    high = np.concatenate([limit_R / unit_R, capacity])
+    keeping, allowed = _keeping_rows(users, pairs)
+    usage = sparse.csr_matrix((np.concatenate([pairs.usage_NR, pairs.usage_HR]) / unit_R).T)
+    lower = sparse.vstack([sparse.hstack([personal, sparse.csr_matrix((len(capacity), kept))]), keeping])
+    matrix = sparse.bmat([[usage, over], [lower, None]], format="csr") if rows else sparse.csr_matrix(lower)
+    high = np.concatenate([limit_R / unit_R, capacity, allowed])
+    variables = count + kept + len(soft)
     return Programme(
-        cost_V=np.concatenate([-pairs.value_N, (penalty_R * unit_R)[soft]]),
-        lower_V=np.zeros(count + len(soft)),
-        upper_V=np.concatenate([np.ones(count), np.full(len(soft), np.inf)]),
+        cost_V=np.concatenate([-pairs.value_N, np.zeros(kept), (penalty_R * unit_R)[soft]]),
+        lower_V=np.zeros(variables),
+        upper_V=np.concatenate([np.ones(count + kept), np.full(len(soft), np.inf)]),
         matrix_MV=matrix,
         low_M=np.full(len(high), -np.inf),
         high_M=high,
-        integer_V=np.arange(count + len(soft)) < count if integral else None,
+        integer_V=np.arange(variables) < count if integral else None,
     )
+
+
+def _keeping_rows(users: Users, pairs: Pairs) -> tuple[sparse.csr_matrix, np.ndarray]:
+    """Per user who can keep the slate and pair of theirs: keep <= x for what the slate has, keep + x <= 1 for all else."""
+    count, kept = len(pairs.user_N), len(pairs.user_H)
+    place_U = np.full(len(users.data), -1)
+    place_U[pairs.user_H] = np.arange(kept)
+    pair = np.flatnonzero(place_U[pairs.user_N] >= 0)
+    inside = (users.data.before_UK[pairs.user_N[pair]] == pairs.action_N[pair, None]).any(axis=1)
+    row = np.arange(len(pair))
+    matrix = sparse.csr_matrix(
+        (
+            np.concatenate([np.where(inside, -1.0, 1.0), np.ones(len(pair))]),
+            (np.concatenate([row, row]), np.concatenate([pair, count + place_U[pairs.user_N[pair]]])),
+        ),
+        shape=(len(pair), count + kept),
+    )
+    return matrix, np.where(inside, 0.0, 1.0)
 
 
 def _steps(users: Users, limit_R: np.ndarray) -> np.ndarray:
@@ -118,16 +147,18 @@ def _personal_rows(users: Users, pairs: Pairs) -> tuple[sparse.csr_matrix, np.nd
     contact = users.problem.contact
     blocks, capacities = [], []
     people = len(users.data)
-    groups = [(contact.slot_A == slot, 1) for slot in range(contact.slots)]
-    groups += list(zip(contact.member_CA, contact.capacity_C, strict=True))
-    for member_A, most in groups:
+    groups = [(contact.slot_A == slot, np.ones(people)) for slot in range(contact.slots)]
+    for cap, member_A in enumerate(contact.member_CA):
+        before_U = users.data.received_UC[:, cap] if users.data.received_UC.shape[1] else 0.0
+        groups.append((member_A, np.full(people, float(contact.capacity_C[cap])) - before_U))
+    for member_A, most_U in groups:
         inside = np.flatnonzero(member_A[pairs.action_N])
-        count_U = np.bincount(pairs.user_N[inside], minlength=people)
-        row_U = np.cumsum(count_U > most) - 1
-        kept = inside[count_U[pairs.user_N[inside]] > most]
-        shape = (int((count_U > most).sum()), len(pairs.user_N))
+        over_U = np.bincount(pairs.user_N[inside], minlength=people) > most_U
+        row_U = np.cumsum(over_U) - 1
+        kept = inside[over_U[pairs.user_N[inside]]]
+        shape = (int(over_U.sum()), len(pairs.user_N))
         blocks.append(sparse.csr_matrix((np.ones(len(kept)), (row_U[pairs.user_N[kept]], kept)), shape=shape))
-        capacities.append(np.full(shape[0], float(most)))
+        capacities.append(most_U[over_U])
     return sparse.vstack(blocks, format="csr"), np.concatenate(capacities)
 
 

@@ -12,10 +12,9 @@ import numba
 import numpy as np
 
 from allocator.problem import FREE
-from allocator.solve.core import slate_usage
-from allocator.solve.passes import Users
+from allocator.solve.passes import Users, slate_usage
 from allocator.solve.prices import Scale
-from allocator.solve.slates import NONE, fits, make_work, mark
+from allocator.solve.slates import NONE, count_from, fits, make_work, mark
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ def greedy(users: Users, scale: Scale, *, per_cost: bool = False) -> Greedy:
     """
     problem, data, rows = users.problem, users.data, users.problem.rows
     ratio_R = np.array([problem.measured[c].denominator is not None for c in rows.constraint_R], bool)
-    capped = np.flatnonzero((rows.sign_R > 0) & ~ratio_R.reshape(len(rows)))
+    capped = np.flatnonzero((rows.sign_R > 0) & (rows.keep_R == 0) & ~ratio_R.reshape(len(rows)))
     user_N, action_N = np.nonzero(data.eligible_UA & (data.group_U == FREE)[:, None])
     no_price_SA, value_SPA = problem.net_tables(np.zeros(len(rows)))
     key_N = _linear(users, user_N, action_N, no_price_SA, value_SPA)
@@ -47,7 +46,7 @@ def greedy(users: Users, scale: Scale, *, per_cost: bool = False) -> Greedy:
     order = _falling(key_N)
     slate_UK = np.full((len(data), users.rules.most), NONE, np.int16)
     _take(
-        users.rules, user_N[order], action_N[order], data.planes_UPA, data.class_U,
+        users.rules, user_N[order], action_N[order], data.planes_UPA, data.class_U, data.received_UC,
         rows.member_RS[capped], rows.const_RA[capped], rows.plane_RPA[capped], users.limit_R[capped].copy(), slate_UK,
     )  # fmt: skip
     used_R = slate_usage(users, np.arange(len(data)), slate_UK).sum(axis=0)
@@ -81,7 +80,7 @@ def _linear(
 
 
 @numba.njit(cache=True)
-def _take(rules, user_N, action_N, planes_UPA, class_U, member_RS, const_RA, plane_RPA, left_R, slate_UK):
+def _take(rules, user_N, action_N, planes_UPA, class_U, received_UC, member_RS, const_RA, plane_RPA, left_R, slate_UK):
     work = make_work(rules)
     used_R = np.empty(len(left_R))
     full_U = np.zeros(len(slate_UK), np.bool_)
@@ -89,7 +88,8 @@ def _take(rules, user_N, action_N, planes_UPA, class_U, member_RS, const_RA, pla
         user, action = user_N[n], action_N[n]
         if full_U[user]:
             continue
-        work.used_C[:] = 0
+        count_from(work, received_UC[user])
+        work.used_C[:] = work.base_C
         count, slot_free = 0, True
         while count < rules.most and slate_UK[user, count] != NONE:
             other = slate_UK[user, count]

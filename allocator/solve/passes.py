@@ -14,7 +14,20 @@ import numba
 import numpy as np
 
 from allocator.problem import FREE, Data, Problem
-from allocator.solve.slates import NONE, Rules, best_slate, exchange, fits, make_work, mark, near_slates
+from allocator.solve.slates import (
+    NONE,
+    Rules,
+    best_slate,
+    copy_before,
+    count_from,
+    exchange,
+    fits,
+    is_slate,
+    make_work,
+    mark,
+    near_slates,
+    worth_before,
+)
 
 BLOCK = 8_192
 
@@ -55,15 +68,15 @@ class Users:
 def sweep(users: Users, price_R: np.ndarray) -> Pass:
     """One pass over all users, shard by shard. O(users x actions), exact slates."""
     problem, data = users.problem, users.data
-    const_SA, plane_SPA = problem.net_tables(price_R)
+    tables = Tables.at(problem, price_R)
     slate_UK = np.empty((len(data), users.rules.most), np.int16)
     margin_U = np.empty(len(data), np.float32)
     sums = _Sums(len(problem.classes), len(problem.planes), len(problem.catalogue.actions))
     for part in data.shards():
         who = part
-        if users.device != "cpu":
-            who = _sweep_on_device(users, part, const_SA, plane_SPA, sums, slate_UK[part], margin_U[part])
-        blocks, slate_uK, margin_u = _sweep_compiled(users, who, const_SA, plane_SPA, sums)
+        if users.device != "cpu" and not data.remembers:
+            who = _sweep_on_device(users, part, tables, sums, slate_UK[part], margin_U[part])
+        blocks, slate_uK, margin_u = _sweep_compiled(users, who, tables, sums)
         slate_UK[who], margin_U[who] = slate_uK, margin_u
         sums.add(blocks)
     weight_S = users.weight_S
@@ -72,15 +85,28 @@ def sweep(users: Users, price_R: np.ndarray) -> Pass:
         price_R=price_R,
         dual=float(sums.dual_S @ weight_S) + float(users.limit_R @ price_R),
         value=float((sum_SPA * problem.value_PA).sum()),
-        usage_R=problem.rows.usage(count_SA, sum_SPA),
+        usage_R=problem.rows.usage(count_SA, sum_SPA, sums.kept_S * weight_S),
         slate_UK=slate_UK,
         margin_U=margin_U,
     )
 
 
+@dataclass(frozen=True)
+class Tables:
+    """What prices make of the data: net value = const_SA + sum over planes of plane_SPA * X, and bonus_S for keeping the slate."""
+
+    const_SA: np.ndarray
+    plane_SPA: np.ndarray
+    bonus_S: np.ndarray
+
+    @classmethod
+    def at(cls, problem: Problem, price_R: np.ndarray) -> "Tables":
+        return cls(*problem.net_tables(price_R), problem.rows.bonus(price_R))
+
+
 def _sweep_compiled(
-    users: Users, who: slice | np.ndarray, const_SA: np.ndarray, plane_SPA: np.ndarray, sums: "_Sums"
-) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray, np.ndarray]:
+    users: Users, who: slice | np.ndarray, tables: Tables, sums: "_Sums"
+) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray]:
     """(block sums, slates, margins) of some users, by the compiled kernel."""
     data = users.data
     class_U = data.class_U[who]
@@ -90,7 +116,8 @@ def _sweep_compiled(
     with threads_for(len(blocks[0])):
         _sweep(
             users.rules, data.planes_UPA[who], data.eligible_UA[who], class_U, data.group_U[who],
-            const_SA, plane_SPA, *blocks, slate_UK, margin_U,
+            data.before_UK[who], data.received_UC[who], tables.const_SA, tables.plane_SPA, tables.bonus_S,
+            *blocks, slate_UK, margin_U,
         )  # fmt: skip
     return blocks, slate_UK, margin_U
 
@@ -98,8 +125,7 @@ def _sweep_compiled(
 def _sweep_on_device(
     users: Users,
     part: slice,
-    const_SA: np.ndarray,
-    plane_SPA: np.ndarray,
+    tables: Tables,
     sums: "_Sums",
     slate_UK: np.ndarray,
     margin_U: np.ndarray,
@@ -110,10 +136,10 @@ def _sweep_on_device(
     data = users.data
     found = device.sweep_part(
         device.rules_on(users.rules, users.device), data.planes_UPA[part], data.eligible_UA[part], data.class_U[part],
-        data.group_U[part], const_SA, plane_SPA,
+        data.group_U[part], data.received_UC[part], tables.const_SA, tables.plane_SPA,
     )  # fmt: skip
     slate_UK[:], margin_U[:] = found.slate_UK, found.margin_U
-    sums.add((found.dual_S[None], found.count_SA[None], found.sum_SPA[None]))
+    sums.add((found.dual_S[None], found.count_SA[None], found.sum_SPA[None], np.zeros((1, len(found.dual_S)))))
     return part.start + np.flatnonzero(found.hard_U)
 
 
@@ -124,12 +150,17 @@ class _Sums:
         self.dual_S = np.zeros(classes)
         self.count_SA = np.zeros((classes, actions))
         self.sum_SPA = np.zeros((classes, planes, actions))
+        self.kept_S = np.zeros(classes)
 
-    def blocks(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return tuple(np.zeros((count, *total.shape)) for total in (self.dual_S, self.count_SA, self.sum_SPA))
+    @property
+    def _all(self) -> tuple[np.ndarray, ...]:
+        return self.dual_S, self.count_SA, self.sum_SPA, self.kept_S
 
-    def add(self, blocks: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
-        for total, parts in zip((self.dual_S, self.count_SA, self.sum_SPA), blocks, strict=True):
+    def blocks(self, count: int) -> tuple[np.ndarray, ...]:
+        return tuple(np.zeros((count, *total.shape)) for total in self._all)
+
+    def add(self, blocks: tuple[np.ndarray, ...]) -> None:
+        for total, parts in zip(self._all, blocks, strict=True):
             for part in parts:
                 total += part
 
@@ -184,10 +215,24 @@ def slate_margin(rules, work, slate_K, count):
     return margin
 
 
+@numba.njit(cache=True)
+def keep_or_change(rules, work, before_K, bonus, slate_K, count, value, margin):
+    """The better of the best slate and the earlier one, whose keeping is worth `bonus`: (count, value, margin, kept).
+
+    Takes the best slate in slate_K with its value and margin, and leaves the choice there.
+    """
+    if is_slate(slate_K, count, before_K):
+        return count, value + bonus, margin + bonus, True
+    kept_value = worth_before(work, before_K) + bonus
+    if kept_value > value:
+        return copy_before(rules, work, before_K, slate_K), kept_value, kept_value - value, True
+    return count, value, min(margin, value - kept_value), False
+
+
 @numba.njit(parallel=True, cache=True)
 def _sweep(
-    rules, planes_UPA, eligible_UA, class_U, group_U, const_SA, plane_SPA,
-    dual_BS, count_BSA, sum_BSPA, slate_UK, margin_U,
+    rules, planes_UPA, eligible_UA, class_U, group_U, before_UK, received_UC, const_SA, plane_SPA, bonus_S,
+    dual_BS, count_BSA, sum_BSPA, kept_BS, slate_UK, margin_U,
 ):  # fmt: skip
     users = len(class_U)
     for block in numba.prange(len(dual_BS)):
@@ -200,9 +245,16 @@ def _sweep(
                 continue
             s = class_U[u]
             fill_net(work, planes_UPA[u], eligible_UA[u], const_SA[s], plane_SPA[s])
+            count_from(work, received_UC[u])
             count, value = best_slate(rules, work, slate_K)
+            margin = slate_margin(rules, work, slate_K, count)
+            if before_UK.shape[1] > 0:
+                count, value, margin, kept = keep_or_change(
+                    rules, work, before_UK[u], bonus_S[s], slate_K, count, value, margin
+                )
+                kept_BS[block, s] += kept
             dual_BS[block, s] += value
-            margin_U[u] = slate_margin(rules, work, slate_K, count)
+            margin_U[u] = margin
             for k in range(count):
                 action = slate_K[k]
                 slate_UK[u, k] = action
@@ -213,64 +265,75 @@ def _sweep(
 
 @dataclass(frozen=True)
 class Ties:
-    """Single exchanges that lose less than a width: users, the contact that goes and the one that comes (-1: none), the loss."""
+    """Single exchanges that lose less than a width: users, the contact that goes and the one that comes (-1: none), the loss.
+
+    kept_T: -1 where the exchange ends that the user keeps the earlier slate, else 0.
+    """
 
     user_T: np.ndarray
     out_T: np.ndarray
     in_T: np.ndarray
+    kept_T: np.ndarray
     loss_T: np.ndarray
 
     def take(self, index: np.ndarray) -> "Ties":
-        return Ties(self.user_T[index], self.out_T[index], self.in_T[index], self.loss_T[index])
+        return Ties(self.user_T[index], self.out_T[index], self.in_T[index], self.kept_T[index], self.loss_T[index])
 
 
 def near_ties(users: Users, swept: Pass, who_U: np.ndarray, width: float) -> Ties:
     """All exchanges of the users at positions who_U that lose less than `width` at the prices of the pass."""
     problem, data = users.problem, users.data
-    const_SA, plane_SPA = problem.net_tables(swept.price_R)
+    tables = Tables.at(problem, swept.price_R)
     limit = (1 + len(problem.catalogue.actions)) * len(who_U)
-    buffers = [np.empty(limit, np.int64) for _ in range(3)] + [np.empty(limit)]
+    buffers = [np.empty(limit, np.int64) for _ in range(4)] + [np.empty(limit)]
     found = _near_ties(
-        users.rules,
-        data.planes_UPA,
-        data.eligible_UA,
-        data.class_U,
-        const_SA,
-        plane_SPA,
-        swept.slate_UK,
-        who_U,
-        width,
-        *buffers,
-    )
+        users.rules, data.planes_UPA, data.eligible_UA, data.class_U, data.before_UK, data.received_UC,
+        tables.const_SA, tables.plane_SPA, tables.bonus_S, swept.slate_UK, who_U, width, *buffers,
+    )  # fmt: skip
     return Ties(*(buffer[:found].copy() for buffer in buffers))
 
 
 @numba.njit(cache=True)
+def read_slate(rules, work, slate_uK, slate_K):
+    """Copies a stored slate and counts its caps; returns how many contacts it has."""
+    count = 0
+    work.used_C[:] = work.base_C
+    while count < rules.most and slate_uK[count] != NONE:
+        slate_K[count] = slate_uK[count]
+        mark(rules, work.used_C, slate_K[count], 1)
+        count += 1
+    return count
+
+
+@numba.njit(cache=True)
 def _near_ties(
-    rules, planes_UPA, eligible_UA, class_U, const_SA, plane_SPA, slate_UK, who_U, width, user_T, out_T, in_T, loss_T
-):
+    rules, planes_UPA, eligible_UA, class_U, before_UK, received_UC, const_SA, plane_SPA, bonus_S, slate_UK, who_U, width,
+    user_T, out_T, in_T, kept_T, loss_T,
+):  # fmt: skip
     work = make_work(rules)
     slate_K = np.empty(rules.most, np.int64)
     found = 0
     for u in who_U:
         s = class_U[u]
         fill_net(work, planes_UPA[u], eligible_UA[u], const_SA[s], plane_SPA[s])
-        count = 0
-        work.used_C[:] = 0
-        while count < rules.most and slate_UK[u, count] != NONE:
-            slate_K[count] = slate_UK[u, count]
-            for d in range(rules.cap_AD.shape[1]):
-                if rules.cap_AD[slate_K[count], d] != NONE:
-                    work.used_C[rules.cap_AD[slate_K[count], d]] += 1
-            count += 1
+        count_from(work, received_UC[u])
+        left, bonus = 0, 0.0
+        if before_UK.shape[1] > 0:
+            count, value = best_slate(rules, work, slate_K)
+            if is_slate(slate_K, count, before_UK[u]):
+                left, bonus = -1, bonus_S[s]
+            elif worth_before(work, before_UK[u]) + bonus_S[s] > value:
+                continue  # kept though others are better: `near_swaps` has the way back
+        count = read_slate(rules, work, slate_UK[u], slate_K)
         lowest = np.inf
         for k in range(count):
             lowest = min(lowest, work.net_A[slate_K[k]])
-            if work.net_A[slate_K[k]] < width:
-                user_T[found], out_T[found], in_T[found], loss_T[found] = u, slate_K[k], NONE, work.net_A[slate_K[k]]
+            if work.net_A[slate_K[k]] + bonus < width:
+                user_T[found], out_T[found], in_T[found], kept_T[found] = u, slate_K[k], NONE, left
+                loss_T[found] = work.net_A[slate_K[k]] + bonus
                 found += 1
         for action in range(len(rules.slot_A)):
-            if least_loss(work.net_A[action], lowest) >= width:
+            if least_loss(work.net_A[action], lowest) + bonus >= width:
                 continue
             chosen = False
             for k in range(count):
@@ -278,10 +341,88 @@ def _near_ties(
             if chosen:
                 continue
             loss, removed = exchange(rules, work, slate_K, count, action)
-            if loss < width:
-                user_T[found], out_T[found], in_T[found], loss_T[found] = u, removed, action, loss
+            if loss + bonus < width:
+                user_T[found], out_T[found], in_T[found], kept_T[found] = u, removed, action, left
+                loss_T[found] = loss + bonus
                 found += 1
     return found
+
+
+@dataclass(frozen=True)
+class Swaps:
+    """Whole slates that lose less than a width: users, the slate chosen and the other one [T, K], the loss.
+
+    One of the two is the earlier slate, the other the best one without what keeping is worth.
+    """
+
+    user_T: np.ndarray
+    from_TK: np.ndarray
+    to_TK: np.ndarray
+    loss_T: np.ndarray
+
+
+def near_swaps(users: Users, swept: Pass, who_U: np.ndarray, width: float) -> Swaps:
+    """Back to the earlier slate, or from it to the best one, for the users at positions who_U whom that costs less than `width`."""
+    problem, data = users.problem, users.data
+    tables = Tables.at(problem, swept.price_R)
+    user_T = np.empty(len(who_U), np.int64)
+    to_TK = np.full((len(who_U), users.rules.most), NONE, np.int16)
+    loss_T = np.empty(len(who_U))
+    found = _near_swaps(
+        users.rules, data.planes_UPA, data.eligible_UA, data.class_U, data.before_UK, data.received_UC,
+        tables.const_SA, tables.plane_SPA, tables.bonus_S, who_U, width, user_T, to_TK, loss_T,
+    )  # fmt: skip
+    return Swaps(user_T[:found], swept.slate_UK[user_T[:found]], to_TK[:found], loss_T[:found])
+
+
+@numba.njit(cache=True)
+def _near_swaps(
+    rules, planes_UPA, eligible_UA, class_U, before_UK, received_UC, const_SA, plane_SPA, bonus_S, who_U, width,
+    user_T, to_TK, loss_T,
+):  # fmt: skip
+    work = make_work(rules)
+    slate_K = np.empty(rules.most, np.int64)
+    found = 0
+    for u in who_U:
+        s = class_U[u]
+        fill_net(work, planes_UPA[u], eligible_UA[u], const_SA[s], plane_SPA[s])
+        count_from(work, received_UC[u])
+        count, value = best_slate(rules, work, slate_K)
+        kept_value = worth_before(work, before_UK[u]) + bonus_S[s]
+        if is_slate(slate_K, count, before_UK[u]) or not abs(kept_value - value) < width:
+            continue
+        if kept_value <= value:
+            count = copy_before(rules, work, before_UK[u], slate_K)
+        to_TK[found] = NONE
+        for k in range(count):
+            to_TK[found, k] = slate_K[k]
+        user_T[found], loss_T[found] = u, abs(kept_value - value)
+        found += 1
+    return found
+
+
+def slate_usage(users: Users, user_N: np.ndarray, slate_NK: np.ndarray) -> np.ndarray:
+    """[N, R]: what each slate uses of each row, in float64 from the stored metrics."""
+    data, rows = users.data, users.problem.rows
+    usage_NR = contact_usage(users, user_N, slate_NK)
+    if data.remembers and rows.keep_R.any():
+        kept = np.flatnonzero(data.keeps(user_N, slate_NK))
+        usage_NR[kept] += rows.keep_R * rows.member_RS.T[data.class_U[user_N[kept]]]
+    return usage_NR
+
+
+def contact_usage(users: Users, user_N: np.ndarray, slate_NK: np.ndarray) -> np.ndarray:
+    """[N, R]: what the contacts of each slate, or of a part of it, use of each row."""
+    data, rows = users.data, users.problem.rows
+    usage_NR = np.zeros((len(user_N), len(rows)))
+    for k in range(slate_NK.shape[1]):
+        taken = np.flatnonzero(slate_NK[:, k] != NONE)
+        if len(taken):
+            action = slate_NK[taken, k].astype(np.int64)
+            user = user_N[taken]
+            plane_NP = data.planes_UPA[user, :, action].astype(float)
+            usage_NR[taken] += rows.contributions(data.class_U[user], action, plane_NP)
+    return usage_NR
 
 
 @dataclass(frozen=True)
@@ -295,24 +436,26 @@ class Choices:
 
 def enumerate_slates(users: Users, price_R: np.ndarray, who_U: np.ndarray, width: float, most: int) -> Choices:
     """The slates of the users at positions who_U within `width` of the best, at most `most` each (the width shrinks for a user
-    who has more), the best and the empty one always among them."""
+    who has more), the best, the earlier and the empty one always among them. Net values count what keeping is worth."""
     problem, data = users.problem, users.data
-    const_SA, plane_SPA = problem.net_tables(price_R)
-    slate_NK = np.full((len(who_U) * (most + 1), users.rules.most), NONE, np.int16)
+    tables = Tables.at(problem, price_R)
+    slate_NK = np.full((len(who_U) * (most + 2), users.rules.most), NONE, np.int16)
     net_N = np.empty(len(slate_NK))
     count_U = np.zeros(len(who_U), np.int64)
     _enumerate(
-        users.rules, data.planes_UPA, data.eligible_UA, data.class_U, const_SA, plane_SPA, who_U, width, most,
-        slate_NK, net_N, count_U,
+        users.rules, data.planes_UPA, data.eligible_UA, data.class_U, data.before_UK, data.received_UC,
+        tables.const_SA, tables.plane_SPA, tables.bonus_S, who_U, width, most, slate_NK, net_N, count_U,
     )  # fmt: skip
-    kept = (np.arange(most + 1) < count_U[:, None]).reshape(-1)
+    kept = (np.arange(most + 2) < count_U[:, None]).reshape(-1)
     return Choices(np.repeat(np.arange(len(who_U)), count_U), slate_NK[kept], net_N[kept])
 
 
 @numba.njit(parallel=True, cache=True)
 def _enumerate(
-    rules, planes_UPA, eligible_UA, class_U, const_SA, plane_SPA, who_U, width, most, slate_NK, net_N, count_U
-):
+    rules, planes_UPA, eligible_UA, class_U, before_UK, received_UC, const_SA, plane_SPA, bonus_S, who_U, width, most,
+    slate_NK, net_N, count_U,
+):  # fmt: skip
+    keeping = before_UK.shape[1] > 0
     for block in numba.prange(-(-len(who_U) // 256)):
         work = make_work(rules)
         best_K = np.empty(rules.most, np.int64)
@@ -322,19 +465,35 @@ def _enumerate(
             u = who_U[i]
             s = class_U[u]
             fill_net(work, planes_UPA[u], eligible_UA[u], const_SA[s], plane_SPA[s])
+            count_from(work, received_UC[u])
             _, best = best_slate(rules, work, best_K)
+            kept_value = -np.inf
+            if keeping:
+                kept_value = worth_before(work, before_UK[u]) + bonus_S[s]
+                best = max(best, kept_value)
             mine = width
             found = near_slates(rules, work, best - mine, found_NK, value_N)
             while found > most and mine > 1e-12 * (1.0 + abs(best)):
                 mine *= 0.6
                 found = near_slates(rules, work, best - mine, found_NK, value_N)
             found = min(found, most)
-            start = i * (most + 1)
-            empty = False
+            start = i * (most + 2)
+            empty, kept = False, kept_value == -np.inf
             for n in range(found):
                 slate_NK[start + n] = found_NK[n]
                 net_N[start + n] = value_N[n]
-                empty = empty or found_NK[n, 0] == NONE
+                count = slate_size(found_NK[n])
+                empty = empty or count == 0
+                if keeping and is_slate(found_NK[n], count, before_UK[u]):
+                    net_N[start + n] += bonus_S[s]
+                    kept = True
+            if not kept:
+                slate_NK[start + found] = NONE
+                for k in range(copy_before(rules, work, before_UK[u], best_K)):
+                    slate_NK[start + found, k] = best_K[k]
+                net_N[start + found] = kept_value
+                empty = empty or slate_NK[start + found, 0] == NONE
+                found += 1
             if not empty:
                 slate_NK[start + found] = NONE
                 net_N[start + found] = 0.0
@@ -342,26 +501,40 @@ def _enumerate(
             count_U[i] = found
 
 
+@numba.njit(cache=True)
+def slate_size(slate_K):
+    """How many contacts a padded slate has."""
+    count = 0
+    while count < len(slate_K) and slate_K[count] != NONE:
+        count += 1
+    return count
+
+
 def explain_contacts(users: Users, price_R: np.ndarray, slate_UK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Per contact of the slates its margin over the best alternative and that alternative's action, float64 and int16 [U, K].
 
     The alternative puts another action in the contact's place, or nothing (-1), the rest of the slate staying as it is; the margin
-    is in net value and negative where the constraints as a whole left the user less than the best.
+    is in net value, what keeping the earlier slate is worth included, and negative where the constraints as a whole left the user
+    less than the best.
     """
-    const_SA, plane_SPA = users.problem.net_tables(price_R)
+    tables = Tables.at(users.problem, price_R)
     margin_UK = np.full(slate_UK.shape, np.nan)
     instead_UK = np.full(slate_UK.shape, NONE, np.int16)
     data = users.data
     for part in data.shards():
         _explain(
-            users.rules, data.planes_UPA[part], data.eligible_UA[part], data.class_U[part], const_SA, plane_SPA,
+            users.rules, data.planes_UPA[part], data.eligible_UA[part], data.class_U[part], data.before_UK[part],
+            data.received_UC[part], tables.const_SA, tables.plane_SPA, tables.bonus_S,
             slate_UK[part], margin_UK[part], instead_UK[part],
         )  # fmt: skip
     return margin_UK, instead_UK
 
 
 @numba.njit(parallel=True, cache=True)
-def _explain(rules, planes_UPA, eligible_UA, class_U, const_SA, plane_SPA, slate_UK, margin_UK, instead_UK):
+def _explain(
+    rules, planes_UPA, eligible_UA, class_U, before_UK, received_UC, const_SA, plane_SPA, bonus_S,
+    slate_UK, margin_UK, instead_UK,
+):  # fmt: skip
     users = len(class_U)
     for block in numba.prange(-(-users // BLOCK)):
         work = make_work(rules)
@@ -370,13 +543,17 @@ def _explain(rules, planes_UPA, eligible_UA, class_U, const_SA, plane_SPA, slate
                 continue
             s = class_U[u]
             fill_net(work, planes_UPA[u], eligible_UA[u], const_SA[s], plane_SPA[s])
-            work.used_C[:] = 0
-            for k in range(rules.most):
-                if slate_UK[u, k] != NONE:
-                    mark(rules, work.used_C, slate_UK[u, k], 1)
-            for k in range(rules.most):
-                if slate_UK[u, k] != NONE:
-                    margin_UK[u, k], instead_UK[u, k] = best_instead(rules, work, slate_UK[u], slate_UK[u, k])
+            count_from(work, received_UC[u])
+            work.used_C[:] = work.base_C
+            count = slate_size(slate_UK[u])
+            for k in range(count):
+                mark(rules, work.used_C, slate_UK[u, k], 1)
+            bonus = 0.0
+            if before_UK.shape[1] > 0 and is_slate(slate_UK[u], count, before_UK[u]):
+                bonus = bonus_S[s]
+            for k in range(count):
+                margin, instead_UK[u, k] = best_instead(rules, work, slate_UK[u], slate_UK[u, k])
+                margin_UK[u, k] = margin + bonus
 
 
 @numba.njit(cache=True)

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from allocator.problem import FREE, Data, Problem
-from allocator.solve.passes import Pass, Users, near_ties, sweep
+from allocator.solve.passes import Pass, Users, near_swaps, near_ties, slate_usage, sweep
 from allocator.solve.slates import Rules
 
 MOST_TIES = 20_000
@@ -160,9 +160,9 @@ def curvature(users: Users, swept: Pass, width: float, scale: Scale, generator: 
         finite = np.sort(margin_U[np.isfinite(margin_U)])
         width = max(width, float(finite[min(enough, len(finite)) - 1]) * 1.01) if len(finite) else width
         near_U = np.flatnonzero(margin_U < width)
-    thinned = 1.0
+    thinned = kept_part = 1.0
     if len(near_U) > MOST_TIES:
-        thinned = len(near_U) / MOST_TIES
+        thinned = kept_part = len(near_U) / MOST_TIES
         near_U = np.sort(generator.choice(near_U, MOST_TIES, replace=False))
     hessian = np.zeros((len(rows), len(rows)))
     if len(near_U):
@@ -171,10 +171,22 @@ def curvature(users: Users, swept: Pass, width: float, scale: Scale, generator: 
             thinned *= len(ties.user_T) / MOST_TIES
             ties = ties.take(np.sort(generator.choice(len(ties.user_T), MOST_TIES, replace=False)))
         change_TR = _change(users, ties.user_T, ties.in_T) - _change(users, ties.user_T, ties.out_T)
-        weight_T = thinned * users.weight_S[users.data.class_U[ties.user_T]] * (1.0 - ties.loss_T / width) / width
+        klass_T = users.data.class_U[ties.user_T]
+        change_TR += ties.kept_T[:, None] * rows.keep_R * rows.member_RS.T[klass_T]
+        weight_T = thinned * users.weight_S[klass_T] * (1.0 - ties.loss_T / width) / width
         hessian = change_TR.T @ (change_TR * weight_T[:, None])
+        if users.data.remembers:
+            hessian += _curvature_of_keeping(users, swept, near_U, width, kept_part)
     ridge_R = 1e-9 * len(users.data) * scale.usage_R**2 / scale.value
     return hessian + np.diag(np.maximum(ridge_R, 1e-6 * np.diag(hessian)))
+
+
+def _curvature_of_keeping(users: Users, swept: Pass, near_U: np.ndarray, width: float, thinned: float) -> np.ndarray:
+    """[R, R]: what the near ties between earlier and best slates add."""
+    swaps = near_swaps(users, swept, near_U, width)
+    change_TR = slate_usage(users, swaps.user_T, swaps.to_TK) - slate_usage(users, swaps.user_T, swaps.from_TK)
+    weight_T = users.weight_S[users.data.class_U[swaps.user_T]] * (1.0 - swaps.loss_T / width) / width
+    return thinned * change_TR.T @ (change_TR * weight_T[:, None])
 
 
 def _change(users: Users, user_T: np.ndarray, action_T: np.ndarray) -> np.ndarray:

@@ -13,9 +13,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from allocator.problem import ContactRules
-
-NONE = -1
+from allocator.problem import LOST, NONE, ContactRules
 
 
 class Rules(NamedTuple):
@@ -86,9 +84,10 @@ def _nested(covers_CL: np.ndarray, whole_C: np.ndarray) -> np.ndarray:
 
 
 class Work(NamedTuple):
-    """Scratch arrays of one thread."""
+    """Scratch arrays of one thread. base_C: what the user has already received of each cap, where counting starts."""
 
     net_A: np.ndarray
+    base_C: np.ndarray
     top_L: np.ndarray
     order_L: np.ndarray
     used_C: np.ndarray
@@ -106,6 +105,7 @@ def make_work(rules):
     actions, slots, caps = len(rules.slot_A), rules.slots, len(rules.capacity_C)
     return Work(
         np.empty(actions, np.float64),
+        np.zeros(max(caps, 1), np.int64),
         np.empty(slots, np.int64),
         np.empty(slots, np.int64),
         np.zeros(max(caps, 1), np.int64),
@@ -117,6 +117,13 @@ def make_work(rules):
         np.empty(slots + 1, np.float64),
         np.empty(slots, np.int64),
     )
+
+
+@numba.njit(cache=True)
+def count_from(work, received_C):
+    """Starts the user's caps at what was received before; an empty array stands for nothing at all."""
+    for c in range(len(received_C)):
+        work.base_C[c] = received_C[c]
 
 
 @numba.njit(cache=True)
@@ -163,7 +170,7 @@ def greedy_slate(rules, work, slate_K, easy_only):
         order_L[at] = slot
         filled += 1
     count, value = 0, 0.0
-    work.used_C[:] = 0
+    work.used_C[:] = work.base_C
     for position in range(filled):
         if count == rules.most:
             break
@@ -196,7 +203,7 @@ def fill_tops(rules, work):
 def best_slate(rules, work, slate_K):
     """The best slate for the net values in work.net_A (-inf: not eligible): fills slate_K, returns its count and value.
 
-    On return work.used_C counts the caps of the slate.
+    On return work.used_C counts the caps of the slate, what was received before included.
     """
     fill_tops(rules, work)
     count, value = greedy_slate(rules, work, slate_K, True)
@@ -204,7 +211,7 @@ def best_slate(rules, work, slate_K):
         return count, value
     count, value = greedy_slate(rules, work, slate_K, False)
     count, value = branch(rules, work, slate_K, count, value)
-    work.used_C[:] = 0
+    work.used_C[:] = work.base_C
     for k in range(count):
         mark(rules, work.used_C, slate_K[k], 1)
     return count, value
@@ -265,7 +272,7 @@ def reach(rules, work, filled, i, taken):
 def branch(rules, work, slate_K, count, best):
     """Depth-first branch and bound over the slots; starts from the feasible slate given and returns the best one."""
     filled = fill_candidates(rules, work, 0.0, True)
-    work.used_C[:] = 0
+    work.used_C[:] = work.base_C
     i, taken = 0, 0
     work.pointer_L[0], work.value_L[0] = 0, 0.0
     while True:
@@ -337,7 +344,7 @@ def near_slates(rules, work, least, slates_NK, value_N):
     """
     floor = min(least - reach_of_all(rules, work), 0.0)
     filled = fill_candidates(rules, work, floor, False)
-    work.used_C[:] = 0
+    work.used_C[:] = work.base_C
     i, taken, found = 0, 0, 0
     work.pointer_L[0], work.value_L[0] = 0, 0.0
     while True:
@@ -367,6 +374,51 @@ def reach_of_all(rules, work):
         if work.top_L[slot] != NONE:
             total += work.net_A[work.top_L[slot]]
     return total
+
+
+@numba.njit(cache=True)
+def is_slate(slate_K, count, before_K):
+    """Whether the first `count` actions of the slate are those of the earlier one."""
+    had = 0
+    for b in range(len(before_K)):
+        if before_K[b] == LOST:
+            return False
+        if before_K[b] == NONE:
+            break
+        had += 1
+        found = False
+        for k in range(count):
+            found = found or slate_K[k] == before_K[b]
+        if not found:
+            return False
+    return had == count
+
+
+@numba.njit(cache=True)
+def worth_before(work, before_K):
+    """The net value of the earlier slate; -inf where it cannot be given again."""
+    worth = 0.0
+    for b in range(len(before_K)):
+        if before_K[b] == LOST:
+            return -np.inf
+        if before_K[b] == NONE:
+            break
+        worth += work.net_A[before_K[b]]
+    return worth
+
+
+@numba.njit(cache=True)
+def copy_before(rules, work, before_K, slate_K):
+    """Makes the earlier slate the chosen one, caps counted; returns how many contacts it has."""
+    count = 0
+    work.used_C[:] = work.base_C
+    for b in range(len(before_K)):
+        if before_K[b] == NONE:
+            break
+        slate_K[count] = before_K[b]
+        mark(rules, work.used_C, slate_K[count], 1)
+        count += 1
+    return count
 
 
 @numba.njit(cache=True)

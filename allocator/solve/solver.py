@@ -13,11 +13,10 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from allocator.problem import FREE, Data, Problem, one_sided
-from allocator.solve.core import slate_usage
 from allocator.solve.exact import count_pairs, refuse_if_large, solve_exact
 from allocator.solve.greedy import greedy
 from allocator.solve.large import Decided, Floor, Trace, decide, price
-from allocator.solve.passes import Pass, Users, sweep
+from allocator.solve.passes import Pass, Users, contact_usage, slate_usage, sweep
 from allocator.solve.prices import Scale, find_prices, measure_scale, sample_users
 from allocator.solve.settings import SolveSettings
 from allocator.solve.slates import compile_rules
@@ -95,10 +94,12 @@ def compare_with_greedy(users: Users, exploration_value: float) -> dict[str, obj
 
 
 def free_users(problem: Problem, data: Data, fixed: tuple[np.ndarray, np.ndarray]) -> Users:
-    """The users to decide about, with what the fixed contacts leave of every bound."""
+    """The users to decide about, with what the fixed contacts, sorted by user, leave of every bound."""
     everyone = Users(problem, data, compile_rules(problem.contact), np.ones(len(problem.classes)), problem.rows.limit_R)
     user_N, action_N = fixed
-    used_R = slate_usage(everyone, user_N, action_N.reshape(-1, 1)).sum(axis=0)
+    used_R = contact_usage(everyone, user_N, action_N.reshape(-1, 1)).sum(axis=0)
+    kept_S = data.kept_by_class(user_N, action_N, data.group_U != FREE, len(problem.classes))
+    used_R += problem.rows.keep_R * (problem.rows.member_RS @ kept_S)
     return replace(everyone, limit_R=problem.rows.limit_R - used_R)
 
 

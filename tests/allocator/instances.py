@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from allocator.policy.grammar import Policy
 from allocator.policy.reader import read_policy
@@ -22,6 +24,7 @@ SLOTS = (
 )
 PRODUCTS = (("duo", "plan", 6.0), ("family", "plan", 9.0), ("books", "other", 0.0))
 MARKETS = ("DE", "NO", "SE")
+AS_OF = date(2026, 11, 23)
 
 OBJECTIVE = """version: 1
 objective:
@@ -54,7 +57,7 @@ def catalogue(products: Sequence[tuple[str, str, float]] = PRODUCTS, slots: Sequ
         for product, family, discount in products
     ]
     metrics = (Metric("subs", "subscribers"), Metric("revenue", "EUR"), Metric("opt_out", "opt-outs"))
-    return Catalogue(tuple(actions), metrics, ("market",), "test", None)
+    return Catalogue(tuple(actions), metrics, ("market",), "test", AS_OF)
 
 
 def write_scores(
@@ -77,14 +80,26 @@ def write_scores(
     return path
 
 
-def make_case(path: Path, users: int, seed: int, rules: str, **options: object) -> Case:
-    """Scores, and a policy that is OBJECTIVE followed by `rules`."""
+def make_case(
+    path: Path,
+    users: int,
+    seed: int,
+    rules: str,
+    *,
+    previous: Path | None = None,
+    history: pa.Table | None = None,
+    **options: object,
+) -> Case:
+    """Scores, and a policy that is OBJECTIVE followed by `rules`; `history` goes beside the scores."""
     scores = open_scores(write_scores(path / "scores", users, seed, **options))
+    if history is not None:
+        (path / "scores" / "history").mkdir()
+        pq.write_table(history, path / "scores" / "history" / "part.parquet")
     file = path / "policy.yaml"
     file.write_text(OBJECTIVE + rules)
     segments = {name: frozenset(values) for name, values in scores.vocabulary.items()}
-    policy = read_policy(file, {}, scores.catalogue, segments)
-    problem = build_problem(scores, policy)
+    policy = read_policy(file, {}, scores.catalogue, segments, previous=previous is not None)
+    problem = build_problem(scores, policy, previous)
     data = load_data(problem, scores)
     return Case(scores, policy, problem, data, explore(problem, data))
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from allocator.solve.core import slate_usage
 from allocator.solve.exact import eligible_pairs
 from allocator.solve.greedy import greedy
+from allocator.solve.passes import slate_usage
 from allocator.solve.prices import measure_scale
 from tests.allocator.instances import CONTACT, Case, make_case
 

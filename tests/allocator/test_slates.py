@@ -20,7 +20,8 @@ def random_contact(generator: np.random.Generator) -> ContactRules:
         if generator.random() < 0.4:  # a union of whole slots
             member_CA[cap] = np.isin(slot_A, np.flatnonzero(generator.random(SLOTS) < 0.6))
     capacity_C = generator.integers(1, 4, size=caps)
-    return ContactRules(slot_A, member_CA, capacity_C, np.ones(ACTIONS, bool), tuple(map(str, range(caps))))
+    no_days_C = np.zeros(caps, np.int64)
+    return ContactRules(slot_A, member_CA, capacity_C, no_days_C, np.ones(ACTIONS, bool), tuple(map(str, range(caps))))
 
 
 def all_slates(contact: ContactRules, net_A: np.ndarray) -> dict[tuple[int, ...], float]:

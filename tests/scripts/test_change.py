@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from allocator.audit.judge import audit
+from allocator.past import contacts_before, read_previous
 from allocator.policy.grammar import Change
 from allocator.policy.reader import read_policy
-from allocator.previous import contacts_before
 from ranker.scores import InputError, open_scores
 from scripts import allocate
 from tests.allocator.instances import CONTACT, OBJECTIVE, write_scores
@@ -62,7 +62,7 @@ def test_users_and_actions_that_are_gone_count_out(tmp_path: Path) -> None:
     earlier.mkdir()
     rows = [(3, "push_1/duo"), (10, "push_1/duo"), (10, "home_1/duo"), (17, "push_1/gone"), (4, "push_1/duo")]
     pd.DataFrame(rows, columns=["user_id", "action"]).to_parquet(earlier / "part-0.parquet")
-    count_SA = contacts_before(scores, earlier, lambda shard: np.zeros(len(shard), np.int32), 1)
+    count_SA = contacts_before(read_previous(scores, earlier), scores, lambda shard: np.zeros(len(shard), np.int32), 1)
     counted = {scores.catalogue.ids[a]: int(n) for a, n in enumerate(count_SA[0]) if n}
     assert counted == {"push_1/duo": 2, "home_1/duo": 1}
 

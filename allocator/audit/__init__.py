@@ -7,7 +7,8 @@ Modules, in the order in which data flows:
 
 - checks: what is told about each thing that was recounted
 - scope: which actions and users a rule speaks of
-- rows: the allocation's rows, and those of an earlier one
+- rows: the allocation's rows
+- earlier: what users were given before
 - seen: a shard of users with their rows
 - users: the rules that hold for each user
 - sums: what contacts are worth, and what constraints sum

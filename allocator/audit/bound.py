@@ -2,8 +2,10 @@
 
     bound = sum_r multiplier_r * limit_r + sum_u max over slates of (value - sum_r multiplier_r * use_r)
 
-where limit_r is 0 for a share, an average or a ratio, whose use is that of the numerator less bound times that of the denominator.
-Who explores or is pinned keeps the contacts of the rows, who is held out gets nothing.
+where limit_r is 0 for a share, an average or a ratio, whose use is that of the numerator less bound times that of the denominator. For
+churn limit_r is max - users in scope, and use_r is -1 where a user in scope is given what the earlier allocation gave, else 0. So whoever
+may be given that once more is also worth its value with all multipliers of churn on top. Who explores or is pinned keeps the contacts of
+the rows, who is held out gets nothing.
 
 Axes: U users of a shard, u some of them, n rows of a shard, A actions.
 """
@@ -17,7 +19,7 @@ import numpy as np
 from allocator.audit.recounts import Recount
 from allocator.audit.seen import Seen, Week
 from allocator.audit.slates import Slates
-from allocator.audit.sums import Sum, Worth
+from allocator.audit.sums import Sum, Weights, Worth, no_weights
 from ranker.scores import Shard
 
 
@@ -30,21 +32,28 @@ class Best:
     users: Sum = field(default_factory=Sum)
 
     def see(self, seen: Seen) -> None:
-        net_UA = self._net(seen)
+        net_UA, free_U = self._net(seen), seen.free_U
         given_n = (seen.explores_U | seen.pinned_U)[seen.user_n]
         self.users.add(net_UA[seen.user_n[given_n], seen.action_n[given_n]])
-        net_UA[~(seen.allowed_UA & seen.free_U[:, None])] = -np.inf
-        self.users.add(self.slates.best(net_UA))
+        net_UA[~(seen.allowed_UA & free_U[:, None])] = -np.inf
+        best_U = self.slates.best(net_UA)
+        churning = [recount for recount in self.recounts if recount.rule.kind == "churn" and recount.multiplied[0]]
+        if churning:
+            bonus_U = sum(each.multiplied[0] * seen.members(each.rule.users) for each in churning)
+            self.users.add(bonus_U[~free_U & ~seen.changed_U])
+            best_U[free_U] = np.maximum(best_U, self._again(seen, net_UA) + bonus_U)[free_U]
+        self.users.add(best_U)
+
+    def _again(self, seen: Seen, net_UA: np.ndarray) -> np.ndarray:
+        """float64[U]: what the contacts of the earlier allocation would be worth; -inf where they cannot be given again."""
+        possible_U = seen.repeatable_U & self.slates.keeps_caps(seen.had_UA)
+        return np.where(possible_U, np.where(seen.had_UA, net_UA, 0.0).sum(axis=1), -np.inf)
 
     @property
     def bound(self) -> Sum:
         """The bound, and the sum of its absolute terms."""
-        limits = [multiplier * bound for multiplier, bound in (each.multiplied for each in self._limited)]
+        limits = [recount.multiplied[0] * recount.limit for recount in self.recounts]
         return Sum(self.users.value + sum(limits), self.users.absolute + sum(map(abs, limits)))
-
-    @property
-    def _limited(self) -> list[Recount]:
-        return [recount for recount in self.recounts if recount.parts[1] is None]
 
     @cached_property
     def slates(self) -> Slates:
@@ -55,7 +64,7 @@ class Best:
 
         Users who are in the same constraints share all coefficients, so they are worked on together.
         """
-        priced = [recount for recount in self.recounts if recount.multiplied[0]]
+        priced = [recount for recount in self.recounts if recount.multiplied[0] and recount.rule.kind != "churn"]
         net_UA = np.empty((len(seen), len(self.week.catalogue.actions)))
         for user_u in seen.alike([recount.rule.users for recount in priced]):
             inside = [recount for recount in priced if seen.members(recount.rule.users)[user_u[0]]]
@@ -63,29 +72,22 @@ class Best:
         return net_UA
 
     def _net_alike(self, shard: Shard, user_u: np.ndarray, priced: Sequence[Recount]) -> np.ndarray:
-        mean, spread, constant_A = self._coefficients(priced)
-        net_uA = np.tile(constant_A, (len(user_u), 1))
-        for planes, weights in ((shard.mean, mean), (shard.stderr, spread)):
-            for metric, weight_A in weights.items():
+        weights = self._weights(priced)
+        net_uA = np.tile(weights.constant_A, (len(user_u), 1))
+        for planes, weighted in ((shard.mean, weights.mean), (shard.stderr, weights.spread)):
+            for metric, weight_A in weighted.items():
                 if weight_A.any():
                     net_uA += planes[metric][user_u].astype(np.float64) * weight_A
         return net_uA
 
-    def _coefficients(self, priced: Sequence[Recount]) -> tuple[dict, dict, np.ndarray]:
-        """Per metric the weight of its mean and of its stderr, and the constant, float64[A] each."""
+    def _weights(self, priced: Sequence[Recount]) -> Weights:
+        """The objective less what these constraints charge."""
         catalogue, policy = self.week.catalogue, self.week.policy
-        mean = {metric.name: np.zeros(len(catalogue.actions)) for metric in catalogue.metrics}
-        spread = {name: np.zeros(len(catalogue.actions)) for name in mean}
-        constant_A = np.zeros(len(catalogue.actions))
-        Worth(policy.objective, policy.risk_z, catalogue).add_to(mean, spread, 1.0)
+        weights = no_weights(catalogue)
+        Worth(policy.objective, policy.risk_z, catalogue).add_to(weights, 1.0)
         for recount in priced:
             multiplier, bound = recount.multiplied
-            numerator, denominator = recount.parts
-            if isinstance(numerator, Worth):
-                numerator.add_to(mean, spread, -multiplier)
-                continue
-            for part, factor in ((numerator, 1.0), (denominator, -bound)):
+            for part, factor in zip(recount.parts, (-multiplier, multiplier * bound), strict=True):
                 if part is not None:
-                    target_A = constant_A if part.metric is None else mean[part.metric]
-                    target_A -= multiplier * factor * part.weight_A
-        return mean, spread, constant_A
+                    part.add_to(weights, factor)
+        return weights

@@ -5,12 +5,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-import numpy as np
-
 from allocator.audit.checks import TOLERANCE, Check, number, told, verdict
 from allocator.audit.claims import Claims, priced_side
 from allocator.audit.seen import Seen, Week
-from allocator.audit.sums import Part, Sum, Worth, parts_of
+from allocator.audit.sums import Numerator, Part, Sum, Worth, parts_of
 from allocator.policy.grammar import Bound, Constraint, TierFloor
 
 
@@ -19,7 +17,7 @@ class Recount:
     """A constraint, recounted so far. users: in its scope. before: contacts of the earlier allocation in its scope."""
 
     rule: Constraint
-    parts: tuple[Part | Worth, Part | None]
+    parts: tuple[Numerator, Part | None]
     claim: Mapping
     numerator: Sum = field(default_factory=Sum)
     denominator: Sum = field(default_factory=Sum)
@@ -28,8 +26,8 @@ class Recount:
 
     @property
     def counts(self) -> bool:
-        """Whether both halves are numbers of contacts, which hold exactly."""
-        return self.rule.kind in ("volume", "share", "change")
+        """Whether both halves are numbers of contacts or users, which hold exactly."""
+        return self.rule.kind in ("volume", "share", "change", "churn")
 
     @property
     def achieved(self) -> float | None:
@@ -55,17 +53,13 @@ class Recount:
 
     def see(self, seen: Seen) -> None:
         member_U = seen.members(self.rule.users)
-        inside_n = member_U[seen.user_n]
         for part, total in zip(self.parts, (self.numerator, self.denominator), strict=True):
             if part is not None:
-                total.add(part.of(seen.shard, seen.user_n[inside_n], seen.action_n[inside_n]))
+                total.add(part.of(seen, member_U))
         self.users += int(member_U.sum())
-
-    def see_before(self, seen: Seen, user_n: np.ndarray, action_n: np.ndarray) -> None:
-        """Counts the earlier contacts of a shard's users: position of the user, action."""
         if self.rule.kind == "change":
-            inside_n = seen.members(self.rule.users)[user_n] & (self.parts[0].weight_A[action_n] > 0)
-            self.before += int(inside_n.sum())
+            inside_n = member_U[seen.before_user_n] & (seen.before_action_n >= 0)
+            self.before += int((self.parts[0].weight_A[seen.before_action_n[inside_n]] > 0).sum())
 
     def bound(self, side: str) -> Fraction | None:
         if self.rule.kind == "change":
@@ -73,6 +67,8 @@ class Recount:
             if side == "max":
                 return Fraction(math.floor(self.before * (1 + part)))
             return Fraction(max(0, math.ceil(self.before * (1 - part))))
+        if self.rule.kind == "churn" and side == "max":
+            return Fraction(math.floor(self.users * Fraction(repr(self.rule.max.amount))))
         bound = getattr(self.rule, side)
         return None if bound is None else bound.exact(self.users)
 
@@ -100,6 +96,18 @@ class Recount:
             return 0.0, 0.0
         bound = number(self.claim.get(side))
         return (0.0, 0.0) if bound is None else (multiplier if side == "max" else -multiplier, bound)
+
+    @property
+    def limit(self) -> float:
+        """What its multiplier is multiplied by in the bound: 0 for a ratio, whose bound is in its use.
+
+        The users who are not changed are what uses the row of churn: with as many users in scope as there are,
+        `changed <= max` is `- kept <= max - users`.
+        """
+        bound = self.multiplied[1]
+        if self.rule.kind == "churn":
+            return bound - self.users
+        return bound if self.parts[1] is None else 0.0
 
     def check(self) -> Check:
         wrong = [*_violations(self), *(_false_claims(self) if self.claim else ())]

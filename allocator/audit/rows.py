@@ -1,4 +1,4 @@
-"""The allocation's rows, and those of an earlier one, streamed into compact arrays.
+"""The allocation's rows, streamed into compact arrays.
 
 Axes: U users of a shard, N contacts (rows), A actions.
 """
@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from allocator.audit.checks import Check, none_of, verdict
-from allocator.policy.grammar import Policy
 from ranker.scores import Catalogue, Scores
 
 SOURCES = ("optimised", "exploration", "fallback", "pinned")
@@ -29,17 +27,11 @@ class Unreadable(Exception):
 
 
 @dataclass(frozen=True)
-class Rows:
-    """The allocation's rows, sorted by user. action_N: code in the catalogue, -1 where unknown.
-
-    source_N: position in SOURCES, -1 where unknown. value_N is NaN where missing. faults: what is wrong with rows, counted.
-    """
+class Contacts:
+    """Who was given what, sorted by user. action_N: position in the catalogue, -1 where unknown."""
 
     user_N: np.ndarray
     action_N: np.ndarray
-    value_N: np.ndarray
-    source_N: np.ndarray
-    faults: Mapping[str, int]
 
     def __len__(self) -> int:
         return len(self.user_N)
@@ -51,6 +43,18 @@ class Rows:
         user_n = np.repeat(np.arange(len(user_U)), count_U)
         offset_n = np.arange(len(user_n)) - np.repeat(np.cumsum(count_U) - count_U, count_U)
         return np.repeat(first_U, count_U) + offset_n, user_n
+
+
+@dataclass(frozen=True)
+class Rows(Contacts):
+    """The allocation's rows. source_N: position in SOURCES, -1 where unknown. value_N is NaN where missing.
+
+    faults: what is wrong with rows, counted.
+    """
+
+    value_N: np.ndarray
+    source_N: np.ndarray
+    faults: Mapping[str, int]
 
     def checks(self, matched: int) -> Iterator[Check]:
         """matched: how many rows are of users who are in the scores."""
@@ -66,75 +70,94 @@ def comparable(ids: pa.Array | pa.ChunkedArray) -> np.ndarray:
     return np.array(ids.to_pylist(), dtype=np.dtypes.StringDType())
 
 
+def type_of_ids(scores: Scores) -> pa.DataType:
+    return pq.ParquetFile(scores.files[0]).schema_arrow.field("user_id").type
+
+
 def read_rows(allocation: Path, scores: Scores) -> Rows:
     """Streams the rows into compact arrays: some 20 bytes a contact."""
     files = sorted(allocation.glob("*.parquet"))
     if not files:
         raise Unreadable("there are no *.parquet files")
-    wanted = pq.ParquetFile(scores.files[0]).schema_arrow.field("user_id").type
-    opened = [_open_rows(file) for file in files]
+    wanted = type_of_ids(scores)
+    opened = [open_rows(file, COLUMNS, "the rows") for file in files]
     total = sum(parquet.metadata.num_rows for parquet in opened)
     action_N, source_N, value_N = np.empty(total, np.int16), np.empty(total, np.int8), np.empty(total)
     user_parts, faults, first = [comparable(pa.chunked_array([], wanted))], Counter(), 0
     for parquet in opened:
-        for table in _batches(parquet):
+        for table in batches(parquet, COLUMNS, "the rows"):
             part = slice(first, first := first + len(table))
             user_n, action_N[part], value_N[part], source_N[part] = _compact(table, wanted, scores.catalogue, faults)
             user_parts.append(user_n)
     user_N = np.concatenate(user_parts)
     user_parts.clear()
-    if (user_N[1:] < user_N[:-1]).any():
-        order_N = np.argsort(user_N, kind="stable")
-        user_N, action_N, value_N, source_N = (each[order_N] for each in (user_N, action_N, value_N, source_N))
-    return Rows(user_N, action_N, value_N, source_N, faults)
+    return Rows(*by_user(user_N, action_N, value_N, source_N), faults)
 
 
-def _open_rows(file: Path) -> pq.ParquetFile:
+def by_user(user_N: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The arrays in the order of the users."""
+    if not (user_N[1:] < user_N[:-1]).any():
+        return user_N, *others
+    order_N = np.argsort(user_N, kind="stable")
+    return tuple(each[order_N] for each in (user_N, *others))
+
+
+def open_rows(file: Path, columns: Sequence[str], what: str) -> pq.ParquetFile:
     try:
         parquet = pq.ParquetFile(file)
     except (pa.ArrowException, OSError) as error:
-        raise Unreadable(f"the rows cannot be read ({type(error).__name__})") from None
-    lacking = [name for name in COLUMNS if name not in parquet.schema_arrow.names]
+        raise Unreadable(f"{what} cannot be read ({type(error).__name__})") from None
+    lacking = [name for name in columns if name not in parquet.schema_arrow.names]
     if lacking:
-        raise Unreadable(f"the rows lack the column {', '.join(lacking)}")
+        raise Unreadable(f"{what} lack the column {', '.join(lacking)}")
     return parquet
 
 
-def _batches(parquet: pq.ParquetFile) -> Iterator[pa.Table]:
+def batches(parquet: pq.ParquetFile, columns: Sequence[str], what: str) -> Iterator[pa.Table]:
     try:
-        for batch in parquet.iter_batches(ROWS_PER_STEP, columns=list(COLUMNS)):
+        for batch in parquet.iter_batches(ROWS_PER_STEP, columns=list(columns)):
             yield pa.table(batch)
     except (pa.ArrowException, OSError) as error:
-        raise Unreadable(f"the rows cannot be read ({type(error).__name__})") from None
+        raise Unreadable(f"{what} cannot be read ({type(error).__name__})") from None
+
+
+def ids_of(table: pa.Table, wanted: pa.DataType, what: str) -> np.ndarray:
+    """The users of some rows as an array that sorts; they must have the type that the scores have."""
+    users = table.column("user_id")
+    if users.null_count or pa.types.is_integer(users.type) != pa.types.is_integer(wanted):
+        raise Unreadable(
+            f"column user_id of {what}: is {users.type} with {users.null_count:,} missing; the scores have {wanted}"
+        )
+    return comparable(users)
 
 
 def _compact(
     table: pa.Table, wanted: pa.DataType, catalogue: Catalogue, faults: Counter[str]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(user, action, value, source) of some rows, what is wrong with them counted into `faults`."""
-    users = table.column("user_id")
-    if users.null_count or pa.types.is_integer(users.type) != pa.types.is_integer(wanted):
-        raise Unreadable(f"column user_id: is {users.type} with {users.null_count:,} missing; the scores have {wanted}")
-    action_N, source_N = _codes(table.column("action"), catalogue.ids), _codes(table.column("source"), SOURCES)
+    user_N = ids_of(table, wanted, "the rows")
+    action_N, source_N = codes_of(table.column("action"), catalogue.ids), codes_of(table.column("source"), SOURCES)
     value_N, propensity_N = _floats(table.column("value")), _floats(table.column("propensity"))
     slots = sorted(set(catalogue.slots))
     slot_A = np.array([slots.index(slot) for slot in catalogue.slots])
     runner_up = table.column("runner_up")
     wrong = {
         "have an action that is not in the catalogue": action_N < 0,
-        "have another slot than their action": (_codes(table.column("slot"), slots) != slot_A[action_N])
+        "have another slot than their action": (codes_of(table.column("slot"), slots) != slot_A[action_N])
         | (action_N < 0),
         "have an unknown source": source_N < 0,
         "have no finite value": ~np.isfinite(value_N),
         "have a propensity outside (0, 1]": ~((propensity_N > 0) & (propensity_N <= 1)),
-        "have a runner_up that is not in the catalogue": (_codes(runner_up, catalogue.ids) < 0) & ~_missing(runner_up),
+        "have a runner_up that is not in the catalogue": (codes_of(runner_up, catalogue.ids) < 0)
+        & ~_missing(runner_up),
         "have an infinite margin": np.isinf(_floats(table.column("margin"))),
     }
     faults.update({name: int(np.count_nonzero(wrong_N)) for name, wrong_N in wrong.items()})
-    return comparable(users), action_N.astype(np.int16), value_N, source_N.astype(np.int8)
+    return user_N, action_N.astype(np.int16), value_N, source_N.astype(np.int8)
 
 
-def _codes(column: pa.ChunkedArray, values: Sequence[str]) -> np.ndarray:
+def codes_of(column: pa.ChunkedArray, values: Sequence[str]) -> np.ndarray:
+    """int64[N]: the position of each value, -1 where it is none of them."""
     if pa.types.is_null(column.type):
         return np.full(len(column), -1)
     found = pc.index_in(column.cast(pa.string()), pa.array(values, pa.string()))
@@ -147,22 +170,3 @@ def _missing(column: pa.ChunkedArray) -> np.ndarray:
 
 def _floats(column: pa.ChunkedArray) -> np.ndarray:
     return column.cast(pa.float64()).fill_null(math.nan).to_numpy()
-
-
-def read_before(previous: Path | None, policy: Policy, scores: Scores) -> pd.DataFrame | None:
-    """Users and actions of the earlier allocation where a constraint compares with it; actions that are gone are left out."""
-    if not any(rule.kind == "change" for rule in policy.constraints):
-        return None
-    files = [] if previous is None else sorted(previous.glob("*.parquet"))
-    if not files:
-        raise Unreadable("the policy compares with an earlier allocation, and there is none to read")
-    try:
-        parts = [pq.ParquetFile(file).read(columns=["user_id", "action"]) for file in files]
-        frame = pd.concat([part.to_pandas() for part in parts], ignore_index=True)
-    except (pa.ArrowException, OSError) as error:
-        raise Unreadable(f"the earlier allocation cannot be read ({type(error).__name__})") from None
-    if set(frame) != {"user_id", "action"}:
-        raise Unreadable("the earlier allocation has no user_id or no action")
-    known = frame["action"].isin(scores.catalogue.ids)
-    position = {action: code for code, action in enumerate(scores.catalogue.ids)}
-    return frame[known].assign(action=frame["action"][known].map(position).astype("int64"))

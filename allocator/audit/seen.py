@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from allocator.audit.rows import Rows, comparable
+from allocator.audit.rows import Contacts, Rows, comparable
 from allocator.audit.scope import Cap, actions_in, caps_of, slots_of, users_in
 from allocator.policy.experiment import exploring, held_out
 from allocator.policy.grammar import Filter, Policy
@@ -38,18 +38,23 @@ class Seen:
     """A shard with its rows, and what is asked of it again and again.
 
     matched: number of its rows. user_n, action_n, source_n, value_n: those whose action is known, sorted by user; user_n is the
-    position in the shard. held_U, explores_U, pinned_U: bool, and nobody is in two of them.
+    position in the shard. before_user_n, before_action_n: the earlier contacts, -1 being an action that is gone. held_U,
+    explores_U, pinned_U: bool, and nobody is in two of them.
     """
 
-    def __init__(self, shard: Shard, rows: Rows, week: Week):
+    def __init__(self, shard: Shard, rows: Rows, week: Week, before: Contacts | None = None):
         self.shard, self.week = shard, week
         self._members: dict[Filter, np.ndarray] = {}
-        row_n, user_n = rows.of(comparable(shard.user_id))
+        id_U = comparable(shard.user_id)
+        row_n, user_n = rows.of(id_U)
         known_n = rows.action_N[row_n] >= 0
         self.matched = len(row_n)
         row_n, self.user_n = row_n[known_n], user_n[known_n]
         self.action_n = rows.action_N[row_n]
         self.source_n, self.value_n = rows.source_N[row_n], rows.value_N[row_n]
+        if before is not None:
+            row_n, self.before_user_n = before.of(id_U)
+            self.before_action_n = before.action_N[row_n]
         self.held_U = held_out(week.policy, shard.user_id)
         self.pinned_U = self.pins_UA.any(axis=1)
         self.explores_U = exploring(week.policy, shard.user_id, self.held_U) & ~self.pinned_U
@@ -99,3 +104,28 @@ class Seen:
                     want_U &= pins_UA[:, cap.scope_A].sum(axis=1) < cap.most
             pins_UA[:, action] |= want_U
         return pins_UA
+
+    @cached_property
+    def had_UA(self) -> np.ndarray:
+        """bool[U, A]: what the earlier allocation gave, of the actions there are now."""
+        known_n = self.before_action_n >= 0
+        return self._matrix(self.before_user_n[known_n], self.before_action_n[known_n])
+
+    @cached_property
+    def repeatable_U(self) -> np.ndarray:
+        """bool[U]: whose earlier actions are all still there."""
+        repeatable_U = np.ones(len(self), bool)
+        repeatable_U[self.before_user_n[self.before_action_n < 0]] = False
+        return repeatable_U
+
+    @cached_property
+    def changed_U(self) -> np.ndarray:
+        """bool[U]: who is given another set of actions than in the earlier allocation."""
+        got_UA = self._matrix(self.user_n, self.action_n)
+        return ~self.repeatable_U | (got_UA != self.had_UA).any(axis=1)
+
+    def _matrix(self, user_n: np.ndarray, action_n: np.ndarray) -> np.ndarray:
+        """bool[U, A]: these pairs."""
+        matrix_UA = np.zeros((len(self), len(self.week.catalogue.actions)), bool)
+        matrix_UA[user_n, action_n] = True
+        return matrix_UA

@@ -41,6 +41,13 @@ class Slates:
             )
         return [(caps, np.array(actions)) for caps, actions in kinds.items()]
 
+    def keeps_caps(self, slate_UA: np.ndarray) -> np.ndarray:
+        """bool[U]: whether these actions are at most one per slot, and keep every cap."""
+        slots = [(self.slot_A == slot, 1) for slot in range(len(self.steps))]
+        return np.logical_and.reduce(
+            [slate_UA[:, scope_A].sum(axis=1) <= most for scope_A, most in (*slots, *self.caps)]
+        )
+
     def best(self, net_UA: np.ndarray) -> np.ndarray:
         """float64[U]: the best slate's value, 0 for none; -inf marks what is not allowed."""
         best_U = np.empty(len(net_UA))

@@ -10,6 +10,7 @@ import numpy as np
 
 from allocator.audit.checks import TOLERANCE
 from allocator.audit.scope import actions_in, times_of
+from allocator.audit.seen import Seen
 from allocator.policy.grammar import Constraint, Term
 from ranker.scores import Catalogue, Shard
 
@@ -31,18 +32,50 @@ class Sum:
 
 
 @dataclass(frozen=True)
+class Weights:
+    """What a contact is worth as weights, float64[A]: of every metric's mean, of its standard error, and a constant."""
+
+    mean: Mapping[str, np.ndarray]
+    spread: Mapping[str, np.ndarray]
+    constant_A: np.ndarray
+
+
+def no_weights(catalogue: Catalogue) -> Weights:
+    actions, names = len(catalogue.actions), [metric.name for metric in catalogue.metrics]
+    return Weights(
+        {name: np.zeros(actions) for name in names}, {name: np.zeros(actions) for name in names}, np.zeros(actions)
+    )
+
+
+@dataclass(frozen=True)
 class Part:
     """Half of a constraint: the sum over contacts of weight_A, times a metric's mean where there is one."""
 
     weight_A: np.ndarray
     metric: str | None
 
-    def of(self, shard: Shard, user_n: np.ndarray, action_n: np.ndarray) -> np.ndarray:
-        """float64[n]: what each contact adds."""
+    def of(self, seen: Seen, member_U: np.ndarray) -> np.ndarray:
+        """float64[n]: what each contact of these users adds."""
+        inside_n = member_U[seen.user_n]
+        user_n, action_n = seen.user_n[inside_n], seen.action_n[inside_n]
         weight_n = self.weight_A[action_n]
-        return (
-            weight_n if self.metric is None else weight_n * shard.mean[self.metric][user_n, action_n].astype(np.float64)
-        )
+        if self.metric is None:
+            return weight_n
+        return weight_n * seen.shard.mean[self.metric][user_n, action_n].astype(np.float64)
+
+    def add_to(self, weights: Weights, factor: float) -> None:
+        """Adds `factor` times this sum."""
+        target_A = weights.constant_A if self.metric is None else weights.mean[self.metric]
+        target_A += factor * self.weight_A
+
+
+@dataclass(frozen=True)
+class Changed:
+    """The number of users who are given another set of actions than in the earlier allocation."""
+
+    def of(self, seen: Seen, member_U: np.ndarray) -> np.ndarray:
+        """float64[u]: 1 for each of these users who is changed."""
+        return seen.changed_U[member_U].astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -53,9 +86,10 @@ class Worth:
     risk_z: float
     catalogue: Catalogue
 
-    def of(self, shard: Shard, user_n: np.ndarray, action_n: np.ndarray) -> np.ndarray:
-        """float64[n]: what each contact adds."""
-        return self.parts_of(shard, user_n, action_n)[0]
+    def of(self, seen: Seen, member_U: np.ndarray) -> np.ndarray:
+        """float64[n]: what each contact of these users adds."""
+        inside_n = member_U[seen.user_n]
+        return self.parts_of(seen.shard, seen.user_n[inside_n], seen.action_n[inside_n])[0]
 
     def parts_of(self, shard: Shard, user_n: np.ndarray, action_n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """float64[n] twice: what each contact adds, and the sum of the absolute terms."""
@@ -71,16 +105,21 @@ class Worth:
                 absolute_n += risk_n
         return value_n, absolute_n
 
-    def add_to(self, mean: Mapping[str, np.ndarray], spread: Mapping[str, np.ndarray], factor: float) -> None:
-        """Adds `factor` times this objective to the weights of means and standard errors."""
+    def add_to(self, weights: Weights, factor: float) -> None:
+        """Adds `factor` times this objective."""
         for term in self.terms:
             weight_A = term.weight * times_of(term.times, self.catalogue)
-            mean[term.metric] += factor * weight_A
-            spread[term.metric] -= factor * self.risk_z * np.abs(weight_A)
+            weights.mean[term.metric] += factor * weight_A
+            weights.spread[term.metric] -= factor * self.risk_z * np.abs(weight_A)
 
 
-def parts_of(rule: Constraint, catalogue: Catalogue) -> tuple[Part, Part | None]:
+Numerator = Part | Worth | Changed
+
+
+def parts_of(rule: Constraint, catalogue: Catalogue) -> tuple[Numerator, Part | None]:
     """Numerator and denominator of a constraint, straight from the contract's definitions."""
+    if rule.kind == "churn":
+        return Changed(), None
     where_A = actions_in(rule.where, catalogue)
     if rule.kind in ("volume", "change"):
         return Part(where_A.astype(float), None), None

@@ -3,266 +3,32 @@
 import copy
 import itertools
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from allocator.audit.checks import write_audit
 from allocator.audit.judge import audit
 from allocator.audit.slates import Slates
-from allocator.policy.experiment import exploring, held_out
-from allocator.policy.grammar import Policy
-from allocator.policy.reader import parse_policy
-from ranker.scores import Catalogue, Metric, ScoresWriter
-
-SPOTS = {"home_1": ["family", "duo", "books"], "home_2": ["family", "books"], "push": ["duo", "books"]}
-ACTIONS = tuple(
-    {
-        "id": f"{slot}/{product}",
-        "slot": slot,
-        "surface": slot.split("_")[0],
-        "product": product,
-        "family": "other" if product == "books" else "plan",
-        "discount_eur": 2.5 if product == "family" else 1.0,
-    }
-    for slot, products in SPOTS.items()
-    for product in products
+from tests.allocator.judging import (
+    ACTIONS,
+    IDS,
+    POLICY,
+    SPOTS,
+    USERS,
+    Case,
+    allocate,
+    allowed,
+    groups,
+    honest_certificate,
+    policy_of,
+    random_case,
+    write_scores,
 )
-IDS = [action["id"] for action in ACTIONS]
-METRICS = ("subs", "revenue", "opt_outs")
-CATALOGUE = Catalogue(ACTIONS, tuple(Metric(name, name) for name in METRICS), ("market", "lifecycle"))
-SEGMENTS = {"market": frozenset({"SE", "NO"}), "lifecycle": frozenset({"student", "free"})}
-USERS = 60
-
-POLICY = """
-version: 1
-objective:
-  - {metric: revenue, weight: 1.0}
-  - {metric: subs, weight: 12.0}
-  - {metric: subs, weight: -1.0, times: discount_eur}
-  - {metric: opt_outs, weight: -25.0}
-risk: {z: 0.5}
-experiment:
-  holdout: {share: 0.15, salt: q4}
-  exploration: {share: 0.15, salt: w47}
-eligibility:
-  - {id: students, forbid: {product: family}, users: {lifecycle: student}}
-contact:
-  - {id: total, max: 2}
-  - {id: push, max: 1, where: {surface: push}}
-  - {id: once_each, max: 1, each: product}
-  - {id: plan_once, max: 1, where: {product: [duo, family]}}
-constraints:
-  - {id: push_capacity, kind: volume, where: {surface: push}, max: 40}
-  - {id: books_goal, kind: volume, where: {product: books}, users: {market: [SE, NO]}, min: 5%}
-  - {id: discount_budget, kind: total, metric: subs, times: discount_eur, max: 250}
-  - {id: plan_share, kind: share, where: {family: plan}, of: {surface: home}, min: 0.05, max: 0.95}
-  - {id: opt_out_rate, kind: average, metric: opt_outs, max: 0.5}
-  - {id: roi, kind: ratio, metric: revenue, per: {metric: subs, times: discount_eur}, min: 0.2}
-  - {id: norway, kind: volume, users: {market: "NO", not: {lifecycle: student}}, max: 3, strength: {soft: 0.25}}
-  - {id: looked_at, kind: volume, where: {product: duo}, max: 1, strength: report_only}
-"""
-
-
-def policy_of(text: str = POLICY) -> Policy:
-    return parse_policy(text, "policy.yaml", {}, CATALOGUE, SEGMENTS)
-
-
-@dataclass
-class Case:
-    """A small allocation with everything known about it, free to be bent before it is written."""
-
-    folder: Path
-    users: pd.DataFrame
-    mean: dict[str, np.ndarray]
-    stderr: dict[str, np.ndarray]
-    eligible: np.ndarray
-    policy: Policy = field(default_factory=policy_of)
-    rows: pd.DataFrame = field(default_factory=pd.DataFrame)
-    certificate: dict = field(default_factory=dict)
-
-    def failures(self) -> set[str]:
-        allocation = self.folder / "allocation"
-        allocation.mkdir(exist_ok=True)
-        pq.write_table(pa.Table.from_pandas(self.rows, preserve_index=False), allocation / "part-0.parquet")
-        (allocation / "certificate.json").write_text(json.dumps(self.certificate))
-        result = audit(self.folder / "scores", self.policy, allocation)
-        assert result.clean == (not result.failures)
-        return {check.name for check in result.failures}
-
-    def follow(self, text: str) -> None:
-        """Judges by another policy, with a certificate that is honest about it."""
-        self.policy = policy_of(text)
-        self.certificate = honest_certificate(self)
-
-    def add(self, user: int, *actions: str) -> None:
-        """Gives the user these actions, and certifies that honestly."""
-        rows = [row_of(self, user, IDS.index(action), "optimised") for action in actions]
-        self.rows = pd.concat([self.rows, pd.DataFrame(rows)], ignore_index=True)
-        self.certificate = honest_certificate(self)
-
-
-def value_of(case: Case, user: int, action: int) -> float:
-    value = 0.0
-    for term in case.policy.objective:
-        weight = term.weight * (ACTIONS[action][term.times] if term.times else 1.0)
-        value += weight * float(case.mean[term.metric][user, action])
-        value -= case.policy.risk_z * abs(weight) * float(case.stderr[term.metric][user, action])
-    return value
-
-
-def row_of(case: Case, user: int, action: int, source: str) -> dict:
-    return {
-        "user_id": int(case.users.user_id[user]),
-        "action": IDS[action],
-        "slot": ACTIONS[action]["slot"],
-        "value": value_of(case, user, action),
-        "margin": 0.1,
-        "runner_up": None if action else IDS[1],
-        "source": source,
-        "propensity": 0.25 if source == "exploration" else 1.0,
-    }
-
-
-def allowed(case: Case, user: int) -> list[int]:
-    record = case.users.loc[user].to_dict()
-    return [
-        a
-        for a in range(len(IDS))
-        if case.eligible[user, a]
-        and not any(r.users.matches(record) and r.forbid.matches(ACTIONS[a]) for r in case.policy.eligibility)
-    ]
-
-
-def slates(actions: list[int]) -> Iterator[tuple[int, ...]]:
-    """Every slate that keeps the case's contact rules, by enumeration."""
-    for count in range(3):
-        for slate in itertools.combinations(actions, count):
-            products = [ACTIONS[a]["product"] for a in slate]
-            plans = sum(product != "books" for product in products)
-            if len({ACTIONS[a]["slot"] for a in slate}) == count == len(set(products)) and plans <= 1:
-                yield slate
-
-
-def groups(case: Case) -> tuple[np.ndarray, np.ndarray]:
-    ids = case.users.user_id.to_numpy()
-    return held_out(case.policy, ids), exploring(case.policy, ids)
-
-
-def allocate(case: Case) -> pd.DataFrame:
-    """Each user's best slate, one random action for those who explore."""
-    held, explores = groups(case)
-    rows = []
-    for user in range(USERS):
-        actions = allowed(case, user)
-        if explores[user]:
-            rows += [row_of(case, user, a, "exploration") for a in actions[:1]]
-        elif not held[user]:
-            best = max(slates(actions), key=lambda slate: sum(value_of(case, user, a) for a in slate))
-            rows += [row_of(case, user, a, "optimised") for a in best]
-    return pd.DataFrame(rows)
-
-
-def use(case: Case, rule: object, user: int, action: int) -> tuple[float, float | None]:
-    """What one contact adds to a constraint's numerator and denominator."""
-    words = ACTIONS[action]
-    inside = rule.users.matches(case.users.loc[user].to_dict()) and rule.where.matches(words)
-    mean = {name: float(plane[user, action]) for name, plane in case.mean.items()}
-    if rule.kind == "volume":
-        return float(inside), None
-    if rule.kind == "share":
-        of = rule.users.matches(case.users.loc[user].to_dict()) and rule.of.matches(words)
-        return float(inside and of), float(of)
-    total = inside * mean[rule.metric] * (words[rule.times] if rule.times else 1.0)
-    if rule.kind == "total":
-        return total, None
-    if rule.kind == "average":
-        return total, float(inside)
-    return total, inside * mean[rule.per.metric] * (words[rule.per.times] if rule.per.times else 1.0)
-
-
-def honest_certificate(case: Case, multiplier: float = 0.01) -> dict:
-    """Everything the contract asks for, by plain loops over rows and slates; the multipliers are any numbers >= 0."""
-    place = {int(user): position for position, user in enumerate(case.users.user_id)}
-    contacts = [(place[row.user_id], IDS.index(row.action)) for row in case.rows.itertuples() if row.user_id in place]
-    claims, penalty, priced, limits = [], 0.0, [], 0.0
-    for rule in case.policy.constraints:
-        sums = [use(case, rule, user, action) for user, action in contacts]
-        numerator = sum(first for first, _ in sums)
-        denominator = None if rule.kind in ("volume", "total") else sum(second for _, second in sums)
-        achieved = numerator if denominator is None else numerator / denominator if denominator else None
-        people = sum(rule.users.matches(record) for record in case.users.to_dict("records"))
-        sides = {
-            side: None if bound is None else bound.of(people) for side, bound in (("min", rule.min), ("max", rule.max))
-        }
-        side = "max" if sides["max"] is not None else "min"
-        enforced = rule.strength.kind != "report_only"
-        room = {"min": lambda at, got=achieved: got - at, "max": lambda at, got=achieved: at - got}
-        signed = multiplier * enforced * (1 if side == "max" else -1)
-        priced.append((rule, signed, sides[side]))
-        limits += signed * sides[side] if denominator is None else 0.0
-        if rule.strength.kind == "soft":
-            over = [-room[s](at) for s, at in sides.items() if at is not None]
-            penalty += rule.strength.penalty * max(0.0, *over)
-        claims.append(
-            {
-                "id": rule.id,
-                "kind": rule.kind,
-                **sides,
-                "achieved": achieved,
-                "slack": room[side](sides[side]),
-                "binding": side if enforced else None,
-                "price": multiplier * enforced,
-                "multiplier": multiplier * enforced,
-                "numerator": numerator,
-                "denominator": denominator,
-            }
-        )
-        if not enforced:
-            claims[-1]["slack"] = min(room[s](at) for s, at in sides.items() if at is not None)
-    value = sum(value_of(case, user, action) for user, action in contacts) - penalty
-    bound = limits + sum(best_net(case, priced))
-    return {
-        "status": "optimal",
-        "users": USERS,
-        "contacts": len(case.rows),
-        "value": value,
-        "soft_penalty": penalty,
-        "bound": bound,
-        "gap": (bound - value) / abs(bound),
-        "constraints": claims,
-        "metrics": {
-            name: {"total": sum(float(case.mean[name][u, a]) for u, a in contacts), "unit": name} for name in METRICS
-        },
-        "policy_digest": case.policy.digest,
-        "seconds": {},
-        "passes": 0,
-    }
-
-
-def best_net(case: Case, priced: list[tuple]) -> Iterator[float]:
-    """Per user the best slate's value less what it uses at the multipliers; those who explore keep their rows."""
-    held, explores = groups(case)
-    for user in range(USERS):
-        if held[user]:
-            continue
-        net = {}
-        for action in allowed(case, user):
-            net[action] = value_of(case, user, action)
-            for rule, signed, bound in priced:
-                numerator, denominator = use(case, rule, user, action)
-                net[action] -= signed * (numerator - (bound * denominator if denominator is not None else 0.0))
-        mine = case.rows[(case.rows.user_id == case.users.user_id[user]) & (case.rows.source == "exploration")]
-        if explores[user]:
-            yield sum(net[IDS.index(action)] for action in mine.action)
-        else:
-            yield max(sum(net[action] for action in slate) for slate in slates(list(net)))
 
 
 @pytest.fixture
@@ -276,39 +42,10 @@ def case(made: Case, tmp_path: Path) -> Case:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Case:
     """60 users in two files, 7 actions; every constraint holds but the soft one, and one that is only measured."""
-    rng = np.random.default_rng(7)
-    users = pd.DataFrame(
-        {
-            "user_id": rng.permutation(USERS) + 1000,
-            "market": rng.choice(["SE", "NO"], USERS),
-            "lifecycle": rng.choice(["student", "free"], USERS),
-        }
-    )
-    shape = (USERS, len(IDS))
-    mean = {
-        "subs": rng.uniform(0.0, 1.0, shape).astype(np.float32),
-        "revenue": rng.normal(1.0, 2.0, shape).astype(np.float32),
-        "opt_outs": rng.uniform(0.0, 0.4, shape).astype(np.float32),
-    }
-    stderr = {name: rng.uniform(0.0, 0.1, shape).astype(np.float32) for name in METRICS}
-    made = Case(tmp_path_factory.mktemp("made"), users, mean, stderr, rng.random(shape) < 0.8)
+    made = random_case(tmp_path_factory.mktemp("made"), np.random.default_rng(7))
     made.rows = allocate(made)
     made.certificate = honest_certificate(made)
     return made
-
-
-def write_scores(case: Case, ids: type = int) -> None:
-    folder = case.folder / "scores"
-    folder.mkdir(exist_ok=True)
-    with ScoresWriter(folder, CATALOGUE) as writer:
-        for part in (slice(0, 33), slice(33, USERS)):
-            writer.write(
-                pa.array([ids(user) for user in case.users.user_id[part]]),
-                {name: pa.array(case.users[name][part].tolist()) for name in ("market", "lifecycle")},
-                {name: plane[part] for name, plane in case.mean.items()},
-                {name: plane[part] for name, plane in case.stderr.items()},
-                case.eligible[part],
-            )
 
 
 def test_an_honest_allocation_is_clean(case: Case) -> None:
@@ -426,7 +163,7 @@ def test_a_value_that_the_scores_do_not_give(case: Case) -> None:
     ],
 )
 def test_a_cap_that_is_broken_by_a_hair(case: Case, rule: str, of: Callable) -> None:
-    claim = next(each for each in case.certificate["constraints"] if each["id"] == rule)
+    claim = case.claim(rule)
     old = {
         "push_capacity": "max: 40",
         "discount_budget": "max: 250",
@@ -447,7 +184,7 @@ def test_a_cap_that_is_broken_by_a_hair(case: Case, rule: str, of: Callable) -> 
     ],
 )
 def test_a_floor_that_is_missed_by_a_hair(case: Case, rule: str, of: Callable) -> None:
-    claim = next(each for each in case.certificate["constraints"] if each["id"] == rule)
+    claim = case.claim(rule)
     old = {"books_goal": "min: 5%", "plan_share": "min: 0.05", "roi": "min: 0.2"}
     missed = repr(of(claim["numerator"], claim["denominator"]))
     case.follow(POLICY.replace(old[rule], f"min: {missed}"))
@@ -482,7 +219,7 @@ def test_a_certificate_that_is_edited(case: Case, key: str, check: str) -> None:
 
 @pytest.mark.parametrize("field_", ["achieved", "slack", "min", "max", "numerator", "multiplier"])
 def test_a_constraint_that_is_edited(case: Case, field_: str) -> None:
-    claim = next(each for each in case.certificate["constraints"] if each["id"] == "plan_share")
+    claim = case.claim("plan_share")
     claim[field_] = claim[field_] + 1e-5
     wanted = "certificate bound" if field_ == "multiplier" else "constraint plan_share"
     assert wanted in case.failures()
@@ -500,13 +237,13 @@ def test_a_constraint_that_is_edited(case: Case, field_: str) -> None:
     ],
 )
 def test_a_claim_that_cannot_be(case: Case, rule: str, changes: dict) -> None:
-    next(each for each in case.certificate["constraints"] if each["id"] == rule).update(changes)
+    case.claim(rule).update(changes)
     assert f"constraint {rule}" in case.failures()
 
 
 def test_a_multiplier_that_names_no_side(case: Case) -> None:
     """The share has a min and a max, so its multiplier could be of either; the slack alone would be right."""
-    claim = next(each for each in case.certificate["constraints"] if each["id"] == "plan_share")
+    claim = case.claim("plan_share")
     claim |= {"binding": None, "slack": min(claim["achieved"] - claim["min"], claim["max"] - claim["achieved"])}
     assert case.failures() == {"constraint plan_share", "certificate bound"}
 

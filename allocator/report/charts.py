@@ -102,7 +102,7 @@ def heatmap(grid: Grid, amounts: np.ndarray, unit: str) -> go.Figure:
     )
     figure.update_xaxes(side="top", type="category", showgrid=False, automargin="height")
     figure.update_yaxes(autorange="reversed", type="category", showgrid=False)
-    return _finish(figure, height=38 + 32 * len(grid.rows), left=_margin(grid.rows), top=34, bottom=4)
+    return finish(figure, height=38 + 32 * len(grid.rows), left=margin_for(grid.rows), top=34, bottom=4)
 
 
 def _cell(value: float) -> str:
@@ -201,7 +201,7 @@ def _policies(values: Sequence[PolicyValue]) -> go.Figure:
             )
     figure.update_yaxes(categoryorder="array", categoryarray=[label(v.name) for v in ranked])
     figure.update_layout(showlegend=False)
-    return _finish(figure, height=50 + 34 * len(ranked), left=_margin([v.name for v in ranked]), top=8)
+    return finish(figure, height=50 + 34 * len(ranked), left=margin_for([v.name for v in ranked]), top=8)
 
 
 def _dots(
@@ -263,8 +263,8 @@ def _qini(rows: Sequence[Qini]) -> go.Figure:
             )
         )
     _action_axis(figure, actions)
-    _line_at(figure, 0.0)
-    return _finish(figure, height=82 + (16 + 6 * len(models)) * len(actions), left=_margin(actions))
+    line_at(figure, 0.0)
+    return finish(figure, height=82 + (16 + 6 * len(models)) * len(actions), left=margin_for(actions))
 
 
 def slope_chart(evaluation: Evaluation) -> Chart | None:
@@ -295,8 +295,8 @@ def _slopes(rows: Sequence[Calibration]) -> go.Figure:
         )
     )
     _action_axis(figure, actions)
-    _line_at(figure, 1.0)
-    return _finish(figure, height=56 + 24 * len(actions), left=_margin(actions), top=12)
+    line_at(figure, 1.0)
+    return finish(figure, height=56 + 24 * len(actions), left=margin_for(actions), top=12)
 
 
 def decile_chart(evaluation: Evaluation) -> Chart | None:
@@ -316,7 +316,7 @@ def _deciles(rows: Sequence[Calibration]) -> go.Figure:
     error = 1.96 * np.sqrt((stderr**2).sum(axis=0)) / len(rows)
     ends = [float(min(mean_x.min(), mean_y.min())), float(max(mean_x.max(), mean_y.max()))]
     figure = go.Figure()
-    figure.add_trace(_plain_line(ends, ends, "as predicted"))
+    figure.add_trace(plain_line(ends, ends, "as predicted"))
     figure.add_trace(
         go.Scatter(
             x=mean_x.tolist(),
@@ -333,7 +333,7 @@ def _deciles(rows: Sequence[Calibration]) -> go.Figure:
     figure.update_yaxes(
         title_text="realised effect", showgrid=True, gridcolor=FAINT, zeroline=True, zerolinecolor=FAINT
     )
-    return _finish(figure, height=360, left=90, bottom=56)
+    return finish(figure, height=360, left=90, bottom=56)
 
 
 def truth_chart(truth: TruthTable) -> Chart:
@@ -371,7 +371,7 @@ def _bars(
     if low == high:
         figure.update_xaxes(range=[0, 1])
     figure.update_layout(bargap=0.35)
-    return _finish(figure, height=24 + 36 * len(names), left=_margin(names), right=24 + 7 * longest, top=8, bottom=8)
+    return finish(figure, height=24 + 36 * len(names), left=margin_for(names), right=24 + 7 * longest, top=8, bottom=8)
 
 
 def _action_axis(figure: go.Figure, actions: Sequence[str]) -> None:
@@ -385,22 +385,25 @@ def _action_axis(figure: go.Figure, actions: Sequence[str]) -> None:
     figure.update_xaxes(zeroline=False)
 
 
-def _line_at(figure: go.Figure, x: float) -> None:
+def line_at(figure: go.Figure, x: float) -> None:
+    """A dotted line across the figure: what would be no effect, or a perfect slope."""
     figure.add_vline(x=x, line={"color": "#77859a", "width": 1, "dash": "dot"}, layer="below")
 
 
-def _plain_line(x: Sequence[float], y: Sequence[float], name: str) -> go.Scatter:
+def plain_line(x: Sequence[float], y: Sequence[float], name: str) -> go.Scatter:
+    """A dotted line that says nothing when pointed at."""
     return go.Scatter(
         x=list(x), y=list(y), mode="lines", name=name, line={"color": "#77859a", "dash": "dot"}, hoverinfo="skip"
     )
 
 
-def _margin(names: Sequence[str]) -> int:
+def margin_for(names: Sequence[str]) -> int:
     """Pixels that the longest name needs."""
     return min(30 + round(7.2 * max((len(name) for name in names), default=0)), 330)
 
 
-def _finish(figure: go.Figure, height: int, left: int, right: int = 24, top: int = 36, bottom: int = 40) -> go.Figure:
+def finish(figure: go.Figure, height: int, left: int, right: int = 24, top: int = 36, bottom: int = 40) -> go.Figure:
+    """The house style: fonts, faint grids, no zoom, and the margins that the names need."""
     figure.update_layout(
         template=go.layout.Template(),
         font=FONT,

@@ -141,7 +141,7 @@ def render(report: Report) -> str:
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         plotly_js=Markup(plotly_js),
         page_js=Markup(page_js),
-        script_digests=[_digest(plotly_js), _digest(page_js)],
+        script_digests=[script_digest(plotly_js), script_digest(page_js)],
         chart_data=Markup(chart_data([chart for group in groups.values() for chart in group])),
     )
 
@@ -386,5 +386,6 @@ def glossary(report: Report) -> list[tuple[str, str]]:
     ]
 
 
-def _digest(script: str) -> str:
+def script_digest(script: str) -> str:
+    """As a content security policy names a script that may run."""
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")

@@ -3,9 +3,15 @@
 Modules, in the order in which data flows:
 
 - off_policy: the value of a policy from logs of another one
+- objective: one outcome or a weighted sum of them, as what is judged
 - qini: how well a score ranks users by the effect of an action
-- baselines: best fixed action, average effects, response model, ridge T-learner
-- report: all of it as evaluation.json, and as a table for the terminal
+- realised: what contacts added, row by row and doubly robust
+- calibration: predicted against realised effects, slopes and groups
+- budgets: the multi-armed Qini, a score's worth at every budget
+- baselines: best fixed action, average effects, response model, ridge T- and S-learner
+- learners: what the model and each baseline say about test users
+- report: what training writes beside the model as evaluation.json, and a table for the terminal
+- held_out: the whole evaluation, on users who did not train
 - allocated: what an allocation would have earned, from held-out logs
 - trial: a model on the held-out half of a randomised trial, next to ridge and to one action for all
 """

@@ -1,6 +1,6 @@
-"""What a network must beat: best fixed action, average effects, response model, ridge T-learner. All fitted on training users.
+"""What a network must beat: best fixed action, average effects, response model, ridge T- and S-learner. Fitted on training users.
 
-Axes: R rows, A actions, B = A + 1 arms, the last one `none`, D columns of the design matrix.
+Axes: R rows, A actions, B = A + 1 arms, the last one `none`, D columns of the design matrix, M attributes of actions.
 """
 
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from ranker.evaluate.off_policy import Decisions
 from ranker.features import Encoder, Features
 
 PENALTY = 30.0  # of a standardised coefficient; a normal prior of standard deviation 0.18
+SHRINKAGE = 0.5  # of the S-learner's interactions: a penalty four times as strong
 FEWEST_ROWS = 30  # an arm with fewer gets the average over all contacted rows
 FEWEST_EVENTS = 5
 
@@ -28,9 +29,8 @@ def average_effects(decisions: Decisions, outcome_R: np.ndarray) -> np.ndarray:
     return mean_B[:-1] - reference
 
 
-def best_fixed(decisions: Decisions, outcome_R: np.ndarray) -> int:
-    """The arm that, given to everyone eligible (none to the others), earns most; A is none. By inverse propensities."""
-    effect_A = average_effects(decisions, outcome_R)
+def best_fixed(effect_A: np.ndarray, decisions: Decisions) -> int:
+    """The arm that, given to everyone eligible (none to the others), earns most by its average effect; A is none."""
     share_A = decisions.eligible_RB[:, :-1].mean(0)
     gain_B = np.append(np.where(np.isfinite(effect_A), effect_A * share_A, -np.inf), 0.0)
     return int(np.argmax(gain_B))
@@ -56,7 +56,7 @@ class ArmModels:
     def expected(self, design_RD: sparse.csr_array) -> np.ndarray:
         """float64[R, B]."""
         link_RB = design_RD @ self.coefficient_DB + self.intercept_B
-        return 1.0 / (1.0 + np.exp(-link_RB)) if self.kind == "binary" else link_RB
+        return _mean(self.kind, link_RB)
 
 
 def fit_arms(kind: str, design_RD: sparse.csr_array, decisions: Decisions, outcome_R: np.ndarray) -> ArmModels:
@@ -80,12 +80,68 @@ def fit_arms(kind: str, design_RD: sparse.csr_array, decisions: Decisions, outco
     return ArmModels(kind, intercept_B, coefficient_DB)
 
 
-def _fit_arm(kind: str, design_RD: sparse.csr_array, y: np.ndarray, weight: np.ndarray) -> tuple[float, np.ndarray]:
+@dataclass(frozen=True)
+class SharedModel:
+    """One ridge regression for all arms: link intercept + x . base_D + sum of action a's attributes m of (own_M + x . lean_DM)."""
+
+    kind: str
+    intercept: float
+    base_D: np.ndarray
+    own_M: np.ndarray
+    lean_DM: np.ndarray
+
+    def effect(self, design_RD: sparse.csr_array, table_AM: np.ndarray) -> np.ndarray:
+        """float64[R, A]: expected outcome of each action less that of none."""
+        none_R = design_RD @ self.base_D + self.intercept
+        link_RA = none_R[:, None] + (design_RD @ self.lean_DM + self.own_M) @ table_AM.T
+        return _mean(self.kind, link_RA) - _mean(self.kind, none_R)[:, None]
+
+
+def fit_shared(
+    kind: str, design_RD: sparse.csr_array, decisions: Decisions, outcome_R: np.ndarray, table_BM: np.ndarray
+) -> SharedModel:
+    """The S-learner: features, attributes of the logged action, and products of both. table_BM: the last row, of none, is zero."""
+    columns = design_RD.shape[1]
+    attributes = table_BM.shape[1]
+    if min((outcome_R != 0).sum(), (outcome_R != outcome_R[:1]).sum()) < FEWEST_EVENTS:
+        nothing_M = np.zeros(attributes)
+        constant = _link(kind, float(outcome_R.mean()))
+        return SharedModel(kind, constant, np.zeros(columns), nothing_M, np.zeros((columns, attributes)))
+    shown_RM = sparse.csr_array(table_BM[decisions.arm_R].astype(np.float64))
+    both = sparse.hstack([design_RD, shown_RM, SHRINKAGE * _products(design_RD, shown_RM)], format="csr")
+    weight_R = 1.0 / decisions.propensity_R
+    intercept, coefficient = _fit_arm(kind, both, outcome_R, weight_R / weight_R.mean(), tolerance=1e-3)
+    lean_DM = SHRINKAGE * coefficient[columns + attributes :].reshape(columns, attributes)
+    return SharedModel(kind, intercept, coefficient[:columns], coefficient[columns : columns + attributes], lean_DM)
+
+
+def _products(left_RD: sparse.csr_array, right_RM: sparse.csr_array) -> sparse.csr_array:
+    """[R, D * M]: column d * M + m is left d times right m."""
+    left_counts, right_counts = np.diff(left_RD.indptr), np.diff(right_RM.indptr)
+    each = np.repeat(right_counts, left_counts)  # for every entry of left, the entries of right in its row
+    row_L = np.repeat(np.arange(left_RD.shape[0]), left_counts)
+    first_L = right_RM.indptr[row_L]
+    from_left = np.repeat(np.arange(left_RD.nnz), each)
+    offset = np.arange(each.sum()) - np.repeat(np.cumsum(each) - each, each)
+    from_right = first_L[from_left] + offset
+    columns = left_RD.indices[from_left].astype(np.int64) * right_RM.shape[1] + right_RM.indices[from_right]
+    values = left_RD.data[from_left] * right_RM.data[from_right]
+    ends = np.concatenate([[0], np.cumsum(left_counts * right_counts)])
+    return sparse.csr_array((values, columns, ends), shape=(left_RD.shape[0], left_RD.shape[1] * right_RM.shape[1]))
+
+
+def _fit_arm(
+    kind: str, design_RD: sparse.csr_array, y: np.ndarray, weight: np.ndarray, tolerance: float = 1e-4
+) -> tuple[float, np.ndarray]:
     if kind == "binary":
-        model = LogisticRegression(C=1.0 / PENALTY, max_iter=500, tol=1e-4).fit(design_RD, y, weight)
+        model = LogisticRegression(C=1.0 / PENALTY, max_iter=500, tol=tolerance).fit(design_RD, y, weight)
         return float(model.intercept_[0]), model.coef_[0]
-    ridge = Ridge(alpha=PENALTY).fit(design_RD.toarray(), y, weight)
+    ridge = Ridge(alpha=PENALTY, solver="sparse_cg", tol=tolerance).fit(design_RD, y, weight)
     return float(ridge.intercept_), ridge.coef_
+
+
+def _mean(kind: str, link: np.ndarray) -> np.ndarray:
+    return 1.0 / (1.0 + np.exp(-link)) if kind == "binary" else link
 
 
 def _link(kind: str, mean: float) -> float:

@@ -5,6 +5,10 @@
 where Y_t, N_t (Y_c, N_c) are weighted outcomes and counts of contacted (not contacted) users among the share phi with the highest
 scores, weights being inverse propensities; per contacted user; ties enter as one block (Radcliffe 2007). A constant score has 0.
 
+    auuc = integral of u(phi) = qini + u(1) / 2
+
+so that AUUC has half of the average effect u(1) in it: a ranking at random has u(1) / 2, not 0. Outcomes are of any kind.
+
 Axes: R rows.
 """
 
@@ -15,10 +19,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Qini:
-    """value: 0 for a ranking that tells nothing. rows: contacted and not contacted rows used."""
+    """value: 0 for a ranking that tells nothing. auuc: the area under the curve, `average` being its end u(1).
+    rows: contacted and not contacted rows used."""
 
     value: float
     stderr: float
+    auuc: float
+    auuc_stderr: float
+    average: float
     rows: int
 
 
@@ -39,8 +47,11 @@ def qini(
     sum_t, sum_c = (np.bincount(block_R, weight_R * side * outcome_R) for side in (treated_R, ~treated_R))
     phi, gain = curve(count_t, sum_t, count_c, sum_c)
     value = float(np.trapezoid(gain - phi * gain[-1], phi))
-    stderr = _stderr(phi, block_R, treated_R, outcome_R, weight_R, user_R)
-    return Qini(value, stderr, len(treated_R))
+    middle_R = ((phi[:-1] + phi[1:]) / 2)[block_R]
+    stderr, auuc_stderr = (
+        _stderr(lever_R, treated_R, outcome_R, weight_R, user_R) for lever_R in (0.5 - middle_R, 1.0 - middle_R)
+    )
+    return Qini(value, stderr, float(np.trapezoid(gain, phi)), auuc_stderr, float(gain[-1]), len(treated_R))
 
 
 def curve(
@@ -67,15 +78,10 @@ def _blocks(score_R: np.ndarray) -> np.ndarray:
 
 
 def _stderr(
-    phi: np.ndarray,
-    block_R: np.ndarray,
-    treated_R: np.ndarray,
-    outcome_R: np.ndarray,
-    weight_R: np.ndarray,
-    user_R: np.ndarray,
+    lever_R: np.ndarray, treated_R: np.ndarray, outcome_R: np.ndarray, weight_R: np.ndarray, user_R: np.ndarray
 ) -> float:
-    """With N_t / N_c near constant, qini = sum of +-w y (1/2 - phi), phi being the middle of the row's block."""
-    lever_R = 0.5 - ((phi[:-1] + phi[1:]) / 2)[block_R]
+    """With N_t / N_c near constant, qini = sum of +-w y (1/2 - phi) and auuc = sum of +-w y (1 - phi), phi being the middle of the
+    row's block; lever_R is what stands beside w y."""
     mean_t = (weight_R * outcome_R)[treated_R].sum()
     mean_c = (weight_R * outcome_R)[~treated_R].sum()
     part_R = weight_R * lever_R * np.where(treated_R, outcome_R - mean_t, mean_c - outcome_R)

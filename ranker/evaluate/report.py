@@ -3,36 +3,35 @@
 Axes: R test rows, A actions, B = A + 1 arms, the last one `none`, O outcomes.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 import numpy as np
 from rich.table import Table
 
-from ranker.evaluate import off_policy
-from ranker.evaluate.baselines import average_effects, best_fixed, design, fit_arms
-from ranker.evaluate.off_policy import Decisions
-from ranker.evaluate.qini import qini
-from ranker.model.calibrate import arm_weights
+from ranker.evaluate import calibration, objective, off_policy, realised
+from ranker.evaluate.learners import (
+    AVERAGE,
+    FIXED,
+    LOGGING,
+    NETWORK,
+    RANDOM,
+    RESPONSE,
+    RIDGE,
+    SINGLE,
+    Opinions,
+    decisions_of,
+    opinions_of,
+)
+from ranker.evaluate.objective import OBJECTIVE, Objective
+from ranker.evaluate.off_policy import Estimate, Judged
+from ranker.evaluate.qini import Qini, qini
 from ranker.model.calibration import OutcomeCalibration
-from ranker.model.ensemble import USERS_AT_ONCE, ValueModel
+from ranker.model.ensemble import ValueModel
 from ranker.model.examples import Examples
 from ranker.model.settings import EvaluateSettings
 from ranker.model.splits import Splits
 from ranker.scores import InputError
-
-NETWORK, RIDGE, RESPONSE = "valuenet", "ridge T-learner", "response model"
-FIXED, AVERAGE, LOGGING, RANDOM = "best fixed action", "average effect", "logging policy", "random"
-OBJECTIVE = "objective"
-ROWS_PER_DECILE = 50
-
-
-@dataclass(frozen=True)
-class Scored:
-    """What a model says about the test rows, per outcome. effect_RA: of a contact. expected_RB: of the outcome itself."""
-
-    effect_RA: np.ndarray
-    expected_RB: np.ndarray
 
 
 def evaluate(model: ValueModel, examples: Examples, splits: Splits, settings: EvaluateSettings) -> dict:
@@ -42,17 +41,17 @@ def evaluate(model: ValueModel, examples: Examples, splits: Splits, settings: Ev
     if not len(test) or not len(learn):
         raise InputError(["logs: too few users to keep some for the evaluation; give more logs or fit.test_share"])
     names = [target.name for target in model.targets]
-    network = _network(model, test)
-    ridge, response = _ridge(model, learn, test)
-    averages = {name: average_effects(decisions_of(learn), learn.outcome_RO[:, o]) for o, name in enumerate(names)}
-    ranked = {NETWORK: network, RIDGE: ridge, RESPONSE: response}
+    objectives = list(objective.single(names, test.actions))
+    if weights:
+        objectives.append(objective.weighted(OBJECTIVE, weights, names, test.actions))
+    opinions = opinions_of(model, learn, test, objectives, single=False)
     return {
         "rows": _rows(splits),
         "outcomes": names,
         "objective": weights,
-        "policies": _policies(names, weights, learn, test, ranked, averages),
-        "qini": _qinis(model, test, ranked),
-        "calibration": _calibration(model, test, network, settings.deciles),
+        "policies": policies(objectives, opinions, test),
+        "qini": qinis(model, test, opinions),
+        "calibration": calibrations(model, test, opinions, settings.deciles),
     }
 
 
@@ -68,12 +67,6 @@ def objective_weights(model: ValueModel, settings: EvaluateSettings) -> dict[str
     return dict(settings.objective)
 
 
-def decisions_of(examples: Examples) -> Decisions:
-    none_R1 = np.ones((len(examples), 1), bool)
-    eligible_RB = np.hstack([examples.eligible_RA, none_R1])
-    return Decisions(examples.action_R, examples.propensity_R, examples.user_R, eligible_RB)
-
-
 def _rows(splits: Splits) -> dict[str, int]:
     """A member trains on all folds but one; that one is its validation."""
     learn = int(splits.learn_R.sum())
@@ -81,108 +74,73 @@ def _rows(splits: Splits) -> dict[str, int]:
     return {"train": learn - validation, "validation": validation, "test": int(splits.test_R.sum())}
 
 
-def _network(model: ValueModel, test: Examples) -> dict[str, Scored]:
-    parts = [
-        model.effects(test.features.take(slice(start, start + USERS_AT_ONCE)))
-        for start in range(0, len(test), USERS_AT_ONCE)
-    ]
-    return {target.name: _scored(np.concatenate([part[target.name].none_U for part in parts]),
-                                 np.concatenate([part[target.name].mean_UA for part in parts]))
-            for target in model.targets}  # fmt: skip
-
-
-def _scored(none_R: np.ndarray, effect_RA: np.ndarray) -> Scored:
-    return Scored(effect_RA, np.column_stack([none_R[:, None] + effect_RA, none_R]))
-
-
-def _ridge(model: ValueModel, learn: Examples, test: Examples) -> tuple[dict[str, Scored], dict[str, Scored]]:
-    """The T-learner (arm minus none) and the response model (the outcome under the action, whatever none gives)."""
-    learn_RD, test_RD = design(model.encoder, learn.features), design(model.encoder, test.features)
-    decisions = decisions_of(learn)
-    learner, response = {}, {}
-    for o, target in enumerate(model.targets):
-        arms = fit_arms(target.kind, learn_RD, decisions, learn.outcome_RO[:, o])
-        expected_RB = arms.expected(test_RD)
-        learner[target.name] = Scored(expected_RB[:, :-1] - expected_RB[:, -1:], expected_RB)
-        response[target.name] = Scored(expected_RB[:, :-1], expected_RB)
-    return learner, response
-
-
-def _policies(
-    names: list[str],
-    weights: Mapping[str, float],
-    learn: Examples,
-    test: Examples,
-    ranked: Mapping[str, Mapping[str, Scored]],
-    averages: Mapping[str, np.ndarray],
-) -> list[dict]:
-    """Every policy's value per outcome, each policy choosing for that outcome, and for the objective if there is one."""
-    targets = {name: {name: 1.0} for name in names}
-    if weights:
-        targets[OBJECTIVE] = dict(weights)
+def policies(objectives: Sequence[Objective], opinions: Opinions, test: Examples) -> list[dict]:
+    """Every learner's value where it chooses freely, for each objective apart: for each row its best action, or none."""
     records = []
-    for name, mix in targets.items():
-        outcome = [names.index(part) for part in mix]
-        weight = np.array(list(mix.values()))
-        learn_y, test_y = learn.outcome_RO[:, outcome] @ weight, test.outcome_RO[:, outcome] @ weight
-        scores = {model: sum(w * by[part].effect_RA for part, w in mix.items()) for model, by in ranked.items()}
-        expected_RB = sum(w * ranked[NETWORK][part].expected_RB for part, w in mix.items())
-        average_A = sum(w * np.where(np.isfinite(averages[part]), averages[part], 0.0) for part, w in mix.items())
-        records += _compare(name, learn, test, learn_y, test_y, scores, expected_RB, average_A)
+    for each in objectives:
+        chosen = {
+            name: off_policy.greedy(each.effect(effect), test.eligible_RA) for name, effect in opinions.effect.items()
+        }
+        chosen[FIXED] = off_policy.always(opinions.fixed[each.name], test.eligible_RA)
+        average_RA = np.broadcast_to(each.effect(opinions.average_OA), test.eligible_RA.shape)
+        chosen[AVERAGE] = off_policy.greedy(average_RA, test.eligible_RA)
+        chosen[RANDOM] = off_policy.uniform(test.eligible_RA)
+        records += compare(each, chosen, opinions, test)
     return records
 
 
-def _compare(
-    outcome: str,
-    learn: Examples,
-    test: Examples,
-    learn_y: np.ndarray,
-    test_y: np.ndarray,
-    scores: Mapping[str, np.ndarray],
-    expected_RB: np.ndarray,
-    average_A: np.ndarray,
-) -> list[dict]:
-    decisions, eligible_RA = decisions_of(test), test.eligible_RA
-    fixed = best_fixed(decisions_of(learn), learn_y)
-    policies = {model: off_policy.greedy(score_RA, eligible_RA) for model, score_RA in scores.items()}
-    policies[FIXED] = off_policy.always(fixed, eligible_RA)
-    policies[AVERAGE] = off_policy.greedy(np.broadcast_to(average_A, eligible_RA.shape), eligible_RA)
-    policies[RANDOM] = off_policy.uniform(eligible_RA)
-    judged = {name: off_policy.judge(decisions, policy, test_y, expected_RB) for name, policy in policies.items()}
-    logged = off_policy.as_logged(decisions, test_y)
+def compare(each: Objective, chosen: Mapping[str, np.ndarray], opinions: Opinions, test: Examples) -> list[dict]:
+    """The records of policies [R, B] by name, of the logging policy, and of their differences to the best fixed action and to the
+    network's."""
+    decisions = decisions_of(test)
+    judged = {
+        name: objective.judge(each, decisions, policy_RB, test.outcome_RO, opinions.expected)
+        for name, policy_RB in chosen.items()
+    }
+    logged = objective.as_logged(each, decisions, test.outcome_RO, opinions.expected)
     judged[LOGGING] = dict.fromkeys(off_policy.ESTIMATORS, logged)
+    ranked = [name for name in (NETWORK, FIXED, AVERAGE, RESPONSE, RIDGE, SINGLE, LOGGING) if name in judged]
     return [
-        _policy_record(name, outcome, estimator, judged[name][estimator], judged[FIXED][estimator], test.user_R)
-        for name in (NETWORK, FIXED, AVERAGE, RESPONSE, RIDGE, LOGGING, RANDOM)
+        _policy_record(name, each.name, estimator, judged, test.user_R)
+        for name in [*ranked, *(name for name in judged if name not in ranked)]
         for estimator in off_policy.ESTIMATORS
     ]
 
 
-def _policy_record(name: str, outcome: str, estimator: str, one, fixed, user_R: np.ndarray) -> dict:
+def _policy_record(
+    name: str, outcome: str, estimator: str, judged: Mapping[str, Mapping[str, Judged]], user_R: np.ndarray
+) -> dict:
+    one = judged[name][estimator]
+
+    def against(other: str) -> dict | None:
+        return None if other not in judged else interval(off_policy.difference(one, judged[other][estimator], user_R))
+
     return {
         "name": name,
         "outcome": outcome,
         "estimator": estimator,
-        **_finite(one.estimate.to_json()),
+        **interval(one.estimate),
         "effective_sample_size": one.effective_sample_size,
-        "difference_to_best_fixed": _finite(off_policy.difference(one, fixed, user_R).to_json()),
+        "difference_to_best_fixed": against(FIXED),
+        "difference_to_valuenet": against(NETWORK),
     }
 
 
-def _finite(record: Mapping[str, float]) -> dict[str, float | None]:
-    """JSON has no infinity: null where nothing is known."""
-    return {name: value if np.isfinite(value) else None for name, value in record.items()}
+def interval(estimate: Estimate) -> dict[str, float | None]:
+    """value, stderr, low and high for JSON, which has no infinity: null where nothing is known."""
+    return {name: value if np.isfinite(value) else None for name, value in estimate.to_json().items()}
 
 
-def _qinis(model: ValueModel, test: Examples, ranked: Mapping[str, Mapping[str, Scored]]) -> list[dict]:
+def qinis(model: ValueModel, test: Examples, opinions: Opinions) -> list[dict]:
+    """Qini and AUUC per action, outcome and learner, on the rows of the action and of none."""
     records = []
     for a, action in enumerate(model.actions):
         rows = np.flatnonzero(((test.action_R == a) | (test.action_R == test.actions)) & test.eligible_RA[:, a])
         contacted = test.action_R[rows] == a
         for o, target in enumerate(model.targets):
-            for name, by in ranked.items():
+            for name, effect in opinions.effect.items():
                 found = qini(
-                    by[target.name].effect_RA[rows, a],
+                    effect[o][rows, a],
                     contacted,
                     test.outcome_RO[rows, o],
                     test.propensity_R[rows],
@@ -193,30 +151,33 @@ def _qinis(model: ValueModel, test: Examples, ranked: Mapping[str, Mapping[str, 
     return records
 
 
-def _qini(found) -> dict:
-    return {"qini": found.value, "stderr": found.stderr, "rows": found.rows}
+def _qini(found: Qini) -> dict:
+    record = asdict(found)
+    return {"qini": record.pop("value"), **record}
 
 
-def _calibration(model: ValueModel, test: Examples, network: Mapping[str, Scored], deciles: int) -> list[dict]:
-    weight_R = arm_weights(test.action_R, test.propensity_R, test.actions)
+def calibrations(model: ValueModel, test: Examples, opinions: Opinions, deciles: int) -> list[dict]:
+    """Per outcome and action: the slope by which the model was shrunk, the slope that is left on test users, and deciles."""
+    decisions = decisions_of(test)
     records = []
     for o, target in enumerate(model.targets):
         fitted = model.calibration.of(target.name)
-        residual_R = weight_R * (test.outcome_RO[:, o] - _logged(network[target.name].expected_RB, test.action_R))
+        realised_RA = realised.effects(decisions, test.outcome_RO[:, o], opinions.expected[o])
         for a, action in enumerate(model.actions):
+            rows = np.flatnonzero(test.eligible_RA[:, a])
+            parts = opinions.effect[NETWORK][o][rows, a], realised_RA[rows, a], test.user_R[rows]
+            here = int((test.action_R == a).sum())
+            groups = calibration.groups_of(*parts, min(deciles, here // calibration.ROWS_PER_GROUP))
             records.append(
                 {
                     "outcome": target.name,
                     "action": str(action["id"]),
                     **_fitted(fitted, a),
-                    "deciles": _deciles(network[target.name].effect_RA[:, a], residual_R, test, a, deciles),
+                    "held_out": calibration.slope_of(*parts).to_json(),
+                    "deciles": [group.to_json() for group in groups],
                 }
             )
     return records
-
-
-def _logged(expected_RB: np.ndarray, action_R: np.ndarray) -> np.ndarray:
-    return expected_RB[np.arange(len(action_R)), action_R]
 
 
 def _fitted(fitted: OutcomeCalibration, a: int) -> dict[str, float]:
@@ -226,27 +187,6 @@ def _fitted(fitted: OutcomeCalibration, a: int) -> dict[str, float]:
         "average_effect": float(fitted.average_A[a]),
         "average_effect_stderr": float(fitted.average_stderr_A[a]),
     }
-
-
-def _deciles(effect_R: np.ndarray, residual_R: np.ndarray, test: Examples, a: int, count: int) -> list[dict]:
-    """Predicted against doubly robust realised effect in groups of equal size by prediction; fewer groups where rows are few."""
-    rows = np.flatnonzero(test.eligible_RA[:, a])
-    here = int((test.action_R == a).sum())
-    count = min(count, here // ROWS_PER_DECILE)
-    if count < 1:
-        return []
-    sign_R = np.where(test.action_R == a, 1.0, np.where(test.action_R == test.actions, -1.0, 0.0))
-    pseudo_R = effect_R + sign_R * residual_R
-    records = []
-    for group in np.array_split(rows[np.argsort(effect_R[rows], kind="stable")], count):
-        stderr = off_policy.clustered_stderr(pseudo_R[group], test.user_R[group])
-        record = {
-            "predicted": float(effect_R[group].mean()),
-            "realised": float(pseudo_R[group].mean()),
-            "stderr": stderr,
-        }
-        records.append(record)
-    return records
 
 
 def summary(evaluation: Mapping) -> dict:

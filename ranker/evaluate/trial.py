@@ -10,8 +10,8 @@ import numpy as np
 
 from ranker.evaluate import off_policy
 from ranker.evaluate.baselines import design, fit_arms
+from ranker.evaluate.learners import NETWORK, RIDGE, decisions_of
 from ranker.evaluate.qini import qini
-from ranker.evaluate.report import NETWORK, RIDGE, decisions_of
 from ranker.features import Encoder
 from ranker.logs import Logs
 from ranker.model.calibrate import calibrate

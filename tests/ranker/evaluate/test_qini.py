@@ -8,8 +8,8 @@ import pytest
 from ranker.evaluate.qini import qini
 
 
-def long_way(score, contacted, outcome, propensity) -> float:
-    """The definition, block by block, with plain loops over the rows."""
+def long_way(score, contacted, outcome, propensity) -> tuple[float, float]:
+    """Qini and AUUC by their definition, block by block, with plain loops over the rows."""
     weight = 1 / propensity
     weight = np.where(contacted, weight / weight[contacted].sum(), weight / weight[~contacted].sum())
     points = [(0.0, 0.0)]
@@ -22,10 +22,11 @@ def long_way(score, contacted, outcome, propensity) -> float:
                 n_c, y_c = n_c + weight[i], y_c + weight[i] * outcome[i]
         points.append(((n_t + n_c) / 2, y_t - (y_c * n_t / n_c if n_c else 0.0)))
     end = points[-1][1]
-    area = 0.0
+    area = whole = 0.0
     for (a, u), (b, v) in pairwise(points):
         area += (b - a) * ((u - a * end) + (v - b * end)) / 2
-    return area
+        whole += (b - a) * (u + v) / 2
+    return area, whole
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -34,7 +35,10 @@ def test_it_is_its_definition_with_ties_and_weights(seed) -> None:
     score, contacted = generator.integers(0, 6, 40).astype(float), generator.random(40) < 0.6
     outcome, propensity = generator.random(40), generator.uniform(0.1, 0.9, 40)
     found = qini(score, contacted, outcome, propensity, np.arange(40))
-    assert found.value == pytest.approx(long_way(score, contacted, outcome, propensity), abs=1e-12)
+    expected, area = long_way(score, contacted, outcome, propensity)
+    assert found.value == pytest.approx(expected, abs=1e-12)
+    assert found.auuc == pytest.approx(area, abs=1e-12)
+    assert found.auuc == pytest.approx(found.value + found.average / 2, abs=1e-12)
 
 
 def test_a_constant_score_has_none_whatever_the_order() -> None:
@@ -42,6 +46,7 @@ def test_a_constant_score_has_none_whatever_the_order() -> None:
     outcome = np.sort(generator.random(100))
     found = qini(np.ones(100), np.arange(100) < 50, outcome, np.full(100, 0.5), np.arange(100))
     assert found.value == pytest.approx(0.0, abs=1e-12)
+    assert found.auuc == pytest.approx((outcome[:50].mean() - outcome[50:].mean()) / 2)
 
 
 def test_ranking_by_the_effect_beats_the_reverse_and_a_monotone_change_alters_nothing() -> None:
@@ -55,16 +60,22 @@ def test_ranking_by_the_effect_beats_the_reverse_and_a_monotone_change_alters_no
     assert qini(np.exp(effect), *args).value == pytest.approx(good.value)
 
 
-def test_the_standard_error_is_that_of_repeated_draws() -> None:
+@pytest.mark.parametrize("kind", ["binary", "count", "amount", "real"])
+def test_standard_errors_are_those_of_repeated_draws_whatever_the_outcome(kind) -> None:
     generator = np.random.default_rng(3)
-    values, stderrs = [], []
-    for _ in range(150):
+    found = []
+    for _ in range(200):
         score, contacted = generator.normal(size=600), generator.random(600) < 0.5
-        outcome = (generator.random(600) < 0.2 + 0.1 * contacted).astype(float)
-        found = qini(score, contacted, outcome, np.full(600, 0.5), np.arange(600))
-        values.append(found.value)
-        stderrs.append(found.stderr)
-    assert np.std(values) == pytest.approx(np.mean(stderrs), rel=0.2)
+        mean = 0.2 + 0.1 * contacted
+        outcome = {
+            "binary": lambda mean=mean: (generator.random(600) < mean).astype(float),
+            "count": lambda mean=mean: generator.poisson(10 * mean).astype(float),
+            "amount": lambda mean=mean: (generator.random(600) < mean) * generator.lognormal(1.0, 0.5, 600),
+            "real": lambda mean=mean: generator.normal(mean, 2.0),
+        }[kind]()
+        found.append(qini(score, contacted, outcome, np.full(600, 0.5), np.arange(600)))
+    assert np.std([one.value for one in found]) == pytest.approx(np.mean([one.stderr for one in found]), rel=0.15)
+    assert np.std([one.auuc for one in found]) == pytest.approx(np.mean([one.auuc_stderr for one in found]), rel=0.15)
 
 
 def test_one_arm_alone_has_no_qini() -> None:

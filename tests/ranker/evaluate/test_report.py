@@ -30,7 +30,7 @@ def test_it_is_strict_json_and_complete(evaluation) -> None:
     again = json.loads(json.dumps(evaluation, allow_nan=False))
     assert {record["name"] for record in again["policies"]} == POLICIES
     assert {record["outcome"] for record in again["policies"]} == {"subs", "days", "revenue", OBJECTIVE}
-    assert {record["estimator"] for record in again["policies"]} == {"IPS", "SNIPS", "DR"}
+    assert {record["estimator"] for record in again["policies"]} == {"IPS", "SNIPS", "DR", "SWITCH-DR"}
     assert len(again["calibration"]) == 3 * 6
     assert len(again["qini"]) == 3 * 6 * 3
     assert sum(again["rows"].values()) == 24_000
@@ -66,6 +66,6 @@ def test_an_objective_of_unknown_outcomes_is_told(trained) -> None:
 def test_the_best_fixed_action_can_be_none() -> None:
     arm_R = np.tile([0, 1, 2], 50)
     decisions = Decisions(arm_R, np.full(150, 1 / 3), np.arange(150), np.ones((150, 3), bool))
-    assert best_fixed(decisions, np.where(arm_R == 2, 1.0, 0.0)) == 2
-    assert best_fixed(decisions, np.where(arm_R == 1, 1.0, 0.0)) == 1
+    assert best_fixed(average_effects(decisions, np.where(arm_R == 2, 1.0, 0.0)), decisions) == 2
+    assert best_fixed(average_effects(decisions, np.where(arm_R == 1, 1.0, 0.0)), decisions) == 1
     np.testing.assert_allclose(average_effects(decisions, np.where(arm_R == 1, 1.0, 0.0)), [0.0, 1.0])

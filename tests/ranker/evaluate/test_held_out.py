@@ -1,0 +1,139 @@
+"""Held-out users, and the whole evaluation of a model in a world whose truth is known."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ranker.evaluate import objective, off_policy
+from ranker.evaluate.held_out import Allocated, Rules, Training, hold_out, judge, segment_names
+from ranker.evaluate.learners import FIXED, NETWORK, WITHOUT_COVARIATES, opinions_of
+from ranker.scores import InputError
+
+
+@pytest.fixture(scope="module")
+def training(trained) -> Training:
+    return Training(trained.world.logs, folds=2, test_share=0.2, seed=0)
+
+
+@pytest.fixture(scope="module")
+def held(trained, training):
+    return hold_out(trained.model, training, trained.world.logs, 100_000, 0)
+
+
+@pytest.fixture(scope="module")
+def evaluation(trained, held) -> dict:
+    objectives = [
+        objective.weighted("objective", {"subs": 10.0, "days": 1.0}, ("subs", "days", "revenue"), 6),
+        *objective.single(("subs", "days", "revenue"), 6),
+    ]
+    opinions = opinions_of(trained.model, held.learn, held.test, objectives)
+    rows = len(held.test)
+    best = off_policy.greedy(objectives[0].effect(opinions.effect[NETWORK]), held.test.eligible_RA)
+    fixed = off_policy.always(3, held.test.eligible_RA)
+    allocated = [Allocated(NETWORK, best, 1.0), Allocated(FIXED, fixed, None)]
+    rules = Rules(most_rows=rows, points=5, groups=10, cost_A=np.ones(6), segments=None)
+    return judge(trained.model, held, objectives, opinions, allocated, rules)
+
+
+def test_whoever_trained_is_not_held_out(trained, training, held) -> None:
+    splits = trained.fitted.splits
+    users = trained.world.logs.frame["user_id"]
+    assert set(held.frame["user_id"]).isdisjoint(users[splits.learn_R])
+    assert len(held.test) == int(splits.test_R.sum())
+    assert len(held.learn) == int(splits.learn_R.sum())
+
+
+def test_users_that_the_training_logs_do_not_hold_are_held_out(trained, training) -> None:
+    frame = trained.world.logs.frame.head(2_000).copy()
+    frame["user_id"] = np.where(np.arange(2_000) < 1_500, frame["user_id"], frame["user_id"] + 10**6)
+    others = replace(trained.world.logs, frame=frame)
+    held = hold_out(trained.model, training, others, 100_000, 0)
+    learners = set(trained.world.logs.frame["user_id"][trained.fitted.splits.learn_R])
+    assert len(held.test) == sum(user not in learners for user in frame["user_id"])
+    assert (held.frame["user_id"] >= 10**6).sum() == 500
+
+
+def test_a_sample_keeps_users_whole(trained, training) -> None:
+    held = hold_out(trained.model, training, trained.world.logs, 1_000, 0)
+    assert 700 < len(held.test) < 1_300
+    everyone = hold_out(trained.model, training, trained.world.logs, 100_000, 0).frame
+    chosen = set(held.frame["user_id"])
+    assert len(held.frame) == everyone["user_id"].isin(chosen).sum()
+
+
+def test_logs_that_do_not_fit_the_model_are_refused_with_every_reason(trained, training) -> None:
+    logs = trained.world.logs
+    other = replace(
+        logs,
+        actions=({"id": "billboard", "slot": "street"}, *logs.actions[1:]),
+        schema=replace(logs.schema, numeric=("age",), outcomes=logs.schema.outcomes[:2]),
+    )
+    with pytest.raises(InputError) as caught:
+        hold_out(trained.model, training, other, 100_000, 0)
+    assert len(caught.value.problems) == 5
+    only = replace(logs, frame=logs.frame[trained.fitted.splits.learn_R].reset_index(drop=True))
+    with pytest.raises(InputError, match="all 19,"):
+        hold_out(trained.model, training, only, 100_000, 0)
+
+
+def test_it_is_strict_json_with_every_part(evaluation) -> None:
+    again = json.loads(json.dumps(evaluation, allow_nan=False))
+    assert {r["name"] for r in again["allocated"]["policies"]} == {NETWORK, FIXED, "logging policy"}
+    assert {r["name"] for r in again["policies"]} >= {
+        "ridge S-learner",
+        "ridge T-learner",
+        "response model",
+        "average effect",
+    }
+    assert len(again["budgets"]) == 4 * 7
+    assert {r["segment"] for r in again["segments"]} == {"market"}
+
+
+def test_segments_and_promises_add_up_to_the_whole(evaluation) -> None:
+    """Gains of segments, weighted by rows, are that of all; both are the doubly robust gain over nothing."""
+    for promised in evaluation["promised"]:
+        parts = [r for r in evaluation["segments"] if r["outcome"] == promised["outcome"]]
+        rows = sum(part["rows"] for part in parts)
+        assert rows == evaluation["rows"]["judged"]
+        total = sum(part["rows"] * part["realised"]["value"] for part in parts) / rows
+        assert total == pytest.approx(promised["realised"]["value"])
+        assert sum(p["rows"] * p["predicted"] for p in parts) / rows == pytest.approx(promised["predicted"], rel=1e-5)
+
+
+def test_realised_gains_are_the_true_ones(evaluation, trained, held) -> None:
+    rows_R = trained.fitted.splits.test_R
+    effect = {name: effect_RA[rows_R] for name, effect_RA in trained.world.effect.items()}
+    features = trained.fitted.examples.features.take(rows_R)
+    believed = {name: e.mean_UA for name, e in trained.model.effects(features).items()}
+    value_RA = 10 * believed["subs"] + believed["days"]
+    chosen_R = value_RA.argmax(1)
+    for promised in evaluation["promised"][1:]:
+        gain_R = np.where(value_RA.max(1) > 0, effect[promised["outcome"]][np.arange(len(chosen_R)), chosen_R], 0.0)
+        realised = promised["realised"]
+        assert abs(realised["value"] - gain_R.mean()) < 3 * realised["stderr"]
+
+
+def test_a_score_that_knows_users_is_ahead_of_one_that_does_not(evaluation) -> None:
+    """In this world effects of opposite sign depend on age, so the lead is large at every budget."""
+    by_name = {r["name"]: r for r in evaluation["budgets"] if r["outcome"] == "objective"}
+    for point in by_name[WITHOUT_COVARIATES]["points"]:
+        assert point["valuenet_minus_this"]["low"] > 0
+    assert by_name[NETWORK]["mean_over_budgets"]["value"] > by_name["random"]["mean_over_budgets"]["value"]
+
+
+def test_predictions_of_a_calibrated_model_have_the_right_size(evaluation) -> None:
+    for pooled in evaluation["calibration_pooled"][:2]:
+        assert abs(pooled["users"]["value"] - 1) < 4 * pooled["users"]["stderr"]
+        assert pooled["users"]["stderr"] < 0.3
+        assert len(pooled["deciles"]) == 10
+
+
+def test_segments_are_text_features_with_few_values() -> None:
+    frame = pd.DataFrame({"user_id": ["a", "b"], "market": ["SE", "NO"], "same": ["x", "x"], "age": [1.0, 2.0]})
+    assert segment_names(frame, None) == ("market",)
+    assert segment_names(frame, ("same",)) == ("same",)
+    with pytest.raises(InputError, match="no text column age"):
+        segment_names(frame, ("age",))

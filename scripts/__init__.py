@@ -14,12 +14,16 @@ Modules; first what every command stands on, then the commands in the order in w
 - train: logs to a calibrated model
 - score: users to scores
 - allocate: scores and a policy to an audited allocation
+- rivals: the policies that the learned one is compared with
+- rehearsal: a policy on held-out rows, by the model and by every baseline
+- pages: results as one HTML file
+- evaluation_page: the page about a model and its policy
+- evaluate: a model and the policy it leads to, judged on users it never saw
 - judge: an allocation, valued from held-out logs
 - instances: seeded problems of three shapes and any size
 - peers: general solvers and rules of thumb on the same problem
 - bench_runs: one run of them at a time, in a process of its own
 - bench: all of those, as a table
-- rivals: the policies that the learned one is compared with
 - regret: all of them, judged on a synthetic market's truth
 - report: a run as one page for people
 - publish: the pointer to a finished run

@@ -100,6 +100,19 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
             SEED,
         ),
     ),
+    "evaluate": (
+        "judges a model and the policy it leads to on logs of users who did not train it",
+        (
+            _path("model", "a trained model"),
+            _path("logs", "logs to judge by; of those that trained the model, the users it did not see"),
+            _path("training", "the logs that trained the model, where its manifest does not lead to them"),
+            _path("scores", "the scores that the policy is meant for: how many users, on which day"),
+            POLICY,
+            _path("out", "the folder of evaluation.json and evaluation.html to write", "out"),
+            RUNS,
+            SEED,
+        ),
+    ),
     "allocate": (
         "solves, audits and writes an allocation dataset",
         (
@@ -157,7 +170,7 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
         ),
     ),
 }
-POLICY_COMMANDS = frozenset({"allocate", "regret", "weekly"})
+POLICY_COMMANDS = frozenset({"allocate", "evaluate", "regret", "weekly"})
 FLAGS_WITH_VALUE = frozenset({"--cfg", "-c", "--package", "-p", "--info", "-i"})
 FOREIGN_FLAGS = ("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")
 

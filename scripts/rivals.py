@@ -6,6 +6,7 @@ A actions, N contacts.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -48,17 +49,27 @@ def rivals(problem: Problem, data: Data, truth: Mapping[str, np.ndarray], seed: 
     )
     yield Rival(ORACLE, "the truth, given what is observable", problem, observed)
     yield Rival(ALL_KNOWING, "the truth, hidden traits included", problem, everything)
-    averages = replace(data, planes_UPA=averaged(data))
-    value_UA, drawn_UA = worth(problem, averages), np.random.default_rng(seed).random(data.eligible_UA.shape)
+    yield from uninformed(problem, data, seed)
+
+
+def uninformed(
+    problem: Problem, data: Data, seed: int, averages: Mapping[str, np.ndarray] = MappingProxyType({})
+) -> Iterator[Rival]:
+    """The policies that know no user: average effects, the best fixed action, chance. averages: further ones by name, a value per
+    action [A]."""
+    flat = replace(data, planes_UPA=averaged(data))
+    value_UA, drawn_UA = worth(problem, flat), np.random.default_rng(seed).random(data.eligible_UA.shape)
     largest = float(np.abs(value_UA).max(initial=0.0)) or 1.0
     straws_UA = TIE * largest * (drawn_UA - 1)
     about = "the model's scores, averaged over users"
-    yield Rival(AVERAGE, about, *valued(problem, averages, value_UA + straws_UA))
-    fixed = best_fixed(problem, averages)
+    yield Rival(AVERAGE, about, *valued(problem, flat, value_UA + straws_UA))
+    for name, value_A in averages.items():
+        yield Rival(name, "averages of its own", *valued(problem, flat, value_A + straws_UA))
+    fixed = best_fixed(problem, flat)
     only_A = np.arange(len(problem.catalogue.actions)) == fixed
     about = f"{problem.catalogue.ids[fixed]} for as many as the rules allow; anything else where a rule demands it"
-    yield Rival(FIXED, about, *valued(problem, averages, value_UA * only_A + straws_UA))
-    yield Rival(RANDOM, "nothing; a random number per contact", *valued(problem, averages, largest * drawn_UA))
+    yield Rival(FIXED, about, *valued(problem, flat, value_UA * only_A + straws_UA))
+    yield Rival(RANDOM, "nothing; a random number per contact", *valued(problem, data, largest * drawn_UA))
 
 
 def averaged(data: Data) -> np.ndarray:

@@ -36,6 +36,7 @@ class Paths(Frozen):
     policy: Path | None = None
     previous: Path | None = None
     allocation: Path | None = None
+    training: Path | None = None
     out: Path | None = None
     run: Path | None = None
     to: Path | None = None
@@ -75,6 +76,17 @@ class BenchOptions(Frozen):
     update_readme: bool = False
 
 
+class EvaluateOptions(Frozen):
+    """How much of a model's evaluation is worked out, and how fine."""
+
+    rows: int = Field(100_000, ge=1_000, description="held-out rows to judge by, whole users, drawn by a hash")
+    points: int = Field(20, ge=2, le=200, description="budgets of the multi-armed Qini")
+    cost: str | None = Field(None, description="numeric attribute of actions that a budget pays; contacts without it")
+    groups: int = Field(10, ge=2, le=100, description="of predictions, for calibration")
+    segments: tuple[str, ...] | None = Field(None, description="text features; those with few values without it")
+    gap: float = Field(1e-3, gt=0, description="of the rehearsed allocations; policies differ by more")
+
+
 class TrackingOptions(Frozen):
     """MLflow: on, and under which experiment; the server is MLFLOW_TRACKING_URI's."""
 
@@ -92,6 +104,7 @@ class Settings(Frozen):
     model: ModelSettings
     fit: FitSettings
     solve: SolveSettings
+    evaluate: EvaluateOptions
     publish: PublishOptions
     tracking: TrackingOptions
     weekly: WeeklyOptions
@@ -128,6 +141,12 @@ class ScorePaths(Paths):
 class JudgePaths(Paths):
     allocation: Path
     logs: Path
+
+
+class EvaluatePaths(Paths):
+    model: Path
+    logs: Path
+    out: Path
 
 
 class AllocatePaths(Paths):
@@ -173,6 +192,10 @@ class ScoreSettings(Settings):
 
 class JudgeSettings(Settings):
     paths: JudgePaths
+
+
+class EvaluateSettings(Settings):
+    paths: EvaluatePaths
 
 
 class AllocateSettings(Settings):

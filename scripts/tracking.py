@@ -147,14 +147,46 @@ def record_week(
     try:
         return _record(read_week(name, folder, settings, seconds, finished=finished))
     except Exception as error:
-        reason = str(error).strip().splitlines() or [""]
-        log.warning(
-            "MLflow: this run could not be recorded (%s: %s). The run itself is complete; its files are in %s.",
-            type(error).__name__,
-            _without_password(reason[0])[:300],
-            folder,
-        )
+        _warn(error, folder)
         return None
+
+
+def record_command(
+    name: str,
+    settings: Settings,
+    metrics: Mapping[str, float],
+    datasets: Sequence[tuple[Path, str]],
+    folder: Path,
+) -> str | None:
+    """Writes one command, run by itself, to MLflow: its metrics, settings, datasets and the files of `folder`; the id of its run.
+
+    Never raises, as `record_week`.
+    """
+    if not settings.tracking.enabled:
+        return None
+    try:
+        client, experiment = connect(settings)
+        tags = {"offermix.kind": name, "offermix.code_version": stage.code_version()}
+        run_id = client.create_run(experiment, run_name=f"{folder.parent.name} {name}", tags=tags).info.run_id
+        _log_params(client, run_id, short_params(settings.model_dump(mode="json")))
+        _log_metrics(client, run_id, metrics)
+        _log_datasets(client, run_id, datasets)
+        _log_file(client, run_id, folder, name)
+        client.set_terminated(run_id, "FINISHED")
+        return run_id
+    except Exception as error:
+        _warn(error, folder)
+        return None
+
+
+def _warn(error: Exception, folder: Path) -> None:
+    reason = str(error).strip().splitlines() or [""]
+    log.warning(
+        "MLflow: this run could not be recorded (%s: %s). The run itself is complete; its files are in %s.",
+        type(error).__name__,
+        _without_password(reason[0])[:300],
+        folder,
+    )
 
 
 def _record(record: WeekRecord) -> str:
@@ -423,6 +455,28 @@ def evaluation_metrics(evaluation: Mapping[str, object]) -> dict[str, float]:
         metrics[f"qini/{each.get('model')}/{each.get('outcome')}/{_flat(each.get('action'))}"] = each.get("qini")
     for each in evaluation.get("calibration") or ():
         metrics[f"calibration/{each.get('outcome')}/{_flat(each.get('action'))}/slope"] = each.get("slope")
+    return _numbers(metrics)
+
+
+def held_out_metrics(evaluation: Mapping[str, object]) -> dict[str, float]:
+    """Values, budgets, Qini and calibration of the evaluation.json that `scripts.evaluate` writes."""
+    metrics: dict[str, object] = dict(evaluation_metrics(evaluation))
+    for each in (evaluation.get("allocated") or {}).get("policies") or ():
+        place = f"allocated/{each['name']}/{each['outcome']}/{each['estimator']}"
+        metrics |= {f"{place}/{part}": each[part] for part in ("value", "stderr", "effective_sample_size")}
+    for each in evaluation.get("promised") or ():
+        metrics |= {
+            f"promised/{each['outcome']}": each["predicted"],
+            f"realised/{each['outcome']}": each["realised"]["value"],
+        }
+    for each in evaluation.get("budgets") or ():
+        metrics[f"budgets/{each['name']}/{each['outcome']}"] = each["mean_over_budgets"]["value"]
+    for each in evaluation.get("qini") or ():
+        metrics[f"auuc/{each['model']}/{each['outcome']}/{_flat(each['action'])}"] = each["auuc"]
+    for each in evaluation.get("calibration_pooled") or ():
+        for part in ("users", "actions"):
+            place = f"held_out_slope/{each['outcome']}/{part}"
+            metrics |= {place: each[part]["value"], f"{place}/stderr": each[part]["stderr"]}
     return _numbers(metrics)
 
 

@@ -97,6 +97,7 @@ def _allocate(settings: AllocateSettings, made: Path) -> tuple[Certificate, Audi
     certificate = certificate.with_ranges({int(problem.rows.constraint_R[row]): held for row, held in ranges.items()})
     _write_json(made / "certificate.json", certificate.to_json())
     _write_json(made / "prices.json", price_book(problem, solution.price_R))
+    _write_json(made / "policy.json", policy.to_json())
     return certificate, _judge(scores, settings, policy, made)
 
 

@@ -15,7 +15,17 @@ from datetime import date
 from fractions import Fraction
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, PlainSerializer, Strict, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    PlainSerializer,
+    Strict,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 Scalar = str | bool | int | float
@@ -444,6 +454,16 @@ class Policy(Record):
     pinned: tuple[PinnedRule, ...] = ()
     fallback: Fallback | None = None
     constraints: tuple[Constraint, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _last_objective(cls, words: object) -> object:
+        """As `to_json` writes it, a policy with tiers has no objective beside them."""
+        tiers = words.get("tiers") if isinstance(words, dict) else None
+        if not tiers or "objective" in words:
+            return words
+        last = tiers[-1]
+        return {**words, "objective": last.get("objective", ()) if isinstance(last, dict) else last.objective}
 
     @property
     def risk_z(self) -> float:

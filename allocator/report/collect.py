@@ -3,7 +3,7 @@
 Axes: U users of a shard, A actions (catalogue order), V values of a segment.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,17 +11,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
+from allocator.policy.grammar import Policy
 from allocator.report.records import (
     Audit,
     Certificate,
+    ConstraintRecord,
     Evaluation,
     FunnelStage,
     MetricTotal,
+    ObjectiveTerm,
     TruthTable,
     read_json,
     read_record,
 )
+from allocator.report.sentences import formula
 from ranker.scores import Catalogue, InputError, Scores, Shard, open_scores
 
 ROWS_PER_SHARD = 65_536
@@ -79,10 +84,15 @@ class Unreached:
 
 @dataclass(frozen=True)
 class Report:
-    """All of the page. value_unit: the unit of the objective; warnings: where the sources disagree with one another."""
+    """All of the page. value_unit: the unit of the objective; warnings: where the sources disagree with one another.
+
+    policy: as it was used, where the allocation holds it; left_out: ids of the rules that this run left out of it.
+    """
 
     catalogue: Catalogue
     certificate: Certificate
+    policy: Policy | None
+    left_out: tuple[str, ...]
     value_unit: str
     policy_name: str
     reached: int
@@ -102,12 +112,15 @@ def collect(sources: Sources) -> Report:
     certificate = read_record(sources.allocation / "certificate.json", Certificate)
     scores = open_scores(sources.scores)
     tally = _count(_read_contacts(sources.allocation, scores), scores, certificate)
+    policy = _policy(sources.allocation / "policy.json")
     audit_file = sources.allocation / "audit.json"
     evaluation_file = None if sources.model is None else sources.model / "evaluation.json"
     return Report(
         catalogue=scores.catalogue,
-        certificate=certificate,
-        value_unit=_value_unit(certificate, scores.catalogue),
+        certificate=_with_named_tiers(certificate, scores.catalogue),
+        policy=policy,
+        left_out=_left_out(sources.allocation / "manifest.json"),
+        value_unit=_unit_of(certificate.objective, scores.catalogue),
         policy_name=sources.policy_name or certificate.policy or "unnamed policy",
         reached=tally.reached,
         placements=_placements(tally, scores),
@@ -118,8 +131,40 @@ def collect(sources: Sources) -> Report:
         evaluation=_optional(evaluation_file, Evaluation),
         truth=_optional(sources.truth, TruthTable),
         provenance=_provenance(sources),
-        warnings=tuple(_disagreements(certificate, tally, scores)),
+        warnings=tuple(_disagreements(certificate, policy, tally, scores)),
     )
+
+
+def _policy(path: Path) -> Policy | None:
+    """The policy as the allocation used it; None where an older allocation does not hold it."""
+    if not path.exists():
+        return None
+    try:
+        return Policy.model_validate(read_json(path))
+    except ValidationError as error:
+        raise InputError([f"{path}: is not a policy ({error.error_count()} faults)"]) from None
+
+
+def _left_out(manifest: Path) -> tuple[str, ...]:
+    """The rules that `set.ID=null` took away, or that the week took away for lack of an allocation to compare with."""
+    content = read_json(manifest) if manifest.exists() else None
+    config = content.get("config") if isinstance(content, dict) else None
+    changed = config.get("set") if isinstance(config, dict) else None
+    return tuple(name for name, fields in changed.items() if fields is None) if isinstance(changed, dict) else ()
+
+
+def _with_named_tiers(certificate: Certificate, catalogue: Catalogue) -> Certificate:
+    """The floors of earlier objectives go by what they are about, in its unit."""
+    about = {tier.id: (position, tier.objective) for position, tier in enumerate(certificate.tiers, start=1)}
+
+    def named(record: ConstraintRecord) -> ConstraintRecord:
+        if record.kind != "tier" or record.id not in about:
+            return record
+        position, terms = about[record.id]
+        words = {"label": f"Objective {position} ({formula(terms)})", "unit": _unit_of(terms, catalogue)}
+        return record.model_copy(update=words)
+
+    return certificate.model_copy(update={"constraints": tuple(named(record) for record in certificate.constraints)})
 
 
 @dataclass(frozen=True)
@@ -327,22 +372,24 @@ def _sum_by(contacts_A: np.ndarray, label_A: tuple[str, ...]) -> dict[str, int]:
     return totals
 
 
-def _value_unit(certificate: Certificate, catalogue: Catalogue) -> str:
+def _unit_of(objective: Sequence[ObjectiveTerm], catalogue: Catalogue) -> str:
     """The unit that value is counted in: that of a term taken as it is (weight 1), money first; otherwise 'points'."""
     units = {metric.name: metric.unit for metric in catalogue.metrics}
-    plain = [units.get(t.metric, t.metric) for t in certificate.objective if t.weight == 1 and t.times is None]
+    plain = [units.get(t.metric, t.metric) for t in objective if t.weight == 1 and t.times is None]
     money = [unit for unit in plain if len(unit) == 3 and unit.isupper()]
     if money:
         return money[0]
-    return plain[0] if plain and len(certificate.objective) == 1 else "points"
+    return plain[0] if plain and len(objective) == 1 else "points"
 
 
 def _optional(path: Path | None, record: type) -> object:
     return None if path is None else read_record(path, record)
 
 
-def _disagreements(certificate: Certificate, tally: _Tally, scores: Scores) -> list[str]:
+def _disagreements(certificate: Certificate, policy: Policy | None, tally: _Tally, scores: Scores) -> list[str]:
     found = []
+    if policy is not None and certificate.policy_digest not in (None, policy.digest):
+        found.append("The policy beside the certificate is not the one that the certificate was made for.")
     if certificate.users != scores.users:
         found.append(f"The certificate counts {certificate.users:,} users, the scores hold {scores.users:,}.")
     if certificate.contacts != tally.rows:

@@ -6,7 +6,7 @@ The page's content security policy allows the two scripts written here by their 
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +14,11 @@ import jinja2
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from allocator.report import amounts, charts, sentences
+from allocator.policy.grammar import Constraint
+from allocator.report import amounts, charts, rules, sentences
 from allocator.report.charts import Chart
 from allocator.report.collect import Report, Sources, collect
-from allocator.report.records import Calibration, Certificate, ConstraintRecord, Evaluation, FunnelStage, PolicyValue
+from allocator.report.records import Calibration, ConstraintRecord, Evaluation, FunnelStage, PolicyValue
 
 HERE = Path(__file__).parent
 STAGE_WORDS = {
@@ -44,6 +45,8 @@ SOURCE_WORDS = {
     "pinned": "pinned by a rule",
 }
 STATES = ("broken", "missed", "binding", "free", "measured", "empty")
+FITS = 27
+"""Percent of a scale that the words of a bound take at most."""
 BEST_FIXED = "best fixed action"
 KIND_WORDS = {"hard": "must hold", "soft": "wanted", "report_only": "measured only"}
 
@@ -61,7 +64,9 @@ class Bullet:
 
     @property
     def low_style(self) -> str:
-        """Where the words under the scale stand: beside their bound where it is alone, at the ends where there are two."""
+        """Where the words under the scale stand: beside their bound, or at the ends where two would meet."""
+        if self.high_text and self.low >= FITS and self.high - self.low >= FITS:
+            return f"right: {100 - self.low:.2f}%"
         return _beside(self.low) if self.low_text and not self.high_text else "left: 0"
 
     @property
@@ -127,13 +132,19 @@ def render(report: Report) -> str:
         against_greedy=sentences.against_greedy(report.certificate, report.value_unit),
         value_text=amounts.with_unit(report.certificate.value, report.value_unit),
         binding_summary=sentences.binding_summary(report.certificate.constraints),
-        constraints=[constraint_row(record, report.value_unit) for record in report.certificate.constraints],
+        constraints=constraint_rows(report),
         kind_words=KIND_WORDS,
         source_words=SOURCE_WORDS,
         funnel=funnel_rows(report.funnel),
         model_sentence=model_sentence(report),
         without=without_rows(report),
-        objective=objective(report.certificate),
+        objective=sentences.formula(report.certificate.objective),
+        pinned=rules.pinned_rows(report),
+        fallback=rules.fallback(report),
+        tiers=rules.tier_rows(report),
+        contact=() if report.policy is None else rules.contact_rows(report.policy),
+        forbidden=() if report.policy is None else rules.forbidden_rows(report.policy),
+        experiment="" if report.policy is None else rules.experiment(report.policy),
         policy_rows=policy_rows(report.evaluation),
         calibration_rows=calibration_rows(report.evaluation),
         glossary=glossary(report),
@@ -185,11 +196,18 @@ def chart_data(all_charts: list[Chart]) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def constraint_row(record: ConstraintRecord, value_unit: str) -> ConstraintRow:
+def constraint_rows(report: Report) -> list[ConstraintRow]:
+    """Every constraint, in the policy's words where these are known."""
+    rules_by_id = {} if report.policy is None else {rule.id: rule for rule in report.policy.constraints}
+    records = report.certificate.constraints
+    return [constraint_row(record, report.value_unit, rules_by_id.get(record.id)) for record in records]
+
+
+def constraint_row(record: ConstraintRecord, value_unit: str, rule: Constraint | None = None) -> ConstraintRow:
     empty = sentences.is_empty(record)
     return ConstraintRow(
         record=record,
-        sentence=sentences.constraint(record, value_unit),
+        sentence=sentences.constraint(record, value_unit, rule),
         state=state_of(record),
         bullet=None if empty else bullet(record),
         minimum=sentences.amount(record, record.min, asked=True) if record.min is not None else "",
@@ -273,16 +291,6 @@ def without_rows(report: Report) -> list[tuple[str, int]]:
     return [
         (LOST_WORDS[stage.stage], before - stage.users) for stage, before in zip(stages[1:], counted[:-1], strict=True)
     ]
-
-
-def objective(certificate: Certificate) -> str:
-    """The formula of value: '1 x revenue + 12 x subs - 25 x opt_out'."""
-    terms = []
-    for term in certificate.objective:
-        sign = "\u2212 " if term.weight < 0 else "+ " if terms else ""
-        times = f" \u00d7 {term.times}" if term.times else ""
-        terms.append(f"{sign}{amounts.exact(abs(term.weight))} \u00d7 {term.metric}{times}")
-    return " ".join(terms)
 
 
 def model_sentence(report: Report) -> str:
@@ -372,6 +380,7 @@ def glossary(report: Report) -> list[tuple[str, str]]:
             "Must hold, wanted, measured only",
             "a limit that is never broken; one that costs value when missed; one that is only watched.",
         ),
+        *_more_words(report),
         ("Holdout", "users who get nothing on purpose, so that the real effect can be measured."),
         (
             "Value per user on held-out users",
@@ -384,6 +393,31 @@ def glossary(report: Report) -> list[tuple[str, str]]:
             "1: predicted differences between users are of the right size; 0: they carry no information.",
         ),
     ]
+
+
+def _more_words(report: Report) -> Iterator[tuple[str, str]]:
+    """What only some policies speak of."""
+    if report.certificate.pinned:
+        yield (
+            "Pinned",
+            "promised by a rule and given before anything is chosen; it uses up its part of every constraint.",
+        )
+    if report.certificate.fallback:
+        yield (
+            "Fallback",
+            "given at the end to users to whom nothing else was given, as long as every constraint that must hold still does.",
+        )
+    if report.certificate.tiers:
+        yield (
+            "Objectives in order",
+            "each is maximised in its turn; those after it must leave of it what the policy says.",
+        )
+    if any(record.kind == "churn" for record in report.certificate.constraints):
+        yield (
+            "Something else than before",
+            "the user's offers, as a set, are not those of the allocation compared with. Who had nothing and still gets "
+            "nothing is not counted; who had an offer and is now held out is.",
+        )
 
 
 def script_digest(script: str) -> str:

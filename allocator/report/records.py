@@ -86,6 +86,30 @@ class ObjectiveTerm(Record):
     times: str | None = None
 
 
+class PinnedTotal(Record):
+    action: str
+    contacts: int
+
+
+class FallbackTotal(Record):
+    """contacts: given to users who were chosen nothing; left_without: users in its scope who still get nothing."""
+
+    contacts: int
+    value: float
+    left_without: int = 0
+
+
+class TierTotal(Record):
+    """What an earlier objective reached alone, what no allocation exceeds, the part it may give up and what is left of it."""
+
+    id: str
+    objective: tuple[ObjectiveTerm, ...]
+    give_up: float
+    value: float
+    bound: float
+    floor: float
+
+
 class Certificate(Record):
     """value (of the rows, less soft_penalty) and bound: in the objective's unit; gap = (bound - value) / |bound|; seconds: per stage."""
 
@@ -103,6 +127,9 @@ class Certificate(Record):
     funnel: tuple[FunnelStage, ...] = ()
     metrics: dict[str, MetricTotal] = {}
     objective: tuple[ObjectiveTerm, ...] = ()
+    pinned: tuple[PinnedTotal, ...] = ()
+    fallback: FallbackTotal | None = None
+    tiers: tuple[TierTotal, ...] = ()
     risk_z: float = 0.0
     as_of: str | None = None
     policy: str | None = None

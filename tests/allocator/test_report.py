@@ -15,6 +15,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
+from allocator.policy.grammar import Policy
 from allocator.report.collect import Sources, collect
 from allocator.report.page import render, write_report
 from ranker.scores import InputError
@@ -80,7 +81,9 @@ def read(sources: Sources) -> Reader:
 
 def test_the_sections_stand_in_the_order_in_which_people_ask(seen):
     headings = [attributes["id"] for tag, attributes in seen.elements if tag == "section"]
-    assert headings == ["allocated", "value", "constraints", "funnel", "effects", "quality", "words", "provenance"]
+    assert headings == [
+        *("allocated", "value", "constraints", "rules", "funnel", "effects", "quality", "words", "provenance")
+    ]
 
 
 def test_the_headline_numbers_are_those_of_the_sources(run, seen):
@@ -373,6 +376,103 @@ def test_the_package_lists_the_page_parts():
     """The page is read from files beside the code; each must be there."""
     folder = Path(__file__).parents[2] / "allocator" / "report"
     assert {"template.html.j2", "page.css", "page.js"} <= {file.name for file in folder.iterdir()}
+
+
+def with_policy(made: Run, **words: object) -> Policy:
+    """Puts a policy beside the allocation, as the certificate's own."""
+    policy = Policy.model_validate({"objective": [{"metric": "revenue", "weight": 1.0}]} | words)
+    (made.sources.allocation / "policy.json").write_text(json.dumps(policy.to_json()))
+    made.edit_certificate(policy_digest=policy.digest)
+    return policy
+
+
+def test_what_was_promised_and_who_fell_back_is_told(tmp_path):
+    made = write_run(tmp_path)
+    with_policy(
+        made,
+        pinned=[
+            {"id": "welcome", "label": "Welcome week", "users": {"lifecycle": "new"}, "action": "home_1/family/trial"},
+            {"id": "again", "users": {"market": ["SE", "NO"]}, "action": "home_1/family/trial"},
+        ],
+        fallback={"action": ["home_1/books", "push_1/duo"], "users": {"not": {"market": "US"}}},
+    )
+    pinned = [{"action": "home_1/family/trial", "contacts": 1234}]
+    made.edit_certificate(pinned=pinned, fallback={"contacts": 812, "value": -3.25, "left_without": 1})
+    text = read(made.sources).text
+    assert "home_1/family/trial Welcome week, again users with lifecycle new; users with market SE or NO 1,234" in text
+    assert (
+        "812 users to whom nothing else was given got a fallback contact (users with anything but market US: home_1/books, "
+        "else push_1/duo), worth -3.25 EUR in all. 1 user in its scope still got nothing" in text
+    )
+    made.edit_certificate(fallback={"contacts": 0, "value": 0.0, "left_without": 0})
+    assert "Nobody in its scope is left with nothing." in read(made.sources).text
+    (made.sources.allocation / "policy.json").unlink()
+    text = read(made.sources).text
+    assert "home_1/family/trial 1,234" in text, "an allocation of before policies stood beside it"
+    assert "The policy does not stand beside this allocation" in text
+
+
+def test_objectives_in_order_say_what_each_gave_up(tmp_path):
+    floor = constraint(
+        id="tier 1", kind="tier", label=None, unit="value", min=99.0, max=None, achieved=99.0, binding="min", price=0.4,
+        price_range=(90.0, 105.0),
+    )  # fmt: skip
+    made = write_run(tmp_path, constraints=[floor])
+    first = {"id": "tier 1", "objective": [{"metric": "subs", "weight": 1.0}], "give_up": 0.01}
+    made.edit_certificate(tiers=[first | {"value": 100.0, "bound": 100.002, "floor": 99.0}])
+    text = read(made.sources).text.replace("\u00d7", "x").replace("\u2212", "-")
+    assert (
+        "1 x subs: alone it reached 100 subscribers, at most 0.002 % below the best possible. The objectives after it may "
+        "cost 1 % of that, so 99 subscribers must be left; 99 subscribers are. Giving up another 0.99 subscribers of it, "
+        "1 % of what must be left, would gain about 0.396 EUR." in text
+    )
+    assert "1 x revenue + 12 x subs - 25 x opt_out: maximised within that; it is the value of this page." in text
+    assert "Objective 1 (1 x subs): 99 subscribers, at least 99 asked for - binding." in text
+    assert "That rate holds down to 90 subscribers; below that, it is less." in text
+
+
+def test_what_one_user_may_get_stands_in_words(tmp_path):
+    made = write_run(tmp_path)
+    with_policy(
+        made,
+        experiment={"holdout": {"share": 0.025, "salt": "a"}, "exploration": {"share": 0.03, "salt": "b"}},
+        contact=[
+            {"id": "total", "max": 2},
+            {"id": "push_month", "label": "Push a month", "max": 4, "where": {"surface": "push"}, "days": 28},
+            {"id": "once", "max": 1, "each": "product", "days": 1},
+            {"id": "quiet", "max": 0, "where": {"surface_kind": "messaging", "not": {"surface": "email"}}},
+        ],
+        eligibility=[{"id": "students", "forbid": {"product": ["a", "b"]}, "users": {"lifecycle": "student"}, "owner": "plans"}],
+    )  # fmt: skip
+    text = read(made.sources).text
+    for words in (
+        "2.5 % of all users get nothing, to compare with. 3 % get one random contact or nothing",
+        "total at most 2 contacts",
+        "Push a month at most 4 contacts with surface push; contacts received in the last 28 days count as well",
+        "once at most 1 contact, for each product on its own; contacts received in the last day count as well",
+        "quiet no contacts with surface kind messaging, but not surface email",
+        "students users with lifecycle student never get product a or b plans",
+    ):
+        assert words in text
+
+
+def test_a_policy_that_is_not_the_certificates_is_told(tmp_path):
+    made = write_run(tmp_path)
+    with_policy(made)
+    assert collect(made.sources).warnings == ()
+    made.edit_certificate(policy_digest="another")
+    assert len(collect(made.sources).warnings) == 1
+    (made.sources.allocation / "policy.json").write_text("[]")
+    with pytest.raises(InputError, match=r"policy\.json: is not a policy"):
+        collect(made.sources)
+
+
+def test_rules_that_the_run_left_out_are_named(tmp_path):
+    made = write_run(tmp_path)
+    assert "Left out of this run" not in read(made.sources).text
+    config = {"set": {"steady": None, "push_capacity": {"max": 3}}}
+    (made.sources.allocation / "manifest.json").write_text(json.dumps({"stage": "allocate", "config": config}))
+    assert "Left out of this run: steady." in read(made.sources).text
 
 
 def test_the_command_takes_what_the_run_offers(tmp_path):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from allocator.policy.grammar import Change, Churn, Filter
 from allocator.report import amounts, sentences
 from allocator.report.page import bullet, constraint_row, state_of
 from allocator.report.records import Certificate, ConstraintRecord, Difference, PolicyValue
@@ -286,3 +287,78 @@ def test_a_price_says_how_far_it_holds():
     floor = say(min=5000.0, max=None, achieved=5000.0, binding="min", price=0.031, price_range=(4800.0, 5100.0))
     assert floor.endswith("Each is worth that down to 4,800 contacts; below that, less.")
     assert say(price_range=(395_000.0, 400_000.0)) == say(price_range=None)
+
+
+CHURN = {"id": "steady", "label": "Steady", "kind": "churn", "unit": "users", "max": 6000.0, "achieved": 6000.0}
+
+
+def in_words(rule: Churn | Change, **changes: object) -> str:
+    return sentences.constraint(record(**changes), "EUR", rule)
+
+
+def test_churn_says_how_many_may_get_something_else_and_how_many_do():
+    rule = Churn(id="steady", max=0.3)
+    assert in_words(rule, **CHURN) == (
+        "Steady: at most 30 % of all users (6,000) may get something else than before; 6,000 do - binding. "
+        "Letting one more user change would be worth about 0.19 EUR; 1 % more room (60 users) at most about 11.40 EUR."
+    )
+    in_sweden = rule.model_copy(update={"users": Filter((("market", ("SE", "NO")),))})
+    assert in_words(in_sweden, **(CHURN | FREE | {"achieved": 1234.0})) == (
+        "Steady: at most 30 % of users with market SE or NO (6,000) may get something else than before; 1,234 do - not "
+        "binding: 4,766 users left; loosening it changes nothing."
+    )
+    assert "at most 6,000 users may get something else than before; 6,000 do" in say(**CHURN)
+    missed = in_words(rule, **(CHURN | {"achieved": 6001.0, "strength": {"soft": 0.5}}))
+    assert missed.endswith("6,001 do - missed by 1 user, which costs 0.50 EUR of value (0.50 EUR each).")
+
+
+def test_change_says_what_it_is_a_part_of():
+    changes = {"kind": "change", "min": 142.0, "max": 172.0, "achieved": 150.0, **FREE}
+    said = in_words(Change(id="push_capacity", max=0.1), **changes)
+    assert "150 contacts, between 142 and 172 allowed, 10 % either way of what was there before - not binding" in said
+    assert "between 142 and 172 allowed, near what was there before" in say(**changes)
+
+
+@pytest.mark.parametrize("side", ["min", "max"])
+@pytest.mark.parametrize("bound", [-2.0, 0.5, 2.5])
+@pytest.mark.parametrize("numerator", [-30.0, -1.0, 0.0, 1.0, 30.0])
+@pytest.mark.parametrize("denominator", [-10.0, 10.0])
+def test_a_ratio_is_judged_by_its_row_whatever_it_divides_by(side, bound, numerator, denominator):
+    """The row is +-(numerator - bound * denominator) <= 0; the violation is told in the ratio's unit."""
+    sides = {"min": None, "max": None, side: bound}
+    held = record(kind="ratio", numerator=numerator, denominator=denominator, achieved=numerator / denominator, **sides)
+    row = numerator - bound * denominator if side == "max" else bound * denominator - numerator
+    assert sentences.violation(held) == pytest.approx(max(row, 0.0) / abs(denominator))
+
+
+def test_a_ratio_over_less_than_nothing_is_no_alarm():
+    below = RATIO | FREE | {"min": 2.5, "max": None, "achieved": -17.3, "numerator": 125.8, "denominator": -7.27}
+    assert say(**below) == (
+        "Push capacity: -17.30 EUR per EUR, at least 2.5 asked for - it holds all the same: the amount that it divides by "
+        "is below zero (-7.27), where the quotient says little."
+    )
+    assert state_of(record(**below)) == "free"
+    assert constraint_row(record(**below), "EUR").left == "holds: divided by less than zero"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"surface": "push"}, "surface push"),
+        ({"surface_kind": ["a", "b"], "product": "x"}, "surface kind a or b and product x"),
+        ({"market": "SE", "not": {"lifecycle": "new"}}, "market SE, but not lifecycle new"),
+        ({"not": {"lifecycle": "new"}}, "anything but lifecycle new"),
+    ],
+)
+def test_filters_in_words(words, said):
+    assert sentences.filter_words(Churn.model_validate({"id": "c", "users": words}).users) == said
+
+
+def test_words_under_a_scale_stand_at_their_bound_where_they_fit():
+    assert bullet(record(min=1206.0, max=2008.0, achieved=819.0)).low_style.startswith("right: 39.9")
+    assert bullet(record(min=142.0, max=172.0, achieved=142.0)).low_style == "left: 0"
+    assert bullet(record(min=10.0, max=172.0, achieved=142.0)).low_style == "left: 0"
+
+
+def test_a_gap_is_told_in_no_finer_steps_than_people_care_for():
+    assert sentences.nearness(certificate(gap=1.6e-9)) == "at most 0.00001 % below the best possible"

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from allocator.audit.judge import audit
+from allocator.policy.grammar import Policy
 from allocator.policy.reader import read_policy
 from ranker.scores import open_scores
 from scripts import allocate
@@ -52,6 +53,8 @@ def test_the_first_tier_gives_up_no_more_than_it_may(
         (tier,) = result.certificate.tiers
         least = 0.99 if part == "1%" else 0.9
         assert result.audit.clean
+        used = json.loads((tmp_path / "out" / "policy.json").read_text())
+        assert Policy.model_validate(used).digest == result.certificate.policy_digest
         assert tier["floor"] == pytest.approx(least * tier["value"])
         assert tier["bound"] == pytest.approx(alone.bound, rel=1e-3)
         record = next(each for each in result.certificate.constraints if each.id == "tier 1")

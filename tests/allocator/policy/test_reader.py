@@ -621,6 +621,7 @@ def test_tiers_are_read_in_their_order() -> None:
     assert policy.objective == policy.tiers[1].objective
     assert {term.metric for term in policy.terms} == {"subs", "revenue", "opt_outs"}
     assert "objective" not in policy.to_json()
+    assert Policy.model_validate(policy.to_json()) == policy
     assert "tiers" not in read(HEAD).to_json()
 
 

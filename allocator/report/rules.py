@@ -1,0 +1,128 @@
+"""The policy's own rules in words: what was promised, who fell back, what each objective gave up, what one user may get."""
+
+from collections.abc import Iterator, Mapping
+
+from allocator.policy.grammar import ContactRule, EligibilityRule, Filter, PinnedRule, Policy
+from allocator.report.amounts import exact, with_unit
+from allocator.report.collect import Report
+from allocator.report.records import ConstraintRecord
+from allocator.report.sentences import below_the_best, filter_words, formula, people, worth
+
+
+def pinned_rows(report: Report) -> list[Mapping[str, str]]:
+    """Per action that a rule pins: which rules, for whom, and how many contacts came of it."""
+    rules = () if report.policy is None else report.policy.pinned
+    return [
+        {
+            "action": total.action,
+            "rules": ", ".join(rule.name for rule in rules if rule.action == total.action),
+            "whom": _whom([rule for rule in rules if rule.action == total.action]),
+            "contacts": f"{total.contacts:,}",
+        }
+        for total in report.certificate.pinned
+    ]
+
+
+def _whom(rules: list[PinnedRule]) -> str:
+    return "; ".join(dict.fromkeys(people(rule.users) for rule in rules))
+
+
+def fallback(report: Report) -> str:
+    """Who fell back, what that is worth, and who is left with nothing all the same."""
+    total = report.certificate.fallback
+    if total is None:
+        return ""
+    rule = None if report.policy is None else report.policy.fallback
+    offered = "" if rule is None else f" ({people(rule.users)}: {', else '.join(rule.action)})"
+    given = f"Nobody got a fallback contact{offered}."
+    if total.contacts:
+        users, worth_of_all = with_unit(total.contacts, "users"), with_unit(total.value, report.value_unit)
+        given = f"{users} to whom nothing else was given got a fallback contact{offered}, worth {worth_of_all} in all."
+    if not total.left_without:
+        return f"{given} Nobody in its scope is left with nothing."
+    left = with_unit(total.left_without, "users")
+    return (
+        f"{given} {left} in its scope still got nothing: no fallback was eligible for them, or it would have broken a "
+        "constraint or one of their own limits."
+    )
+
+
+def tier_rows(report: Report) -> list[str]:
+    """A sentence per objective, in their order: what it reached, what it must keep, and what a unit less of it would gain."""
+    if not report.certificate.tiers:
+        return []
+    records = {record.id: record for record in report.certificate.constraints}
+    sentences = []
+    for tier in report.certificate.tiers:
+        record = records.get(tier.id)
+        unit = "" if record is None else record.unit or ""
+        room = (tier.bound - tier.value) / abs(tier.bound) if tier.bound else 0.0
+        sentence = (
+            f"{formula(tier.objective)}: alone it reached {with_unit(tier.value, unit)}, {below_the_best(room)}. The objectives after it "
+            f"may cost {_percent(tier.give_up)} of that, so {with_unit(tier.floor, unit)} must be left"
+        )
+        sentences.append(sentence + _kept(record, unit, report.value_unit))
+    last = f"{formula(report.certificate.objective)}: maximised within that; it is the value of this page."
+    return [*sentences, last]
+
+
+def _kept(record: ConstraintRecord | None, unit: str, value_unit: str) -> str:
+    if record is None or record.achieved is None:
+        return "."
+    kept = f"; {with_unit(record.achieved, unit)} are."
+    if record.binding is None:
+        return f"{kept} Giving up more of it would gain nothing."
+    return f"{kept} {worth(record, value_unit)}"
+
+
+def contact_rows(policy: Policy) -> list[Mapping[str, str]]:
+    """What one user may get, a row per rule."""
+    return [
+        {"name": rule.name, "words": _contacts(rule), "owner": rule.owner or "", "reason": rule.reason or ""}
+        for rule in policy.contact
+    ]
+
+
+def _contacts(rule: ContactRule) -> str:
+    what = "contacts" if rule.where.is_empty else f"contacts with {filter_words(rule.where)}"
+    if rule.max == 1:
+        what = what.replace("contacts", "contact", 1)
+    words = f"no {what}" if rule.max == 0 else f"at most {rule.max} {what}"
+    if rule.each is not None:
+        words += f", for each {rule.each.replace('_', ' ')} on its own"
+    if rule.days is not None:
+        days = "day" if rule.days == 1 else f"{rule.days} days"
+        words += f"; contacts received in the last {days} count as well"
+    return words
+
+
+def forbidden_rows(policy: Policy) -> list[Mapping[str, str]]:
+    """What some users never get, a row per rule."""
+    return [
+        {"name": rule.name, "words": _never(rule), "owner": rule.owner or "", "reason": rule.reason or ""}
+        for rule in policy.eligibility
+    ]
+
+
+def _never(rule: EligibilityRule) -> str:
+    return f"{people(rule.users)} never get {_actions(rule.forbid)}"
+
+
+def _actions(where: Filter) -> str:
+    return "anything" if where.is_empty else filter_words(where)
+
+
+def experiment(policy: Policy) -> str:
+    """Who gets nothing, and who gets something random."""
+    return " ".join(_experiment(policy))
+
+
+def _experiment(policy: Policy) -> Iterator[str]:
+    if policy.holdout is not None and policy.holdout.share:
+        yield f"{_percent(policy.holdout.share)} of all users get nothing, to compare with."
+    if policy.exploration is not None and policy.exploration.share:
+        yield f"{_percent(policy.exploration.share)} get one random contact or nothing, for the next model to learn from."
+
+
+def _percent(part: float) -> str:
+    return f"{exact(round(100 * part, 7))} %"

@@ -42,6 +42,8 @@ FREE, HOLDOUT, EXPLORATION, PINNED = 0, 1, 2, 3
 MOST_CLASSES = 100_000
 SHARD = 524_288
 CONTACTS_PER_STEP = 4_096
+SCATTERED_USERS = 128
+"""Read at once from a mapped file: each may bring in pages of some megabytes."""
 NONE, LOST = -1, -2
 """In place of an action: no contact; and, first in an earlier slate, that it cannot be given again."""
 
@@ -257,8 +259,9 @@ class Data:
         """The users at these positions, in memory."""
         planes_UPA = np.empty((len(index), *self.planes_UPA.shape[1:]), np.float32)
         eligible_UA = np.empty((len(index), self.eligible_UA.shape[1]), bool)
-        for first in range(0, len(index), SHARD):
-            part = slice(first, first + SHARD)
+        step = SCATTERED_USERS if self.mapped else max(len(index), 1)
+        for first in range(0, len(index), step):
+            part = slice(first, first + step)
             planes_UPA[part], eligible_UA[part] = self.planes_UPA[index[part]], self.eligible_UA[index[part]]
             self.release()
         return Data(
@@ -271,6 +274,11 @@ class Data:
         for first in range(0, len(self), SHARD):
             yield slice(first, min(first + SHARD, len(self)))
             self.release()
+
+    @property
+    def mapped(self) -> bool:
+        """Whether planes and eligibility are in a file."""
+        return isinstance(self.planes_UPA, np.memmap)
 
     def release(self) -> None:
         """Gives back the memory of mapped pages; the file keeps what they hold."""

@@ -11,7 +11,7 @@ fixed, an integer programme over the fractional and the nearest users.
 Axes: U users, N slates of core users, K contacts of a slate, R rows.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -65,9 +65,10 @@ class Relaxed:
 def build_core(users: Users, swept: Pass, size: int, most_slates: int, unit_R: np.ndarray) -> Core:
     """The `size` users with the smallest margins, and their slates within the largest of these margins."""
     who_U, width = _nearest(swept.margin_U, size)
-    choices = enumerate_slates(users, swept.price_R, who_U, width, most_slates)
-    usage_NR = slate_usage(users, who_U[choices.user_N], choices.slate_NK)
-    best_usage_R = slate_usage(users, who_U, swept.slate_UK[who_U]).sum(axis=0)
+    near, everyone = replace(users, data=users.data.take(who_U)), np.arange(len(who_U))
+    choices = enumerate_slates(near, swept.price_R, everyone, width, most_slates)
+    usage_NR = slate_usage(near, choices.user_N, choices.slate_NK)
+    best_usage_R = slate_usage(near, everyone, swept.slate_UK[who_U]).sum(axis=0)
     return Core(
         users=users,
         price_R=swept.price_R,

@@ -166,24 +166,26 @@ def curvature(users: Users, swept: Pass, width: float, scale: Scale, generator: 
         near_U = np.sort(generator.choice(near_U, MOST_TIES, replace=False))
     hessian = np.zeros((len(rows), len(rows)))
     if len(near_U):
-        ties = near_ties(users, swept, near_U, width)
+        near = replace(users, data=users.data.take(near_U))
+        there = replace(swept, slate_UK=swept.slate_UK[near_U], margin_U=margin_U[near_U])
+        ties = near_ties(near, there, np.arange(len(near_U)), width)
         if len(ties.user_T) > MOST_TIES:
             thinned *= len(ties.user_T) / MOST_TIES
             ties = ties.take(np.sort(generator.choice(len(ties.user_T), MOST_TIES, replace=False)))
-        change_TR = _change(users, ties.user_T, ties.in_T) - _change(users, ties.user_T, ties.out_T)
-        klass_T = users.data.class_U[ties.user_T]
+        change_TR = _change(near, ties.user_T, ties.in_T) - _change(near, ties.user_T, ties.out_T)
+        klass_T = near.data.class_U[ties.user_T]
         change_TR += ties.kept_T[:, None] * rows.keep_R * rows.member_RS.T[klass_T]
-        weight_T = thinned * users.weight_S[klass_T] * (1.0 - ties.loss_T / width) / width
+        weight_T = thinned * near.weight_S[klass_T] * (1.0 - ties.loss_T / width) / width
         hessian = change_TR.T @ (change_TR * weight_T[:, None])
-        if users.data.remembers:
-            hessian += _curvature_of_keeping(users, swept, near_U, width, kept_part)
+        if near.data.remembers:
+            hessian += _curvature_of_keeping(near, there, width, kept_part)
     ridge_R = 1e-9 * len(users.data) * scale.usage_R**2 / scale.value
     return hessian + np.diag(np.maximum(ridge_R, 1e-6 * np.diag(hessian)))
 
 
-def _curvature_of_keeping(users: Users, swept: Pass, near_U: np.ndarray, width: float, thinned: float) -> np.ndarray:
+def _curvature_of_keeping(users: Users, swept: Pass, width: float, thinned: float) -> np.ndarray:
     """[R, R]: what the near ties between earlier and best slates add."""
-    swaps = near_swaps(users, swept, near_U, width)
+    swaps = near_swaps(users, swept, np.arange(len(users.data)), width)
     change_TR = slate_usage(users, swaps.user_T, swaps.to_TK) - slate_usage(users, swaps.user_T, swaps.from_TK)
     weight_T = users.weight_S[users.data.class_U[swaps.user_T]] * (1.0 - swaps.loss_T / width) / width
     return thinned * change_TR.T @ (change_TR * weight_T[:, None])

@@ -20,6 +20,7 @@ from allocator.solve.slates import NONE
 from ranker.scores import InputError, Scores
 
 ROWS_PER_FILE = 4_000_000
+ROWS_PER_GROUP = 1_048_576
 
 
 @dataclass(frozen=True)
@@ -57,29 +58,36 @@ def assemble(users: Users, price_R: np.ndarray, slate_UK: np.ndarray, given: Giv
 
 def write_rows(path: Path, problem: Problem, data: Data, allocation: Allocation) -> None:
     """Writes `part-*.parquet` into an existing directory, also where there is not a single contact."""
+    total, schema = len(allocation), _schema(data)
+    for part, first in enumerate(range(0, max(total, 1), ROWS_PER_FILE)):
+        last = min(first + ROWS_PER_FILE, total)
+        with pq.ParquetWriter(path / f"part-{part:05d}.parquet", schema, compression="zstd") as writer:
+            for start in range(first, last, ROWS_PER_GROUP):
+                rows = slice(start, min(start + ROWS_PER_GROUP, last))
+                writer.write_table(pa.table(_columns(problem, data, allocation, rows), schema))
+
+
+def _schema(data: Data) -> pa.Schema:
+    texts = dict.fromkeys(("action", "slot", "runner_up", "source"), pa.string())
+    names = ("user_id", "action", "slot", "value", "margin", "runner_up", "source", "propensity")
+    types = texts | {"user_id": pa.int64() if data.user_id.dtype.kind == "i" else pa.string()}
+    return pa.schema([(name, types.get(name, pa.float64())) for name in names])
+
+
+def _columns(problem: Problem, data: Data, allocation: Allocation, rows: slice) -> dict[str, np.ndarray | pa.Array]:
     ids = np.array([*problem.catalogue.ids, None], dtype=object)
     slots = np.array(problem.catalogue.slots, dtype=object)
-    total = len(allocation)
-    for part, first in enumerate(range(0, max(total, 1), ROWS_PER_FILE)):
-        rows = slice(first, min(first + ROWS_PER_FILE, total))
-        action = allocation.contacts.action_N[rows]
-        table = pa.table(
-            {
-                "user_id": _ids(data.user_id[allocation.contacts.user_N[rows]]),
-                "action": _words(ids[:-1], action),
-                "slot": _words(slots, action),
-                "value": allocation.contacts.value_N[rows],
-                "margin": allocation.margin_N[rows],
-                "runner_up": _words(ids, allocation.runner_up_N[rows] % len(ids)),
-                "source": _words(np.array(SOURCES, dtype=object), allocation.contacts.source_N[rows]),
-                "propensity": allocation.propensity_N[rows],
-            }
-        )
-        pq.write_table(table, path / f"part-{part:05d}.parquet", compression="zstd")
-
-
-def _ids(user_N: np.ndarray) -> pa.Array:
-    return pa.array(user_N, pa.int64() if user_N.dtype.kind == "i" else pa.string())
+    action = allocation.contacts.action_N[rows]
+    return {
+        "user_id": data.user_id[allocation.contacts.user_N[rows]],
+        "action": _words(ids[:-1], action),
+        "slot": _words(slots, action),
+        "value": allocation.contacts.value_N[rows],
+        "margin": allocation.margin_N[rows],
+        "runner_up": _words(ids, allocation.runner_up_N[rows] % len(ids)),
+        "source": _words(np.array(SOURCES, dtype=object), allocation.contacts.source_N[rows]),
+        "propensity": allocation.propensity_N[rows],
+    }
 
 
 def _words(words: np.ndarray, position_N: np.ndarray) -> pa.Array:

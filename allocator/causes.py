@@ -20,7 +20,7 @@ from ranker.scores import Scores, Shard
 
 @dataclass(frozen=True)
 class Cause:
-    """kind: reach (how much is possible at all), scores, eligibility, contact, holdout or exploration; rule: its id, where it has one.
+    """kind: reach (how much is possible at all), scores, history, eligibility, contact, holdout, exploration; rule: its id, if any.
 
     users: eligible for any contact in the constraint's scope. contacts: that they can get there at most; without: if the rule were gone.
     """
@@ -52,7 +52,11 @@ def find_causes(
     positions: Sequence[int],
     scores: Scores | None = None,
 ) -> tuple[Cause, ...]:
-    """For each constraint how many users are eligible, and which rules limit it. scores: to count without eligibility rules."""
+    """For each constraint how many users are eligible, and which rules limit it. scores: to count without eligibility rules.
+
+    A limit on churn is not about contacts in scope; what stands behind it is a finding of counting.
+    """
+    positions = [position for position in positions if not problem.measured[position].numerator.kept]
     scopes = [_scope(problem, position) for position in positions]
     counted = []
     for position, scope, now in zip(positions, scopes, reach(problem, data, scopes), strict=True):

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from allocator.diagnose import diagnose
 from allocator.given import fall_back, give
 from allocator.policy.grammar import Policy
 from allocator.preflight import preflight
@@ -17,6 +18,7 @@ from allocator.problem import FREE
 from allocator.solve.passes import near_swaps, near_ties, slate_usage, sweep
 from allocator.solve.prices import curvature, measure_scale
 from allocator.solve.settings import SolveSettings
+from allocator.solve.solution import Unsolvable
 from allocator.solve.solver import solve, value_of
 from ranker.scores import InputError
 from tests.allocator.instances import AS_OF, CONTACT, Case, catalogue, make_case
@@ -296,3 +298,23 @@ def test_a_policy_without_days_reads_no_history(tmp_path: Path) -> None:
     case = make_case(tmp_path, 10, 0, CONTACT, history=pa.table({"nonsense": [1]}))
     assert case.data.received_UC.shape == (10, 0)
     assert isinstance(case.policy, Policy)
+
+
+def test_churn_against_a_minimum_is_diagnosed_and_repaired(tmp_path: Path) -> None:
+    """Nobody had a push message, so a tenth of the users may get one, and a third must."""
+    users = 120
+    (tmp_path / "before").mkdir()
+    pq.write_table(pa.table({"user_id": [3], "action": [ACTIONS[0]]}), tmp_path / "before" / "part.parquet")
+    floor = "  - {id: pushes, kind: volume, where: {surface: push}, min: 40}\n"
+    rules = CONTACT + CHURN.format(most="10%", more="") + floor
+    case = make_case(tmp_path, users, 0, rules, previous=tmp_path / "before")
+    assert not preflight(case.problem, case.data, case.explored[:2])
+    settings = SolveSettings(method="prices")
+    with pytest.raises(Unsolvable) as error:
+        solve(case.problem, case.data, case.explored[:2], settings)
+    found = diagnose(case.problem, case.data, case.explored[:2], settings, error.value, case.scores)
+    assert set(found.conflict) == {"steady", "pushes"}
+    changes = [repair.changes for repair in found.repairs]
+    assert {"pushes": {"min": 12.0}} in changes
+    assert {"steady": {"max": 40.0}} in changes
+    assert not any(cause.constraint == "steady" for cause in found.causes)

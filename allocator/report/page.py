@@ -41,7 +41,7 @@ LOST_WORDS = {
 SOURCE_WORDS = {
     "optimised": "chosen by the optimiser",
     "exploration": "random on purpose, to learn from",
-    "fallback": "fallback",
+    "fallback": "given as a fallback",
     "pinned": "pinned by a rule",
 }
 STATES = ("broken", "missed", "binding", "free", "measured", "empty")
@@ -209,7 +209,7 @@ def constraint_row(record: ConstraintRecord, value_unit: str, rule: Constraint |
         record=record,
         sentence=sentences.constraint(record, value_unit, rule),
         state=state_of(record),
-        bullet=None if empty else bullet(record),
+        bullet=None if empty or sentences.is_turned(record) else bullet(record),
         minimum=sentences.amount(record, record.min, asked=True) if record.min is not None else "",
         achieved="nothing in scope" if empty else sentences.amount(record, record.achieved),
         maximum=sentences.amount(record, record.max, asked=True) if record.max is not None else "",

@@ -22,28 +22,45 @@ SECTIONS: Mapping[str, Path_] = {
 
 def apply(root: Node, overrides: Mapping[str, object]) -> tuple[Node, list[Fault]]:
     """The tree with the overrides in place, and what was wrong with them."""
-    targets = dict(SECTIONS) | {
-        str(item.child("id").value): (section, position)
-        for section in RULES
-        for position, item in enumerate(items(root.child(section)))
-        if item.child("id") is not None
-    }
+    tiers = {f"tiers.{position}": ("tiers", position) for position, _ in enumerate(items(root.child("tiers")))}
+    targets = (
+        tiers
+        | dict(SECTIONS)
+        | {
+            str(item.child("id").value): (section, position)
+            for section in RULES
+            for position, item in enumerate(items(root.child(section)))
+            if item.child("id") is not None
+        }
+    )
     faults, gone = [], []
     for name, value in _leaves(overrides):
         rule = _longest(name, targets)
         if rule is None:
-            wanted = name.split(".")[0]
-            faults.append(_lost(name, f"no rule has the id '{wanted}'{hint(wanted, targets)}"))
-        elif name == rule and value is None:
+            faults.append(_lost(name, _unknown(name, targets, len(tiers))))
+        elif name == rule and value is None and rule not in tiers:
             gone.append(name)
         elif name == rule:
-            faults.append(_lost(name, f"names a rule but no field; write set.{name}.FIELD=VALUE"))
+            what = "tier" if rule in tiers else "rule"
+            faults.append(_lost(name, f"names a {what} but no field; write set.{name}.FIELD=VALUE"))
         else:
             path = (*targets[rule], *name[len(rule) + 1 :].split("."))
             root = _put(root, path, value, f"set.{name}")
     for name in gone:  # last, whatever else was said of the rule
         root = _put(root, targets[name], None, f"set.{name}")
     return root, faults
+
+
+def _unknown(name: str, targets: Mapping[str, Path_], tiers: int) -> str:
+    """What the name should have begun with."""
+    wanted = name.split(".")[0]
+    if wanted != "tiers":
+        return (
+            f"no rule has the id '{wanted}'{hint(wanted, [each for each in targets if not each.startswith('tiers.')])}"
+        )
+    if not tiers:
+        return "the policy has no tiers"
+    return f"names none of the {tiers} tiers; write set.tiers.0.FIELD=VALUE for the first, set.tiers.{tiers - 1} for the last"
 
 
 def _lost(name: str, message: str) -> Fault:

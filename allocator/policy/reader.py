@@ -318,6 +318,7 @@ def _told(model: type[BaseModel], error: Mapping) -> Fault:
         "string_type": lambda: f"must be text, not {shown(value)}; in quotes, a number is text too",
         "string_too_short": lambda: "must not be empty",
         "string_pattern_mismatch": lambda: f"{shown(value)} may have at most 100 letters, digits, '_', '-' and '.'",
+        "tuple_type": lambda: f"must be a list, not {shown(value)}",
         "model_type": lambda: f"must be a mapping, not {shown(value)}",
     }
     return Fault(tuple(place), told.get(error["type"], lambda: error["msg"])())

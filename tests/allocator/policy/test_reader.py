@@ -625,6 +625,41 @@ def test_tiers_are_read_in_their_order() -> None:
     assert "tiers" not in read(HEAD).to_json()
 
 
+TWO_TIERS = f"""{TIERS}  - {{objective: [{{metric: subs, weight: 1}}], give_up: 1%}}
+  - {{objective: [{{metric: revenue, weight: 1}}]}}
+"""
+
+
+def test_a_field_of_a_tier_is_set_by_its_position() -> None:
+    changed = read(TWO_TIERS, {"tiers": {"0": {"give_up": "2%"}}})
+    assert changed.tiers[0].give_up == Bound(2.0, percent=True)
+    assert changed.tiers[1] == read(TWO_TIERS).tiers[1]
+    last = read(TWO_TIERS, {"tiers.1.objective": [{"metric": "opt_outs", "weight": -3}]})
+    assert (last.objective[0].metric, last.objective[0].weight) == ("opt_outs", -3.0)
+    with_a_rule = TWO_TIERS + "constraints: [{id: tiers, kind: volume, max: 3}]\n"
+    assert read(with_a_rule, {"tiers": {"max": 5, "0": {"give_up": "2%"}}}).constraints[0].max == Bound(5.0)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        ({"tiers": {"0": {"give_up": "0%"}}}, "set.tiers.0.give_up: must be above 0% and below 100%, not '0%'"),
+        ({"tiers": {"1": {"give_up": "1%"}}}, "set.tiers.1.give_up: nothing comes after the last tier"),
+        ({"tiers": {"0": {"giveup": "1%"}}}, "set.tiers.0.giveup: unknown key; did you mean 'give_up'?"),
+        ({"tiers": {"0": None}}, "set.tiers.0: names a tier but no field; write set.tiers.0.FIELD=VALUE"),
+        ({"tiers": {"2": {"give_up": "1%"}}}, "set.tiers.2.give_up: names none of the 2 tiers; write set.tiers.0.FIELD"),
+        ({"tiers": {"give_up": "1%"}}, "set.tiers.give_up: names none of the 2 tiers"),
+        ({"tiers": None}, "set.tiers: names none of the 2 tiers"),
+        ({"tiers": {"0": {"objective": {"0": {"weight": 2}}}}}, "set.tiers.0.objective.0.weight: must be a list, not"),
+    ],
+)  # fmt: skip
+def test_what_a_tier_cannot_be_set_to_is_told(overrides: dict, told: str) -> None:
+    (problem,) = problems(TWO_TIERS, overrides)
+    assert problem.startswith(f"p.yaml: {told}")
+    (problem,) = problems(HEAD, {"tiers": {"0": {"give_up": "1%"}}})
+    assert problem == "p.yaml: set.tiers.0.give_up: the policy has no tiers"
+
+
 def test_every_mistake_in_tiers_is_told() -> None:
     told = problems(f"""{TIERS}  - {{objective: [{{metric: sub, weight: 1}}], give_up: 0%}}
   - {{objective: [{{metric: subs, wieght: 1}}]}}

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 Call = Callable[..., subprocess.CompletedProcess[str]]
@@ -21,8 +22,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def policy(root: Path, runs: Path) -> str:
     """The default policy, with rules that compare with the week before."""
     file = runs.parent / "policy.yaml"
-    steady = "  - {id: steady_push, kind: change, where: {surface: push}, max: 10%}\n"
-    file.write_text((root / "conf" / "policy" / "default.yaml").read_text() + steady)
+    push = "  - {id: steady_push, kind: change, where: {surface: push}, max: 10%}\n"
+    most = "  - {id: steady, kind: churn, max: 40%}\n"
+    file.write_text((root / "conf" / "policy" / "default.yaml").read_text() + push + most)
     return f"policy={file}"
 
 
@@ -77,7 +79,7 @@ def test_the_next_week_stays_near_the_first(
     call: Call, first: subprocess.CompletedProcess[str], folder: Path, runs: Path, policy: str
 ) -> None:
     """The first week had nothing to compare with; the next, whose e-mails give way to pushes, keeps to a tenth more of these."""
-    assert "left out this time: steady_push" in first.stderr
+    assert "left out this time: steady_push, steady" in first.stderr
     before = json.loads((folder / "allocation" / "certificate.json").read_text())
     assert "steady_push" not in {each["id"] for each in before["constraints"]}
     pushes = next(each["achieved"] for each in before["constraints"] if each["id"] == "push_capacity")
@@ -90,12 +92,25 @@ def test_the_next_week_stays_near_the_first(
     steady = next(each for each in held["constraints"] if each["id"] == "steady_push")
     assert (steady["min"], steady["max"]) == (math.ceil(pushes * 0.9), math.floor(pushes * 1.1))
     assert steady["max"] - 3 <= steady["achieved"] <= steady["max"], "left alone, there would be many more"
+    churn = next(each for each in held["constraints"] if each["id"] == "steady")
+    assert churn["achieved"] == changed(folder / "allocation", second / "allocation") <= churn["max"]
     again = call(*WEEK, f"runs={runs}", policy, *overrides)
     assert again.returncode == 0, again.stderr
     assert again.stdout.count("was still current") >= 5, again.stderr
     back = call("-m", "scripts.rollback", f"to={folder.name}", f"runs={runs}")
     assert back.returncode == 0, back.stderr
     assert json.loads((runs / "published.json").read_text())["run"] == folder.name
+
+
+def changed(before: Path, after: Path) -> int:
+    """How many users have another set of actions; who has no row in either is unchanged."""
+    slates = [
+        pd.concat(pd.read_parquet(file) for file in folder.glob("*.parquet"))
+        .groupby("user_id")["action"]
+        .agg(frozenset)
+        for folder in (before, after)
+    ]
+    return sum(slates[0].get(user) != slates[1].get(user) for user in slates[0].index.union(slates[1].index))
 
 
 def test_contradicting_constraints_publish_nothing(call: Call, folder: Path, runs: Path, policy: str) -> None:

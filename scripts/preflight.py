@@ -18,14 +18,21 @@ MISSING = "unknown"  # as scores call a segment that a user does not have
 def early_policy(policy: Path, settings: Settings, logs: Path, users: Path) -> Policy:
     """The policy, checked against the metrics and segments that the scores will have; InputError lists every mistake.
 
-    Whether there is an earlier allocation for its rules to compare with is for the week to find out.
+    Whether there is an earlier allocation for its rules to compare with is for the week to find out. Contacts of earlier days are
+    refused: scores that the week makes itself have no history/.
     """
     segments = segments_of(users)
     schema = read_schema(logs / "schema.json")
     metrics = [Metric(outcome.name, outcome.unit) for outcome in schema.outcomes]
     actions = read_catalogue(logs / "catalogue.json").actions
     catalogue = Catalogue(actions).with_scores(metrics, sorted(segments), "", None)
-    return read_policy(policy, settings.set, catalogue, segments, previous=True)
+    read = read_policy(policy, settings.set, catalogue, segments, previous=True)
+    always = [rule.id for rule in read.contact if rule.days is not None and rule.valid_from is rule.valid_to is None]
+    if always:
+        why = "counts contacts of earlier days, and the scores that this run makes have no history/"
+        instead = "allocate from scores that have one, or leave it out with"
+        raise InputError([f"{policy}: contact.{name}.days: {why}; {instead} set.{name}.days=null" for name in always])
+    return read
 
 
 def objective_of(policy: Policy) -> dict[str, float]:

@@ -62,3 +62,15 @@ def test_the_objective_of_a_model_is_the_policys_without_what_depends_on_the_off
 def test_a_mistake_in_the_policy_is_told_before_training(read: Callable[[str], object]) -> None:
     with pytest.raises(InputError, match="spend"):
         read("version: 1\nobjective: [{metric: spent, weight: 1}]\n")
+
+
+def test_contacts_of_earlier_days_are_refused_before_training(read: Callable[[str], object]) -> None:
+    head = "version: 1\nobjective: [{metric: spend, weight: 1}]\ncontact:\n  - {id: total, max: 2}\n"
+    with pytest.raises(InputError) as refusal:
+        read(head + "  - {id: month, max: 4, days: 28}\n  - {id: spring, max: 4, days: 28, valid_to: 2026-03-31}\n")
+    (told,) = refusal.value.problems
+    assert (
+        "contact.month.days: counts contacts of earlier days, and the scores that this run makes have no history/"
+        in told
+    )
+    assert "set.month.days=null" in told

@@ -1,0 +1,99 @@
+"""What became of users after a day, as far as it is complete, and what was known of them before: from tables of a company.
+
+Axes: U users, X covariates.
+"""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pyarrow import dataset
+
+from ranker.evaluate.baselines import design
+from ranker.features import fit_encoder
+from ranker.scores import Catalogue, InputError
+from ranker.tables.check import Described, as_frame, check_types, check_values, files_of
+from ranker.tables.join import Part, join
+from ranker.tables.schema import TableSchema, Window, read_table_schema
+
+READ = ("users", "outcomes")
+
+
+@dataclass(frozen=True)
+class Week:
+    """known_U: which of the users asked about the tables know before the day; all other arrays are about those, in their order.
+
+    outcome: complete ones by name [U]. before: the same in the days before. covariate_UX: features on the day, standardised.
+    immature: outcomes that are not complete yet, and the day on which they are.
+    """
+
+    windows: tuple[Window, ...]
+    known_U: np.ndarray
+    outcome: dict[str, np.ndarray]
+    before: dict[str, np.ndarray]
+    covariate_UX: np.ndarray
+    immature: dict[str, date]
+    known_before: date
+
+
+def read_week(tables: Path, catalogue: Catalogue, day: date, user_id: np.ndarray, before_days: int) -> Week:
+    """The week after `day` of these users. InputError where the tables are wrong, know none of the users, or nothing is complete yet."""
+    schema = read_table_schema(tables / "schema.json")
+    described = Described(schema, catalogue, schema.snapshot)
+    problems = list(check_types(tables, described, READ)) or list(check_values(tables, described, READ))
+    if problems:
+        raise InputError(problems)
+    ripe = {window.name: day + timedelta(days=window.matures_after) for window in schema.outcomes}
+    complete = tuple(window for window in schema.outcomes if ripe[window.name] <= schema.snapshot)
+    if not complete:
+        soon = f"the first outcome of {day} is complete on {min(ripe.values())}"
+        raise InputError([f"{tables / 'schema.json'}: snapshot: {schema.snapshot} is too early to read; {soon}"])
+    users = _rows(tables, "users", user_id, ("user_id", "as_of", *schema.log_schema().features))
+    events = _rows(tables, "outcomes", user_id, ("user_id", "outcome", "occurred_on", "recorded_on", "value"))
+    first_seen = users.groupby("user_id")["as_of"].min()
+    known_U = pd.Series(user_id).map(first_seen).le(pd.Timestamp(day)).to_numpy(bool)
+    if not known_U.any():
+        raise InputError(
+            [f"{tables / 'users'}: has a snapshot on or before {day} of none of the {len(user_id):,} users"]
+        )
+    asked = user_id[known_U]
+    frame = _joined(users, events, asked, day, schema.model_copy(update={"outcomes": complete}), schema.snapshot)
+    earlier = tuple(window.model_copy(update={"from_day": 0, "to_day": before_days}) for window in complete)
+    bare = schema.model_copy(update={"outcomes": earlier, "numeric": {}, "categorical": {}})
+    past = _joined(users, events, asked, day - timedelta(days=before_days), bare, day)
+    encoder = fit_encoder(frame, schema.log_schema())
+    return Week(
+        windows=schema.outcomes,
+        known_U=known_U,
+        outcome={window.name: frame[window.name].to_numpy(float) for window in complete},
+        before={window.name: past[window.name].to_numpy(float) for window in complete},
+        covariate_UX=design(encoder, encoder.encode(frame)).toarray(),
+        immature={name: when for name, when in ripe.items() if when > schema.snapshot},
+        known_before=schema.snapshot,
+    )
+
+
+def _rows(tables: Path, name: str, user_id: np.ndarray, columns: tuple[str, ...]) -> pd.DataFrame:
+    data = dataset.dataset([str(file) for file in files_of(tables, name)])
+    frame = as_frame(data.to_table(columns=list(columns)))
+    return frame[frame["user_id"].isin(pd.Index(user_id))].reset_index(drop=True)
+
+
+def _joined(
+    users: pd.DataFrame, events: pd.DataFrame, user_id: np.ndarray, day: date, schema: TableSchema, known_before: date
+) -> pd.DataFrame:
+    """The point-in-time join for one decision on `day` of each of these users, in their order."""
+    asked = pd.DataFrame(
+        {"user_id": user_id, "decided_on": pd.Timestamp(day), "action": schema.none, "propensity": 1.0}
+    )
+    part = Part(users=users, exposures=asked, outcomes=events, eligible=None)
+    schema = schema.model_copy(update={"outcomes": tuple(_ripe_by(w, day, known_before) for w in schema.outcomes)})
+    frame = join(part, schema, known_before).set_index("user_id")
+    return frame.loc[user_id].reset_index()
+
+
+def _ripe_by(window: Window, day: date, known_before: date) -> Window:
+    """The window, complete by what is known: maturity was decided before, outcome by outcome."""
+    return window.model_copy(update={"matures_after": min(window.matures_after, (known_before - day).days)})

@@ -17,8 +17,11 @@ Modules; first what every command stands on, then the commands in the order in w
 - rivals: the policies that the learned one is compared with
 - rehearsal: a policy on held-out rows, by the model and by every baseline
 - pages: results as one HTML file
+- figures: what several pages show
 - evaluation_page: the page about a model and its policy
 - evaluate: a model and the policy it leads to, judged on users it never saw
+- readout_page: the page about a week that ran
+- readout: the holdout against everybody else, and whether to ship
 - judge: an allocation, valued from held-out logs
 - instances: seeded problems of three shapes and any size
 - peers: general solvers and rules of thumb on the same problem

@@ -8,12 +8,12 @@ import plotly.graph_objects as go
 
 from allocator.report import charts
 from allocator.report.amounts import number
-from allocator.report.charts import ACCENT, FAINT, OTHER, OURS, Chart, finish, label, line_at, margin_for, plain_line
+from allocator.report.charts import ACCENT, FAINT, OURS, Chart, finish, label, plain_line
 from allocator.report.records import Evaluation
 from ranker.evaluate.learners import AVERAGE, NETWORK, RANDOM, RIDGE, SINGLE, WITHOUT_COVARIATES
 from ranker.evaluate.objective import OBJECTIVE
 from ranker.evaluate.off_policy import Z95
-from scripts import pages
+from scripts import figures, pages
 from scripts.pages import Page, Section, Table, Tile
 
 GREEN, PLUM = "#009e73", "#8e4585"
@@ -95,7 +95,10 @@ def _gain_tiles(evaluation: Mapping) -> Iterator[Tile]:
     first = evaluation["promised"][0]
     unit = _unit(evaluation, first["outcome"])
     yield Tile(
-        "Realised gain", _amount(first["realised"]["value"]), unit, f"per decision, {_interval(first['realised'])}"
+        "Realised gain",
+        figures.amount(first["realised"]["value"]),
+        unit,
+        f"per decision, {figures.interval(first['realised'])}",
     )
     yield Tile("Promised gain", number(first["predicted"]), unit, "what the model expected of its own choice")
     shown = [r for r in _judged(evaluation) if r["outcome"] == first["outcome"] and r["estimator"] == HEADLINE]
@@ -170,7 +173,7 @@ def _difference_chart(policies: Sequence[Mapping], first: str) -> Chart | None:
             rows = [(name, entry) for name, entry in rows if entry["low"] is not None]
             if rows:
                 words = {"DR": "doubly robust", "SWITCH-DR": "SWITCH"}[estimator]
-                variants.append((f"{outcome}, {words}", _dots(rows)))
+                variants.append((f"{outcome}, {words}", figures.dots(rows)))
     return Chart("ahead", "How far the model is ahead of each, 95 % interval", tuple(variants)) if variants else None
 
 
@@ -179,36 +182,6 @@ def _minus(entry: Mapping) -> dict:
     if entry["value"] is None or entry["low"] is None:
         return {"value": None, "low": None, "high": None}
     return {"value": -entry["value"], "low": -entry["high"], "high": -entry["low"]}
-
-
-def _dots(rows: Sequence[tuple[str, Mapping]], line: float = 0.0) -> go.Figure:
-    """A dot and its interval per name; those whose interval is clear of the line stand out."""
-    figure = go.Figure()
-    for clear in (True, False):
-        shown = [(name, e) for name, e in rows if (e["low"] > line or e["high"] < line) == clear]
-        figure.add_trace(
-            go.Scatter(
-                x=[e["value"] for _, e in shown],
-                y=[label(name) for name, _ in shown],
-                mode="markers",
-                marker={"color": OURS if clear else OTHER, "size": 10},
-                error_x={
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [e["high"] - e["value"] for _, e in shown],
-                    "arrayminus": [e["value"] - e["low"] for _, e in shown],
-                    "thickness": 2,
-                    "width": 5,
-                },
-                customdata=[[number(e["value"]), number(e["low"]), number(e["high"])] for _, e in shown],
-                hovertemplate="%{y}: %{customdata[0]} (%{customdata[1]} to %{customdata[2]})<extra></extra>",
-            )
-        )
-    names = [name for name, _ in rows]
-    figure.update_yaxes(categoryorder="array", categoryarray=[label(name) for name in reversed(names)])
-    figure.update_layout(showlegend=False)
-    line_at(figure, line)
-    return finish(figure, height=50 + 34 * len(names), left=margin_for(names), top=8)
 
 
 def _policy_table(policies: Sequence[Mapping], title: str) -> Table:
@@ -228,9 +201,9 @@ def _policy_table(policies: Sequence[Mapping], title: str) -> Table:
                 record["outcome"],
                 record["name"],
                 record["estimator"],
-                _amount(record["value"]),
-                _interval(record),
-                "" if record["name"] == NETWORK else _with_interval(_minus(record["difference_to_valuenet"])),
+                figures.amount(record["value"]),
+                figures.interval(record),
+                "" if record["name"] == NETWORK else figures.with_interval(_minus(record["difference_to_valuenet"])),
                 f"{record['effective_sample_size']:,.0f}",
             )
             for record in policies
@@ -272,9 +245,9 @@ def _budgets(evaluation: Mapping) -> Section:
             (
                 r["outcome"],
                 r["name"],
-                _amount(r["mean_over_budgets"]["value"]),
-                _interval(r["mean_over_budgets"]),
-                "" if r["name"] == NETWORK else _with_interval(r["valuenet_minus_this"]),
+                figures.amount(r["mean_over_budgets"]["value"]),
+                figures.interval(r["mean_over_budgets"]),
+                "" if r["name"] == NETWORK else figures.with_interval(r["valuenet_minus_this"]),
             )
             for r in records
         ),
@@ -364,7 +337,9 @@ def _sizes(evaluation: Mapping) -> Section:
         for part in ("users", "actions")
         if p[part]["value"] is not None
     ]
-    slope_chart = Chart("slopes", "Calibration slope on held-out users, 95 % interval", (("", _dots(slopes, 1.0)),))
+    slope_chart = Chart(
+        "slopes", "Calibration slope on held-out users, 95 % interval", (("", figures.dots(slopes, 1.0)),)
+    )
     promised = Table(
         "Gain over nothing per decision: promised and realised",
         ("", "Promised", "Realised", "95 % interval"),
@@ -372,8 +347,8 @@ def _sizes(evaluation: Mapping) -> Section:
             (
                 p["outcome"],
                 number(p["predicted"]),
-                _amount(p["realised"]["value"]),
-                _interval(p["realised"]),
+                figures.amount(p["realised"]["value"]),
+                figures.interval(p["realised"]),
             )
             for p in evaluation["promised"]
         ),
@@ -387,8 +362,8 @@ def _sizes(evaluation: Mapping) -> Section:
                 c["outcome"],
                 c["action"],
                 number(c["slope"]),
-                _amount(c["held_out"]["value"]),
-                _amount(c["held_out"]["stderr"]),
+                figures.amount(c["held_out"]["value"]),
+                figures.amount(c["held_out"]["stderr"]),
             )
             for c in evaluation["calibration"]
         ),
@@ -476,7 +451,16 @@ def _segments(evaluation: Mapping) -> Section:
     )
     outcomes = [first, *dict.fromkeys(r["outcome"] for r in records if r["outcome"] != first)]
     variants = tuple(
-        (f"{o}, by {name}", _segment_figure([r for r in records if (r["outcome"], r["segment"]) == (o, name)]))
+        (
+            f"{o}, by {name}",
+            figures.promised_and_realised(
+                [
+                    (f"{r['value']} ({r['rows']:,})", r["predicted"], r["realised"])
+                    for r in records
+                    if (r["outcome"], r["segment"]) == (o, name)
+                ]
+            ),
+        )
         for o in outcomes
         for name in dict.fromkeys(r["segment"] for r in records)
     )
@@ -492,9 +476,9 @@ def _segments(evaluation: Mapping) -> Section:
                 f"{r['rows']:,}",
                 f"{r['contacts_per_row']:.2f}",
                 number(r["predicted"]),
-                _amount(r["realised"]["value"]),
-                _interval(r["realised"]),
-                *(_with_interval(r["ahead_of"][name]) for name in rivals),
+                figures.amount(r["realised"]["value"]),
+                figures.interval(r["realised"]),
+                *(figures.with_interval(r["ahead_of"][name]) for name in rivals),
             )
             for r in records
         ),
@@ -502,41 +486,6 @@ def _segments(evaluation: Mapping) -> Section:
     )
     chart = Chart("segments", "Gain over nothing per decision: promised and realised, 95 % interval", variants)
     return Section("segments", "Segments", words, (chart, table))
-
-
-def _segment_figure(records: Sequence[Mapping]) -> go.Figure:
-    names = [f"{r['value']} ({r['rows']:,})" for r in records]
-    figure = go.Figure()
-    figure.add_trace(
-        go.Scatter(
-            x=[r["realised"]["value"] for r in records],
-            y=[label(name) for name in names],
-            mode="markers",
-            name="realised",
-            marker={"color": OURS, "size": 10},
-            error_x={
-                "type": "data",
-                "array": [Z95 * (r["realised"]["stderr"] or 0.0) for r in records],
-                "color": OURS,
-                "thickness": 2,
-                "width": 5,
-            },
-            hovertemplate="%{y}: %{x:.4~g}<extra>realised</extra>",
-        )
-    )
-    figure.add_trace(
-        go.Scatter(
-            x=[r["predicted"] for r in records],
-            y=[label(name) for name in names],
-            mode="markers",
-            name="promised",
-            marker={"color": ACCENT, "size": 10, "symbol": "diamond"},
-            hovertemplate="%{y}: %{x:.4~g}<extra>promised</extra>",
-        )
-    )
-    figure.update_yaxes(autorange="reversed", type="category")
-    line_at(figure, 0.0)
-    return finish(figure, height=84 + 34 * len(names), left=margin_for(names), top=40)
 
 
 def _free(evaluation: Mapping) -> Section:
@@ -548,18 +497,6 @@ def _free(evaluation: Mapping) -> Section:
     table = _policy_table(evaluation["policies"], "Every estimate, as a table")
     blocks = (table,) if chart is None else (replace(chart, id="free"), table)
     return Section("free", "Choosing freely", words, blocks)
-
-
-def _amount(value: float | None) -> str:
-    return "not known" if value is None else number(value)
-
-
-def _interval(entry: Mapping) -> str:
-    return "not known" if entry["low"] is None else f"{number(entry['low'])} to {number(entry['high'])}"
-
-
-def _with_interval(entry: Mapping) -> str:
-    return "not known" if entry["low"] is None else f"{number(entry['value'])} ({_interval(entry)})"
 
 
 WORDS = (

@@ -123,6 +123,18 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
             SEED,
         ),
     ),
+    "readout": (
+        "what a week really brought: the holdout against everybody else, and whether to ship",
+        (
+            _path("allocation", "the allocation that ran"),
+            _path("tables", "tables taken after the week: schema.json, users/ and outcomes/, optional exposures/"),
+            _path("out", "the folder of readout.json and readout.html to write", "out"),
+            _path("scores", "the scores that the allocation was made from, where its manifest does not lead to them"),
+            Key("policy", "paths.policy", "the policy file of the allocation, likewise"),
+            RUNS,
+            SEED,
+        ),
+    ),
     "regret": (
         "judges the learned policy, and others under the same rules, on a synthetic market's truth",
         (

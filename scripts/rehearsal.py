@@ -60,7 +60,7 @@ def policy_of(
     left_out = [name for name in ("holdout", "exploration", "fallback") if getattr(whole, name) is not None]
     left_out += [f"pinned contacts ({rule.id})" for rule in whole.pinned]
     left_out += [f"{rule.id} (compares with an earlier week)" for rule in whole.constraints if rule.kind in COMPARE]
-    looks_back = [rule for rule in whole.contact if getattr(rule, "days", None) is not None]
+    looks_back = [rule for rule in whole.contact if rule.days is not None]
     left_out += [f"the earlier days of {rule.id}" for rule in looks_back]
     left_out += ["all tiers but the last"] if whole.tiers else []
     changes = {

@@ -87,6 +87,22 @@ class EvaluateOptions(Frozen):
     gap: float = Field(1e-3, gt=0, description="of the rehearsed allocations; policies differ by more")
 
 
+class ReadoutOptions(Frozen):
+    """What a week that ran must show before its policy is shipped."""
+
+    success: tuple[str, ...] | None = Field(
+        None, description="outcomes of which one must be better; those with a positive weight in the policy's objective"
+    )
+    guardrails: Mapping[str, float] | None = Field(
+        None, description="outcome -> share of the holdout's mean by which it may be worse; those that are better low"
+    )
+    margin: float = Field(0.1, ge=0, description="of guardrails that are not named")
+    lower_is_better: tuple[str, ...] = Field((), description="besides those with a negative weight in the objective")
+    level: float = Field(0.05, gt=0, lt=0.5, description="chance of a false alarm over all success metrics")
+    before_days: int = Field(28, ge=1, le=366, description="days before the week whose outcomes adjust the lift")
+    segments: tuple[str, ...] | None = Field(None, description="of the scores; those with few values without it")
+
+
 class TrackingOptions(Frozen):
     """MLflow: on, and under which experiment; the server is MLFLOW_TRACKING_URI's."""
 
@@ -105,6 +121,7 @@ class Settings(Frozen):
     fit: FitSettings
     solve: SolveSettings
     evaluate: EvaluateOptions
+    readout: ReadoutOptions
     publish: PublishOptions
     tracking: TrackingOptions
     weekly: WeeklyOptions
@@ -155,6 +172,12 @@ class AllocatePaths(Paths):
     out: Path
 
 
+class ReadoutPaths(Paths):
+    allocation: Path
+    tables: Path
+    out: Path
+
+
 class RegretPaths(Paths):
     market: Path
     scores: Path
@@ -200,6 +223,10 @@ class EvaluateSettings(Settings):
 
 class AllocateSettings(Settings):
     paths: AllocatePaths
+
+
+class ReadoutSettings(Settings):
+    paths: ReadoutPaths
 
 
 class RegretSettings(Settings):

@@ -480,6 +480,20 @@ def held_out_metrics(evaluation: Mapping[str, object]) -> dict[str, float]:
     return _numbers(metrics)
 
 
+def readout_metrics(found: Mapping[str, object]) -> dict[str, float]:
+    """`lift/OUTCOME`, its stderr and what was promised, the sample ratio's p-value and the verdict of a readout.json."""
+    metrics: dict[str, object] = {
+        "ship": float(found["verdict"]["ship"]),
+        "sample_ratio/p_value": found["sample_ratio"]["p_value"],
+    }
+    for each in found["metrics"]:
+        if each["lift"] is not None:
+            adjusted = each["lift"]["adjusted"]
+            metrics |= {f"lift/{each['name']}": adjusted["value"], f"lift/{each['name']}/stderr": adjusted["stderr"]}
+            metrics |= {f"promised/{each['name']}": each["promised"], f"detectable/{each['name']}": each["detectable"]}
+    return _numbers(metrics)
+
+
 def truth_metrics(regret: Mapping[str, object]) -> dict[str, float]:
     """`truth/POLICY/value|share_of_oracle|regret|regret_stderr` of a regret.json."""
     parts = ("value", "share_of_oracle", "regret", "regret_stderr")

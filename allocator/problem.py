@@ -16,7 +16,7 @@ Axes: U users, A actions, P planes (a metric's mean or stderr), R rows, S user c
 import math
 import mmap
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import product as cross
@@ -583,10 +583,17 @@ def _allowed(policy: Policy, catalogue: Catalogue, classes: UserClasses) -> np.n
     return allowed_SA
 
 
-def load_data(problem: Problem, scores: Scores, memory_gib: float = np.inf, folder: Path | None = None) -> Data:
+def load_data(
+    problem: Problem,
+    scores: Scores,
+    memory_gib: float = np.inf,
+    folder: Path | None = None,
+    seen: Callable[[int], None] = lambda users: None,
+) -> Data:
     """Reads the scores once, validating every value; InputError lists all faults.
 
-    Planes and eligibility beyond memory_gib go to files in `folder`, which vanish with the process.
+    Planes and eligibility beyond memory_gib go to files in `folder`, which vanish with the process. seen: is told how many users
+    have been read, part after part.
     """
     scores.check_users()
     users, actions = problem.users, len(problem.catalogue.actions)
@@ -615,6 +622,7 @@ def load_data(problem: Problem, scores: Scores, memory_gib: float = np.inf, fold
         ids.append(shard.user_id.to_numpy(zero_copy_only=False))
         tally += _tally(shard.eligible_UA, eligible_UA, data.group_U[part])
         data.release()
+        seen(len(shard))
     stages = ("candidates", "eligible in the scores", "allowed by the policy", "outside the holdout")
     funnel = Funnel(tuple((name, int(c), int(u)) for name, (c, u) in zip(stages, tally, strict=True)))
     return replace(data, user_id=np.concatenate(ids), offered=funnel)

@@ -13,6 +13,7 @@ Modules; first what every command stands on, then the commands in the order in w
 - bench_trial: the network against its baselines on that trial
 - train: logs to a calibrated model
 - score: users to scores
+- pace: how far an allocation is, and how long it may still take
 - allocate: scores and a policy to an audited allocation
 - rivals: the policies that the learned one is compared with
 - rehearsal: a policy on held-out rows, by the model and by every baseline

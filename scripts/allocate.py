@@ -2,8 +2,7 @@
 
 import json
 import logging
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from allocator.audit.judge import audit
 from allocator.certificate import Certificate, certify
 from allocator.diagnose import Infeasible, contradiction, diagnose
 from allocator.given import Given, fall_back, give
+from allocator.policy.grammar import Policy
 from allocator.policy.reader import read_policy
 from allocator.preflight import preflight
 from allocator.problem import Data, Problem, build_problem, load_data
@@ -22,6 +22,7 @@ from allocator.solve.solver import compare_with_greedy, free_users, solve
 from allocator.tiers import settle
 from ranker.scores import InputError, Scores, open_scores
 from scripts import command, stage
+from scripts.pace import Pace
 from scripts.settings import AllocateSettings
 
 log = logging.getLogger("offermix")
@@ -29,11 +30,12 @@ log = logging.getLogger("offermix")
 
 @dataclass(frozen=True)
 class Allocated:
-    """What came of it: where the allocation is, its certificate and the audit."""
+    """What came of it: where the allocation is, its certificate, the audit, and the seconds of every stage."""
 
     out: Path
     certificate: Certificate
     audit: Audit
+    seconds: Mapping[str, float]
 
 
 def run(settings: AllocateSettings) -> Allocated:
@@ -44,61 +46,73 @@ def run(settings: AllocateSettings) -> Allocated:
     paths = settings.paths
     inputs = [path for path in (paths.scores, paths.policy, paths.previous) if path is not None]
     config = {"solve": settings.solve, "set": settings.set}
+    pace = Pace()
     try:
-        with stage.write(paths.out, "allocate", inputs, config, leftover="diagnosis.json") as made:
-            certificate, judged = _allocate(settings, made)
+        with (
+            command.watched(lambda: f"Allocating {pace.line()}"),
+            stage.write(paths.out, "allocate", inputs, config, leftover="diagnosis.json") as made,
+        ):
+            certificate, judged = _allocate(settings, pace, made)
     except Infeasible as error:
         text = json.dumps(error.diagnosis.to_json(), indent=1) + "\n"
         stage.write_alone(paths.out, "diagnosis.json", text, replaces=["allocate"])
         raise
-    return Allocated(paths.out, certificate, judged)
+    return Allocated(paths.out, certificate, judged, {**certificate.seconds, **pace.seconds})
 
 
-def _allocate(settings: AllocateSettings, made: Path) -> tuple[Certificate, Audit]:
-    clock = _Clock()
+def _allocate(settings: AllocateSettings, pace: Pace, made: Path) -> tuple[Certificate, Audit]:
     log.info("Reading %s", settings.paths.scores)
     scores = open_scores(settings.paths.scores)
-    start = None if settings.paths.previous is None else read_price_book(settings.paths.previous)
+    policy = _policy(settings, scores)
+    pace.expect(scores.users, max(len(policy.tiers), 1))
+    certificate = _solve_and_write(settings, scores, policy, pace, made)
+    pace.begin("audit")  # by now the arrays of solving are gone; the judge has its own
+    judged = _judge(settings, scores, policy, pace, made)
+    pace.begin("digest")
+    return certificate, judged
+
+
+def _policy(settings: AllocateSettings, scores: Scores) -> Policy:
+    """The rules that are valid on the day of the scores."""
     segments = {name: frozenset(values) for name, values in scores.vocabulary.items()}
-    read = read_policy(
-        settings.paths.policy, settings.set, scores.catalogue, segments, previous=settings.paths.previous is not None
-    )
-    policy = read.active(scores.catalogue.as_of)
+    earlier = settings.paths.previous is not None
+    read = read_policy(settings.paths.policy, settings.set, scores.catalogue, segments, previous=earlier)
+    return read.active(scores.catalogue.as_of)
+
+
+def _solve_and_write(settings: AllocateSettings, scores: Scores, policy: Policy, pace: Pace, made: Path) -> Certificate:
+    pace.begin("read")
+    start = None if settings.paths.previous is None else read_price_book(settings.paths.previous)
     problem = build_problem(scores, policy, settings.paths.previous)
-    data = load_data(problem, scores, settings.solve.memory_gib, made.parent)
-    data, given = give(problem, data)
-    clock.lap("read")
+    data, given = give(problem, load_data(problem, scores, settings.solve.memory_gib, made.parent, pace.handled))
+    pace.begin("preflight")
     _count_first(settings, scores, problem, data, given)
-    clock.lap("preflight")
-    log.info("Read %s users and %s rules in %.1f s", f"{problem.users:,}", len(policy.constraints), clock.spent)
-    with command.progress("Allocating") as advance:
+    log.info("Read %s users and %s rules in %.1f s", f"{problem.users:,}", len(policy.constraints), pace.spent)
+    pace.begin("solve")
 
-        def tell(sentence: str) -> None:
-            advance(note=f"{clock.spent:.0f} s: {sentence}")
+    def solve_stage(stage: Problem) -> Solution:
+        return _solve(settings, scores, stage, data, given, start, lambda note, swept=0: pace.advance(swept, note))
 
-        def solve_stage(stage: Problem) -> Solution:
-            return _solve(settings, scores, stage, data, given, start, tell)
-
-        problem, tiers = settle(problem, data, given, solve_stage)
-        solution = solve_stage(problem)
-    clock.lap("solve")
-    log.info("Solved (%s) after %.1f s", solution.status.value, clock.spent)
+    problem, tiers = settle(problem, data, given, solve_stage)
+    solution = solve_stage(problem)
+    log.info("Solved (%s) after %.1f s", solution.status.value, pace.spent)
+    pace.begin("write")
     slate_UK, fallen_U, left_without = fall_back(problem, data, given, solution.slate_UK)
     users = free_users(problem, data, given.fixed)
     allocation = assemble(users, solution.price_R, slate_UK, given, fallen_U)
     greedy = compare_with_greedy(users, allocation.contacts.value_of("exploration", "pinned"))
     totals = metric_totals(scores, problem, data, allocation.contacts)
     write_rows(made, problem, data, allocation)
-    clock.lap("write")
+    pace.begin("ranges")
     ranges = price_ranges(users, solution.price_R, solution.steps, settings.solve)
-    clock.lap("ranges")
-    seconds = {**clock.seconds, **solution.seconds}
+    pace.begin("certify")
+    seconds = {**pace.seconds, **solution.seconds}
     certificate = certify(problem, data, allocation.contacts, solution, greedy, totals, seconds, left_without, tiers)
     certificate = certificate.with_ranges({int(problem.rows.constraint_R[row]): held for row, held in ranges.items()})
     _write_json(made / "certificate.json", certificate.to_json())
     _write_json(made / "prices.json", price_book(problem, solution.price_R))
     _write_json(made / "policy.json", policy.to_json())
-    return certificate, _judge(scores, settings, policy, made)
+    return certificate
 
 
 def _count_first(settings: AllocateSettings, scores: Scores, problem: Problem, data: Data, given: Given) -> None:
@@ -119,31 +133,14 @@ def _solve(settings: AllocateSettings, scores: Scores, problem: Problem, data: D
         raise Infeasible(diagnose(problem, data, given.fixed, settings.solve, error, scores)) from None
 
 
-def _judge(scores: Scores, settings: AllocateSettings, policy, made: Path) -> Audit:
+def _judge(settings: AllocateSettings, scores: Scores, policy: Policy, pace: Pace, made: Path) -> Audit:
     """The independent audit; an allocation that fails it is never written."""
-    judged = audit(scores.path, policy, made, settings.paths.previous)
+    judged = audit(scores.path, policy, made, settings.paths.previous, pace.handled)
     if not judged.clean:
         failures = "; ".join(f"{check.name}: {check.detail}" for check in judged.failures)
         raise RuntimeError(f"the audit found the allocation wrong, so it was not written: {failures}")
     write_audit(made / "audit.json", judged)
     return judged
-
-
-class _Clock:
-    """Seconds per stage, each from the end of the one before."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = self._start = time.perf_counter()
-
-    @property
-    def spent(self) -> float:
-        return time.perf_counter() - self._start
-
-    def lap(self, stage_name: str) -> None:
-        now = time.perf_counter()
-        self.seconds[stage_name] = now - self._last
-        self._last = now
 
 
 def _write_json(path: Path, content: dict) -> None:
@@ -182,7 +179,7 @@ def _summary(result: Allocated) -> Iterator[tuple[str, str]]:
     yield "Best-first instead", f"{held.greedy['value']:,.4f}{broken}"
     yield "Audit", f"clean, {len(result.audit.checks)} checks passed"
     yield "Passes", f"{held.passes['all_users']} over all users, {held.passes['samples']} over samples"
-    yield "Seconds", ", ".join(f"{name} {seconds:.1f}" for name, seconds in held.seconds.items())
+    yield "Seconds", ", ".join(f"{name} {seconds:.1f}" for name, seconds in result.seconds.items())
     yield "Written to", str(result.out)
 
 

@@ -6,12 +6,14 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import TypeVar
@@ -23,9 +25,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 from rich.console import Console
+from rich.live import Live
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.spinner import Spinner
 from rich.table import Table
+from rich.text import Text
 
 from ranker.scores import InputError
 from scripts import overrides
@@ -34,6 +39,7 @@ from scripts.settings import Settings, problems_of
 CONF = Path(__file__).resolve().parent.parent / "conf"
 DONE, FAILED, WRONG_INPUT, INFEASIBLE, REFUSED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 4, 130, 143
 SECONDS_BETWEEN_LINES = 5.0
+SECONDS_BETWEEN_TELLING = 10.0
 
 log = logging.getLogger("offermix")
 S = TypeVar("S", bound=Settings)
@@ -221,7 +227,7 @@ def set_up_logging() -> None:
     root = logging.getLogger()
     for handler in [h for h in root.handlers if getattr(h, "of_offermix", False)]:
         root.removeHandler(handler)
-    console = Console(stderr=True)
+    console = _stderr()
     if console.is_terminal:
         handler: logging.Handler = RichHandler(console=console, show_path=False, show_level=False, markup=False)
         handler.setFormatter(logging.Formatter("%(message)s", datefmt="%H:%M:%S"))
@@ -245,6 +251,12 @@ def _say(message: str) -> None:
     sys.stderr.write(message.rstrip() + "\n")
 
 
+@cache
+def _stderr() -> Console:
+    """One console for log lines and what changes in place, so that neither is written over the other."""
+    return Console(stderr=True)
+
+
 Advance = Callable[..., None]
 
 
@@ -254,7 +266,7 @@ def progress(description: str, total: int | None = None) -> Iterator[Advance]:
 
     In a terminal a bar, elsewhere a line every few seconds.
     """
-    console = Console(stderr=True)
+    console = _stderr()
     if not console.is_terminal:
         yield _lines(description, total)
         return
@@ -279,6 +291,35 @@ def _lines(description: str, total: int | None) -> Advance:
             log.info("%s: %s%s %s", description, f"{state['done']:,}", of, note)
 
     return advance
+
+
+@contextlib.contextmanager
+def watched(line: Callable[[], str]) -> Iterator[None]:
+    """Shows a line that changes while a long step runs: in place in a terminal, elsewhere as a log line now and then."""
+    console = _stderr()
+    if console.is_terminal:
+        spinner = Spinner("dots")
+
+        def shown() -> Spinner:
+            spinner.update(text=Text(line(), no_wrap=True, overflow="ellipsis"))
+            return spinner
+
+        with Live(get_renderable=shown, console=console, refresh_per_second=4, transient=True):
+            yield
+        return
+    over = threading.Event()
+    teller = threading.Thread(target=_tell_until, args=(over, line), daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        over.set()
+        teller.join()
+
+
+def _tell_until(over: threading.Event, line: Callable[[], str]) -> None:
+    while not over.wait(SECONDS_BETWEEN_TELLING):
+        log.info("%s", line())
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -4,7 +4,7 @@ Axes: n rows of a shard.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,12 +23,18 @@ from allocator.policy.grammar import Policy
 from ranker.scores import Scores, Shard, open_scores
 
 
-def audit(scores: Path, policy: Policy, allocation: Path, previous: Path | None = None) -> Audit:
+def audit(
+    scores: Path,
+    policy: Policy,
+    allocation: Path,
+    previous: Path | None = None,
+    seen: Callable[[int], None] = lambda users: None,
+) -> Audit:
     """Judges the allocation in a directory (rows and certificate.json) against the scores and the policy it claims to follow.
 
     previous: the earlier allocation that constraints of kind `change` and `churn` compare with. The scores are streamed; the
     rows are held in memory as compact arrays (some 20 bytes a contact, 10 of an earlier one). An allocation that cannot be read
-    is a failed audit; InputError is raised for scores that cannot be.
+    is a failed audit; InputError is raised for scores that cannot be. seen: is told how many users have been judged, part after part.
     """
     opened = open_scores(scores)
     policy = policy.active(opened.catalogue.as_of)
@@ -42,6 +48,7 @@ def audit(scores: Path, policy: Policy, allocation: Path, previous: Path | None 
     judge = _Judge(opened, policy, claims, rows, before)
     for shard in opened.shards():
         judge.see(shard)
+        seen(len(shard))
     return Audit(tuple(judge.checks()))
 
 

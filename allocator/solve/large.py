@@ -21,20 +21,21 @@ MOST_ROUNDS = 6
 CORE_EVERY = 1_000
 
 Floor = Callable[[], float]
+Tell = Callable[..., None]
 
 
 @dataclass
 class Trace:
-    """What happened so far; `tell` passes a sentence and the gap on to whoever watches."""
+    """What happened so far; `tell` passes a sentence, and how many users were swept for it, on to whoever watches."""
 
     steps: list[Step] = field(default_factory=list)
-    tell: Callable[[str], None] = lambda sentence: None
+    tell: Tell = lambda sentence, swept=0: None
 
     def step(self, step: Step) -> None:
         """Keeps a sweep and says what it brought."""
         self.steps.append(step)
         left = f", perhaps {step.predicted:.0e} of it less" if step.predicted < 1 else ""
-        self.tell(f"pass {len(self.steps)} over {step.users:,} users: value at most {step.dual:,.2f}{left}")
+        self.tell(f"pass {len(self.steps)} over {step.users:,} users: value at most {step.dual:,.2f}{left}", step.users)
 
 
 def price(users: Users, start_R: np.ndarray, scale: Scale, settings: SolveSettings, floor: Floor, trace: Trace) -> Pass:

@@ -4,7 +4,7 @@ Axes: U users, R rows, N contacts.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 
@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from allocator.problem import FREE, Data, Problem, one_sided
 from allocator.solve.exact import count_pairs, refuse_if_large, solve_exact
 from allocator.solve.greedy import greedy
-from allocator.solve.large import Decided, Floor, Trace, decide, price
+from allocator.solve.large import Decided, Floor, Tell, Trace, decide, price
 from allocator.solve.passes import Pass, Users, contact_usage, slate_usage, sweep
 from allocator.solve.prices import Scale, find_prices, measure_scale, sample_users
 from allocator.solve.settings import SolveSettings
@@ -32,12 +32,12 @@ def solve(
     fixed: tuple[np.ndarray, np.ndarray],
     settings: SolveSettings,
     start: Mapping[tuple[str, str], float] | None = None,
-    tell: Callable[[str], None] = lambda sentence: None,
+    tell: Tell = lambda sentence, swept=0: None,
 ) -> Solution:
     """Integral slates for the free users that keep every hard constraint, and prices that prove how good they are.
 
     fixed: (user position, action) of contacts that are given, which use up their part of every bound. start: prices to begin
-    with, by constraint id and side. tell: is told what happens. Raises Unsolvable, TooLarge.
+    with, by constraint id and side. tell: is told what happens, and how many users were swept for it. Raises Unsolvable, TooLarge.
     """
     if settings.threads:
         numba.set_num_threads(min(settings.threads, numba.config.NUMBA_NUM_THREADS))
@@ -51,7 +51,7 @@ def _solve(
     fixed: tuple[np.ndarray, np.ndarray],
     settings: SolveSettings,
     start: Mapping[tuple[str, str], float] | None,
-    tell: Callable[[str], None],
+    tell: Tell,
 ) -> Solution:
     started = time.perf_counter()
     users = replace(free_users(problem, data, fixed), device=settings.device)

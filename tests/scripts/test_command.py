@@ -1,10 +1,16 @@
 """A command as people call it: exit statuses, one message, no traceback where the input is at fault, sweeps, interruption."""
 
+import contextlib
+import fcntl
 import logging
 import os
+import pty
+import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import textwrap
 import time
 from collections.abc import Callable
@@ -218,6 +224,73 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(
         "Listeners: 1,000 of 2,000",
         "Listeners: 2,000 of 2,000 done",
     ]
+
+
+def test_a_watched_step_without_a_terminal_says_now_and_then_that_it_is_alive(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(command, "SECONDS_BETWEEN_TELLING", 0.02)
+    lines = iter(range(1_000))
+    with caplog.at_level(logging.INFO, "offermix"), command.watched(lambda: f"line {next(lines)}"):
+        time.sleep(0.3)
+    told = [record.getMessage() for record in caplog.records]
+    assert told[:2] == ["line 0", "line 1"]
+    time.sleep(0.1)
+    assert len(caplog.records) == len(told), "it is quiet once the step is over"
+
+
+def test_a_watched_step_changes_its_line_in_a_terminal_and_log_lines_stay(program: Callable[..., Path]) -> None:
+    path = program(
+        """
+        import time
+        state = ["reading"]
+        with command.watched(lambda: state[0]):
+            time.sleep(0.6)
+            command.log.info("a line that stays")
+            state[0] = "solving, about 40 s left"
+            time.sleep(0.6)
+        """
+    )
+    shown = in_terminal([sys.executable, str(path), "logs=l", "model=m"])
+    assert shown.index("reading") < shown.index("a line that stays") < shown.index("solving, about 40 s left")
+    (left,) = screen(shown)
+    assert left.endswith("a line that stays"), "what changed in place is gone"
+
+
+def in_terminal(words: list[str]) -> str:
+    """Everything that a program writes to a terminal 100 columns wide."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+    root = Path(__file__).resolve().parents[2]
+    environment = {**os.environ, "TERM": "xterm", "PYTHONPATH": str(root)}
+    process = subprocess.Popen(words, cwd=root, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    written = b""
+    with contextlib.suppress(OSError):  # what reading gives once the program is gone
+        while part := os.read(ours, 4_096):
+            written += part
+    os.close(ours)
+    assert process.wait() == 0
+    return written.decode()
+
+
+def screen(written: str) -> list[str]:
+    """The lines that are left to see, the cursor moved and lines erased as a terminal would."""
+    lines, row, column = [""], 0, 0
+    for part in re.findall(r"\x1b\[[0-9;?]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", written):
+        if part == "\r":
+            column = 0
+        elif part == "\n":
+            row += 1
+            lines += [""] * (row == len(lines))
+        elif part == "\x1b[2K":
+            lines[row] = ""
+        elif part == "\x1b[1A":
+            row -= 1
+        elif not part.startswith("\x1b"):
+            lines[row] = lines[row][:column].ljust(column) + part + lines[row][column + len(part) :]
+            column += len(part)
+    return [line.rstrip() for line in lines if line.strip()]
 
 
 def test_tables_write_numbers_as_people_do(capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,6 +26,7 @@ from allocator.solve.slates import (
     make_work,
     mark,
     near_slates,
+    settle,
     worth_before,
 )
 
@@ -178,15 +179,16 @@ def threads_for(blocks: int) -> Iterator[None]:
 
 @numba.njit(cache=True)
 def fill_net(work, planes_PA, eligible_A, const_A, plane_PA):
-    """net = value - price . usage, in float64; -inf where not eligible."""
+    """net = value - price . usage, in float64; -inf where not eligible. Action after action within a plane, so that it is vectorised."""
+    net_A = work.net_A
     for action in range(len(const_A)):
-        if eligible_A[action]:
-            net = const_A[action]
-            for p in range(plane_PA.shape[0]):
-                net += plane_PA[p, action] * planes_PA[p, action]
-            work.net_A[action] = net
-        else:
-            work.net_A[action] = -np.inf
+        net_A[action] = const_A[action]
+    for p in range(plane_PA.shape[0]):
+        for action in range(len(const_A)):
+            net_A[action] += plane_PA[p, action] * planes_PA[p, action]
+    for action in range(len(const_A)):
+        if not eligible_A[action]:
+            net_A[action] = -np.inf
 
 
 @numba.njit(cache=True)
@@ -203,13 +205,11 @@ def slate_margin(rules, work, slate_K, count):
     for k in range(count):
         lowest = min(lowest, work.net_A[slate_K[k]])
     margin = lowest
+    settle(rules, work, slate_K, count)
     for action in range(len(rules.slot_A)):
         if least_loss(work.net_A[action], lowest) >= margin:
             continue
-        chosen = False
-        for k in range(count):
-            chosen = chosen or slate_K[k] == action
-        if not chosen:
+        if work.holder_L[rules.slot_A[action]] != action:
             loss, _ = exchange(rules, work, slate_K, count, action)
             margin = min(margin, loss)
     return margin
@@ -325,6 +325,7 @@ def _near_ties(
             elif worth_before(work, before_UK[u]) + bonus_S[s] > value:
                 continue  # kept though others are better: `near_swaps` has the way back
         count = read_slate(rules, work, slate_UK[u], slate_K)
+        settle(rules, work, slate_K, count)
         lowest = np.inf
         for k in range(count):
             lowest = min(lowest, work.net_A[slate_K[k]])
@@ -335,10 +336,7 @@ def _near_ties(
         for action in range(len(rules.slot_A)):
             if least_loss(work.net_A[action], lowest) + bonus >= width:
                 continue
-            chosen = False
-            for k in range(count):
-                chosen = chosen or slate_K[k] == action
-            if chosen:
+            if work.holder_L[rules.slot_A[action]] == action:
                 continue
             loss, removed = exchange(rules, work, slate_K, count, action)
             if loss + bonus < width:

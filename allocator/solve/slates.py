@@ -19,12 +19,13 @@ from allocator.problem import LOST, NONE, ContactRules
 class Rules(NamedTuple):
     """The contact rules of one user as arrays.
 
-    slot_A; cap_AD: the caps of each action, those that are unions of slots first; capacity_C; easy_C: a cap greedy can keep;
-    all_easy: every cap is; twin_A: actions of one slot with the same twin are alike in every cap; slots, most: L, K.
+    slot_A; cap_AD: the caps of each action, padded with NONE; mask_AW: the same as bits; capacity_C; easy_C: a cap greedy can
+    keep; all_easy: every cap is; twin_A: actions of one slot with the same twin are alike in every cap; slots, most: L, K.
     """
 
     slot_A: np.ndarray
     cap_AD: np.ndarray
+    mask_AW: np.ndarray
     capacity_C: np.ndarray
     easy_C: np.ndarray
     all_easy: bool
@@ -61,6 +62,7 @@ def compile_rules(contact: ContactRules) -> Rules:
     return Rules(
         slot_A=contact.slot_A.astype(np.int64),
         cap_AD=cap_AD,
+        mask_AW=_bits(contact.member_CA.T),
         capacity_C=contact.capacity_C.astype(np.int64),
         easy_C=easy_C,
         all_easy=bool(easy_C.all()),
@@ -68,6 +70,14 @@ def compile_rules(contact: ContactRules) -> Rules:
         slots=slots,
         most=min([slots, *everywhere]),
     )
+
+
+def _bits(member_AC: np.ndarray) -> np.ndarray:
+    """uint64[A, W]: rows of booleans, 64 to a word."""
+    words = max(-(-member_AC.shape[1] // 64), 1)
+    padded = np.zeros((len(member_AC), words * 64), bool)
+    padded[:, : member_AC.shape[1]] = member_AC
+    return np.packbits(padded, axis=1, bitorder="little").view("<u8").astype(np.uint64)
 
 
 def _nested(covers_CL: np.ndarray, whole_C: np.ndarray) -> np.ndarray:
@@ -84,10 +94,15 @@ def _nested(covers_CL: np.ndarray, whole_C: np.ndarray) -> np.ndarray:
 
 
 class Work(NamedTuple):
-    """Scratch arrays of one thread. base_C: what the user has already received of each cap, where counting starts."""
+    """Scratch arrays of one thread. base_C: what the user has already received of each cap, where counting starts.
+
+    full_W: the caps that are full, as bits; holder_L: what holds each slot (see `settle`).
+    """
 
     net_A: np.ndarray
     base_C: np.ndarray
+    full_W: np.ndarray
+    holder_L: np.ndarray
     top_L: np.ndarray
     order_L: np.ndarray
     used_C: np.ndarray
@@ -106,6 +121,8 @@ def make_work(rules):
     return Work(
         np.empty(actions, np.float64),
         np.zeros(max(caps, 1), np.int64),
+        np.zeros(rules.mask_AW.shape[1], np.uint64),
+        np.full(slots, NONE),
         np.empty(slots, np.int64),
         np.empty(slots, np.int64),
         np.zeros(max(caps, 1), np.int64),
@@ -422,22 +439,43 @@ def copy_before(rules, work, before_K, slate_K):
 
 
 @numba.njit(cache=True)
-def exchange(rules, work, slate_K, count, action):
-    """The cheapest way to bring `action` into the slate alone: (loss, the contact it replaces or NONE); inf if there is none."""
-    net = work.net_A[action]
-    loss, removed = np.inf, NONE
-    same_slot = NONE
+def settle(rules, work, slate_K, count):
+    """Notes which slots the slate holds and which caps are full, from work.used_C, for `exchange`."""
+    work.holder_L[:] = NONE
     for k in range(count):
-        if rules.slot_A[slate_K[k]] == rules.slot_A[action]:
-            same_slot = slate_K[k]
+        work.holder_L[rules.slot_A[slate_K[k]]] = slate_K[k]
+    work.full_W[:] = 0
+    for cap in range(len(rules.capacity_C)):
+        if work.used_C[cap] >= rules.capacity_C[cap]:
+            work.full_W[cap >> 6] |= np.uint64(1) << np.uint64(cap & 63)
+
+
+@numba.njit(cache=True)
+def has_room(rules, work, action, removed):
+    """`fits` for the slate of the last `settle`: whether no full cap has `action`, unless `removed` (or NONE) leaves it."""
+    for w in range(rules.mask_AW.shape[1]):
+        blocking = rules.mask_AW[action, w] & work.full_W[w]
+        if removed != NONE:
+            blocking &= ~rules.mask_AW[removed, w]
+        if blocking != 0:
+            return False
+    return True
+
+
+@numba.njit(cache=True)
+def exchange(rules, work, slate_K, count, action):
+    """The cheapest way to bring `action` into the settled slate alone: (loss, what it replaces or NONE); inf if there is none."""
+    net = work.net_A[action]
+    same_slot = work.holder_L[rules.slot_A[action]]
     if same_slot != NONE:
-        if fits(rules, work.used_C, action, same_slot, False):
-            loss, removed = work.net_A[same_slot] - net, same_slot
-        return loss, removed
-    if fits(rules, work.used_C, action, NONE, False) and count < rules.most:
+        if has_room(rules, work, action, same_slot):
+            return work.net_A[same_slot] - net, same_slot
+        return np.inf, NONE
+    if count < rules.most and has_room(rules, work, action, NONE):
         return -net, NONE
+    loss, removed = np.inf, NONE
     for k in range(count):
         other = slate_K[k]
-        if work.net_A[other] - net < loss and fits(rules, work.used_C, action, other, False):
+        if work.net_A[other] - net < loss and has_room(rules, work, action, other):
             loss, removed = work.net_A[other] - net, other
     return loss, removed

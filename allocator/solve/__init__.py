@@ -3,6 +3,7 @@
 Modules, in the order in which data flows:
 
 - settings: what an engineer may tune
+- lend: arrays inside kernels without reference counts
 - slates: one user's exact problem, compiled
 - device: the sweep in torch, for GPUs
 - passes: one sweep over the users at given prices

@@ -12,9 +12,10 @@ import numba
 import numpy as np
 
 from allocator.problem import FREE
+from allocator.solve.lend import lend
 from allocator.solve.passes import Users, slate_usage
 from allocator.solve.prices import Scale
-from allocator.solve.slates import NONE, count_from, fits, make_work, mark
+from allocator.solve.slates import NONE, count_from, fits, make_work, mark, start_caps
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def greedy(users: Users, scale: Scale, *, per_cost: bool = False) -> Greedy:
     order = _falling(key_N)
     slate_UK = np.full((len(data), users.rules.most), NONE, np.int16)
     _take(
-        users.rules, user_N[order], action_N[order], data.planes_UPA, data.class_U, data.received_UC,
+        users.rules, make_work(users.rules), user_N[order], action_N[order], data.planes_UPA, data.class_U, data.received_UC,
         rows.member_RS[capped], rows.const_RA[capped], rows.plane_RPA[capped], users.limit_R[capped].copy(), slate_UK,
     )  # fmt: skip
     used_R = slate_usage(users, np.arange(len(data)), slate_UK).sum(axis=0)
@@ -80,8 +81,10 @@ def _linear(
 
 
 @numba.njit(cache=True)
-def _take(rules, user_N, action_N, planes_UPA, class_U, received_UC, member_RS, const_RA, plane_RPA, left_R, slate_UK):
-    work = make_work(rules)
+def _take(
+    rules, work, user_N, action_N, planes_UPA, class_U, received_UC, member_RS, const_RA, plane_RPA, left_R, slate_UK
+):
+    rules, work, received_UC = lend(rules), lend(work), lend(received_UC)
     used_R = np.empty(len(left_R))
     full_U = np.zeros(len(slate_UK), np.bool_)
     for n in range(len(user_N)):
@@ -89,7 +92,7 @@ def _take(rules, user_N, action_N, planes_UPA, class_U, received_UC, member_RS, 
         if full_U[user]:
             continue
         count_from(work, received_UC[user])
-        work.used_C[:] = work.base_C
+        start_caps(work)
         count, slot_free = 0, True
         while count < rules.most and slate_UK[user, count] != NONE:
             other = slate_UK[user, count]

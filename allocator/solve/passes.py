@@ -14,10 +14,12 @@ import numba
 import numpy as np
 
 from allocator.problem import FREE, Data, Problem
+from allocator.solve.lend import lend
 from allocator.solve.slates import (
     NONE,
     Rules,
     best_slate,
+    clear,
     copy_before,
     count_from,
     exchange,
@@ -27,6 +29,7 @@ from allocator.solve.slates import (
     mark,
     near_slates,
     settle,
+    start_caps,
     worth_before,
 )
 
@@ -177,7 +180,7 @@ def threads_for(blocks: int) -> Iterator[None]:
         numba.set_num_threads(most)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, forceinline=True)
 def fill_net(work, planes_PA, eligible_A, const_A, plane_PA):
     """net = value - price . usage, in float64; -inf where not eligible. Action after action within a plane, so that it is vectorised."""
     net_A = work.net_A
@@ -191,14 +194,14 @@ def fill_net(work, planes_PA, eligible_A, const_A, plane_PA):
             net_A[action] = -np.inf
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, forceinline=True)
 def least_loss(net, lowest):
     """Below this no exchange that brings an action in can be: a best slate has no room for one of positive net value, so it takes
     the place of a contact worth `lowest` or more."""
     return lowest - net if net > 0.0 else -net
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, forceinline=True)
 def slate_margin(rules, work, slate_K, count):
     """By how much the best slate beats the best slate that differs by one exchange."""
     lowest = np.inf
@@ -215,7 +218,7 @@ def slate_margin(rules, work, slate_K, count):
     return margin
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, forceinline=True)
 def keep_or_change(rules, work, before_K, bonus, slate_K, count, value, margin):
     """The better of the best slate and the earlier one, whose keeping is worth `bonus`: (count, value, margin, kept).
 
@@ -234,33 +237,46 @@ def _sweep(
     rules, planes_UPA, eligible_UA, class_U, group_U, before_UK, received_UC, const_SA, plane_SPA, bonus_S,
     dual_BS, count_BSA, sum_BSPA, kept_BS, slate_UK, margin_U,
 ):  # fmt: skip
-    users = len(class_U)
     for block in numba.prange(len(dual_BS)):
-        work = make_work(rules)
-        slate_K = np.empty(rules.most, np.int64)
-        for u in range(block * BLOCK, min((block + 1) * BLOCK, users)):
-            slate_UK[u] = NONE
-            margin_U[u] = np.inf
-            if group_U[u] != FREE:
-                continue
-            s = class_U[u]
-            fill_net(work, planes_UPA[u], eligible_UA[u], const_SA[s], plane_SPA[s])
-            count_from(work, received_UC[u])
-            count, value = best_slate(rules, work, slate_K)
-            margin = slate_margin(rules, work, slate_K, count)
-            if before_UK.shape[1] > 0:
-                count, value, margin, kept = keep_or_change(
-                    rules, work, before_UK[u], bonus_S[s], slate_K, count, value, margin
-                )
-                kept_BS[block, s] += kept
-            dual_BS[block, s] += value
-            margin_U[u] = margin
-            for k in range(count):
-                action = slate_K[k]
-                slate_UK[u, k] = action
-                count_BSA[block, s, action] += 1.0
-                for p in range(plane_SPA.shape[1]):
-                    sum_BSPA[block, s, p, action] += planes_UPA[u, p, action]
+        part = slice(block * BLOCK, min((block + 1) * BLOCK, len(class_U)))
+        _sweep_block(
+            rules, make_work(rules), planes_UPA[part], eligible_UA[part], class_U[part], group_U[part], before_UK[part],
+            received_UC[part], const_SA, plane_SPA, bonus_S, dual_BS[block], count_BSA[block], sum_BSPA[block],
+            kept_BS[block], slate_UK[part], margin_U[part],
+        )  # fmt: skip
+
+
+@numba.njit(cache=True)
+def _sweep_block(
+    rules, work, planes_UPA, eligible_UA, class_U, group_U, before_UK, received_UC, const_SA, plane_SPA, bonus_S,
+    dual_S, count_SA, sum_SPA, kept_S, slate_UK, margin_U,
+):  # fmt: skip
+    rules, work, planes_UPA, eligible_UA = lend(rules), lend(work), lend(planes_UPA), lend(eligible_UA)
+    before_UK, received_UC, const_SA, plane_SPA = lend(before_UK), lend(received_UC), lend(const_SA), lend(plane_SPA)
+    slate_UK, slate_K = lend(slate_UK), work.slate_K
+    for u in range(len(class_U)):
+        clear(slate_UK[u], NONE)
+        margin_U[u] = np.inf
+        if group_U[u] != FREE:
+            continue
+        s = class_U[u]
+        fill_net(work, planes_UPA[u], eligible_UA[u], const_SA[s], plane_SPA[s])
+        count_from(work, received_UC[u])
+        count, value = best_slate(rules, work, slate_K)
+        margin = slate_margin(rules, work, slate_K, count)
+        if before_UK.shape[1] > 0:
+            count, value, margin, kept = keep_or_change(
+                rules, work, before_UK[u], bonus_S[s], slate_K, count, value, margin
+            )
+            kept_S[s] += kept
+        dual_S[s] += value
+        margin_U[u] = margin
+        for k in range(count):
+            action = slate_K[k]
+            slate_UK[u, k] = action
+            count_SA[s, action] += 1.0
+            for p in range(plane_SPA.shape[1]):
+                sum_SPA[s, p, action] += planes_UPA[u, p, action]
 
 
 @dataclass(frozen=True)
@@ -287,17 +303,17 @@ def near_ties(users: Users, swept: Pass, who_U: np.ndarray, width: float) -> Tie
     limit = (1 + len(problem.catalogue.actions)) * len(who_U)
     buffers = [np.empty(limit, np.int64) for _ in range(4)] + [np.empty(limit)]
     found = _near_ties(
-        users.rules, data.planes_UPA, data.eligible_UA, data.class_U, data.before_UK, data.received_UC,
+        users.rules, make_work(users.rules), data.planes_UPA, data.eligible_UA, data.class_U, data.before_UK, data.received_UC,
         tables.const_SA, tables.plane_SPA, tables.bonus_S, swept.slate_UK, who_U, width, *buffers,
     )  # fmt: skip
     return Ties(*(buffer[:found].copy() for buffer in buffers))
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, forceinline=True)
 def read_slate(rules, work, slate_uK, slate_K):
     """Copies a stored slate and counts its caps; returns how many contacts it has."""
     count = 0
-    work.used_C[:] = work.base_C
+    start_caps(work)
     while count < rules.most and slate_uK[count] != NONE:
         slate_K[count] = slate_uK[count]
         mark(rules, work.used_C, slate_K[count], 1)
@@ -307,11 +323,12 @@ def read_slate(rules, work, slate_uK, slate_K):
 
 @numba.njit(cache=True)
 def _near_ties(
-    rules, planes_UPA, eligible_UA, class_U, before_UK, received_UC, const_SA, plane_SPA, bonus_S, slate_UK, who_U, width,
+    rules, work, planes_UPA, eligible_UA, class_U, before_UK, received_UC, const_SA, plane_SPA, bonus_S, slate_UK, who_U, width,
     user_T, out_T, in_T, kept_T, loss_T,
 ):  # fmt: skip
-    work = make_work(rules)
-    slate_K = np.empty(rules.most, np.int64)
+    rules, work, planes_UPA, eligible_UA = lend(rules), lend(work), lend(planes_UPA), lend(eligible_UA)
+    before_UK, received_UC, const_SA, plane_SPA = lend(before_UK), lend(received_UC), lend(const_SA), lend(plane_SPA)
+    slate_UK, slate_K = lend(slate_UK), work.slate_K
     found = 0
     for u in who_U:
         s = class_U[u]
@@ -367,7 +384,7 @@ def near_swaps(users: Users, swept: Pass, who_U: np.ndarray, width: float) -> Sw
     to_TK = np.full((len(who_U), users.rules.most), NONE, np.int16)
     loss_T = np.empty(len(who_U))
     found = _near_swaps(
-        users.rules, data.planes_UPA, data.eligible_UA, data.class_U, data.before_UK, data.received_UC,
+        users.rules, make_work(users.rules), data.planes_UPA, data.eligible_UA, data.class_U, data.before_UK, data.received_UC,
         tables.const_SA, tables.plane_SPA, tables.bonus_S, who_U, width, user_T, to_TK, loss_T,
     )  # fmt: skip
     return Swaps(user_T[:found], swept.slate_UK[user_T[:found]], to_TK[:found], loss_T[:found])
@@ -375,11 +392,12 @@ def near_swaps(users: Users, swept: Pass, who_U: np.ndarray, width: float) -> Sw
 
 @numba.njit(cache=True)
 def _near_swaps(
-    rules, planes_UPA, eligible_UA, class_U, before_UK, received_UC, const_SA, plane_SPA, bonus_S, who_U, width,
+    rules, work, planes_UPA, eligible_UA, class_U, before_UK, received_UC, const_SA, plane_SPA, bonus_S, who_U, width,
     user_T, to_TK, loss_T,
 ):  # fmt: skip
-    work = make_work(rules)
-    slate_K = np.empty(rules.most, np.int64)
+    rules, work, planes_UPA, eligible_UA = lend(rules), lend(work), lend(planes_UPA), lend(eligible_UA)
+    before_UK, received_UC, const_SA, plane_SPA = lend(before_UK), lend(received_UC), lend(const_SA), lend(plane_SPA)
+    to_TK, slate_K = lend(to_TK), work.slate_K
     found = 0
     for u in who_U:
         s = class_U[u]
@@ -391,7 +409,7 @@ def _near_swaps(
             continue
         if kept_value <= value:
             count = copy_before(rules, work, before_UK[u], slate_K)
-        to_TK[found] = NONE
+        clear(to_TK[found], NONE)
         for k in range(count):
             to_TK[found, k] = slate_K[k]
         user_T[found], loss_T[found] = u, abs(kept_value - value)
@@ -453,53 +471,66 @@ def _enumerate(
     rules, planes_UPA, eligible_UA, class_U, before_UK, received_UC, const_SA, plane_SPA, bonus_S, who_U, width, most,
     slate_NK, net_N, count_U,
 ):  # fmt: skip
-    keeping = before_UK.shape[1] > 0
     for block in numba.prange(-(-len(who_U) // 256)):
-        work = make_work(rules)
-        best_K = np.empty(rules.most, np.int64)
-        found_NK = np.empty((most, rules.most), np.int16)
-        value_N = np.empty(most)
-        for i in range(block * 256, min((block + 1) * 256, len(who_U))):
-            u = who_U[i]
-            s = class_U[u]
-            fill_net(work, planes_UPA[u], eligible_UA[u], const_SA[s], plane_SPA[s])
-            count_from(work, received_UC[u])
-            _, best = best_slate(rules, work, best_K)
-            kept_value = -np.inf
-            if keeping:
-                kept_value = worth_before(work, before_UK[u]) + bonus_S[s]
-                best = max(best, kept_value)
-            mine = width
-            found = near_slates(rules, work, best - mine, found_NK, value_N)
-            while found > most and mine > 1e-12 * (1.0 + abs(best)):
-                mine *= 0.6
-                found = near_slates(rules, work, best - mine, found_NK, value_N)
-            found = min(found, most)
-            start = i * (most + 2)
-            empty, kept = False, kept_value == -np.inf
-            for n in range(found):
-                slate_NK[start + n] = found_NK[n]
-                net_N[start + n] = value_N[n]
-                count = slate_size(found_NK[n])
-                empty = empty or count == 0
-                if keeping and is_slate(found_NK[n], count, before_UK[u]):
-                    net_N[start + n] += bonus_S[s]
-                    kept = True
-            if not kept:
-                slate_NK[start + found] = NONE
-                for k in range(copy_before(rules, work, before_UK[u], best_K)):
-                    slate_NK[start + found, k] = best_K[k]
-                net_N[start + found] = kept_value
-                empty = empty or slate_NK[start + found, 0] == NONE
-                found += 1
-            if not empty:
-                slate_NK[start + found] = NONE
-                net_N[start + found] = 0.0
-                found += 1
-            count_U[i] = found
+        part = slice(block * 256, min((block + 1) * 256, len(who_U)))
+        rows = slice(block * 256 * (most + 2), part.stop * (most + 2))
+        _enumerate_block(
+            rules, make_work(rules), np.empty((most, rules.most), np.int16), np.empty(most), planes_UPA, eligible_UA,
+            class_U, before_UK, received_UC, const_SA, plane_SPA, bonus_S, who_U[part], width, slate_NK[rows],
+            net_N[rows], count_U[part],
+        )  # fmt: skip
 
 
 @numba.njit(cache=True)
+def _enumerate_block(
+    rules, work, found_NK, value_N, planes_UPA, eligible_UA, class_U, before_UK, received_UC, const_SA, plane_SPA, bonus_S,
+    who_U, width, slate_NK, net_N, count_U,
+):  # fmt: skip
+    rules, work, planes_UPA, eligible_UA = lend(rules), lend(work), lend(planes_UPA), lend(eligible_UA)
+    before_UK, received_UC, const_SA, plane_SPA = lend(before_UK), lend(received_UC), lend(const_SA), lend(plane_SPA)
+    found_NK, slate_NK, best_K = lend(found_NK), lend(slate_NK), work.slate_K
+    keeping, most = before_UK.shape[1] > 0, len(value_N)
+    for i in range(len(who_U)):
+        u = who_U[i]
+        s = class_U[u]
+        fill_net(work, planes_UPA[u], eligible_UA[u], const_SA[s], plane_SPA[s])
+        count_from(work, received_UC[u])
+        _, best = best_slate(rules, work, best_K)
+        kept_value = -np.inf
+        if keeping:
+            kept_value = worth_before(work, before_UK[u]) + bonus_S[s]
+            best = max(best, kept_value)
+        mine = width
+        found = near_slates(rules, work, best - mine, found_NK, value_N)
+        while found > most and mine > 1e-12 * (1.0 + abs(best)):
+            mine *= 0.6
+            found = near_slates(rules, work, best - mine, found_NK, value_N)
+        found = min(found, most)
+        start = i * (most + 2)
+        empty, kept = False, kept_value == -np.inf
+        for n in range(found):
+            slate_NK[start + n] = found_NK[n]
+            net_N[start + n] = value_N[n]
+            count = slate_size(found_NK[n])
+            empty = empty or count == 0
+            if keeping and is_slate(found_NK[n], count, before_UK[u]):
+                net_N[start + n] += bonus_S[s]
+                kept = True
+        if not kept:
+            clear(slate_NK[start + found], NONE)
+            for k in range(copy_before(rules, work, before_UK[u], best_K)):
+                slate_NK[start + found, k] = best_K[k]
+            net_N[start + found] = kept_value
+            empty = empty or slate_NK[start + found, 0] == NONE
+            found += 1
+        if not empty:
+            clear(slate_NK[start + found], NONE)
+            net_N[start + found] = 0.0
+            found += 1
+        count_U[i] = found
+
+
+@numba.njit(cache=True, forceinline=True)
 def slate_size(slate_K):
     """How many contacts a padded slate has."""
     count = 0
@@ -533,28 +564,41 @@ def _explain(
     rules, planes_UPA, eligible_UA, class_U, before_UK, received_UC, const_SA, plane_SPA, bonus_S,
     slate_UK, margin_UK, instead_UK,
 ):  # fmt: skip
-    users = len(class_U)
-    for block in numba.prange(-(-users // BLOCK)):
-        work = make_work(rules)
-        for u in range(block * BLOCK, min((block + 1) * BLOCK, users)):
-            if slate_UK[u, 0] == NONE:
-                continue
-            s = class_U[u]
-            fill_net(work, planes_UPA[u], eligible_UA[u], const_SA[s], plane_SPA[s])
-            count_from(work, received_UC[u])
-            work.used_C[:] = work.base_C
-            count = slate_size(slate_UK[u])
-            for k in range(count):
-                mark(rules, work.used_C, slate_UK[u, k], 1)
-            bonus = 0.0
-            if before_UK.shape[1] > 0 and is_slate(slate_UK[u], count, before_UK[u]):
-                bonus = bonus_S[s]
-            for k in range(count):
-                margin, instead_UK[u, k] = best_instead(rules, work, slate_UK[u], slate_UK[u, k])
-                margin_UK[u, k] = margin + bonus
+    for block in numba.prange(-(-len(class_U) // BLOCK)):
+        part = slice(block * BLOCK, min((block + 1) * BLOCK, len(class_U)))
+        _explain_block(
+            rules, make_work(rules), planes_UPA[part], eligible_UA[part], class_U[part], before_UK[part],
+            received_UC[part], const_SA, plane_SPA, bonus_S, slate_UK[part], margin_UK[part], instead_UK[part],
+        )  # fmt: skip
 
 
 @numba.njit(cache=True)
+def _explain_block(
+    rules, work, planes_UPA, eligible_UA, class_U, before_UK, received_UC, const_SA, plane_SPA, bonus_S,
+    slate_UK, margin_UK, instead_UK,
+):  # fmt: skip
+    rules, work, planes_UPA, eligible_UA = lend(rules), lend(work), lend(planes_UPA), lend(eligible_UA)
+    before_UK, received_UC, const_SA, plane_SPA = lend(before_UK), lend(received_UC), lend(const_SA), lend(plane_SPA)
+    slate_UK = lend(slate_UK)
+    for u in range(len(class_U)):
+        if slate_UK[u, 0] == NONE:
+            continue
+        s = class_U[u]
+        fill_net(work, planes_UPA[u], eligible_UA[u], const_SA[s], plane_SPA[s])
+        count_from(work, received_UC[u])
+        start_caps(work)
+        count = slate_size(slate_UK[u])
+        for k in range(count):
+            mark(rules, work.used_C, slate_UK[u, k], 1)
+        bonus = 0.0
+        if before_UK.shape[1] > 0 and is_slate(slate_UK[u], count, before_UK[u]):
+            bonus = bonus_S[s]
+        for k in range(count):
+            margin, instead_UK[u, k] = best_instead(rules, work, slate_UK[u], slate_UK[u, k])
+            margin_UK[u, k] = margin + bonus
+
+
+@numba.njit(cache=True, forceinline=True)
 def best_instead(rules, work, slate_K, contact):
     """(margin, action) of the best thing to do in place of one contact of a slate whose caps are counted in work.used_C."""
     best, instead = 0.0, NONE

@@ -96,13 +96,14 @@ def _nested(covers_CL: np.ndarray, whole_C: np.ndarray) -> np.ndarray:
 class Work(NamedTuple):
     """Scratch arrays of one thread. base_C: what the user has already received of each cap, where counting starts.
 
-    full_W: the caps that are full, as bits; holder_L: what holds each slot (see `settle`).
+    full_W: the caps that are full, as bits; holder_L: what holds each slot (see `settle`). slate_K: a slate.
     """
 
     net_A: np.ndarray
     base_C: np.ndarray
     full_W: np.ndarray
     holder_L: np.ndarray
+    slate_K: np.ndarray
     top_L: np.ndarray
     order_L: np.ndarray
     used_C: np.ndarray
@@ -112,7 +113,6 @@ class Work(NamedTuple):
     pointer_L: np.ndarray
     chosen_L: np.ndarray
     value_L: np.ndarray
-    best_L: np.ndarray
 
 
 @numba.njit(cache=True)
@@ -123,6 +123,7 @@ def make_work(rules):
         np.zeros(max(caps, 1), np.int64),
         np.zeros(rules.mask_AW.shape[1], np.uint64),
         np.full(slots, NONE),
+        np.empty(rules.most, np.int64),
         np.empty(slots, np.int64),
         np.empty(slots, np.int64),
         np.zeros(max(caps, 1), np.int64),
@@ -132,18 +133,30 @@ def make_work(rules):
         np.empty(slots + 1, np.int64),
         np.empty(slots + 1, np.int64),
         np.empty(slots + 1, np.float64),
-        np.empty(slots, np.int64),
     )
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, forceinline=True)
 def count_from(work, received_C):
     """Starts the user's caps at what was received before; an empty array stands for nothing at all."""
     for c in range(len(received_C)):
         work.base_C[c] = received_C[c]
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, forceinline=True)
+def start_caps(work):
+    """Counts no contact yet. (A loop: assigning arrays checks shapes, and what can raise keeps reference counts alive.)"""
+    for c in range(len(work.base_C)):
+        work.used_C[c] = work.base_C[c]
+
+
+@numba.njit(cache=True, forceinline=True)
+def clear(array_N, value):
+    for n in range(len(array_N)):
+        array_N[n] = value
+
+
+@numba.njit(cache=True, forceinline=True)
 def fits(rules, used_C, action, removed, easy_only):
     """Whether the caps have room for `action` once `removed` (or NONE) is gone."""
     for d in range(rules.cap_AD.shape[1]):
@@ -162,7 +175,7 @@ def fits(rules, used_C, action, removed, easy_only):
     return True
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, forceinline=True)
 def mark(rules, used_C, action, by):
     for d in range(rules.cap_AD.shape[1]):
         cap = rules.cap_AD[action, d]
@@ -171,7 +184,7 @@ def mark(rules, used_C, action, by):
         used_C[cap] += by
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, forceinline=True)
 def greedy_slate(rules, work, slate_K, easy_only):
     """Takes the slots' best actions in falling order of net value where the caps have room; returns count and value."""
     net_A, top_L, order_L = work.net_A, work.top_L, work.order_L
@@ -187,7 +200,7 @@ def greedy_slate(rules, work, slate_K, easy_only):
         order_L[at] = slot
         filled += 1
     count, value = 0, 0.0
-    work.used_C[:] = work.base_C
+    start_caps(work)
     for position in range(filled):
         if count == rules.most:
             break
@@ -200,15 +213,18 @@ def greedy_slate(rules, work, slate_K, easy_only):
     return count, value
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, forceinline=True)
 def keeps_all(rules, used_C):
-    return not (used_C[: len(rules.capacity_C)] > rules.capacity_C).any()
+    over = False
+    for cap in range(len(rules.capacity_C)):
+        over = over or used_C[cap] > rules.capacity_C[cap]
+    return not over
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, forceinline=True)
 def fill_tops(rules, work):
     """Per slot the best action of positive net value, the first among equals."""
-    work.top_L[:] = NONE
+    clear(work.top_L, NONE)
     for action in range(len(rules.slot_A)):
         net = work.net_A[action]
         slot = rules.slot_A[action]
@@ -216,7 +232,7 @@ def fill_tops(rules, work):
             work.top_L[slot] = action
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, forceinline=True)
 def best_slate(rules, work, slate_K):
     """The best slate for the net values in work.net_A (-inf: not eligible): fills slate_K, returns its count and value.
 
@@ -228,20 +244,20 @@ def best_slate(rules, work, slate_K):
         return count, value
     count, value = greedy_slate(rules, work, slate_K, False)
     count, value = branch(rules, work, slate_K, count, value)
-    work.used_C[:] = work.base_C
+    start_caps(work)
     for k in range(count):
         mark(rules, work.used_C, slate_K[k], 1)
     return count, value
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, forceinline=True)
 def fill_candidates(rules, work, floor, merge_twins):
     """Per slot its actions of net value > floor, best first, slots with the best first; returns how many slots have any.
 
     merge_twins: keep only the best of actions that are alike in every cap, which is enough to find the best slate.
     """
     net_A, lists, count_L = work.net_A, work.candidate_LA, work.count_L
-    count_L[:] = 0
+    clear(count_L, 0)
     for action in range(len(rules.slot_A)):
         net, slot = net_A[action], rules.slot_A[action]
         if not net > floor:
@@ -278,18 +294,18 @@ def fill_candidates(rules, work, floor, merge_twins):
     return filled
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, forceinline=True)
 def reach(rules, work, filled, i, taken):
     """The most that slots i, i + 1, ... can still add when `taken` contacts are chosen."""
     last = min(i + rules.most - taken, filled)
     return work.prefix_L[last] - work.prefix_L[i] if last > i else 0.0
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, forceinline=True)
 def branch(rules, work, slate_K, count, best):
     """Depth-first branch and bound over the slots; starts from the feasible slate given and returns the best one."""
     filled = fill_candidates(rules, work, 0.0, True)
-    work.used_C[:] = work.base_C
+    start_caps(work)
     i, taken = 0, 0
     work.pointer_L[0], work.value_L[0] = 0, 0.0
     while True:
@@ -305,7 +321,7 @@ def branch(rules, work, slate_K, count, best):
             return count, best
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, forceinline=True)
 def descend(rules, work, filled, i, taken, least):
     """Chooses the next action of the i-th slot that can still reach more than `least`, or once nothing for it."""
     slot = work.order_L[i]
@@ -328,7 +344,7 @@ def descend(rules, work, filled, i, taken, least):
     return False, taken
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, forceinline=True)
 def copy_chosen(work, i, slate_K):
     """Copies what the first i slots chose into slate_K; returns how many contacts that is."""
     count = 0
@@ -339,7 +355,7 @@ def copy_chosen(work, i, slate_K):
     return count
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, forceinline=True)
 def move(rules, work, i, taken, deeper):
     """One step of the search: on to the next slot, or back to the one before with its choice undone; (position, taken)."""
     if deeper:
@@ -353,7 +369,7 @@ def move(rules, work, i, taken, deeper):
     return i, taken
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, forceinline=True)
 def near_slates(rules, work, least, slates_NK, value_N):
     """All slates worth more than `least` at the net values: fills slates_NK (padded with NONE) and value_N.
 
@@ -361,7 +377,7 @@ def near_slates(rules, work, least, slates_NK, value_N):
     """
     floor = min(least - reach_of_all(rules, work), 0.0)
     filled = fill_candidates(rules, work, floor, False)
-    work.used_C[:] = work.base_C
+    start_caps(work)
     i, taken, found = 0, 0, 0
     work.pointer_L[0], work.value_L[0] = 0, 0.0
     while True:
@@ -373,7 +389,7 @@ def near_slates(rules, work, least, slates_NK, value_N):
         elif value > least:
             if found == len(value_N):
                 return found + 1
-            slates_NK[found] = NONE
+            clear(slates_NK[found], NONE)
             copy_chosen(work, i, slates_NK[found])
             value_N[found] = value
             found += 1
@@ -382,7 +398,7 @@ def near_slates(rules, work, least, slates_NK, value_N):
             return found
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, forceinline=True)
 def reach_of_all(rules, work):
     """An upper bound on any slate's value: every slot's best positive action."""
     fill_tops(rules, work)
@@ -393,7 +409,7 @@ def reach_of_all(rules, work):
     return total
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, forceinline=True)
 def is_slate(slate_K, count, before_K):
     """Whether the first `count` actions of the slate are those of the earlier one."""
     had = 0
@@ -411,7 +427,7 @@ def is_slate(slate_K, count, before_K):
     return had == count
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, forceinline=True)
 def worth_before(work, before_K):
     """The net value of the earlier slate; -inf where it cannot be given again."""
     worth = 0.0
@@ -424,11 +440,11 @@ def worth_before(work, before_K):
     return worth
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, forceinline=True)
 def copy_before(rules, work, before_K, slate_K):
     """Makes the earlier slate the chosen one, caps counted; returns how many contacts it has."""
     count = 0
-    work.used_C[:] = work.base_C
+    start_caps(work)
     for b in range(len(before_K)):
         if before_K[b] == NONE:
             break
@@ -438,19 +454,19 @@ def copy_before(rules, work, before_K, slate_K):
     return count
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, forceinline=True)
 def settle(rules, work, slate_K, count):
     """Notes which slots the slate holds and which caps are full, from work.used_C, for `exchange`."""
-    work.holder_L[:] = NONE
+    clear(work.holder_L, NONE)
     for k in range(count):
         work.holder_L[rules.slot_A[slate_K[k]]] = slate_K[k]
-    work.full_W[:] = 0
+    clear(work.full_W, np.uint64(0))
     for cap in range(len(rules.capacity_C)):
         if work.used_C[cap] >= rules.capacity_C[cap]:
             work.full_W[cap >> 6] |= np.uint64(1) << np.uint64(cap & 63)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, forceinline=True)
 def has_room(rules, work, action, removed):
     """`fits` for the slate of the last `settle`: whether no full cap has `action`, unless `removed` (or NONE) leaves it."""
     for w in range(rules.mask_AW.shape[1]):
@@ -462,7 +478,7 @@ def has_room(rules, work, action, removed):
     return True
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, forceinline=True)
 def exchange(rules, work, slate_K, count, action):
     """The cheapest way to bring `action` into the settled slate alone: (loss, what it replaces or NONE); inf if there is none."""
     net = work.net_A[action]

@@ -2,8 +2,8 @@
 
 `python -m scripts.readout allocation=DIR tables=DIR out=DIR [scores=DIR policy=FILE]`
 
-Groups are those that the policy drew by salted hash; outcomes and features come from tables in the format of prepare, taken after the
-week. Writes readout.json and readout.html and records both in MLflow.
+Groups are those that the policy drew by salted hash, or those that the exposures record; outcomes and features come from tables in the
+format of prepare, taken after the week. Writes readout.json and readout.html and records both in MLflow.
 
 Axes: U users of the scores, A actions, M metrics, K contacts of a slate, X covariates.
 """
@@ -33,6 +33,7 @@ from ranker.evaluate.lift import Condition, Lift, Metric, decide, lift, sample_r
 from ranker.evaluate.objective import OBJECTIVE
 from ranker.evaluate.week import Week, read_week
 from ranker.scores import InputError, Scores, open_scores
+from ranker.tables.check import as_frame
 from ranker.tables.schema import read_table_schema
 from scripts import command, stage, tracking
 from scripts.preflight import objective_of
@@ -43,6 +44,7 @@ from scripts.settings import ReadoutOptions, ReadoutSettings
 log = logging.getLogger("offermix.readout")
 
 HELD, EXPLORING, CHOSEN = "holdout", "exploring", "chosen"
+UNRECORDED = ""
 MOST_COVARIATES = 40
 MOST_VALUES = 20  # of a segment, or of an attribute of actions, that results are split by
 
@@ -93,12 +95,14 @@ def run(settings: ReadoutSettings) -> dict:
 
 def read_out(settings: ReadoutSettings) -> dict:
     sources = sources_of(settings)
-    given = given_of(settings.paths.allocation, sources)
+    drawn = given = given_of(settings.paths.allocation, sources)
+    if settings.readout.groups == "recorded":
+        group_U = recorded_groups(settings.paths.tables, sources.day, given.user_id)
+        given = replace(given, group_U=group_U).take(group_U != UNRECORDED)
     week = read_week(
         settings.paths.tables, sources.scores.catalogue, sources.day, given.user_id, settings.readout.before_days
     )
     metrics = metrics_of(settings.readout, sources.policy, week)
-    drawn = given
     given = given.take(week.known_U)
     ratio = sample_ratio(_sizes(given.group_U), _shares(sources.policy))
     outcome = dict(week.outcome)
@@ -154,8 +158,9 @@ def sources_of(settings: ReadoutSettings) -> Sources:
     day = scores.catalogue.as_of
     if day is None:
         raise InputError([f"{found['scores'] / 'catalogue.json'}: as_of: is missing; it says which week to read"])
-    if policy.holdout is None or policy.holdout.share == 0:
-        raise InputError([f"{found['policy']}: experiment.holdout: is missing, so there is nobody to compare with"])
+    if settings.readout.groups == "salt" and (policy.holdout is None or policy.holdout.share == 0):
+        why = "is missing, so there is nobody to compare with; readout.groups=recorded takes the arms of the exposures"
+        raise InputError([f"{found['policy']}: experiment.holdout: {why}"])
     return Sources(scores, policy.active(day), day)
 
 
@@ -257,6 +262,9 @@ def _present(given: Given) -> list[str]:
 
 
 def _shares(policy: Policy) -> dict[str, float]:
+    """What part of the users the policy draws into each group; empty where it holds nobody out, and others drew."""
+    if policy.holdout is None:
+        return {}
     held = policy.holdout.share
     explores = 0.0 if policy.exploration is None else (1 - held) * policy.exploration.share
     return {HELD: held, EXPLORING: explores, CHOSEN: 1 - held - explores}
@@ -387,20 +395,38 @@ def _agreement(given: Given) -> float | None:
     return float(((given.slate_UK >= 0).sum(axis=1) == given.contacts_U)[chosen_U].mean())
 
 
+def recorded_groups(tables: Path, day: date, user_id: np.ndarray) -> np.ndarray:
+    """Per user the group by the `arm` of their exposure on the day: holdout, exploration, or anything else for chosen."""
+    shown = _shown_on(tables, day, ("arm",))
+    if shown is None:
+        raise InputError([f"{tables / 'exposures'}: has no rows of {day}, so who was held out is not recorded"])
+    group = shown["arm"].map({"holdout": HELD, "exploration": EXPLORING}).fillna(CHOSEN)
+    by_user = pd.Series(group.to_numpy(object), index=shown["user_id"])
+    return pd.Series(user_id).map(by_user[~by_user.index.duplicated()]).fillna(UNRECORDED).to_numpy(object)
+
+
 def exposed_in_holdout(tables: Path, day: date, given: Given) -> int | None:
     """Held-out users who were shown something on the day all the same; None where the tables do not say what was shown."""
-    files = sorted((tables / "exposures").glob("*.parquet"))
-    if not files:
-        return None
-    shown = pa.concat_tables(
-        [pq.read_table(file, columns=["user_id", "decided_on", "action"]) for file in files]
-    ).to_pandas()
-    on_day = shown[pd.to_datetime(shown["decided_on"]) == pd.Timestamp(day)]
-    if on_day.empty:
+    shown = _shown_on(tables, day, ())
+    if shown is None:
         return None
     none = read_table_schema(tables / "schema.json").none
-    contacted = on_day[on_day["action"].notna() & (on_day["action"] != none)]
+    contacted = shown[shown["action"].notna() & (shown["action"] != none)]
     return int(contacted["user_id"].isin(pd.Index(given.user_id[given.group_U == HELD])).sum())
+
+
+def _shown_on(tables: Path, day: date, more: tuple[str, ...]) -> pd.DataFrame | None:
+    """The exposures of one day, with some columns more; None where there are none."""
+    files = sorted((tables / "exposures").glob("*.parquet"))
+    columns = ["user_id", "decided_on", "action", *more]
+    lacking = [(file, name) for file in files for name in columns if name not in pq.read_schema(file).names]
+    if lacking:
+        raise InputError([f"{file}: column {name}: is missing" for file, name in lacking])
+    if not files:
+        return None
+    shown = as_frame(pa.concat_tables([pq.read_table(file, columns=columns) for file in files]))
+    on_day = shown[shown["decided_on"] == pd.Timestamp(day)]
+    return None if on_day.empty else on_day
 
 
 def show(found: Mapping) -> None:

@@ -34,7 +34,9 @@ def page_of(found: Mapping) -> Page:
             Tile(
                 "Groups",
                 "as drawn" if ratio["holds"] else "not as drawn",
-                note=f"p = {ratio['p_value']:.2g}",
+                note=f"p = {ratio['p_value']:.2g}"
+                if ratio["expected"]
+                else "drawn by others: their shares are not known",
                 tone="good" if ratio["holds"] else "bad",
             ),
         ),
@@ -204,19 +206,19 @@ def _part_table(title: str, records: Sequence[Mapping], kind: str) -> Table:
 def _groups(found: Mapping) -> Section:
     ratio = found["sample_ratio"]
     words = (
-        "Groups are drawn by a salted hash of the user's id, so their sizes are known beforehand. A deviation that chance makes once in a "
-        "thousand draws means that users were lost, or moved, on the way.",
+        "Groups are drawn by chance, the policy's by a salted hash of the user's id, so their sizes are known beforehand. A deviation "
+        "that chance makes once in a thousand draws means that users were lost, or moved, on the way.",
     )
     rows = tuple(
         (
             name,
             GROUP_WORDS[name],
             f"{ratio['observed'][name]:,}",
-            f"{ratio['expected'][name]:,.1f}",
+            f"{ratio['expected'][name]:,.1f}" if ratio["expected"] else "not known",
             f"{found['contacts_per_user'].get(name, 0.0):.2f}",
         )
         for name in ratio["observed"]
-        if ratio["expected"][name] > 0
+        if ratio["observed"][name] or ratio["expected"].get(name)
     )
     table = Table(
         "Users by group", ("Group", "", "Users", "Expected", "Contacts per user"), rows, words=2, folded=False

@@ -98,6 +98,9 @@ class ReadoutOptions(Frozen):
     )
     margin: float = Field(0.1, ge=0, description="of guardrails that are not named")
     lower_is_better: tuple[str, ...] = Field((), description="besides those with a negative weight in the objective")
+    groups: Literal["salt", "recorded"] = Field(
+        "salt", description="recorded: by the arm of the day's exposures, instead of the policy's salted hash"
+    )
     level: float = Field(0.05, gt=0, lt=0.5, description="chance of a false alarm over all success metrics")
     before_days: int = Field(28, ge=1, le=366, description="days before the week whose outcomes adjust the lift")
     segments: tuple[str, ...] | None = Field(None, description="of the scores; those with few values without it")

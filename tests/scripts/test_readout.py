@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from allocator.policy.experiment import uniform
 from ranker.market import world
 from ranker.scores import InputError, ScoresWriter, open_scores
-from scripts import allocate, readout
+from scripts import allocate, readout, stage
 from scripts.command import validated
 from scripts.settings import AllocateSettings, ReadoutSettings
 from tests.scripts.next_week import PURCHASE, expected_outcomes, write_tables_after
@@ -246,6 +246,29 @@ def test_held_out_users_who_were_shown_something_are_counted(found: dict, case: 
     assert leaky["exposed_in_holdout"] == int((uniform("h", FIRST + np.arange(50, 100)) < 0.35).sum())
 
 
+def test_groups_can_be_those_that_the_exposures_record(found: dict, case: Case) -> None:
+    """Recorded as they were drawn, the readout is the same; users without a record are left out."""
+    user_id = FIRST + np.arange(USERS)
+    held_U = uniform("h", user_id) < 0.35
+    arm_U = np.where(held_U, "holdout", np.where(uniform("e", user_id) < 0.1, "exploration", "heuristic"))
+    tables = case.folder / "recorded"
+    shutil.copytree(case.folder / "after", tables)
+    table = pq.read_table(next((tables / "exposures").glob("*.parquet"))).slice(0, USERS)
+    frame = table.to_pandas()
+    frame["user_id"], frame["decided_on"], frame["arm"], frame["action"] = user_id, date(2026, 11, 23), arm_U, "none"
+    path = tables / "exposures" / "day.parquet"
+    pq.write_table(pa.Table.from_pandas(frame, schema=table.schema, preserve_index=False), path)
+    recorded = readout.read_out(case.settings("recorded", groups="recorded"))
+    assert recorded["metrics"] == found["metrics"]
+    assert recorded["exposed_in_holdout"] == 0
+    pq.write_table(pa.Table.from_pandas(frame.tail(2_000), schema=table.schema, preserve_index=False), path)
+    fewer = readout.read_out(case.settings("recorded", groups="recorded"))
+    assert fewer["users"] == {"allocated_for": USERS, "read": 2_000}
+    assert fewer["sample_ratio"]["observed"]["holdout"] == held_U[-2_000:].sum()
+    with pytest.raises(InputError, match="no rows of 2026-11-23"):
+        readout.read_out(case.settings("after", groups="recorded"))
+
+
 def test_outcomes_that_are_not_complete_are_not_read(case: Case) -> None:
     write_tables_after(case.folder / "market", case.contacts, case.folder / "early", seed=1, later=20)
     early = readout.read_out(case.settings("early"))
@@ -274,6 +297,15 @@ def test_what_does_not_belong_together_is_refused(case: Case, tmp_path: Path) ->
         readout.sources_of(case.base.model_copy(update={"paths": paths}))
     paths = paths.model_copy(update={"policy": case.folder / "policy.yaml"})
     assert readout.sources_of(case.base.model_copy(update={"paths": paths})).day == date(2026, 11, 23)
+    other.write_text(POLICY.replace("  holdout: {share: 0.35, salt: h}\n", ""))
+    manifest = json.loads((elsewhere / "manifest.json").read_text())
+    first, second = manifest["inputs"]
+    manifest["inputs"][second] = stage.digest(other)
+    assert first.endswith("scores")
+    (elsewhere / "manifest.json").write_text(json.dumps(manifest))
+    paths = paths.model_copy(update={"policy": other})
+    with pytest.raises(InputError, match="nobody to compare with"):
+        readout.sources_of(case.base.model_copy(update={"paths": paths}))
     (elsewhere / "manifest.json").unlink()
     with pytest.raises(InputError, match="is no manifest of allocate"):
         readout.sources_of(case.base.model_copy(update={"paths": paths}))

@@ -11,14 +11,17 @@ import pandas as pd
 
 from ranker.logs import LogSchema
 
-MOST_LEVELS = 1_000
+MOST_LEVELS = 50  # of a category, the most frequent; the linear path grows with their square
+FEW_VALUES = 9  # a number with so many values or fewer has a level for each
+QUANTILES = (0.2, 0.4, 0.6, 0.8)
 FURTHEST = 4.0  # standard deviations; what lies beyond tells nothing more
 
 
 @dataclass(frozen=True)
 class Features:
     """numeric_UN: float32, standardised, followed by one missing indicator per numeric column. index_UG: int64 rows of one table
-    of levels that all categorical columns share (each column's first level is 'unseen or missing')."""
+    of levels that all categorical columns share, and after them numeric columns cut into levels, so that what is linear in them
+    can bend (each column's first level is 'unseen or missing')."""
 
     numeric_UN: np.ndarray
     index_UG: np.ndarray
@@ -29,22 +32,38 @@ class Features:
     def take(self, rows: np.ndarray | slice) -> "Features":
         return Features(self.numeric_UN[rows], self.index_UG[rows])
 
+    def wide(self, levels: int) -> np.ndarray:
+        """float32[U, N + levels]: the numeric inputs, then 1 at each of a row's levels, of so many in the table."""
+        rows, numeric = self.numeric_UN.shape
+        wide_UW = np.zeros((rows, numeric + levels), np.float32)
+        wide_UW[:, :numeric] = self.numeric_UN
+        wide_UW[np.arange(rows)[:, None], numeric + self.index_UG] = 1.0
+        return wide_UW
+
 
 @dataclass(frozen=True)
 class NumericColumn:
-    """z = (asinh((x - center) / spread) - mean) / deviation: linear near the centre, logarithmic in heavy tails."""
+    """z = (asinh((x - center) / spread) - mean) / deviation: linear near the centre, logarithmic in heavy tails.
+
+    cuts: where one level ends and the next begins, rising; none for a column with two values or fewer.
+    """
 
     name: str
     center: float
     spread: float
     mean: float
     deviation: float
+    cuts: tuple[float, ...] = ()
 
     def encode(self, values_U: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The standardised values [U], 0 where missing, and the missing indicator [U]."""
         missing_U = ~np.isfinite(values_U)
         z_U = (np.arcsinh((values_U - self.center) / self.spread) - self.mean) / self.deviation
         return np.where(missing_U, 0.0, np.clip(z_U, -FURTHEST, FURTHEST)), missing_U
+
+    def level(self, values_U: np.ndarray) -> np.ndarray:
+        """int64[U]: 0 where missing, 1 below the first cut."""
+        return np.where(np.isfinite(values_U), 1 + np.searchsorted(self.cuts, values_U, side="right"), 0)
 
 
 @dataclass(frozen=True)
@@ -72,8 +91,25 @@ class Encoder:
         return 2 * len(self.numeric)
 
     @property
+    def levels(self) -> int:
+        """Of all columns together."""
+        return sum(self.level_counts)
+
+    @property
+    def width(self) -> int:
+        """Of `Features.wide`."""
+        return self.numeric_width + self.levels
+
+    @property
     def level_counts(self) -> tuple[int, ...]:
-        return tuple(len(column.levels) + 1 for column in self.categorical)
+        return (
+            *(len(column.levels) + 1 for column in self.categorical),
+            *(len(column.cuts) + 2 for column in self._cut),
+        )
+
+    @property
+    def _cut(self) -> tuple[NumericColumn, ...]:
+        return tuple(column for column in self.numeric if column.cuts)
 
     def encode(self, frame: pd.DataFrame) -> Features:
         """The features of a frame that has all the encoder's columns."""
@@ -83,23 +119,22 @@ class Encoder:
             z_U, missing_U = column.encode(frame[column.name].to_numpy(np.float64, na_value=np.nan))
             numeric_UN[:, position] = z_U
             numeric_UN[:, len(self.numeric) + position] = missing_U
-        index_UG = np.zeros((rows, len(self.categorical)), np.int64)
-        first = 0
-        for position, (column, levels) in enumerate(zip(self.categorical, self.level_counts, strict=True)):
-            index_UG[:, position] = first + column.encode(frame[column.name])
-            first += levels
-        return Features(numeric_UN, index_UG)
+        levels = [column.encode(frame[column.name]) for column in self.categorical]
+        levels += [column.level(frame[column.name].to_numpy(np.float64, na_value=np.nan)) for column in self._cut]
+        first_G = np.cumsum([0, *self.level_counts])[:-1]
+        index_UG = np.stack(levels, axis=1) + first_G if levels else np.zeros((rows, 0), np.int64)
+        return Features(numeric_UN, index_UG.astype(np.int64))
 
     def to_json(self) -> dict:
         return {
-            "numeric": [vars(column) for column in self.numeric],
+            "numeric": [{**vars(column), "cuts": list(column.cuts)} for column in self.numeric],
             "categorical": [{"name": column.name, "levels": list(column.levels)} for column in self.categorical],
         }
 
     @staticmethod
     def from_json(content: Mapping) -> "Encoder":
         return Encoder(
-            numeric=tuple(NumericColumn(**column) for column in content["numeric"]),
+            numeric=tuple(NumericColumn(**{**c, "cuts": tuple(c["cuts"])}) for c in content["numeric"]),
             categorical=tuple(CategoricalColumn(c["name"], tuple(c["levels"])) for c in content["categorical"]),
         )
 
@@ -120,7 +155,16 @@ def _fit_numeric(name: str, values: pd.Series) -> NumericColumn:
     low, center, high = np.quantile(known, [0.25, 0.5, 0.75])
     spread = (high - low) / 1.349 if high > low else float(known.std())
     bent = np.arcsinh((known - center) / spread)
-    return NumericColumn(name, float(center), float(spread), float(bent.mean()), float(bent.std()))
+    return NumericColumn(name, float(center), float(spread), float(bent.mean()), float(bent.std()), _cuts(known))
+
+
+def _cuts(known: np.ndarray) -> tuple[float, ...]:
+    """Between all values where there are few, else at quantiles."""
+    distinct = np.unique(known)
+    if len(distinct) > FEW_VALUES:
+        return tuple(np.unique(np.quantile(known, QUANTILES)).astype(float).tolist())
+    middle = (distinct[:-1] + distinct[1:]) / 2
+    return tuple(middle.astype(float).tolist()) if len(distinct) > 2 else ()
 
 
 def _levels(values: pd.Series) -> tuple[str, ...]:

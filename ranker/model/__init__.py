@@ -5,8 +5,9 @@ Modules, in the order in which data flows:
 - settings: shape, shrinkage and training, validated
 - splits: which users train, calibrate and test
 - examples: logged decisions as arrays, and their weights
-- losses: link functions and losses per kind of outcome
-- network: user tower, base heads, uplift heads from action embeddings
+- losses: channels, link functions and losses per kind of outcome
+- linear: the linear path in closed form, shrunk as far as the data ask for
+- network: linear and deep path to the outcome without contact and the effects of actions
 - calibration: how averages and slopes turn raw effects into scores
 - ensemble: the members together, raw and calibrated
 - fit: trains the members; the only module that imports lightning

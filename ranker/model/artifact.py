@@ -23,7 +23,7 @@ from ranker.model.network import ActionCode, ValueNet
 from ranker.model.settings import ModelSettings
 from ranker.scores import InputError
 
-FORMAT = 1
+FORMAT = 2
 MODEL, WEIGHTS = "model.json", "weights.safetensors"
 
 
@@ -37,6 +37,7 @@ def save_model(path: Path, model: ValueModel, summary: Mapping[str, object]) -> 
         for k, member in enumerate(model.members)
         for name, tensor in member.state_dict().items()
     }
+    tensors["typical"] = torch.from_numpy(model.typical_W)
     weights = save(tensors)
     (path / WEIGHTS).write_bytes(weights)
     content = {**_description(model), "weights": {"file": WEIGHTS, "sha256": hashlib.sha256(weights).hexdigest()}}
@@ -55,7 +56,7 @@ def _description(model: ValueModel) -> dict:
         "schema": model.schema.to_json(),
         "encoder": model.encoder.to_json(),
         "targets": [
-            {**vars(target), "start": list(target.start), "contact": list(target.contact)} for target in model.targets
+            {**vars(target), "start": list(target.start), "noise": list(target.noise)} for target in model.targets
         ],
         "attributes": [[name, list(values)] for name, values in model.code.values],
         "actions": [dict(action) for action in model.actions],
@@ -83,7 +84,7 @@ def _assembled(content: Mapping, tensors: Mapping[str, torch.Tensor]) -> ValueMo
     settings = ModelSettings.model_validate(content["settings"])
     encoder = Encoder.from_json(content["encoder"])
     targets = tuple(
-        Target(**{**target, "start": tuple(target["start"]), "contact": tuple(target["contact"])})
+        Target(**{**target, "start": tuple(target["start"]), "noise": tuple(target["noise"])})
         for target in content["targets"]
     )
     code = ActionCode(tuple((name, tuple(values)) for name, values in content["attributes"]))
@@ -91,10 +92,9 @@ def _assembled(content: Mapping, tensors: Mapping[str, torch.Tensor]) -> ValueMo
     for k in range(settings.members):
         network = ValueNet(
             settings,
-            numeric=encoder.numeric_width,
-            levels=sum(encoder.level_counts),
-            targets=targets,
-            prior_M=code.prior_sd(settings),
+            width=encoder.width,
+            channels=sum(target.channels for target in targets),
+            values=len(code.names),
         )
         prefix = f"member{k}."
         network.load_state_dict({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})
@@ -107,6 +107,7 @@ def _assembled(content: Mapping, tensors: Mapping[str, torch.Tensor]) -> ValueMo
         code=code,
         actions=tuple(content["actions"]),
         members=tuple(members),
+        typical_W=tensors["typical"].numpy(),
         calibration=Calibration.from_json(content["calibration"]),
         as_of=date.fromisoformat(content["as_of"]),
     )

@@ -35,7 +35,8 @@ class Effects:
 
 @dataclass(frozen=True)
 class ValueModel:
-    """Everything that is needed to score users. targets: in the order of the schema's outcomes. as_of: the latest logged day."""
+    """Everything that is needed to score users. targets: in the order of the schema's outcomes. typical_W: features of an average
+    user. as_of: the latest logged day."""
 
     settings: ModelSettings
     schema: LogSchema
@@ -44,6 +45,7 @@ class ValueModel:
     code: ActionCode
     actions: tuple[Mapping[str, object], ...]
     members: tuple[ValueNet, ...]
+    typical_W: np.ndarray
     calibration: Calibration | None
     as_of: date
 
@@ -61,32 +63,36 @@ class ValueModel:
 
     def _typical(self, outcome: int, actions: Sequence[Mapping[str, object]]) -> np.ndarray:
         """float64[K, A]: each member's effect of each action on a user with average features."""
-        features = Features(
-            np.zeros((1, self.encoder.numeric_width), np.float32),
-            np.zeros((1, len(self.encoder.categorical)), np.int64),
-        )
-        features.index_UG[0] = np.cumsum([0, *self.encoder.level_counts])[: len(self.encoder.categorical)]
         table_AM = torch.from_numpy(self.code.table(actions))
-        pairs = [self._member(member, features, outcome, table_AM) for member in self.members]
+        wide_1W = torch.from_numpy(self.typical_W)[None, :]
+        pairs = [self._member(member, wide_1W, outcome, table_AM) for member in self.members]
         return np.stack([(mean_UA - none_U[:, None])[0] for none_U, mean_UA in pairs]).astype(np.float64)
 
     def expected(self, member: int, outcome: int, features: Features) -> tuple[np.ndarray, np.ndarray]:
         """One member's expectation without contact [U] and with each action [U, A], float32, before calibration."""
         table_AM = torch.from_numpy(self.code.table(self.actions))
         parts = [
-            self._member(self.members[member], features.take(slice(start, start + USERS_AT_ONCE)), outcome, table_AM)
+            self._member(
+                self.members[member],
+                self._wide(features.take(slice(start, start + USERS_AT_ONCE))),
+                outcome,
+                table_AM,
+            )
             for start in range(0, max(len(features), 1), USERS_AT_ONCE)
         ]
         return np.concatenate([none_U for none_U, _ in parts]), np.concatenate([mean_UA for _, mean_UA in parts])
 
     def _member(
-        self, network: ValueNet, features: Features, outcome: int, table_AM: Tensor
+        self, network: ValueNet, wide_UW: Tensor, outcome: int, table_AM: Tensor
     ) -> tuple[np.ndarray, np.ndarray]:
         with torch.inference_mode():
             none_U, mean_UA = next(
-                _means(network, (self.targets[outcome],), self._channels(outcome), features, table_AM)
+                _means(network, (self.targets[outcome],), self._channels(outcome), wide_UW, table_AM)
             )
             return none_U.numpy(), mean_UA.numpy()
+
+    def _wide(self, features: Features) -> Tensor:
+        return torch.from_numpy(features.wide(self.encoder.levels))
 
     def _channels(self, outcome: int) -> int:
         return sum(target.channels for target in self.targets[:outcome])
@@ -97,7 +103,8 @@ class ValueModel:
             raise ValueError("the model has no calibration; raw effects are no scores")
         table_AM = torch.from_numpy(self.code.table(self.actions))
         with torch.inference_mode():
-            members = [_means(network, self.targets, 0, features, table_AM) for network in self.members]
+            wide_UW = self._wide(features)
+            members = [_means(network, self.targets, 0, wide_UW, table_AM) for network in self.members]
             return {
                 target.name: Effects(*self.calibration.of(target.name).apply([next(member) for member in members]))
                 for target in self.targets
@@ -105,15 +112,13 @@ class ValueModel:
 
 
 def _means(
-    network: ValueNet, targets: Sequence[Target], first: int, features: Features, table_AM: Tensor
+    network: ValueNet, targets: Sequence[Target], first: int, wide_UW: Tensor, table_AM: Tensor
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Per outcome what is expected without contact [U] and with each action [U, A]: one matrix product, no loop over actions."""
-    base_UC, query_UCK = network.users(torch.from_numpy(features.numeric_UN), torch.from_numpy(features.index_UG))
-    average_AC, embedding_AK = network.actions(table_AM)
+    """Per outcome what is expected without contact [U] and with each action [U, A]; the targets' channels begin at `first`."""
+    base_UC, effect_UCA = network(wide_UW, table_AM)
     channel = first
     for target in targets:
         here = slice(channel, channel + target.channels)
-        uplift_UCA = query_UCK[:, here] @ embedding_AK.T + average_AC[:, here].T
-        base_UC_ = base_UC[:, here]
-        yield target.mean(base_UC_), target.mean((base_UC_[:, :, None] + uplift_UCA).transpose(1, 2))
+        base_UK = base_UC[:, here]
+        yield target.mean(base_UK), target.mean((base_UK[:, :, None] + effect_UCA[:, here]).transpose(1, 2))
         channel += target.channels

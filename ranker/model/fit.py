@@ -1,6 +1,7 @@
-"""Training: each member of the ensemble learns without one fold of users and stops when that fold no longer gains.
+"""Training: each member of the ensemble learns without one fold of users, its linear path first and in closed form, then its deep
+path until that fold no longer gains.
 
-Axes: R rows, C channels, M attributes, O outcomes.
+Axes: R rows, W features, C channels, A actions, M attribute values.
 """
 
 import logging
@@ -18,14 +19,17 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, IterableDataset
 
-from ranker.features import fit_encoder
+from ranker.features import Features, fit_encoder
 from ranker.logs import Logs
 from ranker.model.ensemble import ValueModel
 from ranker.model.examples import Examples, examples_of, stabilised_weights
-from ranker.model.losses import Target, fit_target, with_contact
+from ranker.model.linear import Actions, Design, Path, fit_design, fit_paths
+from ranker.model.losses import Channel, channel_losses, channels_of, fit_targets
 from ranker.model.network import ValueNet, action_code
 from ranker.model.settings import FitSettings, ModelSettings
 from ranker.model.splits import Splits, split_users
+
+ROWS_AT_ONCE, HELD_OUT_ROWS = 65_536, 16_384
 
 
 @dataclass(frozen=True)
@@ -64,26 +68,34 @@ def fit(
     """
     started = time.perf_counter()
     splits = split_users(logs.frame["user_id"], settings.members, fitting.test_share, seed)
-    learn_frame = logs.frame[splits.learn_R]
-    encoder = fit_encoder(learn_frame, logs.schema)
+    encoder = fit_encoder(logs.frame[splits.learn_R], logs.schema)
     examples = examples_of(logs, encoder)
-    targets = _targets(logs, examples.take(splits.learn_R), settings, fitting)
+    learn, fold_R = examples.take(splits.learn_R), splits.fold_R[splits.learn_R]
+    targets = fit_targets([(o.name, o.kind, o.unit) for o in logs.schema.outcomes], learn.outcome_RO)
+    channels = [channel for target in targets for channel in channels_of(target, learn.outcome_RO)]
     code = action_code(logs.actions)
+    actions = Actions(code.table(logs.actions), code.attribute, settings.contact_sd, settings.tails)
+    design = fit_design(learn.features, encoder.levels)
+    start = [value for target in targets for value in target.start]
+    paths = fit_paths(design, learn.features, fold_R, learn.action_R, actions, channels, start)
+    weight_R = stabilised_weights(learn.action_R, learn.propensity_R, learn.actions, fitting.weight_clip)
     table_AM = torch.from_numpy(code.table(logs.actions, none=True))
-    members, curves = [], []
+    members, curves, gains = [], [], []
     with _threads(fitting.threads), torch.random.fork_rng(devices=[]), _quiet_lightning():
         for fold in range(settings.members):
             torch.manual_seed(seed * 1_000 + fold)
-            network = ValueNet(
-                settings,
-                numeric=encoder.numeric_width,
-                levels=sum(encoder.level_counts),
-                targets=targets,
-                prior_M=code.prior_sd(settings),
-            )
-            data = _tensors(examples, splits, fold, fitting)
-            curves.append(_train(network, targets, table_AM, *data, fitting, seed * 1_000 + fold, advance))
+            network = ValueNet(settings, encoder.width, len(channels), len(code.names))
+            _set_linear(network, design, paths[fold])
+            data = _tensors(network, learn, channels, weight_R, table_AM)
+            train, held_out = (_rows_of(data, rows_R) for rows_R in (fold_R != fold, fold_R == fold))
+            links = [channel.link for channel in channels]
+            training = _Training(network, links, encoder.levels, table_AM, len(train[0]), fitting)
+            curves.append(_train(training, train, held_out, fitting, seed * 1_000 + fold, advance))
+            gains.append(training.gain(held_out))
             members.append(network.eval())
+    deep_C = _pays(np.concatenate(gains))
+    for network in members:
+        network.deep_C.copy_(torch.from_numpy(deep_C))
     model = ValueModel(
         settings=settings,
         schema=logs.schema,
@@ -92,43 +104,62 @@ def fit(
         code=code,
         actions=logs.actions,
         members=tuple(members),
+        typical_W=design.mean,
         calibration=None,
         as_of=logs.frame["as_of"].max().date(),
     )
     return Fit(model, examples, splits, tuple(curves), time.perf_counter() - started)
 
 
-def _targets(logs: Logs, learn: Examples, settings: ModelSettings, fitting: FitSettings) -> tuple[Target, ...]:
-    weight_R = stabilised_weights(learn.action_R, learn.propensity_R, learn.actions, fitting.weight_clip)
-    contacted_R = learn.action_R < learn.actions
-    return tuple(
-        with_contact(fit_target(o.name, o.kind, o.unit, y_R), y_R, contacted_R, weight_R, settings.contact_sd)
-        for o, y_R in zip(logs.schema.outcomes, learn.outcome_RO.T, strict=True)
+def _set_linear(network: ValueNet, design: Design, paths: Sequence[Path]) -> None:
+    base = design.weights(np.stack([path.base_D for path in paths]))
+    values = len(paths[0].effect_MD)
+    weight, constant = design.weights(np.concatenate([path.effect_MD for path in paths]))
+    network.set_linear(base, (weight.reshape(len(paths), values, -1), constant.reshape(len(paths), values)))
+
+
+def _pays(gain_RC: np.ndarray) -> np.ndarray:
+    """float32[C]: 1 where held-out rows gain by the deep path, by more than a standard error."""
+    stderr_C = gain_RC.std(0, ddof=1) / len(gain_RC) ** 0.5
+    return (gain_RC.mean(0) > stderr_C).astype(np.float32)
+
+
+Batch = tuple[
+    Tensor, ...
+]  # numeric_RN, index_RG, action_R, linear_RC (the link of the linear path), y_RC, used_RC, weight_R
+
+
+def _tensors(
+    network: ValueNet, learn: Examples, channels: Sequence[Channel], weight_R: np.ndarray, table_AM: Tensor
+) -> Batch:
+    """What the deep path of one member is trained and judged on."""
+    return (
+        torch.from_numpy(learn.features.numeric_UN),
+        torch.from_numpy(learn.features.index_UG),
+        torch.from_numpy(learn.action_R),
+        _linear_links(network, learn.features, learn.action_R, table_AM),
+        torch.from_numpy(np.stack([channel.y_R for channel in channels], axis=1)),
+        torch.from_numpy(np.stack([channel.used_R for channel in channels], axis=1)),
+        torch.from_numpy(weight_R.astype(np.float32)),
     )
 
 
-Batch = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]  # numeric_RN, index_RG, action_R, outcome_RO, weight_R
+def _linear_links(network: ValueNet, features: Features, action_R: np.ndarray, table_AM: Tensor) -> Tensor:
+    """[R, C] after the logged actions, arm by arm."""
+    levels = network.base.in_features - features.numeric_UN.shape[1]
+    link_RC = torch.empty(len(features), network.channels)
+    with torch.inference_mode():
+        for arm in range(len(table_AM)):
+            rows_of_arm = np.flatnonzero(action_R == arm)
+            for rows in np.array_split(rows_of_arm, len(rows_of_arm) // ROWS_AT_ONCE + 1):
+                wide_RW = torch.from_numpy(features.take(rows).wide(levels))
+                link_RC[torch.from_numpy(rows)] = network.linear(wide_RW, table_AM[arm : arm + 1])
+    return link_RC
 
 
-def _tensors(examples: Examples, splits: Splits, fold: int, fitting: FitSettings) -> tuple[Batch, Batch]:
-    """The rows a member trains on, and those of its held-out fold."""
-    weight_R = np.zeros(len(examples))
-    learn_R = splits.learn_R
-    weight_R[learn_R] = stabilised_weights(
-        examples.action_R[learn_R], examples.propensity_R[learn_R], examples.actions, fitting.weight_clip
-    )
-
-    def rows(keep_R: np.ndarray) -> Batch:
-        part = examples.take(keep_R)
-        return (
-            torch.from_numpy(part.features.numeric_UN),
-            torch.from_numpy(part.features.index_UG),
-            torch.from_numpy(part.action_R),
-            torch.from_numpy(part.outcome_RO.astype(np.float32)),
-            torch.from_numpy(weight_R[keep_R].astype(np.float32)),
-        )
-
-    return rows(learn_R & (splits.fold_R != fold)), rows(learn_R & (splits.fold_R == fold))
+def _rows_of(data: Batch, rows_R: np.ndarray) -> Batch:
+    rows = torch.from_numpy(np.flatnonzero(rows_R))
+    return tuple(column[rows] for column in data)
 
 
 class _Batches(IterableDataset):
@@ -150,17 +181,35 @@ class _Batches(IterableDataset):
 class _Training(lightning.LightningModule):
     """Weighted negative log likelihood plus the log prior; the rate falls to zero over the epochs."""
 
-    def __init__(self, network: ValueNet, targets: Sequence[Target], table_AM: Tensor, rows: int, fitting: FitSettings):
+    def __init__(
+        self, network: ValueNet, links: Sequence[str], levels: int, table_AM: Tensor, rows: int, fitting: FitSettings
+    ):
         super().__init__()
-        self.network, self.targets, self.rows, self.fitting = network, targets, rows, fitting
+        self.network, self.links, self.levels, self.rows, self.fitting = network, links, levels, rows, fitting
         # A running mean of the weights is what is judged and kept: single steps are noisy where outcomes are rare.
         self.steady = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(fitting.averaging))
         self.register_buffer("table_AM", table_AM)
 
-    def _loss(self, network: torch.nn.Module, batch: Batch) -> Tensor:
-        numeric_RN, index_RG, action_R, outcome_RO, weight_R = batch
-        link_RC = network(numeric_RN, index_RG, action_R, self.table_AM)
-        return (weight_R * loss_of(self.targets, link_RC, outcome_RO)).mean()
+    def losses(self, network: ValueNet, batch: Batch) -> Tensor:
+        """[R, C]"""
+        numeric_RN, index_RG, action_R, linear_RC, y_RC, used_RC, _ = batch
+        wide_RW = torch.cat([numeric_RN, _one_hot(index_RG, self.levels)], dim=1)
+        link_RC = linear_RC + network.deep(wide_RW, action_R, self.table_AM)
+        return channel_losses(self.links, link_RC, y_RC, used_RC)
+
+    def _loss(self, network: ValueNet, batch: Batch) -> Tensor:
+        return (batch[-1] * self.losses(network, batch).sum(1)).mean()
+
+    def gain(self, held_out: Batch) -> np.ndarray:
+        """float32[R, C]: by how much the deep path lowers the loss of each row, unweighted."""
+        parts = []
+        self.network.eval()
+        with torch.inference_mode():
+            for batch in _Batches(held_out, HELD_OUT_ROWS, None):
+                _, _, _, linear_RC, y_RC, used_RC, _ = batch
+                without_RC = channel_losses(self.links, linear_RC, y_RC, used_RC)
+                parts.append(without_RC - self.losses(self.network, batch))
+        return torch.cat(parts).numpy()
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         loss = self._loss(self.network, batch)
@@ -171,10 +220,11 @@ class _Training(lightning.LightningModule):
         self.steady.update_parameters(self.network)
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        self.log("validation", self._loss(self.steady, batch), prog_bar=True, batch_size=len(batch[0]))
+        self.log("validation", self._loss(self.steady.module, batch), prog_bar=True, batch_size=len(batch[0]))
 
     def configure_optimizers(self) -> dict:
-        optimizer = torch.optim.Adam(self.network.parameters(), lr=self.fitting.learning_rate, betas=(0.9, 0.99))
+        trained = [weight for weight in self.network.parameters() if weight.requires_grad]
+        optimizer = torch.optim.Adam(trained, lr=self.fitting.learning_rate, betas=(0.9, 0.99))
         steps = self.trainer.estimated_stepping_batches
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, max_lr=self.fitting.learning_rate, total_steps=int(steps), pct_start=0.1, cycle_momentum=False
@@ -182,11 +232,8 @@ class _Training(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def loss_of(targets: Sequence[Target], link_RC: Tensor, outcome_RO: Tensor) -> Tensor:
-    """[R]: the loss of all outcomes together."""
-    links = torch.split(link_RC, [target.channels for target in targets], dim=1)
-    losses = [target.loss(link, outcome_RO[:, o]) for o, (target, link) in enumerate(zip(targets, links, strict=True))]
-    return torch.stack(losses).sum(0)
+def _one_hot(index_RG: Tensor, levels: int) -> Tensor:
+    return torch.zeros(len(index_RG), levels).scatter_(1, index_RG, 1.0)
 
 
 class _Best(Callback):
@@ -210,14 +257,7 @@ class _Best(Callback):
 
 
 def _train(
-    network: ValueNet,
-    targets: Sequence[Target],
-    table_AM: Tensor,
-    train: Batch,
-    held_out: Batch,
-    fitting: FitSettings,
-    seed: int,
-    advance: Advance,
+    training: _Training, train: Batch, held_out: Batch, fitting: FitSettings, seed: int, advance: Advance
 ) -> Curve:
     best = _Best(advance)
     trainer = lightning.Trainer(
@@ -234,9 +274,9 @@ def _train(
     batch_rows = max(fitting.batch_rows, len(train[0]) // fitting.most_batches)
     shuffle = torch.Generator().manual_seed(seed)
     trainer.fit(
-        _Training(network, targets, table_AM, len(train[0]), fitting),
+        training,
         DataLoader(_Batches(train, batch_rows, shuffle), batch_size=None),
-        DataLoader(_Batches(held_out, 16_384, None), batch_size=None),
+        DataLoader(_Batches(held_out, HELD_OUT_ROWS, None), batch_size=None),
     )
     advance(fitting.max_epochs - len(best.train), "")
     return Curve(tuple(best.train), tuple(best.validation), int(np.argmin(best.validation)) + 1)

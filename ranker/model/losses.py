@@ -1,42 +1,47 @@
-"""Link functions and losses per kind of outcome: binary, count, amount (zero-inflated lognormal), real.
+"""Link functions per kind of outcome: binary, count, amount (zero-inflated lognormal), real; and the loss of each channel.
 
-Each outcome has channels, the numbers its base and uplift heads produce: one for binary (log odds), count (log rate) and real
-(standardised value), two for an amount (log odds of being positive, log of the size). Axes: R rows, C channels of one outcome,
-`...` any leading axes.
+An outcome has channels, the numbers that the network produces for it: one for binary (log odds), count (log rate) and real
+(standardised value). An amount has two for each way in which it comes about: log odds of being positive, log of the size. Where a
+binary outcome hardly ever comes without the amount (who subscribes also pays), the amount with it and the amount without it are
+two ways: what moves the one rarely moves the other. Axes: R rows, O outcomes, C channels, `...` any leading axes.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+LOGIT, LOG, IDENTITY = "logit", "log", "identity"
 LARGEST_LOG = 12.0  # e^12: beyond any believable ratio to the average; keeps exp finite
-CHANNELS = {"binary": 1, "count": 1, "amount": 2, "real": 1}
+BRINGS = 0.9  # of the rows with the binary outcome must have the amount, for the two to be one event
+FEWEST = 30  # rows of either way, for an amount to be split
 
 
 @dataclass(frozen=True)
 class Target:
-    """How one outcome is learned.
+    """How one outcome is learned; column: its position among the outcomes.
 
-    center, scale: real is learned as (y - center) / scale, an amount as y / scale. start: value of the base heads before
-    training. noise: dispersion; the variance of a count over its mean, the variance of the log of a positive amount, else 1.
-    contact: what all contacts add to each channel, before training.
+    center, scale: real is learned as (y - center) / scale, an amount as y / scale. start: value of each channel before training.
+    noise: per way of an amount the variance of the log of its size, else one number. beside: column of the binary outcome that
+    splits an amount, -1 if none does.
     """
 
     name: str
     kind: str
     unit: str
+    column: int
     center: float
     scale: float
     start: tuple[float, ...]
-    noise: float
-    contact: tuple[float, ...] = ()
+    noise: tuple[float, ...]
+    beside: int = -1
 
     @property
     def channels(self) -> int:
-        return CHANNELS[self.kind]
+        return len(self.start)
 
     def mean(self, link_C: Tensor) -> Tensor:
         """[..., C] -> [...]: the expected outcome in its natural unit."""
@@ -46,9 +51,13 @@ class Target:
             return torch.exp(link_C[..., 0].clamp(max=LARGEST_LOG))
         if self.kind == "real":
             return self.center + self.scale * link_C[..., 0]
-        # E[y] = P(y > 0) exp(mu + sigma^2 / 2) (Wang, Liu and Miao 2019, arXiv 1912.07753), sigma being one number.
-        size = torch.exp((link_C[..., 1] + self.noise / 2).clamp(max=LARGEST_LOG))
-        return self.scale * torch.sigmoid(link_C[..., 0]) * size
+        # E[y] = P(y > 0) exp(mu + sigma^2 / 2) (Wang, Liu and Miao 2019, arXiv 1912.07753), sigma being one number; summed over ways.
+        ways = [
+            torch.sigmoid(link_C[..., 2 * way])
+            * torch.exp((link_C[..., 2 * way + 1] + noise / 2).clamp(max=LARGEST_LOG))
+            for way, noise in enumerate(self.noise)
+        ]
+        return self.scale * sum(ways)
 
     def per_link(self, mean: float) -> float:
         """By how much the expected outcome changes per unit of the first channel, where it is `mean`."""
@@ -56,72 +65,87 @@ class Target:
             return self.scale
         return max(mean * (1 - mean) if self.kind == "binary" else mean, 1e-9)
 
-    def loss(self, link_RC: Tensor, outcome_R: Tensor) -> Tensor:
-        """[R]: negative log likelihood, up to a constant; a quasi-likelihood for counts (divided by the dispersion)."""
-        if self.kind == "binary":
-            return F.binary_cross_entropy_with_logits(link_RC[:, 0], outcome_R, reduction="none")
-        if self.kind == "count":
-            log_rate_R = link_RC[:, 0].clamp(max=LARGEST_LOG)
-            return (torch.exp(log_rate_R) - outcome_R * log_rate_R) / self.noise
-        if self.kind == "real":
-            return 0.5 * (link_RC[:, 0] - (outcome_R - self.center) / self.scale) ** 2
-        positive_R = (outcome_R > 0).float()
-        log_size_R = torch.log(torch.where(outcome_R > 0, outcome_R / self.scale, 1.0))
-        spread_R = 0.5 * (link_RC[:, 1] - log_size_R) ** 2 / self.noise
-        return F.binary_cross_entropy_with_logits(link_RC[:, 0], positive_R, reduction="none") + positive_R * spread_R
+
+@dataclass(frozen=True)
+class Channel:
+    """What one channel learns from. link: LOGIT, LOG or IDENTITY. y_R: float32. used_R: bool, rows that tell something."""
+
+    link: str
+    y_R: np.ndarray
+    used_R: np.ndarray
 
 
-def fit_target(name: str, kind: str, unit: str, outcome_R: np.ndarray) -> Target:
-    """Scales and starting values from training outcomes [R]."""
+def channels_of(target: Target, outcome_RO: np.ndarray) -> list[Channel]:
+    """The channels of a target on rows with these outcomes."""
+    y_R = outcome_RO[:, target.column]
+    everywhere_R = np.ones(len(y_R), bool)
+    if target.kind != "amount":
+        link = {"binary": LOGIT, "count": LOG, "real": IDENTITY}[target.kind]
+        return [Channel(link, ((y_R - target.center) / target.scale).astype(np.float32), everywhere_R)]
+    channels = []
+    size_R = np.log(np.where(y_R > 0, y_R / target.scale, 1.0)).astype(np.float32)
+    for came_R in _ways(outcome_RO, target.column, target.beside):
+        channels += [Channel(LOGIT, came_R.astype(np.float32), everywhere_R), Channel(IDENTITY, size_R, came_R)]
+    return channels
+
+
+def fit_targets(names: Sequence[tuple[str, str, str]], outcome_RO: np.ndarray) -> tuple[Target, ...]:
+    """The targets of outcomes given as (name, kind, unit): scales and starting values from training rows."""
+    binary = [column for column, (_, kind, _) in enumerate(names) if kind == "binary"]
+    return tuple(_fit(column, *name, outcome_RO, binary) for column, name in enumerate(names))
+
+
+def _fit(column: int, name: str, kind: str, unit: str, outcome_RO: np.ndarray, binary: Sequence[int]) -> Target:
+    y_R = outcome_RO[:, column]
     if kind == "binary":
-        return Target(name, kind, unit, 0.0, 1.0, (_log_odds(outcome_R),), 1.0)
+        return Target(name, kind, unit, column, 0.0, 1.0, (_log_odds(y_R),), (1.0,))
     if kind == "count":
-        average = float(outcome_R.mean())
-        dispersion = float(np.clip(outcome_R.var() / average, 0.2, 100.0)) if average > 0 else 1.0
-        return Target(name, kind, unit, 0.0, 1.0, (float(np.log(max(average, 1e-4))),), dispersion)
+        return Target(name, kind, unit, column, 0.0, 1.0, (float(np.log(max(y_R.mean(), 1e-4))),), (1.0,))
     if kind == "real":
-        spread = float(outcome_R.std())
-        return Target(name, kind, unit, float(outcome_R.mean()), spread if spread > 0 else 1.0, (0.0,), 1.0)
-    if kind == "amount":
-        positive = outcome_R[outcome_R > 0]
-        scale = float(np.exp(np.log(positive).mean())) if len(positive) else 1.0
-        variance = float(np.clip(np.log(positive).var(), 0.05, 4.0)) if len(positive) > 1 else 1.0
-        return Target(name, kind, unit, 0.0, scale, (_log_odds(outcome_R > 0), 0.0), variance)
-    raise ValueError(f"outcome {name} has kind {kind}; known kinds are {', '.join(CHANNELS)}")
+        spread = float(y_R.std())
+        return Target(name, kind, unit, column, float(y_R.mean()), spread if spread > 0 else 1.0, (0.0,), (1.0,))
+    if kind != "amount":
+        raise ValueError(f"outcome {name} has kind {kind}; known kinds are binary, count, amount and real")
+    positive = y_R[y_R > 0]
+    scale = float(np.exp(np.log(positive).mean())) if len(positive) else 1.0
+    beside = next((other for other in binary if _splits(outcome_RO, column, other)), -1)
+    start, noise = [], []
+    for came_R in _ways(outcome_RO, column, beside):
+        size = np.log(y_R[came_R] / scale)
+        start += [_log_odds(came_R), float(size.mean()) if len(size) else 0.0]
+        noise.append(float(np.clip(size.var(), 0.05, 4.0)) if len(size) > 1 else 1.0)
+    return Target(name, kind, unit, column, 0.0, scale, tuple(start), tuple(noise), beside)
 
 
-def with_contact(
-    target: Target, outcome_R: np.ndarray, contacted_R: np.ndarray, weight_R: np.ndarray, sd: float
-) -> Target:
-    """The target with the effect that contacts have in common as its start, drawn to 0 by its prior of deviation `sd`.
-
-    Rare outcomes give steps too noisy to find it from 0. weight_R: inverse propensities, average 1.
-    """
-    share = float((weight_R * contacted_R).sum() / weight_R.sum())
-    none = (0.0,) * target.channels
-    if not 0 < share < 1:
-        return replace(target, contact=none)
-    links, variances = zip(
-        *(_link_of(target, outcome_R[side], weight_R[side]) for side in (~contacted_R, contacted_R)), strict=True
-    )
-    effect = (links[1] - links[0]) * sd**2 / (sd**2 + sum(variances))
-    start = (target.start[0] - share * effect, *target.start[1:])
-    return replace(target, start=start, contact=(float(effect), *none[1:]))
+def _splits(outcome_RO: np.ndarray, column: int, other: int) -> bool:
+    """Whether the binary outcome brings the amount, and the amount comes both with it and without it."""
+    positive_R, with_R = outcome_RO[:, column] > 0, outcome_RO[:, other] > 0
+    both = int((positive_R & with_R).sum())
+    return both >= max(FEWEST, BRINGS * int(with_R.sum())) and int(positive_R.sum()) - both >= FEWEST
 
 
-def _link_of(target: Target, outcome_R: np.ndarray, weight_R: np.ndarray) -> tuple[float, float]:
-    """First channel of the weighted mean, and its variance to first order."""
-    inflation = float((weight_R**2).mean() / weight_R.mean() ** 2) / len(outcome_R)
-    value_R = (outcome_R - target.center) / target.scale if target.kind == "real" else outcome_R
-    value_R = (outcome_R > 0).astype(float) if target.kind == "amount" else value_R
-    mean = float((weight_R * value_R).sum() / weight_R.sum())
-    if target.kind == "real":
-        return mean, inflation
-    mean = max(mean, 0.5 / len(outcome_R))
-    if target.kind == "count":
-        return float(np.log(mean)), inflation * target.noise / mean
-    mean = min(mean, 1 - 0.5 / len(outcome_R))
-    return float(np.log(mean / (1 - mean))), inflation / (mean * (1 - mean))
+def _ways(outcome_RO: np.ndarray, column: int, beside: int) -> list[np.ndarray]:
+    """bool[R] per way in which the amount comes about."""
+    positive_R = outcome_RO[:, column] > 0
+    if beside < 0:
+        return [positive_R]
+    with_R = outcome_RO[:, beside] > 0
+    return [positive_R & with_R, positive_R & ~with_R]
+
+
+def channel_losses(links: Sequence[str], link_RC: Tensor, y_RC: Tensor, used_RC: Tensor) -> Tensor:
+    """[R, C]: negative log likelihood of every channel, up to a constant and a dispersion; 0 where a row tells nothing."""
+    losses = []
+    for c, link in enumerate(links):
+        eta_R, y_R = link_RC[:, c], y_RC[:, c]
+        if link == LOGIT:
+            losses.append(F.binary_cross_entropy_with_logits(eta_R, y_R, reduction="none"))
+        elif link == LOG:
+            log_rate_R = eta_R.clamp(max=LARGEST_LOG)
+            losses.append(torch.exp(log_rate_R) - y_R * log_rate_R)
+        else:
+            losses.append(0.5 * (eta_R - y_R) ** 2)
+    return torch.stack(losses, dim=1) * used_RC
 
 
 def _log_odds(happened_R: np.ndarray) -> float:

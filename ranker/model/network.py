@@ -1,11 +1,12 @@
 """ValueNet: the expected outcome without contact, and what each action adds to it, on the scale of the link.
 
-    link(E[y | u, a]) = base(u) + average(a) + interaction(u, a)
-    base(u) = linear(u) + deep(u);  average(a) = attributes of a . coefficients
-    interaction(u, a) = <query(u), embedding(a)>, embedding(a) = sum of the embeddings of a's attributes
+    link(E[y | u, a]) = base(u) + effect(u, a)
+    base(u)      = linear(u) + deep(u)
+    effect(u, a) = sum over attributes m of a of linear_m(u)  +  <query(u), embedding(a)>
 
-Axes: R rows or users, A actions (the last row of an action table may be `none`, all zeros), M attributes, C channels over all
-outcomes, K width of the embedding, N numeric inputs, G categorical columns, H width of the tower.
+The linear path comes in closed form (`linear`); the deep path learns what that leaves, and each channel keeps it only if users it
+has not seen are predicted better with it. Axes: R rows or users, W features, A actions (the last row of an action table may be
+`none`, all zeros), M attribute values, C channels over all outcomes, K width of the embedding, H width of the tower.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ranker.model.losses import Target
 from ranker.model.settings import ModelSettings
 
 EVERY = "contact"  # the attribute that all actions share
@@ -42,10 +42,11 @@ class ActionCode:
         ).reshape(len(actions), len(self.names))
         return np.vstack([table_AM, np.zeros((1, table_AM.shape[1]), np.float32)]) if none else table_AM
 
-    def prior_sd(self, settings: ModelSettings) -> np.ndarray:
-        """float32[M]: how far an attribute's average effect may be from zero."""
-        sd = {EVERY: settings.contact_sd, OWN: settings.action_sd}
-        return np.array([sd.get(name, settings.attribute_sd) for name, _ in self.names], np.float32)
+    @property
+    def attribute(self) -> np.ndarray:
+        """int64[M]: the number of the attribute that each column of the action table is a value of."""
+        numbers = {name: number for number, name in enumerate(dict.fromkeys(name for name, _ in self.names))}
+        return np.array([numbers[name] for name, _ in self.names])
 
 
 def action_code(actions: Sequence[Mapping[str, object]]) -> ActionCode:
@@ -59,98 +60,73 @@ def action_code(actions: Sequence[Mapping[str, object]]) -> ActionCode:
     return ActionCode(tuple(coded))
 
 
-class Affine(nn.Module):
-    """Numbers and one-hot categories to `width` outputs, without ever building the one-hot matrix."""
-
-    def __init__(self, numeric: int, levels: int, width: int):
-        super().__init__()
-        self.numeric = nn.Linear(numeric, width, bias=False) if numeric else None
-        self.level = nn.EmbeddingBag(levels, width, mode="sum") if levels else None
-        self.width = width
-
-    def reset(self, sd: float) -> None:
-        for weight in self.parameters():
-            nn.init.normal_(weight, std=sd) if sd else nn.init.zeros_(weight)
-
-    def forward(self, numeric_RN: Tensor, index_RG: Tensor) -> Tensor:
-        out = numeric_RN.new_zeros(len(numeric_RN), self.width)
-        out = out if self.numeric is None else out + self.numeric(numeric_RN)
-        return out if self.level is None else out + self.level(index_RG)
-
-
 class ValueNet(nn.Module):
-    """One member of the ensemble. targets: where base and common effect start; prior_M: prior sd of each attribute's average effect."""
+    """One member of the ensemble. width: W. channels: C. values: M, the columns of the action table."""
 
-    def __init__(
-        self, settings: ModelSettings, numeric: int, levels: int, targets: Sequence[Target], prior_M: np.ndarray
-    ):
+    def __init__(self, settings: ModelSettings, width: int, channels: int, values: int):
         super().__init__()
-        channels, width = sum(target.channels for target in targets), settings.embedding
         self.settings, self.channels = settings, channels
-        sizes = settings.hidden
-        self.first = Affine(numeric, levels, sizes[0])
-        self.first_bias = nn.Parameter(torch.zeros(sizes[0]))
-        layers: list[nn.Module] = [nn.SiLU(), nn.Dropout(settings.dropout)]
+        self.base = nn.Linear(width, channels).requires_grad_(False)
+        self.effect = nn.Linear(width, channels * values).requires_grad_(False)
+        sizes = (width, *settings.hidden)
+        layers: list[nn.Module] = []
         for before, after in pairwise(sizes):
             layers += [nn.Linear(before, after), nn.SiLU(), nn.Dropout(settings.dropout)]
         self.tower = nn.Sequential(*layers)
-        self.base_bias = nn.Parameter(
-            torch.tensor([value for target in targets for value in target.start], dtype=torch.float32)
-        )
-        self.base_linear = Affine(numeric, levels, channels)
         self.base_deep = nn.Linear(sizes[-1], channels, bias=False)
-        # Coefficients are in units of their prior's sd, so that all attributes are shrunk alike and learn at their own speed.
-        self.register_buffer("prior_M", torch.as_tensor(prior_M, dtype=torch.float32))
-        average_MC = torch.zeros(len(prior_M), channels)
-        average_MC[0] = torch.tensor([value for target in targets for value in target.contact]) / float(prior_M[0])
-        self.average_MC = nn.Parameter(average_MC)
-        self.embedding_MK = nn.Parameter(torch.randn(len(prior_M), width) / width**0.5)
-        self.query_linear = Affine(numeric, levels, channels * width)
-        self.query_deep = nn.Linear(sizes[-1], channels * width, bias=False)
-        self._start()
-
-    def _start(self) -> None:
-        self.first.reset(0.2)
-        for affine in (self.base_linear, self.query_linear):
-            affine.reset(0.0)
+        self.query_deep = nn.Linear(sizes[-1], channels * settings.embedding, bias=False)
+        self.embedding_MK = nn.Parameter(torch.randn(values, settings.embedding) / settings.embedding**0.5)
+        self.register_buffer("deep_C", torch.ones(channels))  # 0: the channel does without the deep path
+        nn.init.normal_(self.tower[0].weight, std=0.2)
         for head in (self.base_deep, self.query_deep):
             nn.init.zeros_(head.weight)
 
-    def users(self, numeric_RN: Tensor, index_RG: Tensor) -> tuple[Tensor, Tensor]:
-        """base_RC: the link without contact. query_RCK: what a user's interaction with an embedding is made of."""
-        hidden_RH = self.tower(self.first(numeric_RN, index_RG) + self.first_bias)
-        base_RC = self.base_bias + self.base_linear(numeric_RN, index_RG) + self.base_deep(hidden_RH)
-        query_R = self.settings.interaction_sd * self.query_linear(numeric_RN, index_RG)
-        query_R = query_R + self.settings.deep_interaction_sd * self.query_deep(hidden_RH)
-        return base_RC, query_R.view(len(base_RC), self.channels, -1)
+    def set_linear(self, base: tuple[np.ndarray, np.ndarray], effect: tuple[np.ndarray, np.ndarray]) -> None:
+        """Weights and constants: base [C, W], [C]; effect [C, M, W], [C, M]."""
+        for linear, (weight, constant) in ((self.base, base), (self.effect, effect)):
+            linear.weight.copy_(torch.as_tensor(weight, dtype=torch.float32).reshape(linear.weight.shape))
+            linear.bias.copy_(torch.as_tensor(constant, dtype=torch.float32).reshape(linear.bias.shape))
 
-    def actions(self, table_AM: Tensor) -> tuple[Tensor, Tensor]:
-        """average_AC: the effect on the link for an average user. embedding_AK. Both 0 for `none`."""
-        return table_AM @ (self.prior_M[:, None] * self.average_MC), table_AM @ self._weighted_embedding()
+    def forward(self, wide_RW: Tensor, table_AM: Tensor) -> tuple[Tensor, Tensor]:
+        """base_RC: the link without contact. effect_RCA: what each action adds to it."""
+        weight_XW, constant_X = self._effect_of(table_AM)
+        base_RC = self.base(wide_RW)
+        effect_RCA = torch.addmm(constant_X, wide_RW, weight_XW.T).view(len(wide_RW), self.channels, -1)
+        if self.deep_C.any():
+            base_deep_RC, query_RCK = self._deep(wide_RW)
+            base_RC = base_RC + self.deep_C * base_deep_RC
+            effect_RCA = effect_RCA + self.deep_C[:, None] * (query_RCK @ self._embedding(table_AM).T)
+        return base_RC, effect_RCA
 
-    def _weighted_embedding(self) -> Tensor:
-        # An attribute's share in the interactions is as large as its share in the averages.
-        return (self.prior_M / self.prior_M.max())[:, None] ** 0.5 * self.embedding_MK
+    def linear(self, wide_RW: Tensor, row_1M: Tensor) -> Tensor:
+        """link_RC of the linear path after one action, row_1M of an action table."""
+        weight_CW, constant_C = self._effect_of(row_1M)
+        return self.base(wide_RW) + wide_RW @ weight_CW.T + constant_C
 
-    def forward(self, numeric_RN: Tensor, index_RG: Tensor, action_R: Tensor, table_AM: Tensor) -> Tensor:
-        """link_RC of the logged actions."""
-        base_RC, query_RCK = self.users(numeric_RN, index_RG)
-        average_AC, embedding_AK = self.actions(table_AM)
-        interaction_RC = (query_RCK * embedding_AK[action_R][:, None, :]).sum(-1)
-        return base_RC + average_AC[action_R] + interaction_RC
+    def deep(self, wide_RW: Tensor, action_R: Tensor, table_AM: Tensor) -> Tensor:
+        """link_RC that the deep path adds for the logged actions, whether or not it is used."""
+        base_RC, query_RCK = self._deep(wide_RW)
+        return base_RC + (query_RCK * self._embedding(table_AM)[action_R][:, None, :]).sum(-1)
+
+    def _deep(self, wide_RW: Tensor) -> tuple[Tensor, Tensor]:
+        hidden_RH = self.tower(wide_RW)
+        query_R = self.settings.deep_interaction_sd * self.query_deep(hidden_RH)
+        return self.base_deep(hidden_RH), query_R.view(len(wide_RW), self.channels, -1)
+
+    def _effect_of(self, table_AM: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights [C * A, W] and constants [C * A] of the linear effects of actions."""
+        weight_CMW = self.effect.weight.view(self.channels, table_AM.shape[1], -1)
+        constant_CM = self.effect.bias.view(self.channels, -1)
+        return (table_AM @ weight_CMW).flatten(0, 1), (constant_CM @ table_AM.T).flatten()
+
+    def _embedding(self, table_AM: Tensor) -> Tensor:
+        return table_AM @ self.embedding_MK / table_AM.sum(1, keepdim=True).clamp(min=1) ** 0.5
 
     def penalty(self) -> Tensor:
-        """Minus the log prior of all coefficients, up to a constant."""
-        settings = self.settings
-        deep = [self.first, self.tower, self.base_deep]
-        unit = [self.query_linear, self.query_deep]
-        return 0.5 * (
-            _squares(self.base_linear) / settings.base_sd**2
-            + sum(_squares(part) for part in deep) / settings.deep_sd**2
-            + sum(_squares(part) for part in unit)
-            + self.average_MC.square().sum()
-            + self.embedding_MK.square().sum()
-        )
+        """Minus the log prior of the deep path's coefficients, up to a constant."""
+        deep = _squares(self.tower) + _squares(self.base_deep)
+        unit = _squares(self.query_deep) + self.embedding_MK.square().sum()
+        return 0.5 * (deep / self.settings.deep_sd**2 + unit)
 
 
 def _squares(module: nn.Module) -> Tensor:

@@ -10,21 +10,19 @@ class _Settings(BaseModel):
 class ModelSettings(_Settings):
     """The shape of ValueNet and how strongly each part is shrunk.
 
-    The `*_sd` are standard deviations of normal priors of coefficients on the scale of the link (log odds, log rate), per
-    standard deviation of a feature: an effect well beyond two of them needs much data to be believed.
+    The `*_sd` are standard deviations of normal priors on the scale of the link (log odds, log rate). The linear path needs none:
+    it takes them from the data.
     """
 
     hidden: tuple[int, ...] = Field((48, 24), min_length=1)
     dropout: float = Field(0.1, ge=0, lt=1)
-    embedding: int = Field(12, ge=1, description="width of an action's embedding")
+    embedding: int = Field(12, ge=1, description="width of an action's embedding in the deep path")
     members: int = Field(3, ge=2, le=20, description="networks of the ensemble, each trained without one fold of users")
-    base_sd: float = Field(1.0, gt=0, description="linear path of the outcome without contact")
-    deep_sd: float = Field(0.3, gt=0, description="every weight of the deep path")
+    tails: float = Field(1.5, gt=0, description="degrees of freedom of the linear path's prior: few effects are large")
     contact_sd: float = Field(0.5, gt=0, description="effect that all contacts share")
-    attribute_sd: float = Field(0.1, gt=0, description="deviation of a product, surface, message ... from that")
-    action_sd: float = Field(0.05, gt=0, description="what is left to one action alone")
-    interaction_sd: float = Field(0.05, gt=0, description="how much a feature changes an effect, linear path")
-    deep_interaction_sd: float = Field(0.03, gt=0, description="the same, deep path")
+    action_sd: float = Field(0.05, gt=0, description="what is left to one action alone, for the calibration")
+    deep_sd: float = Field(0.3, gt=0, description="every weight of the deep path")
+    deep_interaction_sd: float = Field(0.03, gt=0, description="how much the deep path changes an effect")
 
 
 class EvaluateSettings(_Settings):

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from ranker.model.calibrate import shrink
+from ranker.model.fit import _pays
 
 
 def test_effects_and_averages_are_found(trained) -> None:
@@ -83,7 +84,7 @@ def test_a_new_action_gets_what_its_attributes_predict_and_is_less_sure(trained,
     features = trained.fitted.examples.features.take(slice(0, 500))
     before = trained.model.effects(features)["subs"]
     after = trained.model.for_actions([*known, new, strange]).effects(features)["subs"]
-    np.testing.assert_array_equal(after.mean_UA[:, :6], before.mean_UA)
+    np.testing.assert_allclose(after.mean_UA[:, :6], before.mean_UA, rtol=1e-4, atol=1e-6)
     alike = [action["id"] for action in known].index("push/family")
     average_A = after.mean_UA.mean(0)
     assert abs(average_A[6] - average_A[alike]) < abs(average_A[7] - average_A[alike])
@@ -104,3 +105,10 @@ def test_an_action_never_seen_gets_the_pooled_mean_and_is_the_least_sure() -> No
     shrunk = shrink(np.array([1.0, 1.2, 0.8, 0.0]), np.array([0.1, 0.1, 0.1, np.inf]), plausible=0.5)
     assert shrunk.value_A[3] == pytest.approx(shrunk.mean)
     assert shrunk.variance_A.argmax() == 3
+
+
+def test_the_deep_path_is_kept_only_where_held_out_rows_gain() -> None:
+    generator = np.random.default_rng(0)
+    gain_RC = generator.normal([0.1, 0.0, -0.1], 1.0, size=(10_000, 3))
+    gain_RC[:, 1] -= gain_RC[:, 1].mean()
+    assert _pays(gain_RC).tolist() == [1.0, 0.0, 0.0]

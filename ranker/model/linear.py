@@ -1,0 +1,303 @@
+"""The linear path of the network in closed form: one regression per channel over all arms, shrunk as far as the data ask for.
+
+    link(E[y | x, a]) = <x, base> + sum over attribute values m of a of <x, effect_m>,     x = (1, features)
+
+All coefficients have normal priors around 0. Those of one attribute (product, message ...) share a scale, one for its averages (the
+coefficients of the 1 in x) and one for its interactions, estimated from the data by MacKay's fixed point (1992). Interactions and
+base have a factor each besides, as under a Student t: few are large, most are next to nothing (Tipping 2001).
+
+Rows enter through sums per arm alone, the gradient and the curvature of the likelihood: memory does not grow with them, and
+leaving out a fold is a subtraction. Variances treat features as uncorrelated; means do not.
+
+Axes: R rows, D columns of x, A actions, B = A + 1 arms (none last), M attribute values, F folds.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.sparse.linalg import LinearOperator, cg
+
+from ranker.features import Features
+from ranker.model.losses import IDENTITY, LARGEST_LOG, LOG, LOGIT, Channel
+
+SAMPLE = 100_000  # rows of the first passes
+PASSES, FULL_PASSES = 5, 2
+ROUNDS, LAST_ROUNDS = 3, 10  # of estimating the scales, per pass
+AVERAGE_SD, SPREAD_SD, BASE_SD, INTERCEPT_SD = (
+    0.1,
+    0.4,
+    0.1,
+    30.0,
+)  # where the scales start; spread: of an effect between users
+SMALLEST, LARGEST = 1e-10, 1.0  # variances
+RAREST = 0.15  # the least deviation that a level counts with: rare ones are not blown up
+ROWS_AT_ONCE = 65_536
+LONGEST_STEP = 2.0
+TOLERANCE, MOST_STEPS = 1e-4, 200  # of conjugate gradients
+
+
+@dataclass(frozen=True)
+class Design:
+    """x of a row: 1, then the features that vary, centred and scaled.
+
+    mean: of all W features, the numeric ones and `levels` of categories. kept: positions of those that vary, scale: theirs.
+    """
+
+    levels: int
+    mean: np.ndarray
+    kept: np.ndarray
+    scale: np.ndarray
+
+    @property
+    def width(self) -> int:
+        return 1 + len(self.kept)
+
+    def matrix(self, features: Features) -> np.ndarray:
+        """float32[R, D]"""
+        x_RD = np.ones((len(features), self.width), np.float32)
+        x_RD[:, 1:] = (features.wide(self.levels)[:, self.kept] - self.mean[self.kept]) / self.scale
+        return x_RD
+
+    def weights(self, coefficient_KD: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """K functions of x as functions of the features as they are: weights [K, W] and constants [K]."""
+        slope_KD = coefficient_KD[:, 1:] / self.scale
+        weight_KW = np.zeros((len(coefficient_KD), len(self.mean)))
+        weight_KW[:, self.kept] = slope_KD
+        return weight_KW, coefficient_KD[:, 0] - slope_KD @ self.mean[self.kept]
+
+
+def fit_design(features: Features, levels: int) -> Design:
+    """From training rows; levels: of all categorical columns together."""
+    total, squares = 0.0, 0.0
+    for start in range(0, len(features), ROWS_AT_ONCE):
+        wide = features.take(slice(start, start + ROWS_AT_ONCE)).wide(levels).astype(np.float64)
+        total, squares = total + wide.sum(0), squares + (wide**2).sum(0)
+    mean = total / len(features)
+    deviation = np.sqrt(np.maximum(squares / len(features) - mean**2, 0.0))
+    kept = np.flatnonzero(deviation > 1e-3)
+    scale = np.maximum(deviation[kept], RAREST)
+    return Design(levels, mean.astype(np.float32), kept, scale.astype(np.float32))
+
+
+@dataclass(frozen=True)
+class Actions:
+    """table_AM: which attribute values an action has. attribute_M: the number of each value's attribute; 0 is what all contacts
+    share, whose average has the standard deviation contact_sd. tails: degrees of freedom of the prior of single coefficients."""
+
+    table_AM: np.ndarray
+    attribute_M: np.ndarray
+    contact_sd: float
+    tails: float
+
+
+@dataclass(frozen=True)
+class Path:
+    """The linear path of one channel: base_D and effect_MD, with the prior variances under which they were found."""
+
+    base_D: np.ndarray
+    effect_MD: np.ndarray
+    prior_D: np.ndarray
+    prior_MD: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Of one channel's log likelihood at some coefficients of every arm, arm_BD: its gradient_BD and minus its curvature_BDD."""
+
+    arm_BD: np.ndarray
+    gradient_BD: np.ndarray
+    curvature_BDD: np.ndarray
+
+    @property
+    def target_BD(self) -> np.ndarray:
+        """The curvature times the coefficients that would be best for each arm alone."""
+        return self.gradient_BD + np.matmul(self.curvature_BDD, self.arm_BD[:, :, None])[:, :, 0]
+
+
+def fit_paths(
+    design: Design,
+    features: Features,
+    fold_R: np.ndarray,
+    action_R: np.ndarray,
+    actions: Actions,
+    channels: Sequence[Channel],
+    start: Sequence[float],
+) -> list[list[Path]]:
+    """For every fold the paths of all channels, learned without that fold; the scales are those of all folds together.
+
+    fold_R: 0..F-1. start: per channel, the link of its mean.
+    """
+    groups = _groups(fold_R, action_R, len(actions.table_AM))
+    rows = len(fold_R)
+    thin = [[rows_g[:: max(1, rows // SAMPLE)] for rows_g in fold] for fold in groups]
+    prior_D, prior_MD = _priors(actions, design.width)
+    paths = [Path(np.eye(1, design.width)[0] * value, np.zeros_like(prior_MD), prior_D, prior_MD) for value in start]
+    for number in range(PASSES):
+        last = number == PASSES - 1
+        here = groups if number >= PASSES - FULL_PASSES else thin
+        sums = _pass(design, features, here, actions, channels, paths)
+        for c, by_fold in enumerate(sums):
+            paths[c] = _estimate(_added(by_fold), actions, paths[c], LAST_ROUNDS if last else ROUNDS, damped=not last)
+    return [
+        [_solve(_added(by_fold, without=fold), actions, path) for by_fold, path in zip(sums, paths, strict=True)]
+        for fold in range(len(groups))
+    ]
+
+
+def _groups(fold_R: np.ndarray, action_R: np.ndarray, actions: int) -> list[list[np.ndarray]]:
+    """The rows of every fold and arm."""
+    folds = int(fold_R.max()) + 1
+    group_R = fold_R * (actions + 1) + action_R
+    order_R = np.argsort(group_R, kind="stable")
+    first = np.searchsorted(group_R[order_R], np.arange(1, folds * (actions + 1)))
+    split = np.split(order_R, first)
+    return [split[fold * (actions + 1) : (fold + 1) * (actions + 1)] for fold in range(folds)]
+
+
+def _priors(actions: Actions, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Variances [D] of base and [M, D] of effects, before the data say anything."""
+    prior_D = np.full(width, BASE_SD**2)
+    prior_D[0] = INTERCEPT_SD**2
+    parts = actions.table_AM.sum(1).mean() * max(width - 1, 1)  # of which an action's effect on a user is made
+    prior_MD = np.full((len(actions.attribute_M), width), SPREAD_SD**2 / parts)
+    prior_MD[:, 0] = np.where(actions.attribute_M == 0, actions.contact_sd**2, AVERAGE_SD**2)
+    return prior_D, prior_MD
+
+
+def _pass(
+    design: Design,
+    features: Features,
+    groups: Sequence[Sequence[np.ndarray]],
+    actions: Actions,
+    channels: Sequence[Channel],
+    paths: Sequence[Path],
+) -> list[list[_Sums]]:
+    """One pass over the rows of all groups: sums per channel and fold."""
+    arms_of = [
+        path.base_D + np.vstack([actions.table_AM @ path.effect_MD, np.zeros_like(path.base_D)]) for path in paths
+    ]
+    shape = (len(groups), *arms_of[0].shape)
+    gradient = [np.zeros(shape) for _ in channels]
+    curvature = [np.zeros((*shape, shape[-1]), np.float32) for _ in channels]
+    misfit, told = np.zeros(len(channels)), np.zeros(len(channels))
+    for f, fold in enumerate(groups):
+        for b, rows_g in enumerate(fold):
+            for start in range(0, len(rows_g), ROWS_AT_ONCE):
+                rows = rows_g[start : start + ROWS_AT_ONCE]
+                x_RD = design.matrix(features.take(rows))
+                for c, channel in enumerate(channels):
+                    used_R = channel.used_R[rows]
+                    x_rD = x_RD if used_R.all() else x_RD[used_R]
+                    mean_r, weight_r = _mean(channel.link, x_rD @ arms_of[c][b].astype(np.float32))
+                    left_r = channel.y_R[rows][used_R] - mean_r
+                    gradient[c][f, b] += x_rD.T @ left_r
+                    curvature[c][f, b] += x_rD.T @ (weight_r[:, None] * x_rD)
+                    misfit[c] += (left_r**2 / np.maximum(weight_r, 1e-9)).sum()
+                    told[c] += len(x_rD)
+    for c, channel in enumerate(channels):
+        # Logistic regression needs no dispersion; counts and sizes vary more or less than their link says.
+        dispersion = 1.0 if channel.link == LOGIT else max(misfit[c] / max(told[c], 1.0), 1e-3)
+        gradient[c] /= dispersion
+        curvature[c] /= np.float32(dispersion)
+    return [
+        [_Sums(arms_of[c], g, h) for g, h in zip(gradient[c], curvature[c], strict=True)] for c in range(len(channels))
+    ]
+
+
+def _mean(link: str, eta_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The expectation, and its derivative by the link's scale."""
+    if link == IDENTITY:
+        return eta_R, np.ones_like(eta_R)
+    if link == LOG:
+        mean_R = np.exp(np.minimum(eta_R, LARGEST_LOG))
+        return mean_R, mean_R
+    mean_R = 1 / (1 + np.exp(-eta_R))
+    return mean_R, mean_R * (1 - mean_R)
+
+
+def _added(by_fold: Sequence[_Sums], without: int = -1) -> _Sums:
+    kept = [sums for fold, sums in enumerate(by_fold) if fold != without]
+    return _Sums(by_fold[0].arm_BD, sum(s.gradient_BD for s in kept), sum(s.curvature_BDD for s in kept))
+
+
+def _estimate(sums: _Sums, actions: Actions, path: Path, rounds: int, damped: bool) -> Path:
+    """Coefficients and the scales of their priors in turn; scales start afresh, since those of a sample may be next to nothing."""
+    tails = actions.tails
+    numbers = [actions.attribute_M == number for number in range(int(actions.attribute_M.max()) + 1)]
+    prior_D, prior_MD = _priors(actions, len(path.base_D))
+    found = replace(path, prior_D=prior_D, prior_MD=prior_MD)
+    factor_MD, factor_D = np.ones_like(prior_MD), np.ones_like(prior_D)
+    for _ in range(rounds):
+        found = _solve(sums, actions, found)
+        variance_D, variance_MD = _variances(sums, actions, found)
+        prior_D, prior_MD = found.prior_D.copy(), found.prior_MD.copy()
+        known_MD = 1 - variance_MD / found.prior_MD  # of each coefficient, how much the data tell
+        for number, values in enumerate(numbers):
+            if number > 0:
+                square, known = (found.effect_MD[values, 0] ** 2).sum(), known_MD[values, 0].sum()
+                prior_MD[values, 0] = _scale(square, known)
+            square = (found.effect_MD[values, 1:] ** 2 / factor_MD[values, 1:]).sum()
+            prior_MD[values, 1:] = _scale(square, known_MD[values, 1:].sum())
+        prior_D[1:] = _scale((found.base_D[1:] ** 2 / factor_D[1:]).sum(), (1 - variance_D / found.prior_D)[1:].sum())
+        factor_MD = (tails + (found.effect_MD**2 + variance_MD) / prior_MD) / (tails + 1)
+        factor_D = (tails + (found.base_D**2 + variance_D) / prior_D) / (tails + 1)
+        prior_MD[:, 1:] *= factor_MD[:, 1:]
+        prior_D[1:] *= factor_D[1:]
+        found = replace(found, prior_D=prior_D, prior_MD=np.maximum(prior_MD, SMALLEST))
+    found = _solve(sums, actions, found)
+    step = np.abs(found.base_D - path.base_D).max(initial=0.0)
+    share = min(1.0, LONGEST_STEP / step) if damped and step > 0 else 1.0
+    return replace(
+        found,
+        base_D=path.base_D + share * (found.base_D - path.base_D),
+        effect_MD=path.effect_MD + share * (found.effect_MD - path.effect_MD),
+    )
+
+
+def _scale(square: float, known: float) -> float:
+    """A common variance from a sum of squared coefficients, of which the data tell so many."""
+    return float(np.clip(square / max(known, 1e-9), SMALLEST, LARGEST))
+
+
+def _solve(sums: _Sums, actions: Actions, path: Path) -> Path:
+    """The most likely coefficients under the priors of `path`: conjugate gradients on the quadratic of the sums."""
+    table_AM, prior_D, prior_MD = actions.table_AM.astype(np.float64), path.prior_D, path.prior_MD
+    values, width = prior_MD.shape
+    curvature_BDD, target_BD = sums.curvature_BDD, sums.target_BD
+
+    def joined(base_D: np.ndarray, effect_MD: np.ndarray) -> np.ndarray:
+        return np.concatenate([base_D, effect_MD.ravel()])
+
+    def times(x: np.ndarray) -> np.ndarray:
+        base_D, effect_MD = x[:width], x[width:].reshape(values, width)
+        arm_BD = np.vstack([table_AM @ effect_MD, np.zeros(width)]) + base_D
+        pull_BD = np.matmul(curvature_BDD, arm_BD.astype(np.float32)[:, :, None])[:, :, 0].astype(np.float64)
+        return joined(pull_BD.sum(0) + base_D / prior_D, table_AM.T @ pull_BD[:-1] + effect_MD / prior_MD)
+
+    diagonal_BD = np.einsum("bdd->bd", curvature_BDD).astype(np.float64)
+    diagonal = joined(diagonal_BD.sum(0) + 1 / prior_D, (table_AM**2).T @ diagonal_BD[:-1] + 1 / prior_MD)
+    shape = (len(diagonal), len(diagonal))
+    x, _ = cg(
+        LinearOperator(shape, times),
+        joined(target_BD.sum(0), table_AM.T @ target_BD[:-1]),
+        x0=joined(path.base_D, path.effect_MD),
+        rtol=TOLERANCE,
+        maxiter=MOST_STEPS,
+        M=LinearOperator(shape, lambda r: r / diagonal),
+    )
+    return replace(path, base_D=x[:width], effect_MD=x[width:].reshape(values, width))
+
+
+def _variances(sums: _Sums, actions: Actions, path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Posterior variances of base [D] and effects [M, D], each feature on its own: those of a Gaussian process over the arms."""
+    root_DB = np.sqrt(np.einsum("bdd->bd", sums.curvature_BDD).astype(np.float64).T)
+    table_BM = np.vstack([actions.table_AM, np.zeros(actions.table_AM.shape[1])]).astype(np.float64)
+    prior_DM = path.prior_MD.T
+    prior_DBB = np.einsum("bm,dm,cm->dbc", table_BM, prior_DM, table_BM, optimize=True) + path.prior_D[:, None, None]
+    inner_DBB = root_DB[:, :, None] * prior_DBB * root_DB[:, None, :] + np.eye(len(table_BM))
+    told_DBB = root_DB[:, :, None] * np.linalg.inv(inner_DBB) * root_DB[:, None, :]
+    told_DM = np.einsum("dbm,bm->dm", told_DBB @ table_BM, table_BM)
+    variance_D = path.prior_D - path.prior_D**2 * told_DBB.sum((1, 2))
+    variance_DM = prior_DM - prior_DM**2 * told_DM
+    return np.maximum(variance_D, 0.0), np.maximum(variance_DM, 0.0).T

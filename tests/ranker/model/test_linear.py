@@ -1,0 +1,130 @@
+"""The linear path against dense solutions, against itself with and without a fold, and on data with and without effects."""
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+from ranker.features import Features
+from ranker.model import linear
+from ranker.model.linear import Actions, Path, fit_design, fit_paths
+from ranker.model.losses import IDENTITY, LOG, LOGIT, Channel
+
+ROWS, NUMERIC, LEVELS, CHOICES = 6_000, 3, 4, 3
+TABLE_AM = np.array([[1, 1, 0], [1, 0, 1], [1, 1, 0]], np.float32)
+ACTIONS = Actions(TABLE_AM, np.array([0, 1, 1]), contact_sd=0.5, tails=2.0)
+
+
+def features(generator: np.random.Generator, rows: int = ROWS) -> Features:
+    return Features(generator.normal(size=(rows, NUMERIC)).astype(np.float32), generator.integers(0, LEVELS, (rows, 1)))
+
+
+def truth(generator: np.random.Generator, width: int, size: float) -> tuple[np.ndarray, np.ndarray]:
+    """base_D, and an effect of the features on the first action's value alone, only the first few features counting."""
+    base_D, effect_MD = generator.normal(scale=0.2, size=width), np.zeros((3, width))
+    effect_MD[0, 0], effect_MD[1, 1] = size, size
+    return base_D, effect_MD
+
+
+def draw(link: str, generator: np.random.Generator, size: float, rows: int = ROWS):
+    x = features(generator, rows)
+    design = fit_design(x, LEVELS)
+    base_D, effect_MD = truth(generator, design.width, size)
+    action_R = generator.integers(0, CHOICES + 1, rows)
+    arm_BD = base_D + np.vstack([TABLE_AM @ effect_MD, np.zeros(design.width)])
+    eta_R = np.einsum("rd,rd->r", design.matrix(x), arm_BD[action_R])
+    y_R = {
+        IDENTITY: lambda: eta_R + generator.normal(scale=0.7, size=rows),
+        LOGIT: lambda: generator.random(rows) < 1 / (1 + np.exp(-eta_R)),
+        LOG: lambda: generator.poisson(np.exp(eta_R)),
+    }[link]()
+    channel = Channel(link, np.asarray(y_R, np.float32), np.ones(rows, bool))
+    return design, x, action_R, channel, effect_MD
+
+
+def joint(design, x: Features, action_R: np.ndarray) -> np.ndarray:
+    """float64[R, D + M D]: the design of base and effects side by side."""
+    x_RD = design.matrix(x).astype(np.float64)
+    table_BM = np.vstack([TABLE_AM, np.zeros(3)])[action_R]
+    return np.hstack([x_RD, (table_BM[:, :, None] * x_RD[:, None, :]).reshape(len(x_RD), -1)])
+
+
+def vector(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    return (
+        np.concatenate([path.base_D, path.effect_MD.ravel()]),
+        np.concatenate([path.prior_D, path.prior_MD.ravel()]),
+    )
+
+
+def test_with_its_priors_given_it_is_ridge_regression(monkeypatch) -> None:
+    monkeypatch.setattr(linear, "TOLERANCE", 1e-9)
+    design, x, action_R, channel, _ = draw(IDENTITY, np.random.default_rng(0), 0.5)
+    fold_R = np.arange(ROWS) % 2
+    path = fit_paths(design, x, fold_R, action_R, ACTIONS, [channel], [0.0])[0][0]
+    found, prior = vector(path)
+    kept = fold_R != 0
+    z_RK = joint(design, x, action_R)
+    everything = fit_paths(design, x, fold_R, action_R, ACTIONS, [channel], [0.0])
+    left = channel.y_R - z_RK @ np.mean([vector(paths[0])[0] for paths in everything], axis=0)
+    exact = np.linalg.solve(
+        z_RK[kept].T @ z_RK[kept] / left.var() + np.diag(1 / prior), z_RK[kept].T @ channel.y_R[kept] / left.var()
+    )
+    np.testing.assert_allclose(z_RK @ found, z_RK @ exact, atol=2e-3)
+
+
+@pytest.mark.parametrize("link", [LOGIT, LOG])
+def test_with_its_priors_given_it_is_the_most_likely_of_a_general_solver(link) -> None:
+    design, x, action_R, channel, _ = draw(link, np.random.default_rng(1), 0.4)
+    # Two folds of which one has next to nothing, so that the other path is that of nearly all rows.
+    fold_R = (np.arange(ROWS) >= ROWS - 1).astype(int)
+    found, prior = vector(fit_paths(design, x, fold_R, action_R, ACTIONS, [channel], [0.0])[1][0])
+    z_RK, y_R = joint(design, x, action_R), channel.y_R.astype(float)
+
+    def unlikely(w):
+        eta_R = z_RK @ w
+        part_R = np.logaddexp(0, eta_R) if link == LOGIT else np.exp(eta_R)
+        mean_R = 1 / (1 + np.exp(-eta_R)) if link == LOGIT else np.exp(eta_R)
+        return (part_R - y_R * eta_R).sum() + 0.5 * (w**2 / prior).sum(), z_RK.T @ (mean_R - y_R) + w / prior
+
+    scale = np.sqrt(prior)
+    best = minimize(
+        lambda v: (unlikely(scale * v)[0], scale * unlikely(scale * v)[1]), found / scale, jac=True, method="L-BFGS-B"
+    )
+    # The dispersion of counts is estimated, here close to 1.
+    np.testing.assert_allclose(z_RK @ found, z_RK @ (scale * best.x), atol=0.03)
+
+
+@pytest.mark.parametrize("link", [IDENTITY, LOGIT, LOG])
+def test_effects_are_found_and_what_is_not_there_stays_small(link) -> None:
+    design, x, action_R, channel, effect_MD = draw(link, np.random.default_rng(2), 0.5, rows=40_000)
+    path = fit_paths(design, x, np.arange(40_000) % 3, action_R, ACTIONS, [channel], [0.0])[0][0]
+    arm_AD = TABLE_AM @ path.effect_MD
+    np.testing.assert_allclose(arm_AD, TABLE_AM @ effect_MD, atol=0.12)
+    nothing_AD = np.where(TABLE_AM @ effect_MD == 0, arm_AD, 0.0)
+    assert np.sqrt((nothing_AD**2).mean()) < 0.03
+
+
+def test_without_effects_nothing_is_claimed() -> None:
+    design, x, action_R, channel, _ = draw(LOGIT, np.random.default_rng(3), 0.0)
+    path = fit_paths(design, x, np.arange(ROWS) % 3, action_R, ACTIONS, [channel], [0.0])[0][0]
+    effect_RA = design.matrix(x) @ (TABLE_AM @ path.effect_MD).T
+    assert (effect_RA - effect_RA.mean(0)).std() < 0.08
+
+
+def test_rows_that_tell_nothing_are_left_out() -> None:
+    generator = np.random.default_rng(4)
+    design, x, action_R, channel, _ = draw(IDENTITY, generator, 0.5)
+    used_R = generator.random(ROWS) < 0.5
+    spoiled = Channel(IDENTITY, np.where(used_R, channel.y_R, 100.0).astype(np.float32), used_R)
+    path = fit_paths(design, x, np.arange(ROWS) % 2, action_R, ACTIONS, [spoiled], [0.0])[0][0]
+    assert np.abs(design.matrix(x) @ path.base_D).max() < 5
+
+
+def test_weights_on_features_as_they_are_give_the_same_numbers() -> None:
+    generator = np.random.default_rng(5)
+    x = features(generator)
+    design = fit_design(x, LEVELS)
+    coefficient_KD = generator.normal(size=(2, design.width))
+    weight_KW, constant_K = design.weights(coefficient_KD)
+    np.testing.assert_allclose(
+        x.wide(LEVELS) @ weight_KW.T + constant_K, design.matrix(x) @ coefficient_KD.T, atol=1e-4
+    )

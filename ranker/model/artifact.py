@@ -37,7 +37,7 @@ def save_model(path: Path, model: ValueModel, summary: Mapping[str, object]) -> 
         for k, member in enumerate(model.members)
         for name, tensor in member.state_dict().items()
     }
-    tensors["typical"] = torch.from_numpy(model.typical_W)
+    tensors |= {"typical": torch.from_numpy(model.typical_W), "doubt": torch.from_numpy(model.doubt_CA)}
     weights = save(tensors)
     (path / WEIGHTS).write_bytes(weights)
     content = {**_description(model), "weights": {"file": WEIGHTS, "sha256": hashlib.sha256(weights).hexdigest()}}
@@ -108,6 +108,7 @@ def _assembled(content: Mapping, tensors: Mapping[str, torch.Tensor]) -> ValueMo
         actions=tuple(content["actions"]),
         members=tuple(members),
         typical_W=tensors["typical"].numpy(),
+        doubt_CA=tensors["doubt"].numpy(),
         calibration=Calibration.from_json(content["calibration"]),
         as_of=date.fromisoformat(content["as_of"]),
     )

@@ -37,8 +37,13 @@ class OutcomeCalibration:
     offset: float
     between: float
 
-    def apply(self, members: Sequence[tuple[Tensor, Tensor]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """From each member's expectation without contact [U] and per action [U, A]: none_U, mean_UA, stderr_UA (float32)."""
+    def apply(
+        self, members: Sequence[tuple[Tensor, Tensor]], doubt_UA: Tensor
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """From each member's expectation without contact [U] and per action [U, A]: none_U, mean_UA, stderr_UA (float32).
+
+        doubt_UA: variance of what tells users apart, whatever was learned of it; members that agree may all be shrunk too far.
+        """
         count = len(members)
         none_U = torch.stack([none for none, _ in members]).mean(0) + self.shift
         center_KA = torch.from_numpy(self.center_KA.astype(np.float32))
@@ -48,7 +53,8 @@ class OutcomeCalibration:
         spread_UA = (apart_KUA - apart_UA).square_().sum(0) * ((count - 1) / count)
         slope_A, slope_var_A = _row(self.slope_A), _row(self.slope_stderr_A**2)
         mean_UA = torch.addcmul(_row(self.average_A), slope_A, apart_UA)
-        variance_UA = _row(self.average_stderr_A**2) + apart_UA.square() * slope_var_A + spread_UA * slope_A.square()
+        variance_UA = torch.maximum(spread_UA * slope_A.square(), doubt_UA) + apart_UA.square() * slope_var_A
+        variance_UA += _row(self.average_stderr_A**2)
         return none_U.numpy(), mean_UA.numpy(), variance_UA.sqrt_().numpy()
 
     def reindexed(self, known_A: np.ndarray, typical_KA: np.ndarray) -> "OutcomeCalibration":

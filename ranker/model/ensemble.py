@@ -36,7 +36,7 @@ class Effects:
 @dataclass(frozen=True)
 class ValueModel:
     """Everything that is needed to score users. targets: in the order of the schema's outcomes. typical_W: features of an average
-    user. as_of: the latest logged day."""
+    user. doubt_CA: variance of what tells users apart in an effect, per channel on the scale of its link. as_of: the latest logged day."""
 
     settings: ModelSettings
     schema: LogSchema
@@ -46,6 +46,7 @@ class ValueModel:
     actions: tuple[Mapping[str, object], ...]
     members: tuple[ValueNet, ...]
     typical_W: np.ndarray
+    doubt_CA: np.ndarray
     calibration: Calibration | None
     as_of: date
 
@@ -59,7 +60,9 @@ class ValueModel:
         typical_AK = {target.name: self._typical(o, actions) for o, target in enumerate(self.targets)}
         position = {str(action["id"]): a for a, action in enumerate(self.actions)}
         known_A = np.array([position.get(str(action["id"]), -1) for action in actions])
-        return replace(self, actions=tuple(actions), calibration=self.calibration.reindexed(known_A, typical_AK))
+        doubt_CA = np.where(known_A < 0, self.doubt_CA.max(1, keepdims=True), self.doubt_CA[:, known_A])
+        calibration = self.calibration.reindexed(known_A, typical_AK)
+        return replace(self, actions=tuple(actions), doubt_CA=doubt_CA, calibration=calibration)
 
     def _typical(self, outcome: int, actions: Sequence[Mapping[str, object]]) -> np.ndarray:
         """float64[K, A]: each member's effect of each action on a user with average features."""
@@ -105,8 +108,11 @@ class ValueModel:
         with torch.inference_mode():
             wide_UW = self._wide(features)
             members = [_means(network, self.targets, 0, wide_UW, table_AM) for network in self.members]
+            doubts = _doubts(self.members[0], self.targets, torch.from_numpy(self.doubt_CA), wide_UW, table_AM)
             return {
-                target.name: Effects(*self.calibration.of(target.name).apply([next(member) for member in members]))
+                target.name: Effects(
+                    *self.calibration.of(target.name).apply([next(member) for member in members], next(doubts))
+                )
                 for target in self.targets
             }
 
@@ -116,9 +122,22 @@ def _means(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Per outcome what is expected without contact [U] and with each action [U, A]; the targets' channels begin at `first`."""
     base_UC, effect_UCA = network(wide_UW, table_AM)
-    channel = first
-    for target in targets:
-        here = slice(channel, channel + target.channels)
+    for target, here in _channels_of(targets, first):
         base_UK = base_UC[:, here]
         yield target.mean(base_UK), target.mean((base_UK[:, :, None] + effect_UCA[:, here]).transpose(1, 2))
-        channel += target.channels
+
+
+def _doubts(
+    network: ValueNet, targets: Sequence[Target], doubt_CA: Tensor, wide_UW: Tensor, table_AM: Tensor
+) -> Iterator[Tensor]:
+    """Per outcome the variance [U, A] of an effect by what the linear path could not learn about users."""
+    base_UC, effect_UCA = network(wide_UW, table_AM)
+    link_UAC = (base_UC[:, :, None] + effect_UCA).transpose(1, 2)
+    for target, here in _channels_of(targets, 0):
+        yield target.variance(link_UAC[:, :, here], doubt_CA.T[:, here])
+
+
+def _channels_of(targets: Sequence[Target], first: int) -> Iterator[tuple[Target, slice]]:
+    for target in targets:
+        yield target, slice(first, first + target.channels)
+        first += target.channels

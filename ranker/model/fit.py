@@ -105,6 +105,7 @@ def fit(
         actions=logs.actions,
         members=tuple(members),
         typical_W=design.mean,
+        doubt_CA=np.stack([path.doubt_A for path in paths[0]]).astype(np.float32),
         calibration=None,
         as_of=logs.frame["as_of"].max().date(),
     )

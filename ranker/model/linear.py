@@ -93,12 +93,16 @@ class Actions:
 
 @dataclass(frozen=True)
 class Path:
-    """The linear path of one channel: base_D and effect_MD, with the prior variances under which they were found."""
+    """The linear path of one channel: base_D and effect_MD, with the prior variances under which they were found.
+
+    doubt_A: posterior variance of what tells users apart in an action's effect, averaged over users, on the scale of the link.
+    """
 
     base_D: np.ndarray
     effect_MD: np.ndarray
     prior_D: np.ndarray
     prior_MD: np.ndarray
+    doubt_A: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,10 @@ def fit_paths(
     rows = len(fold_R)
     thin = [[rows_g[:: max(1, rows // SAMPLE)] for rows_g in fold] for fold in groups]
     prior_D, prior_MD = _priors(actions, design.width)
-    paths = [Path(np.eye(1, design.width)[0] * value, np.zeros_like(prior_MD), prior_D, prior_MD) for value in start]
+    doubt_A = np.zeros(len(actions.table_AM))
+    paths = [
+        Path(np.eye(1, design.width)[0] * value, np.zeros_like(prior_MD), prior_D, prior_MD, doubt_A) for value in start
+    ]
     for number in range(PASSES):
         last = number == PASSES - 1
         here = groups if number >= PASSES - FULL_PASSES else thin
@@ -230,7 +237,7 @@ def _estimate(sums: _Sums, actions: Actions, path: Path, rounds: int, damped: bo
     factor_MD, factor_D = np.ones_like(prior_MD), np.ones_like(prior_D)
     for _ in range(rounds):
         found = _solve(sums, actions, found)
-        variance_D, variance_MD = _variances(sums, actions, found)
+        variance_D, variance_MD, _ = _variances(sums, actions, found)
         prior_D, prior_MD = found.prior_D.copy(), found.prior_MD.copy()
         known_MD = 1 - variance_MD / found.prior_MD  # of each coefficient, how much the data tell
         for number, values in enumerate(numbers):
@@ -250,6 +257,7 @@ def _estimate(sums: _Sums, actions: Actions, path: Path, rounds: int, damped: bo
     share = min(1.0, LONGEST_STEP / step) if damped and step > 0 else 1.0
     return replace(
         found,
+        doubt_A=_variances(sums, actions, found)[2],
         base_D=path.base_D + share * (found.base_D - path.base_D),
         effect_MD=path.effect_MD + share * (found.effect_MD - path.effect_MD),
     )
@@ -289,15 +297,24 @@ def _solve(sums: _Sums, actions: Actions, path: Path) -> Path:
     return replace(path, base_D=x[:width], effect_MD=x[width:].reshape(values, width))
 
 
-def _variances(sums: _Sums, actions: Actions, path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Posterior variances of base [D] and effects [M, D], each feature on its own: those of a Gaussian process over the arms."""
+def _variances(sums: _Sums, actions: Actions, path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Posterior variances of base [D], of effects [M, D], and of an action's interactions in all [A].
+
+    Each feature on its own: those of a Gaussian process over the arms. Features of x have deviation 1, so variances add up.
+    """
     root_DB = np.sqrt(np.einsum("bdd->bd", sums.curvature_BDD).astype(np.float64).T)
     table_BM = np.vstack([actions.table_AM, np.zeros(actions.table_AM.shape[1])]).astype(np.float64)
     prior_DM = path.prior_MD.T
-    prior_DBB = np.einsum("bm,dm,cm->dbc", table_BM, prior_DM, table_BM, optimize=True) + path.prior_D[:, None, None]
+    effect_DBB = (table_BM * prior_DM[:, None, :]) @ table_BM.T
+    prior_DBB = effect_DBB + path.prior_D[:, None, None]
     inner_DBB = root_DB[:, :, None] * prior_DBB * root_DB[:, None, :] + np.eye(len(table_BM))
     told_DBB = root_DB[:, :, None] * np.linalg.inv(inner_DBB) * root_DB[:, None, :]
     told_DM = np.einsum("dbm,bm->dm", told_DBB @ table_BM, table_BM)
     variance_D = path.prior_D - path.prior_D**2 * told_DBB.sum((1, 2))
     variance_DM = prior_DM - prior_DM**2 * told_DM
-    return np.maximum(variance_D, 0.0), np.maximum(variance_DM, 0.0).T
+    action_DB = np.einsum("dbb->db", effect_DBB) - np.einsum("dbc,dbc->db", effect_DBB @ told_DBB, effect_DBB)
+    return (
+        np.maximum(variance_D, 0.0),
+        np.maximum(variance_DM, 0.0).T,
+        np.maximum(action_DB[1:, :-1], 0.0).sum(0),
+    )

@@ -1,9 +1,10 @@
 """Link functions per kind of outcome: binary, count, amount (zero-inflated lognormal), real; and the loss of each channel.
 
-An outcome has channels, the numbers that the network produces for it: one for binary (log odds), count (log rate) and real
-(standardised value). An amount has two for each way in which it comes about: log odds of being positive, log of the size. Where a
-binary outcome hardly ever comes without the amount (who subscribes also pays), the amount with it and the amount without it are
-two ways: what moves the one rarely moves the other. Axes: R rows, O outcomes, C channels, `...` any leading axes.
+An outcome has channels, the numbers that the network produces for it: one for binary (log odds), count (log rate; or, where many
+rows reach its largest value, as days of a week do, log odds of the share of it) and real (standardised value). An amount has two for
+each way in which it comes about: log odds of being positive, log of the size. Where a binary outcome hardly ever comes without the
+amount (who subscribes also pays), the amount with it and the amount without it are two ways: what moves the one rarely moves the
+other. Axes: R rows, O outcomes, C channels, `...` any leading axes.
 """
 
 from collections.abc import Sequence
@@ -14,9 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-LOGIT, LOG, IDENTITY = "logit", "log", "identity"
+LOGIT, SHARE, LOG, IDENTITY = "logit", "share", "log", "identity"
 LARGEST_LOG = 12.0  # e^12: beyond any believable ratio to the average; keeps exp finite
 BRINGS = 0.9  # of the rows with the binary outcome must have the amount, for the two to be one event
+AT_TOP = 0.01  # of the rows have a count's largest value, for it to be a bound
 FEWEST = 30  # rows of either way, for an amount to be split
 
 
@@ -24,9 +26,9 @@ FEWEST = 30  # rows of either way, for an amount to be split
 class Target:
     """How one outcome is learned; column: its position among the outcomes.
 
-    center, scale: real is learned as (y - center) / scale, an amount as y / scale. start: value of each channel before training.
-    noise: per way of an amount the variance of the log of its size, else one number. beside: column of the binary outcome that
-    splits an amount, -1 if none does.
+    center, scale: real is learned as (y - center) / scale, an amount and a bounded count as y / scale. start: value of each channel
+    before training. noise: per way of an amount the variance of the log of its size, else one number. beside: column of the binary
+    outcome that splits an amount, -1 if none does.
     """
 
     name: str
@@ -43,10 +45,14 @@ class Target:
     def channels(self) -> int:
         return len(self.start)
 
+    @property
+    def bounded(self) -> bool:
+        return self.kind == "count" and self.scale > 1
+
     def mean(self, link_C: Tensor) -> Tensor:
         """[..., C] -> [...]: the expected outcome in its natural unit."""
-        if self.kind == "binary":
-            return torch.sigmoid(link_C[..., 0])
+        if self.kind == "binary" or self.bounded:
+            return self.scale * torch.sigmoid(link_C[..., 0])
         if self.kind == "count":
             return torch.exp(link_C[..., 0].clamp(max=LARGEST_LOG))
         if self.kind == "real":
@@ -59,16 +65,30 @@ class Target:
         ]
         return self.scale * sum(ways)
 
+    def variance(self, link_C: Tensor, doubt_C: Tensor) -> Tensor:
+        """[..., C] and [..., C] -> [...]: of the expected outcome, to first order, where the channels have variances doubt_C."""
+        if self.kind == "real":
+            return self.scale**2 * doubt_C[..., 0]
+        if self.kind == "count" and not self.bounded:
+            return self.mean(link_C).square() * doubt_C[..., 0]
+        chance_W = torch.sigmoid(link_C[..., 0::2])
+        moved_W = (chance_W * (1 - chance_W)).square() * doubt_C[..., 0::2]
+        if self.kind == "binary" or self.bounded:
+            return self.scale**2 * moved_W[..., 0]
+        size_W = torch.exp((link_C[..., 1::2] + torch.tensor(self.noise) / 2).clamp(max=LARGEST_LOG))
+        return ((self.scale * size_W).square() * (moved_W + chance_W.square() * doubt_C[..., 1::2])).sum(-1)
+
     def per_link(self, mean: float) -> float:
         """By how much the expected outcome changes per unit of the first channel, where it is `mean`."""
         if self.kind == "real":
             return self.scale
-        return max(mean * (1 - mean) if self.kind == "binary" else mean, 1e-9)
+        logit = self.kind == "binary" or self.bounded
+        return max(mean * (1 - mean / self.scale) if logit else mean, 1e-9)
 
 
 @dataclass(frozen=True)
 class Channel:
-    """What one channel learns from. link: LOGIT, LOG or IDENTITY. y_R: float32. used_R: bool, rows that tell something."""
+    """What one channel learns from. link: LOGIT, SHARE, LOG or IDENTITY. y_R: float32. used_R: bool, rows that tell something."""
 
     link: str
     y_R: np.ndarray
@@ -80,7 +100,7 @@ def channels_of(target: Target, outcome_RO: np.ndarray) -> list[Channel]:
     y_R = outcome_RO[:, target.column]
     everywhere_R = np.ones(len(y_R), bool)
     if target.kind != "amount":
-        link = {"binary": LOGIT, "count": LOG, "real": IDENTITY}[target.kind]
+        link = {"binary": LOGIT, "count": SHARE if target.bounded else LOG, "real": IDENTITY}[target.kind]
         return [Channel(link, ((y_R - target.center) / target.scale).astype(np.float32), everywhere_R)]
     channels = []
     size_R = np.log(np.where(y_R > 0, y_R / target.scale, 1.0)).astype(np.float32)
@@ -99,6 +119,9 @@ def _fit(column: int, name: str, kind: str, unit: str, outcome_RO: np.ndarray, b
     y_R = outcome_RO[:, column]
     if kind == "binary":
         return Target(name, kind, unit, column, 0.0, 1.0, (_log_odds(y_R),), (1.0,))
+    if kind == "count" and y_R.max(initial=0.0) > 1 and (y_R == y_R.max()).mean() >= AT_TOP:
+        share = min(max(float(y_R.mean() / y_R.max()), 1e-4), 1 - 1e-4)
+        return Target(name, kind, unit, column, 0.0, float(y_R.max()), (float(np.log(share / (1 - share))),), (1.0,))
     if kind == "count":
         return Target(name, kind, unit, column, 0.0, 1.0, (float(np.log(max(y_R.mean(), 1e-4))),), (1.0,))
     if kind == "real":
@@ -138,7 +161,7 @@ def channel_losses(links: Sequence[str], link_RC: Tensor, y_RC: Tensor, used_RC:
     losses = []
     for c, link in enumerate(links):
         eta_R, y_R = link_RC[:, c], y_RC[:, c]
-        if link == LOGIT:
+        if link in (LOGIT, SHARE):
             losses.append(F.binary_cross_entropy_with_logits(eta_R, y_R, reduction="none"))
         elif link == LOG:
             log_rate_R = eta_R.clamp(max=LARGEST_LOG)

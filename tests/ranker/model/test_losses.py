@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ranker.model.losses import IDENTITY, LOGIT, channels_of, fit_targets
+from ranker.model.losses import IDENTITY, LOG, LOGIT, SHARE, channels_of, fit_targets
 
 NAMES = [("subs", "binary", "subscribers"), ("visit", "binary", "visits"), ("revenue", "amount", "EUR")]
 ROWS = 20_000
@@ -42,3 +42,31 @@ def test_the_start_of_an_amount_is_about_its_mean(split) -> None:
     target = fit_targets(NAMES, outcome_RO)[2]
     expected = float(target.mean(torch.tensor(target.start)))
     assert expected == pytest.approx(outcome_RO[:, 2].mean(), rel=0.05 if split else 0.15)
+
+
+def test_a_count_that_many_rows_reach_the_top_of_is_bounded_by_it() -> None:
+    generator = np.random.default_rng(3)
+    days_R, clicks_R = generator.binomial(7, 0.6, ROWS).astype(float), generator.poisson(1.0, ROWS).astype(float)
+    outcome_RO = np.column_stack([days_R, clicks_R])
+    days, clicks = fit_targets([("days", "count", "days"), ("clicks", "count", "clicks")], outcome_RO)
+    assert [channels_of(target, outcome_RO)[0].link for target in (days, clicks)] == [SHARE, LOG]
+    assert float(days.mean(torch.tensor(days.start))) == pytest.approx(days_R.mean())
+    assert float(days.mean(torch.tensor([50.0]))) == pytest.approx(7.0)
+
+
+@pytest.mark.parametrize("kind", ["binary", "bounded", "count", "real", "amount"])
+def test_the_variance_of_an_expectation_is_that_of_draws(kind) -> None:
+    generator = np.random.default_rng(4)
+    outcome_RO = outcomes(generator)
+    named = {"binary": "binary", "bounded": "count", "count": "count", "real": "real", "amount": "amount"}[kind]
+    own_R = {
+        "binary": outcome_RO[:, 1],
+        "bounded": generator.binomial(7, 0.4, ROWS),
+        "count": generator.poisson(1.0, ROWS),
+        "real": generator.normal(3.0, 2.0, ROWS),
+        "amount": outcome_RO[:, 2],
+    }[kind]
+    target = fit_targets([NAMES[0], ("own", named, "")], np.column_stack([outcome_RO[:, 0], own_R]))[1]
+    link_C, doubt_C = torch.tensor(target.start), torch.full((target.channels,), 0.05**2)
+    draws = target.mean(link_C + 0.05 * torch.from_numpy(generator.normal(size=(40_000, target.channels))))
+    assert float(target.variance(link_C, doubt_C)) == pytest.approx(float(draws.var()), rel=0.05)

@@ -1,12 +1,14 @@
 """The allocator next to its peers, by size: `python -m scripts.bench allocator [sizes=10000,100000] [gaps=50] [update_readme=true]`.
 
 Every run has a process of its own. What a peer could not do at one size is not tried at a larger one of the same shape. Results go to
-allocator.json after every run; the tables go to the terminal, and between the markers of README.md where that is asked for.
+allocator.json after every run, beside those of earlier calls by the same program on the same machine, so that a long table can be
+measured in parts; the tables go to the terminal, and between the markers of README.md where that is asked for.
 """
 
 import json
 import os
 import platform
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -22,26 +24,68 @@ from scripts.bench_runs import GIB, OURS, Gaps, PassRate, Run, Stopped, apart
 from scripts.instances import SHAPES, Instance
 from scripts.peers import PEERS
 from scripts.settings import BenchSettings
+from scripts.stage import sources_digest
 
 README = Path(__file__).resolve().parent.parent / "README.md"
+RESULTS = "allocator.json"
+CONDITIONS = ("machine", "program", "asked_gap")
 MARKERS = ("<!-- bench:allocator -->", "<!-- /bench:allocator -->")
 BENCHES = ("allocator",)
 LISTS = ("sizes", "shapes", "peers")
 GRACE = 300.0
 PATIENCE = 7_200.0
+STAGES = ("read", "preflight", "price", "decide", "write", "ranges", "audit", "digest")
 COLUMNS = ("instance", "solver", "read", "solve", "write", "all s", "GiB", "gap", "breaks", "fractional", "note")
 
 
 @dataclass(frozen=True)
 class Bench:
-    """All figures of one call, in the order in which they were measured, and where."""
+    """All figures by one version of the program on one machine, by shape and size; `days` on which they were measured."""
 
     machine: str
+    program: str
     asked_gap: float
-    limit: float
+    days: tuple[str, ...] = ()
     runs: tuple[Run, ...] = ()
     passes: tuple[PassRate, ...] = ()
     gaps: tuple[Gaps, ...] = ()
+
+    def having(self, *found: Run | PassRate | Gaps) -> "Bench":
+        """With these figures in place of earlier ones of the same."""
+        bench = self
+        for name, kind in (("runs", Run), ("passes", PassRate), ("gaps", Gaps)):
+            merged = {each.key: each for each in getattr(self, name)}
+            merged |= {each.key: each for each in found if isinstance(each, kind)}
+            bench = replace(bench, **{name: tuple(sorted(merged.values(), key=_order))})
+        return bench
+
+
+def _order(figure: Run | PassRate | Gaps) -> tuple[int, int, int]:
+    """By shape and size, ours before the peers."""
+    solvers = (OURS, *PEERS)
+    solver = solvers.index(figure.solver) if isinstance(figure, Run) and figure.solver in solvers else len(solvers)
+    return list(SHAPES).index(figure.shape), figure.users, solver
+
+
+def _earlier(fresh: Bench, out: Path) -> Bench:
+    """What earlier calls measured under the same conditions; nothing where the program, machine or settings were others."""
+    try:
+        held = json.loads((out / RESULTS).read_text())
+        runs, passes = [Run(**each) for each in held["runs"]], [PassRate(**each) for each in held["passes"]]
+        gaps = [
+            Gaps(**{**each, "gaps": tuple(each["gaps"]), "seconds": tuple(each["seconds"])}) for each in held["gaps"]
+        ]
+        conditions = [held[name] for name in CONDITIONS]
+        days = sorted({*held["days"], *fresh.days})
+    except FileNotFoundError:
+        return fresh
+    except (ValueError, KeyError, TypeError):
+        command.log.info("%s holds no figures of this bench; it starts anew", out / RESULTS)
+        return fresh
+    if conditions != [getattr(fresh, name) for name in CONDITIONS]:
+        command.log.info("The figures in %s are of another program, machine or gap; it starts anew", out / RESULTS)
+        return fresh
+    return replace(fresh, days=tuple(days)).having(*runs, *passes, *gaps)
 
 
 def run(settings: BenchSettings, readme: Path = README) -> Bench:
@@ -49,14 +93,22 @@ def run(settings: BenchSettings, readme: Path = README) -> Bench:
     _check(settings, readme)
     out = settings.paths.out or Path("runs") / "bench"
     out.mkdir(parents=True, exist_ok=True)
-    bench = Bench(_machine(), settings.solve.gap, settings.bench.limit)
+    fresh = Bench(
+        _machine(),
+        sources_digest("allocate"),
+        settings.solve.gap,
+        settings.bench.limit,
+        (f"{datetime.now(UTC):%Y-%m-%d}",),
+    )
+    bench = _earlier(fresh, out)
     with tempfile.TemporaryDirectory(dir=out) as folder:
-        _warm_up(settings, Path(folder))
+        if settings.bench.sizes or settings.bench.gaps:
+            _warm_up(settings, Path(folder))
         for size in sorted(settings.bench.sizes):
             for shape in settings.bench.shapes:
                 bench = _measure(settings, Path(folder), shape, size, bench, out)
         for shape in settings.bench.shapes if settings.bench.gaps else ():
-            bench = _kept(replace(bench, gaps=(*bench.gaps, *_gaps(settings, shape, Path(folder)))), out)
+            bench = _kept(bench.having(*_gaps(settings, shape, Path(folder))), out)
     if settings.bench.update_readme:
         readme.write_text(between_markers(readme.read_text(), markdown(bench)))
     return bench
@@ -73,9 +125,9 @@ def _check(settings: BenchSettings, readme: Path) -> None:
 
 
 def _kept(bench: Bench, out: Path) -> Bench:
-    whole = out / "allocator.json.part"
+    whole = out / f"{RESULTS}.part"
     whole.write_text(json.dumps(asdict(bench), indent=1) + "\n")
-    whole.replace(out / "allocator.json")
+    whole.replace(out / RESULTS)
     return bench
 
 
@@ -94,13 +146,13 @@ def _measure(settings: BenchSettings, folder: Path, shape: str, users: int, benc
         (instance, size), *_ = apart(bench_runs.make, Path(place), shape, users, settings.seed, seconds=PATIENCE)
         allocation = Path(place) / "out"
         ours = _tried(Run(shape, users, OURS, size=size), bench_runs.run_ours, instance, settings, allocation)
-        bench = _kept(replace(bench, runs=(*bench.runs, replace(ours, size=size))), out)
+        bench = _kept(bench.having(replace(ours, size=size)), out)
         if ours.outcome == "done":
             rate = _pass(instance, settings, allocation)
-            bench = bench if rate is None else _kept(replace(bench, passes=(*bench.passes, rate)), out)
+            bench = bench if rate is None else _kept(bench.having(rate), out)
         for peer in PEERS if settings.bench.peers is None else settings.bench.peers:
             found = _peer(bench.runs, instance, peer, settings.bench.limit)
-            bench = _kept(replace(bench, runs=(*bench.runs, _against(ours, found))), out)
+            bench = _kept(bench.having(_against(ours, found)), out)
     return bench
 
 
@@ -139,12 +191,13 @@ def _peer(earlier: Sequence[Run], instance: Instance, peer: str, limit: float) -
     reason = _why_not(earlier, empty)
     if reason:
         return replace(empty, outcome="not tried", note=reason)
-    return _tried(empty, bench_runs.run_peer, instance, peer, limit, seconds=limit + GRACE)
+    return replace(_tried(empty, bench_runs.run_peer, instance, peer, limit, seconds=limit + GRACE), limit=limit)
 
 
 def _why_not(earlier: Sequence[Run], wanted: Run) -> str:
     """Why a peer is not tried at this size, from the largest smaller size of the shape; empty where it is."""
-    before = [run for run in earlier if (run.shape, run.solver) == (wanted.shape, wanted.solver)]
+    same = [run for run in earlier if (run.shape, run.solver) == (wanted.shape, wanted.solver)]
+    before = [run for run in same if run.users < wanted.users]
     if not before:
         return ""
     last = max(before, key=lambda run: run.users)
@@ -185,6 +238,8 @@ def _row(run: Run) -> tuple[str, ...]:
 
 
 def _outcome(run: Run) -> str:
+    if run.outcome == "over the limit" and run.limit:
+        return f"stopped after {run.limit:,.0f} s"
     return run.note if run.outcome == "done" else run.outcome
 
 
@@ -202,16 +257,37 @@ def speedups(bench: Bench) -> list[tuple[str, ...]]:
             if (run.shape, run.users) == (ours.shape, ours.users) and run.outcome == "done" and run.bound is not None
         }
         del others[OURS]
-        table += [
-            (
-                f"{ours.shape} {ours.users:,}",
-                solver,
-                f"{seconds / ours.seconds['solve']:.1f}",
-                f"{seconds / ours.total:.1f}",
-            )
-            for solver, seconds in others.items()
-        ]
+        stopped = {
+            run.solver: run.limit
+            for run in bench.runs
+            if (run.shape, run.users) == (ours.shape, ours.users) and run.outcome == "over the limit" and run.limit
+        }
+        table += [_times(ours, solver, seconds, "") for solver, seconds in others.items()]
+        table += [_times(ours, solver, seconds, "more than ") for solver, seconds in stopped.items()]
     return table
+
+
+def _times(ours: Run, solver: str, seconds: float, more: str) -> tuple[str, ...]:
+    solving, whole = seconds / ours.seconds["solve"], seconds / ours.total
+    return f"{ours.shape} {ours.users:,}", solver, f"{more}{solving:.1f}", f"{more}{whole:.1f}"
+
+
+def profile_rows(bench: Bench) -> list[tuple[str, ...]]:
+    """Where the time of our command goes, by stage; solving is pricing and deciding."""
+    return [
+        (f"{run.shape} {run.users:,}", *(_seconds(run.profile.get(stage)) for stage in STAGES), _growth(bench, run))
+        for run in bench.runs
+        if run.profile
+    ]
+
+
+def _growth(bench: Bench, run: Run) -> str:
+    """How many times the next smaller size it took, and how many times as many users that is."""
+    smaller = [r for r in bench.runs if (r.shape, r.solver) == (run.shape, OURS) and r.users < run.users and r.total]
+    if not smaller:
+        return ""
+    before = max(smaller, key=lambda r: r.users)
+    return f"{run.total / before.total:.1f} x for {run.users / before.users:g} x the users"
 
 
 def pass_rows(passes: Sequence[PassRate]) -> list[tuple[str, ...]]:
@@ -250,6 +326,7 @@ def tables(bench: Bench) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...
             ("instance", "peer", "our solving", "our whole command"),
             speedups(bench),
         ),
+        ("Where our time goes, in seconds", ("instance", *STAGES, "growth"), profile_rows(bench)),
         (
             "One pass over all users",
             ("instance", "milliseconds", "GB/s read", "GB/s of a copy of the same bytes"),
@@ -265,9 +342,8 @@ def tables(bench: Bench) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...
 
 
 def markdown(bench: Bench) -> str:
-    parts = [
-        f"Measured on {bench.machine}; asked for a gap of {bench.asked_gap:.0e}; peers stop after {bench.limit:.0f} s."
-    ]
+    days = " and ".join(bench.days)
+    parts = [f"Measured on {bench.machine}, {days}; asked for a gap of {bench.asked_gap:.0e}."]
     for title, columns, body in tables(bench):
         lines = ["| " + " | ".join(cells) + " |" for cells in (columns, ["---"] * len(columns), *body)]
         parts.append(f"**{title}**\n\n" + "\n".join(lines))
@@ -294,7 +370,8 @@ def _machine() -> str:
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("ortools", "scipy", "numpy", "numba"))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
     python = platform.python_version()
-    return f"{os.cpu_count()} cores, {memory:.0f} GiB; Python {python}, {versions}; {datetime.now(UTC):%Y-%m-%d}"
+    gpu = "no GPU" if shutil.which("nvidia-smi") is None else "a GPU, unused"
+    return f"{os.cpu_count()} cores, {memory:.0f} GiB, {gpu}; Python {python}, {versions}"
 
 
 def main(settings: BenchSettings) -> None:

@@ -41,7 +41,8 @@ COPY_BYTES = 2**30
 class Run:
     """One solver on one instance. seconds: by stage (`read`, `solve`, `write`). gap: from the value to the certified bound, relative.
 
-    outcome: `done`, or why there is nothing else; note says more. over_user, over_row, fractional: as in peers.Judged.
+    outcome: `done`, or why there is nothing else; note says more. over_user, over_row, fractional: as in peers.Judged. profile: of the
+    allocator, seconds of every stage of its command. limit: seconds of solving after which a peer was to stop.
     """
 
     shape: str
@@ -60,6 +61,12 @@ class Run:
     fractional: int | None = None
     full_passes: int | None = None
     size: Mapping[str, int] = field(default_factory=dict)
+    profile: Mapping[str, float] = field(default_factory=dict)
+    limit: float | None = None
+
+    @property
+    def key(self) -> tuple[str, int, str]:
+        return self.shape, self.users, self.solver
 
     @property
     def total(self) -> float | None:
@@ -76,6 +83,10 @@ class PassRate:
     bytes: int
     copy_seconds: float
 
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.shape, self.users
+
 
 @dataclass(frozen=True)
 class Gaps:
@@ -87,6 +98,10 @@ class Gaps:
     seconds: tuple[float, ...]
     violations: int
     infeasible: int
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.shape, self.users
 
 
 class Stopped(Exception):
@@ -155,10 +170,11 @@ def run_ours(instance: Instance, settings: Settings, out: Path) -> Run:
     """The allocate command's own work, from files to files, audited."""
     started = time.perf_counter()
     try:
-        made = allocate.run(_allocate_settings(instance, settings, out)).certificate
+        result = allocate.run(_allocate_settings(instance, settings, out))
     except Infeasible as error:
         return Run(instance.shape, instance.users, OURS, "infeasible", str(error))
     total = time.perf_counter() - started
+    made = result.certificate
     read, solve = made.seconds["read"], made.seconds["solve"]
     return Run(
         instance.shape,
@@ -172,6 +188,7 @@ def run_ours(instance: Instance, settings: Settings, out: Path) -> Run:
         over_row=0.0,
         fractional=0,
         full_passes=made.passes["all_users"],
+        profile=dict(result.seconds),
     )
 
 

@@ -145,22 +145,73 @@ def test_a_run_apart_gives_its_result_and_memory_or_says_why_not() -> None:
 
 def made_up() -> bench.Bench:
     ours = Run("grid", 1_000, bench_runs.OURS, seconds={"read": 1.0, "solve": 2.0, "write": 3.0}, value=9.0, bound=10.0)
-    ours = bench.replace(ours, gap=0.1, over_user=0.0, over_row=0.0, fractional=0, full_passes=4, peak_gib=1.0)
-    slow = Run("grid", 1_000, "GLOP", "over the limit", seconds={"read": 1.0, "solve": 60.0}, grown_gib=1.0)
+    ours = bench.replace(
+        ours,
+        profile={"read": 1.0, "audit": 2.5},
+        gap=0.1,
+        over_user=0.0,
+        over_row=0.0,
+        fractional=0,
+        full_passes=4,
+        peak_gib=1.0,
+    )
+    slow = Run("grid", 1_000, "GLOP", "over the limit", seconds={"read": 1.0, "solve": 60.0}, limit=60.0)
     quick = Run("grid", 1_000, "PDLP 1e-6", seconds={"read": 1.0, "solve": 12.0}, value=10.1, bound=10.2)
     quick = bench.replace(quick, over_user=0.01, over_row=0.0, fractional=7, grown_gib=1.0)
     passes, gaps = (PassRate("grid", 1_000, 0.5, 10**9, 0.2),), (Gaps("grid", 500, (0.1, 0.2), (1.0, 2.0), 0, 1),)
-    return bench.Bench("2 cores", 1e-6, 60.0, (ours, slow, bench._against(ours, quick)), passes, gaps)
+    empty = bench.Bench("2 cores", "abc", 1e-6, ("2026-11-23",))
+    return empty.having(slow, ours, bench._against(ours, quick), *passes, *gaps)
 
 
 def test_the_tables_say_what_was_measured() -> None:
     text = bench.markdown(made_up())
     assert "| grid 1,000 | offermix | 1.00 | 2.00 | 3.00 | 6.00 | 1.0 | 1.0e-01 | nothing | 0 | 4 passes |" in text
-    assert "| grid 1,000 | GLOP | 1.00 | 60 |  |  |  |  |  |  | over the limit |" in text
+    assert "| grid 1,000 | GLOP | 1.00 | 60 |  |  |  |  |  |  | stopped after 60 s |" in text
+    assert "| grid 1,000 | GLOP | more than 30.0 | more than 10.0 |" in text
+    assert "| grid 1,000 | 1.00 |  |  |  |  |  | 2.50 |  |  |" in text
     assert "| grid 1,000 | PDLP 1e-6 | 1.00 | 12 |  | 13 |  | -1.0e-02 | 1.0e-02 | 7 |  |" in text
     assert "| grid 1,000 | PDLP 1e-6 | 6.0 | 2.0 |" in text
     assert "| grid 1,000 | 500.0 | 2.0 | 5.0 |" in text
     assert "| grid 500 | 3 | 1.5e-01 | 2.0e-01 | 0 | 1 | 2.0 |" in text
+
+
+def test_figures_of_several_calls_add_up_and_newer_ones_replace_older(tmp_path: Path) -> None:
+    first = bench._kept(made_up(), tmp_path)
+    assert bench._earlier(
+        bench.replace(bench.Bench("2 cores", "abc", 1e-6), days=("2026-11-24",)), tmp_path
+    ) == bench.replace(first, days=("2026-11-23", "2026-11-24"))
+    faster = Run(
+        "grid", 1_000, bench_runs.OURS, seconds={"read": 0.1, "solve": 0.2, "write": 0.3}, value=9.0, bound=10.0
+    )
+    larger = Run(
+        "grid", 20_000, bench_runs.OURS, seconds={"read": 1.0, "solve": 2.0, "write": 3.0}, profile={"read": 1.0}
+    )
+    other = Run("market", 1_000, bench_runs.OURS)
+    bench._kept(first.having(larger, faster, other), tmp_path)
+    again = bench._earlier(bench.Bench("2 cores", "abc", 1e-6), tmp_path)
+    assert [run.key for run in again.runs] == [
+        ("market", 1_000, "offermix"),
+        ("grid", 1_000, "offermix"),
+        ("grid", 1_000, "PDLP 1e-6"),
+        ("grid", 1_000, "GLOP"),
+        ("grid", 20_000, "offermix"),
+    ]
+    assert faster in again.runs
+    assert "10.0 x for 20 x the users" in bench.markdown(again)
+    assert again.passes == first.passes
+    assert again.gaps == first.gaps
+
+
+@pytest.mark.parametrize("fresh", [("3 cores", "abc", 1e-6), ("2 cores", "abd", 1e-6), ("2 cores", "abc", 1e-5)])
+def test_figures_of_other_conditions_are_left_out(tmp_path: Path, fresh: tuple[str, str, float]) -> None:
+    bench._kept(made_up(), tmp_path)
+    assert bench._earlier(bench.Bench(*fresh), tmp_path) == bench.Bench(*fresh)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"runs": [{"speed": 1}]}'])
+def test_a_file_without_figures_is_no_reason_to_stop(tmp_path: Path, text: str) -> None:
+    (tmp_path / bench.RESULTS).write_text(text)
+    assert bench._earlier(bench.Bench("2 cores", "abc", 1e-6), tmp_path).runs == ()
 
 
 def test_what_was_too_much_is_not_tried_on_more(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -180,9 +180,7 @@ def test_figures_of_several_calls_add_up_and_newer_ones_replace_older(tmp_path: 
     assert bench._earlier(
         bench.replace(bench.Bench("2 cores", "abc", 1e-6), days=("2026-11-24",)), tmp_path
     ) == bench.replace(first, days=("2026-11-23", "2026-11-24"))
-    faster = Run(
-        "grid", 1_000, bench_runs.OURS, seconds={"read": 0.1, "solve": 0.2, "write": 0.3}, value=9.0, bound=10.0
-    )
+    faster = bench.replace(made_up().runs[0], seconds={"read": 0.1, "solve": 0.2, "write": 0.3})
     larger = Run(
         "grid", 20_000, bench_runs.OURS, seconds={"read": 1.0, "solve": 2.0, "write": 3.0}, profile={"read": 1.0}
     )

@@ -181,10 +181,8 @@ def test_figures_of_several_calls_add_up_and_newer_ones_replace_older(tmp_path: 
         bench.replace(bench.Bench("2 cores", "abc", 1e-6), days=("2026-11-24",)), tmp_path
     ) == bench.replace(first, days=("2026-11-23", "2026-11-24"))
     faster = bench.replace(made_up().runs[0], seconds={"read": 0.1, "solve": 0.2, "write": 0.3})
-    larger = Run(
-        "grid", 20_000, bench_runs.OURS, seconds={"read": 1.0, "solve": 2.0, "write": 3.0}, profile={"read": 1.0}
-    )
-    other = Run("market", 1_000, bench_runs.OURS)
+    larger = bench.replace(made_up().runs[0], users=20_000)
+    other = bench.replace(made_up().runs[0], shape="market")
     bench._kept(first.having(larger, faster, other), tmp_path)
     again = bench._earlier(bench.Bench("2 cores", "abc", 1e-6), tmp_path)
     assert [run.key for run in again.runs] == [

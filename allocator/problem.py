@@ -139,13 +139,20 @@ class Rows:
         return (by_class * self.member_RS.T).sum(axis=0) + self.keep_R * (self.member_RS @ kept_S)
 
     def contributions(self, klass_N: np.ndarray, action_N: np.ndarray, plane_NP: np.ndarray) -> np.ndarray:
-        """[N, R]: what each of N contacts uses; action -1 stands for no contact."""
-        used_NR = np.empty((len(action_N), len(self)))
-        for first in range(0, len(action_N), CONTACTS_PER_STEP):
-            part = slice(first, first + CONTACTS_PER_STEP)
-            action = np.maximum(action_N[part], 0)
-            used = self.const_RA[:, action].T + np.einsum("rpn,np->nr", self.plane_RPA[:, :, action], plane_NP[part])
-            used_NR[part] = used * self.member_RS.T[klass_N[part]] * (action_N[part] >= 0)[:, None]
+        """[N, R]: what each of N contacts uses; action -1 stands for no contact.
+
+        Action by action, and only the rows that it touches: most rows are about few actions.
+        """
+        used_NR = np.zeros((len(action_N), len(self)))
+        touched_RA = (self.const_RA != 0) | (self.plane_RPA != 0).any(axis=1)
+        order = np.argsort(action_N, kind="stable")
+        ends_A = np.searchsorted(action_N[order], np.arange(self.const_RA.shape[1] + 1))
+        for action in np.flatnonzero(np.diff(ends_A)):
+            rows = np.flatnonzero(touched_RA[:, action])
+            for first in range(ends_A[action], ends_A[action + 1], CONTACTS_PER_STEP):
+                who = order[first : min(first + CONTACTS_PER_STEP, ends_A[action + 1])]
+                used = self.const_RA[rows, action] + plane_NP[who] @ self.plane_RPA[rows, :, action].T
+                used_NR[who[:, None], rows] = used * self.member_RS[rows][:, klass_N[who]].T
         return used_NR
 
 

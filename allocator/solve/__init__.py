@@ -9,6 +9,7 @@ Modules, in the order in which data flows:
 - passes: one sweep over the users at given prices
 - prices: the dual, minimised
 - programs: linear and integer programmes handed whole to OR-Tools
+- trades: few users exchange slates, so that sums fit their bounds
 - core: the users who nearly tie, decided by OR-Tools
 - solution: what the solvers return, and why they refuse
 - large: the whole way by prices: price, fix, core

@@ -6,7 +6,7 @@ At prices p with dual value D(p), an allocation that gives every user u a slate 
 
 so the core minimises losses and priced slack: numbers near zero, in which solvers are accurate, and whose sum is the gap itself. First
 its linear programme, a vertex of which has at most one extra fractional user per binding row; then, with the users that came out whole
-fixed, an integer programme over the fractional and the nearest users.
+fixed, an integer programme over the fractional and the nearest users; trades among all of them then use up the room it leaves.
 
 Axes: U users, N slates of core users, K contacts of a slate, R rows.
 """
@@ -19,8 +19,14 @@ from scipy import sparse
 from allocator.solve.passes import Choices, Pass, Users, enumerate_slates, slate_usage
 from allocator.solve.programs import Programme, solve_integer, solve_linear
 from allocator.solve.settings import SolveSettings
+from allocator.solve.trades import Room, trade
 
-ROUNDING_USERS = (150, 500)
+ROUNDING_USERS = (150, 500, None)
+"""Besides the fractional ones, whole core users that an integer programme may move; None: all."""
+WIDE = 4
+"""Times the loss of the farthest of these users' second slates: what other slates may lose."""
+FAR = 10
+"""Times the target: a loss that is worth a larger integer programme."""
 WHOLE = 1e-7
 RELATIVE = 1e-10
 
@@ -105,9 +111,17 @@ def _losses(choices: Choices, users: int) -> np.ndarray:
 
 
 def _programme(
-    core: Core, columns: np.ndarray, left_R: np.ndarray, integral: bool, elastic: float
+    core: Core,
+    columns: np.ndarray,
+    left_R: np.ndarray,
+    integral: bool,
+    elastic: float,
+    box_R: np.ndarray | None = None,
 ) -> tuple[Programme, int]:
-    """Columns of the core, then per row its slack (priced), then its violation (penalised, or `elastic` a unit for hard rows)."""
+    """Columns of the core, then per row its slack (priced), then its violation (penalised, or `elastic` a unit for hard rows).
+
+    box_R: how far each price may move; slack and violation then cost no more than that.
+    """
     penalty_R = core.users.problem.rows.penalty_R
     user = np.unique(core.user_N[columns], return_inverse=True)[1]
     people, rows, count = int(user.max(initial=-1)) + 1, len(left_R), len(columns)
@@ -119,7 +133,10 @@ def _programme(
     over_R = np.where(soft_R, (np.where(soft_R, penalty_R, 0.0) - core.price_R) * core.unit_R, elastic)
     over_upper_R = np.full(rows, np.inf if elastic else 0.0)
     over_upper_R[soft_R] = np.inf
-    cost = np.concatenate([core.loss_N[columns], core.price_R * core.unit_R, np.maximum(over_R, 0.0)])
+    slack_R = core.price_R * core.unit_R
+    if box_R is not None:
+        slack_R, over_R = np.minimum(slack_R, box_R * core.unit_R), np.minimum(over_R, box_R * core.unit_R)
+    cost = np.concatenate([core.loss_N[columns], slack_R, np.maximum(over_R, 0.0)])
     right = np.concatenate([left_R / core.unit_R, np.ones(people)])
     return (
         Programme(
@@ -135,10 +152,13 @@ def _programme(
     )
 
 
-def relax(core: Core, elastic: float, seconds: float) -> Relaxed | None:
-    """The core's linear programme with hard rows elastic at a high price; None where the solver gave nothing."""
+def relax(core: Core, elastic: float, seconds: float, box_R: np.ndarray | None = None) -> Relaxed | None:
+    """The core's linear programme with hard rows elastic at a high price; None where the solver gave nothing.
+
+    box_R: how far each price may move, so that prices stay where the core knows the slates; its loss then tells little.
+    """
     rows = len(core.left_R)
-    programme, count = _programme(core, np.arange(len(core.user_N)), core.left_R, False, elastic)
+    programme, count = _programme(core, np.arange(len(core.user_N)), core.left_R, False, elastic, box_R)
     answer = solve_linear(programme, seconds)
     if not answer.usable:
         return None
@@ -154,27 +174,41 @@ def relax(core: Core, elastic: float, seconds: float) -> Relaxed | None:
 
 
 def round_core(core: Core, relaxed: Relaxed, swept: Pass, target: float, settings: SolveSettings) -> Rounded | None:
-    """Integral slates with a loss of at most `target`, or the best found: an integer programme over the fractional and nearest users.
+    """Integral slates with a loss of at most `target`, or the best found: an integer programme over the fractional and nearest
+    users with few nodes, then trades among all core users.
 
-    The set of users is widened until the target is met; None if no set gave integral slates that keep every hard row.
+    The set of users is widened where none gave integral slates that keep every hard row, or the loss is far from the target; None
+    if no set did.
     """
     pick_U = _heaviest(core, relaxed.weight_N)
     fractional_U = relaxed.weight_N[pick_U] < 1.0 - WHOLE
-    nearest_U = np.argsort(np.where(fractional_U, -1.0, _second_losses(core, pick_U)), kind="stable")
-    size, best = int(fractional_U.sum()) + ROUNDING_USERS[0], None
-    for wider in (*ROUNDING_USERS[1:], len(nearest_U)):
+    second_U = _second_losses(core, pick_U)
+    nearest_U = np.argsort(np.where(fractional_U, -1.0, second_U), kind="stable")
+    best = None
+    for extra, nodes in zip(ROUNDING_USERS, (settings.nodes // 10, settings.nodes // 10, settings.nodes), strict=True):
         open_U = np.zeros(len(core.who_U), bool)
+        size = len(nearest_U) if extra is None else int(fractional_U.sum()) + extra
         open_U[nearest_U[:size]] = True
-        picked = _round(core, pick_U, open_U, target - relaxed.loss, settings)
+        within = np.inf if extra is None else WIDE * float(second_U[open_U & np.isfinite(second_U)].max(initial=0.0))
+        columns = np.flatnonzero(open_U[core.user_N] & (core.loss_N - core.loss_N[pick_U][core.user_N] <= within))
+        picked = _round(core, pick_U, columns, target - relaxed.loss, max(nodes, 1), settings.seconds)
         if picked is not None:
-            rounded = _assemble(core, swept, picked)
+            rounded = _assemble(core, swept, _traded(core, picked, target))
             best = rounded if best is None or rounded.loss < best.loss else best
-            if best.loss <= target or wider == len(nearest_U):
+            if best.loss <= FAR * target and (extra != ROUNDING_USERS[0] or best.loss <= target):
                 break
         if size >= len(nearest_U):
             break
-        size = int(fractional_U.sum()) + wider
     return best
+
+
+def _traded(core: Core, picked_U: np.ndarray, target: float) -> np.ndarray:
+    """The same slates improved by trades; the target is missed by a hair, so that tightening does not."""
+    rows = core.users.problem.rows
+    over_R = np.maximum(np.where(np.isfinite(rows.penalty_R), rows.penalty_R - core.price_R, np.inf), 0.0)
+    unit_R = core.unit_R
+    room = Room(tightened(core.left_R, core) / unit_R, core.price_R * unit_R, over_R * unit_R, rows.quantum_R / unit_R)
+    return trade(core.user_N, core.loss_N, core.usage_NR / unit_R, room, picked_U, 0.99 * target)
 
 
 def _heaviest(core: Core, weight_N: np.ndarray) -> np.ndarray:
@@ -194,14 +228,14 @@ def _second_losses(core: Core, pick_U: np.ndarray) -> np.ndarray:
 
 
 def _round(
-    core: Core, pick_U: np.ndarray, open_U: np.ndarray, target: float, settings: SolveSettings
+    core: Core, pick_U: np.ndarray, columns: np.ndarray, target: float, nodes: int, seconds: float
 ) -> np.ndarray | None:
-    fixed = pick_U[~open_U]
+    """The picked columns with those of the users in `columns` chosen anew among these; None where nothing was found."""
+    fixed = np.delete(pick_U, np.unique(core.user_N[columns]))
     left_R = core.left_R - core.usage_NR[fixed].sum(axis=0)
-    columns = np.flatnonzero(open_U[core.user_N])
     left_R = tightened(left_R, core)
     programme, count = _programme(core, columns, left_R, True, 0.0)
-    answer = solve_integer(programme, settings.seconds, settings.nodes, max(0.5 * target, 0.0))
+    answer = solve_integer(programme, seconds, nodes, max(0.5 * target, 0.0), cuts=False)
     if not answer.usable:
         return None
     chosen = columns[answer.x_V[:count] > 0.5]

@@ -64,14 +64,21 @@ def solve_linear(programme: Programme, seconds: float) -> Answer:
     return _solve("glop", programme, seconds, "use_dual_simplex: true" if _dual_start(programme) else "")
 
 
-def solve_integer(programme: Programme, seconds: float, nodes: int, absolute_gap: float) -> Answer:
-    """An integral point whose cost is within absolute_gap of the best, by SCIP, or the best found within the limits."""
+def solve_integer(
+    programme: Programme, seconds: float, nodes: int, absolute_gap: float, *, cuts: bool = True
+) -> Answer:
+    """An integral point whose cost is within absolute_gap of the best, by SCIP, or the best found within the limits.
+
+    cuts: whether to tighten the relaxation, which proves more but finds the first points later.
+    """
     settings = [
         f"limits/absgap = {absolute_gap!r}",
         "limits/gap = 0.0",
         f"limits/totalnodes = {nodes}",
         "numerics/feastol = 1e-9",
     ]
+    if not cuts:
+        settings += ["separating/maxrounds = 0", "separating/maxroundsroot = 0"]
     return _solve("scip", programme, seconds, "\n".join(settings))
 
 

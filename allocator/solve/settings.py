@@ -27,7 +27,8 @@ class SolveSettings(BaseModel):
     core_slates: Annotated[int, Field(ge=2, le=1_000)] = 40
     """At most so many slates of one user enter the core."""
     nodes: Annotated[int, Field(ge=1)] = 1_000
-    """At most so many nodes of each integer programme's search tree: a limit that does not depend on the machine's speed."""
+    """At most so many nodes of an integer programme over all core users, a tenth of it over the nearest: a limit that does not depend on
+    the machine's speed."""
     seconds: Annotated[float, Field(gt=0)] = 600.0
     """Time limit of each call of a solver, a last resort: where it strikes, another machine may find other rows."""
     memory_gib: Annotated[float, Field(gt=0)] = 4.0

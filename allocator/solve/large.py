@@ -8,16 +8,31 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from allocator.solve.core import Core, Relaxed, build_core, relax, round_core
+from allocator.solve.core import Core, Relaxed, Rounded, build_core, relax, round_core
 from allocator.solve.passes import Pass, Users, sweep
 from allocator.solve.prices import Scale, Step, find_prices, proves_contradiction, sample_users
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import Unsolvable
 
-SAMPLE_TOLERANCE = 1e-6
+SAMPLE_PART = 4
+SMALLEST_SAMPLE = 100
+SAMPLE_TOLERANCE = 2e-3
+"""Times rows per sampled user: a third of what the best prices of a sample were seen to lose over all users, relative to the value."""
 GROWTH = 10
 LARGEST_SAMPLE = 500_000
+FULL_PASSES = 6
+"""After so many passes over all users prices that are nearly right will do: the core's linear programme finds the rest sooner."""
+NEARLY = 1e-4
+"""Of the dual, or one user's part of it where that is more: what these prices may still lose."""
 MOST_ROUNDS = 6
+MOST_PASSES = 11
+"""Over all users, in all; one more states the proof."""
+CENTRED = 0.25
+"""Of the wanted gap: a loss of the core's linear programme that better prices need not make smaller."""
+ROOM = 0.3
+"""Of the wanted gap: what the linear programme may lose at most, so that whole slates can still reach it."""
+NEAR = 10
+"""Times the wanted gap: what will do where a larger core does not help."""
 CORE_EVERY = 1_000
 
 Floor = Callable[[], float]
@@ -28,8 +43,13 @@ Tell = Callable[..., None]
 class Trace:
     """What happened so far; `tell` passes a sentence, and how many users were swept for it, on to whoever watches."""
 
+    users: int = 0
     steps: list[Step] = field(default_factory=list)
     tell: Tell = lambda sentence, swept=0: None
+
+    @property
+    def full_passes(self) -> int:
+        return sum(step.users >= self.users for step in self.steps)
 
     def step(self, step: Step) -> None:
         """Keeps a sweep and says what it brought."""
@@ -40,21 +60,24 @@ class Trace:
 
 def price(users: Users, start_R: np.ndarray, scale: Scale, settings: SolveSettings, floor: Floor, trace: Trace) -> Pass:
     """Prices from a stratified sample, then ten times as many users, then all. Raises Unsolvable below `floor`."""
-    generator = np.random.default_rng(settings.seed)
-    price_R, radius, size = start_R, 1.0, settings.sample_users
-    while size * 2 < len(users.data) and size <= LARGEST_SAMPLE:
+    generator, everybody = np.random.default_rng(settings.seed), len(users.data)
+    price_R, radius = start_R, 1.0
+    size = min(settings.sample_users, max(everybody // SAMPLE_PART, SMALLEST_SAMPLE))
+    while size * 2 < everybody and size <= LARGEST_SAMPLE:
         sample = sample_users(users, size, generator)
+        tolerance = max(settings.gap / 50, min(SAMPLE_TOLERANCE * len(start_R) / size, 1e-3))
         found = find_prices(
-            sample, price_R, scale, SAMPLE_TOLERANCE, settings.most_passes, generator, radius, floor, trace.step
+            sample, price_R, scale, tolerance, settings.most_passes, generator, radius, floor, trace.step
         )
         price_R, radius, size = found.best.price_R, 0.1, size * GROWTH
         trace.tell(f"prices from {len(sample.data):,} users after {len(found.steps)} passes")
     found = find_prices(
-        users, price_R, scale, settings.gap / 50, settings.most_passes, generator, radius, floor, trace.step
-    )
+        users, price_R, scale, settings.gap / 50, settings.most_passes, generator, radius, floor, trace.step,
+        few=FULL_PASSES, nearly=max(NEARLY, 1 / max(everybody, 1)),
+    )  # fmt: skip
     if proves_contradiction(found.best.dual, floor):
         raise Unsolvable("the prices grow without end", found.best.price_R)
-    trace.tell(f"prices from all {len(users.data):,} users after {len(found.steps)} full passes")
+    trace.tell(f"prices from all {everybody:,} users after {len(found.steps)} full passes")
     return found.best
 
 
@@ -79,22 +102,20 @@ def decide(users: Users, swept: Pass, scale: Scale, settings: SolveSettings, tra
     size, best = max(settings.core_users, len(users.data) // CORE_EVERY), None
     if not len(swept.price_R):
         return Decided(swept.slate_UK, swept.dual, swept)
-    for _ in range(MOST_ROUNDS):
-        core = build_core(users, swept, size, settings.core_slates, scale.usage_R)
-        relaxed = relax(core, _elastic(core, scale), settings.seconds)
-        if relaxed is not None and relaxed.violation <= 1e-7:
-            swept, core, relaxed = _recentre(users, swept, core, relaxed, size, scale, settings)
-            target = settings.gap * abs(swept.dual)
-            rounded = round_core(core, relaxed, swept, target, settings)
-            if rounded is not None:
-                value = swept.dual - rounded.loss
-                if best is None or value > best.value:
-                    best = Decided(rounded.slate_UK, value, swept)
-                best = replace(best, proof=swept)
-                trace.tell(f"core of {len(core.who_U):,} users: gap {best.gap:.1e}")
-                if best.gap <= settings.gap:
+    everybody = int(np.isfinite(swept.margin_U).sum())
+    for turn in range(MOST_ROUNDS):
+        last = size >= everybody or turn == MOST_ROUNDS - 1
+        centred, proof = _centre(users, swept, size, scale, settings, trace)
+        swept, target = proof, settings.gap * abs(proof.dual)
+        if centred is not None and (last or centred.relaxed.loss <= ROOM * target):
+            rounded = round_core(centred.core, centred.relaxed, centred.swept, target, settings)
+            before = None if best is None else best.gap
+            best = _better(best, rounded, centred.swept, proof)
+            if best is not None:
+                trace.tell(f"core of {len(centred.core.who_U):,} users: gap {best.gap:.1e}")
+                if _good_enough(best.gap, before, settings.gap):
                     break
-        if size >= int(np.isfinite(swept.margin_U).sum()):
+        if last:
             break
         size *= 3
     if best is None:
@@ -102,24 +123,68 @@ def decide(users: Users, swept: Pass, scale: Scale, settings: SolveSettings, tra
     return best
 
 
+def _better(best: Decided | None, rounded: Rounded | None, swept: Pass, proof: Pass) -> Decided | None:
+    """The more valuable of what was there and what was found at the prices of `swept`, with the lowest bound."""
+    if rounded is not None and (best is None or swept.dual - rounded.loss > best.value):
+        best = Decided(rounded.slate_UK, swept.dual - rounded.loss, proof)
+    return None if best is None else replace(best, proof=proof)
+
+
+def _good_enough(gap: float, before: float | None, wanted: float) -> bool:
+    """Reached, or near it and a core three times as large has not brought it much nearer."""
+    return gap <= wanted or (before is not None and gap <= NEAR * wanted and gap > 0.5 * before)
+
+
+@dataclass(frozen=True)
+class Centred:
+    """A core at the prices of a sweep, and its linear programme solved, which keeps every hard row."""
+
+    swept: Pass
+    core: Core
+    relaxed: Relaxed
+
+
+def _centre(
+    users: Users, swept: Pass, size: int, scale: Scale, settings: SolveSettings, trace: Trace
+) -> tuple[Centred | None, Pass]:
+    """The core at prices at which its own linear programme loses little, and the pass of the lowest bound.
+
+    A step of column generation: the linear programme's prices are exact for the slates in the core, a pass at these prices tells
+    which other slates nearly tie there, and these make the next core. Prices that prove no lower bound have gone too far for what the
+    core knows: the next ones stay in a box, the smaller the worse that went. Ends where the loss is a part of the wanted gap.
+    """
+    found, proof, box = _relaxed(users, swept, size, scale, settings), swept, np.inf
+    while found is not None and found.relaxed.loss > CENTRED * settings.gap * abs(proof.dual):
+        price_R = found.relaxed.price_R if np.isinf(box) else _boxed(found.core, box * scale.price_R, scale, settings)
+        if price_R is None or trace.full_passes >= MOST_PASSES:
+            break
+        trial = sweep(users, price_R)
+        trace.step(Step(len(users.data), trial.dual, found.relaxed.loss / max(abs(proof.dual), 1e-12), box))
+        if not trial.dual < proof.dual:
+            length = float((np.abs(price_R - proof.price_R) / scale.price_R).max())
+            part = found.relaxed.loss / (found.relaxed.loss + trial.dual - proof.dual)
+            box = length * min(max(3.0 * part, 2e-3), 0.3)
+            continue
+        proof = trial
+        again = _relaxed(users, trial, size, scale, settings)
+        if again is None or again.relaxed.loss >= found.relaxed.loss:
+            break
+        found = again
+    return found, proof
+
+
+def _boxed(core: Core, box_R: np.ndarray, scale: Scale, settings: SolveSettings) -> np.ndarray | None:
+    """The prices of the core's linear programme no further than box_R from those of the core."""
+    relaxed = relax(core, _elastic(core, scale), settings.seconds, box_R)
+    return None if relaxed is None else relaxed.price_R
+
+
+def _relaxed(users: Users, swept: Pass, size: int, scale: Scale, settings: SolveSettings) -> Centred | None:
+    core = build_core(users, swept, size, settings.core_slates, scale.usage_R)
+    relaxed = relax(core, _elastic(core, scale), settings.seconds)
+    return Centred(swept, core, relaxed) if relaxed is not None and relaxed.violation <= 1e-7 else None
+
+
 def _elastic(core: Core, scale: Scale) -> float:
     """A price of violation above any sensible price of a row."""
     return 1e3 * (scale.value + float((core.price_R * core.unit_R).max(initial=0.0)))
-
-
-def _recentre(
-    users: Users, swept: Pass, core: Core, relaxed: Relaxed, size: int, scale: Scale, settings: SolveSettings
-) -> tuple[Pass, Core, Relaxed]:
-    """Moves to the core's own prices where these prove a lower bound."""
-    trial = sweep(users, relaxed.price_R)
-    if not trial.dual < swept.dual:
-        return swept, core, relaxed
-    again = build_core(users, trial, size, settings.core_slates, scale.usage_R)
-    answer = relax(again, _elastic(again, scale), settings.seconds)
-    if (
-        answer is None
-        or answer.violation > 1e-7
-        or trial.dual - answer.loss < swept.dual - relaxed.loss - 1e-12 * abs(swept.dual)
-    ):
-        return swept, core, relaxed
-    return trial, again, answer

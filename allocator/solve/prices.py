@@ -21,7 +21,7 @@ from allocator.solve.passes import Pass, Users, near_swaps, near_ties, slate_usa
 from allocator.solve.slates import Rules
 
 MOST_TIES = 20_000
-FEWEST_TIES_PER_ROW = 30
+FEWEST_TIES_PER_ROW = 10
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,15 @@ def all_users(problem: Problem, data: Data, rules: Rules, limit_R: np.ndarray) -
 
 
 def sample_users(everyone: Users, size: int, generator: np.random.Generator) -> Users:
-    """A stratified sample: of every user class its share, but at least thirty or all of it, weighted back to the class."""
+    """A stratified sample: of every user class its share, but at least thirty (fewer where there are many classes) or all of it,
+    weighted back to the class."""
     data, classes = everyone.data, len(everyone.problem.classes)
     free_U = np.flatnonzero(data.group_U == FREE)
     order = free_U[np.argsort(generator.random(len(free_U)), kind="stable")]
     class_N = data.class_U[order]
     sizes_S = np.bincount(class_N, minlength=classes)
-    wanted_S = np.minimum(sizes_S, np.maximum(30, np.ceil(size * sizes_S / max(len(free_U), 1)).astype(np.int64)))
+    least = min(30, max(3, size // max(int((sizes_S > 0).sum()), 1)))
+    wanted_S = np.minimum(sizes_S, np.maximum(least, np.ceil(size * sizes_S / max(len(free_U), 1)).astype(np.int64)))
     by_class = np.argsort(class_N, kind="stable")
     rank_N = np.empty(len(order), np.int64)
     rank_N[by_class] = np.arange(len(order)) - np.repeat(np.cumsum(sizes_S) - sizes_S, sizes_S)
@@ -102,16 +104,20 @@ def find_prices(
     floor: Callable[[], float] = lambda: -np.inf,
     progress: Callable[[Step], None] | None = None,
     least: float = 1e-12,
+    few: int | None = None,
+    nearly: float = 0.0,
 ) -> Priced:
     """Minimises the dual over these users from start_R.
 
     Stops when the model of the dual predicts a relative decrease below `tolerance`, after most_passes sweeps, or when the dual falls
     below `floor` (no feasible allocation is worth less, so the constraints contradict each other). least: decreases are relative to
-    the dual, or to this where it is larger.
+    the dual, or to this where it is larger. After `few` sweeps a predicted decrease below `nearly` will do.
     """
     penalty_R = users.problem.rows.penalty_R
     best = sweep(users, np.clip(start_R, 0.0, penalty_R))
     steps = [Step(len(users.data), best.dual, np.inf, radius)]
+    if progress is not None:
+        progress(steps[0])
     if not len(start_R):
         return Priced(best, tuple(steps), True)
     hessian = curvature(users, best, radius * scale.value, scale, generator)
@@ -123,7 +129,7 @@ def find_prices(
         high_R = np.minimum(box_R, penalty_R - best.price_R)
         step_R, decrease = newton_step(gradient_R, hessian, low_R, high_R, scale)
         relative = decrease / max(abs(best.dual), least)
-        if relative < tolerance:
+        if relative < tolerance or (few is not None and len(steps) >= few and relative < nearly):
             converged = True
             break
         trial = sweep(users, best.price_R + step_R)

@@ -56,7 +56,7 @@ def _solve(
     started = time.perf_counter()
     users = replace(free_users(problem, data, fixed), device=settings.device)
     scale = measure_scale(users, np.random.default_rng(settings.seed))
-    trace = Trace(tell=tell)
+    trace = Trace(len(data), tell=tell)
     floor = cache(lambda: worst_value(users))  # seldom needed, and it costs a sweep
     start_R = _start(problem, start)
     if _exact(users, settings):

@@ -94,10 +94,10 @@ class Certificate:
     seconds: Mapping[str, float]
     passes: Mapping[str, int]
 
-    def with_ranges(self, ranges: Mapping[int, tuple[float, float]]) -> "Certificate":
-        """The same, with the price ranges of the constraints at these positions."""
+    def with_ranges(self, ranges: Mapping[int, tuple[float, float]], seconds: Mapping[str, float]) -> "Certificate":
+        """The same, with the price ranges of the constraints at these positions, and what all has taken by now."""
         known = tuple(replace(each, price_range=ranges.get(i)) for i, each in enumerate(self.constraints))
-        return replace(self, constraints=known)
+        return replace(self, constraints=known, seconds=seconds)
 
     def to_json(self) -> dict:
         return asdict(self)

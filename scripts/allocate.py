@@ -103,12 +103,13 @@ def _solve_and_write(settings: AllocateSettings, scores: Scores, policy: Policy,
     greedy = compare_with_greedy(users, allocation.contacts.value_of("exploration", "pinned"))
     totals = metric_totals(scores, problem, data, allocation.contacts)
     write_rows(made, problem, data, allocation)
-    pace.begin("ranges")
-    ranges = price_ranges(users, solution.price_R, solution.steps, settings.solve)
     pace.begin("certify")
     seconds = {**pace.seconds, **solution.seconds}
     certificate = certify(problem, data, allocation.contacts, solution, greedy, totals, seconds, left_without, tiers)
-    certificate = certificate.with_ranges({int(problem.rows.constraint_R[row]): held for row, held in ranges.items()})
+    pace.begin("ranges")
+    denominators = [each.denominator for each in certificate.constraints]
+    ranges = price_ranges(users, given.fixed, solution.price_R, denominators, solution.steps, settings.solve)
+    certificate = certificate.with_ranges(ranges, {**seconds, **pace.seconds})
     _write_json(made / "certificate.json", certificate.to_json())
     _write_json(made / "prices.json", price_book(problem, solution.price_R))
     _write_json(made / "policy.json", policy.to_json())

@@ -28,8 +28,8 @@ STAGES: Mapping[str, Stage] = MappingProxyType(
         "preflight": Stage("counting what is possible", 1.0, 1.0),
         "solve": Stage("pricing and deciding", 4.0, 2.0),
         "write": Stage("writing rows", 1.0, 4.0),
-        "ranges": Stage("trying other bounds", 1.0, 0.5),
         "certify": Stage("counting what was reached", 1.0, 0.5),
+        "ranges": Stage("trying other bounds", 1.0, 0.5),
         "audit": Stage("judging what was written", 1.0, 7.0),
         "digest": Stage("fingerprinting what was written", 1.0, 0.2),
     }

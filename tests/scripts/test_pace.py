@@ -76,7 +76,7 @@ def test_a_stage_that_takes_longer_than_usual_has_nothing_left_and_those_after_i
         pace.begin(name)
         clock.now += 10 * STAGES[name].turns * STAGES[name].cost
     after = 10 * sum(
-        STAGES[name].turns * STAGES[name].cost for name in ("write", "ranges", "certify", "audit", "digest")
+        STAGES[name].turns * STAGES[name].cost for name in ("write", "certify", "ranges", "audit", "digest")
     )
     assert pace.left == pytest.approx(after)
     clock.now += 1_000

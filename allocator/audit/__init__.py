@@ -9,6 +9,7 @@ Modules, in the order in which data flows:
 - scope: which actions and users a rule speaks of
 - rows: the allocation's rows
 - earlier: what users were given before
+- history: what users have received on earlier days
 - seen: a shard of users with their rows
 - users: the rules that hold for each user
 - sums: what contacts are worth, and what constraints sum

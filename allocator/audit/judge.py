@@ -14,8 +14,10 @@ from allocator.audit.bound import Best
 from allocator.audit.checks import TOLERANCE, Audit, Check, equal, none_of, number, told, verdict
 from allocator.audit.claims import Claims, read_claims
 from allocator.audit.earlier import read_earlier
+from allocator.audit.history import read_received
 from allocator.audit.recounts import Recount, recounts_of
-from allocator.audit.rows import Contacts, Rows, Unreadable, read_rows
+from allocator.audit.rows import Unreadable, read_rows
+from allocator.audit.scope import caps_of
 from allocator.audit.seen import Seen, Week
 from allocator.audit.sums import Sum, Worth
 from allocator.audit.users import FALLBACK, UserRules
@@ -34,7 +36,8 @@ def audit(
 
     previous: the earlier allocation that constraints of kind `change` and `churn` compare with. The scores are streamed; the
     rows are held in memory as compact arrays (some 20 bytes a contact, 10 of an earlier one). An allocation that cannot be read
-    is a failed audit; InputError is raised for scores that cannot be. seen: is told how many users have been judged, part after part.
+    is a failed audit; InputError is raised for scores that cannot be, and for a history that rules count and that is faulty.
+    seen: is told how many users have been judged, part after part.
     """
     opened = open_scores(scores)
     policy = policy.active(opened.catalogue.as_of)
@@ -45,7 +48,8 @@ def audit(
     except Unreadable as error:
         return Audit((Check("readable", "FAIL", str(error)),))
     opened.check_users()
-    judge = _Judge(opened, policy, claims, rows, before)
+    received = read_received(opened, caps_of(policy, opened.catalogue))
+    judge = _Judge(opened, claims, Week(rows, policy, opened.catalogue, opened.vocabulary, before, received))
     for shard in opened.shards():
         judge.see(shard)
         seen(len(shard))
@@ -79,9 +83,9 @@ class _Values:
 class _Judge:
     """Counts shard after shard, and then compares with the claims."""
 
-    def __init__(self, scores: Scores, policy: Policy, claims: Claims, rows: Rows, before: Contacts | None):
-        self.scores, self.policy, self.claims, self.rows, self.before = scores, policy, claims, rows, before
-        self.week = Week(policy, scores.catalogue, scores.vocabulary)
+    def __init__(self, scores: Scores, claims: Claims, week: Week):
+        self.scores, self.claims, self.week = scores, claims, week
+        self.policy, self.rows = week.policy, week.rows
         self.users, self.values = UserRules(self.week), _Values(self.week)
         self.recounts: list[Recount] = recounts_of(self.week, claims)
         self.best = Best(self.week, self.recounts)
@@ -89,7 +93,7 @@ class _Judge:
 
     def see(self, shard: Shard) -> None:
         """Counts one shard's users and their rows."""
-        seen = Seen(shard, self.rows, self.week, self.before)
+        seen = Seen(shard, self.week)
         self.matched += seen.matched
         self.users.see(seen)
         self.values.see(seen)

@@ -45,11 +45,15 @@ def slots_of(catalogue: Catalogue) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Cap:
-    """At most `most` contacts per user among the actions of scope_A, as the contact rule with the id `rule` says."""
+    """At most `most` contacts per user among the actions of scope_A, as the contact rule with the id `rule` says.
+
+    days: on how many days up to the scores' date contacts count, beside those of this run; None: these alone.
+    """
 
     rule: str
     scope_A: np.ndarray
     most: int
+    days: int | None
 
 
 def caps_of(policy: Policy, catalogue: Catalogue) -> list[Cap]:
@@ -58,9 +62,9 @@ def caps_of(policy: Policy, catalogue: Catalogue) -> list[Cap]:
     for rule in policy.contact:
         scope_A = actions_in(rule.where, catalogue)
         if rule.each is None:
-            found.append(Cap(rule.id, scope_A, rule.max))
+            found.append(Cap(rule.id, scope_A, rule.max, rule.days))
             continue
         value_A = np.array([action.get(rule.each) for action in catalogue.actions], dtype=object)
         for value in dict.fromkeys(value for value in value_A if value is not None):
-            found.append(Cap(rule.id, scope_A & (value_A == value), rule.max))
+            found.append(Cap(rule.id, scope_A & (value_A == value), rule.max, rule.days))
     return found

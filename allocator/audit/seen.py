@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from allocator.audit.history import Received
 from allocator.audit.rows import Contacts, Rows, comparable
 from allocator.audit.scope import Cap, actions_in, caps_of, slots_of, users_in
 from allocator.policy.experiment import exploring, held_out
@@ -19,11 +20,17 @@ from ranker.scores import Catalogue, Shard
 
 @dataclass(frozen=True)
 class Week:
-    """What is the same for every shard: the policy, and what it speaks of."""
+    """What is the same for every shard: the allocation's rows, the policy and what it speaks of, and what was given before.
 
+    before: the earlier allocation. received: the contacts of earlier days.
+    """
+
+    rows: Rows
     policy: Policy
     catalogue: Catalogue
     vocabulary: Mapping[str, Sequence[str]]
+    before: Contacts | None = None
+    received: Received | None = None
 
     @cached_property
     def caps(self) -> list[Cap]:
@@ -39,28 +46,36 @@ class Seen:
 
     matched: number of its rows. user_n, action_n, source_n, value_n: those whose action is known, sorted by user; user_n is the
     position in the shard. before_user_n, before_action_n: the earlier contacts, -1 being an action that is gone. held_U,
-    explores_U, pinned_U: bool, and nobody is in two of them.
+    explores_U, pinned_U: bool, and nobody is in two of them. room_UC: how many contacts each cap has left for this run.
     """
 
-    def __init__(self, shard: Shard, rows: Rows, week: Week, before: Contacts | None = None):
-        self.shard, self.week = shard, week
+    def __init__(self, shard: Shard, week: Week):
+        self.shard, self.week, rows = shard, week, week.rows
         self._members: dict[Filter, np.ndarray] = {}
         id_U = comparable(shard.user_id)
+        self.room_UC = self._room(id_U)
         row_n, user_n = rows.of(id_U)
         known_n = rows.action_N[row_n] >= 0
         self.matched = len(row_n)
         row_n, self.user_n = row_n[known_n], user_n[known_n]
         self.action_n = rows.action_N[row_n]
         self.source_n, self.value_n = rows.source_N[row_n], rows.value_N[row_n]
-        if before is not None:
-            row_n, self.before_user_n = before.of(id_U)
-            self.before_action_n = before.action_N[row_n]
+        if week.before is not None:
+            row_n, self.before_user_n = week.before.of(id_U)
+            self.before_action_n = week.before.action_N[row_n]
         self.held_U = held_out(week.policy, shard.user_id)
         self.pinned_U = self.pins_UA.any(axis=1)
         self.explores_U = exploring(week.policy, shard.user_id, self.held_U) & ~self.pinned_U
 
     def __len__(self) -> int:
         return len(self.shard)
+
+    def _room(self, id_U: np.ndarray) -> np.ndarray:
+        """[U, C]: what earlier contacts leave of each cap."""
+        most_C = np.array([cap.most for cap in self.week.caps], np.int64)
+        if self.week.received is None:
+            return np.broadcast_to(most_C, (len(id_U), len(most_C)))
+        return most_C - self.week.received.of(id_U)
 
     def members(self, words: Filter) -> np.ndarray:
         """bool[U]."""
@@ -99,9 +114,9 @@ class Seen:
             action = week.catalogue.ids.index(rule.action)
             want_U = self.members(rule.users) & ~self.held_U & self.allowed_UA[:, action]
             want_U &= ~pins_UA[:, week.slot_A == week.slot_A[action]].any(axis=1)
-            for cap in week.caps:
+            for cap, room_U in zip(week.caps, self.room_UC.T, strict=True):
                 if cap.scope_A[action]:
-                    want_U &= pins_UA[:, cap.scope_A].sum(axis=1) < cap.most
+                    want_U &= pins_UA[:, cap.scope_A].sum(axis=1) < room_U
             pins_UA[:, action] |= want_U
         return pins_UA
 

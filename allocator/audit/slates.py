@@ -3,13 +3,16 @@
 Axes: U users, u some of them, A actions, L slots, C caps, S states of what is left of the caps.
 """
 
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Iterator, Sequence
+from functools import cache
 
 import numpy as np
 
 USERS_PER_STEP = 65_536
 CELLS_PER_STEP = 4_000_000
+
+Plan = list[list[list[tuple[int, int]]]]
+"""Per slot and kind of action (the first: none) the moves (state before, state after)."""
 
 
 class Slates:
@@ -17,65 +20,92 @@ class Slates:
 
     Slot after slot, remembering only what later slots still depend on: per cap, how many contacts it has left, as far as the
     slots to come could use them up. Actions of one slot that count towards the same caps differ in value alone, so the best of
-    them stands for all.
+    them stands for all. Users with the same room in the caps are worked out together.
     """
 
-    def __init__(self, slot_A: np.ndarray, caps: Sequence[tuple[np.ndarray, int]]):
-        self.slot_A = slot_A
-        slots = int(slot_A.max()) + 1
-        # A cap that covers fewer slots than it allows contacts never binds.
-        self.caps = [(scope_A, most) for scope_A, most in caps if most < len(np.unique(slot_A[scope_A]))]
-        self.steps = [self._twins(slot) for slot in range(slots)]
-        touched_LC = np.array(
-            [[bool(scope_A[slot_A == slot].any()) for scope_A, _ in self.caps] for slot in range(slots)]
-        )
-        later = touched_LC.reshape(slots, len(self.caps))[::-1].cumsum(axis=0)[::-1]
-        self.left_LC = np.vstack([later, np.zeros((1, len(self.caps)), int)]).astype(int)
+    def __init__(self, slot_A: np.ndarray, scopes: Sequence[np.ndarray]):
+        self.scopes = scopes
+        self.slots = [np.flatnonzero(slot_A == slot) for slot in range(int(slot_A.max()) + 1)]
+        self.steps = [self._twins(actions) for actions in self.slots]
+        touched_LC = np.array([[bool(scope_A[actions].any()) for scope_A in scopes] for actions in self.slots])
+        later = touched_LC.reshape(len(self.slots), len(scopes))[::-1].cumsum(axis=0)[::-1]
+        self.left_LC = np.vstack([later, np.zeros((1, len(scopes)), int)]).astype(int)
+        self._plan = cache(self._plan_from)
 
-    def _twins(self, slot: int) -> list[tuple[tuple[int, ...], np.ndarray]]:
-        """(the caps that they count towards, the actions), for each kind of action in the slot."""
+    def _twins(self, actions: np.ndarray) -> list[tuple[tuple[int, ...], np.ndarray]]:
+        """(the caps that they count towards, the actions), for each kind of action in a slot."""
         kinds: dict[tuple[int, ...], list[int]] = {}
-        for action in np.flatnonzero(self.slot_A == slot):
-            kinds.setdefault(tuple(c for c, (scope_A, _) in enumerate(self.caps) if scope_A[action]), []).append(
-                int(action)
-            )
-        return [(caps, np.array(actions)) for caps, actions in kinds.items()]
+        for action in actions:
+            caps = tuple(c for c, scope_A in enumerate(self.scopes) if scope_A[action])
+            kinds.setdefault(caps, []).append(int(action))
+        return [(caps, np.array(alike)) for caps, alike in kinds.items()]
 
-    def keeps_caps(self, slate_UA: np.ndarray) -> np.ndarray:
-        """bool[U]: whether these actions are at most one per slot, and keep every cap."""
-        slots = [(self.slot_A == slot, 1) for slot in range(len(self.steps))]
-        return np.logical_and.reduce(
-            [slate_UA[:, scope_A].sum(axis=1) <= most for scope_A, most in (*slots, *self.caps)]
-        )
+    def keeps_caps(self, slate_UA: np.ndarray, room_UC: np.ndarray) -> np.ndarray:
+        """bool[U]: whether these actions are at most one per slot, and fit into the room of every cap."""
+        kept_U = np.ones(len(slate_UA), bool)
+        for actions in self.slots:
+            kept_U &= slate_UA[:, actions].sum(axis=1) <= 1
+        for scope_A, room_U in zip(self.scopes, room_UC.T, strict=True):
+            kept_U &= slate_UA[:, scope_A].sum(axis=1) <= room_U
+        return kept_U
 
-    def best(self, net_UA: np.ndarray) -> np.ndarray:
-        """float64[U]: the best slate's value, 0 for none; -inf marks what is not allowed."""
+    def best(self, net_UA: np.ndarray, room_UC: np.ndarray) -> np.ndarray:
+        """float64[U]: the best slate's value, 0 for none; -inf marks what is not allowed. room_UC: contacts that the caps leave."""
         best_U = np.empty(len(net_UA))
         for start in range(0, len(net_UA), USERS_PER_STEP):
             part = slice(start, start + USERS_PER_STEP)
-            best_U[part] = self._best_of_some(net_UA[part])
+            best_U[part] = self._best_of_some(net_UA[part], room_UC[part])
         return best_U
 
-    def _best_of_some(self, net_UA: np.ndarray) -> np.ndarray:
+    def _best_of_some(self, net_UA: np.ndarray, room_UC: np.ndarray) -> np.ndarray:
         """Users whose best action of every slot already keeps the caps are done; the others are worked out."""
-        in_slot = [np.flatnonzero(self.slot_A == slot) for slot in range(len(self.steps))]
-        top_UL = np.stack([actions[net_UA[:, actions].argmax(axis=1)] for actions in in_slot], axis=1)
+        net_UA = self._without_full(net_UA, room_UC)
+        top_UL = np.stack([actions[net_UA[:, actions].argmax(axis=1)] for actions in self.slots], axis=1)
         gain_UL = np.maximum(np.take_along_axis(net_UA, top_UL, axis=1), 0.0)
         best_U = gain_UL.sum(axis=1)
         broken_U = np.zeros(len(net_UA), bool)
-        for scope_A, most in self.caps:
-            broken_U |= (scope_A[top_UL] & (gain_UL > 0)).sum(axis=1) > most
+        for scope_A, slots, room_U in zip(self.scopes, self.left_LC[0], room_UC.T, strict=True):
+            if room_U.min() < slots:
+                broken_U |= (scope_A[top_UL] & (gain_UL > 0)).sum(axis=1) > room_U
         user_u = np.flatnonzero(broken_U)
-        step = max(1, CELLS_PER_STEP // max(1, self.most_states))
-        for start in range(0, len(user_u), step):
-            some_u = user_u[start : start + step]
-            best_U[some_u] = self._slot_by_slot(net_UA[some_u])
+        for room, alike in self._alike(net_UA[user_u], room_UC[user_u]):
+            step = max(1, CELLS_PER_STEP // max(1, self._most_states(room)))
+            for start in range(0, len(alike), step):
+                some_u = user_u[alike[start : start + step]]
+                best_U[some_u] = self._slot_by_slot(net_UA[some_u], self._plan(room))
         return best_U
 
-    @cached_property
-    def plan(self) -> list[list[list[tuple[int, int]]]]:
-        """Per slot and kind of action (the first: none) the moves (state before, state after)."""
-        moves, before = [], {self._seen([most for _, most in self.caps], 0): 0}
+    def _without_full(self, net_UA: np.ndarray, room_UC: np.ndarray) -> np.ndarray:
+        """The same, with what a full cap forbids not allowed."""
+        full_UC = room_UC == 0
+        if not full_UC.any():
+            return net_UA
+        full_UA = np.zeros(net_UA.shape, bool)
+        for scope_A, full_U in zip(self.scopes, full_UC.T, strict=True):
+            full_UA |= full_U[:, None] & scope_A
+        return np.where(full_UA, -np.inf, net_UA)
+
+    def _alike(self, net_uA: np.ndarray, room_uC: np.ndarray) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
+        """Users with the same room in the caps: the room, and their positions.
+
+        A cap that has room for all that a user could gain by never binds, so the user may as well be in the largest group.
+        """
+        room_uC = np.minimum(room_uC, self.left_LC[0])
+        kind_u = np.zeros(len(room_uC), np.int64)
+        for c in np.flatnonzero((room_uC != room_uC[:1]).any(axis=0)):
+            most = int(room_uC[:, c].max())
+            useful_u = sum((net_uA[:, a[self.scopes[c][a]]] > 0).any(axis=1) for a in self.slots)
+            room_uC[useful_u <= room_uC[:, c], c] = most
+            kind_u = np.unique(kind_u * (most + 1) + room_uC[:, c], return_inverse=True)[1]
+        order_u = np.argsort(kind_u, kind="stable")
+        edges = np.flatnonzero(np.diff(kind_u[order_u])) + 1
+        for alike in np.split(order_u, edges):
+            if len(alike):
+                yield tuple(room_uC[alike[0]].tolist()), alike
+
+    def _plan_from(self, room: tuple[int, ...]) -> Plan:
+        """The moves of users with this room."""
+        moves, before = [], {self._seen(room, 0): 0}
         for slot, kinds in enumerate(self.steps):
             after: dict[tuple[int, ...], int] = {}
             of_slot = []
@@ -95,13 +125,12 @@ class Slates:
         """What is left of the caps, as far as the slots from here on could use it up."""
         return tuple(min(have, int(need)) for have, need in zip(left, self.left_LC[slot], strict=True))
 
-    @cached_property
-    def most_states(self) -> int:
-        return max(len({after for kind in slot for _, after in kind}) for slot in self.plan)
+    def _most_states(self, room: tuple[int, ...]) -> int:
+        return max(len({after for kind in slot for _, after in kind}) for slot in self._plan(room))
 
-    def _slot_by_slot(self, net_uA: np.ndarray) -> np.ndarray:
+    def _slot_by_slot(self, net_uA: np.ndarray, plan: Plan) -> np.ndarray:
         worth_Su = np.zeros((1, len(net_uA)))
-        for kinds, moves in zip(self.steps, self.plan, strict=True):
+        for kinds, moves in zip(self.steps, plan, strict=True):
             states = 1 + max(after for kind in moves for _, after in kind)
             next_Su = np.full((states, len(net_uA)), -np.inf)
             gains = [np.zeros(len(net_uA)), *(net_uA[:, actions].max(axis=1) for _, actions in kinds)]

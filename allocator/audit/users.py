@@ -51,9 +51,9 @@ class UserRules:
             forbidden_A = actions_in(rule.forbid, self.week.catalogue)
             inside_n = seen.members(rule.users)[seen.user_n] & forbidden_A[seen.action_n]
             self.forbidden[rule.id] += int(inside_n.sum())
-        for cap in self.week.caps:
+        for cap, room_U in zip(self.week.caps, seen.room_UC.T, strict=True):
             got_U = np.bincount(seen.user_n[cap.scope_A[seen.action_n]], minlength=len(seen))
-            self.broken[cap.rule] += int(np.count_nonzero(got_U > cap.most))
+            self.broken[cap.rule] += int(np.count_nonzero(got_U > room_U))
 
     def _see_groups(self, seen: Seen) -> None:
         self.held_contacts += int(seen.held_U[seen.user_n].sum())

@@ -113,6 +113,8 @@ class Case:
         earlier = pd.DataFrame(self.earlier, columns=["user_id", "action"])
         earlier = earlier.astype({"user_id": self.rows.user_id.dtype if len(self.rows) else "int64", "action": "str"})
         earlier.to_parquet(previous / "part-0.parquet", index=False)
+        if self.received:
+            write_history(self.folder / "scores", self.received)
         return audit(self.folder / "scores", self.policy, allocation, previous)
 
     def failures(self) -> set[str]:
@@ -171,6 +173,17 @@ def write_scores(case: Case, ids: type = int) -> None:
                 {name: plane[part] for name, plane in case.stderr.items()},
                 case.eligible[part],
             )
+
+
+def write_history(scores: Path, received: Sequence[tuple[int, str, date]]) -> None:
+    """Contacts of earlier days inside the scores, in two files."""
+    folder = scores / "history"
+    folder.mkdir(exist_ok=True)
+    user, action, day = ([row[column] for row in received] for column in range(3))
+    table = pa.table({"user_id": user, "action": action, "date": pa.array(day, pa.date32())})
+    half = len(received) // 2
+    pq.write_table(table[:half], folder / "part-0.parquet")
+    pq.write_table(table[half:], folder / "part-1.parquet")
 
 
 def value_of(case: Case, user: int, action: int) -> float:

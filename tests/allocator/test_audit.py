@@ -1,7 +1,6 @@
 """The judge agrees with a recount by plain loops and brute force, and catches every way of bending an allocation."""
 
 import copy
-import itertools
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +12,6 @@ import pytest
 
 from allocator.audit.checks import write_audit
 from allocator.audit.judge import audit
-from allocator.audit.slates import Slates
 from tests.allocator.judging import (
     ACTIONS,
     IDS,
@@ -316,22 +314,3 @@ def test_the_audit_is_written_without_user_ids(case: Case, tmp_path: Path) -> No
     text = (tmp_path / "audit.json").read_text()
     assert json.loads(text)["clean"] is False
     assert str(case.users.user_id[0]) not in text
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_best_slates_agree_with_enumeration_for_any_caps(seed: int) -> None:
-    """Overlapping caps over random sets of actions, 9 actions in 4 slots."""
-    rng = np.random.default_rng(seed)
-    slot_A = np.array([0, 0, 0, 1, 1, 2, 2, 3, 3])
-    caps = [(rng.random(9) < 0.5, int(rng.integers(0, 3))) for _ in range(4)]
-    net_UA = np.where(rng.random((40, 9)) < 0.2, -np.inf, rng.normal(0.3, 1.0, (40, 9)))
-    found_U = Slates(slot_A, caps).best(net_UA)
-    for net_A, found in zip(net_UA, found_U, strict=True):
-        best = max(
-            sum(net_A[list(slate)])
-            for count in range(5)
-            for slate in itertools.combinations(np.flatnonzero(np.isfinite(net_A)), count)
-            if len(set(slot_A[list(slate)])) == count
-            and all(scope_A[list(slate)].sum() <= most for scope_A, most in caps)
-        )
-        assert found == pytest.approx(best, abs=1e-12)

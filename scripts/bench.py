@@ -97,7 +97,6 @@ def run(settings: BenchSettings, readme: Path = README) -> Bench:
         _machine(),
         sources_digest("allocate"),
         settings.solve.gap,
-        settings.bench.limit,
         (f"{datetime.now(UTC):%Y-%m-%d}",),
     )
     bench = _earlier(fresh, out)

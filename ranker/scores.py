@@ -1,7 +1,8 @@
 """The scores dataset: what one contact is worth to each user, per action and metric; the contract between ranker and allocator.
 
 A directory with `catalogue.json` and `*.parquet`, a row per user. Position a of every list column is action a of the catalogue,
-said once here and relied on everywhere. Axes: U users, A actions (catalogue order).
+said once here and relied on everywhere. Optional `history/*.parquet` has a row per contact that a user received before, for contact
+rules that count earlier days. Axes: U users, A actions (catalogue order).
 """
 
 import json
@@ -21,6 +22,8 @@ import pyarrow.parquet as pq
 ROWS_PER_FILE = 2_000_000
 ROWS_PER_GROUP = 65_536
 MOST_SEGMENT_VALUES = 10_000
+MOST_HISTORY_DAYS = 366
+"""How far back `history/` goes, and so how many days a contact rule may count."""
 
 
 class InputError(ValueError):

@@ -97,6 +97,7 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
             _path("users", "the users to score"),
             _path("scores", "the scores dataset to write", "out"),
             _path("catalogue", "a catalogue.json other than the model's"),
+            _path("exposures", "the exposures table; adds the history/ that contact rules with days count"),
             SEED,
         ),
     ),

@@ -19,7 +19,7 @@ def early_policy(policy: Path, settings: Settings, logs: Path, users: Path) -> P
     """The policy, checked against the metrics and segments that the scores will have; InputError lists every mistake.
 
     Whether there is an earlier allocation for its rules to compare with is for the week to find out. Contacts of earlier days are
-    refused: scores that the week makes itself have no history/.
+    refused where users do not say which day it is: then the scores have no history/.
     """
     segments = segments_of(users)
     schema = read_schema(logs / "schema.json")
@@ -28,11 +28,15 @@ def early_policy(policy: Path, settings: Settings, logs: Path, users: Path) -> P
     catalogue = Catalogue(actions).with_scores(metrics, sorted(segments), "", None)
     read = read_policy(policy, settings.set, catalogue, segments, previous=True)
     always = [rule.id for rule in read.contact if rule.days is not None and rule.valid_from is rule.valid_to is None]
-    if always:
-        why = "counts contacts of earlier days, and the scores that this run makes have no history/"
-        instead = "allocate from scores that have one, or leave it out with"
-        raise InputError([f"{policy}: contact.{name}.days: {why}; {instead} set.{name}.days=null" for name in always])
+    if always and not are_dated(users):
+        why = f"counts contacts of earlier days, and {users} has no column as_of to count back from"
+        raise InputError([f"{policy}: contact.{name}.days: {why}; add it, or set.{name}.days=null" for name in always])
     return read
+
+
+def are_dated(users: Path) -> bool:
+    """Whether the users to score say which day it is."""
+    return all("as_of" in pq.read_schema(file).names for file in users.glob("*.parquet"))
 
 
 def objective_of(policy: Policy) -> dict[str, float]:

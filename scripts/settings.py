@@ -31,6 +31,7 @@ class Paths(Frozen):
     logs: Path | None = None
     model: Path | None = None
     users: Path | None = None
+    exposures: Path | None = None
     scores: Path | None = None
     catalogue: Path | None = None
     policy: Path | None = None

@@ -129,7 +129,8 @@ def steps(settings: WeeklySettings, folder: Path) -> Iterator[Step]:
     settings, previous = _compared(_judged_by(settings, policy), policy, folder)
     train = TrainPaths(logs=folder / "logs", model=folder / "model")
     yield Step("train", "scripts.train", _for(settings, TrainSettings, train), "a calibrated model")
-    score = ScorePaths(model=folder / "model", users=source / "users", scores=folder / "scores")
+    exposures = source / "tables" / "exposures" if preflight.are_dated(source / "users") else None
+    score = ScorePaths(model=folder / "model", users=source / "users", scores=folder / "scores", exposures=exposures)
     yield Step("score", "scripts.score", _for(settings, ScoreSettings, score), "what each contact is worth")
     allocate = AllocatePaths(
         scores=folder / "scores", policy=settings.weekly.policy, out=folder / "allocation", previous=previous

@@ -28,6 +28,8 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from ranker.scores import MOST_HISTORY_DAYS
+
 Scalar = str | bool | int | float
 
 
@@ -59,7 +61,7 @@ Text = Annotated[str, Strict(), Field(min_length=1)]
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Amount = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0)]
 Whole = Annotated[int, Strict(), Field(ge=0)]
-Days = Annotated[int, Strict(), Field(ge=1, le=366)]
+Days = Annotated[int, Strict(), Field(ge=1, le=MOST_HISTORY_DAYS)]
 Portion = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0, lt=1)]
 Day = Annotated[date | None, BeforeValidator(_date)]
 RuleId = Annotated[str, Strict(), Field(pattern=r"^[A-Za-z0-9_.\-]{1,100}$")]

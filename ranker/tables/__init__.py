@@ -7,4 +7,5 @@ Modules, in the order in which data flows:
 - check: validation of every file, all problems counted by file and column
 - join: the point-in-time join of decisions, features and outcomes
 - prepare: tables to logs, in ranges of users
+- history: exposures to what users have received before, beside their scores
 """

@@ -51,7 +51,7 @@ def check_types(tables: Path, described: Described, names: Sequence[str] = TABLE
             except (pa.ArrowException, OSError) as error:
                 yield f"{file}: is not a readable Parquet file ({error})"
                 continue
-            yield from (f"{file}: {problem}" for problem in _type_problems(arrow, _wanted(name, described)))
+            yield from (f"{file}: {problem}" for problem in type_problems(arrow, _wanted(name, described)))
             yield from (f"{file}: {problem}" for problem in _eligible_problems(arrow, described))
             if "user_id" in arrow.names:
                 id_types.setdefault("string" if _is_string(arrow.field("user_id").type) else "integer", file)
@@ -225,7 +225,8 @@ def _wanted(name: str, described: Described) -> dict[str, str]:
     return {"user_id": "id", "outcome": "string", "occurred_on": "date", "recorded_on": "date", "value": "number"}
 
 
-def _type_problems(arrow: pa.Schema, wanted: dict[str, str]) -> Iterator[str]:
+def type_problems(arrow: pa.Schema, wanted: dict[str, str]) -> Iterator[str]:
+    """Columns that are missing or of a wrong type. wanted: column -> id, date, string or number; a trailing ? marks what may be absent."""
     fits = {
         "id": (lambda t: pa.types.is_int64(t) or _is_string(t), "int64 or string"),
         "date": (lambda t: pa.types.is_date(t) or pa.types.is_timestamp(t), "a date"),

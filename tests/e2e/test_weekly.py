@@ -20,11 +20,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def policy(root: Path, runs: Path) -> str:
-    """The default policy, with rules that compare with the week before."""
+    """The default policy, with a rule that counts contacts of earlier days, and rules that compare with the week before."""
     file = runs.parent / "policy.yaml"
     push = "  - {id: steady_push, kind: change, where: {surface: push}, max: 10%}\n"
     most = "  - {id: steady, kind: churn, max: 40%}\n"
-    file.write_text((root / "conf" / "policy" / "default.yaml").read_text() + push + most)
+    month = "contact:\n  - {id: month, max: 4, days: 28}\n"
+    text = (root / "conf" / "policy" / "default.yaml").read_text().replace("contact:\n", month)
+    file.write_text(text + push + most)
     return f"policy={file}"
 
 
@@ -46,6 +48,22 @@ def test_a_week_ends_published_audited_and_within_the_gap(folder: Path) -> None:
     assert certificate["gap"] <= 1e-4
     assert certificate["contacts"] > 0
     assert {check["status"] for check in audit["checks"]} == {"PASS"}
+
+
+def test_nobody_gets_more_within_four_weeks_than_the_policy_allows(folder: Path) -> None:
+    """Recounted from the tables: contacts of the week and those of the 27 days before it, for whoever gets any."""
+    as_of = pd.Timestamp(json.loads((folder / "scores" / "catalogue.json").read_text())["as_of"])
+    exposures = pd.read_parquet(folder / "market" / "tables" / "exposures")
+    age = (as_of - pd.to_datetime(exposures["decided_on"])).dt.days
+    shown = exposures["action"].notna() & (exposures["action"] != "none")
+    before = exposures[shown & (age >= 0) & (age < 28)]["user_id"].value_counts()
+    given = pd.concat(pd.read_parquet(file) for file in (folder / "allocation").glob("*.parquet"))
+    now = given["user_id"].value_counts()
+    together = now + before.reindex(now.index, fill_value=0)
+    assert together.max() == 4
+    almost_full = now.index.intersection(before.index[before == 3])
+    assert len(almost_full) > 100
+    assert now.max() == 2, "this week's own limit, which these would reach too"
 
 
 def test_every_stage_left_a_manifest_and_nothing_half_written(folder: Path) -> None:

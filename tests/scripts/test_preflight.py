@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
@@ -59,18 +60,22 @@ def test_the_objective_of_a_model_is_the_policys_without_what_depends_on_the_off
     assert preflight.objective_of(policy) == {"spend": 1.0, "visit": 2.0}
 
 
+def test_contacts_of_earlier_days_need_users_who_say_which_day_it_is(
+    world: Path, read: Callable[[str], object]
+) -> None:
+    head = "version: 1\nobjective: [{metric: spend, weight: 1}]\ncontact:\n  - {id: total, max: 2}\n"
+    rules = head + "  - {id: month, max: 4, days: 28}\n  - {id: spring, max: 4, days: 28, valid_to: 2026-03-31}\n"
+    with pytest.raises(InputError) as refusal:
+        read(rules)
+    (told,) = refusal.value.problems
+    assert f"contact.month.days: counts contacts of earlier days, and {world / 'users'} has no column as_of" in told
+    assert "set.month.days=null" in told
+    users = pq.read_table(world / "users" / "0.parquet")
+    dated = users.append_column("as_of", pa.array([date(2026, 11, 23)] * 2))
+    pq.write_table(dated, world / "users" / "0.parquet")
+    assert [rule.days for rule in read(rules).contact] == [None, 28, 28]
+
+
 def test_a_mistake_in_the_policy_is_told_before_training(read: Callable[[str], object]) -> None:
     with pytest.raises(InputError, match="spend"):
         read("version: 1\nobjective: [{metric: spent, weight: 1}]\n")
-
-
-def test_contacts_of_earlier_days_are_refused_before_training(read: Callable[[str], object]) -> None:
-    head = "version: 1\nobjective: [{metric: spend, weight: 1}]\ncontact:\n  - {id: total, max: 2}\n"
-    with pytest.raises(InputError) as refusal:
-        read(head + "  - {id: month, max: 4, days: 28}\n  - {id: spring, max: 4, days: 28, valid_to: 2026-03-31}\n")
-    (told,) = refusal.value.problems
-    assert (
-        "contact.month.days: counts contacts of earlier days, and the scores that this run makes have no history/"
-        in told
-    )
-    assert "set.month.days=null" in told

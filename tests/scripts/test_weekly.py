@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from omegaconf import DictConfig
 
@@ -46,7 +48,7 @@ class Stages:
                 raise RuntimeError(f"{name} broke")
 
     def make_market(self, settings: Settings) -> None:
-        files = {"tables/x": "x", "users/x": "x", "catalogue.json": "{}"}
+        files = {"tables/exposures/x": "x", "users/x": "x", "catalogue.json": "{}"}
         self._write("make_market", settings.paths.out, [], {"users": settings.data.users}, files)
 
     def prepare(self, settings: Settings) -> None:
@@ -57,7 +59,12 @@ class Stages:
         self._write("train", settings.paths.model, [settings.paths.logs], config, {"model.json": "{}"})
 
     def score(self, settings: Settings) -> None:
-        self._write("score", settings.paths.scores, [settings.paths.model, settings.paths.users], {}, {"rows": "x"})
+        paths = settings.paths
+        inputs = [path for path in (paths.model, paths.users, paths.exposures) if path is not None]
+        files = {"rows": "x"}
+        if paths.exposures is not None:
+            files["history/x"] = (paths.exposures / "x").read_text()
+        self._write("score", paths.scores, inputs, {}, files)
 
     def allocate(self, settings: Settings) -> None:
         certificate = {
@@ -188,13 +195,39 @@ def test_what_is_missing_is_said_before_anything_runs(
 def test_tables_from_outside_take_the_place_of_the_market(
     week: Callable[..., weekly.Week], stages: Stages, tmp_path: Path
 ) -> None:
-    for path in ("given/tables/x", "given/users/x", "given/catalogue.json"):
+    for path in ("given/tables/exposures/x", "given/users/x", "given/catalogue.json"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text("{}")
     week()
     done = week(f"weekly.tables='{tmp_path}/given'")
     assert "regret" not in stages.ran
     assert not (done.folder / "regret").exists(), "the truth of the market of the week before"
+
+
+def test_other_exposures_are_another_history_and_so_another_allocation(
+    week: Callable[..., weekly.Week], stages: Stages, tmp_path: Path
+) -> None:
+    given = tmp_path / "given"
+    for path in ("tables/exposures/x", "users/x", "catalogue.json"):
+        (given / path).parent.mkdir(parents=True, exist_ok=True)
+        (given / path).write_text("{}")
+    first = week(f"weekly.tables='{given}'", "weekly.publish=false")
+    (given / "tables" / "exposures" / "x").write_text("one more")
+    assert week(f"weekly.tables='{given}'", "weekly.publish=false").folder == first.folder
+    assert (first.folder / "scores" / "history" / "x").read_text() == "one more"
+    assert stages.ran == ["prepare", "score", "allocate"], "the stand-in's logs are the same, so its model still holds"
+
+
+def test_users_without_a_day_are_scored_without_history(
+    week: Callable[..., weekly.Week], stages: Stages, tmp_path: Path
+) -> None:
+    for path in ("given/tables/exposures/x", "given/catalogue.json"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("{}")
+    (tmp_path / "given" / "users").mkdir()
+    pq.write_table(pa.table({"user_id": [1]}), tmp_path / "given" / "users" / "0.parquet")
+    done = week(f"weekly.tables='{tmp_path}/given'")
+    assert not (done.folder / "scores" / "history").exists()
 
 
 def test_two_weeks_at_once_in_one_folder_do_not_fight(

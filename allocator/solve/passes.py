@@ -6,8 +6,8 @@ block in a fixed order, so the result does not depend on threads or shards.
 Axes: U users, P planes, A actions, S classes, R rows, B blocks, K the most contacts of a slate, T near ties.
 """
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numba
@@ -34,6 +34,7 @@ from allocator.solve.slates import (
 )
 
 BLOCK = 8_192
+FEW = 256
 
 
 @dataclass(frozen=True)
@@ -117,12 +118,17 @@ def _sweep_compiled(
     slate_UK = np.empty((len(class_U), users.rules.most), np.int16)
     margin_U = np.empty(len(class_U), np.float32)
     blocks = sums.blocks(-(-len(class_U) // BLOCK))
-    with threads_for(len(blocks[0])):
-        _sweep(
-            users.rules, data.planes_UPA[who], data.eligible_UA[who], class_U, data.group_U[who],
-            data.before_UK[who], data.received_UC[who], tables.const_SA, tables.plane_SPA, tables.bonus_S,
-            *blocks, slate_UK, margin_U,
+    planes_UPA, eligible_UA, group_U = data.planes_UPA[who], data.eligible_UA[who], data.group_U[who]
+    before_UK, received_UC = data.before_UK[who], data.received_UC[who]
+
+    def sweep_block(block: int, part: slice) -> None:
+        _sweep_block(
+            users.rules, make_work(users.rules), planes_UPA[part], eligible_UA[part], class_U[part], group_U[part],
+            before_UK[part], received_UC[part], tables.const_SA, tables.plane_SPA, tables.bonus_S,
+            *(each[block] for each in blocks), slate_UK[part], margin_U[part],
         )  # fmt: skip
+
+    in_blocks(sweep_block, len(class_U), BLOCK)
     return blocks, slate_UK, margin_U
 
 
@@ -169,15 +175,19 @@ class _Sums:
                 total += part
 
 
-@contextlib.contextmanager
-def threads_for(blocks: int) -> Iterator[None]:
-    """No more threads than blocks: waking one up costs more than a small sweep."""
-    most = numba.get_num_threads()
-    numba.set_num_threads(max(1, min(blocks, most)))
-    try:
-        yield
-    finally:
-        numba.set_num_threads(most)
+def in_blocks(work: Callable[[int, slice], None], count: int, size: int) -> None:
+    """work(block, part) for every `size` of `count` users, in as many threads as numba is set to; kernels let go of the GIL.
+
+    Threads of Python and not of numba, whose parallel loops over tuples of arrays take ten times as long to compile.
+    """
+    parts = [slice(first, min(first + size, count)) for first in range(0, count, size)]
+    threads = min(numba.get_num_threads(), len(parts))
+    if threads <= 1:
+        for block, part in enumerate(parts):
+            work(block, part)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, range(len(parts)), parts))
 
 
 @numba.njit(cache=True, forceinline=True)
@@ -232,21 +242,7 @@ def keep_or_change(rules, work, before_K, bonus, slate_K, count, value, margin):
     return count, value, min(margin, value - kept_value), False
 
 
-@numba.njit(parallel=True, cache=True)
-def _sweep(
-    rules, planes_UPA, eligible_UA, class_U, group_U, before_UK, received_UC, const_SA, plane_SPA, bonus_S,
-    dual_BS, count_BSA, sum_BSPA, kept_BS, slate_UK, margin_U,
-):  # fmt: skip
-    for block in numba.prange(len(dual_BS)):
-        part = slice(block * BLOCK, min((block + 1) * BLOCK, len(class_U)))
-        _sweep_block(
-            rules, make_work(rules), planes_UPA[part], eligible_UA[part], class_U[part], group_U[part], before_UK[part],
-            received_UC[part], const_SA, plane_SPA, bonus_S, dual_BS[block], count_BSA[block], sum_BSPA[block],
-            kept_BS[block], slate_UK[part], margin_U[part],
-        )  # fmt: skip
-
-
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _sweep_block(
     rules, work, planes_UPA, eligible_UA, class_U, group_U, before_UK, received_UC, const_SA, plane_SPA, bonus_S,
     dual_S, count_SA, sum_SPA, kept_S, slate_UK, margin_U,
@@ -458,30 +454,22 @@ def enumerate_slates(users: Users, price_R: np.ndarray, who_U: np.ndarray, width
     slate_NK = np.full((len(who_U) * (most + 2), users.rules.most), NONE, np.int16)
     net_N = np.empty(len(slate_NK))
     count_U = np.zeros(len(who_U), np.int64)
-    _enumerate(
-        users.rules, data.planes_UPA, data.eligible_UA, data.class_U, data.before_UK, data.received_UC,
-        tables.const_SA, tables.plane_SPA, tables.bonus_S, who_U, width, most, slate_NK, net_N, count_U,
-    )  # fmt: skip
+
+    def enumerate_block(block: int, part: slice) -> None:
+        rows = slice(part.start * (most + 2), part.stop * (most + 2))
+        found_NK, value_N = np.empty((most, users.rules.most), np.int16), np.empty(most)
+        _enumerate_block(
+            users.rules, make_work(users.rules), found_NK, value_N, data.planes_UPA, data.eligible_UA, data.class_U,
+            data.before_UK, data.received_UC, tables.const_SA, tables.plane_SPA, tables.bonus_S, who_U[part], width,
+            slate_NK[rows], net_N[rows], count_U[part],
+        )  # fmt: skip
+
+    in_blocks(enumerate_block, len(who_U), FEW)
     kept = (np.arange(most + 2) < count_U[:, None]).reshape(-1)
     return Choices(np.repeat(np.arange(len(who_U)), count_U), slate_NK[kept], net_N[kept])
 
 
-@numba.njit(parallel=True, cache=True)
-def _enumerate(
-    rules, planes_UPA, eligible_UA, class_U, before_UK, received_UC, const_SA, plane_SPA, bonus_S, who_U, width, most,
-    slate_NK, net_N, count_U,
-):  # fmt: skip
-    for block in numba.prange(-(-len(who_U) // 256)):
-        part = slice(block * 256, min((block + 1) * 256, len(who_U)))
-        rows = slice(block * 256 * (most + 2), part.stop * (most + 2))
-        _enumerate_block(
-            rules, make_work(rules), np.empty((most, rules.most), np.int16), np.empty(most), planes_UPA, eligible_UA,
-            class_U, before_UK, received_UC, const_SA, plane_SPA, bonus_S, who_U[part], width, slate_NK[rows],
-            net_N[rows], count_U[part],
-        )  # fmt: skip
-
-
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _enumerate_block(
     rules, work, found_NK, value_N, planes_UPA, eligible_UA, class_U, before_UK, received_UC, const_SA, plane_SPA, bonus_S,
     who_U, width, slate_NK, net_N, count_U,
@@ -550,29 +538,21 @@ def explain_contacts(users: Users, price_R: np.ndarray, slate_UK: np.ndarray) ->
     margin_UK = np.full(slate_UK.shape, np.nan)
     instead_UK = np.full(slate_UK.shape, NONE, np.int16)
     data = users.data
-    for part in data.shards():
-        _explain(
-            users.rules, data.planes_UPA[part], data.eligible_UA[part], data.class_U[part], data.before_UK[part],
-            data.received_UC[part], tables.const_SA, tables.plane_SPA, tables.bonus_S,
-            slate_UK[part], margin_UK[part], instead_UK[part],
-        )  # fmt: skip
+    for shard in data.shards():
+
+        def explain_block(block: int, part: slice, first: int = shard.start) -> None:
+            part = slice(first + part.start, first + part.stop)
+            _explain_block(
+                users.rules, make_work(users.rules), data.planes_UPA[part], data.eligible_UA[part], data.class_U[part],
+                data.before_UK[part], data.received_UC[part], tables.const_SA, tables.plane_SPA, tables.bonus_S,
+                slate_UK[part], margin_UK[part], instead_UK[part],
+            )  # fmt: skip
+
+        in_blocks(explain_block, shard.stop - shard.start, BLOCK)
     return margin_UK, instead_UK
 
 
-@numba.njit(parallel=True, cache=True)
-def _explain(
-    rules, planes_UPA, eligible_UA, class_U, before_UK, received_UC, const_SA, plane_SPA, bonus_S,
-    slate_UK, margin_UK, instead_UK,
-):  # fmt: skip
-    for block in numba.prange(-(-len(class_U) // BLOCK)):
-        part = slice(block * BLOCK, min((block + 1) * BLOCK, len(class_U)))
-        _explain_block(
-            rules, make_work(rules), planes_UPA[part], eligible_UA[part], class_U[part], before_UK[part],
-            received_UC[part], const_SA, plane_SPA, bonus_S, slate_UK[part], margin_UK[part], instead_UK[part],
-        )  # fmt: skip
-
-
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _explain_block(
     rules, work, planes_UPA, eligible_UA, class_U, before_UK, received_UC, const_SA, plane_SPA, bonus_S,
     slate_UK, margin_UK, instead_UK,

@@ -27,7 +27,10 @@ Modules; first what every command stands on, then the commands in the order in w
 - instances: seeded problems of three shapes and any size
 - peers: general solvers and rules of thumb on the same problem
 - bench_runs: one run of them at a time, in a process of its own
-- bench: all of those, as a table
+- bench_results: figures in files that only grow, and tables
+- bench_tables: the tables of the allocator's benchmark
+- bench_allocator: the allocator next to its peers, by size
+- bench: benchmarks by name, and their part of the README
 - regret: all of them, judged on a synthetic market's truth
 - report: a run as one page for people
 - publish: the pointer to a finished run

@@ -10,9 +10,9 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -75,33 +75,37 @@ class Run:
 
 @dataclass(frozen=True)
 class PassRate:
-    """What one full pass takes and the bytes it reads, next to copying the same number of bytes with two threads."""
+    """What one full pass takes and the bytes it reads, next to copying the same number of bytes.
+
+    device: where both happen, `cpu` (two threads copy) or a GPU as torch names it.
+    """
 
     shape: str
     users: int
     seconds: float
     bytes: int
     copy_seconds: float
+    device: str = "cpu"
 
     @property
-    def key(self) -> tuple[str, int]:
-        return self.shape, self.users
+    def key(self) -> tuple[str, int, str]:
+        return self.shape, self.users, self.device
 
 
 @dataclass(frozen=True)
-class Gaps:
-    """Certified gaps over random instances of one shape, in the order of their seeds. violations: allocations that failed the audit."""
+class Gap:
+    """The certified gap of one random instance. outcome: `done`, `infeasible`, `violation` where the audit failed, or what went wrong."""
 
     shape: str
     users: int
-    gaps: tuple[float, ...]
-    seconds: tuple[float, ...]
-    violations: int
-    infeasible: int
+    seed: int
+    outcome: str
+    gap: float | None = None
+    seconds: float | None = None
 
     @property
-    def key(self) -> tuple[str, int]:
-        return self.shape, self.users
+    def key(self) -> tuple[str, int, int]:
+        return self.shape, self.users, self.seed
 
 
 class Stopped(Exception):
@@ -167,19 +171,20 @@ def make(folder: Path, shape: str, users: int, seed: int) -> tuple[Instance, dic
 
 
 def run_ours(instance: Instance, settings: Settings, out: Path) -> Run:
-    """The allocate command's own work, from files to files, audited."""
+    """The allocate command's own work, from files to files, audited; `solver` says where it sweeps if that is not the CPU."""
+    solver = OURS if settings.solve.device == "cpu" else f"{OURS} on {settings.solve.device}"
     started = time.perf_counter()
     try:
         result = allocate.run(_allocate_settings(instance, settings, out))
     except Infeasible as error:
-        return Run(instance.shape, instance.users, OURS, "infeasible", str(error))
+        return Run(instance.shape, instance.users, solver, "infeasible", str(error))
     total = time.perf_counter() - started
     made = result.certificate
     read, solve = made.seconds["read"], made.seconds["solve"]
     return Run(
         instance.shape,
         instance.users,
-        OURS,
+        solver,
         seconds={"read": read, "solve": solve, "write": total - read - solve},
         value=made.value,
         bound=made.bound,
@@ -230,11 +235,11 @@ def _compiled(instance: Instance) -> tuple[Scores, Problem]:
     return scores, build_problem(scores, policy)
 
 
-def measure_pass(instance: Instance, settings: Settings, allocation: Path) -> PassRate:
+def measure_pass(instance: Instance, settings: Settings, allocation: Path, device: str) -> PassRate:
     """The fastest of a few passes over all users at the final prices."""
     scores, problem = _compiled(instance)
     data = load_data(problem, scores, settings.solve.memory_gib, allocation.parent)
-    users = free_users(problem, data, (np.zeros(0, np.int64), np.zeros(0, np.int64)))
+    users = replace(free_users(problem, data, (np.zeros(0, np.int64), np.zeros(0, np.int64))), device=device)
     book, rows = read_price_book(allocation), problem.rows
     sides = zip(rows.constraint_R, np.where(rows.sign_R > 0, "max", "min"), strict=True)
     price_R = np.array([book.get((problem.measured[constraint].rule.id, str(side)), 0.0) for constraint, side in sides])
@@ -242,7 +247,15 @@ def measure_pass(instance: Instance, settings: Settings, allocation: Path) -> Pa
     arrays = (data.planes_UPA, data.eligible_UA, data.class_U, data.group_U)
     amount = sum(array.nbytes for array in arrays)
     seconds = min(_seconds(lambda: sweep(users, price_R)) for _ in range(PASSES_TIMED))
-    return PassRate(instance.shape, instance.users, seconds, amount, _copy_seconds(amount))
+    copying = _copy_seconds(amount) if device == "cpu" else _device_copy_seconds(amount, device)
+    return PassRate(instance.shape, instance.users, seconds, amount, copying, device)
+
+
+def has_gpu() -> bool:
+    """Whether torch, as it is installed, can use one."""
+    import torch  # slow to import, and needed here alone
+
+    return torch.cuda.is_available()
 
 
 def _copy_seconds(amount: int) -> float:
@@ -258,25 +271,40 @@ def _copy_seconds(amount: int) -> float:
         return min(_seconds(copy) for _ in range(PASSES_TIMED)) * amount / (2 * copied)
 
 
+def _device_copy_seconds(amount: int, device: str) -> float:
+    """The same on a device of torch: the floor of a pass whose data is there."""
+    import torch
+
+    copied = min(amount, COPY_BYTES)
+    one, other = (torch.ones(copied, dtype=torch.uint8, device=device) for _ in range(2))
+
+    def copy() -> None:
+        other.copy_(one)
+        if one.is_cuda:
+            torch.cuda.synchronize()
+
+    copy()
+    return min(_seconds(copy) for _ in range(PASSES_TIMED)) * amount / copied
+
+
 def _seconds(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
 
 
-def run_gaps(shape: str, users: int, count: int, settings: Settings, folder: Path) -> Gaps:
-    """Allocates instances of seeds 0 ... count - 1; each is removed before the next is made."""
-    runs: list[Run] = []
-    violations = 0
-    for seed in range(count):
-        with tempfile.TemporaryDirectory(dir=folder) as place:
-            instance = write_instance(Path(place), shape, users, seed)
-            try:
-                runs.append(run_ours(instance, settings, Path(place) / "out"))
-            except RuntimeError as error:  # what the command raises where the audit finds its allocation wrong
-                if "audit" not in str(error):
-                    raise
-                violations += 1
-    done = [run for run in runs if run.outcome == "done"]
-    gaps, seconds = tuple(run.gap for run in done), tuple(run.total for run in done)
-    return Gaps(shape, users, gaps, seconds, violations, len(runs) - len(done))
+def run_gaps(shape: str, users: int, seeds: Sequence[int], settings: Settings, folder: Path) -> list[Gap]:
+    """Allocates instances of these seeds; each is removed before the next is made."""
+    return [_gap(shape, users, seed, settings, folder) for seed in seeds]
+
+
+def _gap(shape: str, users: int, seed: int, settings: Settings, folder: Path) -> Gap:
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        instance = write_instance(Path(place), shape, users, seed)
+        try:
+            run = run_ours(instance, settings, Path(place) / "out")
+        except RuntimeError as error:  # what the command raises where the audit finds its allocation wrong
+            if "audit" not in str(error):
+                raise
+            return Gap(shape, users, seed, "violation")
+    return Gap(shape, users, seed, run.outcome, run.gap, run.total)

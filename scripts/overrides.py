@@ -162,6 +162,12 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
             Key("limit", "bench.limit", "seconds that a peer may take to solve", "value"),
             Key("gaps", "bench.gaps", "random instances of each shape for the distribution of gaps", "value"),
             Key("users", "bench.users", "users of each of those", "value"),
+            Key(
+                "resume",
+                "bench.resume",
+                "true: leaves out what this program has measured already on this machine",
+                "value",
+            ),
             Key("update_readme", "bench.update_readme", "true: writes the table into README.md", "value"),
             _path("out", "the folder of results; runs/bench by default", "out"),
             SEED,

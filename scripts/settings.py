@@ -74,6 +74,7 @@ class BenchOptions(Frozen):
     limit: float = Field(300.0, gt=0, description="seconds that a peer may take to solve")
     gaps: int = Field(0, ge=0, description="random instances of each shape for the distribution of gaps")
     users: int = Field(20_000, gt=0, description="users of each of those")
+    resume: bool = Field(False, description="leaves out what this program has measured already on this machine")
     update_readme: bool = False
 
 

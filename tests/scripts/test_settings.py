@@ -8,6 +8,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 from pydantic import ValidationError
 
+from allocator.solve.settings import SolveSettings
 from ranker.scores import InputError
 from scripts import settings as kinds
 from scripts.command import validated
@@ -21,6 +22,13 @@ COMMANDS = dict(match for file in sorted((ROOT / "scripts").glob("*.py")) for ma
 
 def test_the_default_configuration_is_valid(composed: Callable[..., DictConfig]) -> None:
     assert validated(WeeklySettings, composed()).publish.max_gap == 1e-4
+
+
+def test_every_setting_of_solving_can_be_set_by_its_path_and_has_its_default(
+    composed: Callable[..., DictConfig],
+) -> None:
+    assert set(composed().solve) == set(SolveSettings.model_fields)
+    assert validated(WeeklySettings, composed()).solve == SolveSettings()
 
 
 def test_every_option_of_every_group_composes_to_valid_settings(

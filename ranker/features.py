@@ -15,6 +15,11 @@ MOST_LEVELS = 50  # of a category, the most frequent; the linear path grows with
 FEW_VALUES = 9  # a number with so many values or fewer has a level for each
 QUANTILES = (0.2, 0.4, 0.6, 0.8)
 FURTHEST = 4.0  # standard deviations; what lies beyond tells nothing more
+TREND, LEVEL, BEND = (
+    0,
+    1,
+    2,
+)  # what an input is: a number; a level of a category or a missing number; a range of a number
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,12 @@ class Encoder:
     def width(self) -> int:
         """Of `Features.wide`."""
         return self.numeric_width + self.levels
+
+    @property
+    def kind_W(self) -> np.ndarray:
+        """int64[W] of `Features.wide`: TREND, LEVEL or BEND."""
+        counts = (len(self.numeric), len(self.numeric), sum(len(c.levels) + 1 for c in self.categorical))
+        return np.repeat([TREND, LEVEL, LEVEL, BEND], [*counts, self.width - sum(counts)])
 
     @property
     def level_counts(self) -> tuple[int, ...]:

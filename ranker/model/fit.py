@@ -75,7 +75,7 @@ def fit(
     channels = [channel for target in targets for channel in channels_of(target, learn.outcome_RO)]
     code = action_code(logs.actions)
     actions = Actions(code.table(logs.actions), code.attribute, settings.contact_sd, settings.tails)
-    design = fit_design(learn.features, encoder.levels)
+    design = fit_design(learn.features, encoder.kind_W)
     start = [value for target in targets for value in target.start]
     paths = fit_paths(design, learn.features, fold_R, learn.action_R, actions, channels, start)
     weight_R = stabilised_weights(learn.action_R, learn.propensity_R, learn.actions, fitting.weight_clip)

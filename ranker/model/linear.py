@@ -3,8 +3,9 @@
     link(E[y | x, a]) = <x, base> + sum over attribute values m of a of <x, effect_m>,     x = (1, features)
 
 All coefficients have normal priors around 0. Those of one attribute (product, message ...) share a scale, one for its averages (the
-coefficients of the 1 in x) and one for its interactions, estimated from the data by MacKay's fixed point (1992). Interactions and
-base have a factor each besides, as under a Student t: few are large, most are next to nothing (Tipping 2001).
+coefficients of the 1 in x) and one for its interactions with each kind of feature, estimated from the data by MacKay's fixed point
+(1992): numbers are few and levels many, so that one scale for both would be that of the levels, and shrink the trends away.
+Interactions and base have a factor each besides, as under a Student t: few are large, most are next to nothing (Tipping 2001).
 
 Rows enter through sums per arm alone, the gradient and the curvature of the likelihood: memory does not grow with them, and
 leaving out a fold is a subtraction. Variances treat features as uncorrelated; means do not.
@@ -42,12 +43,14 @@ class Design:
     """x of a row: 1, then the features that vary, centred and scaled.
 
     mean: of all W features, the numeric ones and `levels` of categories. kept: positions of those that vary, scale: theirs.
+    kinds: per kind of feature the columns of x that are of it.
     """
 
     levels: int
     mean: np.ndarray
     kept: np.ndarray
     scale: np.ndarray
+    kinds: tuple[np.ndarray, ...]
 
     @property
     def width(self) -> int:
@@ -67,8 +70,9 @@ class Design:
         return weight_KW, coefficient_KD[:, 0] - slope_KD @ self.mean[self.kept]
 
 
-def fit_design(features: Features, levels: int) -> Design:
-    """From training rows; levels: of all categorical columns together."""
+def fit_design(features: Features, kind_W: np.ndarray) -> Design:
+    """From training rows; kind_W: of every feature, of `Encoder.kind_W`."""
+    levels = len(kind_W) - features.numeric_UN.shape[1]
     total, squares = 0.0, 0.0
     for start in range(0, len(features), ROWS_AT_ONCE):
         wide = features.take(slice(start, start + ROWS_AT_ONCE)).wide(levels).astype(np.float64)
@@ -77,7 +81,8 @@ def fit_design(features: Features, levels: int) -> Design:
     deviation = np.sqrt(np.maximum(squares / len(features) - mean**2, 0.0))
     kept = np.flatnonzero(deviation > 1e-3)
     scale = np.maximum(deviation[kept], RAREST)
-    return Design(levels, mean.astype(np.float32), kept, scale.astype(np.float32))
+    kinds = tuple(1 + np.flatnonzero(kind_W[kept] == kind) for kind in np.unique(kind_W[kept]))
+    return Design(levels, mean.astype(np.float32), kept, scale.astype(np.float32), kinds)
 
 
 @dataclass(frozen=True)
@@ -145,7 +150,9 @@ def fit_paths(
         here = groups if number >= PASSES - FULL_PASSES else thin
         sums = _pass(design, features, here, actions, channels, paths)
         for c, by_fold in enumerate(sums):
-            paths[c] = _estimate(_added(by_fold), actions, paths[c], LAST_ROUNDS if last else ROUNDS, damped=not last)
+            paths[c] = _estimate(
+                _added(by_fold), design.kinds, actions, paths[c], LAST_ROUNDS if last else ROUNDS, damped=not last
+            )
     return [
         [_solve(_added(by_fold, without=fold), actions, path) for by_fold, path in zip(sums, paths, strict=True)]
         for fold in range(len(groups))
@@ -228,10 +235,12 @@ def _added(by_fold: Sequence[_Sums], without: int = -1) -> _Sums:
     return _Sums(by_fold[0].arm_BD, sum(s.gradient_BD for s in kept), sum(s.curvature_BDD for s in kept))
 
 
-def _estimate(sums: _Sums, actions: Actions, path: Path, rounds: int, damped: bool) -> Path:
+def _estimate(
+    sums: _Sums, kinds: Sequence[np.ndarray], actions: Actions, path: Path, rounds: int, damped: bool
+) -> Path:
     """Coefficients and the scales of their priors in turn; scales start afresh, since those of a sample may be next to nothing."""
     tails = actions.tails
-    numbers = [actions.attribute_M == number for number in range(int(actions.attribute_M.max()) + 1)]
+    attributes = [np.flatnonzero(actions.attribute_M == number) for number in range(int(actions.attribute_M.max()) + 1)]
     prior_D, prior_MD = _priors(actions, len(path.base_D))
     found = replace(path, prior_D=prior_D, prior_MD=prior_MD)
     factor_MD, factor_D = np.ones_like(prior_MD), np.ones_like(prior_D)
@@ -239,14 +248,18 @@ def _estimate(sums: _Sums, actions: Actions, path: Path, rounds: int, damped: bo
         found = _solve(sums, actions, found)
         variance_D, variance_MD, _ = _variances(sums, actions, found)
         prior_D, prior_MD = found.prior_D.copy(), found.prior_MD.copy()
-        known_MD = 1 - variance_MD / found.prior_MD  # of each coefficient, how much the data tell
-        for number, values in enumerate(numbers):
+        known_D = 1 - variance_D / found.prior_D  # of each coefficient, how much the data tell
+        known_MD = 1 - variance_MD / found.prior_MD
+        for number, values in enumerate(attributes):
             if number > 0:
                 square, known = (found.effect_MD[values, 0] ** 2).sum(), known_MD[values, 0].sum()
                 prior_MD[values, 0] = _scale(square, known)
-            square = (found.effect_MD[values, 1:] ** 2 / factor_MD[values, 1:]).sum()
-            prior_MD[values, 1:] = _scale(square, known_MD[values, 1:].sum())
-        prior_D[1:] = _scale((found.base_D[1:] ** 2 / factor_D[1:]).sum(), (1 - variance_D / found.prior_D)[1:].sum())
+            for columns in kinds:
+                here = np.ix_(values, columns)
+                prior_MD[here] = _scale((found.effect_MD[here] ** 2 / factor_MD[here]).sum(), known_MD[here].sum())
+        for columns in kinds:
+            square = (found.base_D[columns] ** 2 / factor_D[columns]).sum()
+            prior_D[columns] = _scale(square, known_D[columns].sum())
         factor_MD = (tails + (found.effect_MD**2 + variance_MD) / prior_MD) / (tails + 1)
         factor_D = (tails + (found.base_D**2 + variance_D) / prior_D) / (tails + 1)
         prior_MD[:, 1:] *= factor_MD[:, 1:]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ranker.features import FURTHEST, Encoder, fit_encoder
+from ranker.features import BEND, FURTHEST, LEVEL, TREND, Encoder, fit_encoder
 from ranker.logs import LogSchema
 
 SCHEMA = LogSchema(("income", "constant"), ("market",), (), "none")
@@ -63,3 +63,10 @@ def test_levels_of_several_columns_do_not_overlap() -> None:
     schema = LogSchema((), ("a", "b"), (), "none")
     frame = pd.DataFrame({"a": ["x", "y"], "b": ["x", "z"]})
     assert fit_encoder(frame, schema).encode(frame).index_UG.tolist() == [[1, 4], [2, 5]]
+
+
+def test_every_input_has_its_kind(frame) -> None:
+    encoder = fit_encoder(frame, SCHEMA)
+    # income and its missing indicator, constant and its; market unseen, NO, SE; income missing and five ranges.
+    assert encoder.kind_W.tolist() == [TREND, TREND, LEVEL, LEVEL, *[LEVEL] * 3, *[BEND] * 6]
+    assert len(encoder.kind_W) == encoder.width

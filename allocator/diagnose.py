@@ -3,7 +3,8 @@
 With all values set to zero and every row of a subset elastic at one unit of violation per unit of its scale, the dual's minimum is
 minus the least total violation: below zero exactly where the subset cannot hold together (weak duality; elastic filtering and the
 deletion filter: Chinneck, Feasibility and Infeasibility in Optimization, 2008). The same sweeps that price millions of users
-decide it, so it costs a few passes per test.
+decide it, so it costs a few passes per test. Where contacts in parts could keep what whole ones cannot, small problems are decided by
+the integer programme.
 
 Axes: R rows.
 """
@@ -17,15 +18,22 @@ from threadpoolctl import threadpool_limits
 from allocator.causes import Cause, find_causes
 from allocator.preflight import Finding, given_in_words
 from allocator.problem import Data, Problem
+from allocator.solve.exact import count_pairs, solve_exact
+from allocator.solve.passes import value_of
 from allocator.solve.prices import Priced, Scale, find_prices, measure_scale
 from allocator.solve.settings import SolveSettings
-from allocator.solve.solution import Unsolvable
-from allocator.solve.solver import free_users, solve, value_of
+from allocator.solve.solution import TooLarge, Unsolvable
+from allocator.solve.solver import free_users, solve
 from ranker.scores import Scores
 
 MOST_REPAIRS = 3
 MOST_CHANGES = 5
 NO_REPAIR = "No change of up to five bounds was found that ends the conflict; leave one of these constraints out."
+CONTRADICTION = "The constraints contradict each other; nothing was allocated."
+NOT_FOUND = (
+    "No allocation of whole contacts was found that keeps every constraint, though none was shown to be impossible; "
+    "nothing was allocated."
+)
 FEASIBLE_VIOLATION = 1e-6
 
 
@@ -47,7 +55,8 @@ class Repair:
 class Diagnosis:
     """conflict: ids of a smallest set that cannot hold together: without any one of them, the others can.
 
-    causes: what stands behind it, rules for one user included. findings: what counting alone found, where it did.
+    causes: what stands behind it, rules for one user included. findings: what counting alone found, where it did. proven: False where
+    no allocation was found, but none was shown to be impossible either; conflict is then all that must hold.
     """
 
     proven_by: str
@@ -56,14 +65,16 @@ class Diagnosis:
     repairs: tuple[Repair, ...]
     causes: tuple[Cause, ...] = ()
     findings: tuple[str, ...] = ()
+    proven: bool = True
 
     def to_json(self) -> dict:
         return {"status": "infeasible", **asdict(self)}
 
     def in_words(self) -> str:
-        lines = ["The constraints contradict each other; nothing was allocated."]
+        lines = [CONTRADICTION if self.proven else NOT_FOUND]
         lines += ["Counting alone shows:", *(f"  - {sentence}" for sentence in self.findings)] if self.findings else []
-        lines += ["These cannot hold together:", *(f"  - {label}" for label in self.labels)]
+        heading = "These cannot hold together:" if self.proven else "What must hold:"
+        lines += [heading, *(f"  - {label}" for label in self.labels)]
         if self.causes:
             lines += ["Behind it:", *(f"  - {cause.sentence}" for cause in self.causes)]
         if self.repairs:
@@ -114,7 +125,7 @@ def diagnose(
     scale = measure_scale(users, np.random.default_rng(settings.seed))
     with threadpool_limits(1):
         case = _with_proof(_Case(problem, data, fixed, settings, scale, unsolvable.price_R), findings)
-        return _explain(case, unsolvable.proven_by, scores, findings)
+        return _explain(case, unsolvable, scores, findings)
 
 
 def contradiction(
@@ -140,18 +151,20 @@ def _with_proof(case: _Case, findings: Sequence[Finding]) -> _Case:
     return replace(case, start_R=_violated(case, case.hard, case.hard).best.price_R)
 
 
-def _explain(case: _Case, proven_by: str, scores: Scores | None, findings: Sequence[Finding]) -> Diagnosis:
+def _explain(case: _Case, unsolvable: Unsolvable, scores: Scores | None, findings: Sequence[Finding]) -> Diagnosis:
     problem = case.problem
+    proven = unsolvable.proven or _conflicting(case, case.hard)
     conflict = list(findings[0].positions) if findings else _smallest_conflict(case)
     rules = [problem.measured[position].rule for position in conflict]
     causes = find_causes(problem, case.data, case.fixed, conflict, scores)
     return Diagnosis(
-        proven_by,
+        unsolvable.proven_by,
         tuple(rule.id for rule in rules),
         tuple(f"{rule.name} ({_bounds(case, position)})" for rule, position in zip(rules, conflict, strict=True)),
         tuple(_repairs(case, conflict)),
         (*causes, *_exploration_alone(case, conflict)),
         tuple(finding.sentence for finding in findings),
+        proven,
     )
 
 
@@ -190,7 +203,25 @@ def _parts(case: _Case) -> dict[int, float]:
 
 
 def _conflicting(case: _Case, positions: list[int]) -> bool:
-    return _least_violation(case, positions, elastic=positions) > FEASIBLE_VIOLATION
+    in_parts = _least_violation(case, positions, elastic=positions) > FEASIBLE_VIOLATION
+    return in_parts or not _possible_whole(case, positions)
+
+
+def _possible_whole(case: _Case, positions: list[int]) -> bool:
+    """Whether whole contacts can keep these; taken for granted where the integer programme would be too large to tell."""
+    problem = case.problem.with_measured([case.problem.measured[position] for position in positions])
+    bare = replace(problem, value_PA=np.zeros_like(problem.value_PA))
+    users = free_users(bare, case.data, case.fixed)
+    if count_pairs(users.data) > case.settings.exact_cells:
+        return True
+    scale = measure_scale(users, np.random.default_rng(case.settings.seed))
+    try:
+        solve_exact(users, case.settings, scale.usage_R)
+    except Unsolvable:
+        return False
+    except TooLarge:
+        return True
+    return True
 
 
 def _least_violation(case: _Case, positions: list[int], elastic: list[int]) -> float:
@@ -263,8 +294,16 @@ def _cheapest_step(case: _Case, conflict: list[int]) -> tuple[int, str, float]:
 
 
 def _repair(case: _Case, position: int, without: float | None) -> Repair | None:
-    """Moves the bound that is in the way outwards until an integral allocation exists."""
-    side = _side_in_the_way(case, position)
+    """Moves the bound that is in the way outwards, or else the other one, until an integral allocation exists."""
+    first = _side_in_the_way(case, position)
+    other = "min" if first == "max" else "max"
+    found = _repair_side(case, position, first, without)
+    if found is None and getattr(case.problem.measured[position], _FIELD[other]) is not None:
+        found = _repair_side(case, position, other, without)
+    return found
+
+
+def _repair_side(case: _Case, position: int, side: str, without: float | None) -> Repair | None:
     step = _least_step(case, position, side, case.hard)
     for widen in (1.0, 1.01, 1.1, 1.5, 3.0) if step is not None else ():
         bound = _moved(case.problem, position, side, step * widen)
@@ -292,13 +331,15 @@ def _side_in_the_way(case: _Case, position: int) -> str:
 
 
 def _least_step(case: _Case, position: int, side: str, among: list[int]) -> float | None:
-    """How far the bound must move for `among` to hold, by the least violation for volumes and totals, by bisection for ratios."""
+    """How far the bound must move for `among` to hold, by the least violation for volumes and totals, by bisection for ratios and
+    where contacts in parts would need no step."""
     units = float(case.scale.usage_R[case.problem.rows.constraint_R == position].max())
     measured = case.problem.measured[position]
-    if measured.denominator is None:
-        return _least_violation(case, among, elastic=[position]) * units
+    in_parts = 0.0 if measured.denominator is not None else _least_violation(case, among, elastic=[position])
+    if in_parts > FEASIBLE_VIOLATION:
+        return in_parts * units
     old = abs(getattr(measured, _FIELD[side])) or units
-    low, high = 0.0, 0.01 * old
+    low, high = 0.0, max(0.01 * old, 1.0 if measured.whole else 0.0)
     while _still_conflicts(case, position, side, high, among):
         low, high = high, 2 * high
         if high > 1e4 * old:

@@ -74,8 +74,10 @@ def solve_exact(users: Users, settings: SolveSettings, unit_R: np.ndarray) -> tu
     relaxation = _programme(users, pairs, unit_R, integral=False)
     linear = solve_linear(relaxation, settings.seconds)
     rows = len(users.limit_R)
-    if not linear.usable:
+    if linear.outcome is Outcome.INFEASIBLE:
         raise Unsolvable("the linear relaxation has no feasible point", np.zeros(rows))
+    if not linear.usable:
+        raise TooLarge(f"the linear solver found nothing within solve.seconds={settings.seconds:g}")
     answer = solve_integer(_programme(users, pairs, unit_R, integral=True), settings.seconds, settings.nodes, 0.0)
     if answer.outcome is Outcome.INFEASIBLE:
         raise Unsolvable("no whole number of contacts keeps every hard constraint", np.zeros(rows))

@@ -13,9 +13,12 @@ import numpy as np
 
 from allocator.problem import FREE
 from allocator.solve.lend import lend
-from allocator.solve.passes import Users, slate_usage
+from allocator.solve.passes import Users, total_usage
 from allocator.solve.prices import Scale
 from allocator.solve.slates import NONE, count_from, fits, make_work, mark, start_caps
+
+MOST_USERS = 250_000
+"""It sorts every eligible contact: beyond so many users that takes more memory than all else."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ def greedy(users: Users, scale: Scale, *, per_cost: bool = False) -> Greedy:
         users.rules, make_work(users.rules), user_N[order], action_N[order], data.planes_UPA, data.class_U, data.received_UC,
         rows.member_RS[capped], rows.const_RA[capped], rows.plane_RPA[capped], users.limit_R[capped].copy(), slate_UK,
     )  # fmt: skip
-    used_R = slate_usage(users, np.arange(len(data)), slate_UK).sum(axis=0)
+    used_R = total_usage(users, slate_UK)
     slip_R = 1e-9 * (scale.usage_R + np.abs(users.limit_R))
     return Greedy(slate_UK, bool((used_R <= users.limit_R + slip_R)[~np.isfinite(rows.penalty_R)].all()))
 

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from allocator.solve.core import Core, Relaxed, Rounded, build_core, relax, round_core
-from allocator.solve.passes import Pass, Users, sweep
+from allocator.solve.greedy import MOST_USERS, greedy
+from allocator.solve.passes import Pass, Users, sweep, total_usage, value_of
 from allocator.solve.prices import Scale, Step, find_prices, proves_contradiction, sample_users
 from allocator.solve.settings import SolveSettings
+from allocator.solve.slates import NONE
 from allocator.solve.solution import Unsolvable
 
 SAMPLE_PART = 4
@@ -97,7 +99,8 @@ class Decided:
 def decide(users: Users, swept: Pass, scale: Scale, settings: SolveSettings, trace: Trace) -> Decided:
     """The core at the best prices, grown until it is feasible and its loss is small; then integers.
 
-    Raises Unsolvable where even the largest core has no feasible point.
+    Where no core gives integers that keep every hard row, the first of some plain allocations that does. Raises Unsolvable, as not
+    proven, where none of them does either.
     """
     size, best = max(settings.core_users, len(users.data) // CORE_EVERY), None
     if not len(swept.price_R):
@@ -118,9 +121,24 @@ def decide(users: Users, swept: Pass, scale: Scale, settings: SolveSettings, tra
         if last:
             break
         size *= 3
-    if best is None:
-        raise Unsolvable("no allocation of whole contacts keeps every hard constraint", swept.price_R)
-    return best
+    return best or _plain(users, swept, scale)
+
+
+def _plain(users: Users, swept: Pass, scale: Scale) -> Decided:
+    """Everyone's best slate at the prices, the best contacts first, or nothing at all: the best that keeps every hard row."""
+    hard_R = ~np.isfinite(users.problem.rows.penalty_R)
+    plain = [swept.slate_UK, np.full_like(swept.slate_UK, NONE)]
+    if len(users.data) <= MOST_USERS:
+        plain.append(greedy(users, scale).slate_UK)
+    found = [
+        Decided(slate_UK, value_of(users, slate_UK), swept)
+        for slate_UK in plain
+        if (total_usage(users, slate_UK) <= users.limit_R)[hard_R].all()
+    ]
+    if not found:
+        words = "no allocation of whole contacts was found that keeps every hard constraint"
+        raise Unsolvable(words, swept.price_R, proven=False)
+    return max(found, key=lambda decided: decided.value)
 
 
 def _better(best: Decided | None, rounded: Rounded | None, swept: Pass, proof: Pass) -> Decided | None:

@@ -423,6 +423,29 @@ def slate_usage(users: Users, user_N: np.ndarray, slate_NK: np.ndarray) -> np.nd
     return usage_NR
 
 
+def total_usage(users: Users, slate_UK: np.ndarray) -> np.ndarray:
+    """[R]: what the slates of all users use of each row."""
+    used_R = np.zeros(len(users.problem.rows))
+    for part in users.data.shards():
+        used_R += slate_usage(users, np.arange(part.start, part.stop), slate_UK[part]).sum(axis=0)
+    return used_R
+
+
+def value_of(users: Users, slate_UK: np.ndarray) -> float:
+    """What slates are worth, penalties for soft rows paid, in float64 from the stored metrics."""
+    problem, data = users.problem, users.data
+    value = 0.0
+    for k in range(slate_UK.shape[1]):
+        user_N = np.flatnonzero(slate_UK[:, k] >= 0)
+        action_N = slate_UK[user_N, k].astype(np.int64)
+        value += float((data.planes_UPA[user_N, :, action_N] * problem.value_PA[:, action_N].T).sum())
+    penalty_R = problem.rows.penalty_R
+    soft_R = np.isfinite(penalty_R)
+    if soft_R.any():
+        value -= float(penalty_R[soft_R] @ np.maximum(total_usage(users, slate_UK) - users.limit_R, 0.0)[soft_R])
+    return value
+
+
 def contact_usage(users: Users, user_N: np.ndarray, slate_NK: np.ndarray) -> np.ndarray:
     """[N, R]: what the contacts of each slate, or of a part of it, use of each row."""
     data, rows = users.data, users.problem.rows

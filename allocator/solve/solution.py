@@ -38,10 +38,13 @@ class Solution:
 
 
 class Unsolvable(Exception):
-    """No allocation keeps every hard constraint: proven by prices (or by the integer solver where `proven_by` says so)."""
+    """No allocation keeps every hard constraint: proven by prices, or by the integer solver where `proven_by` says so.
 
-    def __init__(self, proven_by: str, price_R: np.ndarray):
-        self.proven_by, self.price_R = proven_by, price_R
+    proven: False where none was found and yet none was shown to be impossible.
+    """
+
+    def __init__(self, proven_by: str, price_R: np.ndarray, *, proven: bool = True):
+        self.proven_by, self.price_R, self.proven = proven_by, price_R, proven
         super().__init__(proven_by)
 
 

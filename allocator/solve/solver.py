@@ -14,16 +14,15 @@ from threadpoolctl import threadpool_limits
 
 from allocator.problem import FREE, Data, Problem, one_sided
 from allocator.solve.exact import count_pairs, refuse_if_large, solve_exact
-from allocator.solve.greedy import greedy
+from allocator.solve.greedy import MOST_USERS, greedy
 from allocator.solve.large import Decided, Floor, Tell, Trace, decide, price
-from allocator.solve.passes import Pass, Users, contact_usage, slate_usage, sweep
+from allocator.solve.passes import Pass, Users, contact_usage, sweep, value_of
 from allocator.solve.prices import Scale, find_prices, measure_scale, sample_users
 from allocator.solve.settings import SolveSettings
 from allocator.solve.slates import compile_rules
 from allocator.solve.solution import Solution, Status
 
 SPECK = 1e-9
-GREEDY_USERS = 250_000
 
 
 def solve(
@@ -80,12 +79,12 @@ def _solve(
 def compare_with_greedy(users: Users, exploration_value: float) -> dict[str, object]:
     """What taking the best contacts first would be worth under the same maxima, and whether that keeps every constraint.
 
-    Beyond GREEDY_USERS it is estimated from a stratified sample with its share of every bound.
+    Beyond MOST_USERS it is estimated from a stratified sample with its share of every bound.
     """
     generator = np.random.default_rng(0)
     judged, times = users, 1.0
-    if len(users.data) > GREEDY_USERS:
-        sample = sample_users(users, GREEDY_USERS, generator)
+    if len(users.data) > MOST_USERS:
+        sample = sample_users(users, MOST_USERS, generator)
         times = len(users.data) / len(sample.data)
         judged = replace(sample, weight_S=np.ones_like(users.weight_S), limit_R=users.limit_R / times)
     taken = greedy(judged, measure_scale(judged, generator))
@@ -148,22 +147,6 @@ def _solve_whole(
     trace.tell(f"solved whole, {int((slate_UK >= 0).sum()):,} contacts")
     value = value_of(users, slate_UK)
     return Decided(slate_UK, value, found.best), {"price": time.perf_counter() - started - decided_after}
-
-
-def value_of(users: Users, slate_UK: np.ndarray) -> float:
-    """What slates are worth, penalties for soft rows paid, in float64 from the stored metrics."""
-    problem, data = users.problem, users.data
-    value = 0.0
-    for k in range(slate_UK.shape[1]):
-        user_N = np.flatnonzero(slate_UK[:, k] >= 0)
-        action_N = slate_UK[user_N, k].astype(np.int64)
-        value += float((data.planes_UPA[user_N, :, action_N] * problem.value_PA[:, action_N].T).sum())
-    penalty_R = problem.rows.penalty_R
-    soft_R = np.isfinite(penalty_R)
-    if soft_R.any():
-        used_R = slate_usage(users, np.arange(len(data)), slate_UK).sum(axis=0)
-        value -= float(penalty_R[soft_R] @ np.maximum(used_R - users.limit_R, 0.0)[soft_R])
-    return value
 
 
 def worst_value(users: Users) -> float:

@@ -9,7 +9,7 @@ import pytest
 from allocator.diagnose import Diagnosis, contradiction, diagnose
 from allocator.preflight import preflight
 from allocator.problem import Problem
-from allocator.solve.exact import solve_exact
+from allocator.solve.exact import eligible_pairs, solve_exact
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import Unsolvable
 from allocator.solve.solver import free_users, solve
@@ -182,3 +182,28 @@ def test_the_side_in_the_way_is_found_without_prices(tmp_path: Path) -> None:
     assert {name: tuple(change) for repair in repairs for name, change in repair.changes.items()} == {
         "band": ("min",), "cap": ("max",),
     }  # fmt: skip
+
+
+def test_a_conflict_of_whole_contacts_alone_is_smallest_and_repaired(tmp_path: Path) -> None:
+    bands = "constraints:\n  - {{id: amount, kind: total, metric: subs, min: {low}, max: {high}}}\n"
+    for name in ("before", "after"):
+        (tmp_path / name).mkdir()
+    case = make_case(tmp_path / "before", 25, 1, CONTACT + bands.format(low=0.0, high=1.0))
+    amount_N = np.sort(eligible_pairs(free_users(case.problem, case.data, case.explored[:2])).usage_NR[:, 0])
+    widest = int(np.argmax(np.diff(amount_N)))
+    low, high = amount_N[widest : widest + 2]
+    assert low < high / 1.01, "no contact alone is worth an amount between these"
+    middle = f"{0.9 * low + 0.1 * high!s}", f"{0.1 * low + 0.9 * high!s}"
+    few = """  - {id: few, kind: volume, max: 1}
+  - {id: idle_cap, kind: volume, where: {surface: push}, max: 20}
+"""
+    case = make_case(tmp_path / "after", 25, 1, CONTACT + bands.format(low=middle[0], high=middle[1]) + few)
+    check(case)
+
+
+def test_what_was_not_found_is_not_called_a_contradiction(tmp_path: Path) -> None:
+    case = make_case(tmp_path, USERS, 1, CONTACT + "constraints:\n  - {id: cap, kind: volume, max: 10}\n")
+    unproven = Unsolvable("nothing was found", np.zeros(len(case.problem.rows)), proven=False)
+    diagnosis = diagnose(case.problem, case.data, case.explored[:2], SETTINGS, unproven)
+    assert not diagnosis.proven and diagnosis.conflict == ("cap",)
+    assert "contradict" not in diagnosis.in_words()

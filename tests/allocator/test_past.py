@@ -15,11 +15,11 @@ from allocator.given import fall_back, give
 from allocator.policy.grammar import Policy
 from allocator.preflight import preflight
 from allocator.problem import FREE
-from allocator.solve.passes import near_swaps, near_ties, slate_usage, sweep
+from allocator.solve.passes import near_swaps, near_ties, slate_usage, sweep, value_of
 from allocator.solve.prices import curvature, measure_scale
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import Unsolvable
-from allocator.solve.solver import solve, value_of
+from allocator.solve.solver import solve
 from ranker.scores import InputError
 from tests.allocator.instances import AS_OF, CONTACT, Case, catalogue, make_case
 

@@ -8,11 +8,11 @@ import pytest
 
 from allocator.problem import Data, load_data
 from allocator.solve.exact import solve_exact
-from allocator.solve.passes import Users, slate_usage, sweep
+from allocator.solve.passes import Users, slate_usage, sweep, value_of
 from allocator.solve.prices import find_prices, measure_scale
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import Solution, Unsolvable
-from allocator.solve.solver import solve, value_of
+from allocator.solve.solver import solve
 from tests.allocator.instances import Case, make_case, random_rules
 
 USERS = 120

@@ -11,9 +11,10 @@ import pytest
 from allocator.policy.reader import read_policy
 from allocator.problem import build_problem, load_data
 from allocator.solve.exact import solve_exact
+from allocator.solve.passes import value_of
 from allocator.solve.prices import measure_scale
 from allocator.solve.settings import SolveSettings
-from allocator.solve.solver import free_users, value_of
+from allocator.solve.solver import free_users
 from ranker.scores import InputError, open_scores
 from scripts import bench, bench_allocator, bench_runs, bench_tables, peers
 from scripts.bench_results import Results

@@ -1,6 +1,5 @@
 """Kevin Hillstrom's e-mail trial (MineThatData 2008) as logs and users: mens, womens or no e-mail, a third each."""
 
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pyarrow.parquet as pq
 
 from ranker.logs import LogSchema, Outcome, write_logs, write_schema
 from ranker.scores import Catalogue, InputError, write_catalogue
+from ranker.trials import Trial, read_csv, split
 
 ARMS = {"No E-Mail": "none", "Mens E-Mail": "mens", "Womens E-Mail": "womens"}
 ACTIONS = tuple(
@@ -30,24 +30,9 @@ SCHEMA = LogSchema(
 DAY = date(2008, 3, 20)  # when the trial was published; the trial itself gives no day
 
 
-@dataclass(frozen=True)
-class Trial:
-    """Logs of the customers to learn from, and of those held out to judge by."""
-
-    train: pd.DataFrame
-    test: pd.DataFrame
-
-
 def read_trial(file: Path, test_share: float, seed: int) -> Trial:
     """Reads the trial's CSV and splits its customers evenly by arm and outcome; InputError if it is not the trial."""
-    try:
-        raw = pd.read_csv(file)
-    except (OSError, ValueError, UnicodeDecodeError) as error:
-        raise InputError([f"{file}: is not a readable CSV file ({error})"]) from None
-    needed = [*SCHEMA.features, *(outcome.name for outcome in SCHEMA.outcomes), "segment"]
-    problems = [f"{file}: column {name}: is missing" for name in needed if name not in raw]
-    if problems:
-        raise InputError(problems)
+    raw = read_csv(file, [*SCHEMA.features, *(outcome.name for outcome in SCHEMA.outcomes), "segment"])
     unknown = ~raw["segment"].isin(ARMS)
     if unknown.any():
         raise InputError([f"{file}: column segment: {int(unknown.sum()):,} rows are none of {', '.join(ARMS)}"])
@@ -58,16 +43,7 @@ def read_trial(file: Path, test_share: float, seed: int) -> Trial:
         propensity=1 / 3,
         **{name: raw[name].astype("float32") for name in SCHEMA.numeric},
     )
-    test_R = _stratified(frame, test_share, np.random.default_rng(seed))
-    return Trial(frame[~test_R].reset_index(drop=True), frame[test_R].reset_index(drop=True))
-
-
-def _stratified(frame: pd.DataFrame, share: float, generator: np.random.Generator) -> np.ndarray:
-    """bool[R]: a share of the rows of every arm x visit x conversion."""
-    test_R = np.zeros(len(frame), bool)
-    for rows in frame.groupby(["action", "visit", "conversion"]).indices.values():
-        test_R[generator.permutation(rows)[: round(share * len(rows))]] = True
-    return test_R
+    return split(frame, ["action", "visit", "conversion"], test_share, seed)
 
 
 def write_trial(trial: Trial, out: Path) -> None:

@@ -9,11 +9,14 @@ Modules, in the order in which data flows:
 - calibration: predicted against realised effects, slopes and groups
 - budgets: the multi-armed Qini, a score's worth at every budget
 - baselines: best fixed action, average effects, response model, ridge T- and S-learner
+- boosting: boosted trees as S- and T-learner, an optional extra
+- peers: learners of other libraries, an optional extra
 - learners: what the model and each baseline say about test users
 - report: what training writes beside the model as evaluation.json, and a table for the terminal
 - held_out: the whole evaluation, on users who did not train
 - week: what became of users after a day, and what was known of them before
 - lift: held out at random against not, what could be found, and whether to ship
 - allocated: what an allocation would have earned, from held-out logs
+- contest: learners side by side on the held-out half of a trial
 - trial: a model on the held-out half of a randomised trial, next to ridge and to one action for all
 """

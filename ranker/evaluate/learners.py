@@ -93,7 +93,7 @@ def _ridge_by_arm(model: ValueModel, learn: Examples, test: Examples) -> dict[st
 def _ridge_shared(model: ValueModel, learn: Examples, test: Examples) -> list[np.ndarray]:
     """Effects by the ridge S-learner."""
     learn_RD, test_RD = design(model.encoder, learn.features), design(model.encoder, test.features)
-    decisions, table_BM = decisions_of(learn), _attributes(model)
+    decisions, table_BM = decisions_of(learn), attributes(model)
     models = (
         fit_shared(target.kind, learn_RD, decisions, learn.outcome_RO[:, o], table_BM)
         for o, target in enumerate(model.targets)
@@ -101,7 +101,7 @@ def _ridge_shared(model: ValueModel, learn: Examples, test: Examples) -> list[np
     return [shared.effect(test_RD, table_BM[:-1]).astype(np.float32) for shared in models]
 
 
-def _attributes(model: ValueModel) -> np.ndarray:
+def attributes(model: ValueModel) -> np.ndarray:
     """float32[B, M]: the attributes that the S-learner knows actions by; those with many values would be one more T-learner."""
     table_BM = model.code.table(model.actions, none=True)
     sizes = {name: len(values) for name, values in model.code.values}

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ranker.evaluate.off_policy import Estimate
+
 
 @dataclass(frozen=True)
 class Qini:
@@ -47,11 +49,37 @@ def qini(
     sum_t, sum_c = (np.bincount(block_R, weight_R * side * outcome_R) for side in (treated_R, ~treated_R))
     phi, gain = curve(count_t, sum_t, count_c, sum_c)
     value = float(np.trapezoid(gain - phi * gain[-1], phi))
-    middle_R = ((phi[:-1] + phi[1:]) / 2)[block_R]
+    middle_R = _middles(score_R, treated_R, weight_R)
     stderr, auuc_stderr = (
         _stderr(lever_R, treated_R, outcome_R, weight_R, user_R) for lever_R in (0.5 - middle_R, 1.0 - middle_R)
     )
     return Qini(value, stderr, float(np.trapezoid(gain, phi)), auuc_stderr, float(gain[-1]), len(treated_R))
+
+
+def ahead(
+    score_R: np.ndarray,
+    other_R: np.ndarray,
+    contacted_R: np.ndarray,
+    outcome_R: np.ndarray,
+    propensity_R: np.ndarray,
+    user_R: np.ndarray,
+) -> Estimate | None:
+    """The Qini of one score less that of another on the same rows: what both rank alike cancels out of the standard error."""
+    parts = contacted_R, outcome_R, propensity_R, user_R
+    one, other = qini(score_R, *parts), qini(other_R, *parts)
+    if one is None or other is None:
+        return None
+    treated_R = np.asarray(contacted_R, bool)
+    weight_R = _weights(treated_R, propensity_R)
+    lever_R = _middles(other_R, treated_R, weight_R) - _middles(score_R, treated_R, weight_R)
+    return Estimate(one.value - other.value, _stderr(lever_R, treated_R, outcome_R, weight_R, user_R))
+
+
+def _middles(score_R: np.ndarray, treated_R: np.ndarray, weight_R: np.ndarray) -> np.ndarray:
+    """phi in the middle of each row's block."""
+    block_R = _blocks(score_R)
+    share = np.cumsum(np.bincount(block_R, weight_R)) / weight_R.sum()
+    return ((np.append(0.0, share[:-1]) + share) / 2)[block_R]
 
 
 def curve(

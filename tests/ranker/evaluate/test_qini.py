@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from ranker.evaluate.qini import qini
+from ranker.evaluate.qini import ahead, qini
 
 
 def long_way(score, contacted, outcome, propensity) -> tuple[float, float]:
@@ -80,3 +80,28 @@ def test_standard_errors_are_those_of_repeated_draws_whatever_the_outcome(kind) 
 
 def test_one_arm_alone_has_no_qini() -> None:
     assert qini(np.arange(3.0), np.ones(3, bool), np.ones(3), np.ones(3), np.arange(3)) is None
+
+
+def test_a_difference_is_that_of_both_and_its_error_is_what_resampled_users_show() -> None:
+    generator = np.random.default_rng(3)
+    rows = 4_000
+    effect, contacted = generator.normal(size=rows), generator.random(rows) < 0.4
+    outcome = generator.normal(size=rows) + contacted * (0.2 + 0.3 * effect)
+    good, worse = effect, effect + generator.normal(size=rows)
+    parts = [contacted, outcome, np.where(contacted, 0.4, 0.6), np.arange(rows)]
+    found = ahead(good, worse, *parts)
+    assert found.value == pytest.approx(qini(good, *parts).value - qini(worse, *parts).value, abs=1e-12)
+    drawn = []
+    for _ in range(300):
+        rows_R = generator.integers(0, rows, rows)
+        here = [part[rows_R] for part in parts]
+        drawn.append(qini(good[rows_R], *here).value - qini(worse[rows_R], *here).value)
+    assert found.stderr == pytest.approx(np.std(drawn), rel=0.25)
+    assert found.stderr < np.hypot(qini(good, *parts).stderr, qini(worse, *parts).stderr)
+
+
+def test_a_score_is_not_ahead_of_itself() -> None:
+    generator = np.random.default_rng(4)
+    score = generator.integers(0, 9, 200)
+    found = ahead(score, 2.0 * score, np.arange(200) < 80, generator.random(200), np.full(200, 0.5), np.arange(200))
+    assert (found.value, found.stderr) == (pytest.approx(0, abs=1e-15), pytest.approx(0, abs=1e-15))

@@ -30,6 +30,13 @@ Modules; first what every command stands on, then the commands in the order in w
 - bench_results: figures in files that only grow, and tables
 - bench_tables: the tables of the allocator's benchmark
 - bench_allocator: the allocator next to its peers, by size
+- bench_ranker_figures: what the ranker's benchmark keeps
+- bench_ranker_trials: the ranker on halves of public trials, next to baselines and other libraries
+- bench_ranker_bandit: what random logs say another policy is worth
+- bench_ranker_market: the whole system on a market, next to every baseline in the same allocator
+- bench_ranker_speed: training and scoring by the clock
+- bench_ranker_tables: the tables of all that
+- bench_ranker: the ranker's benchmark, part by part
 - bench: benchmarks by name, and their part of the README
 - regret: all of them, judged on a synthetic market's truth
 - report: a run as one page for people

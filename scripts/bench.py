@@ -1,22 +1,27 @@
-"""Benchmarks by one command: `python -m scripts.bench allocator [sizes=10000,100000] [gaps=50] [resume=true] [update_readme=true]`.
+"""Benchmarks by one command: `python -m scripts.bench allocator [sizes=10000,100000] [gaps=50] [resume=true] [update_readme=true]`
+and `python -m scripts.bench ranker [parts=hillstrom,market] [seeds=5] [users=200000] [resume=true] [update_readme=true]`.
 
 A benchmark measures what is asked for and shows everything that it and earlier calls have measured: on the terminal, and between its
 markers in README.md where that is asked for.
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 
 from ranker.scores import InputError
-from scripts import bench_allocator, command
-from scripts.bench_tables import Block
+from scripts import command
+from scripts.bench_results import Block
 from scripts.settings import BenchSettings
 
 README = Path(__file__).resolve().parent.parent / "README.md"
-BENCHES: Mapping[str, Callable[[BenchSettings], Block]] = MappingProxyType({"allocator": bench_allocator.measure})
-LISTS = ("sizes", "shapes", "peers")
+BENCHES: Mapping[str, str] = MappingProxyType(
+    {"allocator": "scripts.bench_allocator", "ranker": "scripts.bench_ranker"}
+)
+"""By name the module that measures it, imported where it is asked for: every process of a benchmark imports this one again."""
+LISTS = ("sizes", "shapes", "peers", "parts")
 
 
 def run(settings: BenchSettings, readme: Path = README) -> Block:
@@ -25,7 +30,7 @@ def run(settings: BenchSettings, readme: Path = README) -> Block:
     opening, closing = markers(what)
     if settings.bench.update_readme and not all(readme.read_text().count(mark) == 1 for mark in (opening, closing)):
         raise InputError([f"{readme.name}: the markers {opening} and {closing} must stand in it, once each"])
-    block = BENCHES[what](settings)
+    block: Block = import_module(BENCHES[what]).measure(settings)
     if settings.bench.update_readme:
         readme.write_text(between_markers(readme.read_text(), what, block.markdown))
     return block

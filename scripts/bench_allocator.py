@@ -4,27 +4,25 @@ Every run has a process of its own. What a peer could not do at one size is not 
 kept in allocator.jsonl as soon as it is measured.
 """
 
-import hashlib
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 from ranker.scores import InputError
 from scripts import bench_runs, bench_tables, command
-from scripts.bench_results import GIB, Block, Kept, Results, machine
+from scripts.bench_results import GIB, Block, Kept, Results, machine, sources_digest
 from scripts.bench_runs import OURS, Gap, PassRate, Run, Stopped, apart
 from scripts.instances import SHAPES, Instance
 from scripts.peers import PEERS
 from scripts.settings import BenchSettings
 
-ROOT = Path(__file__).resolve().parent.parent
 OF_PEERS = ("scripts/instances.py", "scripts/peers.py")
 OF_OURS = ("allocator", "ranker/scores.py", "scripts/allocate.py", "scripts/instances.py", "scripts/bench_runs.py")
 GRACE = 300.0
 PATIENCE = 7_200.0
 SEEDS_PER_PROCESS = 10
+USERS = 20_000
 GPU = "cuda"
 
 
@@ -56,18 +54,8 @@ def measure(settings: BenchSettings) -> Block:
 def program(figure: Run | PassRate | Gap, settings: BenchSettings) -> str:
     """What a figure depends on: the code, and for ours the gap that was asked for."""
     if isinstance(figure, Run) and figure.solver in PEERS:
-        return _digest(OF_PEERS)
-    return f"{_digest(OF_OURS)} gap {settings.solve.gap:g}"
-
-
-@cache
-def _digest(places: Sequence[str]) -> str:
-    files = sorted(file for place in places for file in _python_files(ROOT / place))
-    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()[:16]
-
-
-def _python_files(place: Path) -> Iterable[Path]:
-    return place.rglob("*.py") if place.is_dir() else [place]
+        return sources_digest(OF_PEERS)
+    return f"{sources_digest(OF_OURS)} gap {settings.solve.gap:g}"
 
 
 class _Bench:
@@ -105,7 +93,7 @@ class _Bench:
 
     def measure_gaps(self, shape: str) -> None:
         """Instances of seeds 0, 1, ..., some per process."""
-        users = self.asked.users
+        users = self.asked.users or USERS
         wanted = [seed for seed in range(self.asked.gaps) if not self._is_known(Gap(shape, users, seed, ""))]
         command.log.info("%d instances of %s, %s users", len(wanted), shape, f"{users:,}")
         for seeds in _chunks(wanted, SEEDS_PER_PROCESS if users < 200_000 else 1):

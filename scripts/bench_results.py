@@ -4,13 +4,15 @@ A figure is one JSON line, which says when, where and by which version of the pr
 the last counts. A line that an interruption cut off is no line.
 """
 
+import hashlib
 import json
 import os
 import platform
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +21,7 @@ from ranker.scores import InputError
 
 PACKAGES = ("ortools", "scipy", "numpy", "numba")
 GIB = 2.0**30
+ROOT = Path(__file__).resolve().parent.parent
 
 
 class Measured(Protocol):
@@ -106,9 +109,20 @@ def kind_and_key(figure: Measured) -> tuple[object, ...]:
     return type(figure).__name__, *figure.key
 
 
-def machine() -> str:
+@cache
+def sources_digest(places: Sequence[str]) -> str:
+    """Of the Python files in these folders and of these files, from the root of the program."""
+    files = sorted(file for place in places for file in _python_files(ROOT / place))
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
+
+def _python_files(place: Path) -> Iterable[Path]:
+    return place.rglob("*.py") if place.is_dir() else [place]
+
+
+def machine(packages: Sequence[str] = PACKAGES) -> str:
     """Cores, memory, GPU and versions of what is measured, in words."""
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in packages)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
     gpu = "no GPU" if shutil.which("nvidia-smi") is None else "a GPU"
     return f"{os.cpu_count()} cores, {memory:.0f} GiB, {gpu}; Python {platform.python_version()}, {versions}"

@@ -153,15 +153,20 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
         (Key("to", "paths.to", "the run's name or folder"), RUNS, SEED),
     ),
     "bench": (
-        "python -m scripts.bench allocator: the allocator next to general solvers and rules of thumb, on seeded instances",
+        "python -m scripts.bench allocator: the allocator next to general solvers and rules of thumb, on seeded instances; "
+        "python -m scripts.bench ranker: the ranker next to its baselines and other libraries, on trials and markets",
         (
-            Key("what", "bench.what", "what is measured: allocator; the word alone will do", "value"),
+            Key("what", "bench.what", "what is measured: allocator or ranker; the word alone will do", "value"),
             Key("sizes", "bench.sizes", "users of each instance, like 10000,100000", "value"),
             Key("shapes", "bench.shapes", "market, knapsack, grid; all of them by default", "value"),
             Key("peers", "bench.peers", "the peers, like [GLOP,HiGHS]; all of them by default", "value"),
             Key("limit", "bench.limit", "seconds that a peer may take to solve", "value"),
             Key("gaps", "bench.gaps", "random instances of each shape for the distribution of gaps", "value"),
-            Key("users", "bench.users", "users of each of those", "value"),
+            Key("users", "bench.users", "users of each of those, or of each market of the ranker's", "value"),
+            Key("parts", "bench.parts", "of the ranker's: hillstrom,promotion,bandit,market,speed", "value"),
+            Key("seeds", "bench.seeds", "how many splits of each trial, and markets", "value"),
+            Key("trials", "bench.trials", "the folder of the public trials' files", "value"),
+            Key("rows", "bench.rows", "logged decisions to train on for speed", "value"),
             Key(
                 "resume",
                 "bench.resume",

@@ -10,8 +10,9 @@ taken off. Soft rules' penalties are left out. Axes: U users, P planes, A action
 import json
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -96,8 +97,11 @@ def _must_be_there(folders: Sequence[Path]) -> None:
         raise InputError([f"{path}: {why}" for path in missing])
 
 
-def judge(settings: RegretSettings) -> dict:
-    """Allocates every policy and judges it."""
+Further = Callable[[Problem, Data], Iterable[rivals.Rival]]
+
+
+def judge(settings: RegretSettings, further: Further = lambda problem, data: ()) -> dict:
+    """Allocates every policy and judges it. further: rivals beyond those of `rivals.rivals`, from the week's problem and data."""
     scores = open_scores(settings.paths.scores)
     problem = build_problem(scores, _policy(settings, scores))
     data, given = give(problem, load_data(problem, scores))
@@ -106,7 +110,7 @@ def judge(settings: RegretSettings) -> dict:
     solve = settings.solve.model_copy(update={"gap": max(settings.solve.gap, GAP)})
     judged, failed = [], []
     with command.progress("Judging on the truth", total=6) as advance:
-        for rival in rivals.rivals(problem, data, truth.given, settings.seed):
+        for rival in chain(rivals.rivals(problem, data, truth.given, settings.seed), further(problem, data)):
             try:
                 chosen = rivals.choose(rival, fixed, solve)
             except TooLarge as error:

@@ -65,7 +65,7 @@ class PublishOptions(Frozen):
 class BenchOptions(Frozen):
     """What is measured, and for how long."""
 
-    what: Literal["allocator"] = "allocator"
+    what: Literal["allocator", "ranker"] = "allocator"
     sizes: tuple[PositiveInt, ...] = Field(
         (10_000, 100_000), description="users of each instance, every size with every peer"
     )
@@ -73,7 +73,17 @@ class BenchOptions(Frozen):
     peers: tuple[str, ...] | None = Field(None, description="names as in scripts/peers.py; all of them by default")
     limit: float = Field(300.0, gt=0, description="seconds that a peer may take to solve")
     gaps: int = Field(0, ge=0, description="random instances of each shape for the distribution of gaps")
-    users: int = Field(20_000, gt=0, description="users of each of those")
+    users: PositiveInt | None = Field(
+        None, description="of each of those, by default 20,000; of each market of the ranker's, by default 200,000"
+    )
+    parts: tuple[Literal["hillstrom", "promotion", "bandit", "market", "speed"], ...] = Field(
+        ("hillstrom", "promotion", "bandit", "market", "speed"), description="of the ranker's benchmark"
+    )
+    seeds: PositiveInt = Field(5, description="splits of each trial, and markets")
+    trials: Path = Field(Path("../shared/data"), description="folder of the public trials' files")
+    rows: PositiveInt = Field(
+        2_000_000, description="logged decisions to train on for speed; half as many users to score"
+    )
     resume: bool = Field(False, description="leaves out what this program has measured already on this machine")
     update_readme: bool = False
 

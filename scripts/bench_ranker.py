@@ -1,0 +1,166 @@
+"""The ranker next to its baselines and to other libraries: on public trials, on a market whose truth is known, and by the clock.
+
+Every run has a process of its own. Every figure is kept in ranker.jsonl as soon as it is measured.
+"""
+
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+
+from ranker.evaluate.peers import PEERS
+from ranker.scores import InputError
+from scripts import (
+    bench_ranker_bandit,
+    bench_ranker_market,
+    bench_ranker_speed,
+    bench_ranker_tables,
+    bench_ranker_trials,
+    command,
+    stage,
+)
+from scripts.bench_ranker_figures import KINDS, OURS, Scored, Speed, Spending, Standing
+from scripts.bench_ranker_speed import SCORING, TRAINING
+from scripts.bench_ranker_trials import SOURCES
+from scripts.bench_results import Block, Results, kind_and_key, machine, sources_digest
+from scripts.bench_runs import Stopped, apart
+from scripts.settings import BenchSettings
+
+PACKAGES = ("torch", "scikit-learn", "numpy", "scipy")
+OF_LEARNING = ("ranker", "scripts/bench_ranker_trials.py")
+OF_BANDIT = ("ranker/open_bandit.py", "ranker/evaluate/off_policy.py", "scripts/bench_ranker_bandit.py")
+OF_MARKET = ("ranker", "allocator", "scripts/regret.py", "scripts/rivals.py", "scripts/bench_ranker_market.py")
+OF_SPEED = ("ranker", "scripts/train.py", "scripts/score.py", "scripts/bench_ranker_speed.py")
+PATIENCE = 7_200.0
+USERS = 200_000
+Figure = Standing | Spending | Scored | Speed
+
+
+def measure(settings: BenchSettings) -> Block:
+    """Measures everything asked for; the tables of all figures in the file. Raises InputError."""
+    asked = settings.bench
+    problems = [f"peers: there is no peer '{name}'" for name in asked.peers or () if name not in PEERS]
+    problems += [f"{file}: there is no such file; trials=DIR names the folder" for file in _missing(settings)]
+    if problems:
+        raise InputError(problems)
+    out = settings.paths.out or Path("runs") / "bench"
+    out.mkdir(parents=True, exist_ok=True)
+    results = Results(out / "ranker.jsonl", KINDS, lambda figure: program(figure, settings), machine(PACKAGES))
+    results.newest()  # a file that holds something else is told before anything runs
+    with tempfile.TemporaryDirectory(dir=out) as folder:
+        bench = _Bench(settings, results, Path(folder))
+        for part in dict.fromkeys(asked.parts):
+            bench.measure(part)
+    return bench_ranker_tables.block(results.newest())
+
+
+def _missing(settings: BenchSettings) -> Iterable[Path]:
+    trials, parts = settings.bench.trials, settings.bench.parts
+    needed = [trials / source.file for part, source in SOURCES.items() if part in parts]
+    needed += [trials / bench_ranker_bandit.FOLDER] if "bandit" in parts else []
+    return (path for path in needed if not path.exists())
+
+
+def program(figure: Figure, settings: BenchSettings) -> str:
+    """What a figure depends on: the code, the settings of learning, and the version of a peer's package as it is installed."""
+    learning = stage.config_digest({"model": settings.model, "fit": settings.fit})[:16]
+    if isinstance(figure, Speed):
+        return f"{sources_digest(OF_SPEED)} {learning}"
+    if isinstance(figure, Standing) and figure.part == "bandit":
+        return sources_digest(OF_BANDIT)
+    if isinstance(figure, Scored) or figure.part == "market":
+        return f"{sources_digest(OF_MARKET)} {learning} {_version('lightgbm')}"
+    peer = PEERS.get(figure.learner) if isinstance(figure, Standing) else None
+    version = "" if peer is None else f" {_version(peer.package)}"
+    return f"{sources_digest(OF_LEARNING)} {learning}{version}"
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "none"
+
+
+class _Bench:
+    """One call's measuring; with `resume`, of what is not in the results."""
+
+    def __init__(self, settings: BenchSettings, results: Results, folder: Path):
+        self.settings, self.asked, self.results, self.folder = settings, settings.bench, results, folder
+
+    def measure(self, part: str) -> None:
+        seeds = range(self.settings.seed, self.settings.seed + self.asked.seeds)
+        if part == "bandit":
+            self._keep(bench_ranker_bandit.run(self.asked.trials, self.settings.seed))
+        elif part == "speed":
+            self._speed()
+        else:
+            for seed in seeds:
+                (self._market if part == "market" else self._split)(part, seed)
+
+    def _split(self, part: str, seed: int) -> None:
+        """Ours and the baselines in one process, then the peers of each package in another."""
+        names = list(PEERS if self.asked.peers is None else self.asked.peers)
+        wanted = [name for name in names if not self._is_known(Standing(part, 0, seed, name))]
+        if not wanted and self._is_known(Standing(part, 0, seed, OURS)):
+            command.log.info("%s, split %d: measured before", part, seed)
+            return
+        command.log.info("%s, split %d", part, seed)
+        file = self.folder / "half.npz"
+        parts = (part, self.asked.trials, seed, self.settings, file)
+        self._keep(apart(bench_ranker_trials.run_half, *parts, seconds=PATIENCE)[0])
+        for package in dict.fromkeys(PEERS[name].package for name in wanted):
+            here = [name for name in wanted if PEERS[name].package == package]
+            command.log.info("  %s", package)
+            try:
+                found = apart(bench_ranker_trials.run_peers, part, seed, here, file, seconds=self.asked.limit)[0]
+            except Stopped as stopped:
+                found = [Standing(part, 0, seed, name, str(stopped)) for name in here]
+            self._keep(found)
+
+    def _market(self, part: str, seed: int) -> None:
+        users = self.asked.users or USERS
+        if self._is_known(Standing(part, users, seed, OURS)):
+            command.log.info("market of %s users, seed %d: measured before", f"{users:,}", seed)
+            return
+        command.log.info("market of %s users, seed %d", f"{users:,}", seed)
+        with tempfile.TemporaryDirectory(dir=self.folder) as place:
+            arguments = (self.settings, users, seed, Path(place))
+            try:
+                found = apart(bench_ranker_market.run, *arguments, seconds=PATIENCE)[0]
+            except Stopped as stopped:
+                command.log.warning("  %s", stopped)
+                found = [Standing(part, users, seed, OURS, str(stopped))]
+        self._keep(found)
+
+    def _speed(self) -> None:
+        rows = self.asked.rows
+        wanted = {TRAINING: rows, SCORING: rows // 2}
+        if all(self._is_known(Speed(what, count)) for what, count in wanted.items()):
+            command.log.info("speed with %s rows: measured before", f"{rows:,}")
+            return
+        command.log.info("speed with %s rows", f"{rows:,}")
+        with tempfile.TemporaryDirectory(dir=self.folder) as place:
+            folder = Path(place)
+            apart(bench_ranker_speed.make, rows, self.settings.seed, folder, seconds=PATIENCE)
+            for what, work in ((TRAINING, bench_ranker_speed.run_training), (SCORING, bench_ranker_speed.run_scoring)):
+                try:
+                    made, peak, _ = apart(work, self.settings, wanted[what], folder, seconds=PATIENCE)
+                except Stopped as stopped:
+                    command.log.warning("  %s: %s", what, stopped)
+                    self._keep([Speed(what, wanted[what], str(stopped))])
+                    break  # without a model there is nothing to score with
+                self._keep([replace(made, peak_gib=peak)])
+
+    def _keep(self, figures: Sequence[Figure]) -> None:
+        for figure in figures:
+            self.results.add(figure)
+
+    def _is_known(self, wanted: Figure) -> bool:
+        """With `resume`: measured by this program on this machine, to the end."""
+        return self.asked.resume and any(
+            each.fresh and each.figure.outcome == "done" and kind_and_key(each.figure) == kind_and_key(wanted)
+            for each in self.results.newest()
+            if isinstance(each.figure, type(wanted))
+        )

@@ -1,0 +1,239 @@
+"""The ranker's benchmark: figures against closed forms, its tables, and every part on tiny made-up data."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ranker import promotion
+from ranker.evaluate.peers import PEERS
+from ranker.scores import InputError
+from scripts import bench, bench_ranker, bench_ranker_market, bench_ranker_speed, bench_ranker_tables
+from scripts.bench_ranker_figures import KINDS, OURS, Scored, Speed, Spending, Standing
+from scripts.bench_results import Results
+from scripts.command import validated
+from scripts.settings import BenchSettings
+
+
+@pytest.fixture(scope="module")
+def settings(composed: Callable) -> BenchSettings:
+    return validated(BenchSettings, composed("bench.what=ranker", "bench.seeds=2", "solve.gap=1e-3"))
+
+
+def asking(settings: BenchSettings, out: Path, **asked: object) -> BenchSettings:
+    paths = settings.paths.model_copy(update={"out": out})
+    return settings.model_copy(update={"paths": paths, "bench": settings.bench.model_copy(update=asked)})
+
+
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_ranker, "apart", lambda work, *given, seconds: (work(*given), 1.0, 0.5))
+
+
+def lines(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / "ranker.jsonl").read_text().splitlines()]
+
+
+def test_scores_that_are_noise_around_the_truth_have_the_figures_of_the_textbook() -> None:
+    """Truth t, score s = t + e: the slope of t on s is var(t) / (var(t) + var(e)), and so is the squared correlation."""
+    generator = np.random.default_rng(0)
+    users, actions = 20_000, 6
+    own_UA = generator.normal(0, 2, (users, actions))
+    true_UA = own_UA + np.arange(actions)
+    mean_UA = true_UA + generator.normal(0, 1, (users, actions))
+    may_UA = generator.random((users, actions)) < 0.7
+    far_UA = np.where(may_UA, mean_UA, 1e6)
+    found = bench_ranker_market.score_figures(users, 0, "m", far_UA, np.ones((users, actions)), true_UA, may_UA)
+    assert found.coverage == pytest.approx(0.9, abs=0.005)
+    assert found.within == pytest.approx(4 / 5, abs=0.01)
+    assert found.correlation == pytest.approx(np.sqrt(4 / 5), abs=0.01)
+    everything = 4 + np.var(np.arange(actions))
+    assert found.slope == pytest.approx(everything / (everything + 1), abs=0.01)
+    narrow = bench_ranker_market.score_figures(users, 0, "m", mean_UA, 0 * mean_UA, true_UA, may_UA)
+    assert narrow.coverage == 0.0
+
+
+def test_a_mean_has_the_larger_of_both_errors() -> None:
+    assert bench_ranker_tables.averaged([[1.0, 0.1], [3.0, 0.1]]) == pytest.approx((2.0, 1.0))
+    assert bench_ranker_tables.averaged([[1.0, 0.5], [1.2, 0.7]]) == pytest.approx((1.1, 0.6))
+    assert bench_ranker_tables.averaged([[1.0, 0.25]]) == (1.0, 0.25)
+    assert bench_ranker_tables.mean([[0.01234, 0.0011]], 100.0, "+") == "+1.23 ± 0.11"
+    assert bench_ranker_tables.mean([[1234.5, 140.2]]) == "1,234 ± 140"
+    assert bench_ranker_tables.mean([[1e-17, 1e-18]]) == "0"
+
+
+def made_up() -> list[object]:
+    def market(seed: int, learner: str, value: float, ahead: float, note: str = "") -> Standing:
+        share = {"share": [value / 200, 0.0], "value": [value, 2.0]}
+        return Standing("market", 1_000, seed, learner, estimates=share, ahead={"value": [ahead, 1.0]}, note=note)
+
+    trials = [
+        Standing("hillstrom", 0, seed, name, estimates=estimates, ahead=ahead, seconds=2.0)
+        for seed in (0, 1)
+        for name, estimates, ahead in (
+            (
+                OURS,
+                {"qini mens": [0.002, 0.002], "qini womens": [0.007, 0.002], "value": [0.18, 0.005], "over fixed": [0.001, 0.002]},
+                {},
+            ),
+            (
+                "ridge T-learner",
+                {"qini mens": [0.001, 0.002], "qini womens": [0.008, 0.002], "value": [0.17, 0.005], "over fixed": [-0.01, 0.002]},
+                {"qini mens": [0.001, 0.0005], "qini womens": [-0.001, 0.0005], "value": [0.01, 0.003]},
+            ),
+        )
+    ]  # fmt: skip
+    return [
+        *trials,
+        Standing("hillstrom", 0, 0, "econml DRLearner", "econml is not installed"),
+        Standing("promotion", 0, 0, OURS, estimates={"qini promotion": [0.00266, 0.0003], "net": [240.0, 140.0], "share": [0.28, 0.0]}),
+        Standing("bandit", 0, 0, "IPS", estimates={"clicks": [0.005, 0.001]}, ahead={"clicks": [0.0008, 0.0014]}, note="2,639 rows"),
+        *(market(seed, OURS, 150.0 + 20 * seed, 0.0) for seed in (0, 1)),
+        *(market(seed, "oracle", 200.0, -50.0 + 20 * seed) for seed in (0, 1)),
+        *(market(seed, "random", 160.0, -10.0 + 20 * seed, "winback") for seed in (0, 1)),
+        *(Scored(1_000, seed, "subs", 0.9 + 0.02 * seed, 1.0, 0.8, 0.5) for seed in (0, 1)),
+        *(Spending("hillstrom", 0, seed, "random", [[0.5, 0.01, 0.005], [1.0, -0.02, 0.005]], 0.1) for seed in (0, 1)),
+        Speed("train", 2_000_000, seconds={"all": 200.0}, peak_gib=3.21, floor=50.0, floor_of="X'X"),
+    ]  # fmt: skip
+
+
+def store(path: Path, program: str = "new") -> Results:
+    return Results(path / "ranker.jsonl", KINDS, lambda figure: program, "2 cores")
+
+
+def shown(path: Path) -> str:
+    return bench_ranker_tables.block(store(path).newest()).markdown
+
+
+def test_the_tables_say_what_was_measured(tmp_path: Path) -> None:
+    for figure in made_up():
+        store(tmp_path).add(figure)
+    text = shown(tmp_path)
+    assert text.startswith("Measured on 2 cores, 20")
+    assert "| offermix | 0.20 ± 0.20 | 0.70 ± 0.20 | 18.00 ± 0.50 | +0.10 ± 0.20 |  |  |  | 2.00 |" in text
+    ridge = "| ridge T-learner | 0.10 ± 0.20 | 0.80 ± 0.20 | 17.00 ± 0.50 | -1.00 ± 0.20 "
+    assert ridge + "| +0.100 ± 0.050 | -0.100 ± 0.050 | +1.00 ± 0.30 | 2.00 |" in text
+    assert "| econml DRLearner |  |  |  |  |  |  |  | econml is not installed |" in text
+    assert "| offermix | 26.6 ± 3.0 | 240 ± 140 |  | 28 |  |  |  |" in text
+    assert "| IPS | 0.50 ± 0.10 | +0.08 ± 0.14 | 2,639 rows |" in text
+    assert "| offermix | 80.0 (75.0 to 85.0) |  |  |  |  |" in text
+    assert "| oracle | 100.0 (100.0 to 100.0) | -20.0 ± 5.0 |  |  |  |" in text
+    assert "| random | 80.0 (80.0 to 80.0) | +0.0 ± 5.0 | 1 of 2 | winback (2) |  |" in text
+    assert "| 1,000 | subs | 91.0 (90.0 to 92.0) | 1.00 (1.00 to 1.00) | 0.80 (0.80 to 0.80) |" in text
+    assert "| hillstrom | random | +10.0 ± 5.0 | +10.0 ± 5.0 | +10.0 ± 5.0 |" in text
+    assert "| -4.0 at 100 % |" in text
+    assert "| train | 2,000,000 | 200 | 300 | 3.2 | 4.0 | 50 | 4.0 | X'X |" in text
+    assert "†" not in text
+
+
+def test_rows_with_older_figures_are_marked(tmp_path: Path) -> None:
+    ours = made_up()[0]
+    store(tmp_path, "old").add(ours)
+    store(tmp_path).add(replace(ours, seed=1))
+    store(tmp_path).add(replace(ours, learner="ridge T-learner"))
+    text = shown(tmp_path)
+    assert "| offermix † |" in text
+    assert "| ridge T-learner |" in text
+    assert "†: measured by an earlier version" in text
+
+
+def trials(folder: Path) -> Path:
+    """A promotion trial of 3,000 customers that works on half of them."""
+    generator = np.random.default_rng(0)
+    rows = 3_000
+    frame = pd.DataFrame({name: generator.integers(1, 4, rows) for name in promotion.SCHEMA.categorical})
+    for name in promotion.SCHEMA.numeric:
+        frame[name] = generator.normal(size=rows)
+    frame["ID"] = np.arange(rows)
+    frame["Promotion"] = np.resize(["Yes", "No"], rows)
+    chance_R = 0.05 + 0.3 * ((frame["Promotion"] == "Yes") & (frame["V2"] > 0))
+    frame["purchase"] = (generator.random(rows) < chance_R).astype(int)
+    folder.mkdir()
+    frame.to_csv(folder / "promotion_training.csv.gz", index=False)
+    return folder
+
+
+def test_a_trial_in_parts(tmp_path: Path, settings: BenchSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_this_process(monkeypatch)
+    asked = {"parts": ("promotion",), "trials": trials(tmp_path / "trials"), "peers": ()}
+    out = tmp_path / "out"
+    bench_ranker.measure(asking(settings, out, **asked, seeds=1))
+    first = lines(out)
+    standings = {line["figure"]["learner"]: line["figure"] for line in first if line["kind"] == "Standing"}
+    assert list(standings)[:2] == [OURS, "ridge T-learner"]
+    ours = standings[OURS]["estimates"]
+    assert ours["qini promotion"][0] > 5 * ours["qini promotion"][1]
+    assert 0.3 < ours["share"][0] < 1.0
+    assert standings["promotion to all"]["estimates"]["share"][0] == 1.0
+    assert standings["average effect"]["ahead"]["qini promotion"][0] == pytest.approx(ours["qini promotion"][0])
+    spent = [line["figure"] for line in first if line["kind"] == "Spending"]
+    assert {each["rival"] for each in spent} == {"valuenet, averaged", "average effect", "random"}
+    bench_ranker.measure(asking(settings, out, **asked, seeds=1, resume=True))
+    assert lines(out) == first
+    bench_ranker.measure(asking(settings, out, **asked, seeds=2, resume=True))
+    assert {line["figure"]["seed"] for line in lines(out)[len(first) :]} == {1}
+    assert not [path for path in out.iterdir() if path.is_dir()], "what was written for the peers is removed"
+
+
+def test_a_peer_that_is_not_there_says_so(
+    tmp_path: Path, settings: BenchSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_this_process(monkeypatch)
+    gone = replace(PEERS["econml DRLearner"], package="no-such-package")
+    for module in (bench_ranker, bench_ranker.bench_ranker_trials):
+        monkeypatch.setattr(module, "PEERS", {gone.name: gone})
+    asked = {"parts": ("promotion",), "trials": trials(tmp_path / "trials"), "seeds": 1}
+    block = bench_ranker.measure(asking(settings, tmp_path / "out", **asked))
+    assert lines(tmp_path / "out")[-1]["figure"]["outcome"] == "no-such-package is not installed"
+    assert "no-such-package is not installed" in block.markdown
+
+
+def test_speed_is_measured_from_files_to_files(
+    tmp_path: Path, settings: BenchSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_this_process(monkeypatch)
+    monkeypatch.setattr(bench_ranker_speed, "ACTIONS", bench_ranker_speed.ACTIONS[:6])
+    block = bench_ranker.measure(asking(settings, tmp_path, parts=("speed",), rows=3_000))
+    train, score = (line["figure"] for line in lines(tmp_path))
+    assert (train["what"], train["rows"], score["what"], score["rows"]) == ("train", 3_000, "score", 1_500)
+    assert min(train["seconds"]["all"], train["floor"], score["seconds"]["all"], score["floor"]) > 0
+    assert [table.title for table in block.tables] == ["Speed, from files to files"]
+
+
+@pytest.mark.slow
+def test_a_market_has_every_baseline_in_the_same_allocator(tmp_path: Path, settings: BenchSettings) -> None:
+    found = bench_ranker_market.run(settings, 1_500, 0, tmp_path)
+    standings = {each.learner: each for each in found if isinstance(each, Standing)}
+    wanted = {
+        OURS,
+        "oracle",
+        "all-knowing",
+        "best fixed action",
+        "average effect",
+        "average effect in the logs",
+        "random",
+    }
+    assert wanted | {"logging policy", "response model", "ridge T-learner", "ridge S-learner"} <= set(standings)
+    assert {"LightGBM S-learner", "LightGBM T-learner"} <= set(standings)
+    assert standings["oracle"].estimates["share"][0] == 1.0
+    gain = standings["random"].ahead["value"][0]
+    assert gain == pytest.approx(standings[OURS].estimates["value"][0] - standings["random"].estimates["value"][0])
+    assert {each.metric for each in found if isinstance(each, Scored)} == {
+        "subs",
+        "mau",
+        "active_days",
+        "revenue",
+        "opt_out",
+    }
+    assert sum(isinstance(each, Spending) for each in found) == 3
+
+
+def test_what_is_not_there_is_told_before_anything_runs(tmp_path: Path, settings: BenchSettings) -> None:
+    asked = asking(settings, tmp_path / "out", trials=tmp_path / "nowhere", peers=("oracle",))
+    with pytest.raises(InputError) as caught:
+        bench.run(asked)
+    assert len(caught.value.problems) == 4
+    assert not (tmp_path / "out").exists()

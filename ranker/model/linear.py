@@ -7,10 +7,14 @@ coefficients of the 1 in x) and one for its interactions with each kind of featu
 (1992): numbers are few and levels many, so that one scale for both would be that of the levels, and shrink the trends away.
 Interactions and base have a factor each besides, as under a Student t: few are large, most are next to nothing (Tipping 2001).
 
+What one channel says of an effect on a user is worth something for the others too: whoever an offer suits listens more and buys more,
+and of the two the first happens every day. So what tells users apart in the effects of a channel is a weighted sum over all channels,
+with weights found on the fold that its path has not seen: dense outcomes teach sparse ones.
+
 Rows enter through sums per arm alone, the gradient and the curvature of the likelihood: memory does not grow with them, and
 leaving out a fold is a subtraction. Variances treat features as uncorrelated; means do not.
 
-Axes: R rows, D columns of x, A actions, B = A + 1 arms (none last), M attribute values, F folds.
+Axes: R rows, D columns of x, A actions, B = A + 1 arms (none last), M attribute values, F folds, C channels.
 """
 
 from collections.abc import Sequence
@@ -36,6 +40,8 @@ RAREST = 0.15  # the least deviation that a level counts with: rare ones are not
 ROWS_AT_ONCE = 65_536
 LONGEST_STEP = 2.0
 TOLERANCE, MOST_STEPS = 1e-4, 200  # of conjugate gradients
+OWN_WEIGHT, OWN_WEIGHT_SD = 0.5, 0.5  # prior of a channel's weight in itself
+LENT_WEIGHT_SD, WEIGHT_ROUNDS = 0.7, 20  # of its weights in others, to begin with
 
 
 @dataclass(frozen=True)
@@ -121,7 +127,11 @@ class _Sums:
     @property
     def target_BD(self) -> np.ndarray:
         """The curvature times the coefficients that would be best for each arm alone."""
-        return self.gradient_BD + np.matmul(self.curvature_BDD, self.arm_BD[:, :, None])[:, :, 0]
+        return self.gradient_BD + self.curved(self.arm_BD)
+
+    def curved(self, arm_BD: np.ndarray) -> np.ndarray:
+        """Coefficients of every arm times the curvature."""
+        return np.matmul(self.curvature_BDD, arm_BD.astype(np.float32)[:, :, None])[:, :, 0].astype(np.float64)
 
 
 def fit_paths(
@@ -153,10 +163,60 @@ def fit_paths(
             paths[c] = _estimate(
                 _added(by_fold), design.kinds, actions, paths[c], LAST_ROUNDS if last else ROUNDS, damped=not last
             )
-    return [
-        [_solve(_added(by_fold, without=fold), actions, path) for by_fold, path in zip(sums, paths, strict=True)]
+    by_fold = [
+        [_solve(_added(sums_c, without=fold), actions, path) for sums_c, path in zip(sums, paths, strict=True)]
         for fold in range(len(groups))
     ]
+    if len(channels) == 1:  # how much of it to believe is for the calibration
+        return by_fold
+    weight_CC = _weights(*zip(*(_told(c, sums[c], actions, by_fold) for c in range(len(channels))), strict=True))
+    return [_lent(weight_CC, paths_c) for paths_c in by_fold]
+
+
+def _told(
+    channel: int, by_fold: Sequence[_Sums], actions: Actions, paths: Sequence[Sequence[Path]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """What each fold's rows say of the weights of all channels in one, by the paths that did not see them: minus the curvature
+    [C, C] and the gradient at 0 [C] of its log likelihood."""
+    count = len(paths[0])
+    curvature_CC, gradient_C = np.zeros((count, count)), np.zeros(count)
+    for sums, path_C in zip(by_fold, paths, strict=True):
+        apart_CBD = np.stack([_arms(actions, path.effect_MD) for path in path_C])
+        rest_BD = path_C[channel].base_D + apart_CBD[channel]
+        apart_CBD[:, :, 0] = 0.0
+        rest_BD = rest_BD - apart_CBD[channel]
+        gradient_C += np.einsum("cbd,bd->c", apart_CBD, sums.target_BD - sums.curved(rest_BD))
+        curvature_CC += np.einsum("cbd,ebd->ce", apart_CBD, np.stack([sums.curved(apart_BD) for apart_BD in apart_CBD]))
+    return curvature_CC, gradient_C
+
+
+def _weights(curvature_CCC: Sequence[np.ndarray], gradient_CC: Sequence[np.ndarray]) -> np.ndarray:
+    """float64[C, C]: of each channel (row) the weights of all. A channel lends as far as the others gain by it: the prior variance
+    of its weights in them comes from the data."""
+    count = len(gradient_CC)
+    own_CC = np.eye(count, dtype=bool)
+    lent_C = np.full(count, LENT_WEIGHT_SD**2)
+    for _ in range(WEIGHT_ROUNDS):
+        prior_CC = np.where(own_CC, OWN_WEIGHT_SD**2, lent_C)
+        variance_CCC = np.linalg.inv(np.stack(curvature_CCC) + prior_CC[:, :, None] ** -1 * np.eye(count))
+        score_CC = np.stack(gradient_CC) + OWN_WEIGHT * own_CC / prior_CC
+        weight_CC = np.einsum("cij,cj->ci", variance_CCC, score_CC)
+        known_CC = 1 - np.einsum("cii->ci", variance_CCC) / prior_CC
+        lent_C = np.array([_scale((weight_CC[~o, j] ** 2).sum(), known_CC[~o, j].sum()) for j, o in enumerate(own_CC)])
+    return weight_CC
+
+
+def _lent(weight_CC: np.ndarray, paths: Sequence[Path]) -> list[Path]:
+    """The paths of all channels, the interactions of each being a weighted sum over all."""
+    effect_CMD = np.stack([path.effect_MD for path in paths])
+    lent_CMD = np.tensordot(weight_CC, effect_CMD, 1)
+    lent_CMD[:, :, 0] = effect_CMD[:, :, 0]
+    return [replace(path, effect_MD=effect_MD) for path, effect_MD in zip(paths, lent_CMD, strict=True)]
+
+
+def _arms(actions: Actions, effect_MD: np.ndarray) -> np.ndarray:
+    """float64[B, D]: coefficients that the effects add in every arm."""
+    return np.vstack([actions.table_AM @ effect_MD, np.zeros(effect_MD.shape[1])])
 
 
 def _groups(fold_R: np.ndarray, action_R: np.ndarray, actions: int) -> list[list[np.ndarray]]:
@@ -188,9 +248,7 @@ def _pass(
     paths: Sequence[Path],
 ) -> list[list[_Sums]]:
     """One pass over the rows of all groups: sums per channel and fold."""
-    arms_of = [
-        path.base_D + np.vstack([actions.table_AM @ path.effect_MD, np.zeros_like(path.base_D)]) for path in paths
-    ]
+    arms_of = [path.base_D + _arms(actions, path.effect_MD) for path in paths]
     shape = (len(groups), *arms_of[0].shape)
     gradient = [np.zeros(shape) for _ in channels]
     curvature = [np.zeros((*shape, shape[-1]), np.float32) for _ in channels]
@@ -285,18 +343,17 @@ def _solve(sums: _Sums, actions: Actions, path: Path) -> Path:
     """The most likely coefficients under the priors of `path`: conjugate gradients on the quadratic of the sums."""
     table_AM, prior_D, prior_MD = actions.table_AM.astype(np.float64), path.prior_D, path.prior_MD
     values, width = prior_MD.shape
-    curvature_BDD, target_BD = sums.curvature_BDD, sums.target_BD
+    target_BD = sums.target_BD
 
     def joined(base_D: np.ndarray, effect_MD: np.ndarray) -> np.ndarray:
         return np.concatenate([base_D, effect_MD.ravel()])
 
     def times(x: np.ndarray) -> np.ndarray:
         base_D, effect_MD = x[:width], x[width:].reshape(values, width)
-        arm_BD = np.vstack([table_AM @ effect_MD, np.zeros(width)]) + base_D
-        pull_BD = np.matmul(curvature_BDD, arm_BD.astype(np.float32)[:, :, None])[:, :, 0].astype(np.float64)
+        pull_BD = sums.curved(base_D + _arms(actions, effect_MD))
         return joined(pull_BD.sum(0) + base_D / prior_D, table_AM.T @ pull_BD[:-1] + effect_MD / prior_MD)
 
-    diagonal_BD = np.einsum("bdd->bd", curvature_BDD).astype(np.float64)
+    diagonal_BD = np.einsum("bdd->bd", sums.curvature_BDD).astype(np.float64)
     diagonal = joined(diagonal_BD.sum(0) + 1 / prior_D, (table_AM**2).T @ diagonal_BD[:-1] + 1 / prior_MD)
     shape = (len(diagonal), len(diagonal))
     x, _ = cg(

@@ -1,13 +1,15 @@
 """Logged decisions: who was shown what, how likely that was, and what came of it; the training data of the ranker.
 
 A directory with `schema.json`, `*.parquet` (a row per decision) and `catalogue.json`. Position a of the optional list column
-`eligible` is action a of the catalogue. Axes: R rows, A actions (catalogue order).
+`eligible` is action a of the catalogue. `immature/*.parquet`, where there is one, has the same columns of decisions too young for all
+their outcomes to be known: what is not known yet is missing there, and nowhere else. Axes: R rows, A actions (catalogue order).
 """
 
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from ranker.scores import Catalogue, InputError, read_catalogue, read_json_objec
 
 KINDS = ("binary", "count", "amount", "real")
 RESERVED = ("user_id", "as_of", "action", "propensity", "eligible")
+IMMATURE = "immature"
 USERS_PER_BATCH = 65_536
 
 
@@ -33,24 +36,41 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Early:
+    """A column of what is recorded of an outcome `days` days after the decision; missing where the decision is younger."""
+
+    name: str
+    outcome: str
+    days: int
+
+
+@dataclass(frozen=True)
 class LogSchema:
-    """The columns of the logs: features, outcomes, and the id of showing nothing."""
+    """The columns of the logs: features, outcomes, what is known of them early, and the id of showing nothing."""
 
     numeric: tuple[str, ...]
     categorical: tuple[str, ...]
     outcomes: tuple[Outcome, ...]
     none: str
+    early: tuple[Early, ...] = ()
 
     @property
     def features(self) -> tuple[str, ...]:
         return (*self.numeric, *self.categorical)
 
+    @property
+    def measured(self) -> dict[str, str]:
+        """Every column that tells what came of a decision, and its kind."""
+        kinds = {outcome.name: outcome.kind for outcome in self.outcomes}
+        return kinds | {early.name: kinds[early.outcome] for early in self.early}
+
     def to_json(self) -> dict:
-        return {
+        content = {
             "features": {"numeric": list(self.numeric), "categorical": list(self.categorical)},
             "outcomes": [{"name": o.name, "kind": o.kind, "unit": o.unit} for o in self.outcomes],
             "none": self.none,
         }
+        return content | ({"early": [asdict(early) for early in self.early]} if self.early else {})
 
 
 @dataclass(frozen=True)
@@ -59,7 +79,8 @@ class Logs:
 
     actions: in catalogue order, without the `none` action. frame: R rows, index 0..R-1, columns user_id, as_of (datetime64),
     action, propensity (float64), numeric features (float32, NaN = missing), categorical features (strings, missing allowed),
-    outcomes (float64). eligible: bool[R, A], which actions could have been shown; None where every action could.
+    outcomes and early columns (float64, NaN = not known yet). eligible: bool[R, A], which actions could have been shown; None where
+    every action could.
     """
 
     schema: LogSchema
@@ -70,21 +91,29 @@ class Logs:
     def __len__(self) -> int:
         return len(self.frame)
 
+    @property
+    def complete(self) -> "Logs":
+        """The decisions of which every outcome is known."""
+        known_R = self.frame[[outcome.name for outcome in self.schema.outcomes]].notna().all(axis=1).to_numpy()
+        eligible = None if self.eligible is None else self.eligible[known_R]
+        return replace(self, frame=self.frame[known_R].reset_index(drop=True), eligible=eligible)
+
 
 def read_logs(path: Path) -> Logs:
     """Reads and validates a logs directory; InputError lists everything wrong in it."""
     schema = read_schema(path / "schema.json")
     catalogue = _catalogue_of(path, schema)
     width = None if catalogue is None else len(catalogue.actions)
-    files = _parquet_files(path)
+    whole = _parquet_files(path)
+    files = [*whole, *sorted((path / IMMATURE).glob("*.parquet"))]
     columns = _Columns("logs", schema, width)
     problems: list[str] = []
     tables = [table for file in files if (table := columns.read(file, problems)) is not None]
     if problems:
         raise InputError(problems)
     frames = [columns.frame(table) for table in tables]
-    for file, frame in zip(files, frames, strict=True):
-        problems += [f"{file}: {problem}" for problem in _decision_problems(frame, schema)]
+    for position, (file, frame) in enumerate(zip(files, frames, strict=True)):
+        problems += [f"{file}: {problem}" for problem in _decision_problems(frame, schema, position >= len(whole))]
     frame = pd.concat(frames, ignore_index=True)
     eligible = _eligible_of(tables)
     ids = _action_ids(frame, catalogue, schema)
@@ -102,22 +131,29 @@ def write_logs(
 ) -> int:
     """Writes logs into the existing directory `path`, a row group per frame, and returns the number of rows.
 
-    A frame has the columns of `Logs.frame` and may have `eligible`, made by `eligible_column`.
+    A frame has the columns of `Logs.frame` and may have `eligible`, made by `eligible_column`. Rows that lack an outcome go to the
+    folder of immature ones and are not counted.
     """
     write_schema(path / "schema.json", schema)
     write_catalogue(path / "catalogue.json", Catalogue(tuple(actions)))
-    writer: pq.ParquetWriter | None = None
     rows = 0
-    try:
-        for frame in frames:
+    with ExitStack() as stack:
+        writers: dict[Path, pq.ParquetWriter] = {}
+
+        def write(folder: Path, frame: pd.DataFrame) -> int:
             table = _as_table(frame, schema, len(actions))
-            if writer is None:
-                writer = pq.ParquetWriter(path / "part-00000.parquet", table.schema, compression="zstd")
-            writer.write_table(table)
-            rows += len(table)
-    finally:
-        if writer is not None:
-            writer.close()
+            if folder not in writers:
+                folder.mkdir(exist_ok=True)
+                file = folder / "part-00000.parquet"
+                writers[folder] = stack.enter_context(pq.ParquetWriter(file, table.schema, compression="zstd"))
+            writers[folder].write_table(table)
+            return len(table)
+
+        for frame in frames:
+            young_R = frame[[outcome.name for outcome in schema.outcomes]].isna().any(axis=1).to_numpy()
+            rows += write(path, frame[~young_R])
+            if young_R.any():
+                write(path / IMMATURE, frame[young_R])
     return rows
 
 
@@ -174,6 +210,7 @@ def read_schema(path: Path) -> LogSchema:
         categorical=tuple(content["features"].get("categorical", [])),
         outcomes=tuple(Outcome(o["name"], o["kind"], o.get("unit", o["name"])) for o in content["outcomes"]),
         none=content.get("none", "none"),
+        early=tuple(Early(e["name"], e["outcome"], e["days"]) for e in content.get("early", ())),
     )
 
 
@@ -207,6 +244,17 @@ def _schema_problems(content: Mapping) -> Iterator[str]:
                 yield f"outcomes[{position}].kind: '{outcome.get('kind')}' is not one of {', '.join(KINDS)}"
             if not isinstance(outcome.get("unit", ""), str):
                 yield f"outcomes[{position}].unit: must be a string"
+    earlies = content.get("early", [])
+    if not isinstance(earlies, list):
+        yield "early: must be a list"
+        earlies = []
+    for position, early in enumerate(earlies):
+        if not isinstance(early, dict) or early.get("outcome") not in names or not isinstance(early.get("name"), str):
+            yield f"early[{position}]: must be an object with a name, an outcome of those named, and days"
+        elif not isinstance(early.get("days"), int):
+            yield f"early[{position}].days: must be a whole number of days after the decision"
+        else:
+            names.append(early["name"])
     for name, count in Counter(names).items():
         if count > 1:
             yield f"'{name}' stands {count} times among features and outcomes"
@@ -270,7 +318,7 @@ class _Columns:
         if self.what == "logs":
             wanted |= {"as_of": (_is_date, "a date"), "action": (_is_text, "string")}
             wanted |= {"propensity": (_is_number, "a number")}
-            wanted |= {outcome.name: (_is_number, "a number") for outcome in self.schema.outcomes}
+            wanted |= {name: (_is_number, "a number") for name in self.schema.measured}
         wanted |= {name: (_is_number, "a number") for name in self.schema.numeric}
         return wanted | {name: (_is_category, "string, integer or bool") for name in self.schema.categorical}
 
@@ -299,7 +347,7 @@ class _Columns:
     def _target(self, name: str) -> str:
         if name in self.schema.numeric:
             return "float32"
-        if name == "propensity" or (self.what == "logs" and any(o.name == name for o in self.schema.outcomes)):
+        if name == "propensity" or (self.what == "logs" and name in self.schema.measured):
             return "float64"
         return {"user_id": "keep", "as_of": "date"}.get(name, "text")
 
@@ -338,8 +386,10 @@ def _is_date(kind: pa.DataType) -> bool:
     return pa.types.is_date(kind) or pa.types.is_timestamp(kind)
 
 
-def _decision_problems(frame: pd.DataFrame, schema: LogSchema) -> Iterator[str]:
+def _decision_problems(frame: pd.DataFrame, schema: LogSchema, immature: bool) -> Iterator[str]:
+    """immature: whether outcomes may be missing."""
     rows = len(frame)
+    outcomes = {outcome.name for outcome in schema.outcomes}
 
     def told(column: str, bad: pd.Series | np.ndarray, fault: str) -> Iterator[str]:
         if count := int(np.count_nonzero(bad)):
@@ -351,11 +401,14 @@ def _decision_problems(frame: pd.DataFrame, schema: LogSchema) -> Iterator[str]:
     yield from told("propensity", ~((propensity > 0) & (propensity <= 1)), "are not in (0, 1]")
     for column, count in _infinite(frame, schema.numeric).items():
         yield f"column {column}: {count:,} of {rows:,} rows are infinite"
-    for outcome in schema.outcomes:
-        values = frame[outcome.name].to_numpy()
+    for name, kind in schema.measured.items():
+        values = frame[name].to_numpy()
         finite = np.isfinite(values)
-        yield from told(outcome.name, ~finite, "are missing or not finite")
-        yield from told(outcome.name, finite & ~_in_kind(values, outcome.kind), f"do not fit the kind {outcome.kind}")
+        if immature or name not in outcomes:
+            yield from told(name, np.isinf(values), "are infinite")
+        else:
+            yield from told(name, ~finite, "are missing or not finite")
+        yield from told(name, finite & ~_in_kind(values, kind), f"do not fit the kind {kind}")
 
 
 def _in_kind(values: np.ndarray, kind: str) -> np.ndarray:
@@ -386,6 +439,9 @@ def _joint_problems(
         return
     if not ids:
         yield f"column action: no row has another action than '{schema.none}'"
+    for outcome in schema.outcomes:
+        if frame[outcome.name].isna().all():
+            yield f"column {outcome.name}: is missing in all {rows:,} rows; there is nothing to learn it from"
     position = pd.Index(ids).get_indexer(frame["action"])
     unknown = (position < 0) & (frame["action"] != schema.none).to_numpy() & frame["action"].notna().to_numpy()
     if described and unknown.any():
@@ -441,7 +497,7 @@ def _as_table(frame: pd.DataFrame, schema: LogSchema, actions: int) -> pa.Table:
     columns |= {name: pa.array(frame[name], pa.float32(), from_pandas=True) for name in schema.numeric}
     for name in schema.categorical:
         columns[name] = pa.array(frame[name], pa.string(), from_pandas=True).dictionary_encode()
-    columns |= {outcome.name: pa.array(frame[outcome.name], pa.float64()) for outcome in schema.outcomes}
+    columns |= {name: pa.array(frame[name], pa.float64(), from_pandas=True) for name in schema.measured}
     if "eligible" in frame:
         columns["eligible"] = pa.array(frame["eligible"]).cast(pa.list_(pa.bool_(), actions))
     return pa.table(columns)

@@ -19,12 +19,13 @@ def run(settings: PrepareSettings) -> Prepared:
     ):
         prepared = prepare(tables, out, settings.prepare, advance)
     log.info(
-        "Logs: %s of %s decisions, of which %s showed nothing; %s are not mature on %s and left out -> %s",
+        "Logs: %s of %s decisions, of which %s showed nothing; %s are not mature on %s, and %s of those known in part -> %s",
         f"{prepared.rows:,}",
         f"{prepared.decisions:,}",
         f"{prepared.nothing:,}",
         f"{prepared.immature:,}",
         prepared.known_before,
+        f"{prepared.known_in_part:,}",
         settings.paths.logs,
     )
     return prepared

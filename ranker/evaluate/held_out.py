@@ -39,7 +39,7 @@ class Training:
 class HeldOut:
     """learn: the rows that the model was trained on. test: the rows to judge by, `frame` being the same rows as logged.
 
-    held_out: rows of users who did not train, of which `test` may be a sample. week_users: users per day of decisions in the logs,
+    held_out: complete rows of users who did not train, of which `test` may be a sample. week_users: users per day of decisions in the logs,
     for whom bounds of a policy are meant that are no percentages.
     """
 
@@ -74,8 +74,8 @@ class Allocated:
 
 
 def hold_out(model: ValueModel, training: Training, logs: Logs, most_rows: int, seed: int) -> HeldOut:
-    """The rows of users who did not train the model; whole users, at most `most_rows` rows. InputError where there are none, or where the
-    logs are about other actions, features or outcomes."""
+    """The rows of users who did not train the model and of which every outcome is known; whole users, at most `most_rows` rows.
+    InputError where there are none, or where the logs are about other actions, features or outcomes."""
     problems = list(_mismatches(model, logs))
     if problems:
         raise InputError(problems)
@@ -89,9 +89,12 @@ def hold_out(model: ValueModel, training: Training, logs: Logs, most_rows: int, 
                 f"logs: all {len(logs):,} rows are of users who trained the model; train with fit.test_share > 0, or give others"
             ]
         )
+    examples = examples_of(logs, model.encoder)
+    held_R &= examples.complete_R
+    if not held_R.any():
+        raise InputError(["logs: no row of users who did not train the model knows every outcome"])
     chosen_R = held_R & _sampled(logs.frame["user_id"], held_R, most_rows, seed)
     same = logs is training.logs
-    examples = examples_of(logs, model.encoder)
     learn = (examples if same else examples_of(training.logs, model.encoder)).take(splits.learn_R)
     days = logs.frame["as_of"].nunique()
     return HeldOut(

@@ -45,8 +45,10 @@ def opinions_of(
     """Baselines are fitted on `learn`; what is fixed is chosen there too. single: the S-learner as well, which takes as long as
     the others together."""
     decisions = decisions_of(learn)
-    raw_OA = np.stack([average_effects(decisions, outcome_R) for outcome_R in learn.outcome_RO.T])
-    seen_A = np.isfinite(raw_OA[0])
+    raw_OA = np.stack(
+        [average_effects(decisions.take(rows), y) for rows, y in map(learn.known, range(len(model.targets)))]
+    )
+    seen_A = np.isfinite(raw_OA).all(0)
     average_OA = np.where(seen_A, raw_OA, 0.0)
     expected, effect, stderr = _network(model, test)
     effects = {NETWORK: effect, **_ridge_by_arm(model, learn, test)}
@@ -83,7 +85,8 @@ def _ridge_by_arm(model: ValueModel, learn: Examples, test: Examples) -> dict[st
     decisions = decisions_of(learn)
     ridge, response = [], []
     for o, target in enumerate(model.targets):
-        arms = fit_arms(target.kind, learn_RD, decisions, learn.outcome_RO[:, o])
+        rows, y = learn.known(o)
+        arms = fit_arms(target.kind, learn_RD[rows], decisions.take(rows), y)
         expected_RB = arms.expected(test_RD).astype(np.float32)
         ridge.append(expected_RB[:, :-1] - expected_RB[:, -1:])
         response.append(expected_RB[:, :-1])
@@ -94,11 +97,12 @@ def _ridge_shared(model: ValueModel, learn: Examples, test: Examples) -> list[np
     """Effects by the ridge S-learner."""
     learn_RD, test_RD = design(model.encoder, learn.features), design(model.encoder, test.features)
     decisions, table_BM = decisions_of(learn), attributes(model)
-    models = (
-        fit_shared(target.kind, learn_RD, decisions, learn.outcome_RO[:, o], table_BM)
-        for o, target in enumerate(model.targets)
-    )
-    return [shared.effect(test_RD, table_BM[:-1]).astype(np.float32) for shared in models]
+    effects = []
+    for o, target in enumerate(model.targets):
+        rows, y = learn.known(o)
+        shared = fit_shared(target.kind, learn_RD[rows], decisions.take(rows), y, table_BM)
+        effects.append(shared.effect(test_RD, table_BM[:-1]).astype(np.float32))
+    return effects
 
 
 def attributes(model: ValueModel) -> np.ndarray:

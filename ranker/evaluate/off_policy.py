@@ -27,6 +27,10 @@ class Decisions:
     def __len__(self) -> int:
         return len(self.arm_R)
 
+    def take(self, rows: np.ndarray) -> "Decisions":
+        """The rows of a mask or of positions."""
+        return Decisions(self.arm_R[rows], self.propensity_R[rows], self.user_R[rows], self.eligible_RB[rows])
+
 
 @dataclass(frozen=True)
 class Estimate:

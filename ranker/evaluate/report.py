@@ -35,9 +35,10 @@ from ranker.scores import InputError
 
 
 def evaluate(model: ValueModel, examples: Examples, splits: Splits, settings: EvaluateSettings) -> dict:
-    """The content of evaluation.json apart from the training curve. What is fixed is chosen on training rows alone."""
+    """The content of evaluation.json apart from the training curve. What is fixed is chosen on training rows alone; test rows are
+    those of which every outcome is known, so that all outcomes are judged on the same."""
     weights = objective_weights(model, settings)
-    learn, test = examples.take(splits.learn_R), examples.take(splits.test_R)
+    learn, test = examples.take(splits.learn_R), examples.take(splits.test_R & examples.complete_R)
     if not len(test) or not len(learn):
         raise InputError(["logs: too few users to keep some for the evaluation; give more logs or fit.test_share"])
     names = [target.name for target in model.targets]
@@ -46,7 +47,7 @@ def evaluate(model: ValueModel, examples: Examples, splits: Splits, settings: Ev
         objectives.append(objective.weighted(OBJECTIVE, weights, names, test.actions))
     opinions = opinions_of(model, learn, test, objectives, single=False)
     return {
-        "rows": _rows(splits),
+        "rows": _rows(splits, len(test)),
         "outcomes": names,
         "objective": weights,
         "policies": policies(objectives, opinions, test),
@@ -67,11 +68,11 @@ def objective_weights(model: ValueModel, settings: EvaluateSettings) -> dict[str
     return dict(settings.objective)
 
 
-def _rows(splits: Splits) -> dict[str, int]:
+def _rows(splits: Splits, test: int) -> dict[str, int]:
     """A member trains on all folds but one; that one is its validation."""
     learn = int(splits.learn_R.sum())
     validation = learn // splits.folds
-    return {"train": learn - validation, "validation": validation, "test": int(splits.test_R.sum())}
+    return {"train": learn - validation, "validation": validation, "test": test}
 
 
 def policies(objectives: Sequence[Objective], opinions: Opinions, test: Examples) -> list[dict]:

@@ -96,4 +96,5 @@ def _joined(
 
 def _ripe_by(window: Window, day: date, known_before: date) -> Window:
     """The window, complete by what is known: maturity was decided before, outcome by outcome."""
-    return window.model_copy(update={"matures_after": min(window.matures_after, (known_before - day).days)})
+    ripe = min(window.matures_after, (known_before - day).days)
+    return window.model_copy(update={"matures_after": ripe, "early_days": ()})

@@ -139,7 +139,8 @@ class Effects(Frozen):
 
 
 class OutcomeWindow(Frozen):
-    """An outcome counts when it occurs in days [from_day, to_day) after the decision and is complete after matures_after."""
+    """An outcome counts when it occurs in days [from_day, to_day) after the decision and is complete after matures_after; early_days:
+    when the tables tell what is recorded of it by then."""
 
     name: Literal[OUTCOMES]
     kind: Literal["binary", "count", "amount"]
@@ -147,6 +148,7 @@ class OutcomeWindow(Frozen):
     from_day: int = Field(ge=0)
     to_day: int = Field(ge=1)
     matures_after: int = Field(ge=1)
+    early_days: tuple[int, ...] = ()
 
     @model_validator(mode="after")
     def _one_week(self) -> "OutcomeWindow":

@@ -27,12 +27,12 @@ CLIP = 20.0
 
 
 def calibrate(model: ValueModel, examples: Examples, splits: Splits) -> Calibration:
-    """Calibrates every outcome on the rows that are not test rows."""
-    learn = examples.take(splits.learn_R)
-    fold_R = splits.fold_R[splits.learn_R]
-    weight_R = arm_weights(learn.action_R, learn.propensity_R, learn.actions)
+    """Calibrates every outcome on the rows that are not test rows and know it."""
     outcomes = {}
     for o, target in enumerate(model.targets):
+        rows = np.flatnonzero(splits.learn_R & np.isfinite(examples.outcome_RO[:, o]))
+        learn, fold_R = examples.take(rows), splits.fold_R[rows]
+        weight_R = arm_weights(learn.action_R, learn.propensity_R, learn.actions)
         none_R, mean_RA = cross_fitted(model, o, learn, fold_R)
         evidence = Evidence(
             examples=learn,

@@ -14,7 +14,7 @@ from ranker.logs import Logs
 
 @dataclass(frozen=True)
 class Examples:
-    """features: of R rows. action_R: int64 in 0..A. propensity_R: of the logged action. outcome_RO: natural units.
+    """features: of R rows. action_R: int64 in 0..A. propensity_R: of the logged action. outcome_RO: natural units, NaN where not known.
     user_R: int64 codes of users, for clustered standard errors. eligible_RA: bool."""
 
     features: Features
@@ -30,6 +30,16 @@ class Examples:
     @property
     def actions(self) -> int:
         return self.eligible_RA.shape[1]
+
+    @property
+    def complete_R(self) -> np.ndarray:
+        """bool[R]: whether every outcome is known."""
+        return np.isfinite(self.outcome_RO).all(1)
+
+    def known(self, outcome: int) -> tuple[np.ndarray, np.ndarray]:
+        """Positions of the rows that know an outcome, and its values there."""
+        rows = np.flatnonzero(np.isfinite(self.outcome_RO[:, outcome]))
+        return rows, self.outcome_RO[rows, outcome]
 
     def take(self, rows: np.ndarray) -> "Examples":
         """The rows of a mask or of positions."""

@@ -96,26 +96,27 @@ class Channel:
 
 
 def channels_of(target: Target, outcome_RO: np.ndarray) -> list[Channel]:
-    """The channels of a target on rows with these outcomes."""
-    y_R = outcome_RO[:, target.column]
-    everywhere_R = np.ones(len(y_R), bool)
+    """The channels of a target on rows with these outcomes, NaN where they are not known."""
+    known_R = _known(outcome_RO, target.column, target.beside)
+    y_R = np.where(known_R, outcome_RO[:, target.column], 0.0)
     if target.kind != "amount":
         link = {"binary": LOGIT, "count": SHARE if target.bounded else LOG, "real": IDENTITY}[target.kind]
-        return [Channel(link, ((y_R - target.center) / target.scale).astype(np.float32), everywhere_R)]
+        return [Channel(link, ((y_R - target.center) / target.scale).astype(np.float32), known_R)]
     channels = []
     size_R = np.log(np.where(y_R > 0, y_R / target.scale, 1.0)).astype(np.float32)
     for came_R in _ways(outcome_RO, target.column, target.beside):
-        channels += [Channel(LOGIT, came_R.astype(np.float32), everywhere_R), Channel(IDENTITY, size_R, came_R)]
+        channels += [Channel(LOGIT, came_R.astype(np.float32), known_R), Channel(IDENTITY, size_R, came_R & known_R)]
     return channels
 
 
 def fit_targets(names: Sequence[tuple[str, str, str]], outcome_RO: np.ndarray) -> tuple[Target, ...]:
-    """The targets of outcomes given as (name, kind, unit): scales and starting values from training rows."""
+    """The targets of outcomes given as (name, kind, unit): scales and starting values from the training rows that know them."""
     binary = [column for column, (_, kind, _) in enumerate(names) if kind == "binary"]
     return tuple(_fit(column, *name, outcome_RO, binary) for column, name in enumerate(names))
 
 
 def _fit(column: int, name: str, kind: str, unit: str, outcome_RO: np.ndarray, binary: Sequence[int]) -> Target:
+    outcome_RO = outcome_RO[_known(outcome_RO, column)]
     y_R = outcome_RO[:, column]
     if kind == "binary":
         return Target(name, kind, unit, column, 0.0, 1.0, (_log_odds(y_R),), (1.0,))
@@ -133,8 +134,9 @@ def _fit(column: int, name: str, kind: str, unit: str, outcome_RO: np.ndarray, b
     scale = float(np.exp(np.log(positive).mean())) if len(positive) else 1.0
     beside = next((other for other in binary if _splits(outcome_RO, column, other)), -1)
     start, noise = [], []
+    outcome_RO = outcome_RO[_known(outcome_RO, column, beside)]
     for came_R in _ways(outcome_RO, column, beside):
-        size = np.log(y_R[came_R] / scale)
+        size = np.log(outcome_RO[came_R, column] / scale)
         start += [_log_odds(came_R), float(size.mean()) if len(size) else 0.0]
         noise.append(float(np.clip(size.var(), 0.05, 4.0)) if len(size) > 1 else 1.0)
     return Target(name, kind, unit, column, 0.0, scale, tuple(start), tuple(noise), beside)
@@ -142,9 +144,15 @@ def _fit(column: int, name: str, kind: str, unit: str, outcome_RO: np.ndarray, b
 
 def _splits(outcome_RO: np.ndarray, column: int, other: int) -> bool:
     """Whether the binary outcome brings the amount, and the amount comes both with it and without it."""
+    outcome_RO = outcome_RO[_known(outcome_RO, column, other)]
     positive_R, with_R = outcome_RO[:, column] > 0, outcome_RO[:, other] > 0
     both = int((positive_R & with_R).sum())
     return both >= max(FEWEST, BRINGS * int(with_R.sum())) and int(positive_R.sum()) - both >= FEWEST
+
+
+def _known(outcome_RO: np.ndarray, column: int, beside: int = -1) -> np.ndarray:
+    """bool[R]: whether the outcome, and what splits it, is known."""
+    return np.isfinite(outcome_RO[:, [column, beside] if beside >= 0 else [column]]).all(1)
 
 
 def _ways(outcome_RO: np.ndarray, column: int, beside: int) -> list[np.ndarray]:

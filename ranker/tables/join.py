@@ -1,7 +1,9 @@
 """The point-in-time join: what was known when a decision was made, and what came of it as far as it is known now.
 
 Features are those of the latest snapshot on or before the day of the decision. An outcome is the sum of its events in the days
-[from_day, to_day) after the decision, among the events recorded before the day `known_before`. Axes: R decisions, E events.
+[from_day, to_day) after the decision, among the events recorded before the day `known_before`; it is missing where it is not complete
+by then. What is known of it early counts events recorded within so many days after the decision, in young and old decisions alike.
+Axes: R decisions, P pairs of a decision and an event in its window.
 """
 
 from dataclasses import dataclass
@@ -27,12 +29,12 @@ class Part:
 
 
 def join(part: Part, schema: TableSchema, known_before: date) -> pd.DataFrame:
-    """Logs of the mature decisions, in order of user and day, with the columns of `ranker.logs.Logs.frame`.
+    """Logs of the decisions of which anything is known, in order of user and day, with the columns of `ranker.logs.Logs.frame`.
 
     Every exposure must have a snapshot on or before its day (`keys` tells otherwise).
     """
     exposures = part.exposures
-    chosen = np.flatnonzero(is_mature(exposures["decided_on"], schema, known_before))
+    chosen = np.flatnonzero(_is_old_enough(exposures["decided_on"], min(schema.ages), known_before))
     exposures = exposures.iloc[chosen]
     order = np.lexsort((_days(exposures["decided_on"]), exposures["user_id"].to_numpy()))
     chosen, exposures = chosen[order], exposures.iloc[order].reset_index(drop=True)
@@ -47,8 +49,13 @@ def join(part: Part, schema: TableSchema, known_before: date) -> pd.DataFrame:
     }
     columns |= {name: snapshots[name].reset_index(drop=True) for name in schema.log_schema().features}
     known = part.outcomes[part.outcomes["recorded_on"].to_numpy() < np.datetime64(known_before)]
+    known = known[known["user_id"].isin(codes)]
     for outcome in schema.outcomes:
-        columns[outcome.name] = _outcome(outcome, codes, known[known["outcome"] == outcome.name], decision_keys)
+        pairs = _pairs(outcome, codes, known[known["outcome"] == outcome.name], decision_keys)
+        ages = {outcome.name: outcome.matures_after, **{early.name: early.days for early in outcome.early}}
+        for name, days in ages.items():
+            known_R = _is_old_enough(exposures["decided_on"], days, known_before)
+            columns[name] = np.where(known_R, _total(outcome, pairs, len(exposures), days), np.nan)
     frame = pd.DataFrame(columns)
     if part.eligible is not None:
         frame["eligible"] = eligible_column(part.eligible[chosen], frame.index)
@@ -57,7 +64,11 @@ def join(part: Part, schema: TableSchema, known_before: date) -> pd.DataFrame:
 
 def is_mature(decided_on: pd.Series, schema: TableSchema, known_before: date) -> np.ndarray:
     """bool[R]: whether every outcome of the decision is complete at the start of the day `known_before`."""
-    return _days(decided_on) + schema.matures_after <= np.datetime64(known_before, "D").astype(int)
+    return _is_old_enough(decided_on, schema.matures_after, known_before)
+
+
+def _is_old_enough(decided_on: pd.Series, days: int, known_before: date) -> np.ndarray:
+    return _days(decided_on) + days <= np.datetime64(known_before, "D").astype(int)
 
 
 @dataclass(frozen=True)
@@ -106,18 +117,34 @@ def _latest(codes: pd.Index, users: pd.DataFrame, decision_keys: np.ndarray) -> 
     return np.where(same_user, rows[found], -1)
 
 
-def _outcome(outcome: Window, codes: pd.Index, events: pd.DataFrame, decision_keys: np.ndarray) -> np.ndarray:
-    """float64[R]: the sum of the events in the window after each decision; for a binary outcome whether it is positive."""
-    events = events[events["user_id"].isin(codes)]
+@dataclass(frozen=True)
+class _Pairs:
+    """Decisions with the events in their windows. recorded_P: days from the decision to the record."""
+
+    row_P: np.ndarray
+    value_P: np.ndarray
+    recorded_P: np.ndarray
+
+
+def _pairs(outcome: Window, codes: pd.Index, events: pd.DataFrame, decision_keys: np.ndarray) -> _Pairs:
+    """events: of this outcome and of users in `codes`."""
     keys = _keys(codes, events["user_id"], events["occurred_on"])
     order = np.argsort(keys, kind="stable")
-    keys, value_E = keys[order], events["value"].to_numpy(float)[order]
+    keys, events = keys[order], events.iloc[order]
     first_R = np.searchsorted(keys, decision_keys + outcome.from_day)
-    last_R = np.searchsorted(keys, decision_keys + outcome.to_day)
-    # reduceat sums [first, last) exactly, but returns a single value where that is empty.
-    bounds = np.column_stack([first_R, last_R]).reshape(-1)
-    total_R = np.add.reduceat(np.append(value_E, 0.0), bounds)[::2] if len(bounds) else np.zeros(0)
-    total_R = np.where(first_R < last_R, total_R, 0.0)
+    count_R = np.searchsorted(keys, decision_keys + outcome.to_day) - first_R
+    row_P = np.repeat(np.arange(len(count_R)), count_R)
+    event_P = np.arange(len(row_P)) + np.repeat(first_R - (np.cumsum(count_R) - count_R), count_R)
+    delay = _days(events["recorded_on"]) - _days(events["occurred_on"])
+    occurred_P = keys[event_P] - decision_keys[row_P]
+    return _Pairs(row_P, events["value"].to_numpy(float)[event_P], occurred_P + delay[event_P])
+
+
+def _total(outcome: Window, pairs: _Pairs, rows: int, days: int) -> np.ndarray:
+    """float64[R]: the sum of the events, of an early column those recorded within so many days; for a binary outcome whether it is
+    positive."""
+    known_P = pairs.recorded_P < days if days < outcome.matures_after else slice(None)
+    total_R = np.bincount(pairs.row_P[known_P], pairs.value_P[known_P], minlength=rows)
     return (total_R > 0).astype(float) if outcome.kind == "binary" else total_R
 
 

@@ -40,14 +40,14 @@ FAULTS = {
 
 @dataclass(frozen=True)
 class Prepared:
-    """What was prepared. decisions: all in the tables; immature: of them, kept out; rows: in the logs.
-
-    nothing: rows whose action is none.
+    """What was prepared. decisions: all in the tables; immature: of them, not complete; known_in_part: of those, in the logs apart;
+    rows: complete ones in the logs. nothing: complete rows whose action is none.
     """
 
     known_before: date
     decisions: int
     immature: int
+    known_in_part: int
     rows: int
     nothing: int
 
@@ -73,10 +73,11 @@ def prepare(
         for low, high in ranges:
             part = _read(tables, described, low, high)
             before = len(part.exposures)
-            mature = int(is_mature(part.exposures["decided_on"], described.schema, described.known_before).sum())
             frame = join(part, described.schema, described.known_before)
-            counts.update(decisions=before, immature=before - mature)
-            counts.update(nothing=int((frame["action"] == described.schema.none).sum()))
+            mature_R = is_mature(frame["as_of"], described.schema, described.known_before)
+            mature = int(mature_R.sum())
+            counts.update(decisions=before, immature=before - mature, known_in_part=len(frame) - mature)
+            counts.update(nothing=int((frame["action"] == described.schema.none)[mature_R].sum()))
             yield frame
             if advance is not None:
                 advance(before)
@@ -84,7 +85,14 @@ def prepare(
     rows = write_logs(out, described.schema.log_schema(), described.catalogue.actions, frames())
     if rows == 0:
         raise InputError([_nothing_mature(tables, described, counts["decisions"])])
-    return Prepared(described.known_before, counts["decisions"], counts["immature"], rows, counts["nothing"])
+    return Prepared(
+        known_before=described.known_before,
+        decisions=counts["decisions"],
+        immature=counts["immature"],
+        known_in_part=counts["known_in_part"],
+        rows=rows,
+        nothing=counts["nothing"],
+    )
 
 
 def _described(tables: Path, settings: PrepareSettings) -> Described:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ranker.logs import RESERVED, LogSchema, Outcome
+from ranker.logs import RESERVED, Early, LogSchema, Outcome
 from ranker.scores import InputError
 
 
@@ -37,7 +37,10 @@ class Category(_Frozen):
 
 
 class Window(_Frozen):
-    """An outcome: summed over days [from_day, to_day) after the decision; complete `matures_after` days after the decision."""
+    """An outcome: summed over days [from_day, to_day) after the decision; complete `matures_after` days after the decision.
+
+    early_days: ages of a decision at which what is recorded of it by then is told beside it, before it is complete.
+    """
 
     name: str = Field(min_length=1)
     kind: Literal["binary", "count", "amount", "real"]
@@ -45,12 +48,21 @@ class Window(_Frozen):
     from_day: int = Field(ge=0)
     to_day: int = Field(ge=1)
     matures_after: int = Field(ge=1)
+    early_days: tuple[int, ...] = ()
 
     @model_validator(mode="after")
     def _in_order(self) -> "Window":
         if not self.from_day < self.to_day <= self.matures_after:
             raise ValueError("from_day < to_day <= matures_after must hold")
+        if not all(self.from_day < day < self.matures_after for day in self.early_days):
+            raise ValueError("early_days must lie between from_day and matures_after")
+        if len(set(self.early_days)) < len(self.early_days):
+            raise ValueError("early_days must differ")
         return self
+
+    @property
+    def early(self) -> tuple[Early, ...]:
+        return tuple(Early(f"{self.name}_{day}d", self.name, day) for day in self.early_days)
 
 
 class TableSchema(_Frozen):
@@ -64,7 +76,8 @@ class TableSchema(_Frozen):
 
     @model_validator(mode="after")
     def _names_differ(self) -> "TableSchema":
-        names = Counter([*self.numeric, *self.categorical, *(outcome.name for outcome in self.outcomes)])
+        told = [name for outcome in self.outcomes for name in (outcome.name, *(early.name for early in outcome.early))]
+        names = Counter([*self.numeric, *self.categorical, *told])
         if repeated := sorted(name for name, count in names.items() if count > 1):
             raise ValueError(f"{', '.join(repeated)}: stands more than once among features and outcomes")
         if reserved := sorted(names.keys() & set(RESERVED)):
@@ -76,9 +89,15 @@ class TableSchema(_Frozen):
         """Days until a decision is mature for every outcome."""
         return max(outcome.matures_after for outcome in self.outcomes)
 
+    @property
+    def ages(self) -> tuple[int, ...]:
+        """Days after a decision at which more of it is known, outcomes and early ones."""
+        return tuple(day for outcome in self.outcomes for day in (*outcome.early_days, outcome.matures_after))
+
     def log_schema(self) -> LogSchema:
         outcomes = tuple(Outcome(o.name, o.kind, o.unit) for o in self.outcomes)
-        return LogSchema(tuple(self.numeric), tuple(self.categorical), outcomes, self.none)
+        early = tuple(early for outcome in self.outcomes for early in outcome.early)
+        return LogSchema(tuple(self.numeric), tuple(self.categorical), outcomes, self.none, early)
 
 
 def read_table_schema(path: Path) -> TableSchema:

@@ -1,6 +1,7 @@
 """Logs come back as they were written, and everything wrong in them is told at once."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ranker.logs import LogSchema, Outcome, eligible_column, eligible_of, read_logs, read_users, write_logs
+from ranker.logs import Early, LogSchema, Outcome, eligible_column, eligible_of, read_logs, read_users, write_logs
 from ranker.scores import InputError
 
 SCHEMA = LogSchema(
@@ -88,13 +89,16 @@ def test_every_wrong_value_is_told_at_once(frame: pd.DataFrame, tmp_path: Path) 
     bad = frame.assign(
         propensity=[0.0, 1.5, 0.5],
         action=["zebra", None, "a"],
-        visit=[0.5, np.nan, 1],
+        visit=[0.5, 0, 1],
         pages=[1.5, 1, -1],
         spend=[-1, np.inf, 0],
         age=np.float32(np.inf),
         eligible=eligible_column(ELIGIBLE),
     )
     write_logs(tmp_path, SCHEMA, ACTIONS, [pd.concat([bad, bad.iloc[[2]]])])
+    file = tmp_path / "part-00000.parquet"
+    table = pq.read_table(file)
+    pq.write_table(table.set_column(table.column_names.index("visit"), "visit", pa.array([0.5, None, 1, 1])), file)
     told = problems_of(tmp_path)
     for problem in (
         "column propensity: 2 of 4 rows are not in (0, 1]",
@@ -111,6 +115,25 @@ def test_every_wrong_value_is_told_at_once(frame: pd.DataFrame, tmp_path: Path) 
     ):
         assert problem in told
     assert len(told.splitlines()) == 11
+
+
+def test_young_decisions_lie_apart_and_may_lack_outcomes(frame: pd.DataFrame, tmp_path: Path) -> None:
+    schema = replace(SCHEMA, early=(Early("spend_7d", "spend", 7),))
+    frame = frame.assign(visit=[0.0, 1.0, np.nan], spend_7d=[0.0, np.nan, 2.5], eligible=eligible_column(ELIGIBLE))
+    assert write_logs(tmp_path, schema, ACTIONS, [frame]) == 2
+    assert len(pq.read_table(tmp_path / "part-00000.parquet")) == 2
+    logs = read_logs(tmp_path)
+    assert logs.schema == schema
+    pd.testing.assert_frame_equal(logs.frame[list(frame.columns.drop("eligible"))], frame.drop(columns="eligible"))
+    np.testing.assert_array_equal(logs.eligible, ELIGIBLE)
+    pd.testing.assert_frame_equal(logs.complete.frame, logs.frame[:2])
+    np.testing.assert_array_equal(logs.complete.eligible, ELIGIBLE[:2])
+    file = tmp_path / "immature" / "part-00000.parquet"
+    table = pq.read_table(file)
+    pq.write_table(table.set_column(table.column_names.index("pages"), "pages", pa.array([-1.5])), file)
+    assert problems_of(tmp_path) == f"{file}: column pages: 1 of 1 rows do not fit the kind count"
+    pq.write_table(pq.read_table(tmp_path / "part-00000.parquet"), file)
+    assert "2 of 4 rows repeat an earlier row" in problems_of(tmp_path)
 
 
 def test_wrong_columns_are_told_at_once(frame: pd.DataFrame, tmp_path: Path) -> None:

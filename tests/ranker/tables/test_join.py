@@ -18,7 +18,9 @@ SCHEMA = TableSchema(
         Window(name="subs", kind="binary", unit="subscribers", from_day=0, to_day=7, matures_after=8),
         Window(name="mau", kind="binary", unit="users", from_day=28, to_day=35, matures_after=35),
         Window(name="days", kind="count", unit="days", from_day=0, to_day=7, matures_after=8),
-        Window(name="revenue", kind="amount", unit="EUR", from_day=0, to_day=7, matures_after=35),
+        Window(
+            name="revenue", kind="amount", unit="EUR", from_day=0, to_day=7, matures_after=35, early_days=(5, 14, 21)
+        ),
     ),
     none="none",
     snapshot=TODAY,
@@ -112,11 +114,34 @@ def test_kinds_sum_or_happen() -> None:
     assert logs[["subs", "days", "mau", "revenue"]].iloc[0].tolist() == [1, 5, 0, 0]
 
 
-def test_immature_decisions_are_kept_out() -> None:
+def test_what_is_not_mature_yet_is_missing_and_not_zero() -> None:
     users = snapshots((1, "2026-09-01", 1.0))
-    exposures = decisions((1, "2026-10-19", "a"), (1, "2026-10-20", "a"), (1, "2026-11-16", "a"))
-    assert joined(users, exposures, events())["as_of"].tolist() == [pd.Timestamp("2026-10-19")]  # 35 days before TODAY
-    assert len(joined(users, exposures, events(), date(2026, 10, 1))) == 0
+    of_days = ("2026-10-19", "2026-10-20", "2026-11-15", "2026-11-16", "2026-11-18", "2026-11-19")
+    logs = joined(
+        users, decisions(*((1, day, "a") for day in of_days)), events()
+    )  # 35, 34, 8, 7, 5 and 4 days before TODAY
+    assert logs["as_of"].tolist() == [pd.Timestamp(day) for day in of_days[:-1]]  # of the last nothing is known
+    known = {name: logs[name].notna().sum() for name in ("mau", "revenue", "subs", "days", "revenue_21d", "revenue_5d")}
+    assert known == {"mau": 1, "revenue": 1, "subs": 3, "days": 3, "revenue_21d": 2, "revenue_5d": 5}
+    assert (logs[list(known)].fillna(0) == 0).all(axis=None)
+    assert len(joined(users, decisions((1, "2026-10-19", "a")), events(), date(2026, 10, 1))) == 0
+
+
+def test_what_is_known_early_is_the_same_in_old_and_young_decisions() -> None:
+    outcomes = events(
+        *((user, "revenue", day, 1.0, day) for user, day in ((1, "2026-10-05"), (2, "2026-11-05"))),
+        *(
+            (user, "revenue", day, 10.0, told)
+            for user, day, told in ((1, "2026-10-08", "2026-10-18"), (2, "2026-11-08", "2026-11-18"))
+        ),
+        (1, "revenue", "2026-10-08", 100.0, "2026-10-19"),  # a day later, which the young decision cannot know yet
+    )
+    users = snapshots((1, "2026-09-01", 1.0), (2, "2026-09-01", 1.0))
+    logs = joined(users, decisions((1, "2026-10-05", "a"), (2, "2026-11-05", "a")), outcomes, date(2026, 11, 19))
+    assert logs["revenue_14d"].tolist() == [11.0, 11.0]
+    assert logs["revenue_5d"].tolist() == [1.0, 1.0]
+    assert logs["revenue"].tolist()[0] == 111.0
+    assert np.isnan(logs["revenue"].iloc[1])
 
 
 def test_the_holdout_is_none_and_eligibility_follows_its_row() -> None:
@@ -132,7 +157,8 @@ def by_loops(part: Part, today: date) -> pd.DataFrame:
     rows = []
     for _, exposure in part.exposures.sort_values(["user_id", "decided_on"]).iterrows():
         day = exposure["decided_on"]
-        if day + pd.Timedelta(days=35) > pd.Timestamp(today):
+        age = (pd.Timestamp(today) - day).days
+        if age < 5:
             continue
         known = part.users[(part.users["user_id"] == exposure["user_id"]) & (part.users["as_of"] <= day)]
         row = {"user_id": exposure["user_id"], "as_of": day, "minutes": known.sort_values("as_of")["minutes"].iloc[-1]}
@@ -141,8 +167,13 @@ def by_loops(part: Part, today: date) -> pd.DataFrame:
             e = e[(e["user_id"] == exposure["user_id"]) & (e["outcome"] == window.name)]
             e = e[e["recorded_on"] < pd.Timestamp(today)]
             after = (e["occurred_on"] - day).dt.days
-            total = e["value"][(after >= window.from_day) & (after < window.to_day)].sum()
-            row[window.name] = float(total > 0) if window.kind == "binary" else total
+            e = e[(after >= window.from_day) & (after < window.to_day)]
+            total = float(e["value"].sum())
+            total = float(total > 0) if window.kind == "binary" else total
+            row[window.name] = total if age >= window.matures_after else np.nan
+            for early in window.early_days:
+                so_far = float(e["value"][(e["recorded_on"] - day).dt.days < early].sum())
+                row[f"{window.name}_{early}d"] = so_far if age >= early else np.nan
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -170,7 +201,8 @@ def test_the_join_equals_plain_loops(seed: int, text_ids: bool) -> None:
     part = Part(users, exposures, outcomes, None)
     expected = by_loops(part, TODAY)
     found = join(part, SCHEMA, TODAY)[list(expected.columns)]
-    assert len(found) > 20
+    assert len(found) > 40
+    assert found["revenue"].isna().any()
     pd.testing.assert_frame_equal(found, expected, check_dtype=False)
 
 

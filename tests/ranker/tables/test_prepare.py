@@ -60,13 +60,36 @@ def test_a_market_becomes_logs(market: Path, tmp_path: Path) -> None:
     prepared = prepare(market / "tables", tmp_path, EVERYTHING, seen.append)
     assert (prepared.decisions, prepared.immature, prepared.rows) == (3200, 1600, 1600)
     assert sum(seen) == 3200
-    logs = read_logs(tmp_path)
+    everything = read_logs(tmp_path)
+    logs = everything.complete
     assert len(logs) == 1600
+    assert len(logs.eligible) == 1600
     assert logs.frame["as_of"].max() == pd.Timestamp("2026-10-19")
     assert (logs.frame["action"] == "none").sum() == prepared.nothing > 100
     assert logs.actions == tuple(json.loads((market / "catalogue.json").read_text())["actions"])
     assert 0.6 < logs.frame["mau"].mean() < 0.9
+    assert pq.read_table(tmp_path / "part-00000.parquet", columns=["mau", "revenue"]).column("mau").null_count == 0
     assert logs.eligible is not None
+
+
+def test_what_is_known_of_young_decisions_is_kept_apart(market: Path, tmp_path: Path) -> None:
+    prepared = prepare(market / "tables", tmp_path, EVERYTHING)
+    assert prepared.known_in_part == 1600  # weeks 5 to 8
+    everything = read_logs(tmp_path)
+    weeks = (
+        everything.frame.groupby("as_of")[
+            ["subs", "mau", "revenue", "revenue_7d", "revenue_21d", "revenue_28d"]
+        ].count()
+        / 400
+    )
+    assert weeks["mau"].tolist() == weeks["revenue"].tolist() == [1] * 4 + [0] * 4
+    assert weeks["subs"].tolist() == [1] * 7 + [0]
+    assert weeks["revenue_28d"].tolist() == [1] * 5 + [0] * 3
+    assert weeks["revenue_21d"].tolist() == [1] * 6 + [0] * 2
+    assert weeks["revenue_7d"].tolist() == [1] * 8
+    early = everything.complete.frame[["revenue_7d", "revenue_14d", "revenue_21d", "revenue_28d", "revenue"]].sum()
+    assert early.is_monotonic_increasing
+    assert 0 < early["revenue_7d"] < early["revenue"]
 
 
 def test_ranges_of_users_do_not_change_the_logs(market: Path, tmp_path: Path) -> None:
@@ -83,7 +106,7 @@ def test_ranges_of_users_do_not_change_the_logs(market: Path, tmp_path: Path) ->
 def test_an_earlier_day_sees_less(market: Path, tmp_path: Path) -> None:
     prepared = prepare(market / "tables", tmp_path, PrepareSettings(as_of=date(2026, 11, 10)))
     assert prepared.rows == 3 * 400 - 400  # decisions of 28 September and 5 October are 35 days old
-    assert read_logs(tmp_path).frame["as_of"].max() == pd.Timestamp("2026-10-05")
+    assert read_logs(tmp_path).complete.frame["as_of"].max() == pd.Timestamp("2026-10-05")
 
 
 def test_a_later_day_than_the_tables_is_refused(market: Path, tmp_path: Path) -> None:
@@ -197,9 +220,10 @@ def test_every_problem_of_the_schema_is_told(tables: Path, tmp_path: Path) -> No
     schema = json.loads((tables / "schema.json").read_text())
     schema["outcomes"][0]["to_day"] = 0
     schema["outcomes"][1]["kind"] = "maybe"
+    schema["outcomes"][3]["early_days"] = [35]
     schema["numeric"]["age"]["minimum"] = 3
     schema["colour"] = "blue"
     (tables / "schema.json").write_text(json.dumps(schema))
     told = "\n".join(problems_of(tables, tmp_path))
-    for place in ("outcomes.0.to_day", "outcomes.1.kind", "numeric.age.minimum", "colour"):
+    for place in ("outcomes.0.to_day", "outcomes.1.kind", "outcomes.3", "numeric.age.minimum", "colour"):
         assert f"schema.json: {place}: " in told

@@ -70,3 +70,20 @@ def test_the_variance_of_an_expectation_is_that_of_draws(kind) -> None:
     link_C, doubt_C = torch.tensor(target.start), torch.full((target.channels,), 0.05**2)
     draws = target.mean(link_C + 0.05 * torch.from_numpy(generator.normal(size=(40_000, target.channels))))
     assert float(target.variance(link_C, doubt_C)) == pytest.approx(float(draws.var()), rel=0.05)
+
+
+def test_rows_that_do_not_know_an_outcome_tell_nothing_of_it() -> None:
+    outcome_RO = outcomes(np.random.default_rng(6))
+    young_RO = outcome_RO.copy()
+    young_RO[::2, 2] = np.nan
+    young_RO[1::4, 0] = np.nan  # knows the amount, but not in which way it came
+    targets = fit_targets(NAMES, young_RO)
+    np.testing.assert_allclose(targets[0].start, fit_targets(NAMES, outcome_RO[np.isfinite(young_RO[:, 0])])[0].start)
+    both_R = np.isfinite(young_RO).all(1)
+    amount = fit_targets(NAMES, outcome_RO[both_R])[2]
+    np.testing.assert_allclose(targets[2].start[0], amount.start[0])
+    channels = channels_of(targets[2], young_RO)
+    for channel in channels[::2]:
+        np.testing.assert_array_equal(channel.used_R, both_R)
+    np.testing.assert_array_equal(channels[1].used_R, both_R & (outcome_RO[:, 0] > 0))
+    assert all(np.isfinite(channel.y_R).all() for channel in channels)

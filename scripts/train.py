@@ -37,6 +37,7 @@ def run(settings: TrainSettings) -> TrainResult:
             fitted = fit(logs, settings.model, settings.fit, settings.seed, advance)
         model = fitted.model.calibrated(calibrate(fitted.model, fitted.examples, fitted.splits))
         evaluation = evaluate(model, fitted.examples, fitted.splits, settings.fit.evaluate)
+        evaluation["surrogates"] = [finding.to_json() for finding in fitted.findings]
         evaluation["training"] = _training(fitted, time.perf_counter() - started)
         model_id = save_model(out, model, summary(evaluation))
         (out / "evaluation.json").write_text(json.dumps(evaluation, indent=1, allow_nan=False) + "\n")

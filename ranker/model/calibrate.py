@@ -27,18 +27,21 @@ CLIP = 20.0
 
 
 def calibrate(model: ValueModel, examples: Examples, splits: Splits) -> Calibration:
-    """Calibrates every outcome on the rows that are not test rows and know it."""
+    """Calibrates every outcome on the rows that are not test rows and know it, or have something in its place."""
     outcomes = {}
     for o, target in enumerate(model.targets):
-        rows = np.flatnonzero(splits.learn_R & np.isfinite(examples.outcome_RO[:, o]))
+        rows, outcome_R, told_R = examples.filled(o)
+        here = splits.learn_R[rows]
+        rows, outcome_R, told_R = rows[here], outcome_R[here], told_R[here]
         learn, fold_R = examples.take(rows), splits.fold_R[rows]
-        weight_R = arm_weights(learn.action_R, learn.propensity_R, learn.actions)
+        weight_R = arm_weights(learn.action_R, learn.propensity_R, learn.actions, told_R)
         none_R, mean_RA = cross_fitted(model, o, learn, fold_R)
         evidence = Evidence(
             examples=learn,
             weight_R=weight_R,
             fold_R=fold_R,
-            outcome_R=learn.outcome_RO[:, o],
+            outcome_R=outcome_R,
+            told_R=told_R,
             none_R=none_R,
             mean_RA=mean_RA,
             constant_variance=target.kind == "real",
@@ -49,12 +52,15 @@ def calibrate(model: ValueModel, examples: Examples, splits: Splits) -> Calibrat
     return Calibration(outcomes)
 
 
-def arm_weights(action_R: np.ndarray, propensity_R: np.ndarray, actions: int, clip: float = CLIP) -> np.ndarray:
-    """Inverse propensities [R], none above `clip` times its arm's average, summing to the number of rows in every arm."""
+def arm_weights(
+    action_R: np.ndarray, propensity_R: np.ndarray, actions: int, told_R: np.ndarray | float = 1.0, clip: float = CLIP
+) -> np.ndarray:
+    """Inverse propensities [R], none above `clip` times its arm's average, times what a row tells, summing to the number of rows in
+    every arm."""
     raw_R = 1.0 / propensity_R
     rows_A = np.maximum(np.bincount(action_R, minlength=actions + 1), 1)
     mean_A = np.bincount(action_R, raw_R, minlength=actions + 1) / rows_A
-    clipped_R = np.minimum(raw_R, clip * mean_A[action_R])
+    clipped_R = np.minimum(raw_R, clip * mean_A[action_R]) * told_R
     total_A = np.bincount(action_R, clipped_R, minlength=actions + 1)
     return clipped_R * (len(action_R) / total_A[action_R])
 
@@ -73,7 +79,8 @@ def cross_fitted(
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the calibration of one outcome reads. weight_R: of `arm_weights`. none_R, mean_RA: cross-fitted expectations.
+    """What the calibration of one outcome reads. weight_R: of `arm_weights`. told_R: what each row's outcome tells, the inverse of its
+    noise next to that of others. none_R, mean_RA: cross-fitted expectations.
     plausible: standard deviation between actions of what their attributes do not tell, in the outcome's unit;
     plausible_common: of what the network may have missed of the effect that all contacts share."""
 
@@ -83,6 +90,7 @@ class Evidence:
     outcome_R: np.ndarray
     none_R: np.ndarray
     mean_RA: np.ndarray
+    told_R: np.ndarray
     constant_variance: bool
     plausible: float
     plausible_common: float
@@ -98,11 +106,12 @@ class Evidence:
         return np.where(self.contacted_R, self.mean_RA[rows, action_R], self.none_R).astype(np.float64)
 
     def variance_R(self, residual_R: np.ndarray) -> np.ndarray:
-        """Noise of each outcome: proportional to its expectation (binary, count, amount), with one factor over all rows.
+        """Noise of each outcome: proportional to its expectation (binary, count, amount) over what it tells, with one factor over all.
 
         Arms without a single event would otherwise look certain. The factor includes rows of the same user going together.
         """
         shape_R = np.ones(len(residual_R)) if self.constant_variance else np.maximum(self.expected_R(), 1e-9)
+        shape_R = shape_R / self.told_R
         factor = (residual_R**2).sum() / shape_R.sum()
         return factor * shape_R
 

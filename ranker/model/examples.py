@@ -15,7 +15,8 @@ from ranker.logs import Logs
 @dataclass(frozen=True)
 class Examples:
     """features: of R rows. action_R: int64 in 0..A. propensity_R: of the logged action. outcome_RO: natural units, NaN where not known.
-    user_R: int64 codes of users, for clustered standard errors. eligible_RA: bool."""
+    user_R: int64 codes of users, for clustered standard errors. eligible_RA: bool. early_RE: what is known early, columns as in the
+    schema. stand_in_RO: in place of outcomes that are not known, NaN where nothing is; weight_RO: what it tells, next to an outcome."""
 
     features: Features
     action_R: np.ndarray
@@ -23,6 +24,9 @@ class Examples:
     outcome_RO: np.ndarray
     user_R: np.ndarray
     eligible_RA: np.ndarray
+    early_RE: np.ndarray
+    stand_in_RO: np.ndarray | None = None
+    weight_RO: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.action_R)
@@ -41,6 +45,16 @@ class Examples:
         rows = np.flatnonzero(np.isfinite(self.outcome_RO[:, outcome]))
         return rows, self.outcome_RO[rows, outcome]
 
+    def filled(self, outcome: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Positions of the rows that know an outcome or have something in its place, the values and what each tells."""
+        value_R, told_R = self.outcome_RO[:, outcome], np.ones(len(self))
+        if self.stand_in_RO is not None:
+            young_R = ~np.isfinite(value_R)
+            value_R = np.where(young_R, self.stand_in_RO[:, outcome], value_R)
+            told_R = np.where(young_R, self.weight_RO[:, outcome], 1.0)
+        rows = np.flatnonzero(np.isfinite(value_R))
+        return rows, value_R[rows], told_R[rows]
+
     def take(self, rows: np.ndarray) -> "Examples":
         """The rows of a mask or of positions."""
         return Examples(
@@ -50,6 +64,9 @@ class Examples:
             outcome_RO=self.outcome_RO[rows],
             user_R=self.user_R[rows],
             eligible_RA=self.eligible_RA[rows],
+            early_RE=self.early_RE[rows],
+            stand_in_RO=None if self.stand_in_RO is None else self.stand_in_RO[rows],
+            weight_RO=None if self.weight_RO is None else self.weight_RO[rows],
         )
 
 
@@ -66,6 +83,7 @@ def examples_of(logs: Logs, encoder: Encoder) -> Examples:
         outcome_RO=frame[[outcome.name for outcome in logs.schema.outcomes]].to_numpy(np.float64),
         user_R=pd.factorize(frame["user_id"])[0].astype(np.int64),
         eligible_RA=everything if logs.eligible is None else logs.eligible,
+        early_RE=frame[[early.name for early in logs.schema.early]].to_numpy(np.float64),
     )
 
 

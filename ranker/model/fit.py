@@ -24,10 +24,11 @@ from ranker.logs import Logs
 from ranker.model.ensemble import ValueModel
 from ranker.model.examples import Examples, examples_of, stabilised_weights
 from ranker.model.linear import Actions, Design, Path, fit_design, fit_paths
-from ranker.model.losses import Channel, channel_losses, channels_of, fit_targets
+from ranker.model.losses import Channel, channel_losses, fit_targets
 from ranker.model.network import ValueNet, action_code
 from ranker.model.settings import FitSettings, ModelSettings
 from ranker.model.splits import Splits, split_users
+from ranker.model.surrogate import Finding, stand_in
 
 ROWS_AT_ONCE, HELD_OUT_ROWS = 65_536, 16_384
 
@@ -43,12 +44,13 @@ class Curve:
 
 @dataclass(frozen=True)
 class Fit:
-    """A trained ensemble, not yet calibrated, with the data it was trained on."""
+    """A trained ensemble, not yet calibrated, with the data it was trained on, and what stood in for outcomes not known yet."""
 
     model: ValueModel
     examples: Examples
     splits: Splits
     curves: tuple[Curve, ...]
+    findings: tuple[Finding, ...]
     seconds: float
 
 
@@ -72,10 +74,11 @@ def fit(
     examples = examples_of(logs, encoder)
     learn, fold_R = examples.take(splits.learn_R), splits.fold_R[splits.learn_R]
     targets = fit_targets([(o.name, o.kind, o.unit) for o in logs.schema.outcomes], learn.outcome_RO)
-    channels = [channel for target in targets for channel in channels_of(target, learn.outcome_RO)]
     code = action_code(logs.actions)
     actions = Actions(code.table(logs.actions), code.attribute, settings.contact_sd, settings.tails)
     design = fit_design(learn.features, encoder.kind_W)
+    filled = stand_in(logs.schema, targets, learn, fold_R, design)
+    channels = [channel for mine in filled.channels for channel in mine]
     start = [value for target in targets for value in target.start]
     paths = fit_paths(design, learn.features, fold_R, learn.action_R, actions, channels, start)
     weight_R = stabilised_weights(learn.action_R, learn.propensity_R, learn.actions, fitting.weight_clip)
@@ -109,7 +112,8 @@ def fit(
         calibration=None,
         as_of=logs.frame["as_of"].max().date(),
     )
-    return Fit(model, examples, splits, tuple(curves), time.perf_counter() - started)
+    examples = filled.among(examples, splits.learn_R)
+    return Fit(model, examples, splits, tuple(curves), filled.findings, time.perf_counter() - started)
 
 
 def _set_linear(network: ValueNet, design: Design, paths: Sequence[Path]) -> None:
@@ -127,7 +131,7 @@ def _pays(gain_RC: np.ndarray) -> np.ndarray:
 
 Batch = tuple[
     Tensor, ...
-]  # numeric_RN, index_RG, action_R, linear_RC (the link of the linear path), y_RC, used_RC, weight_R
+]  # numeric_RN, index_RG, action_R, linear_RC (the link of the linear path), y_RC, told_RC, weight_R
 
 
 def _tensors(
@@ -140,7 +144,7 @@ def _tensors(
         torch.from_numpy(learn.action_R),
         _linear_links(network, learn.features, learn.action_R, table_AM),
         torch.from_numpy(np.stack([channel.y_R for channel in channels], axis=1)),
-        torch.from_numpy(np.stack([channel.used_R for channel in channels], axis=1)),
+        torch.from_numpy(np.stack([channel.told_R() for channel in channels], axis=1)),
         torch.from_numpy(weight_R.astype(np.float32)),
     )
 
@@ -193,10 +197,10 @@ class _Training(lightning.LightningModule):
 
     def losses(self, network: ValueNet, batch: Batch) -> Tensor:
         """[R, C]"""
-        numeric_RN, index_RG, action_R, linear_RC, y_RC, used_RC, _ = batch
+        numeric_RN, index_RG, action_R, linear_RC, y_RC, told_RC, _ = batch
         wide_RW = torch.cat([numeric_RN, _one_hot(index_RG, self.levels)], dim=1)
         link_RC = linear_RC + network.deep(wide_RW, action_R, self.table_AM)
-        return channel_losses(self.links, link_RC, y_RC, used_RC)
+        return channel_losses(self.links, link_RC, y_RC, told_RC)
 
     def _loss(self, network: ValueNet, batch: Batch) -> Tensor:
         return (batch[-1] * self.losses(network, batch).sum(1)).mean()
@@ -207,8 +211,8 @@ class _Training(lightning.LightningModule):
         self.network.eval()
         with torch.inference_mode():
             for batch in _Batches(held_out, HELD_OUT_ROWS, None):
-                _, _, _, linear_RC, y_RC, used_RC, _ = batch
-                without_RC = channel_losses(self.links, linear_RC, y_RC, used_RC)
+                _, _, _, linear_RC, y_RC, told_RC, _ = batch
+                without_RC = channel_losses(self.links, linear_RC, y_RC, told_RC)
                 parts.append(without_RC - self.losses(self.network, batch))
         return torch.cat(parts).numpy()
 
@@ -226,9 +230,13 @@ class _Training(lightning.LightningModule):
     def configure_optimizers(self) -> dict:
         trained = [weight for weight in self.network.parameters() if weight.requires_grad]
         optimizer = torch.optim.Adam(trained, lr=self.fitting.learning_rate, betas=(0.9, 0.99))
-        steps = self.trainer.estimated_stepping_batches
+        steps = max(int(self.trainer.estimated_stepping_batches), 3)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, max_lr=self.fitting.learning_rate, total_steps=int(steps), pct_start=0.1, cycle_momentum=False
+            optimizer,
+            max_lr=self.fitting.learning_rate,
+            total_steps=steps,
+            pct_start=max(0.1, 2 / steps),  # it divides by zero where the rate rises for one step
+            cycle_momentum=False,
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

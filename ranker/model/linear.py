@@ -263,9 +263,10 @@ def _pass(
                     x_rD = x_RD if used_R.all() else x_RD[used_R]
                     mean_r, weight_r = _mean(channel.link, x_rD @ arms_of[c][b].astype(np.float32))
                     left_r = channel.y_R[rows][used_R] - mean_r
-                    gradient[c][f, b] += x_rD.T @ left_r
-                    curvature[c][f, b] += x_rD.T @ (weight_r[:, None] * x_rD)
-                    misfit[c] += (left_r**2 / np.maximum(weight_r, 1e-9)).sum()
+                    told_r = 1.0 if channel.weight_R is None else channel.weight_R[rows][used_R]
+                    misfit[c] += (told_r * left_r**2 / np.maximum(weight_r, 1e-9)).sum()
+                    gradient[c][f, b] += x_rD.T @ (told_r * left_r)
+                    curvature[c][f, b] += x_rD.T @ ((told_r * weight_r)[:, None] * x_rD)
                     told[c] += len(x_rD)
     for c, channel in enumerate(channels):
         # Logistic regression needs no dispersion; counts and sizes vary more or less than their link says.

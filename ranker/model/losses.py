@@ -88,11 +88,18 @@ class Target:
 
 @dataclass(frozen=True)
 class Channel:
-    """What one channel learns from. link: LOGIT, SHARE, LOG or IDENTITY. y_R: float32. used_R: bool, rows that tell something."""
+    """What one channel learns from. link: LOGIT, SHARE, LOG or IDENTITY. y_R: float32. used_R: bool, rows that tell something.
+    weight_R: float32, how much each of them tells; None: all alike."""
 
     link: str
     y_R: np.ndarray
     used_R: np.ndarray
+    weight_R: np.ndarray | None = None
+
+    def told_R(self) -> np.ndarray:
+        """float32[R]: the weight, 0 where a row tells nothing."""
+        used_R = self.used_R.astype(np.float32)
+        return used_R if self.weight_R is None else used_R * self.weight_R
 
 
 def channels_of(target: Target, outcome_RO: np.ndarray) -> list[Channel]:
@@ -104,9 +111,16 @@ def channels_of(target: Target, outcome_RO: np.ndarray) -> list[Channel]:
         return [Channel(link, ((y_R - target.center) / target.scale).astype(np.float32), known_R)]
     channels = []
     size_R = np.log(np.where(y_R > 0, y_R / target.scale, 1.0)).astype(np.float32)
-    for came_R in _ways(outcome_RO, target.column, target.beside):
+    for came_R in ways_of(target, outcome_RO):
         channels += [Channel(LOGIT, came_R.astype(np.float32), known_R), Channel(IDENTITY, size_R, came_R & known_R)]
     return channels
+
+
+def ways_of(target: Target, outcome_RO: np.ndarray) -> list[np.ndarray]:
+    """bool[R] per way in which an outcome comes about, false where that is not known; one way where it is no amount."""
+    return (
+        _ways(outcome_RO, target.column, target.beside) if target.kind == "amount" else [np.ones(len(outcome_RO), bool)]
+    )
 
 
 def fit_targets(names: Sequence[tuple[str, str, str]], outcome_RO: np.ndarray) -> tuple[Target, ...]:
@@ -164,8 +178,8 @@ def _ways(outcome_RO: np.ndarray, column: int, beside: int) -> list[np.ndarray]:
     return [positive_R & with_R, positive_R & ~with_R]
 
 
-def channel_losses(links: Sequence[str], link_RC: Tensor, y_RC: Tensor, used_RC: Tensor) -> Tensor:
-    """[R, C]: negative log likelihood of every channel, up to a constant and a dispersion; 0 where a row tells nothing."""
+def channel_losses(links: Sequence[str], link_RC: Tensor, y_RC: Tensor, told_RC: Tensor) -> Tensor:
+    """[R, C]: negative log likelihood of every channel, up to a constant and a dispersion, times what a row tells."""
     losses = []
     for c, link in enumerate(links):
         eta_R, y_R = link_RC[:, c], y_RC[:, c]
@@ -176,7 +190,7 @@ def channel_losses(links: Sequence[str], link_RC: Tensor, y_RC: Tensor, used_RC:
             losses.append(torch.exp(log_rate_R) - y_R * log_rate_R)
         else:
             losses.append(0.5 * (eta_R - y_R) ** 2)
-    return torch.stack(losses, dim=1) * used_RC
+    return torch.stack(losses, dim=1) * told_RC
 
 
 def _log_odds(happened_R: np.ndarray) -> float:

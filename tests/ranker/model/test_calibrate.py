@@ -28,10 +28,22 @@ def evidence(stretch: float = 1.0, noise: float = 0.0, off: float = 0.0) -> tupl
         outcome_RO=outcome_R[:, None],
         user_R=rows,
         eligible_RA=np.ones((ROWS, ACTIONS), bool),
+        early_RE=np.zeros((ROWS, 0)),
     )
     weight_R = arm_weights(arm_R, examples.propensity_R, ACTIONS)
     none_R = np.zeros(ROWS, np.float32)
-    made = Evidence(examples, weight_R, rows % 3, outcome_R, none_R, predicted_RA.astype(np.float32), True, 0.3, 2.0)
+    made = Evidence(
+        examples,
+        weight_R,
+        rows % 3,
+        outcome_R,
+        none_R,
+        predicted_RA.astype(np.float32),
+        np.ones(len(rows)),
+        True,
+        0.3,
+        2.0,
+    )
     return made, effect_RA.mean(0)
 
 
@@ -72,6 +84,7 @@ def test_an_action_without_rows_takes_the_pooled_correction() -> None:
         made.outcome_R[seen_R],
         made.none_R[seen_R],
         made.mean_RA[seen_R],
+        np.ones(len(part)),
         True,
         0.3,
         2.0,

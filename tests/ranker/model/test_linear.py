@@ -180,3 +180,16 @@ def _gain_of_a_rare_outcome(seed: int, alike: bool) -> float:
         return np.corrcoef(effect_2R[:, 0], design.matrix(x)[:, 1:] @ (TABLE_AM @ paths[0][0].effect_MD)[0, 1:])[0, 1]
 
     return correlation([rare, dense]) - correlation([rare])
+
+
+def test_a_row_that_counts_twice_is_two_rows() -> None:
+    design, x, action_R, channel, _ = draw(LOGIT, np.random.default_rng(6), 0.5)
+    half_R = np.arange(ROWS) % 2 == 0
+    weighted = Channel(LOGIT, channel.y_R, channel.used_R, np.where(half_R, 2.0, 1.0).astype(np.float32))
+    fold_R = np.arange(ROWS) % 3
+    rows = np.concatenate([np.arange(ROWS), np.flatnonzero(half_R)])
+    twice = Channel(LOGIT, channel.y_R[rows], channel.used_R[rows])
+    one = fit_paths(design, x, fold_R, action_R, ACTIONS, [weighted], [0.0])[0][0]
+    two = fit_paths(design, x.take(rows), fold_R[rows], action_R[rows], ACTIONS, [twice], [0.0])[0][0]
+    np.testing.assert_allclose(one.base_D, two.base_D, atol=2e-3)
+    np.testing.assert_allclose(one.effect_MD, two.effect_MD, atol=2e-3)

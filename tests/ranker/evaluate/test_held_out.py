@@ -64,6 +64,39 @@ def test_a_sample_keeps_users_whole(trained, training) -> None:
     assert len(held.frame) == everyone["user_id"].isin(chosen).sum()
 
 
+def test_only_rows_that_know_every_outcome_are_judged(trained, training) -> None:
+    logs = trained.world.logs
+    young_R = np.arange(len(logs)) % 3 == 0
+    partly = replace(logs, frame=logs.frame.assign(revenue=logs.frame["revenue"].mask(young_R)))
+    held = hold_out(trained.model, training, partly, 100_000, 0)
+    whole = hold_out(trained.model, training, logs, 100_000, 0)
+    assert len(held.test) == len(held.frame) == held.held_out < len(whole.test)
+    assert np.isfinite(held.test.outcome_RO).all()
+    assert set(held.frame["user_id"]) <= set(whole.frame["user_id"])
+    nothing = replace(logs, frame=logs.frame.assign(revenue=np.nan))
+    with pytest.raises(InputError, match="no row of users who did not train the model knows every outcome"):
+        hold_out(trained.model, training, nothing, 100_000, 0)
+
+
+def test_baselines_learn_each_outcome_from_the_rows_that_know_it(trained, training) -> None:
+    """As if the other rows were not there for this outcome, and as before for the others."""
+    held = hold_out(trained.model, training, trained.world.logs, 500, 0)
+    learn = held.learn.take(np.arange(3_000))
+    known_R = np.arange(len(learn)) % 3 > 0
+    young_RO = learn.outcome_RO.copy()
+    young_RO[~known_R, 2] = np.nan
+    goals = objective.single([target.name for target in trained.model.targets], learn.actions)
+    partly, fewer, whole = (
+        opinions_of(trained.model, each, held.test, goals)
+        for each in (replace(learn, outcome_RO=young_RO), learn.take(known_R), learn)
+    )
+    for name in ("ridge T-learner", "ridge S-learner", "response model"):
+        np.testing.assert_allclose(partly.effect[name][2], fewer.effect[name][2], atol=1e-6)
+        np.testing.assert_allclose(partly.effect[name][0], whole.effect[name][0], atol=1e-6)
+    np.testing.assert_allclose(partly.average_OA[2], fewer.average_OA[2])
+    np.testing.assert_allclose(partly.average_OA[:2], whole.average_OA[:2])
+
+
 def test_logs_that_do_not_fit_the_model_are_refused_with_every_reason(trained, training) -> None:
     logs = trained.world.logs
     other = replace(

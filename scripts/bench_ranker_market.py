@@ -136,7 +136,8 @@ class _Baselines:
         decisions = decisions_of(self.week.learn)
         value_A = np.zeros(len(self.week.model.actions))
         for o, weight_A in self._weights(problem):
-            effect_A = average_effects(decisions, self.week.learn.outcome_RO[:, o])
+            rows, outcome_R = self.week.learn.known(o)
+            effect_A = average_effects(decisions.take(rows), outcome_R)
             value_A += weight_A * np.where(np.isfinite(effect_A), effect_A, 0.0)
         return value_A
 
@@ -155,11 +156,13 @@ class _Baselines:
         return value_UA
 
     def _effect(self, name: str, o: int) -> np.ndarray:
-        """[U, A] for one outcome."""
-        week, model, learn = self.week, self.week.model, self.week.learn
-        kind, outcome_R, decisions = model.targets[o].kind, learn.outcome_RO[:, o], decisions_of(learn)
+        """[U, A] for one outcome, learned from the rows that know it."""
+        week, model = self.week, self.week.model
+        rows, outcome_R = week.learn.known(o)
+        learn = week.learn.take(rows)
+        kind, decisions = model.targets[o].kind, decisions_of(learn)
         if name in (BOOSTED_S, BOOSTED_T):
-            return _boosted(name, kind, week, outcome_R)
+            return _boosted(name, kind, week, learn, outcome_R)
         learn_RD, users_UD = design(model.encoder, learn.features), design(model.encoder, week.features)
         if name == SINGLE:
             table_BM = attributes_of(model)
@@ -188,8 +191,8 @@ class _Baselines:
             yield Standing("market", users, self.seed, name, "lightgbm is not installed")
 
 
-def _boosted(name: str, kind: str, week: Week, outcome_R: np.ndarray) -> np.ndarray:
-    model, learn = week.model, week.learn
+def _boosted(name: str, kind: str, week: Week, learn: Examples, outcome_R: np.ndarray) -> np.ndarray:
+    model = week.model
     learn_RD, users_UD = (boosting.plain_design(model.encoder, each) for each in (learn.features, week.features))
     weight_R = stabilised_weights(learn.action_R, learn.propensity_R, learn.actions, clip=10.0)
     if name == BOOSTED_S:

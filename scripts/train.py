@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,9 +73,39 @@ def _member(curve: Curve) -> dict:
     return {"epochs": len(curve.train), "best_epoch": curve.best, "validation": curve.validation[curve.best - 1]}
 
 
+def show_surrogates(findings: Sequence[Mapping]) -> None:
+    """Prints what stands in for outcomes that are not complete, and how it did where they are."""
+    rows = [
+        (
+            finding["part"],
+            ", ".join(finding["known"]),
+            f"{finding['rows']:,}",
+            f"{finding['explained']:.0%}",
+            f"{finding['kappa']:.2f} ± {finding['kappa_stderr']:.2f}",
+            f"{finding['actual']:.5f}",
+            f"{finding['stand_in']:.5f} ± {finding['difference_stderr']:.5f}",
+            f"{finding['weight']:.2f}" if finding["used"] else "left out",
+        )
+        for finding in findings
+    ]
+    columns = (
+        "outcome",
+        "told by",
+        "young rows",
+        "explained",
+        "shows",
+        "a contact adds",
+        "by what stands in",
+        "weight",
+    )
+    command.show_table("Known early, judged on complete decisions of other users", columns, rows)
+
+
 def main(settings: TrainSettings) -> None:
     result = run(settings)
     Console(width=130).print(table(result.evaluation))
+    if findings := result.evaluation["surrogates"]:
+        show_surrogates(findings)
     print(f"model {result.model_id} written to {result.model}")
 
 

@@ -17,17 +17,27 @@ import numpy as np
 from scipy import sparse
 
 from allocator.solve.passes import Choices, Pass, Users, enumerate_slates, slate_usage
+from allocator.solve.prices import Scale
 from allocator.solve.programs import Programme, solve_integer, solve_linear
 from allocator.solve.settings import SolveSettings
 from allocator.solve.trades import Room, trade
 
-ROUNDING_USERS = (150, 500, None)
-"""Besides the fractional ones, whole core users that an integer programme may move; None: all."""
+ROUNDING_USERS = (150, 500, 2_000)
+"""Besides the fractional ones, whole core users that an integer programme may move."""
 WIDE = 4
 """Times the loss of the farthest of these users' second slates: what other slates may lose."""
 FAR = 10
 """Times the target: a loss that is worth a larger integer programme."""
+DIVES = 20
+"""Fractional users who are made whole one by one, at most, before the integer programme."""
+CHEAP = 0.1
+"""Of the target: what one more whole user may cost without its other slates being tried."""
+SIFTED = 20_000
+"""Columns with which a linear programme starts; more than it could need, on most cores."""
+MOST_SIFTS = 30
 WHOLE = 1e-7
+TOUCH = 1e-9
+"""In value: a column that would gain less is left out."""
 RELATIVE = 1e-10
 
 
@@ -36,7 +46,8 @@ class Core:
     """The core at given prices: its users, their slates as columns, and what the fixed users leave of each limit.
 
     who_U: positions of the core users. column arrays: user_N (position in who_U), slate_NK, loss_N >= 0, usage_NR.
-    left_R: limit minus the usage of the fixed users. unit_R: rows are divided by it, so that a contact uses about 1.
+    left_R: limit minus the usage of the fixed users. unit_R: rows are divided by it, so that a contact uses about 1. violation: a
+    price of one such unit above any sensible price of a row.
     """
 
     users: Users
@@ -48,6 +59,7 @@ class Core:
     usage_NR: np.ndarray
     left_R: np.ndarray
     unit_R: np.ndarray
+    violation: float
 
 
 @dataclass(frozen=True)
@@ -60,15 +72,19 @@ class Rounded:
 
 @dataclass(frozen=True)
 class Relaxed:
-    """The core's linear programme solved: weight_N of every column, its loss, and prices at which it is optimal."""
+    """The core's linear programme solved: weight_N of every column, its loss, and prices at which it is optimal.
+
+    inside_N: the columns it was solved over.
+    """
 
     weight_N: np.ndarray
     loss: float
     price_R: np.ndarray
     violation: float
+    inside_N: np.ndarray
 
 
-def build_core(users: Users, swept: Pass, size: int, most_slates: int, unit_R: np.ndarray) -> Core:
+def build_core(users: Users, swept: Pass, size: int, most_slates: int, scale: Scale) -> Core:
     """The `size` users with the smallest margins, and their slates within the largest of these margins."""
     who_U, width = _nearest(swept.margin_U, size)
     near, everyone = replace(users, data=users.data.take(who_U)), np.arange(len(who_U))
@@ -84,7 +100,8 @@ def build_core(users: Users, swept: Pass, size: int, most_slates: int, unit_R: n
         loss_N=_losses(choices, len(who_U)),
         usage_NR=usage_NR,
         left_R=users.limit_R - (swept.usage_R - best_usage_R),
-        unit_R=unit_R,
+        unit_R=scale.usage_R,
+        violation=1e3 * (scale.value + float((swept.price_R * scale.usage_R).max(initial=0.0))),
     )
 
 
@@ -115,10 +132,9 @@ def _programme(
     columns: np.ndarray,
     left_R: np.ndarray,
     integral: bool,
-    elastic: float,
     box_R: np.ndarray | None = None,
 ) -> tuple[Programme, int]:
-    """Columns of the core, then per row its slack (priced), then its violation (penalised, or `elastic` a unit for hard rows).
+    """Columns of the core, then per row its slack (priced), then its violation: penalised, for hard rows none where integral.
 
     box_R: how far each price may move; slack and violation then cost no more than that.
     """
@@ -130,8 +146,8 @@ def _programme(
     eye = sparse.identity(rows, format="csr")
     matrix = sparse.bmat([[usage, eye, -eye], [ones, None, None]], format="csr")
     soft_R = np.isfinite(penalty_R)
-    over_R = np.where(soft_R, (np.where(soft_R, penalty_R, 0.0) - core.price_R) * core.unit_R, elastic)
-    over_upper_R = np.full(rows, np.inf if elastic else 0.0)
+    over_R = np.where(soft_R, (np.where(soft_R, penalty_R, 0.0) - core.price_R) * core.unit_R, core.violation)
+    over_upper_R = np.full(rows, 0.0 if integral else np.inf)
     over_upper_R[soft_R] = np.inf
     slack_R = core.price_R * core.unit_R
     if box_R is not None:
@@ -152,25 +168,49 @@ def _programme(
     )
 
 
-def relax(core: Core, elastic: float, seconds: float, box_R: np.ndarray | None = None) -> Relaxed | None:
+def relax(
+    core: Core,
+    seconds: float,
+    box_R: np.ndarray | None = None,
+    start_N: np.ndarray | None = None,
+) -> Relaxed | None:
     """The core's linear programme with hard rows elastic at a high price; None where the solver gave nothing.
 
-    box_R: how far each price may move, so that prices stay where the core knows the slates; its loss then tells little.
+    Of many columns those that lose least (or start_N) come first, and those that its prices ask for are added until they ask for
+    none (sifting: Bixby et al. 1992). box_R: how far each price may move, so that prices stay where the core knows the slates; its
+    loss then tells little.
     """
-    rows = len(core.left_R)
-    programme, count = _programme(core, np.arange(len(core.user_N)), core.left_R, False, elastic, box_R)
-    answer = solve_linear(programme, seconds)
-    if not answer.usable:
-        return None
-    over_R = answer.x_V[count + rows :]
+    rows, count = len(core.left_R), len(core.user_N)
     hard_R = ~np.isfinite(core.users.problem.rows.penalty_R)
-    price_R = core.price_R - answer.dual_M[:rows] / core.unit_R
+    inside_N = start_N if start_N is not None else core.loss_N <= np.sort(core.loss_N)[min(SIFTED, count) - 1]
+    for _ in range(MOST_SIFTS):
+        columns = np.flatnonzero(inside_N)
+        programme, _ = _programme(core, columns, core.left_R, False, box_R)
+        answer = solve_linear(programme, seconds)
+        if not answer.usable:
+            return None
+        price_R = core.price_R - answer.dual_M[:rows] / core.unit_R
+        wanted_N = ~inside_N & _asked_for(core, columns, price_R)
+        if not wanted_N.any():
+            break
+        inside_N = inside_N | wanted_N
+    weight_N = np.zeros(count)
+    weight_N[columns] = answer.x_V[: len(columns)]
     return Relaxed(
-        weight_N=answer.x_V[:count],
+        weight_N=weight_N,
         loss=answer.cost,
         price_R=np.clip(price_R, 0.0, core.users.problem.rows.penalty_R),
-        violation=float(over_R[hard_R].max(initial=0.0)),
+        violation=float(answer.x_V[len(columns) + rows :][hard_R].max(initial=0.0)),
+        inside_N=inside_N,
     )
+
+
+def _asked_for(core: Core, columns: np.ndarray, price_R: np.ndarray) -> np.ndarray:
+    """bool[N]: columns that at these prices lose less than any of `columns` of the same user."""
+    loss_N = core.loss_N + core.usage_NR @ (price_R - core.price_R)
+    least_U = np.full(len(core.who_U), np.inf)
+    np.minimum.at(least_U, core.user_N[columns], loss_N[columns])
+    return loss_N < least_U[core.user_N] - TOUCH
 
 
 def round_core(core: Core, relaxed: Relaxed, swept: Pass, target: float, settings: SolveSettings) -> Rounded | None:
@@ -180,16 +220,17 @@ def round_core(core: Core, relaxed: Relaxed, swept: Pass, target: float, setting
     The set of users is widened where none gave integral slates that keep every hard row, or the loss is far from the target; None
     if no set did.
     """
-    pick_U = _heaviest(core, relaxed.weight_N)
-    fractional_U = relaxed.weight_N[pick_U] < 1.0 - WHOLE
+    weight_N = _dive(core, relaxed, target, settings.seconds)
+    pick_U = _heaviest(core, weight_N)
+    fractional_U = weight_N[pick_U] < 1.0 - WHOLE
     second_U = _second_losses(core, pick_U)
     nearest_U = np.argsort(np.where(fractional_U, -1.0, second_U), kind="stable")
     best = None
     for extra, nodes in zip(ROUNDING_USERS, (settings.nodes // 10, settings.nodes // 10, settings.nodes), strict=True):
         open_U = np.zeros(len(core.who_U), bool)
-        size = len(nearest_U) if extra is None else int(fractional_U.sum()) + extra
+        size = int(fractional_U.sum()) + extra
         open_U[nearest_U[:size]] = True
-        within = np.inf if extra is None else WIDE * float(second_U[open_U & np.isfinite(second_U)].max(initial=0.0))
+        within = WIDE * float(second_U[open_U & np.isfinite(second_U)].max(initial=0.0))
         columns = np.flatnonzero(open_U[core.user_N] & (core.loss_N - core.loss_N[pick_U][core.user_N] <= within))
         picked = _round(core, pick_U, columns, target - relaxed.loss, max(nodes, 1), settings.seconds)
         if picked is not None:
@@ -200,6 +241,58 @@ def round_core(core: Core, relaxed: Relaxed, swept: Pass, target: float, setting
         if size >= len(nearest_U):
             break
     return best
+
+
+def _dive(core: Core, relaxed: Relaxed, target: float, seconds: float) -> np.ndarray:
+    """Weights of a linear programme in which no fractional user's slates differ by more than the target in priced usage.
+
+    One who does leaves too large a hole, whichever slate is taken: it is made whole, the dearest first, and the linear programme of
+    all others solved again, so that many share in filling the hole.
+    """
+    left_N = np.ones(len(core.user_N), bool)
+    for _ in range(DIVES):
+        part_N = (relaxed.weight_N > WHOLE) & (relaxed.weight_N < 1.0 - WHOLE)
+        spread_U = _spread(core, part_N)
+        if spread_U.max(initial=0.0) <= target:
+            break
+        columns = np.flatnonzero(part_N & (core.user_N == np.argmax(spread_U)))
+        best = None
+        for column in columns[np.argsort(-relaxed.weight_N[columns], kind="stable")]:
+            only_N = left_N & ((core.user_N != core.user_N[column]) | (np.arange(len(left_N)) == column))
+            dive = _relaxed_over(core, only_N, relaxed, seconds)
+            if dive is not None and (best is None or dive.loss < best[0].loss):
+                best = dive, only_N
+            if best is not None and best[0].loss - relaxed.loss <= CHEAP * target:
+                break
+        if best is None:
+            break
+        relaxed, left_N = best
+    return relaxed.weight_N
+
+
+def _relaxed_over(core: Core, only_N: np.ndarray, start: Relaxed, seconds: float) -> Relaxed | None:
+    """The linear programme over these columns; None where it cannot keep the hard rows."""
+    columns = np.flatnonzero(only_N)
+    part = replace(
+        core, user_N=core.user_N[columns], slate_NK=core.slate_NK[columns], loss_N=core.loss_N[columns],
+        usage_NR=core.usage_NR[columns],
+    )  # fmt: skip
+    solved = relax(part, seconds, start_N=(start.inside_N | (core.loss_N <= 0.0))[columns])
+    if solved is None or solved.violation > WHOLE:
+        return None
+    weight_N, inside_N = np.zeros(len(only_N)), start.inside_N.copy()
+    weight_N[columns], inside_N[columns] = solved.weight_N, solved.inside_N
+    return replace(solved, weight_N=weight_N, inside_N=inside_N)
+
+
+def _spread(core: Core, part_N: np.ndarray) -> np.ndarray:
+    """Per core user by how much the priced usage of these columns differs at most, summed over rows."""
+    priced_NR = core.usage_NR[part_N] * core.price_R
+    shape = (len(core.who_U), len(core.price_R))
+    low_UR, high_UR = np.full(shape, np.inf), np.full(shape, -np.inf)
+    np.minimum.at(low_UR, core.user_N[part_N], priced_NR)
+    np.maximum.at(high_UR, core.user_N[part_N], priced_NR)
+    return np.where(np.isfinite(low_UR), high_UR - low_UR, 0.0).max(axis=1, initial=0.0)
 
 
 def _traded(core: Core, picked_U: np.ndarray, target: float) -> np.ndarray:
@@ -234,7 +327,7 @@ def _round(
     fixed = np.delete(pick_U, np.unique(core.user_N[columns]))
     left_R = core.left_R - core.usage_NR[fixed].sum(axis=0)
     left_R = tightened(left_R, core)
-    programme, count = _programme(core, columns, left_R, True, 0.0)
+    programme, count = _programme(core, columns, left_R, True)
     answer = solve_integer(programme, seconds, nodes, max(0.5 * target, 0.0), cuts=False)
     if not answer.usable:
         return None

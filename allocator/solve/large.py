@@ -36,6 +36,7 @@ ROOM = 0.3
 NEAR = 10
 """Times the wanted gap: what will do where a larger core does not help."""
 CORE_EVERY = 1_000
+CORE_GROWTH = 3
 
 Floor = Callable[[], float]
 Tell = Callable[..., None]
@@ -116,11 +117,12 @@ def decide(users: Users, swept: Pass, scale: Scale, settings: SolveSettings, tra
             best = _better(best, rounded, centred.swept, proof)
             if best is not None:
                 trace.tell(f"core of {len(centred.core.who_U):,} users: gap {best.gap:.1e}")
-                if _good_enough(best.gap, before, settings.gap):
+                largest = CORE_GROWTH * size >= everybody
+                if _good_enough(best.gap, before, settings.gap, largest):
                     break
         if last:
             break
-        size *= 3
+        size *= CORE_GROWTH
     return best or _plain(users, swept, scale)
 
 
@@ -148,9 +150,9 @@ def _better(best: Decided | None, rounded: Rounded | None, swept: Pass, proof: P
     return None if best is None else replace(best, proof=proof)
 
 
-def _good_enough(gap: float, before: float | None, wanted: float) -> bool:
-    """Reached, or near it and a core three times as large has not brought it much nearer."""
-    return gap <= wanted or (before is not None and gap <= NEAR * wanted and gap > 0.5 * before)
+def _good_enough(gap: float, before: float | None, wanted: float, largest: bool) -> bool:
+    """Reached, or near it and a larger core has not brought it much nearer, or would be everybody: much work for little then."""
+    return gap <= wanted or (gap <= NEAR * wanted and (largest or (before is not None and gap > 0.5 * before)))
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ def _centre(
     """
     found, proof, box = _relaxed(users, swept, size, scale, settings), swept, np.inf
     while found is not None and found.relaxed.loss > CENTRED * settings.gap * abs(proof.dual):
-        price_R = found.relaxed.price_R if np.isinf(box) else _boxed(found.core, box * scale.price_R, scale, settings)
+        price_R = found.relaxed.price_R if np.isinf(box) else _boxed(found.core, box * scale.price_R, settings)
         if price_R is None or trace.full_passes >= MOST_PASSES:
             break
         trial = sweep(users, price_R)
@@ -191,18 +193,13 @@ def _centre(
     return found, proof
 
 
-def _boxed(core: Core, box_R: np.ndarray, scale: Scale, settings: SolveSettings) -> np.ndarray | None:
+def _boxed(core: Core, box_R: np.ndarray, settings: SolveSettings) -> np.ndarray | None:
     """The prices of the core's linear programme no further than box_R from those of the core."""
-    relaxed = relax(core, _elastic(core, scale), settings.seconds, box_R)
+    relaxed = relax(core, settings.seconds, box_R)
     return None if relaxed is None else relaxed.price_R
 
 
 def _relaxed(users: Users, swept: Pass, size: int, scale: Scale, settings: SolveSettings) -> Centred | None:
-    core = build_core(users, swept, size, settings.core_slates, scale.usage_R)
-    relaxed = relax(core, _elastic(core, scale), settings.seconds)
+    core = build_core(users, swept, size, settings.core_slates, scale)
+    relaxed = relax(core, settings.seconds)
     return Centred(swept, core, relaxed) if relaxed is not None and relaxed.violation <= 1e-7 else None
-
-
-def _elastic(core: Core, scale: Scale) -> float:
-    """A price of violation above any sensible price of a row."""
-    return 1e3 * (scale.value + float((core.price_R * core.unit_R).max(initial=0.0)))

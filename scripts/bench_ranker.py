@@ -49,7 +49,7 @@ def measure(settings: BenchSettings) -> Block:
     results = Results(out / "ranker.jsonl", KINDS, lambda figure: program(figure, settings), machine(PACKAGES))
     results.newest()  # a file that holds something else is told before anything runs
     with tempfile.TemporaryDirectory(dir=out) as folder:
-        bench = _Bench(settings, results, Path(folder))
+        bench = _Bench(settings, results, Path(folder), out / "peers")
         for part in dict.fromkeys(asked.parts):
             bench.measure(part)
     return bench_ranker_tables.block(results.newest())
@@ -84,10 +84,11 @@ def _version(package: str) -> str:
 
 
 class _Bench:
-    """One call's measuring; with `resume`, of what is not in the results."""
+    """One call's measuring; with `resume`, of what is not in the results. believed: where peers' effects are kept."""
 
-    def __init__(self, settings: BenchSettings, results: Results, folder: Path):
+    def __init__(self, settings: BenchSettings, results: Results, folder: Path, believed: Path):
         self.settings, self.asked, self.results, self.folder = settings, settings.bench, results, folder
+        self.believed = believed
 
     def measure(self, part: str) -> None:
         seeds = range(self.settings.seed, self.settings.seed + self.asked.seeds)
@@ -108,13 +109,15 @@ class _Bench:
             return
         command.log.info("%s, split %d", part, seed)
         file = self.folder / "half.npz"
+        self.believed.mkdir(exist_ok=True)
         parts = (part, self.asked.trials, seed, self.settings, file)
         self._keep(apart(bench_ranker_trials.run_half, *parts, seconds=PATIENCE)[0])
         for package in dict.fromkeys(PEERS[name].package for name in wanted):
             here = [name for name in wanted if PEERS[name].package == package]
             command.log.info("  %s", package)
             try:
-                found = apart(bench_ranker_trials.run_peers, part, seed, here, file, seconds=self.asked.limit)[0]
+                parts = (part, seed, here, file, self.believed, self.asked.resume)
+                found = apart(bench_ranker_trials.run_peers, *parts, seconds=len(here) * self.asked.limit)[0]
             except Stopped as stopped:
                 found = [Standing(part, 0, seed, name, str(stopped)) for name in here]
             self._keep(found)

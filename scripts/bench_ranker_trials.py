@@ -31,15 +31,24 @@ from ranker.evaluate.learners import (
     opinions_of,
 )
 from ranker.evaluate.off_policy import Decisions
-from ranker.evaluate.peers import PEERS, Task
+from ranker.evaluate.peers import PEERS, Peer, Task
 from ranker.logs import Logs, LogSchema
 from ranker.model.calibrate import calibrate
 from ranker.model.examples import Examples, examples_of
 from ranker.model.fit import fit
 from ranker.trials import Trial
 from scripts.bench_ranker_figures import OURS, Spending, Standing, pair
+from scripts.bench_results import sources_digest
 from scripts.settings import Settings
 
+OF_PEERS = (
+    "ranker/evaluate/peers.py",
+    "ranker/evaluate/boosting.py",
+    "ranker/features.py",
+    "ranker/trials.py",
+    "ranker/hillstrom.py",
+    "ranker/promotion.py",
+)
 TEST_SHARE = 0.5
 POINTS = 20
 BUILT_IN = (RIDGE, SINGLE, RESPONSE)
@@ -171,8 +180,9 @@ def _leave(file: Path, half: Half, learn: Examples, o: int, plain: Sequence[np.n
     )
 
 
-def run_peers(part: str, seed: int, names: Sequence[str], file: Path) -> list[Standing]:
-    """Peers on the split that `run_half` left; what is not installed or fails says so."""
+def run_peers(part: str, seed: int, names: Sequence[str], file: Path, kept: Path, resume: bool) -> list[Standing]:
+    """Peers on the split that `run_half` left; what is not installed or fails says so. kept: a folder for what peers believe, which
+    depends on the split and not on ours, and takes longest."""
     with np.load(file) as held:
         arrays = dict(held)
     names_of_actions = SOURCES[part].names
@@ -186,20 +196,33 @@ def run_peers(part: str, seed: int, names: Sequence[str], file: Path) -> list[St
         arrays["test_RD"],
         len(names_of_actions),
     )
-    return [_peer(part, seed, name, half, task, arrays["ours_RA"]) for name in names]
+    return [_peer(part, seed, name, half, task, arrays["ours_RA"], kept, resume) for name in names]
 
 
-def _peer(part: str, seed: int, name: str, half: Half, task: Task, ours_RA: np.ndarray) -> Standing:
+def _peer(
+    part: str, seed: int, name: str, half: Half, task: Task, ours_RA: np.ndarray, kept: Path, resume: bool
+) -> Standing:
     peer = PEERS[name]
-    started = time.perf_counter()
     try:
         version = peer.version
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            effect_RA = peer.effects(task)
     except PackageNotFoundError:
         return Standing(part, 0, seed, name, f"{peer.package} is not installed")
+    file = kept / f"{part} {seed} {name} {version} {sources_digest(OF_PEERS)}.npz"
+    try:
+        effect_RA, seconds = _believed(peer, task, file if resume else None)
     except Exception as error:
         return Standing(part, 0, seed, name, f"failed: {type(error).__name__}: {str(error)[:200]}", version=version)
-    seconds = time.perf_counter() - started
+    np.savez(file, effect_RA=effect_RA, seconds=seconds)
     return _standing(part, seed, name, half, effect_RA, ours_RA, version=version, seconds=seconds)
+
+
+def _believed(peer: Peer, task: Task, file: Path | None) -> tuple[np.ndarray, float]:
+    """The peer's effects and how long they took, from the file where it is there."""
+    if file is not None and file.exists():
+        with np.load(file) as held:
+            return held["effect_RA"], float(held["seconds"])
+    started = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        effect_RA = peer.effects(task)
+    return effect_RA, time.perf_counter() - started

@@ -160,7 +160,7 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
             Key("sizes", "bench.sizes", "users of each instance, like 10000,100000", "value"),
             Key("shapes", "bench.shapes", "market, knapsack, grid; all of them by default", "value"),
             Key("peers", "bench.peers", "the peers, like [GLOP,HiGHS]; all of them by default", "value"),
-            Key("limit", "bench.limit", "seconds that a peer may take to solve", "value"),
+            Key("limit", "bench.limit", "seconds that a peer may take to solve, or to learn", "value"),
             Key("gaps", "bench.gaps", "random instances of each shape for the distribution of gaps", "value"),
             Key("users", "bench.users", "users of each of those, or of each market of the ranker's", "value"),
             Key("parts", "bench.parts", "of the ranker's: hillstrom,promotion,bandit,market,speed", "value"),

@@ -71,7 +71,7 @@ class BenchOptions(Frozen):
     )
     shapes: tuple[str, ...] = Field(("market", "knapsack", "grid"), description="scripts/instances.py has them")
     peers: tuple[str, ...] | None = Field(None, description="names as in scripts/peers.py; all of them by default")
-    limit: float = Field(300.0, gt=0, description="seconds that a peer may take to solve")
+    limit: float = Field(300.0, gt=0, description="seconds that a peer may take to solve, or to learn")
     gaps: int = Field(0, ge=0, description="random instances of each shape for the distribution of gaps")
     users: PositiveInt | None = Field(
         None, description="of each of those, by default 20,000; of each market of the ranker's, by default 200,000"

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from ranker import promotion
-from ranker.evaluate.peers import PEERS
+from ranker.evaluate.peers import PEERS, Peer, Task
 from ranker.scores import InputError
 from scripts import bench, bench_ranker, bench_ranker_market, bench_ranker_speed, bench_ranker_tables
 from scripts.bench_ranker_figures import KINDS, OURS, Scored, Speed, Spending, Standing
@@ -175,7 +175,9 @@ def test_a_trial_in_parts(tmp_path: Path, settings: BenchSettings, monkeypatch: 
     assert lines(out) == first
     bench_ranker.measure(asking(settings, out, **asked, seeds=2, resume=True))
     assert {line["figure"]["seed"] for line in lines(out)[len(first) :]} == {1}
-    assert not [path for path in out.iterdir() if path.is_dir()], "what was written for the peers is removed"
+    assert [path.name for path in out.iterdir() if path.is_dir()] == ["peers"], (
+        "what was written for the peers is removed"
+    )
 
 
 def test_a_peer_that_is_not_there_says_so(
@@ -189,6 +191,33 @@ def test_a_peer_that_is_not_there_says_so(
     block = bench_ranker.measure(asking(settings, tmp_path / "out", **asked))
     assert lines(tmp_path / "out")[-1]["figure"]["outcome"] == "no-such-package is not installed"
     assert "no-such-package is not installed" in block.markdown
+
+
+def test_what_a_peer_believes_is_kept_and_judged_again(
+    tmp_path: Path, settings: BenchSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_this_process(monkeypatch)
+    calls = []
+
+    def believed(task: Task) -> np.ndarray:
+        calls.append(len(task.test_RD))
+        return task.test_RD[:, :1].astype(np.float64)
+
+    peer = Peer("first column", "numpy", believed)
+    for module in (bench_ranker, bench_ranker.bench_ranker_trials):
+        monkeypatch.setattr(module, "PEERS", {peer.name: peer})
+    asked = {"parts": ("promotion",), "trials": trials(tmp_path / "trials"), "seeds": 1}
+    out = tmp_path / "out"
+    bench_ranker.measure(asking(settings, out, **asked))
+    first = lines(out)[-1]["figure"]
+    assert first["estimates"]["qini promotion"][0] > 5 * first["estimates"]["qini promotion"][1]
+    changed = settings.model_copy(update={"fit": settings.fit.model_copy(update={"max_epochs": 1})})
+    bench_ranker.measure(asking(changed, out, **asked, resume=True))
+    again = lines(out)[-1]["figure"]
+    assert (again["learner"], again["estimates"]) == ("first column", first["estimates"])
+    assert calls == [1_500]
+    bench_ranker.measure(asking(changed, out, **asked))
+    assert calls == [1_500, 1_500]
 
 
 def test_speed_is_measured_from_files_to_files(

@@ -73,6 +73,28 @@ def test_boosted_learners_agree_with_the_means_of_each_arm(kind: str) -> None:
 
 
 @pytest.mark.skipif(not installed("lightgbm"), reason="lightgbm is not installed; the optional extra `bench` has it")
+@pytest.mark.parametrize("kind", ["binary", "count"])
+def test_pairs_looked_up_in_tables_are_what_the_library_predicts(kind: str) -> None:
+    generator = np.random.default_rng(2)
+    learn_RD, test_RD = (generator.normal(size=(rows, 5)).astype(np.float32) for rows in (8_000, 50))
+    table_BM = np.vstack([generator.integers(0, 2, (4, 3)), np.zeros(3)]).astype(np.float32)
+    arm_R = generator.integers(0, 5, 8_000)
+    link_R = learn_RD[:, 0] * table_BM[arm_R, 0] + table_BM[arm_R, 1] - (learn_RD[:, 1] > 0)
+    outcome_R = (
+        (generator.logistic(size=8_000) < link_R) * 1.0
+        if kind == "binary"
+        else generator.poisson(np.exp(link_R / 2)) * 1.0
+    )
+    model = boosting.shared(kind, learn_RD, arm_R, outcome_R, np.ones(8_000), table_BM)
+    expected = [model.expected(np.hstack([test_RD, np.tile(row_M, (50, 1))])) for row_M in table_BM]
+    found_RB = model.expected_of_pairs(test_RD, table_BM)
+    assert found_RB.std() > 0.05
+    np.testing.assert_allclose(found_RB, np.column_stack(expected), atol=1e-5)
+    effect_RA = boosting.effects_shared(model, test_RD, table_BM)
+    np.testing.assert_allclose(effect_RA, found_RB[:, :-1] - found_RB[:, -1:], atol=1e-6)
+
+
+@pytest.mark.skipif(not installed("lightgbm"), reason="lightgbm is not installed; the optional extra `bench` has it")
 def test_an_arm_without_events_is_drawn_towards_all() -> None:
     rows = 3_000
     arm_R, outcome_R = np.arange(rows) % 2, np.zeros(rows)

@@ -22,7 +22,7 @@ from scripts import (
 )
 from scripts.bench_ranker_figures import KINDS, OURS, Scored, Speed, Spending, Standing
 from scripts.bench_ranker_speed import SCORING, TRAINING
-from scripts.bench_ranker_trials import SOURCES
+from scripts.bench_ranker_trials import SOURCES, believed_in
 from scripts.bench_results import Block, Results, kind_and_key, machine, sources_digest
 from scripts.bench_runs import Stopped, apart
 from scripts.settings import BenchSettings
@@ -112,15 +112,25 @@ class _Bench:
         self.believed.mkdir(exist_ok=True)
         parts = (part, self.asked.trials, seed, self.settings, file)
         self._keep(apart(bench_ranker_trials.run_half, *parts, seconds=PATIENCE)[0])
-        for package in dict.fromkeys(PEERS[name].package for name in wanted):
-            here = [name for name in wanted if PEERS[name].package == package]
-            command.log.info("  %s", package)
+        for here in self._together(part, seed, wanted):
+            command.log.info("  %s", ", ".join(here))
             try:
                 parts = (part, seed, here, file, self.believed, self.asked.resume)
                 found = apart(bench_ranker_trials.run_peers, *parts, seconds=len(here) * self.asked.limit)[0]
             except Stopped as stopped:
                 found = [Standing(part, 0, seed, name, str(stopped)) for name in here]
             self._keep(found)
+
+    def _together(self, part: str, seed: int, names: Sequence[str]) -> list[list[str]]:
+        """Peers by the process that they share: those that are only judged again, then those of each package."""
+        groups: dict[str, list[str]] = {}
+        for name in names:
+            try:
+                is_kept = believed_in(self.believed, part, seed, name).exists()
+            except metadata.PackageNotFoundError:
+                is_kept = True
+            groups.setdefault("" if self.asked.resume and is_kept else PEERS[name].package, []).append(name)
+        return [groups[key] for key in sorted(groups)]
 
     def _market(self, part: str, seed: int) -> None:
         users = self.asked.users or USERS

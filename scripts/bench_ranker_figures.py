@@ -13,7 +13,8 @@ Pair = Sequence[float]
 class Standing:
     """One learner of one part (`hillstrom`, ...) and seed; users: of a market, 0 for a trial.
 
-    outcome: `done`, or why there is nothing else. estimates: by the name of what is estimated; ahead: ours less this one's, paired.
+    outcome: `done`, or why there is nothing else. estimates: by the name of what is estimated; ahead: ours less this one's, paired (of the
+    bandit: this estimate less what the policy itself earned).
     version: of the package it comes from, empty for what is in here. seconds: of learning and scoring.
     """
 

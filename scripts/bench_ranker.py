@@ -22,7 +22,7 @@ from scripts import (
 )
 from scripts.bench_ranker_figures import KINDS, OURS, Scored, Speed, Spending, Standing
 from scripts.bench_ranker_speed import SCORING, TRAINING
-from scripts.bench_ranker_trials import SOURCES, believed_in
+from scripts.bench_ranker_trials import SOURCES
 from scripts.bench_results import Block, Results, kind_and_key, machine, sources_digest
 from scripts.bench_runs import Stopped, apart
 from scripts.settings import BenchSettings
@@ -40,7 +40,8 @@ Figure = Standing | Spending | Scored | Speed
 def measure(settings: BenchSettings) -> Block:
     """Measures everything asked for; the tables of all figures in the file. Raises InputError."""
     asked = settings.bench
-    problems = [f"peers: there is no peer '{name}'" for name in asked.peers or () if name not in PEERS]
+    named = {*PEERS, *bench_ranker_market.LEARNERS}
+    problems = [f"peers: there is no peer '{name}'" for name in asked.peers or () if name not in named]
     problems += [f"{file}: there is no such file; trials=DIR names the folder" for file in _missing(settings)]
     if problems:
         raise InputError(problems)
@@ -101,8 +102,8 @@ class _Bench:
                 (self._market if part == "market" else self._split)(part, seed)
 
     def _split(self, part: str, seed: int) -> None:
-        """Ours and the baselines in one process, then the peers of each package in another."""
-        names = list(PEERS if self.asked.peers is None else self.asked.peers)
+        """Ours and the baselines in one process, then the peers in another, whose libraries do as they like with memory and threads."""
+        names = [name for name in PEERS if self.asked.peers is None or name in self.asked.peers]
         wanted = [name for name in names if not self._is_known(Standing(part, 0, seed, name))]
         if not wanted and self._is_known(Standing(part, 0, seed, OURS)):
             command.log.info("%s, split %d: measured before", part, seed)
@@ -112,25 +113,13 @@ class _Bench:
         self.believed.mkdir(exist_ok=True)
         parts = (part, self.asked.trials, seed, self.settings, file)
         self._keep(apart(bench_ranker_trials.run_half, *parts, seconds=PATIENCE)[0])
-        for here in self._together(part, seed, wanted):
-            command.log.info("  %s", ", ".join(here))
-            try:
-                parts = (part, seed, here, file, self.believed, self.asked.resume)
-                found = apart(bench_ranker_trials.run_peers, *parts, seconds=len(here) * self.asked.limit)[0]
-            except Stopped as stopped:
-                found = [Standing(part, 0, seed, name, str(stopped)) for name in here]
-            self._keep(found)
-
-    def _together(self, part: str, seed: int, names: Sequence[str]) -> list[list[str]]:
-        """Peers by the process that they share: those that are only judged again, then those of each package."""
-        groups: dict[str, list[str]] = {}
-        for name in names:
-            try:
-                is_kept = believed_in(self.believed, part, seed, name).exists()
-            except metadata.PackageNotFoundError:
-                is_kept = True
-            groups.setdefault("" if self.asked.resume and is_kept else PEERS[name].package, []).append(name)
-        return [groups[key] for key in sorted(groups)]
+        command.log.info("  peers")
+        parts = (part, seed, wanted, file, self.believed, self.asked.resume)
+        try:
+            found = apart(bench_ranker_trials.run_peers, *parts, seconds=max(len(wanted), 1) * self.asked.limit)[0]
+        except Stopped as stopped:
+            found = [Standing(part, 0, seed, name, str(stopped)) for name in wanted]
+        self._keep(found)
 
     def _market(self, part: str, seed: int) -> None:
         users = self.asked.users or USERS
@@ -139,7 +128,10 @@ class _Bench:
             return
         command.log.info("market of %s users, seed %d", f"{users:,}", seed)
         with tempfile.TemporaryDirectory(dir=self.folder) as place:
-            arguments = (self.settings, users, seed, Path(place))
+            learners = [
+                name for name in bench_ranker_market.LEARNERS if self.asked.peers is None or name in self.asked.peers
+            ]
+            arguments = (self.settings, users, seed, Path(place), learners)
             try:
                 found = apart(bench_ranker_market.run, *arguments, seconds=PATIENCE)[0]
             except Stopped as stopped:

@@ -8,7 +8,7 @@ Axes: U users, A actions, B = A + 1 arms, P planes, O outcomes, R rows, M attrib
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -56,8 +56,10 @@ class Week:
     user_U: np.ndarray
 
 
-def run(settings: Settings, users: int, seed: int, folder: Path) -> list[Standing | Spending | Scored]:
-    """Every figure of one market."""
+def run(
+    settings: Settings, users: int, seed: int, folder: Path, learners: Sequence[str] = LEARNERS
+) -> list[Standing | Spending | Scored]:
+    """Every figure of one market. learners: baselines besides those that know no users."""
     scaled = {BUDGET: {"max": BUDGET_EUR * users / BUDGET_USERS}}
     changed = {
         "seed": seed,
@@ -70,7 +72,7 @@ def run(settings: Settings, users: int, seed: int, folder: Path) -> list[Standin
         market=folder / "market", scores=folder / "scores", policy=settings.weekly.policy, out=folder / "regret"
     )
     week = _read(folder, settings, seed)
-    baselines = _Baselines(week, seed)
+    baselines = _Baselines(week, seed, learners)
     table = regret.judge(RegretSettings.model_construct(**(held | {"paths": paths})), baselines.rivals)
     standings = [_standing(each, users, seed, seconds, baselines) for each in table["policies"]]
     failed = [Standing("market", users, seed, each["policy"], each["reason"]) for each in table["unsolved"]]
@@ -108,8 +110,8 @@ def _read(folder: Path, settings: Settings, seed: int) -> Week:
 class _Baselines:
     """Learners trained on the rows that trained the model, one at a time: their effects fill gigabytes together."""
 
-    def __init__(self, week: Week, seed: int):
-        self.week, self.seed = week, seed
+    def __init__(self, week: Week, seed: int, learners: Sequence[str]):
+        self.week, self.seed, self.learners = week, seed, learners
         self.seconds: dict[str, float] = {}
         self._missing: list[str] = []
         self._spent: tuple[budgets.Curve, ...] = ()
@@ -121,7 +123,7 @@ class _Baselines:
         named = rivals.uninformed(problem, data, self.seed, {LOGGED_AVERAGE: logged_A})
         yield next(rival for rival in named if rival.name == LOGGED_AVERAGE)
         self._spent = self._spend(problem, data, logged_A)
-        for name in LEARNERS:
+        for name in self.learners:
             started = time.perf_counter()
             try:
                 value_UA = self._value(name, problem)[order_U]

@@ -79,12 +79,13 @@ def trial(part: str, figures: Figures) -> Table:
     groups = sorted(figures.groups, key=lambda group: order.index(group[-1]) if group[-1] in order else len(order))
     qinis = [(f"qini {name}", _qini_scale(part)) for name in source.names]
     money = part == "promotion"
-    own = [("net", 1.0), ("rate", 1.0), ("share", 100.0)] if money else [("value", 100.0), ("over fixed", 100.0)]
+    own = [("net", 1.0), ("rate", 1.0)] if money else [("value", 100.0), ("over fixed", 100.0)]
     ahead = [*qinis, ("net", 1.0) if money else ("value", 100.0)]
     rows = [
         (
             figures.named(group, str(group[-1])),
             *(_shown(figures.groups[group], "estimates", name, scale) for name, scale in (*qinis, *own)),
+            *([_sent(figures.groups[group])] if money else []),
             *(_shown(figures.groups[group], "ahead", name, scale, group[-1] != OURS) for name, scale in ahead),
             _ended(figures.groups[group]),
         )
@@ -124,6 +125,11 @@ def _seeds(figures: Figures) -> int:
 def _shown(figures: Iterable[Standing], where: str, name: str, scale: float, wanted: bool = True) -> str:
     pairs = [getattr(figure, where)[name] for figure in figures if name in getattr(figure, where)]
     return mean(pairs, scale, "+" if where == "ahead" or name == "over fixed" else "") if pairs and wanted else ""
+
+
+def _sent(figures: Sequence[Standing]) -> str:
+    shares = [figure.estimates["share"][0] for figure in figures if figure.estimates]
+    return f"{100 * np.mean(shares):.0f}" if shares else ""
 
 
 def mean(pairs: Sequence[Pair], scale: float = 1.0, sign: str = "") -> str:

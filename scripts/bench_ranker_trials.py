@@ -1,7 +1,7 @@
 """The ranker on held-out halves of public randomised trials, next to its baselines and to learners of other libraries.
 
-Everything that learns gets the same half and is judged on the other, one split in a process; peers come library by library in processes
-of their own, which get the split from a file. Axes: R rows, A actions, B = A + 1 arms, the last one `none`.
+Everything that learns gets the same half and is judged on the other, one split in a process; peers have a process of their own, which
+gets the split from a file. Axes: R rows, A actions, B = A + 1 arms, the last one `none`.
 """
 
 import time
@@ -207,18 +207,13 @@ def _peer(
         version = peer.version
     except PackageNotFoundError:
         return Standing(part, 0, seed, name, f"{peer.package} is not installed")
-    file = believed_in(kept, part, seed, name)
+    file = kept / f"{part} {seed} {name} {version} {sources_digest(OF_PEERS)}.npz"
     try:
         effect_RA, seconds = _believed(peer, task, file if resume else None)
     except Exception as error:
         return Standing(part, 0, seed, name, f"failed: {type(error).__name__}: {str(error)[:200]}", version=version)
     np.savez(file, effect_RA=effect_RA, seconds=seconds)
     return _standing(part, seed, name, half, effect_RA, ours_RA, version=version, seconds=seconds)
-
-
-def believed_in(kept: Path, part: str, seed: int, name: str) -> Path:
-    """Where a peer's effects are kept. Raises PackageNotFoundError where it is not installed."""
-    return kept / f"{part} {seed} {name} {PEERS[name].version} {sources_digest(OF_PEERS)}.npz"
 
 
 def _believed(peer: Peer, task: Task, file: Path | None) -> tuple[np.ndarray, float]:

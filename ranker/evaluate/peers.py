@@ -78,9 +78,9 @@ def causalml_x(task: Task) -> np.ndarray:
 
 
 def causalml_r(task: Task) -> np.ndarray:
-    from causalml.inference.meta import BaseRRegressor
+    from causalml.inference.meta import BaseRLearner
 
-    learner = BaseRRegressor(
+    learner = BaseRLearner(
         outcome_learner=_regressor(), effect_learner=_regressor(), control_name="a0", random_state=0, cv_n_jobs=1
     )
     return _causalml(learner, task)

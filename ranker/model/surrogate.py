@@ -73,6 +73,8 @@ class StandIns:
 
     def among(self, examples: Examples, learn_R: np.ndarray) -> Examples:
         """All examples, of which those of learn_R have these stand-ins."""
+        if not self.findings:
+            return examples
         value_RO, weight_RO = np.full(examples.outcome_RO.shape, np.nan), np.ones(examples.outcome_RO.shape)
         value_RO[learn_R], weight_RO[learn_R] = self.value_RO, self.weight_RO
         return replace(examples, stand_in_RO=value_RO, weight_RO=weight_RO)
@@ -84,6 +86,8 @@ def stand_in(
     """For every target its channels and its outcome, filled where something is known early and complete decisions show a gain."""
     channels = [channels_of(target, learn.outcome_RO) for target in targets]
     value_RO, weight_RO = np.full(learn.outcome_RO.shape, np.nan), np.ones(learn.outcome_RO.shape)
+    if learn.complete_R.all():
+        return StandIns(channels, value_RO, weight_RO, ())
     world = _World(schema, learn, fold_R, design)
     findings = []
     for target, mine in zip(targets, channels, strict=True):

@@ -119,3 +119,19 @@ def test_the_hidden_trait_is_hidden(market) -> None:
     correlation_S = (signals_US - signals_US.mean(0)).T @ people.z_U / (signals_US.std(0) * len(people))
     assert np.abs(correlation_S).max() < 4.5 / np.sqrt(8000)
     assert np.abs(signals_US.mean(0)).max() < 0.5
+
+
+def test_early_days_tell_the_stated_share_of_revenue(chunk, market) -> None:
+    """Days of events are even over the week, whole days of delay exponential: shares in closed form, whoever got what."""
+    days = [pd.Timestamp(day) for day in market.decided_on[:3]]  # all that they brought is recorded by the snapshot
+    revenue = chunk.outcomes.to_pandas().query("outcome == 'revenue'")
+    occurred, recorded = (pd.to_datetime(revenue[name]) for name in ("occurred_on", "recorded_on"))
+    week = pd.Series(pd.NaT, revenue.index)
+    for day in days:
+        week = week.mask((occurred >= day) & (occurred < day + pd.Timedelta(days=7)), day)
+    age = (recorded - week).dt.days[week.notna()]
+    (window,) = [outcome for outcome in market.settings.outcomes if outcome.name == "revenue"]
+    assert window.early_days == (7, 14, 21, 28)
+    for early in window.early_days:
+        share = np.mean([1 - np.exp(-(early - day) / (28 / 3)) for day in range(7)])
+        assert (age < early).mean() == pytest.approx(share, abs=3.5 * np.sqrt(share * (1 - share) / len(age)))

@@ -35,10 +35,10 @@ from ranker.scores import InputError
 
 
 def evaluate(model: ValueModel, examples: Examples, splits: Splits, settings: EvaluateSettings) -> dict:
-    """The content of evaluation.json apart from the training curve. What is fixed is chosen on training rows alone; test rows are
-    those of which every outcome is known, so that all outcomes are judged on the same."""
+    """The content of evaluation.json apart from the training curve. What is fixed is chosen on training rows alone; every outcome is
+    judged on the test rows that know it."""
     weights = objective_weights(model, settings)
-    learn, test = examples.take(splits.learn_R), examples.take(splits.test_R & examples.complete_R)
+    learn, test = examples.take(splits.learn_R), examples.take(splits.test_R)
     if not len(test) or not len(learn):
         raise InputError(["logs: too few users to keep some for the evaluation; give more logs or fit.test_share"])
     names = [target.name for target in model.targets]
@@ -47,7 +47,7 @@ def evaluate(model: ValueModel, examples: Examples, splits: Splits, settings: Ev
         objectives.append(objective.weighted(OBJECTIVE, weights, names, test.actions))
     opinions = opinions_of(model, learn, test, objectives, single=False)
     return {
-        "rows": _rows(splits, len(test)),
+        "rows": _rows(splits),
         "outcomes": names,
         "objective": weights,
         "policies": policies(objectives, opinions, test),
@@ -68,11 +68,11 @@ def objective_weights(model: ValueModel, settings: EvaluateSettings) -> dict[str
     return dict(settings.objective)
 
 
-def _rows(splits: Splits, test: int) -> dict[str, int]:
+def _rows(splits: Splits) -> dict[str, int]:
     """A member trains on all folds but one; that one is its validation."""
     learn = int(splits.learn_R.sum())
     validation = learn // splits.folds
-    return {"train": learn - validation, "validation": validation, "test": test}
+    return {"train": learn - validation, "validation": validation, "test": int(splits.test_R.sum())}
 
 
 def policies(objectives: Sequence[Objective], opinions: Opinions, test: Examples) -> list[dict]:
@@ -92,13 +92,20 @@ def policies(objectives: Sequence[Objective], opinions: Opinions, test: Examples
 
 def compare(each: Objective, chosen: Mapping[str, np.ndarray], opinions: Opinions, test: Examples) -> list[dict]:
     """The records of policies [R, B] by name, of the logging policy, and of their differences to the best fixed action and to the
-    network's."""
+    network's, by the rows that know what the objective adds up."""
+    rows = np.flatnonzero(np.isfinite(test.outcome_RO[:, list(each.used)]).all(1))
+    if not len(rows):
+        raise InputError([f"logs: no row of the users kept for the evaluation knows all that {each.name} adds up"])
+    if len(rows) < len(test):
+        test = test.take(rows)
+        chosen = {name: policy_RB[rows] for name, policy_RB in chosen.items()}
+    expected = [expected_RB[rows] if len(rows) < len(expected_RB) else expected_RB for expected_RB in opinions.expected]
     decisions = decisions_of(test)
     judged = {
-        name: objective.judge(each, decisions, policy_RB, test.outcome_RO, opinions.expected)
+        name: objective.judge(each, decisions, policy_RB, test.outcome_RO, expected)
         for name, policy_RB in chosen.items()
     }
-    logged = objective.as_logged(each, decisions, test.outcome_RO, opinions.expected)
+    logged = objective.as_logged(each, decisions, test.outcome_RO, expected)
     judged[LOGGING] = dict.fromkeys(off_policy.ESTIMATORS, logged)
     ranked = [name for name in (NETWORK, FIXED, AVERAGE, RESPONSE, RIDGE, SINGLE, LOGGING) if name in judged]
     return [
@@ -136,9 +143,10 @@ def qinis(model: ValueModel, test: Examples, opinions: Opinions) -> list[dict]:
     """Qini and AUUC per action, outcome and learner, on the rows of the action and of none."""
     records = []
     for a, action in enumerate(model.actions):
-        rows = np.flatnonzero(((test.action_R == a) | (test.action_R == test.actions)) & test.eligible_RA[:, a])
-        contacted = test.action_R[rows] == a
+        here_R = ((test.action_R == a) | (test.action_R == test.actions)) & test.eligible_RA[:, a]
         for o, target in enumerate(model.targets):
+            rows = np.flatnonzero(here_R & np.isfinite(test.outcome_RO[:, o]))
+            contacted = test.action_R[rows] == a
             for name, effect in opinions.effect.items():
                 found = qini(
                     effect[o][rows, a],
@@ -159,15 +167,16 @@ def _qini(found: Qini) -> dict:
 
 def calibrations(model: ValueModel, test: Examples, opinions: Opinions, deciles: int) -> list[dict]:
     """Per outcome and action: the slope by which the model was shrunk, the slope that is left on test users, and deciles."""
-    decisions = decisions_of(test)
     records = []
     for o, target in enumerate(model.targets):
         fitted = model.calibration.of(target.name)
-        realised_RA = realised.effects(decisions, test.outcome_RO[:, o], opinions.expected[o])
+        known, outcome_R = test.known(o)
+        decisions, effect_RA = decisions_of(test).take(known), opinions.effect[NETWORK][o][known]
+        realised_RA = realised.effects(decisions, outcome_R, opinions.expected[o][known])
         for a, action in enumerate(model.actions):
-            rows = np.flatnonzero(test.eligible_RA[:, a])
-            parts = opinions.effect[NETWORK][o][rows, a], realised_RA[rows, a], test.user_R[rows]
-            here = int((test.action_R == a).sum())
+            rows = np.flatnonzero(decisions.eligible_RB[:, a])
+            parts = effect_RA[rows, a], realised_RA[rows, a], decisions.user_R[rows]
+            here = int((decisions.arm_R == a).sum())
             groups = calibration.groups_of(*parts, min(deciles, here // calibration.ROWS_PER_GROUP))
             records.append(
                 {

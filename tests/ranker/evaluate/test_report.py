@@ -1,6 +1,8 @@
 """The evaluation of a trained model: complete, strict JSON, and the network where it should be."""
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from ranker.evaluate.baselines import average_effects, best_fixed
 from ranker.evaluate.off_policy import Decisions
 from ranker.evaluate.report import OBJECTIVE, evaluate, table
 from ranker.model.settings import EvaluateSettings
+from ranker.model.splits import Splits
 from ranker.scores import InputError
 
 POLICIES = {
@@ -54,6 +57,34 @@ def test_the_estimated_value_is_the_true_one(evaluation, trained) -> None:
     for record in evaluation["policies"]:
         if record["name"] == "valuenet" and record["outcome"] == "subs":
             assert abs(record["value"] - truth) < 3 * record["stderr"]
+
+
+def test_every_outcome_is_judged_by_the_rows_that_know_it(trained, evaluation) -> None:
+    """As if the other rows were not there for this outcome, and as before for the others."""
+    fitted = trained.fitted
+    known_R = np.arange(len(fitted.examples)) % 3 > 0
+    young_RO = fitted.examples.outcome_RO.copy()
+    young_RO[~known_R, 2] = np.nan
+    settings = EvaluateSettings(objective={"subs": 10.0, "days": 1.0})
+    partly = evaluate(trained.model, replace(fitted.examples, outcome_RO=young_RO), fitted.splits, settings)
+    splits = Splits(fitted.splits.fold_R[known_R], fitted.splits.folds)
+    fewer = evaluate(trained.model, fitted.examples.take(known_R), splits, settings)
+    for part in ("policies", "qini", "calibration"):
+        for outcome, other in (("revenue", fewer), ("subs", evaluation)):
+            mine, theirs = ([r for r in each[part] if r["outcome"] == outcome] for each in (partly, other))
+            assert _numbers(mine) == pytest.approx(_numbers(theirs), rel=1e-6, abs=1e-9)
+    assert len([r for r in partly["policies"] if r["outcome"] == OBJECTIVE]) == 4 * 7
+
+
+def _numbers(records: list[dict]) -> list[float]:
+    """All numbers, in their order, whatever is nested in what."""
+    flat = json.loads(json.dumps(records), object_hook=lambda content: list(content.values()))
+    return [each for each in _leaves(flat) if isinstance(each, float)]
+
+
+def _leaves(content: list) -> Iterator[object]:
+    for each in content:
+        yield from _leaves(each) if isinstance(each, list) else (each,)
 
 
 def test_an_objective_of_unknown_outcomes_is_told(trained) -> None:

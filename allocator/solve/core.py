@@ -33,7 +33,7 @@ DIVES = 20
 CHEAP = 0.1
 """Of the target: what one more whole user may cost without its other slates being tried."""
 SIFTED = 20_000
-"""Columns with which a linear programme starts; more than it could need, on most cores."""
+"""Columns with which a linear programme starts, besides the best ones; on most cores that is all."""
 MOST_SIFTS = 30
 WHOLE = 1e-7
 TOUCH = 1e-9
@@ -177,28 +177,31 @@ def relax(
     """The core's linear programme with hard rows elastic at a high price; None where the solver gave nothing.
 
     Of many columns those that lose least (or start_N) come first, and those that its prices ask for are added until they ask for
-    none (sifting: Bixby et al. 1992). box_R: how far each price may move, so that prices stay where the core knows the slates; its
-    loss then tells little.
+    none (sifting: Bixby et al. 1992); users with one column stand aside. box_R: how far each price may move, so that prices stay
+    where the core knows the slates; its loss then tells little.
     """
     rows, count = len(core.left_R), len(core.user_N)
     hard_R = ~np.isfinite(core.users.problem.rows.penalty_R)
-    inside_N = start_N if start_N is not None else core.loss_N <= np.sort(core.loss_N)[min(SIFTED, count) - 1]
+    first = min(len(core.who_U) + SIFTED, count) - 1
+    inside_N = start_N if start_N is not None else core.loss_N <= np.sort(core.loss_N)[first]
     for _ in range(MOST_SIFTS):
-        columns = np.flatnonzero(inside_N)
-        programme, _ = _programme(core, columns, core.left_R, False, box_R)
+        settled_N = inside_N & (np.bincount(core.user_N[inside_N], minlength=len(core.who_U)) == 1)[core.user_N]
+        columns = np.flatnonzero(inside_N & ~settled_N)
+        left_R = core.left_R - core.usage_NR[settled_N].sum(axis=0)
+        programme, _ = _programme(core, columns, left_R, False, box_R)
         answer = solve_linear(programme, seconds)
         if not answer.usable:
             return None
         price_R = core.price_R - answer.dual_M[:rows] / core.unit_R
-        wanted_N = ~inside_N & _asked_for(core, columns, price_R)
+        wanted_N = ~inside_N & _asked_for(core, np.flatnonzero(inside_N), price_R)
         if not wanted_N.any():
             break
         inside_N = inside_N | wanted_N
-    weight_N = np.zeros(count)
+    weight_N = settled_N.astype(float)
     weight_N[columns] = answer.x_V[: len(columns)]
     return Relaxed(
         weight_N=weight_N,
-        loss=answer.cost,
+        loss=answer.cost + float(core.loss_N[settled_N].sum()),
         price_R=np.clip(price_R, 0.0, core.users.problem.rows.penalty_R),
         violation=float(answer.x_V[len(columns) + rows :][hard_R].max(initial=0.0)),
         inside_N=inside_N,

@@ -164,14 +164,14 @@ class _World:
         old = np.flatnonzero(self._known_RK[:, outcome])
         old = old[:: len(old) // MOST_ROWS + 1]
         total_RJ = np.column_stack([part.y_RJ.sum(1, dtype=np.float64) for part in parts])
-        if not groups or len(old) < FEWEST_ROWS or (np.count_nonzero(total_RJ[old], axis=0) < FEWEST_EVENTS).any():
+        if not groups or _too_few(total_RJ[old]):
             return
         expected_RJ = np.zeros_like(total_RJ)
         x_rD = self._design.matrix(self._learn.features.take(old))
         expected_RJ[old] = _regression(x_rD, total_RJ[old], self._fold_R[old], x_rD[:0])[0]
         for young in groups:
             rows = old[self._known_RK[np.ix_(old, young.columns)].all(1)]
-            if len(rows) >= FEWEST_ROWS:
+            if not _too_few(total_RJ[rows]):
                 predictor_rP = self._predictors(young.columns, np.concatenate([rows, young.rows]))
                 yield (
                     young,
@@ -248,6 +248,14 @@ class _World:
             noise=float(np.sqrt(noise)),
             used=bool(gains and found.explained >= LEAST_EXPLAINED),
         )
+
+
+def _too_few(y_rJ: np.ndarray) -> bool:
+    """Whether there are hardly any rows, or hardly any that differ."""
+    if len(y_rJ) < FEWEST_ROWS:
+        return True
+    differ = [np.count_nonzero(y_rJ != extreme, axis=0) for extreme in (y_rJ.min(0), y_rJ.max(0))]
+    return bool(np.min(differ) < FEWEST_EVENTS)
 
 
 def _regression(

@@ -131,3 +131,10 @@ def test_without_early_columns_nothing_stands_in() -> None:
     found = stand_in(schema, targets, made, np.arange(ROWS) % 3, fit_design(made.features, np.zeros(1, int)))
     assert found.findings == ()
     np.testing.assert_array_equal(found.channels[0][0].used_R, np.isfinite(made.outcome_RO[:, 0]))
+
+
+@pytest.mark.parametrize("always", [0.0, 1.0])
+def test_an_outcome_that_hardly_differs_is_left_alone(always) -> None:
+    made, _ = late_events(np.random.default_rng(6), 0.7)
+    made.outcome_RO[20:, 0] = np.where(np.isnan(made.outcome_RO[20:, 0]), np.nan, always)
+    assert stood_in("binary", made).findings == ()

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.sparse import csr_array
 from scipy.sparse.linalg import LinearOperator, cg
 
 from ranker.features import Features
@@ -28,7 +29,13 @@ from ranker.model.losses import IDENTITY, LARGEST_LOG, LOG, LOGIT, Channel
 
 SAMPLE = 100_000  # rows of the first passes
 PASSES, FULL_PASSES = 5, 2
-ROUNDS, LAST_ROUNDS = 3, 10  # of estimating the scales, per pass
+ROUNDS, LAST_ROUNDS = 2, 7  # of estimating the scales, per pass
+TRUST = (
+    1.0,
+    0.3,
+    0.1,
+    0.03,
+)  # how much of the scales of interactions is kept, whichever foretells the fold left out best
 AVERAGE_SD, SPREAD_SD, BASE_SD, INTERCEPT_SD = (
     0.1,
     0.4,
@@ -156,17 +163,14 @@ def fit_paths(
         Path(np.eye(1, design.width)[0] * value, np.zeros_like(prior_MD), prior_D, prior_MD, doubt_A) for value in start
     ]
     for number in range(PASSES):
-        last = number == PASSES - 1
         here = groups if number >= PASSES - FULL_PASSES else thin
         sums = _pass(design, features, here, actions, channels, paths)
-        for c, by_fold in enumerate(sums):
-            paths[c] = _estimate(
-                _added(by_fold), design.kinds, actions, paths[c], LAST_ROUNDS if last else ROUNDS, damped=not last
-            )
-    by_fold = [
-        [_solve(_added(sums_c, without=fold), actions, path) for sums_c, path in zip(sums, paths, strict=True)]
-        for fold in range(len(groups))
-    ]
+        if number < PASSES - 1:
+            for c, sums_c in enumerate(sums):
+                found = _estimate(_added(sums_c), design.kinds, actions, paths[c], ROUNDS)
+                paths[c] = _damped(paths[c], found)
+    trusted = [_trusted(sums_c, design.kinds, actions, path) for sums_c, path in zip(sums, paths, strict=True)]
+    by_fold = [list(paths_c) for paths_c in zip(*trusted, strict=True)]
     if len(channels) == 1:  # how much of it to believe is for the calibration
         return by_fold
     weight_CC = _weights(*zip(*(_told(c, sums[c], actions, by_fold) for c in range(len(channels))), strict=True))
@@ -294,9 +298,7 @@ def _added(by_fold: Sequence[_Sums], without: int = -1) -> _Sums:
     return _Sums(by_fold[0].arm_BD, sum(s.gradient_BD for s in kept), sum(s.curvature_BDD for s in kept))
 
 
-def _estimate(
-    sums: _Sums, kinds: Sequence[np.ndarray], actions: Actions, path: Path, rounds: int, damped: bool
-) -> Path:
+def _estimate(sums: _Sums, kinds: Sequence[np.ndarray], actions: Actions, path: Path, rounds: int) -> Path:
     """Coefficients and the scales of their priors in turn; scales start afresh, since those of a sample may be next to nothing."""
     tails = actions.tails
     attributes = [np.flatnonzero(actions.attribute_M == number) for number in range(int(actions.attribute_M.max()) + 1)]
@@ -324,15 +326,44 @@ def _estimate(
         prior_MD[:, 1:] *= factor_MD[:, 1:]
         prior_D[1:] *= factor_D[1:]
         found = replace(found, prior_D=prior_D, prior_MD=np.maximum(prior_MD, SMALLEST))
-    found = _solve(sums, actions, found)
-    step = np.abs(found.base_D - path.base_D).max(initial=0.0)
-    share = min(1.0, LONGEST_STEP / step) if damped and step > 0 else 1.0
+    return _solve(sums, actions, found)
+
+
+def _damped(before: Path, found: Path) -> Path:
+    """At most a step of LONGEST_STEP: the curvature holds nearby only."""
+    step = np.abs(found.base_D - before.base_D).max(initial=0.0)
+    share = min(1.0, LONGEST_STEP / step) if step > 0 else 1.0
     return replace(
         found,
-        doubt_A=_variances(sums, actions, found)[2],
-        base_D=path.base_D + share * (found.base_D - path.base_D),
-        effect_MD=path.effect_MD + share * (found.effect_MD - path.effect_MD),
+        base_D=before.base_D + share * (found.base_D - before.base_D),
+        effect_MD=before.effect_MD + share * (found.effect_MD - before.effect_MD),
     )
+
+
+def _trusted(by_fold: Sequence[_Sums], kinds: Sequence[np.ndarray], actions: Actions, path: Path) -> list[Path]:
+    """The paths of one channel without each fold. Scales are estimated without it too, single ones of thousands of coefficients
+    among them: else what a fold says of the path that did not see it would be too good."""
+    found, most = [], -np.inf
+    others = [_added(by_fold, without=fold) for fold in range(len(by_fold))]
+    estimated = [_estimate(sums, kinds, actions, path, LAST_ROUNDS) for sums in others]
+    for share in TRUST:
+        tried = [_solve(sums, actions, _scaled(each, share)) for sums, each in zip(others, estimated, strict=True)]
+        foretold = sum(_likelihood(sums, actions, each) for sums, each in zip(by_fold, tried, strict=True))
+        if foretold > most:
+            found, most = tried, foretold
+    return [replace(each, doubt_A=_variances(sums, actions, each)[2]) for sums, each in zip(others, found, strict=True)]
+
+
+def _scaled(path: Path, share: float) -> Path:
+    prior_MD = path.prior_MD * share
+    prior_MD[:, 0] = path.prior_MD[:, 0]
+    return replace(path, prior_MD=np.maximum(prior_MD, SMALLEST))
+
+
+def _likelihood(sums: _Sums, actions: Actions, path: Path) -> float:
+    """The log likelihood of the rows in the sums, to second order and up to a constant."""
+    moved_BD = path.base_D + _arms(actions, path.effect_MD) - sums.arm_BD
+    return float((moved_BD * (sums.gradient_BD - 0.5 * sums.curved(moved_BD))).sum())
 
 
 def _scale(square: float, known: float) -> float:
@@ -374,13 +405,15 @@ def _variances(sums: _Sums, actions: Actions, path: Path) -> tuple[np.ndarray, n
     Each feature on its own: those of a Gaussian process over the arms. Features of x have deviation 1, so variances add up.
     """
     root_DB = np.sqrt(np.einsum("bdd->bd", sums.curvature_BDD).astype(np.float64).T)
-    table_BM = np.vstack([actions.table_AM, np.zeros(actions.table_AM.shape[1])]).astype(np.float64)
+    arms, values = len(root_DB[0]), len(path.prior_MD)
+    table_BM = np.vstack([actions.table_AM, np.zeros(values)]).astype(np.float64)
+    pairs_MX = csr_array(np.einsum("bm,cm->mbc", table_BM, table_BM).reshape(values, -1))  # X: pairs of arms
     prior_DM = path.prior_MD.T
-    effect_DBB = (table_BM * prior_DM[:, None, :]) @ table_BM.T
+    effect_DBB = (pairs_MX.T @ path.prior_MD).T.reshape(-1, arms, arms)
     prior_DBB = effect_DBB + path.prior_D[:, None, None]
-    inner_DBB = root_DB[:, :, None] * prior_DBB * root_DB[:, None, :] + np.eye(len(table_BM))
+    inner_DBB = root_DB[:, :, None] * prior_DBB * root_DB[:, None, :] + np.eye(arms)
     told_DBB = root_DB[:, :, None] * np.linalg.inv(inner_DBB) * root_DB[:, None, :]
-    told_DM = np.einsum("dbm,bm->dm", told_DBB @ table_BM, table_BM)
+    told_DM = (pairs_MX @ told_DBB.reshape(-1, arms * arms).T).T
     variance_D = path.prior_D - path.prior_D**2 * told_DBB.sum((1, 2))
     variance_DM = prior_DM - prior_DM**2 * told_DM
     action_DB = np.einsum("dbb->db", effect_DBB) - np.einsum("dbc,dbc->db", effect_DBB @ told_DBB, effect_DBB)

@@ -156,40 +156,29 @@ def test_a_rare_outcome_learns_from_a_dense_one_as_far_as_they_go_together() -> 
     # Of what a rare outcome has to do with the trends, its own rows tell next to nothing.
     gains = [_gain_of_a_rare_outcome(seed, alike=True) for seed in range(4)]
     losses = [_gain_of_a_rare_outcome(seed, alike=False) for seed in range(4)]
-    assert np.mean(gains) > 0.12
-    assert np.mean(losses) > -0.12
+    assert np.mean(gains) > 0.4
+    assert np.mean(losses) > -0.15
 
 
 def _gain_of_a_rare_outcome(seed: int, alike: bool) -> float:
-    """In correlation with its true effects, by a dense outcome that the same trends move, or that others move."""
+    """In the share of its true effects' variance that is explained, by a dense outcome that the same trends move, or that others do."""
     generator = np.random.default_rng(seed)
     x = Features(generator.normal(size=(ROWS, 6)).astype(np.float32), np.zeros((ROWS, 1), int))
     action_R = generator.integers(0, CHOICES + 1, ROWS)
     lean_2K = np.array([[0.3, -0.3, 0.3, 0, 0, 0], [0.3, -0.3, 0.3, 0, 0, 0] if alike else [0, 0, 0, 0.3, -0.3, 0.3]])
     effect_2R = x.numeric_UN @ lean_2K.T
     shown_R = np.append(TABLE_AM[:, 1], 0.0)[action_R]
-    rare_R = generator.random(ROWS) < 1 / (1 + np.exp(3.5 - 0.5 * shown_R * effect_2R[:, 0]))
+    true_R = 0.5 * effect_2R[:, 0]
+    rare_R = generator.random(ROWS) < 1 / (1 + np.exp(3.5 - shown_R * true_R))
     dense_R = shown_R * effect_2R[:, 1] + generator.normal(size=ROWS)
     everywhere_R = np.ones(ROWS, bool)
     rare = Channel(LOGIT, rare_R.astype(np.float32), everywhere_R)
     dense = Channel(IDENTITY, dense_R.astype(np.float32), everywhere_R)
     design = fit_design(x, np.repeat([TREND, LEVEL], [6, 1]))
 
-    def correlation(channels: list[Channel]) -> float:
+    def explained(channels: list[Channel]) -> float:
         paths = fit_paths(design, x, np.arange(ROWS) % 3, action_R, ACTIONS, channels, [-3.5, 0.0][: len(channels)])
-        return np.corrcoef(effect_2R[:, 0], design.matrix(x)[:, 1:] @ (TABLE_AM @ paths[0][0].effect_MD)[0, 1:])[0, 1]
+        found_R = design.matrix(x)[:, 1:] @ (TABLE_AM @ paths[0][0].effect_MD)[0, 1:]
+        return 1 - np.mean((found_R - true_R) ** 2) / np.mean(true_R**2)
 
-    return correlation([rare, dense]) - correlation([rare])
-
-
-def test_a_row_that_counts_twice_is_two_rows() -> None:
-    design, x, action_R, channel, _ = draw(LOGIT, np.random.default_rng(6), 0.5)
-    half_R = np.arange(ROWS) % 2 == 0
-    weighted = Channel(LOGIT, channel.y_R, channel.used_R, np.where(half_R, 2.0, 1.0).astype(np.float32))
-    fold_R = np.arange(ROWS) % 3
-    rows = np.concatenate([np.arange(ROWS), np.flatnonzero(half_R)])
-    twice = Channel(LOGIT, channel.y_R[rows], channel.used_R[rows])
-    one = fit_paths(design, x, fold_R, action_R, ACTIONS, [weighted], [0.0])[0][0]
-    two = fit_paths(design, x.take(rows), fold_R[rows], action_R[rows], ACTIONS, [twice], [0.0])[0][0]
-    np.testing.assert_allclose(one.base_D, two.base_D, atol=2e-3)
-    np.testing.assert_allclose(one.effect_MD, two.effect_MD, atol=2e-3)
+    return explained([rare, dense]) - explained([rare])

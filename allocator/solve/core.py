@@ -29,7 +29,7 @@ WIDE = 4
 FAR = 10
 """Times the target: a loss that is worth a larger integer programme."""
 DIVES = 20
-"""Fractional users who are made whole one by one, at most, before the integer programme."""
+"""Fractional users who are made whole one by one before the integer programme; where more are dear, none is."""
 CHEAP = 0.1
 """Of the target: what one more whole user may cost without its other slates being tried."""
 SIFTED = 20_000
@@ -217,15 +217,25 @@ def _asked_for(core: Core, columns: np.ndarray, price_R: np.ndarray) -> np.ndarr
 
 
 def round_core(core: Core, relaxed: Relaxed, swept: Pass, target: float, settings: SolveSettings) -> Rounded | None:
-    """Integral slates with a loss of at most `target`, or the best found: an integer programme over the fractional and nearest
-    users with few nodes, then trades among all core users.
+    """Integral slates with a loss of at most `target`, or the best found; None where none that keep every hard row were found.
+
+    From the end of a dive, or where that gave nothing from the linear programme as it was.
+    """
+    dived = _dive(core, relaxed, target, settings.seconds)
+    rounded = _round_from(core, dived, swept, target, settings)
+    if rounded is None and dived is not relaxed:
+        rounded = _round_from(core, relaxed, swept, target, settings)
+    return rounded
+
+
+def _round_from(core: Core, relaxed: Relaxed, swept: Pass, target: float, settings: SolveSettings) -> Rounded | None:
+    """An integer programme over the fractional and nearest users with few nodes, then trades among all core users.
 
     The set of users is widened where none gave integral slates that keep every hard row, or the loss is far from the target; None
     if no set did.
     """
-    weight_N = _dive(core, relaxed, target, settings.seconds)
-    pick_U = _heaviest(core, weight_N)
-    fractional_U = weight_N[pick_U] < 1.0 - WHOLE
+    pick_U = _heaviest(core, relaxed.weight_N)
+    fractional_U = relaxed.weight_N[pick_U] < 1.0 - WHOLE
     second_U = _second_losses(core, pick_U)
     nearest_U = np.argsort(np.where(fractional_U, -1.0, second_U), kind="stable")
     best = None
@@ -233,7 +243,8 @@ def round_core(core: Core, relaxed: Relaxed, swept: Pass, target: float, setting
         open_U = np.zeros(len(core.who_U), bool)
         size = int(fractional_U.sum()) + extra
         open_U[nearest_U[:size]] = True
-        within = WIDE * float(second_U[open_U & np.isfinite(second_U)].max(initial=0.0))
+        everything = extra == ROUNDING_USERS[-1] and size >= len(nearest_U)
+        within = np.inf if everything else WIDE * float(second_U[open_U & np.isfinite(second_U)].max(initial=0.0))
         columns = np.flatnonzero(open_U[core.user_N] & (core.loss_N - core.loss_N[pick_U][core.user_N] <= within))
         picked = _round(core, pick_U, columns, target - relaxed.loss, max(nodes, 1), settings.seconds)
         if picked is not None:
@@ -241,22 +252,22 @@ def round_core(core: Core, relaxed: Relaxed, swept: Pass, target: float, setting
             best = rounded if best is None or rounded.loss < best.loss else best
             if best.loss <= FAR * target and (extra != ROUNDING_USERS[0] or best.loss <= target):
                 break
-        if size >= len(nearest_U):
+        if size >= len(nearest_U) and best is not None:
             break
     return best
 
 
-def _dive(core: Core, relaxed: Relaxed, target: float, seconds: float) -> np.ndarray:
-    """Weights of a linear programme in which no fractional user's slates differ by more than the target in priced usage.
+def _dive(core: Core, relaxed: Relaxed, target: float, seconds: float) -> Relaxed:
+    """A linear programme solved in which no fractional user's slates differ by more than the target in priced usage.
 
     One who does leaves too large a hole, whichever slate is taken: it is made whole, the dearest first, and the linear programme of
-    all others solved again, so that many share in filling the hole.
+    all others solved again, so that many share in filling the hole. Where more than a few do, there is nobody to share it.
     """
     left_N = np.ones(len(core.user_N), bool)
     for _ in range(DIVES):
         part_N = (relaxed.weight_N > WHOLE) & (relaxed.weight_N < 1.0 - WHOLE)
         spread_U = _spread(core, part_N)
-        if spread_U.max(initial=0.0) <= target:
+        if not 0 < (spread_U > target).sum() <= DIVES:
             break
         columns = np.flatnonzero(part_N & (core.user_N == np.argmax(spread_U)))
         best = None
@@ -270,7 +281,7 @@ def _dive(core: Core, relaxed: Relaxed, target: float, seconds: float) -> np.nda
         if best is None:
             break
         relaxed, left_N = best
-    return relaxed.weight_N
+    return relaxed
 
 
 def _relaxed_over(core: Core, only_N: np.ndarray, start: Relaxed, seconds: float) -> Relaxed | None:

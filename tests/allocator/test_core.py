@@ -49,7 +49,7 @@ def test_a_dive_makes_users_whole_whose_slates_differ_by_more_than_the_target(co
     part_N = (relaxed.weight_N > 1e-7) & (relaxed.weight_N < 1 - 1e-7)
     target = float(np.median(cores._spread(core, part_N)[np.unique(core.user_N[part_N])]))
     assert target > 0
-    weight_N = cores._dive(core, relaxed, target, SECONDS)
+    weight_N = cores._dive(core, relaxed, target, SECONDS).weight_N
     part_N = (weight_N > 1e-7) & (weight_N < 1 - 1e-7)
     for user in np.unique(core.user_N[part_N]):
         priced_NR = core.usage_NR[part_N & (core.user_N == user)] * core.price_R

@@ -219,8 +219,8 @@ def _possible_whole(case: _Case, positions: list[int]) -> bool:
         solve_exact(users, case.settings, scale.usage_R)
     except Unsolvable:
         return False
-    except TooLarge:
-        return True
+    except TooLarge:  # not decided within the time
+        pass
     return True
 
 

@@ -300,7 +300,7 @@ def _relaxed_over(core: Core, only_N: np.ndarray, start: Relaxed, seconds: float
 
 
 def _spread(core: Core, part_N: np.ndarray) -> np.ndarray:
-    """Per core user by how much the priced usage of these columns differs at most, summed over rows."""
+    """Per core user by how much the priced usage of these columns differs in the row where it differs most."""
     priced_NR = core.usage_NR[part_N] * core.price_R
     shape = (len(core.who_U), len(core.price_R))
     low_UR, high_UR = np.full(shape, np.inf), np.full(shape, -np.inf)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from allocator.solve.core import Core, Relaxed, Rounded, build_core, relax, round_core
+from allocator.solve.core import WHOLE, Core, Relaxed, Rounded, build_core, relax, round_core
 from allocator.solve.greedy import MOST_USERS, greedy
 from allocator.solve.passes import Pass, Users, sweep, total_usage, value_of
 from allocator.solve.prices import Scale, Step, find_prices, proves_contradiction, sample_users
@@ -100,7 +100,7 @@ class Decided:
 def decide(users: Users, swept: Pass, scale: Scale, settings: SolveSettings, trace: Trace) -> Decided:
     """The core at the best prices, grown until it is feasible and its loss is small; then integers.
 
-    Where no core gives integers that keep every hard row, the first of some plain allocations that does. Raises Unsolvable, as not
+    Where no core gives integers that keep every hard row, the best of some plain allocations that do. Raises Unsolvable, as not
     proven, where none of them does either.
     """
     size, best = max(settings.core_users, len(users.data) // CORE_EVERY), None
@@ -202,4 +202,4 @@ def _boxed(core: Core, box_R: np.ndarray, settings: SolveSettings) -> np.ndarray
 def _relaxed(users: Users, swept: Pass, size: int, scale: Scale, settings: SolveSettings) -> Centred | None:
     core = build_core(users, swept, size, settings.core_slates, scale)
     relaxed = relax(core, settings.seconds)
-    return Centred(swept, core, relaxed) if relaxed is not None and relaxed.violation <= 1e-7 else None
+    return Centred(swept, core, relaxed) if relaxed is not None and relaxed.violation <= WHOLE else None

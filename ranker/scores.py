@@ -2,7 +2,8 @@
 
 A directory with `catalogue.json` and `*.parquet`, a row per user. Position a of every list column is action a of the catalogue,
 said once here and relied on everywhere. Optional `history/*.parquet` has a row per contact that a user received before, for contact
-rules that count earlier days. Axes: U users, A actions (catalogue order).
+rules that count earlier days. Optional `interference` in the catalogue says what contacts take from each other. Axes: U users, A
+actions (catalogue order).
 """
 
 import json
@@ -24,6 +25,9 @@ ROWS_PER_GROUP = 65_536
 MOST_SEGMENT_VALUES = 10_000
 MOST_HISTORY_DAYS = 366
 """How far back `history/` goes, and so how many days a contact rule may count."""
+BASES = ("history", "same week")
+"""What an estimate of one offer beside another rests on: offers of the days before, or of the same seven days."""
+ONE_SIDED_90 = 1.281552
 
 
 class InputError(ValueError):
@@ -45,14 +49,81 @@ class Metric:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """By what an effect is multiplied, of all metrics alike, with its standard error."""
+
+    kept: float
+    stderr: float
+
+    @property
+    def at_most(self) -> float:
+        """The upper 90 % bound."""
+        return self.kept + ONE_SIDED_90 * self.stderr
+
+    def to_json(self) -> dict:
+        return {"kept": self.kept, "stderr": self.stderr}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What is left of the effect of actions `where` beside an offer of actions `beside`: attribute -> value each. basis: of BASES."""
+
+    where: Mapping[str, object]
+    beside: Mapping[str, object]
+    effect: Kept
+    basis: str
+
+    def to_json(self) -> dict:
+        return {"where": dict(self.where), "beside": dict(self.beside), **self.effect.to_json(), "basis": self.basis}
+
+
+@dataclass(frozen=True)
+class Interference:
+    """What contacts take from each other's effects. fatigue: left by each contact of the last `days` days; None where not estimated.
+
+    pairs: those that are believed to take from each other; of all others nothing is known to be lost.
+    """
+
+    days: int
+    fatigue: Kept | None
+    pairs: tuple[Pair, ...]
+
+    def among(self, actions: Sequence[Mapping[str, object]]) -> "Interference":
+        """The same without the pairs that these actions do not have."""
+        found = [pair for pair in self.pairs if all(_any_has(actions, side) for side in (pair.where, pair.beside))]
+        return Interference(self.days, self.fatigue, tuple(found))
+
+    def to_json(self) -> dict:
+        fatigue = {} if self.fatigue is None else {"fatigue": self.fatigue.to_json()}
+        return {"days": self.days, **fatigue, "pairs": [pair.to_json() for pair in self.pairs]}
+
+    @staticmethod
+    def from_json(content: Mapping) -> "Interference":
+        fatigue = content.get("fatigue")
+        return Interference(
+            days=content["days"],
+            fatigue=None if fatigue is None else Kept(float(fatigue["kept"]), float(fatigue["stderr"])),
+            pairs=tuple(
+                Pair(pair["where"], pair["beside"], Kept(float(pair["kept"]), float(pair["stderr"])), pair["basis"])
+                for pair in content["pairs"]
+            ),
+        )
+
+
+def _any_has(actions: Sequence[Mapping[str, object]], words: Mapping[str, object]) -> bool:
+    return any(all(action.get(key) == value for key, value in words.items()) for action in actions)
+
+
+@dataclass(frozen=True)
 class Catalogue:
-    """The actions in their fixed order, and what is measured about them."""
+    """The actions in their fixed order, and what is measured about them. interference: None where nothing was estimated."""
 
     actions: tuple[Mapping[str, object], ...]
     metrics: tuple[Metric, ...] = ()
     segments: tuple[str, ...] = ()
     model_id: str = ""
     as_of: date | None = None
+    interference: Interference | None = None
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -67,19 +138,26 @@ class Catalogue:
         return np.array([float(action.get(attribute) or 0.0) for action in self.actions])
 
     def with_scores(
-        self, metrics: Sequence[Metric], segments: Sequence[str], model_id: str, as_of: date | None
+        self,
+        metrics: Sequence[Metric],
+        segments: Sequence[str],
+        model_id: str,
+        as_of: date | None,
+        interference: Interference | None = None,
     ) -> "Catalogue":
         """The same actions as the head of a scores dataset."""
-        return Catalogue(self.actions, tuple(metrics), tuple(segments), model_id, as_of)
+        known = None if interference is None else interference.among(self.actions)
+        return Catalogue(self.actions, tuple(metrics), tuple(segments), model_id, as_of, known)
 
     def to_json(self) -> dict:
-        return {
+        content = {
             "actions": [dict(action) for action in self.actions],
             "metrics": [{"name": metric.name, "unit": metric.unit} for metric in self.metrics],
             "segments": list(self.segments),
             "model_id": self.model_id,
             "as_of": None if self.as_of is None else self.as_of.isoformat(),
         }
+        return content if self.interference is None else {**content, "interference": self.interference.to_json()}
 
 
 def read_catalogue(path: Path, *, with_metrics: bool = False) -> Catalogue:
@@ -89,6 +167,9 @@ def read_catalogue(path: Path, *, with_metrics: bool = False) -> Catalogue:
     """
     content = read_json_object(path)
     problems = [*_action_problems(content.get("actions")), *_head_problems(content, with_metrics)]
+    interference = content.get("interference")
+    if interference is not None:
+        problems += _interference_problems(interference, content.get("actions"))
     if problems:
         raise InputError([f"{path}: {problem}" for problem in problems])
     as_of = content.get("as_of")
@@ -98,6 +179,7 @@ def read_catalogue(path: Path, *, with_metrics: bool = False) -> Catalogue:
         segments=tuple(content.get("segments", [])),
         model_id=str(content.get("model_id", "")),
         as_of=None if as_of is None else date.fromisoformat(as_of),
+        interference=None if interference is None else Interference.from_json(interference),
     )
 
 
@@ -159,6 +241,46 @@ def _head_problems(content: Mapping, with_metrics: bool) -> Iterator[str]:
         date.fromisoformat(content["as_of"]) if content.get("as_of") is not None else None
     except (TypeError, ValueError):
         yield f"as_of: '{content['as_of']}' is not a date like 2026-11-23"
+
+
+def _interference_problems(content: object, actions: object) -> Iterator[str]:
+    if not isinstance(content, dict):
+        yield 'interference: must be an object like {"days": 28, "pairs": []}'
+        return
+    days, pairs = content.get("days"), content.get("pairs")
+    if not isinstance(days, int) or isinstance(days, bool) or days < 1:
+        yield "interference.days: must be a whole number of at least 1"
+    if content.get("fatigue") is not None:
+        yield from _kept_problems(content["fatigue"], "interference.fatigue")
+    if not isinstance(pairs, list):
+        yield "interference.pairs: must be a list"
+        return
+    actions = [action for action in actions if isinstance(action, dict)] if isinstance(actions, list) else []
+    for position, pair in enumerate(pairs):
+        place = f"interference.pairs[{position}]"
+        yield from _kept_problems(pair, place)
+        if not isinstance(pair, dict):
+            continue
+        for key in ("where", "beside"):
+            words = pair.get(key)
+            if not isinstance(words, dict) or not words:
+                yield f'{place}.{key}: must be an object like {{"product": "audiobooks"}}'
+            elif not _any_has(actions, words):
+                named = ", ".join(f"{name} '{value}'" for name, value in words.items())
+                yield f"{place}.{key}: no action has {named}"
+        if pair.get("basis") not in BASES:
+            yield f"{place}.basis: '{pair.get('basis')}' is not one of {', '.join(BASES)}"
+
+
+def _kept_problems(content: object, place: str) -> Iterator[str]:
+    if not isinstance(content, dict):
+        yield f'{place}: must be an object like {{"kept": 0.9, "stderr": 0.02}}'
+        return
+    for key in ("kept", "stderr"):
+        value = content.get(key)
+        number = isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
+        if not number or value < 0:
+            yield f"{place}.{key}: must be a number of at least 0"
 
 
 @dataclass(frozen=True)

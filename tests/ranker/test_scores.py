@@ -1,5 +1,6 @@
 """The scores dataset: users are counted as a set would count them, and whatever is wrong with a file is told with its place."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +9,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ranker.scores import Catalogue, InputError, Metric, Scores, open_scores, write_catalogue
+from ranker.scores import (
+    Catalogue,
+    InputError,
+    Interference,
+    Kept,
+    Metric,
+    Pair,
+    Scores,
+    open_scores,
+    read_catalogue,
+    write_catalogue,
+)
 
 ACTIONS = ({"id": "home/duo", "slot": "home"}, {"id": "push/duo", "slot": "push"})
 
@@ -74,3 +86,43 @@ def test_values_that_cannot_be_are_counted_by_file_and_column(tmp_path: Path) ->
         "column mean_subs: 1 entries are missing",
         "column mean_subs: 2 entries are not finite",
     ]
+
+
+INTERFERENCE = Interference(28, Kept(0.8, 0.02), (Pair({"slot": "home"}, {"slot": "push"}, Kept(0.4, 0.1), "history"),))
+
+
+@pytest.mark.parametrize("interference", [None, INTERFERENCE, Interference(7, None, ())])
+def test_what_contacts_take_from_each_other_is_handed_over(tmp_path: Path, interference: Interference | None) -> None:
+    file = tmp_path / "catalogue.json"
+    write_catalogue(file, Catalogue(ACTIONS).with_scores([], [], "", None, interference))
+    assert ("interference" in json.loads(file.read_text())) == (interference is not None)
+    assert read_catalogue(file).interference == interference
+
+
+def test_pairs_that_a_catalogue_does_not_have_are_left_out() -> None:
+    home_only = Catalogue(ACTIONS[:1]).with_scores([], [], "", None, INTERFERENCE)
+    assert home_only.interference == Interference(28, Kept(0.8, 0.02), ())
+
+
+def test_all_that_is_wrong_with_what_contacts_take_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "catalogue.json"
+    pair = {"where": {"slot": "roof"}, "beside": {}, "kept": float("inf"), "stderr": -1, "basis": "a guess"}
+    wrong = {"days": 0.5, "fatigue": {"kept": "much"}, "pairs": [pair, 7]}
+    file.write_text(json.dumps({"actions": ACTIONS, "interference": wrong}))
+    with pytest.raises(InputError) as caught:
+        read_catalogue(file)
+    assert [problem.removeprefix(f"{file}: interference.") for problem in caught.value.problems] == [
+        "days: must be a whole number of at least 1",
+        "fatigue.kept: must be a number of at least 0",
+        "fatigue.stderr: must be a number of at least 0",
+        "pairs[0].kept: must be a number of at least 0",
+        "pairs[0].stderr: must be a number of at least 0",
+        "pairs[0].where: no action has slot 'roof'",
+        'pairs[0].beside: must be an object like {"product": "audiobooks"}',
+        "pairs[0].basis: 'a guess' is not one of history, same week",
+        'pairs[1]: must be an object like {"kept": 0.9, "stderr": 0.02}',
+    ]
+
+
+def test_the_upper_bound_of_a_factor_is_that_of_a_normal() -> None:
+    assert Kept(0.4, 0.1).at_most == pytest.approx(0.4 + 0.1 * 1.2815516)

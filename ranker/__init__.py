@@ -5,6 +5,7 @@ Modules, in the order in which data flows:
 - market: a synthetic market whose truth is known, to test everything after it
 - tables: readers of users, exposures and outcomes, and the point-in-time join
 - logs: logged decisions, the training data
+- contact_history: what logs know of a user's other contacts
 - trials: what public randomised trials have in common
 - hillstrom: a public e-mail trial as logs and users
 - promotion: a public trial of a promotion as logs

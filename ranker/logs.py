@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ranker.contact_history import HistoryColumns, problems_of
 from ranker.scores import Catalogue, InputError, read_catalogue, read_json_object, write_catalogue
 
 KINDS = ("binary", "count", "amount", "real")
@@ -46,13 +47,17 @@ class Early:
 
 @dataclass(frozen=True)
 class LogSchema:
-    """The columns of the logs: features, outcomes, what is known of them early, and the id of showing nothing."""
+    """The columns of the logs: features, outcomes, what is known of them early, and the id of showing nothing.
+
+    history: the features that tell of earlier contacts.
+    """
 
     numeric: tuple[str, ...]
     categorical: tuple[str, ...]
     outcomes: tuple[Outcome, ...]
     none: str
     early: tuple[Early, ...] = ()
+    history: HistoryColumns | None = None
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -70,7 +75,8 @@ class LogSchema:
             "outcomes": [{"name": o.name, "kind": o.kind, "unit": o.unit} for o in self.outcomes],
             "none": self.none,
         }
-        return content | ({"early": [asdict(early) for early in self.early]} if self.early else {})
+        content |= {"early": [asdict(early) for early in self.early]} if self.early else {}
+        return content | ({"history": self.history.to_json()} if self.history else {})
 
 
 @dataclass(frozen=True)
@@ -211,6 +217,7 @@ def read_schema(path: Path) -> LogSchema:
         outcomes=tuple(Outcome(o["name"], o["kind"], o.get("unit", o["name"])) for o in content["outcomes"]),
         none=content.get("none", "none"),
         early=tuple(Early(e["name"], e["outcome"], e["days"]) for e in content.get("early", ())),
+        history=HistoryColumns.from_json(content["history"]) if "history" in content else None,
     )
 
 
@@ -260,6 +267,8 @@ def _schema_problems(content: Mapping) -> Iterator[str]:
             yield f"'{name}' stands {count} times among features and outcomes"
         if name in RESERVED:
             yield f"'{name}' is the name of another column of the logs and can be no feature or outcome"
+    if "history" in content:
+        yield from problems_of(content["history"], features.get("numeric", []) if isinstance(features, dict) else [])
     if not isinstance(content.get("none", "none"), str) or not content.get("none", "none"):
         yield "none: must be the action id that stands for showing nothing"
 

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from ranker.market import answers, catalogue, decisions, listeners, outcomes
 from ranker.market.settings import MarketSettings
 from ranker.scores import Catalogue, Metric, ScoresWriter, write_catalogue
-from ranker.tables.schema import Category, Number, TableSchema, Window, write_table_schema
+from ranker.tables.schema import Category, History, LastOffer, Number, TableSchema, Window, write_table_schema
 
 CHUNK = 16_384
 ROWS_PER_FILE = 4_000_000
@@ -147,7 +147,14 @@ def table_schema(settings: MarketSettings) -> TableSchema:
         outcomes=tuple(Window(**outcome.model_dump()) for outcome in settings.outcomes),
         none=NONE,
         snapshot=settings.snapshot,
+        history=History(days=28, contacts="contacts_28d", since=tuple(_last_offers(settings))),
     )
+
+
+def _last_offers(settings: MarketSettings) -> Iterator[LastOffer]:
+    for group in listeners.contact_groups(settings):
+        attribute = "family" if group == "plan" else "product"
+        yield LastOffer(column=f"weeks_since_{group}", where={attribute: group}, days=answers.DAYS)
 
 
 def _category(name: str, settings: MarketSettings) -> Category:

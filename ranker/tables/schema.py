@@ -13,6 +13,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ranker.contact_history import HistoryColumns, Since
 from ranker.logs import RESERVED, Early, LogSchema, Outcome
 from ranker.scores import InputError
 
@@ -65,6 +66,27 @@ class Window(_Frozen):
         return tuple(Early(f"{self.name}_{day}d", self.name, day) for day in self.early_days)
 
 
+class LastOffer(_Frozen):
+    """A numeric feature that tells how long ago actions `where` were offered last, in units of `days` days; missing: never."""
+
+    column: str = Field(min_length=1)
+    where: Mapping[str, str] = Field(min_length=1)
+    days: int = Field(ge=1)
+
+
+class History(_Frozen):
+    """Which numeric features tell of earlier contacts. contacts: counts those of the last `days` days."""
+
+    days: int = Field(ge=1)
+    contacts: str | None = None
+    since: tuple[LastOffer, ...] = ()
+
+    @property
+    def columns(self) -> HistoryColumns:
+        since = tuple(Since(each.column, dict(each.where), each.days) for each in self.since)
+        return HistoryColumns(self.days, self.contacts, since)
+
+
 class TableSchema(_Frozen):
     """snapshot: the day on which the tables were taken; nothing dated on it or later is known."""
 
@@ -73,6 +95,14 @@ class TableSchema(_Frozen):
     outcomes: tuple[Window, ...] = Field(min_length=1)
     none: str = Field("none", min_length=1)
     snapshot: date
+    history: History | None = None
+
+    @model_validator(mode="after")
+    def _history_is_there(self) -> "TableSchema":
+        told = () if self.history is None else self.history.columns.columns
+        if lacking := [name for name in told if name not in self.numeric]:
+            raise ValueError(f"history: {', '.join(lacking)}: is none of the numeric features")
+        return self
 
     @model_validator(mode="after")
     def _names_differ(self) -> "TableSchema":
@@ -97,7 +127,8 @@ class TableSchema(_Frozen):
     def log_schema(self) -> LogSchema:
         outcomes = tuple(Outcome(o.name, o.kind, o.unit) for o in self.outcomes)
         early = tuple(early for outcome in self.outcomes for early in outcome.early)
-        return LogSchema(tuple(self.numeric), tuple(self.categorical), outcomes, self.none, early)
+        history = None if self.history is None else self.history.columns
+        return LogSchema(tuple(self.numeric), tuple(self.categorical), outcomes, self.none, early, history)
 
 
 def read_table_schema(path: Path) -> TableSchema:

@@ -159,10 +159,12 @@ def test_every_problem_of_the_schema_is_told(tmp_path: Path) -> None:
         "features": {"numeric": ["age", "visit", "propensity"], "colours": []},
         "outcomes": [{"name": "visit", "kind": "maybe"}, {"kind": "binary"}],
         "none": "",
+        "history": {"days": 28, "contacts": "contacts_28d"},
     }
     (tmp_path / "schema.json").write_text(json.dumps(content))
     told = problems_of(tmp_path)
     for problem in (
+        "history.contacts: 'contacts_28d' is none of the numeric features",
         "features.colours",
         "'visit' stands 2 times",
         "'propensity' is the name",

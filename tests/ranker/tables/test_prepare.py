@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from omegaconf import OmegaConf
 
+from ranker.contact_history import Since
 from ranker.logs import read_logs
 from ranker.market import world
 from ranker.market.settings import MarketSettings
@@ -68,6 +69,8 @@ def test_a_market_becomes_logs(market: Path, tmp_path: Path) -> None:
     assert (logs.frame["action"] == "none").sum() == prepared.nothing > 100
     assert logs.actions == tuple(json.loads((market / "catalogue.json").read_text())["actions"])
     assert 0.6 < logs.frame["mau"].mean() < 0.9
+    assert logs.schema.history.contacts == "contacts_28d"
+    assert logs.schema.history.since[-1] == Since("weeks_since_premium_duo", {"product": "premium_duo"}, 7)
     assert pq.read_table(tmp_path / "part-00000.parquet", columns=["mau", "revenue"]).column("mau").null_count == 0
     assert logs.eligible is not None
 
@@ -90,6 +93,18 @@ def test_what_is_known_of_young_decisions_is_kept_apart(market: Path, tmp_path: 
     early = everything.complete.frame[["revenue_7d", "revenue_14d", "revenue_21d", "revenue_28d", "revenue"]].sum()
     assert early.is_monotonic_increasing
     assert 0 < early["revenue_7d"] < early["revenue"]
+
+
+def test_features_that_tell_of_contacts_must_be_there(tables: Path, tmp_path: Path) -> None:
+    schema = json.loads((tables / "schema.json").read_text())
+    schema["history"]["contacts"] = "contacts_7d"
+    (tables / "schema.json").write_text(json.dumps(schema))
+    assert problems_of(tables, tmp_path)[0].endswith("history: contacts_7d: is none of the numeric features")
+    del schema["history"]
+    (tables / "schema.json").write_text(json.dumps(schema))
+    (tmp_path / "without").mkdir()
+    prepare(tables, tmp_path / "without", EVERYTHING)
+    assert read_logs(tmp_path / "without").schema.history is None
 
 
 def test_ranges_of_users_do_not_change_the_logs(market: Path, tmp_path: Path) -> None:
@@ -223,7 +238,15 @@ def test_every_problem_of_the_schema_is_told(tables: Path, tmp_path: Path) -> No
     schema["outcomes"][3]["early_days"] = [35]
     schema["numeric"]["age"]["minimum"] = 3
     schema["colour"] = "blue"
+    schema["history"] = {"days": 0}
     (tables / "schema.json").write_text(json.dumps(schema))
     told = "\n".join(problems_of(tables, tmp_path))
-    for place in ("outcomes.0.to_day", "outcomes.1.kind", "outcomes.3", "numeric.age.minimum", "colour"):
+    for place in (
+        "outcomes.0.to_day",
+        "outcomes.1.kind",
+        "outcomes.3",
+        "numeric.age.minimum",
+        "colour",
+        "history.days",
+    ):
         assert f"schema.json: {place}: " in told

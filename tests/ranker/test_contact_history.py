@@ -1,0 +1,84 @@
+"""What logs know of other contacts: counted by hand on a few decisions, and read from features that say so."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ranker.contact_history import HistoryColumns, Since, other_contacts, problems_of
+
+ACTIONS = (
+    {"id": "a1", "product": "books"},
+    {"id": "a2", "product": "books"},
+    {"id": "d1", "product": "duo"},
+    {"id": "x"},
+)
+
+
+def frame(*decisions: tuple[str, str, str], **columns: list) -> pd.DataFrame:
+    rows = pd.DataFrame(decisions, columns=["user_id", "as_of", "action"])
+    return rows.assign(as_of=pd.to_datetime(rows["as_of"]), **columns)
+
+
+def test_earlier_decisions_of_a_user_are_counted_once_the_logs_reach_back_far_enough():
+    rows = frame(
+        ("u", "2026-06-01", "a1"),
+        ("u", "2026-06-08", "d1"),
+        ("v", "2026-06-29", "d1"),
+        ("u", "2026-06-29", "none"),  # 28 days after the first, 21 after the second
+        ("u", "2026-07-06", "x"),  # 28 days after the second; the first is too long ago
+        ("v", "2026-07-27", "a2"),  # 28 days after duo
+        ("v", "2026-07-28", "a2"),  # 29 days after duo, and one after books
+    )
+    told = other_contacts(rows, None, ACTIONS, "product")
+    assert told.values == ("books", "duo")
+    assert told.value_A.tolist() == [0, 0, 1, -1]
+    assert told.contacts_R[2:].tolist() == [0, 2, 1, 1, 0]
+    assert told.lately_RV[2:].tolist() == [[0, 0], [1, 1], [0, 1], [0, 1], [0, 0]]
+    assert told.contacts_R[:2] == pytest.approx([0.8, 0.8])  # the mean where all is known
+    assert told.lately_RV[:2] == pytest.approx(np.array([[0.2, 0.6]] * 2))
+    assert told.same_week_RV.tolist() == [[False, False]] * 5 + [[True, False]] * 2
+
+
+def test_declared_features_tell_of_contacts_that_the_logs_do_not_hold():
+    rows = frame(
+        ("u", "2026-06-01", "a1"),
+        ("v", "2026-06-01", "none"),
+        ("w", "2026-06-01", "d1"),
+        recent=[2.0, np.nan, 0.0],
+        weeks_since_books=[np.nan, 4.0, 5.0],
+    )
+    history = HistoryColumns(28, "recent", (Since("weeks_since_books", {"product": "books"}, 7),))
+    told = other_contacts(rows, history, ACTIONS, "product")
+    assert told.contacts_R.tolist() == [2, 1, 0]
+    assert told.lately_RV.tolist() == [[0, 0], [1, 0], [0, 0]]
+
+
+def test_nothing_is_told_where_every_user_stands_once_and_no_feature_says_anything():
+    rows = frame(("u", "2026-06-01", "a1"), ("v", "2026-06-01", "d1"), ("w", "2026-07-01", "none"))
+    assert other_contacts(rows, None, ACTIONS, "product") is None
+    twice = frame(("u", "2026-06-01", "a1"), ("u", "2026-06-03", "d1"))
+    assert other_contacts(twice, None, ACTIONS, "product") is not None
+    assert other_contacts(twice, None, ACTIONS, "brand") is None
+
+
+def test_all_that_is_wrong_with_the_history_of_a_schema_is_told():
+    content = {
+        "days": 0,
+        "contacts": "gone",
+        "since": [{"column": "age", "where": {}, "days": 7}, {"column": "age"}],
+        "more": 1,
+    }
+    assert list(problems_of(content, ["age"])) == [
+        "history.more: is not known; the keys are days, contacts and since",
+        "history.days: must be a whole number of days",
+        "history.contacts: 'gone' is none of the numeric features",
+        'history.since[0].where: must be an object like {"product": "books"}',
+        'history.since[1]: must be an object like {"column": "weeks_since_books", "where": {"product": "books"}, "days": 7}',
+    ]
+    assert list(problems_of([], [])) == ['history: must be an object like {"days": 28, "contacts": "contacts_28d"}']
+
+
+def test_history_is_written_as_it_is_read():
+    history = HistoryColumns(28, None, (Since("age", {"product": "books"}, 7),))
+    assert HistoryColumns.from_json(history.to_json()) == history
+    assert not list(problems_of(history.to_json(), ["age"]))

@@ -136,6 +136,20 @@ class Encoder:
         index_UG = np.stack(levels, axis=1) + first_G if levels else np.zeros((rows, 0), np.int64)
         return Features(numeric_UN, index_UG.astype(np.int64))
 
+    def holding(self, features: Features, values: Mapping[str, float]) -> Features:
+        """The same features with these numeric columns at one value for everybody (NaN: missing)."""
+        held = Features(features.numeric_UN.copy(), features.index_UG.copy())
+        first_G = np.cumsum([0, *self.level_counts])
+        for position, column in enumerate(self.numeric):
+            if column.name in values:
+                z_1, missing_1 = column.encode(np.array([values[column.name]]))
+                held.numeric_UN[:, position] = z_1
+                held.numeric_UN[:, len(self.numeric) + position] = missing_1
+        for position, column in enumerate(self._cut, len(self.categorical)):
+            if column.name in values:
+                held.index_UG[:, position] = first_G[position] + column.level(np.array([values[column.name]]))
+        return held
+
     def to_json(self) -> dict:
         return {
             "numeric": [{**vars(column), "cuts": list(column.cuts)} for column in self.numeric],

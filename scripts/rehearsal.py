@@ -49,7 +49,7 @@ class Week:
 def catalogue_of(model: ValueModel, segments: Sequence[str], week: Week) -> Catalogue:
     """The head of the scores that the model would write for such a week."""
     metrics = [Metric(target.name, target.unit) for target in model.targets]
-    return Catalogue(tuple(model.actions)).with_scores(metrics, segments, "held out", week.as_of)
+    return Catalogue(tuple(model.actions)).with_scores(metrics, segments, "held out", week.as_of, model.interference)
 
 
 def policy_of(

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from ranker.logs import read_logs
 from ranker.model.artifact import save_model
 from ranker.model.calibrate import calibrate
 from ranker.model.fit import Curve, Fit, fit
+from ranker.model.interference import estimate
 from scripts import command, stage
 from scripts.settings import TrainSettings
 
@@ -39,6 +40,10 @@ def run(settings: TrainSettings) -> TrainResult:
         model = fitted.model.calibrated(calibrate(fitted.model, fitted.examples, fitted.splits))
         evaluation = evaluate(model, fitted.examples, fitted.splits, settings.fit.evaluate)
         evaluation["surrogates"] = [finding.to_json() for finding in fitted.findings]
+        estimated = estimate(model, logs, fitted.examples, fitted.splits, settings.fit.interference)
+        if estimated is not None:
+            model = replace(model, interference=estimated.interference)
+            evaluation["interference"] = estimated.to_json()
         evaluation["training"] = _training(fitted, time.perf_counter() - started)
         model_id = save_model(out, model, summary(evaluation))
         (out / "evaluation.json").write_text(json.dumps(evaluation, indent=1, allow_nan=False) + "\n")
@@ -101,11 +106,41 @@ def show_surrogates(findings: Sequence[Mapping]) -> None:
     command.show_table("Known early, judged on complete decisions of other users", columns, rows)
 
 
+def show_interference(found: Mapping) -> None:
+    """Prints what earlier contacts leave of an effect, and the pairs that are believed to spoil each other."""
+    rows = []
+    if fatigue := found.get("fatigue"):
+        rows.append((f"any contact in the last {found['days']} days", "every", _left(fatigue), "", ""))
+    rows += [
+        (
+            f"{_named(pair['beside'])}, {'in the same week' if pair['basis'] == 'same week' else 'some weeks before'}",
+            _named(pair["where"]),
+            _left(pair),
+            f"{pair['probability']:.0%}",
+            f"{pair['raw']:.0%} ± {pair['raw_stderr']:.0%}",
+        )
+        for pair in found["pairs"][: found["handed_over"]]
+    ]
+    judged = f"{len(found['pairs'])} pairs looked at, {found['handed_over'] or 'none'} believed"
+    columns = ("after", "effect of", "is left", "probability", "before shrinking")
+    command.show_table(f"What contacts take from each other: {judged}", columns, rows)
+
+
+def _left(kept: Mapping) -> str:
+    return f"{kept['kept']:.0%} ± {kept['stderr']:.0%}"
+
+
+def _named(words: Mapping) -> str:
+    return ", ".join(str(value) for value in words.values())
+
+
 def main(settings: TrainSettings) -> None:
     result = run(settings)
     Console(width=130).print(table(result.evaluation))
     if findings := result.evaluation["surrogates"]:
         show_surrogates(findings)
+    if found := result.evaluation.get("interference"):
+        show_interference(found)
     print(f"model {result.model_id} written to {result.model}")
 
 

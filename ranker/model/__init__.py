@@ -13,5 +13,6 @@ Modules, in the order in which data flows:
 - ensemble: the members together, raw and calibrated
 - fit: trains the members; the only module that imports lightning
 - calibrate: estimates averages and slopes from users a member did not see
+- interference: what contacts take from each other's effects, of one user's contacts one after the other
 - artifact: the model on disk, with a digest
 """

@@ -21,7 +21,7 @@ from ranker.model.ensemble import ValueModel
 from ranker.model.losses import Target
 from ranker.model.network import ActionCode, ValueNet
 from ranker.model.settings import ModelSettings
-from ranker.scores import InputError
+from ranker.scores import InputError, Interference
 
 FORMAT = 2
 MODEL, WEIGHTS = "model.json", "weights.safetensors"
@@ -61,6 +61,7 @@ def _description(model: ValueModel) -> dict:
         "attributes": [[name, list(values)] for name, values in model.code.values],
         "actions": [dict(action) for action in model.actions],
         "calibration": model.calibration.to_json(),
+        "interference": None if model.interference is None else model.interference.to_json(),
     }
 
 
@@ -111,6 +112,7 @@ def _assembled(content: Mapping, tensors: Mapping[str, torch.Tensor]) -> ValueMo
         doubt_CA=tensors["doubt"].numpy(),
         calibration=Calibration.from_json(content["calibration"]),
         as_of=date.fromisoformat(content["as_of"]),
+        interference=None if content.get("interference") is None else Interference.from_json(content["interference"]),
     )
 
 

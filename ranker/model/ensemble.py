@@ -17,6 +17,7 @@ from ranker.model.calibration import Calibration
 from ranker.model.losses import Target
 from ranker.model.network import ActionCode, ValueNet
 from ranker.model.settings import ModelSettings
+from ranker.scores import Interference
 
 USERS_AT_ONCE = 8_192
 
@@ -36,7 +37,8 @@ class Effects:
 @dataclass(frozen=True)
 class ValueModel:
     """Everything that is needed to score users. targets: in the order of the schema's outcomes. typical_W: features of an average
-    user. doubt_CA: variance of what tells users apart in an effect, per channel on the scale of its link. as_of: the latest logged day."""
+    user. doubt_CA: variance of what tells users apart in an effect, per channel on the scale of its link. as_of: the latest logged day.
+    interference: what contacts take from each other, where the logs could tell."""
 
     settings: ModelSettings
     schema: LogSchema
@@ -49,6 +51,7 @@ class ValueModel:
     doubt_CA: np.ndarray
     calibration: Calibration | None
     as_of: date
+    interference: Interference | None = None
 
     def calibrated(self, calibration: Calibration) -> "ValueModel":
         return replace(self, calibration=calibration)
@@ -84,6 +87,15 @@ class ValueModel:
             for start in range(0, max(len(features), 1), USERS_AT_ONCE)
         ]
         return np.concatenate([none_U for none_U, _ in parts]), np.concatenate([mean_UA for _, mean_UA in parts])
+
+    def expected_of_action(
+        self, member: int, features: Features, action: int
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """One member's expectation of every outcome without contact [U] and with one action [U], before calibration."""
+        table_1M = torch.from_numpy(self.code.table(self.actions[action : action + 1]))
+        with torch.inference_mode():
+            for none_U, mean_U1 in _means(self.members[member], self.targets, 0, self._wide(features), table_1M):
+                yield none_U.numpy(), mean_U1[:, 0].numpy()
 
     def _member(
         self, network: ValueNet, wide_UW: Tensor, outcome: int, table_AM: Tensor

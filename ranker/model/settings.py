@@ -45,5 +45,8 @@ class FitSettings(_Settings):
     learning_rate: float = Field(0.02, gt=0)
     weight_clip: float = Field(10.0, ge=1, description="largest weight of a row, in multiples of the average")
     test_share: float = Field(0.2, ge=0, lt=0.9, description="users kept for the evaluation")
+    interference: str = Field(
+        "product", min_length=1, description="attribute whose values may spoil each other's effect"
+    )
     threads: int = Field(1, ge=1, description="of torch; small matrices lose by more, above all on busy cores")
     evaluate: EvaluateSettings = EvaluateSettings()

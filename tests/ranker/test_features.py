@@ -65,6 +65,17 @@ def test_levels_of_several_columns_do_not_overlap() -> None:
     assert fit_encoder(frame, schema).encode(frame).index_UG.tolist() == [[1, 4], [2, 5]]
 
 
+def test_holding_a_number_is_encoding_everybody_with_it(frame) -> None:
+    encoder = fit_encoder(frame, SCHEMA)
+    for value in (7.0, np.nan):
+        held, wanted = (
+            encoder.holding(encoder.encode(frame), {"income": value}),
+            encoder.encode(frame.assign(income=value)),
+        )
+        np.testing.assert_array_equal(held.numeric_UN, wanted.numeric_UN)
+        np.testing.assert_array_equal(held.index_UG, wanted.index_UG)
+
+
 def test_every_input_has_its_kind(frame) -> None:
     encoder = fit_encoder(frame, SCHEMA)
     # income and its missing indicator, constant and its; market unseen, NO, SE; income missing and five ranges.

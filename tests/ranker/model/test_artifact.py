@@ -1,12 +1,13 @@
 """A model on disk: bit-equal when read back, refused when changed."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from ranker.model.artifact import load_model, save_model
-from ranker.scores import InputError
+from ranker.scores import InputError, Interference, Kept, Pair
 
 
 def test_a_round_trip_scores_to_the_bit_and_the_id_is_stable(trained, tmp_path) -> None:
@@ -19,6 +20,14 @@ def test_a_round_trip_scores_to_the_bit_and_the_id_is_stable(trained, tmp_path) 
         np.testing.assert_array_equal(effect.stderr_UA, model.effects(features)[name].stderr_UA)
     assert model.schema == trained.model.schema
     assert model.as_of == trained.model.as_of
+
+
+def test_what_contacts_take_from_each_other_travels_with_the_model(trained, tmp_path) -> None:
+    pair = Pair({"product": "family"}, {"product": "student"}, Kept(0.4, 0.1), "history")
+    known = Interference(28, Kept(0.8, 0.02), (pair,))
+    before = save_model(tmp_path, trained.model, {})
+    assert save_model(tmp_path, replace(trained.model, interference=known), {}) != before
+    assert load_model(tmp_path)[0].interference == known
 
 
 def test_changed_weights_are_refused(trained, tmp_path) -> None:

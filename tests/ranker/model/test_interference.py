@@ -1,0 +1,142 @@
+"""What contacts take from each other, estimated where the truth is known: factors planted in rows, and in logs of a small world."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.integrate import quad
+from scipy.stats import norm
+
+from ranker.model import interference
+from ranker.model.calibrate import calibrate
+from ranker.model.fit import fit
+from ranker.model.interference import GROUPS, Rows, _log_bayes_factor, _shrunk, estimate, solve, spoils
+from ranker.model.settings import FitSettings, ModelSettings
+from tests.ranker.worlds import make_world
+
+USERS, WEEKS, VALUES = 20_000, 4, 3
+KEPT, SPOILED = 0.8, 0.3
+
+
+@pytest.fixture(scope="module")
+def rows() -> Rows:
+    """Two outcomes; a contact of the days before leaves 80 % of an effect, product 1 lately leaves 30 % of product 0's. The lever is off
+    by a factor of its own per product, and history changes the outcome without contact."""
+    generator = np.random.default_rng(3)
+    count = USERS * WEEKS
+    value_R = generator.integers(-1, VALUES, count)
+    contacts_R = generator.integers(0, 4, count).astype(float)
+    flag_RJ = (generator.random((count, VALUES)) < 0.3).astype(np.float32)
+    effect_RO = generator.normal([1.0, 0.2], 0.3, (count, 2)) * (value_R >= 0)[:, None]
+    left_R = KEPT ** (contacts_R - contacts_R.mean())
+    left_R *= np.where((value_R == 0) & (flag_RJ[:, 1] > 0), SPOILED, 1.0)
+    base_R = 0.5 * contacts_R - 0.3 * flag_RJ[:, 1]
+    shared_U = generator.normal(0, 0.5, USERS)
+    noise_RO = generator.normal(0, [1.0, 0.2], (count, 2)) + np.tile(shared_U, WEEKS)[:, None] * [1.0, 0.2]
+    response_RO = base_R[:, None] + left_R[:, None] * effect_RO + noise_RO
+    response_RO[: count // 8, 1] = np.nan  # young rows do not know the second outcome
+    off_V = np.array([1.0, 1.3, 0.8, 1.0])
+    return Rows(
+        value_R=value_R,
+        contacts_R=contacts_R - contacts_R.mean(),
+        flag_RJ=flag_RJ,
+        response_RO=response_RO,
+        lever_RO=effect_RO * off_V[value_R][:, None],
+        precision_RO=np.where(np.isfinite(response_RO), [1 / 1.25, 1 / 0.05], 0.0),
+        group_R=np.tile(np.arange(USERS), WEEKS) % GROUPS,
+        values=VALUES,
+    )
+
+
+def test_planted_factors_are_found_within_their_standard_errors(rows):
+    solved = solve(rows)
+    assert solved.fatigue.kept == pytest.approx(KEPT, abs=3 * solved.fatigue.stderr)
+    assert solved.fatigue.stderr < 0.02
+    truth_VJ = np.ones((VALUES, VALUES))
+    truth_VJ[0, 1] = SPOILED
+    z_VJ = (solved.factor_VJ - truth_VJ) / solved.factor_stderr_VJ
+    assert np.abs(z_VJ).max() < 3.2
+    assert solved.factor_stderr_VJ[0, 1] < 0.1
+
+
+def test_nothing_is_claimed_where_effects_are_nothing_but_noise(rows):
+    generator = np.random.default_rng(5)
+    nothing = replace(rows, response_RO=generator.normal(0, [1.0, 0.2], rows.response_RO.shape))
+    solved = solve(nothing)
+    assert spoils(solved.factor_VJ, solved.factor_stderr_VJ, np.ones((VALUES, VALUES), bool)).max() < 0.5
+
+
+@pytest.mark.parametrize(("raw", "stderr"), [(0.4, 0.2), (1.1, 0.3), (-0.8, 0.5), (2.5, 0.4)])
+def test_the_evidence_for_a_pair_is_that_of_a_uniform_factor(raw, stderr):
+    spoiled, _ = quad(lambda factor: norm.pdf(raw, factor, stderr), 0, 1)
+    assert _log_bayes_factor(raw, stderr) == pytest.approx(np.log(spoiled / norm.pdf(raw, 1, stderr)))
+
+
+@pytest.mark.parametrize(("raw", "stderr"), [(0.4, 0.2), (1.1, 0.3), (-0.8, 0.5)])
+def test_a_factor_is_shrunk_to_the_mean_of_its_mixture(raw, stderr):
+    weight, _ = quad(lambda factor: norm.pdf(raw, factor, stderr), 0, 1)
+    mean, _ = quad(lambda factor: factor * norm.pdf(raw, factor, stderr) / weight, 0, 1)
+    square, _ = quad(lambda factor: factor**2 * norm.pdf(raw, factor, stderr) / weight, 0, 1)
+    kept, deviation = _shrunk(raw, stderr, 0.7)
+    assert kept == pytest.approx(0.3 + 0.7 * mean)
+    assert deviation**2 == pytest.approx(0.3 + 0.7 * square - kept**2)
+
+
+def test_the_same_estimate_is_believed_less_among_more_pairs_of_nothing():
+    def belief(products: int) -> float:
+        generator = np.random.default_rng(1)
+        raw_VV, stderr_VV = generator.normal(1.0, 0.2, (products, products)), np.full((products, products), 0.2)
+        raw_VV[0, 1], raw_VV[1, 0] = 0.45, 0.6
+        probability_VV = spoils(raw_VV, stderr_VV, np.ones_like(raw_VV, bool))
+        assert (probability_VV == probability_VV.T).all()
+        return float(probability_VV[0, 1])
+
+    few, many = belief(3), belief(40)
+    assert few > 0.8
+    assert many < few
+
+
+def test_most_pairs_of_nothing_are_not_believed():
+    generator = np.random.default_rng(2)
+    believed = 0
+    for _ in range(40):
+        raw_VV, stderr_VV = generator.normal(1.0, 0.3, (12, 12)), np.full((12, 12), 0.3)
+        believed += int((np.triu(spoils(raw_VV, stderr_VV, np.ones_like(raw_VV, bool))) > 0.5).any())
+    assert believed <= 6
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    """Every user has two decisions on one day; beside the student plan the family plan does nothing at all."""
+    generator = np.random.default_rng(0)
+    world = make_world(8_000, generator)
+    frame = world.logs.frame
+    product = frame["action"].str.split("/").str[-1]
+    other = product.to_numpy().reshape(-1, 2)[:, ::-1].ravel()
+    spoiled = np.flatnonzero((product == "family") & (other == "student"))
+    subs = generator.random(len(spoiled)) < world.none["subs"][spoiled]
+    frame.loc[spoiled, "subs"] = subs.astype(float)
+    frame.loc[spoiled, "days"] = generator.poisson(world.none["days"][spoiled]).astype(float)
+    frame.loc[spoiled, "revenue"] = subs * generator.lognormal(2.0, 0.5, len(spoiled))
+    settings, fitting = ModelSettings(members=2, hidden=(8,)), FitSettings(max_epochs=1, batch_rows=512)
+    done = fit(world.logs, settings, fitting, 0)
+    return world.logs, done, done.model.calibrated(calibrate(done.model, done.examples, done.splits))
+
+
+def test_two_decisions_of_a_user_in_one_week_tell_by_themselves(fitted, monkeypatch):
+    logs, done, model = fitted
+    assert estimate(model, logs, done.examples, done.splits, "product").findings == ()  # fewer than 1,000 rows a pair
+    monkeypatch.setattr(interference, "SAME_WEEK_ROWS", 200)
+    found = estimate(model, logs, done.examples, done.splits, "product")
+    spoiled = [pair for pair in found.interference.pairs if pair.where == {"product": "family"}]
+    assert [(pair.beside, pair.basis) for pair in spoiled] == [({"product": "student"}, "same week")]
+    assert spoiled[0].effect.at_most < 0.6
+    assert len(found.interference.pairs) == 2  # and the other way round
+    assert found.to_json()["handed_over"] == 2
+
+
+def test_nothing_is_estimated_where_users_stand_once(fitted):
+    logs, done, model = fitted
+    once = replace(logs, frame=logs.frame.assign(user_id=np.arange(len(logs.frame))))
+    assert estimate(model, once, done.examples, done.splits, "product") is None
+    assert estimate(model, logs, done.examples, done.splits, "brand") is None

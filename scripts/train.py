@@ -51,7 +51,7 @@ def run(settings: TrainSettings) -> TrainResult:
 
 
 def _training(fitted: Fit, seconds: float) -> dict:
-    """The curve is the average over members."""
+    """The curve is the average over members. A member whose best epoch is 0 does without its deep path."""
     longest = max(len(curve.train) for curve in fitted.curves)
     return {
         "epochs": longest,
@@ -75,7 +75,8 @@ def _average(epoch: int, losses: list[tuple[float, ...]]) -> float:
 
 
 def _member(curve: Curve) -> dict:
-    return {"epochs": len(curve.train), "best_epoch": curve.best, "validation": curve.validation[curve.best - 1]}
+    kept = curve.validation[curve.best - 1] if curve.best else curve.linear
+    return {"epochs": len(curve.train), "best_epoch": curve.best, "validation": kept, "linear": curve.linear}
 
 
 def show_surrogates(findings: Sequence[Mapping]) -> None:

@@ -1,10 +1,11 @@
 """Training: each member of the ensemble learns without one fold of users, its linear path first and in closed form, then its deep
-path until that fold no longer gains.
+path until that fold no longer gains over what came before: at first, over the linear path alone.
 
 Axes: R rows, W features, C channels, A actions, M attribute values.
 """
 
 import logging
+import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -31,14 +32,17 @@ from ranker.model.splits import Splits, split_users
 from ranker.model.surrogate import Finding, stand_in
 
 ROWS_AT_ONCE, HELD_OUT_ROWS = 65_536, 16_384
+KEPT = "kept"  # the held-out loss of the weights kept so far
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Losses per epoch of one member; best is the epoch whose weights were kept (counted from 1)."""
+    """Losses per epoch of one member. linear: held-out loss of the linear path alone. best: the epoch whose weights were kept, counted
+    from 1; 0: none, the deep path adds nothing."""
 
     train: tuple[float, ...]
     validation: tuple[float, ...]
+    linear: float
     best: int
 
 
@@ -90,7 +94,8 @@ def fit(
             network = ValueNet(settings, encoder.width, len(channels), len(code.names))
             _set_linear(network, design, paths[fold])
             data = _tensors(network, learn, channels, weight_R, table_AM)
-            train, held_out = (_rows_of(data, rows_R) for rows_R in (fold_R != fold, fold_R == fold))
+            train = _rows_of(data, np.flatnonzero(fold_R != fold))
+            held_out = _rows_of(data, _thinned(np.flatnonzero(fold_R == fold), fitting.epoch_rows))
             links = [channel.link for channel in channels]
             training = _Training(network, links, encoder.levels, table_AM, len(train[0]), fitting)
             curves.append(_train(training, train, held_out, fitting, seed * 1_000 + fold, advance))
@@ -162,25 +167,35 @@ def _linear_links(network: ValueNet, features: Features, action_R: np.ndarray, t
     return link_RC
 
 
-def _rows_of(data: Batch, rows_R: np.ndarray) -> Batch:
-    rows = torch.from_numpy(np.flatnonzero(rows_R))
-    return tuple(column[rows] for column in data)
+def _rows_of(data: Batch, rows: np.ndarray) -> Batch:
+    return tuple(column[torch.from_numpy(rows)] for column in data)
+
+
+def _thinned(rows: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of the rows, evenly spaced."""
+    return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
 
 
 class _Batches(IterableDataset):
-    """Whole batches cut from tensors; collating single rows costs more than the network."""
+    """Whole batches cut from tensors; collating single rows costs more than the network. With a generator an epoch is a random sample
+    of `rows` rows, else the first ones in order."""
 
-    def __init__(self, data: Batch, size: int, generator: torch.Generator | None):
-        self._data, self._size, self._generator = data, size, generator
+    def __init__(self, data: Batch, rows: int, count: int, generator: torch.Generator | None):
+        self._data, self._rows, self._count, self._generator = data, rows, count, generator
 
     def __len__(self) -> int:
-        return max(1, round(len(self._data[0]) / self._size))
+        return self._count
 
     def __iter__(self) -> Iterator[Batch]:
         rows = len(self._data[0])
         order = torch.arange(rows) if self._generator is None else torch.randperm(rows, generator=self._generator)
-        for batch in torch.tensor_split(order, len(self)):
+        for batch in torch.tensor_split(order[: self._rows], self._count):
             yield tuple(column[batch] for column in self._data)
+
+
+def _in_order(data: Batch) -> _Batches:
+    rows = len(data[0])
+    return _Batches(data, rows, max(1, round(rows / HELD_OUT_ROWS)), None)
 
 
 class _Training(lightning.LightningModule):
@@ -194,6 +209,13 @@ class _Training(lightning.LightningModule):
         # A running mean of the weights is what is judged and kept: single steps are noisy where outcomes are rare.
         self.steady = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(fitting.averaging))
         self.register_buffer("table_AM", table_AM)
+        self.train_losses: list[float] = []  # of every epoch, as `validation`
+        self.validation: list[float] = []
+        self.best = 0
+        self.weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
+        self._train_losses: list[Tensor] = []  # of this epoch's batches, as the next two
+        self._held_out: list[Tensor] = []
+        self._linear: list[Tensor] = []
 
     def losses(self, network: ValueNet, batch: Batch) -> Tensor:
         """[R, C]"""
@@ -202,30 +224,50 @@ class _Training(lightning.LightningModule):
         link_RC = linear_RC + network.deep(wide_RW, action_R, self.table_AM)
         return channel_losses(self.links, link_RC, y_RC, told_RC)
 
-    def _loss(self, network: ValueNet, batch: Batch) -> Tensor:
-        return (batch[-1] * self.losses(network, batch).sum(1)).mean()
-
     def gain(self, held_out: Batch) -> np.ndarray:
         """float32[R, C]: by how much the deep path lowers the loss of each row, unweighted."""
-        parts = []
         self.network.eval()
         with torch.inference_mode():
-            for batch in _Batches(held_out, HELD_OUT_ROWS, None):
-                _, _, _, linear_RC, y_RC, told_RC, _ = batch
-                without_RC = channel_losses(self.links, linear_RC, y_RC, told_RC)
-                parts.append(without_RC - self.losses(self.network, batch))
+            parts = [self._linear_losses(batch) - self.losses(self.network, batch) for batch in _in_order(held_out)]
         return torch.cat(parts).numpy()
 
+    def _linear_losses(self, batch: Batch) -> Tensor:
+        _, _, _, linear_RC, y_RC, told_RC, _ = batch
+        return channel_losses(self.links, linear_RC, y_RC, told_RC)
+
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        loss = self._loss(self.network, batch)
-        self.log("train", loss, on_step=False, on_epoch=True, batch_size=len(batch[0]))
+        loss = _weighted(batch, self.losses(self.network, batch)).mean()
+        self._train_losses.append(loss.detach())
         return loss + self.network.penalty() / self.rows
 
     def on_train_batch_end(self, outputs: object, batch: Batch, index: int) -> None:
         self.steady.update_parameters(self.network)
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        self.log("validation", self._loss(self.steady.module, batch), prog_bar=True, batch_size=len(batch[0]))
+        self._held_out.append(_weighted(batch, self.losses(self.steady.module, batch)))
+        if not self.validation:
+            self._linear.append(_weighted(batch, self._linear_losses(batch)))
+
+    def on_validation_epoch_end(self) -> None:
+        """Keeps the weights if held-out rows gain over those kept before by more than a standard error."""
+        now_R = torch.cat(self._held_out)
+        if not self.validation:
+            self._kept_R = torch.cat(self._linear)
+            self.linear = self.kept = float(self._kept_R.mean())
+        gain_R = self._kept_R - now_R
+        self.train_losses.append(float(torch.stack(self._train_losses).mean()))
+        self.validation.append(float(now_R.mean()))
+        if gain_R.mean() > gain_R.std() / len(gain_R) ** 0.5:
+            self._kept_R, self.kept, self.best = now_R, self.validation[-1], len(self.validation)
+            self.weights = {name: value.detach().clone() for name, value in self.steady.module.state_dict().items()}
+        self._train_losses, self._held_out = [], []
+        self.log(KEPT, self.kept)
+
+    def on_fit_end(self) -> None:
+        self.network.load_state_dict(self.weights)
+
+    def curve(self) -> Curve:
+        return Curve(tuple(self.train_losses), tuple(self.validation), self.linear, self.best)
 
     def configure_optimizers(self) -> dict:
         trained = [weight for weight in self.network.parameters() if weight.requires_grad]
@@ -245,34 +287,33 @@ def _one_hot(index_RG: Tensor, levels: int) -> Tensor:
     return torch.zeros(len(index_RG), levels).scatter_(1, index_RG, 1.0)
 
 
-class _Best(Callback):
-    """Keeps the curve and the weights of the best epoch in memory, and puts them back at the end; tells how far it is."""
+def _weighted(batch: Batch, loss_RC: Tensor) -> Tensor:
+    """[R]"""
+    return batch[-1] * loss_RC.sum(1)
+
+
+class _Told(Callback):
+    """Tells how far it is."""
 
     def __init__(self, advance: Advance) -> None:
         self._advance = advance
-        self.train: list[float] = []
-        self.validation: list[float] = []
-        self.weights: dict[str, Tensor] = {}
 
-    def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        self.train.append(float(trainer.callback_metrics["train"]))
-        self.validation.append(float(trainer.callback_metrics["validation"]))
-        if self.validation[-1] <= min(self.validation):
-            self.weights = {name: value.detach().clone() for name, value in module.steady.module.state_dict().items()}
-        self._advance(1, f"held-out loss {self.validation[-1]:.4f}")
-
-    def on_fit_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        module.network.load_state_dict(self.weights)
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: _Training) -> None:
+        self._advance(1, f"held-out loss {module.validation[-1]:.4f}, by the linear path {module.linear:.4f}")
 
 
 def _train(
     training: _Training, train: Batch, held_out: Batch, fitting: FitSettings, seed: int, advance: Advance
 ) -> Curve:
-    best = _Best(advance)
+    rows = min(len(train[0]), fitting.epoch_rows)
+    batches = min(fitting.most_batches, max(1, round(rows / fitting.batch_rows)))
+    patience = math.ceil(
+        fitting.patience * fitting.most_batches / batches
+    )  # what is learned takes steps, however short the epochs
     trainer = lightning.Trainer(
         accelerator="cpu",
         max_epochs=fitting.max_epochs,
-        callbacks=[EarlyStopping("validation", patience=fitting.patience), best],
+        callbacks=[EarlyStopping(KEPT, patience=patience), _Told(advance)],
         enable_progress_bar=False,
         enable_checkpointing=False,
         enable_model_summary=False,
@@ -280,15 +321,15 @@ def _train(
         gradient_clip_val=5.0,
         num_sanity_val_steps=0,
     )
-    batch_rows = max(fitting.batch_rows, len(train[0]) // fitting.most_batches)
     shuffle = torch.Generator().manual_seed(seed)
     trainer.fit(
         training,
-        DataLoader(_Batches(train, batch_rows, shuffle), batch_size=None),
-        DataLoader(_Batches(held_out, HELD_OUT_ROWS, None), batch_size=None),
+        DataLoader(_Batches(train, rows, batches, shuffle), batch_size=None),
+        DataLoader(_in_order(held_out), batch_size=None),
     )
-    advance(fitting.max_epochs - len(best.train), "")
-    return Curve(tuple(best.train), tuple(best.validation), int(np.argmin(best.validation)) + 1)
+    curve = training.curve()
+    advance(fitting.max_epochs - len(curve.validation), "")
+    return curve
 
 
 @contextmanager

@@ -38,9 +38,12 @@ class FitSettings(_Settings):
     """How the members are trained, on which users, and how weights of rare decisions are cut off."""
 
     max_epochs: int = Field(30, ge=1)
-    patience: int = Field(4, ge=1, description="epochs without progress on held-out users before a member stops")
+    patience: int = Field(
+        4, ge=1, description="epochs of most_batches without progress on held-out users before a member stops"
+    )
     batch_rows: int = Field(512, ge=16)
     most_batches: int = Field(64, ge=1, description="per epoch; with more rows batches grow instead")
+    epoch_rows: int = Field(131_072, ge=1, description="most rows that an epoch learns from, and is judged by")
     averaging: float = Field(0.98, ge=0, lt=1, description="decay per step of the running mean of the weights")
     learning_rate: float = Field(0.02, gt=0)
     weight_clip: float = Field(10.0, ge=1, description="largest weight of a row, in multiples of the average")

@@ -1,5 +1,7 @@
 """The network and its calibration against a world whose truth is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -112,3 +114,20 @@ def test_the_deep_path_is_kept_only_where_held_out_rows_gain() -> None:
     gain_RC = generator.normal([0.1, 0.0, -0.1], 1.0, size=(10_000, 3))
     gain_RC[:, 1] -= gain_RC[:, 1].mean()
     assert _pays(gain_RC).tolist() == [1.0, 0.0, 0.0]
+
+
+def test_the_deep_path_learns_what_no_sum_over_features_can_say_and_rests_where_there_is_nothing(worlds, train) -> None:
+    """The log odds depend on whether age and streams are on the same side of their medians: nothing to see in either alone."""
+    generator = np.random.default_rng(3)
+    world = worlds.make_world(12_000, generator, average=0.0, varying=0.0)
+    frame = world.logs.frame
+    together_R = np.sign(frame["age"].to_numpy() * np.log(frame["streams"].to_numpy()))
+    subs_R = (generator.random(len(frame)) < 1 / (1 + np.exp(1.0 - 0.8 * together_R))).astype(float)
+    crossed = replace(world, logs=replace(world.logs, frame=frame.assign(subs=subs_R, revenue=7.0 * subs_R)))
+    found = train(crossed, max_epochs=15)
+    test_R = found.fitted.splits.test_R
+    none_U = found.model.effects(found.fitted.examples.features.take(test_R))["subs"].none_U
+    assert np.corrcoef(none_U, together_R[test_R])[0, 1] > 0.6
+    assert all(curve.validation[curve.best - 1] < curve.linear - 0.01 for curve in found.fitted.curves)
+    plain = train(world, max_epochs=5)
+    assert all(min(curve.validation) > curve.linear - 0.001 for curve in plain.fitted.curves)

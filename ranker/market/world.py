@@ -9,51 +9,43 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date, timedelta
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ranker.market import answers, catalogue, decisions, listeners, outcomes
+from ranker.market import answers, listeners
 from ranker.market.settings import MarketSettings
-from ranker.scores import Catalogue, Metric, ScoresWriter, write_catalogue
+from ranker.market.week import (
+    NONE,
+    Market,
+    Standing,
+    Tables,
+    build,
+    hand_made,
+    lists,
+    live,
+    snapshot,
+    standing,
+    together,
+)
+from ranker.scores import Metric, ScoresWriter, write_catalogue
 from ranker.tables.schema import Category, History, LastOffer, Number, TableSchema, Window, write_table_schema
 
 CHUNK = 16_384
 ROWS_PER_FILE = 4_000_000
 THREADS = 2
-NONE = "none"
+TABLES = ("users", "exposures", "outcomes")
 UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True)
-class Market:
-    """What is built once and shared by all chunks."""
-
-    settings: MarketSettings
-    catalogue: Catalogue
-    answers: answers.Answers
-    belief_SA: np.ndarray
-    shown: listeners.Shown
-
-    @property
-    def decided_on(self) -> list[date]:
-        """The days of the logged decisions, a week apart, the last a week before the snapshot."""
-        weeks = self.settings.weeks
-        return [self.settings.snapshot - timedelta(weeks=weeks - week) for week in range(weeks)]
 
 
 @dataclass(frozen=True)
 class Chunk:
     """One chunk's tables, its users of the week to come, and what their truth is computed from."""
 
-    users: pa.Table
-    exposures: pa.Table
-    outcomes: pa.Table
+    tables: Tables
     coming: pa.Table
     eligible_UA: np.ndarray
     truth: dict[str, dict[str, np.ndarray]]
@@ -70,12 +62,6 @@ class Summary:
     outcome_rows: int
 
 
-def build(settings: MarketSettings) -> Market:
-    actions = catalogue.build(settings)
-    belief_SA = decisions.heuristic_weights(settings.logging, actions)
-    return Market(settings, actions, answers.build(settings, actions), belief_SA, listeners.shown_of(settings, actions))
-
-
 def write(settings: MarketSettings, seed: int, out: Path, advance: Callable[[int], object] | None = None) -> Summary:
     """Writes tables/, users/, catalogue.json and, if settings.truth, truth/ into the existing directory `out`.
 
@@ -83,7 +69,7 @@ def write(settings: MarketSettings, seed: int, out: Path, advance: Callable[[int
     """
     market = build(settings)
     write_catalogue(out / "catalogue.json", market.catalogue)
-    for folder in ("users", "exposures", "outcomes"):
+    for folder in TABLES:
         (out / "tables" / folder).mkdir(parents=True)
     (out / "users").mkdir()
     write_table_schema(out / "tables" / "schema.json", table_schema(settings))
@@ -91,13 +77,13 @@ def write(settings: MarketSettings, seed: int, out: Path, advance: Callable[[int
     totals = np.zeros(3, np.int64)
     with _Files(out / "tables") as tables, _Files(out) as coming:
         for chunk in _in_order(lambda start: simulate(market, seed, start), range(0, settings.users, CHUNK)):
-            for name in ("users", "exposures", "outcomes"):
-                tables.write(name, getattr(chunk, name))
+            for name in TABLES:
+                tables.write(name, getattr(chunk.tables, name))
             coming.write("users", chunk.coming)
             if truth is not None:
                 truth.write(chunk)
-            contacts = int((chunk.exposures.column("action").to_numpy() != NONE).sum())
-            totals += (len(chunk.exposures), contacts, len(chunk.outcomes))
+            contacts = int((chunk.tables.exposures.column("action").to_numpy() != NONE).sum())
+            totals += (len(chunk.tables.exposures), contacts, len(chunk.tables.outcomes))
             if advance is not None:
                 advance(len(chunk.coming))
     if truth is not None:
@@ -112,29 +98,17 @@ def simulate(market: Market, seed: int, start: int) -> Chunk:
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(start // CHUNK,)))
     people = listeners.draw(settings, rng, start, count)
     moment = listeners.first_moment(settings, rng, people)
-    snapshots, exposures, results = [], [], []
+    weeks = []
     for day in market.decided_on:
-        frame = listeners.features(people, moment)
-        signals_US = listeners.signals(settings, frame)
-        eligible_UA = listeners.eligible(frame, market.catalogue)
-        options = decisions.choices(settings.logging, signals_US @ market.belief_SA, eligible_UA)
-        holdout_U = decisions.in_holdout(settings.logging, day, people.user_id)
-        made = decisions.decide(rng, options, holdout_U, settings.logging.holdout)
-        at = answers.situation(market.answers, frame, signals_US)
-        drawn = outcomes.draw(settings, market.answers, rng, at, made.action_U, people.z_U)
-        snapshots.append(_snapshot(frame, day))
-        exposures.append(_exposures(market.catalogue, people.user_id, day, made, eligible_UA))
-        results.append(_outcome_table(outcomes.rows(settings, rng, people.user_id, np.datetime64(day), drawn)))
-        moment = listeners.next_moment(rng, moment, people, market.shown, made.action_U)
-    frame = listeners.features(people, moment)
-    eligible_UA = listeners.eligible(frame, market.catalogue)
+        here = standing(market, people, moment)
+        tables, moment = live(market, rng, people, moment, here, hand_made(market, here), day)
+        weeks.append(tables)
+    here = standing(market, people, moment)
     return Chunk(
-        users=pa.concat_tables(snapshots),
-        exposures=pa.concat_tables(exposures),
-        outcomes=pa.concat_tables(results),
-        coming=_snapshot(frame, settings.snapshot).append_column("eligible", _lists(eligible_UA)),
-        eligible_UA=eligible_UA,
-        truth=_truth(market, frame, people.z_U) if settings.truth else {},
+        tables=together(weeks),
+        coming=snapshot(here.frame, settings.snapshot).append_column("eligible", lists(here.eligible_UA)),
+        eligible_UA=here.eligible_UA,
+        truth=_truth(market, here, people.z_U) if settings.truth else {},
     )
 
 
@@ -173,56 +147,10 @@ def _in_order(work: Callable[[int], Chunk], starts: Iterable[int]) -> Iterator[C
             yield chunk
 
 
-def _snapshot(frame: pd.DataFrame, day: date) -> pa.Table:
-    columns = {"user_id": pa.array(frame["user_id"]), "as_of": _days(day, len(frame))}
-    for name in frame.columns[1:]:
-        values = pa.array(frame[name], from_pandas=True)
-        columns[name] = values.cast(pa.string()) if name in listeners.CATEGORICAL else values
-    return pa.table(columns)
-
-
-def _exposures(
-    actions: Catalogue, user_id: np.ndarray, day: date, made: decisions.Decisions, eligible_UA: np.ndarray
-) -> pa.Table:
-    ids = pa.array([*actions.ids, NONE])
-    return pa.table(
-        {
-            "user_id": pa.array(user_id),
-            "decided_on": _days(day, len(user_id)),
-            "action": ids.take(pa.array(made.action_U)),
-            "arm": pa.array(decisions.ARMS).take(pa.array(made.arm_U)),
-            "propensity": pa.array(made.propensity_U),
-            "eligible": _lists(eligible_UA),
-        }
-    )
-
-
-def _outcome_table(frame: pd.DataFrame) -> pa.Table:
-    return pa.table(
-        {
-            "user_id": pa.array(frame["user_id"]),
-            "outcome": pa.array(frame["outcome"], pa.string()),
-            "occurred_on": pa.array(frame["occurred_on"].to_numpy("datetime64[D]")),
-            "recorded_on": pa.array(frame["recorded_on"].to_numpy("datetime64[D]")),
-            "value": pa.array(frame["value"], pa.float64()),
-        }
-    )
-
-
-def _days(day: date, count: int) -> pa.Array:
-    return pa.array(np.full(count, np.datetime64(day, "D")))
-
-
-def _lists(flags_UA: np.ndarray) -> pa.Array:
-    flat = pa.array(np.ascontiguousarray(flags_UA).reshape(-1))
-    return pa.FixedSizeListArray.from_arrays(flat, flags_UA.shape[1])
-
-
-def _truth(market: Market, frame: pd.DataFrame, z_U: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
-    at = answers.situation(market.answers, frame, listeners.signals(market.settings, frame))
+def _truth(market: Market, here: Standing, z_U: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
     return {
-        "given_all": answers.given_all(market.answers, at, z_U),
-        "given_observed": answers.given_observed(market.answers, at),
+        "given_all": answers.given_all(market.answers, here.at, z_U),
+        "given_observed": answers.given_observed(market.answers, here.at),
     }
 
 

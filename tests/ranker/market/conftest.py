@@ -8,7 +8,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from ranker.market import answers, listeners, world
+from ranker.market import answers, listeners, week, world
 from ranker.market.settings import MarketSettings
 
 MARKET = Path(__file__).resolve().parents[3] / "conf" / "data" / "market.yaml"
@@ -28,17 +28,17 @@ def settings_with() -> Callable[..., MarketSettings]:
 
 
 @pytest.fixture(scope="session")
-def market(settings_with: Callable[..., MarketSettings]) -> world.Market:
-    return world.build(settings_with("users=8000"))
+def market(settings_with: Callable[..., MarketSettings]) -> week.Market:
+    return week.build(settings_with("users=8000"))
 
 
 @pytest.fixture(scope="session")
-def chunk(market: world.Market) -> world.Chunk:
+def chunk(market: week.Market) -> world.Chunk:
     return world.simulate(market, 5, 0)
 
 
 @pytest.fixture(scope="session")
-def day_one(market: world.Market) -> tuple:
+def day_one(market: week.Market) -> tuple:
     """Listeners, their features and the situation they are in."""
     rng = np.random.default_rng(8)
     people = listeners.draw(market.settings, rng, 0, 3000)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ranker.market import answers, listeners, outcomes, world
+from ranker.market import answers, listeners, outcomes, week
 
 
 def logit(p: np.ndarray) -> np.ndarray:
@@ -32,7 +32,7 @@ def test_given_observed_is_the_mean_of_given_all_over_the_hidden_trait(market, d
     people, _, at = day_one
     few = answers.Situation(at.signals_US[:100], at.scale_UA[:100])
     nodes, node_weights = np.polynomial.hermite_e.hermegauss(31)
-    reference = dict.fromkeys(world.answers.OUTCOMES, 0.0)
+    reference = dict.fromkeys(answers.OUTCOMES, 0.0)
     for node, weight in zip(nodes, node_weights / node_weights.sum(), strict=True):
         for name, values_UA in answers.given_all(market.answers, few, np.full(100, node)).items():
             reference[name] = reference[name] + weight * values_UA.astype(float)
@@ -104,7 +104,7 @@ def test_a_product_takes_from_the_other_that_was_offered_lately(market, day_one)
 
 def test_without_strength_nothing_has_an_effect(settings_with, day_one) -> None:
     people, frame, at = day_one
-    market = world.build(settings_with("effects.strength=0"))
+    market = week.build(settings_with("effects.strength=0"))
     at = answers.situation(market.answers, frame, at.signals_US)
     for values_UA in answers.given_observed(market.answers, at).values():
         links = values_UA / values_UA[:, -1:]
@@ -116,7 +116,7 @@ def test_without_strength_nothing_has_an_effect(settings_with, day_one) -> None:
 
 def test_without_heterogeneity_everyone_answers_alike(settings_with, day_one) -> None:
     people, frame, at = day_one
-    market = world.build(settings_with("effects.heterogeneity=0"))
+    market = week.build(settings_with("effects.heterogeneity=0"))
     at = answers.situation(market.answers, frame.assign(contacts_28d=np.float32(0)), at.signals_US)
     at = replace(at, scale_UA=np.broadcast_to(market.answers.reach_A, at.scale_UA.shape))
     effect = gain(market, at, replace(people, z_U=np.zeros(len(people))), "mau")

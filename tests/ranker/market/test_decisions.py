@@ -60,7 +60,7 @@ def test_the_hash_is_stable_and_even(market) -> None:
 
 
 def test_the_holdout_gets_nothing(market, chunk) -> None:
-    table = chunk.exposures.select(["user_id", "decided_on", "action", "arm"]).to_pandas()
+    table = chunk.tables.exposures.select(["user_id", "decided_on", "action", "arm"]).to_pandas()
     for day, week in table.groupby("decided_on"):
         held = decisions.in_holdout(market.settings.logging, day, week["user_id"].to_numpy())
         assert (week["action"][held] == "none").all()
@@ -70,7 +70,7 @@ def test_the_holdout_gets_nothing(market, chunk) -> None:
 @pytest.mark.parametrize("week", [1, 4, 8])
 def test_propensities_are_exact_given_the_contacts_before(market, chunk, week: int) -> None:
     """E[1(a)/p | past] = 1, both among those contacted in the week before and among the others."""
-    table = chunk.exposures.select(["user_id", "decided_on", "action", "propensity"]).to_pandas()
+    table = chunk.tables.exposures.select(["user_id", "decided_on", "action", "propensity"]).to_pandas()
     days = market.decided_on
     now = table[table["decided_on"] == days[week - 1]]
     before = table[(table["decided_on"] < days[week - 1]) & (table["decided_on"] >= days[max(week - 3, 0)])]
@@ -84,10 +84,13 @@ def test_propensities_are_exact_given_the_contacts_before(market, chunk, week: i
 def test_inverse_propensity_estimates_recover_the_truth(market, chunk) -> None:
     """The value of showing nothing, and of a uniform choice of what is eligible, in the weeks that are mature."""
     day = market.settings.snapshot - timedelta(days=35)
-    chosen = np.array([d <= day for d in chunk.exposures.column("decided_on").to_pylist()])
-    exposures = chunk.exposures.filter(chosen)
+    chosen = np.array([d <= day for d in chunk.tables.exposures.column("decided_on").to_pylist()])
+    exposures = chunk.tables.exposures.filter(chosen)
     eligible_RA = as_matrix(exposures.column("eligible"))
-    part = Part(*(as_frame(t) for t in (chunk.users, exposures.drop_columns("eligible"), chunk.outcomes)), eligible_RA)
+    part = Part(
+        *(as_frame(t) for t in (chunk.tables.users, exposures.drop_columns("eligible"), chunk.tables.outcomes)),
+        eligible_RA,
+    )
     logs = join(part, world.table_schema(market.settings), market.settings.snapshot)
     assert len(logs) == len(exposures) == 4 * 8000
     signals_US = listeners.signals(market.settings, logs)

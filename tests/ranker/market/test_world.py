@@ -100,7 +100,10 @@ def test_nothing_is_told_before_it_is_recorded(settings_with, written: Path) -> 
 
 
 def test_habits_drift_and_contacts_are_counted(chunk, market) -> None:
-    users, exposures = chunk.users.to_pandas(), chunk.exposures.select(["user_id", "decided_on", "action"]).to_pandas()
+    users, exposures = (
+        chunk.tables.users.to_pandas(),
+        chunk.tables.exposures.select(["user_id", "decided_on", "action"]).to_pandas(),
+    )
     last, days = market.decided_on[-1], market.decided_on
     recent = exposures[exposures["decided_on"].isin(days[-5:-1])]
     contacts = (recent["action"] != "none").groupby(recent["user_id"]).sum()
@@ -124,7 +127,7 @@ def test_the_hidden_trait_is_hidden(market) -> None:
 def test_early_days_tell_the_stated_share_of_revenue(chunk, market) -> None:
     """Days of events are even over the week, whole days of delay exponential: shares in closed form, whoever got what."""
     days = [pd.Timestamp(day) for day in market.decided_on[:3]]  # all that they brought is recorded by the snapshot
-    revenue = chunk.outcomes.to_pandas().query("outcome == 'revenue'")
+    revenue = chunk.tables.outcomes.to_pandas().query("outcome == 'revenue'")
     occurred, recorded = (pd.to_datetime(revenue[name]) for name in ("occurred_on", "recorded_on"))
     week = pd.Series(pd.NaT, revenue.index)
     for day in days:

@@ -1,0 +1,146 @@
+"""One week of the market, whoever decides: how listeners stand on the day, what a decision leads to, and how they stand after it.
+
+Axes: U listeners, A actions (catalogue order).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from ranker.market import answers, catalogue, decisions, listeners, outcomes
+from ranker.market.settings import MarketSettings
+from ranker.scores import Catalogue
+
+NONE = "none"
+
+
+@dataclass(frozen=True)
+class Market:
+    """What is built once and shared by all listeners and weeks."""
+
+    settings: MarketSettings
+    catalogue: Catalogue
+    answers: answers.Answers
+    belief_SA: np.ndarray
+    shown: listeners.Shown
+
+    @property
+    def decided_on(self) -> list[date]:
+        """The days of the logged decisions, a week apart, the last a week before the snapshot."""
+        weeks = self.settings.weeks
+        return [self.settings.snapshot - timedelta(weeks=weeks - week) for week in range(weeks)]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Listeners on the day of a decision: what is observable, what may be shown, and what effects depend on."""
+
+    frame: pd.DataFrame
+    signals_US: np.ndarray
+    eligible_UA: np.ndarray
+    at: answers.Situation
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Rows of users, exposures and outcomes."""
+
+    users: pa.Table
+    exposures: pa.Table
+    outcomes: pa.Table
+
+
+def together(weeks: Sequence[Tables]) -> Tables:
+    """The rows of several weeks."""
+    return Tables(*(pa.concat_tables(getattr(week, table.name) for week in weeks) for table in fields(Tables)))
+
+
+def build(settings: MarketSettings) -> Market:
+    actions = catalogue.build(settings)
+    belief_SA = decisions.heuristic_weights(settings.logging, actions)
+    return Market(settings, actions, answers.build(settings, actions), belief_SA, listeners.shown_of(settings, actions))
+
+
+def standing(market: Market, people: listeners.Listeners, moment: listeners.Moment) -> Standing:
+    frame = listeners.features(people, moment)
+    signals_US = listeners.signals(market.settings, frame)
+    at = answers.situation(market.answers, frame, signals_US)
+    return Standing(frame, signals_US, listeners.eligible(frame, market.catalogue), at)
+
+
+def hand_made(market: Market, here: Standing) -> decisions.Choices:
+    """What the policy that made the logs does."""
+    return decisions.choices(market.settings.logging, here.signals_US @ market.belief_SA, here.eligible_UA)
+
+
+def live(
+    market: Market,
+    rng: np.random.Generator,
+    people: listeners.Listeners,
+    moment: listeners.Moment,
+    here: Standing,
+    options: decisions.Choices,
+    day: date,
+) -> tuple[Tables, listeners.Moment]:
+    """Decides by these chances, all but the holdout of the day; the rows of the week, and how things stand a week later."""
+    settings = market.settings
+    holdout_U = decisions.in_holdout(settings.logging, day, people.user_id)
+    made = decisions.decide(rng, options, holdout_U, settings.logging.holdout)
+    drawn = outcomes.draw(settings, market.answers, rng, here.at, made.action_U, people.z_U)
+    tables = Tables(
+        users=snapshot(here.frame, day),
+        exposures=_exposures(market.catalogue, people.user_id, day, made, here.eligible_UA),
+        outcomes=_outcomes(outcomes.rows(settings, rng, people.user_id, np.datetime64(day), drawn)),
+    )
+    return tables, listeners.next_moment(rng, moment, people, market.shown, made.action_U)
+
+
+def snapshot(frame: pd.DataFrame, day: date) -> pa.Table:
+    """The observable features as rows of the users' table."""
+    columns = {"user_id": pa.array(frame["user_id"]), "as_of": _days(day, len(frame))}
+    for name in frame.columns[1:]:
+        values = pa.array(frame[name], from_pandas=True)
+        columns[name] = values.cast(pa.string()) if name in listeners.CATEGORICAL else values
+    return pa.table(columns)
+
+
+def lists(flags_UA: np.ndarray) -> pa.Array:
+    """What is eligible as a column."""
+    flat = pa.array(np.ascontiguousarray(flags_UA).reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, flags_UA.shape[1])
+
+
+def _exposures(
+    actions: Catalogue, user_id: np.ndarray, day: date, made: decisions.Decisions, eligible_UA: np.ndarray
+) -> pa.Table:
+    ids = pa.array([*actions.ids, NONE])
+    return pa.table(
+        {
+            "user_id": pa.array(user_id),
+            "decided_on": _days(day, len(user_id)),
+            "action": ids.take(pa.array(made.action_U)),
+            "arm": pa.array(decisions.ARMS).take(pa.array(made.arm_U)),
+            "propensity": pa.array(made.propensity_U),
+            "eligible": lists(eligible_UA),
+        }
+    )
+
+
+def _outcomes(frame: pd.DataFrame) -> pa.Table:
+    return pa.table(
+        {
+            "user_id": pa.array(frame["user_id"]),
+            "outcome": pa.array(frame["outcome"], pa.string()),
+            "occurred_on": pa.array(frame["occurred_on"].to_numpy("datetime64[D]")),
+            "recorded_on": pa.array(frame["recorded_on"].to_numpy("datetime64[D]")),
+            "value": pa.array(frame["value"], pa.float64()),
+        }
+    )
+
+
+def _days(day: date, count: int) -> pa.Array:
+    return pa.array(np.full(count, np.datetime64(day, "D")))

@@ -29,11 +29,11 @@ ARMS = ("holdout", "exploration", "heuristic")
 class Choices:
     """Chances outside the holdout.
 
-    chance_UA: float64[U, A+1], rows adding up to 1. explored_U: the part of it that exploration gives to each option.
+    chance_UA: float64[U, A+1], rows adding up to 1. explored_UA: the part of it that comes from exploration.
     """
 
     chance_UA: np.ndarray
-    explored_U: np.ndarray
+    explored_UA: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def choices(logging: Logging, belief_UA: np.ndarray, eligible_UA: np.ndarray) ->
     np.multiply(odds_UA, firm_U[:, None], out=chance_UA[:, :-1])
     chance_UA[:, :-1] += eligible_UA * even_U[:, None]
     chance_UA[:, -1] = 1 - chance_UA[:, :-1].sum(axis=1)
-    return Choices(chance_UA, explored_U)
+    return Choices(chance_UA, np.broadcast_to(explored_U[:, None], chance_UA.shape))
 
 
 def decide(rng: np.random.Generator, options: Choices, holdout_U: np.ndarray, holdout: float) -> Decisions:
@@ -93,9 +93,10 @@ def decide(rng: np.random.Generator, options: Choices, holdout_U: np.ndarray, ho
     target_U = rng.random(len(holdout_U)) * reached_UA[:, -1]
     action_U = np.minimum((reached_UA <= target_U[:, None]).sum(axis=1), none)
     action_U = np.where(holdout_U, none, action_U)
-    chosen_U = options.chance_UA[np.arange(len(holdout_U)), action_U]
+    at = np.arange(len(holdout_U)), action_U
+    chosen_U = options.chance_UA[at]
     # Action first, then the arm it came from, by Bayes' rule: the same law with one draw from one table.
-    explored_U = rng.random(len(holdout_U)) < options.explored_U / chosen_U
+    explored_U = rng.random(len(holdout_U)) * chosen_U < options.explored_UA[at]
     arm_U = np.where(holdout_U, HOLDOUT, np.where(explored_U, EXPLORATION, HEURISTIC))
     propensity_U = (1 - holdout) * chosen_U + np.where(action_U == none, holdout, 0.0)
     return Decisions(action_U, arm_U, propensity_U)

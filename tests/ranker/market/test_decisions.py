@@ -38,7 +38,7 @@ def test_who_may_see_nothing_gets_nothing(market) -> None:
 def test_frequencies_are_the_propensities(options) -> None:
     """One listener, many draws: each action as often as its propensity says, the holdout being drawn anew."""
     draws, share = 40_000, 0.08
-    same = decisions.Choices(np.repeat(options.chance_UA[:1], draws, 0), np.repeat(options.explored_U[:1], draws))
+    same = decisions.Choices(*(np.repeat(each[:1], draws, 0) for each in (options.chance_UA, options.explored_UA)))
     rng = np.random.default_rng(2)
     made = decisions.decide(rng, same, rng.random(draws) < share, share)
     chance = (1 - share) * options.chance_UA[0]

@@ -18,5 +18,6 @@ Modules, in the order in which data flows:
 - lift: held out at random against not, what could be found, and whether to ship
 - allocated: what an allocation would have earned, from held-out logs
 - contest: learners side by side on the held-out half of a trial
+- closed_loop: weeks that learn from their own decisions, on the market
 - trial: a model on the held-out half of a randomised trial, next to ridge and to one action for all
 """

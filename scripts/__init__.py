@@ -33,6 +33,7 @@ Modules; first what every command stands on, then the commands in the order in w
 - bench_ranker_figures: what the ranker's benchmark keeps
 - bench_ranker_trials: the ranker on halves of public trials, next to baselines and other libraries
 - bench_ranker_bandit: what random logs say another policy is worth
+- bench_ranker_exploration: strategies that learn from their own decisions alone, on two markets
 - bench_ranker_market: the whole system on a market, next to every baseline in the same allocator
 - bench_ranker_speed: training and scoring by the clock
 - bench_ranker_tables: the tables of all that

@@ -1,4 +1,4 @@
-"""The ranker next to its baselines and to other libraries: on public trials, on a market whose truth is known, and by the clock.
+"""The ranker next to its baselines and to other libraries: on public trials, on markets whose truth is known, and by the clock.
 
 Every run has a process of its own. Every figure is kept in ranker.jsonl as soon as it is measured.
 """
@@ -9,10 +9,12 @@ from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
+from ranker.evaluate.closed_loop import EXPLOIT
 from ranker.evaluate.peers import PEERS
 from ranker.scores import InputError
 from scripts import (
     bench_ranker_bandit,
+    bench_ranker_exploration,
     bench_ranker_market,
     bench_ranker_speed,
     bench_ranker_tables,
@@ -20,7 +22,7 @@ from scripts import (
     command,
     stage,
 )
-from scripts.bench_ranker_figures import KINDS, OURS, Scored, Speed, Spending, Standing
+from scripts.bench_ranker_figures import KINDS, OURS, Looped, Scored, Speed, Spending, Standing
 from scripts.bench_ranker_speed import SCORING, TRAINING
 from scripts.bench_ranker_trials import SOURCES
 from scripts.bench_results import Block, Results, kind_and_key, machine, sources_digest
@@ -32,9 +34,10 @@ OF_LEARNING = ("ranker", "scripts/bench_ranker_trials.py")
 OF_BANDIT = ("ranker/open_bandit.py", "ranker/evaluate/off_policy.py", "scripts/bench_ranker_bandit.py")
 OF_MARKET = ("ranker", "allocator", "scripts/regret.py", "scripts/rivals.py", "scripts/bench_ranker_market.py")
 OF_SPEED = ("ranker", "scripts/train.py", "scripts/score.py", "scripts/bench_ranker_speed.py")
+OF_EXPLORATION = ("ranker", "scripts/bench_ranker_exploration.py")
 PATIENCE = 7_200.0
 USERS = 200_000
-Figure = Standing | Spending | Scored | Speed
+Figure = Standing | Spending | Scored | Speed | Looped
 
 
 def measure(settings: BenchSettings) -> Block:
@@ -68,6 +71,8 @@ def program(figure: Figure, settings: BenchSettings) -> str:
     learning = stage.config_digest({"model": settings.model, "fit": settings.fit})[:16]
     if isinstance(figure, Speed):
         return f"{sources_digest(OF_SPEED)} {learning}"
+    if isinstance(figure, Looped):
+        return f"{sources_digest(OF_EXPLORATION)} {learning}"
     if isinstance(figure, Standing) and figure.part == "bandit":
         return sources_digest(OF_BANDIT)
     if isinstance(figure, Scored) or figure.part == "market":
@@ -98,8 +103,9 @@ class _Bench:
         elif part == "speed":
             self._speed()
         else:
+            work = {"market": self._market, "exploration": self._explored}.get(part, self._split)
             for seed in seeds:
-                (self._market if part == "market" else self._split)(part, seed)
+                work(part, seed)
 
     def _split(self, part: str, seed: int) -> None:
         """Ours and the baselines in one process, then the peers in another, whose libraries do as they like with memory and threads."""
@@ -138,6 +144,22 @@ class _Bench:
                 command.log.warning("  %s", stopped)
                 found = [Standing(part, users, seed, OURS, str(stopped))]
         self._keep(found)
+
+    def _explored(self, part: str, seed: int) -> None:
+        users, ours = self.asked.users or bench_ranker_exploration.USERS, EXPLOIT.name
+        for market in bench_ranker_exploration.MARKETS:
+            told = f"a market of {users:,} users that {market}, seed {seed}"
+            if self._is_known(Looped(market, users, seed, ours)):
+                command.log.info("%s: measured before", told)
+                continue
+            command.log.info("%s", told)
+            try:
+                arguments = (self.settings, users, seed, market)
+                found = apart(bench_ranker_exploration.run, *arguments, seconds=PATIENCE)[0]
+            except Stopped as stopped:
+                command.log.warning("  %s", stopped)
+                found = [Looped(market, users, seed, ours, str(stopped))]
+            self._keep(found)
 
     def _speed(self) -> None:
         rows = self.asked.rows

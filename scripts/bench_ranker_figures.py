@@ -87,7 +87,29 @@ class Speed:
         return self.what, self.rows
 
 
-KINDS = (Standing, Spending, Scored, Speed)
+@dataclass(frozen=True)
+class Looped:
+    """One strategy's weeks on a market that `stays` or `changes`, EUR per listener. value: true, exploration included; exploiting: without
+    it, by the same model; best: of the best contacts for the same listeners. error: of the average worth of actions that a strategy
+    without exploration avoids. outcome: `done`, or why there is nothing else."""
+
+    market: str
+    users: int
+    seed: int
+    strategy: str
+    outcome: str = "done"
+    value: Sequence[float] = ()
+    exploiting: Sequence[float] = ()
+    best: Sequence[float] = ()
+    error: Sequence[float] = ()
+    seconds: float | None = None
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        return self.market, self.users, self.seed, self.strategy
+
+
+KINDS = (Standing, Spending, Scored, Speed, Looped)
 
 
 def pair(estimate: Estimate) -> Pair:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ranker.evaluate.closed_loop import EXPLOIT
 from ranker.evaluate.peers import PEERS
 from scripts.bench_ranker_bandit import OWN
-from scripts.bench_ranker_figures import OURS, Pair, Scored, Speed, Spending, Standing
+from scripts.bench_ranker_figures import OURS, Looped, Pair, Scored, Speed, Spending, Standing
 from scripts.bench_ranker_speed import SCORING
 from scripts.bench_ranker_trials import SOURCES
 from scripts.bench_results import Block, Kept, Table, circumstances
@@ -20,6 +21,11 @@ from scripts.rivals import ALL_KNOWING, ORACLE
 
 SHOWN_AT = (0.1, 0.25, 0.5, 0.75, 1.0)
 ASKED = {"train": (300.0, "4.0"), SCORING: (30.0, "")}
+THOUSAND = 1_000.0  # listeners
+LOOPED = (
+    "decides", "of the best, % (least to most)", "EUR", "less exploiting", "in the second half", "exploring costs",
+    "wrong where exploiting avoids, second half", "s",
+)  # fmt: skip
 NOTHING = 1e-9  # what rounding leaves of an exact zero
 Group = tuple[object, ...]
 
@@ -45,6 +51,7 @@ def block(kept: Sequence[Kept]) -> Block:
         *markets(_by(kept, machines, Standing, "market")),
         scored(_by(kept, machines, Scored)),
         spent(_by(kept, machines, Spending)),
+        *explored(_by(kept, machines, Looped)),
         speed(_by(kept, machines, Speed)),
     ]
     return Block(f"Measured on {told}.", [table for table in tables if table.rows], _legend(kept))
@@ -63,10 +70,12 @@ def _by(kept: Sequence[Kept], machines: Mapping[str, str], kind: type, part: str
     return Figures(groups, {group: f"{group[0]}{old[group]}" for group in groups})
 
 
-def _of(figure: Standing | Spending | Scored | Speed) -> Group:
+def _of(figure: Standing | Spending | Scored | Speed | Looped) -> Group:
     """What a row of a table is about."""
     if isinstance(figure, Standing):
         return figure.users, figure.learner
+    if isinstance(figure, Looped):
+        return figure.users, figure.market, figure.strategy
     if isinstance(figure, Spending):
         return figure.part, figure.users, figure.rival
     return (figure.users, figure.metric) if isinstance(figure, Scored) else figure.key
@@ -302,6 +311,55 @@ def _lowest(figures: Sequence[Spending]) -> str:
     return f"{z:+.1f} at {100 * share:.0f} %"
 
 
+def explored(figures: Figures) -> list[Table]:
+    """Two tables for each market: all weeks together, and week by week."""
+    there = dict.fromkeys(group[1:3] for group in figures.groups)
+    return [table for users, market in there for table in _explored(users, market, figures)]
+
+
+def _explored(users: int, market: str, figures: Figures) -> Iterable[Table]:
+    here = {group: found for group, found in figures.groups.items() if group[1:3] == (users, market)}
+    done = {group: [f for f in found if f.outcome == "done"] for group, found in here.items()}
+    plain = {(group[0], f.seed): f for group, found in done.items() if group[-1] == EXPLOIT.name for f in found}
+    weeks = max((len(f.value) for found in done.values() for f in found), default=0)
+    title = f"{weeks} weeks that learn from themselves, {users:,} listeners, a market that {market}"
+    rows, weekly = [], []
+    for group, found in done.items():
+        name = figures.named(group, str(group[-1]))
+        if not found:
+            rows.append((name, *[""] * 6, here[group][0].outcome))
+            continue
+        pairs = [(f, plain[group[0], f.seed]) for f in found if (group[0], f.seed) in plain]
+        wrong = [[float(np.mean(f.error[weeks // 2 :])), 0.0] for f in found]
+        against = pairs if group[-1] != EXPLOIT.name else []
+        rows.append(
+            (
+                name,
+                _range([sum(f.value) / sum(f.best) for f in found], 100.0),
+                mean([[np.mean(f.value), 0.0] for f in found], THOUSAND),
+                _less(against, slice(None)),
+                _less(against, slice(weeks // 2, None)),
+                mean([[np.mean(f.exploiting) - np.mean(f.value), 0.0] for f in found], THOUSAND),
+                mean(wrong, THOUSAND) if any(value > 0 for value, _ in wrong) else "",
+                _ended(found),
+            )
+        )
+        shares = np.mean([np.array(f.value) / np.array(f.best) for f in found], axis=0)
+        weekly.append((name, *(f"{100 * share:.0f}" for share in shares)))
+    seeds = max((len(found) for found in done.values()), default=0)
+    yield Table(f"{title}; seeds: {seeds}", LOOPED, rows)
+    if weekly:
+        yield Table(
+            f"{title}: of the best, % by week", ("decides", *(str(number + 1) for number in range(weeks))), weekly
+        )
+
+
+def _less(pairs: Sequence[tuple[Looped, Looped]], weeks: slice) -> str:
+    """One strategy less another with the same listeners and dice, per 1,000 listeners and week."""
+    found = [[float(np.mean(one.value[weeks]) - np.mean(other.value[weeks])), 0.0] for one, other in pairs]
+    return mean(found, THOUSAND, "+") if found else ""
+
+
 def speed(figures: Figures) -> Table:
     rows = [
         row
@@ -344,6 +402,12 @@ def _legend(kept: Sequence[Kept]) -> str:
         "oracle knows the true expectations given the observable features, all-knowing the hidden traits too. Net incremental "
         "revenue: 10 a purchase, 0.15 a promotion, sent where the score is above 0.015."
     )
+    if any(isinstance(figure, Looped) for figure in figures):
+        said.append(
+            "Weeks that learn from themselves: EUR of the policy's objective per 1,000 listeners and week, by the true expectations; "
+            "differences are paired on the same listeners and dice, ± over seeds; `exploring costs`: what the same model would have "
+            "earned more without exploring."
+        )
     if any(not each.fresh for each in kept):
         said.append(f"{OLD.strip()}: measured by an earlier version of the program or other settings.")
     return " ".join(said)

@@ -163,7 +163,9 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
             Key("limit", "bench.limit", "seconds that a peer may take to solve, or to learn", "value"),
             Key("gaps", "bench.gaps", "random instances of each shape for the distribution of gaps", "value"),
             Key("users", "bench.users", "users of each of those, or of each market of the ranker's", "value"),
-            Key("parts", "bench.parts", "of the ranker's: hillstrom,promotion,bandit,market,speed", "value"),
+            Key(
+                "parts", "bench.parts", "of the ranker's: hillstrom,promotion,bandit,market,exploration,speed", "value"
+            ),
             Key("seeds", "bench.seeds", "how many splits of each trial, and markets", "value"),
             Key("trials", "bench.trials", "the folder of the public trials' files", "value"),
             Key("rows", "bench.rows", "logged decisions to train on for speed", "value"),

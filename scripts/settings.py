@@ -74,10 +74,12 @@ class BenchOptions(Frozen):
     limit: float = Field(300.0, gt=0, description="seconds that a peer may take to solve, or to learn")
     gaps: int = Field(0, ge=0, description="random instances of each shape for the distribution of gaps")
     users: PositiveInt | None = Field(
-        None, description="of each of those, by default 20,000; of each market of the ranker's, by default 200,000"
+        None,
+        description="of each of those, by default 20,000; of each market of the ranker's, by default 200,000, 4,000 to explore",
     )
-    parts: tuple[Literal["hillstrom", "promotion", "bandit", "market", "speed"], ...] = Field(
-        ("hillstrom", "promotion", "bandit", "market", "speed"), description="of the ranker's benchmark"
+    parts: tuple[Literal["hillstrom", "promotion", "bandit", "market", "exploration", "speed"], ...] = Field(
+        ("hillstrom", "promotion", "bandit", "market", "exploration", "speed"),
+        description="of the ranker's benchmark",
     )
     seeds: PositiveInt = Field(5, description="splits of each trial, and markets")
     trials: Path = Field(Path("../shared/data"), description="folder of the public trials' files")

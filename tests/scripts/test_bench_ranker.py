@@ -12,8 +12,15 @@ import pytest
 from ranker import promotion
 from ranker.evaluate.peers import PEERS, Peer, Task
 from ranker.scores import InputError
-from scripts import bench, bench_ranker, bench_ranker_market, bench_ranker_speed, bench_ranker_tables
-from scripts.bench_ranker_figures import KINDS, OURS, Scored, Speed, Spending, Standing
+from scripts import (
+    bench,
+    bench_ranker,
+    bench_ranker_exploration,
+    bench_ranker_market,
+    bench_ranker_speed,
+    bench_ranker_tables,
+)
+from scripts.bench_ranker_figures import KINDS, OURS, Looped, Scored, Speed, Spending, Standing
 from scripts.bench_results import Results
 from scripts.command import validated
 from scripts.settings import BenchSettings
@@ -97,6 +104,12 @@ def made_up() -> list[object]:
         *(Scored(1_000, seed, "subs", 0.9 + 0.02 * seed, 1.0, 0.8, 0.5) for seed in (0, 1)),
         *(Spending("hillstrom", 0, seed, "random", [[0.5, 0.01, 0.005], [1.0, -0.02, 0.005]], 0.1) for seed in (0, 1)),
         Speed("train", 2_000_000, seconds={"all": 200.0}, peak_gib=3.21, floor=50.0, floor_of="X'X"),
+        *(
+            Looped("changes", 500, seed, who, value=[0.1 + gain, 0.2 + (1 + seed) * gain], exploiting=[0.12, 0.22 + gain],
+                   best=[0.2, 0.4], error=[0.3, 0.05])
+            for seed in (0, 1)
+            for who, gain in (("exploit only", 0.0), ("3 % evenly", 0.04))
+        ),
     ]  # fmt: skip
 
 
@@ -126,6 +139,12 @@ def test_the_tables_say_what_was_measured(tmp_path: Path) -> None:
     assert "| hillstrom | random | +10.0 ± 5.0 | +10.0 ± 5.0 | +10.0 ± 5.0 |" in text
     assert "| -4.0 at 100 % |" in text
     assert "| train | 2,000,000 | 200 | 300 | 3.2 | 4.0 | 50 | 4.0 | X'X |" in text
+    assert "2 weeks that learn from themselves, 500 listeners, a market that changes; seeds: 2" in text
+    assert "| exploit only | 50.0 (50.0 to 50.0) | 150 |  |  | 20 | 50 |  |" in text
+    exploring = "| 3 % evenly | 66.7 (63.3 to 70.0) | 200 ± 10 | +50 ± 10 | +60 ± 20 | -10 ± 10 | 50 |  |"
+    assert exploring in text
+    assert "| exploit only | 50 | 50 |" in text
+    assert "| 3 % evenly | 70 | 65 |" in text
     assert "†" not in text
 
 
@@ -230,6 +249,35 @@ def test_speed_is_measured_from_files_to_files(
     assert (train["what"], train["rows"], score["what"], score["rows"]) == ("train", 3_000, "score", 1_500)
     assert min(train["seconds"]["all"], train["floor"], score["seconds"]["all"], score["floor"]) > 0
     assert [table.title for table in block.tables] == ["Speed, from files to files"]
+
+
+def test_strategies_share_a_market_that_changes(settings: BenchSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_ranker_exploration, "SLOTS", ("push_1",))
+    monkeypatch.setattr(bench_ranker_exploration, "BY_HAND", 1)
+    exploit, evenly, *_, random, oracle = bench_ranker_exploration.STRATEGIES
+    monkeypatch.setattr(bench_ranker_exploration, "STRATEGIES", (exploit, evenly, random, oracle))
+    found = bench_ranker_exploration.run(settings, 400, 0, bench_ranker_exploration.CHANGES, 2)
+    assert [each.strategy for each in found] == ["exploit only", "3 % evenly", "random", "oracle"]
+    assert all(len(figures) == 2 for each in found for figures in (each.value, each.exploiting, each.best, each.error))
+    assert found[-1].value == found[-1].best
+    first = {each.strategy: each.value[0] for each in found}
+    assert first["3 % evenly"] == pytest.approx(0.97 * first["exploit only"] + 0.03 * first["random"], rel=1e-4)
+
+
+def test_a_market_changes_where_it_should(settings: BenchSettings) -> None:
+    played = {name: bench_ranker_exploration.scenario(settings.data, 50, name, 10) for name in ("stays", "changes")}
+    hand = bench_ranker_exploration.BY_HAND
+    assert [set(absent) for absent in played["changes"].absent] == [{"premium_family"}] * (hand + 2) + [set()] * 8
+    assert not any(played["stays"].absent)
+    individual = [
+        [market.settings.effects.responses["subs"].products["premium_individual"] for market in each.weeks]
+        for each in (played["stays"], played["changes"])
+    ]
+    assert individual == [[0.14] * (hand + 10), [0.14] * (hand + 4) + [-0.1] * 6]
+    assert [market.settings.logging.holdout for market in played["stays"].weeks] == [0.08] * hand + [0.02] * 10
+    actions = played["stays"].weeks[0].catalogue
+    subs_A = bench_ranker_exploration.worth(settings, actions)["subs"]
+    np.testing.assert_allclose(subs_A, [6.0 - float(action["discount_eur"]) for action in actions.actions])
 
 
 @pytest.mark.slow

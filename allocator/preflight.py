@@ -7,13 +7,13 @@ bound leaves out everything else, so what it calls impossible is impossible; wha
 Axes: U users, A actions, S user classes, P planes, R scopes, N actions of a scope, T parts of the users.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numba
 import numpy as np
 
-from allocator.problem import EXPLORATION, FREE, LOST, ContactRules, Data, Measured, Problem, Rows
+from allocator.problem import EXPLORATION, FREE, LOST, ContactRules, Data, Measured, Problem, Rows, has
 from allocator.solve.slates import best_slate, compile_rules, make_work
 from allocator.solve.solver import free_users
 
@@ -82,6 +82,35 @@ def preflight(problem: Problem, data: Data, fixed: tuple[np.ndarray, np.ndarray]
     findings += _asked_twice(problem, left_R, floors)
     findings += _asked_of_all(problem, left_R, floors, list(zip(covers, reached[len(needy) :], strict=True)))
     return sorted(_distinct(findings), key=lambda finding: (not finding.hard, len(finding.positions)))
+
+
+def left_together(problem: Problem) -> list[str]:
+    """A sentence for each two sorts of offers that spoil each other by what the scores say and that no contact rule keeps apart."""
+    known = problem.catalogue.interference
+    told: dict[frozenset[str], list[str]] = {}
+    for pair in () if known is None else known.spoiling(1.0):
+        sides_2A = [has(words, problem.catalogue) & problem.contact.allowed_A for words in (pair.where, pair.beside)]
+        if not _kept_apart(problem.contact, *sides_2A):
+            names = [_named(words) for words in (pair.where, pair.beside)]
+            told.setdefault(frozenset(names), []).append(f"{names[0]} keeps {pair.effect.kept:.0%}")
+    return [
+        f"the scores say that {' and '.join(sorted(names))} spoil each other ({', '.join(kept)}), and no rule keeps them apart"
+        if len(names) > 1
+        else f"the scores say that {next(iter(names))} twice spoils itself ({kept[0]}), and no rule keeps the two apart"
+        for names, kept in told.items()
+    ]
+
+
+def _kept_apart(contact: ContactRules, one_A: np.ndarray, other_A: np.ndarray) -> bool:
+    """Whether no slate holds an action of each: one slot, or a cap of one contact over both."""
+    together_AA = contact.slot_A[:, None] == contact.slot_A
+    single_CA = contact.member_CA[contact.capacity_C == 1].astype(int)
+    together_AA |= single_CA.T @ single_CA > 0
+    return bool(together_AA[np.ix_(one_A, other_A)].all())
+
+
+def _named(words: Mapping[str, object]) -> str:
+    return ", ".join(str(value) for value in words.values())
 
 
 def given_in_words(data: Data, fixed: tuple[np.ndarray, np.ndarray]) -> str:

@@ -35,7 +35,7 @@ from allocator.past import (
     slates_before,
 )
 from allocator.policy.experiment import exploring, held_out, uniform
-from allocator.policy.grammar import Constraint, ContactRule, Filter, Policy, Term
+from allocator.policy.grammar import Constraint, ContactRule, Filter, Policy, Term, filter_from_words
 from ranker.scores import Catalogue, InputError, Scores, Shard
 
 FREE, HOLDOUT, EXPLORATION, PINNED = 0, 1, 2, 3
@@ -550,14 +550,13 @@ def one_sided(problem: Problem, price_R: np.ndarray) -> np.ndarray:
 
 
 def _contact_rules(policy: Policy, catalogue: Catalogue) -> ContactRules:
-    """Expands `each`, and drops caps that one action per slot already keeps."""
+    """Expands `each` and `spoils`, and drops caps that one action per slot already keeps."""
     slots = {slot: position for position, slot in enumerate(dict.fromkeys(catalogue.slots))}
     slot_A = np.array([slots[slot] for slot in catalogue.slots], np.int64)
     allowed_A = np.ones(len(slot_A), bool)
     caps: list[tuple[ContactRule, np.ndarray]] = []
     for rule in policy.contact:
-        scope_A = _chosen(rule.where, catalogue)
-        for member_A in _parts(scope_A, rule.each, catalogue):
+        for member_A in _parts(rule, catalogue):
             if rule.max == 0:
                 allowed_A &= ~member_A
             elif rule.days or rule.max < len(set(slot_A[member_A])):
@@ -572,14 +571,31 @@ def _contact_rules(policy: Policy, catalogue: Catalogue) -> ContactRules:
     )
 
 
-def _parts(scope_A: np.ndarray, each: str | None, catalogue: Catalogue) -> Iterator[np.ndarray]:
-    if each is None:
+def _parts(rule: ContactRule, catalogue: Catalogue) -> Iterator[np.ndarray]:
+    """bool[A]: each set of actions that the rule caps."""
+    scope_A = _chosen(rule.where, catalogue)
+    if rule.spoils is not None:
+        yield from {member_A.tobytes(): member_A for member_A in _spoiling(rule.spoils, scope_A, catalogue)}.values()
+        return
+    if rule.each is None:
         yield scope_A
         return
-    values = [action.get(each) for action in catalogue.actions]
+    values = [action.get(rule.each) for action in catalogue.actions]
     for value in dict.fromkeys(values):
         if value is not None:
             yield scope_A & np.array([other == value for other in values], bool)
+
+
+def _spoiling(limit: float, scope_A: np.ndarray, catalogue: Catalogue) -> Iterator[np.ndarray]:
+    """The actions of each pair that the scores say spoil each other, a pair of both directions twice."""
+    pairs = () if catalogue.interference is None else catalogue.interference.spoiling(limit)
+    for pair in pairs:
+        yield scope_A & (has(pair.where, catalogue) | has(pair.beside, catalogue))
+
+
+def has(words: Mapping[str, object], catalogue: Catalogue) -> np.ndarray:
+    """bool[A]: the actions with these values."""
+    return _chosen(filter_from_words(words), catalogue)
 
 
 def _allowed(policy: Policy, catalogue: Catalogue, classes: UserClasses) -> np.ndarray:

@@ -93,6 +93,10 @@ class Interference:
         found = [pair for pair in self.pairs if all(_any_has(actions, side) for side in (pair.where, pair.beside))]
         return Interference(self.days, self.fatigue, tuple(found))
 
+    def spoiling(self, limit: float) -> tuple[Pair, ...]:
+        """The pairs of which less than `limit` of an effect is left, by the upper bound of the estimate."""
+        return tuple(pair for pair in self.pairs if pair.effect.at_most < limit)
+
     def to_json(self) -> dict:
         fatigue = {} if self.fatigue is None else {"fatigue": self.fatigue.to_json()}
         return {"days": self.days, **fatigue, "pairs": [pair.to_json() for pair in self.pairs]}

@@ -14,7 +14,7 @@ from allocator.diagnose import Infeasible, contradiction, diagnose
 from allocator.given import Given, fall_back, give
 from allocator.policy.grammar import Policy
 from allocator.policy.reader import read_policy
-from allocator.preflight import preflight
+from allocator.preflight import left_together, preflight
 from allocator.problem import Data, Problem, build_problem, load_data
 from allocator.ranges import price_ranges
 from allocator.solve.solution import Solution, TooLarge, Unsolvable
@@ -121,6 +121,8 @@ def _count_first(settings: AllocateSettings, scores: Scores, problem: Problem, d
     findings = preflight(problem, data, given.fixed)
     if any(finding.hard for finding in findings):
         raise Infeasible(contradiction(problem, data, given.fixed, settings.solve, findings, scores))
+    for sentence in left_together(problem):
+        log.warning("%s%s", sentence[0].upper(), sentence[1:])
     for finding in findings:
         log.info("Out of reach, and not required: %s", finding.sentence)
 

@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 
 from allocator.policy.grammar import Policy
 from allocator.policy.reader import read_policy
+from ranker.contact_history import DAYS
 from ranker.logs import read_schema
-from ranker.scores import Catalogue, InputError, Metric, read_catalogue
+from ranker.scores import Catalogue, InputError, Interference, Metric, read_catalogue
 from scripts.settings import Settings
 
 MISSING = "unknown"  # as scores call a segment that a user does not have
@@ -25,7 +26,8 @@ def early_policy(policy: Path, settings: Settings, logs: Path, users: Path) -> P
     schema = read_schema(logs / "schema.json")
     metrics = [Metric(outcome.name, outcome.unit) for outcome in schema.outcomes]
     actions = read_catalogue(logs / "catalogue.json").actions
-    catalogue = Catalogue(actions).with_scores(metrics, sorted(segments), "", None)
+    unknown_yet = Interference(DAYS, None, ())  # whether the logs tell what spoils what is for training to find out
+    catalogue = Catalogue(actions).with_scores(metrics, sorted(segments), "", None, unknown_yet)
     read = read_policy(policy, settings.set, catalogue, segments, previous=True)
     always = [rule.id for rule in read.contact if rule.days is not None and rule.valid_from is rule.valid_to is None]
     if always and not are_dated(users):

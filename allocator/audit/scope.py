@@ -5,6 +5,7 @@ Axes: U users of a shard, A actions.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -57,14 +58,32 @@ class Cap:
 
 
 def caps_of(policy: Policy, catalogue: Catalogue) -> list[Cap]:
-    """Every contact rule, one with `each` once per value."""
+    """Every contact rule, one with `each` once per value, one with `spoils` once for each two sorts of offers."""
     found = []
     for rule in policy.contact:
         scope_A = actions_in(rule.where, catalogue)
-        if rule.each is None:
+        if rule.spoils is not None:
+            unions = spoiled_by(catalogue, rule.spoils)
+            found += [Cap(rule.id, scope_A & np.isin(catalogue.ids, list(ids)), rule.max, rule.days) for ids in unions]
+        elif rule.each is None:
             found.append(Cap(rule.id, scope_A, rule.max, rule.days))
+        if rule.each is None:
             continue
         value_A = np.array([action.get(rule.each) for action in catalogue.actions], dtype=object)
         for value in dict.fromkeys(value for value in value_A if value is not None):
             found.append(Cap(rule.id, scope_A & (value_A == value), rule.max, rule.days))
     return found
+
+
+def spoiled_by(catalogue: Catalogue, limit: float) -> list[frozenset[str]]:
+    """The ids of each two sorts of offers of which the scores are sure, one-sided at 90 %, that one leaves less of the other's effect."""
+    told = () if catalogue.interference is None else catalogue.interference.pairs
+    sure = [pair for pair in told if pair.effect.kept + NormalDist().inv_cdf(0.9) * pair.effect.stderr < limit]
+    sides = [(set(pair.where.items()), set(pair.beside.items())) for pair in sure]
+    ids = [
+        frozenset(
+            str(action["id"]) for action in catalogue.actions if any(side <= set(action.items()) for side in both)
+        )
+        for both in sides
+    ]
+    return list(dict.fromkeys(ids))

@@ -128,6 +128,18 @@ def contact(world: World, rule: Rule) -> Iterator[Fault]:
     yield from actions(world, rule.where, "where")
     if rule.each is not None:
         yield from _attribute(world, rule.each, str, (rule.where,), "each")
+    if rule.spoils is not None:
+        yield from _spoils(world, rule)
+
+
+def _spoils(world: World, rule: Rule) -> Iterator[Fault]:
+    if rule.each is not None:
+        yield Fault(("spoils",), "stands beside `each`; write two rules")
+    if rule.max == 0:
+        yield Fault(("max",), "with `spoils` it is at least 1: two that spoil each other are kept apart, not forbidden")
+    if world.catalogue.interference is None:
+        told = "their catalogue.json has no `interference`, which the ranker writes where logs tell of earlier contacts"
+        yield Fault(("spoils",), f"the scores do not say what spoils what: {told}")
 
 
 def tiers(records: Sequence[object]) -> Iterator[Fault]:

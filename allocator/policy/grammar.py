@@ -62,6 +62,7 @@ Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Amount = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0)]
 Whole = Annotated[int, Strict(), Field(ge=0)]
 Days = Annotated[int, Strict(), Field(ge=1, le=MOST_HISTORY_DAYS)]
+Part = Annotated[float, Strict(), Field(allow_inf_nan=False, gt=0, le=1)]
 Portion = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0, lt=1)]
 Day = Annotated[date | None, BeforeValidator(_date)]
 RuleId = Annotated[str, Strict(), Field(pattern=r"^[A-Za-z0-9_.\-]{1,100}$")]
@@ -293,13 +294,15 @@ class EligibilityRule(Rule):
 class ContactRule(Rule):
     """Per user at most `max` contacts in `where`; with `each`, at most that many for each value of the attribute.
 
-    With `days`, contacts that the user has received in so many days up to the scores' date count as well.
+    With `days`, contacts that the user has received in so many days up to the scores' date count as well. With `spoils`, at most that
+    many of each two sorts of offers that leave less than this part of each other's effect, as the scores say.
     """
 
     max: Whole
     where: FilterField = Filter()
     each: Text | None = None
     days: Days | None = None
+    spoils: Part | None = None
 
 
 class PinnedRule(Rule):

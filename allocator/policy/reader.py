@@ -314,6 +314,7 @@ def _told(model: type[BaseModel], error: Mapping) -> Fault:
         "finite_number": lambda: "must be a finite number",
         "greater_than_equal": lambda: f"must be at least {context['ge']:g}, not {shown(value)}",
         "less_than_equal": lambda: f"must be at most {context['le']:g}, not {shown(value)}",
+        "greater_than": lambda: f"must be above {context['gt']:g}, not {shown(value)}",
         "less_than": lambda: f"must be below {context['lt']:g}, not {shown(value)}",
         "string_type": lambda: f"must be text, not {shown(value)}; in quotes, a number is text too",
         "string_too_short": lambda: "must not be empty",

@@ -7,6 +7,7 @@ from allocator.report.amounts import exact, with_unit
 from allocator.report.collect import Report
 from allocator.report.records import ConstraintRecord
 from allocator.report.sentences import below_the_best, filter_words, formula, people, worth
+from ranker.scores import Interference, Kept
 
 
 def pinned_rows(report: Report) -> list[Mapping[str, str]]:
@@ -75,25 +76,59 @@ def _kept(record: ConstraintRecord | None, unit: str, value_unit: str) -> str:
     return f"{kept} {worth(record, value_unit)}"
 
 
-def contact_rows(policy: Policy) -> list[Mapping[str, str]]:
-    """What one user may get, a row per rule."""
+def contact_rows(policy: Policy, known: Interference | None) -> list[Mapping[str, str]]:
+    """What one user may get, a row per rule. known: what the scores say that contacts take from each other."""
     return [
-        {"name": rule.name, "words": _contacts(rule), "owner": rule.owner or "", "reason": rule.reason or ""}
+        {"name": rule.name, "words": _contacts(rule, known), "owner": rule.owner or "", "reason": rule.reason or ""}
         for rule in policy.contact
     ]
 
 
-def _contacts(rule: ContactRule) -> str:
+def _contacts(rule: ContactRule, known: Interference | None) -> str:
     what = "contacts" if rule.where.is_empty else f"contacts with {filter_words(rule.where)}"
     if rule.max == 1:
         what = what.replace("contacts", "contact", 1)
     words = f"no {what}" if rule.max == 0 else f"at most {rule.max} {what}"
     if rule.each is not None:
         words += f", for each {rule.each.replace('_', ' ')} on its own"
+    if rule.spoils is not None:
+        words += f", of each two that leave less than {_percent(rule.spoils)} of each other's effect ({_two(rule.spoils, known)})"
     if rule.days is not None:
         days = "day" if rule.days == 1 else f"{rule.days} days"
         words += f"; contacts received in the last {days} count as well"
     return words
+
+
+def _two(limit: float, known: Interference | None) -> str:
+    """Which offers the scores say spoil each other so much."""
+    pairs = () if known is None else known.spoiling(limit)
+    sides = dict.fromkeys(tuple(sorted({_named(pair.where), _named(pair.beside)})) for pair in pairs)
+    return "; ".join(" and ".join(names) if len(names) > 1 else f"{names[0]} twice" for names in sides) or "none do"
+
+
+def interference_rows(known: Interference | None) -> list[str]:
+    """What the scores say that contacts take from each other, a sentence each."""
+    if known is None:
+        return []
+    said = []
+    if known.fatigue is not None:
+        said.append(f"Each contact of the {known.days} days before leaves {_left(known.fatigue)} of an effect.")
+    for pair in known.pairs:
+        beside = {"history": f"an offer in the {known.days} days before", "same week": "an offer in the same week"}[
+            pair.basis
+        ]
+        said.append(
+            f"Beside {_named(pair.beside)}, {_named(pair.where)} keeps {_left(pair.effect)} of its effect (seen after {beside})."
+        )
+    return said
+
+
+def _left(kept: Kept) -> str:
+    return f"{100 * kept.kept:.0f} % (± {100 * kept.stderr:.0f} %)"
+
+
+def _named(words: Mapping[str, object]) -> str:
+    return ", ".join(str(value) for value in words.values())
 
 
 def forbidden_rows(policy: Policy) -> list[Mapping[str, str]]:

@@ -1,7 +1,7 @@
 """Small random problems for the allocator's tests: scores on disk, a policy over them, and everything compiled."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from allocator.policy.reader import read_policy
 from allocator.problem import Data, Problem, build_problem, explore, load_data
 from allocator.solve.passes import Users
 from allocator.solve.solver import free_users
-from ranker.scores import Catalogue, Metric, Scores, ScoresWriter, open_scores
+from ranker.scores import Catalogue, Interference, Metric, Scores, ScoresWriter, open_scores
 
 SLOTS = (
     ("home_1", "home", "discovery"),
@@ -61,11 +61,18 @@ def catalogue(products: Sequence[tuple[str, str, float]] = PRODUCTS, slots: Sequ
 
 
 def write_scores(
-    path: Path, users: int, seed: int, *, words: bool = False, stderr: bool = False, **shape: Sequence
+    path: Path,
+    users: int,
+    seed: int,
+    *,
+    words: bool = False,
+    stderr: bool = False,
+    interference: Interference | None = None,
+    **shape: Sequence,
 ) -> Path:
     """Random scores: sparse subscriptions, revenue that follows them, opt-outs that hurt, seven in ten actions eligible."""
     generator = np.random.default_rng(seed)
-    head = catalogue(**shape)
+    head = replace(catalogue(**shape), interference=interference)
     size = (users, len(head.actions))
     subs = (0.01 * generator.gamma(1.0, 1.0, size)).astype(np.float32)
     revenue = (subs * generator.uniform(5, 40, size) - 0.02 * generator.random(size)).astype(np.float32)

@@ -19,7 +19,7 @@ from allocator.audit.judge import audit
 from allocator.policy.experiment import exploring, held_out
 from allocator.policy.grammar import Constraint, ContactRule, Policy
 from allocator.policy.reader import parse_policy
-from ranker.scores import Catalogue, Metric, ScoresWriter
+from ranker.scores import Catalogue, Interference, Kept, Metric, Pair, ScoresWriter
 
 SPOTS = {"home_1": ["family", "duo", "books"], "home_2": ["family", "books"], "push": ["duo", "books"]}
 ACTIONS = tuple(
@@ -37,8 +37,19 @@ ACTIONS = tuple(
 IDS = [action["id"] for action in ACTIONS]
 METRICS = ("subs", "revenue", "opt_outs")
 TODAY = date(2026, 11, 23)
+SPOILING = Interference(
+    28,
+    None,
+    (
+        Pair({"product": "books"}, {"product": "duo"}, Kept(0.3, 0.2), "history"),
+        Pair({"product": "duo"}, {"product": "books"}, Kept(0.8, 0.5), "history"),
+        Pair(
+            {"product": "family"}, {"product": "books"}, Kept(0.5, 0.4), "history"
+        ),  # at most 1.01: nobody can be sure
+    ),
+)
 CATALOGUE = Catalogue(
-    ACTIONS, tuple(Metric(name, name) for name in METRICS), ("market", "lifecycle"), "test", as_of=TODAY
+    ACTIONS, tuple(Metric(name, name) for name in METRICS), ("market", "lifecycle"), "test", TODAY, SPOILING
 )
 SEGMENTS = {"market": frozenset({"SE", "NO"}), "lifecycle": frozenset({"student", "free"})}
 USERS = 60
@@ -230,6 +241,8 @@ def slates(case: Case, user: int) -> Iterator[tuple[int, ...]]:
 def keeps(case: Case, rule: ContactRule, user: int, slate: Sequence[int]) -> bool:
     """Whether each value's contacts, or all of them, fit into what the rule has left for the user."""
     inside = [a for a in slate if rule.where.matches(ACTIONS[a])]
+    if rule.spoils is not None:
+        return sum(ACTIONS[a]["product"] in ("books", "duo") for a in inside) <= rule.max
     values = {None if rule.each is None else ACTIONS[a][rule.each] for a in inside}
     for value in values:
         count = sum(rule.each is None or ACTIONS[a][rule.each] == value for a in inside)

@@ -314,3 +314,18 @@ def test_the_audit_is_written_without_user_ids(case: Case, tmp_path: Path) -> No
     text = (tmp_path / "audit.json").read_text()
     assert json.loads(text)["clean"] is False
     assert str(case.users.user_id[0]) not in text
+
+
+def test_what_spoils_each_other_is_kept_apart(case: Case) -> None:
+    """By plain loops the best slates of such a policy are those that the judge takes for the best."""
+    apart = POLICY.replace("once_each, max: 1, each: product}", "once_each, max: 1, spoils: 0.9}")
+    case.follow(apart)
+    case.rows = allocate(case)
+    case.certificate = honest_certificate(case)
+    assert case.failures() == set()
+    held, explores = groups(case)
+    wanted = {"home_1/books", "push/duo"}
+    user = position(case, lambda u: not held[u] and not explores[u] and wanted <= {IDS[a] for a in allowed(case, u)})
+    case.rows = case.rows[case.rows.user_id != case.id_of(user)]
+    case.add(user, *wanted)
+    assert case.failures() == {"contact once_each"}

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from allocator.preflight import preflight
+from allocator.preflight import left_together, preflight
 from allocator.solve.exact import solve_exact
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import Unsolvable
+from ranker.scores import Interference, Kept, Pair
 from tests.allocator.instances import CONTACT, Case, make_case
 
 USERS = 40
@@ -123,3 +124,51 @@ def test_a_wish_out_of_reach_contradicts_nothing(tmp_path: Path) -> None:
     rules = "constraints:\n  - {id: wish, kind: volume, where: {surface: push}, min: 100, strength: {soft: 1.0}}\n"
     [finding] = found(make_case(tmp_path, USERS, 1, rules))
     assert not finding.hard
+
+
+BOOKS, DUO, PLANS = {"product": "books"}, {"product": "duo"}, {"family": "plan"}
+SPOILING = Interference(
+    28,
+    None,
+    (
+        Pair(BOOKS, DUO, Kept(0.3, 0.1), "history"),
+        Pair(DUO, BOOKS, Kept(0.45, 0.1), "history"),
+        Pair(PLANS, BOOKS, Kept(0.9, 0.2), "history"),  # not sure to be less than 1
+        Pair(BOOKS, BOOKS, Kept(0.6, 0.1), "same week"),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [
+        (
+            "",
+            [
+                "books and duo spoil each other (books keeps 30%, duo keeps 45%)",
+                "books twice spoils itself (books keeps 60%)",
+            ],
+        ),
+        ("{id: a, max: 2}", ["books and duo", "books twice"]),
+        ("{id: a, max: 1}", []),
+        ("{id: a, max: 1, spoils: 0.9}", []),
+        ("{id: a, max: 1, spoils: 0.5}", []),  # one contact of books and duo together is one of books
+        ("{id: a, max: 2, spoils: 0.9}", ["books and duo", "books twice"]),
+        ("{id: a, max: 1, where: {product: [books, duo]}}", []),
+        ("{id: a, max: 1, where: {product: [books, family]}}", ["books and duo"]),
+        ("{id: a, max: 1, each: product}", ["books and duo"]),
+        ("{id: a, max: 0, where: {product: books}}", []),
+    ],
+)
+def test_what_may_stand_together_though_it_spoils_each_other_is_told(
+    tmp_path: Path, rules: str, told: list[str]
+) -> None:
+    case = make_case(tmp_path, 5, 1, f"contact: [{rules}]\n" if rules else "", interference=SPOILING)
+    sentences = left_together(case.problem)
+    assert len(sentences) == len(told)
+    for sentence, words in zip(sentences, told, strict=True):
+        assert f"the scores say that {words}" in sentence
+
+
+def test_scores_that_say_nothing_of_pairs_need_no_rule(tmp_path: Path) -> None:
+    assert left_together(make_case(tmp_path, 5, 1, "").problem) == []

@@ -440,6 +440,7 @@ def test_what_one_user_may_get_stands_in_words(tmp_path):
             {"id": "total", "max": 2},
             {"id": "push_month", "label": "Push a month", "max": 4, "where": {"surface": "push"}, "days": 28},
             {"id": "once", "max": 1, "each": "product", "days": 1},
+            {"id": "apart", "max": 1, "spoils": 0.8},
             {"id": "quiet", "max": 0, "where": {"surface_kind": "messaging", "not": {"surface": "email"}}},
         ],
         eligibility=[{"id": "students", "forbid": {"product": ["a", "b"]}, "users": {"lifecycle": "student"}, "owner": "plans"}],
@@ -450,6 +451,7 @@ def test_what_one_user_may_get_stands_in_words(tmp_path):
         "total at most 2 contacts",
         "Push a month at most 4 contacts with surface push; contacts received in the last 28 days count as well",
         "once at most 1 contact, for each product on its own; contacts received in the last day count as well",
+        "apart at most 1 contact, of each two that leave less than 80 % of each other's effect (none do)",
         "quiet no contacts with surface kind messaging, but not surface email",
         "students users with lifecycle student never get product a or b plans",
     ):

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from allocator.diagnose import Infeasible
-from ranker.scores import InputError
+from ranker.scores import InputError, Interference, Kept, Pair
 from scripts import allocate, stage
 from tests.allocator.instances import random_rules, write_scores
 
@@ -129,3 +129,49 @@ constraints:
     assert {cause["rule"] for cause in written["causes"]} == {None, "no_germans"}
     assert "without eligibility rule no_germans" in str(caught.value)
     assert written["repairs"][0]["changes"] == {"goal": {"min": 0.0}}
+
+
+SPOILING = Interference(
+    28,
+    Kept(0.9, 0.01),
+    (
+        Pair({"product": "books"}, {"product": "duo"}, Kept(0.4, 0.1), "history"),
+        Pair({"product": "family"}, {"surface": "push"}, Kept(0.7, 0.1), "same week"),
+    ),
+)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_spoils_each_other_is_kept_apart_as_by_rules_written_by_hand(
+    tmp_path: Path, settings_for: Callable, seed: int
+) -> None:
+    """Both ways of solving, and the same constraints with the pairs spelled out, come to the same value."""
+    write_scores(tmp_path / "scores", USERS // 4, seed, interference=SPOILING)
+    rest = random_rules(seed, USERS // 4).removeprefix("contact:\n")
+    apart = "contact:\n  - {id: apart, max: 1, spoils: 0.9}\n" + rest
+    by_hand = (
+        "contact:\n  - {id: one, max: 1, where: {product: [books, duo]}}\n"
+        "  - {id: other, max: 1, where: {not: {not: {product: family}, surface: [home, plan_picker]}}}\n" + rest
+    )
+    found = {}
+    for name, rules, method in (("exact", apart, "exact"), ("prices", apart, "prices"), ("by hand", by_hand, "exact")):
+        result = allocate.run(settings_for(tmp_path, rules, method=method))
+        assert result.audit.clean
+        found[name] = result.certificate
+        rows = pd.concat(pd.read_parquet(file) for file in (tmp_path / "out").glob("*.parquet"))
+        product = rows["action"].str.split("/").str[-1]
+        assert not (rows[product.isin(["books", "duo"])].groupby("user_id").size() > 1).any()
+    assert found["exact"].value == pytest.approx(found["by hand"].value, rel=1e-9)
+    assert found["exact"].bound >= found["prices"].value * (1 - 1e-9)
+    assert found["prices"].bound * (1 + 1e-9) >= found["exact"].value
+
+
+def test_what_may_stand_together_though_it_spoils_each_other_is_warned_of(
+    tmp_path: Path, settings_for: Callable, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_scores(tmp_path / "scores", USERS, 1, interference=SPOILING)
+    allocate.run(settings_for(tmp_path, "contact: [{id: a, max: 1, where: {product: [books, duo]}}]\n"))
+    warned = [record.message for record in caplog.records if "spoil each other" in record.message]
+    assert warned == [
+        "The scores say that family and push spoil each other (family keeps 70%), and no rule keeps them apart"
+    ]

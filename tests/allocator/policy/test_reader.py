@@ -1,6 +1,7 @@
 """A policy file is read strictly, and every mistake in it is told at once, with its line and the word that was meant."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from allocator.policy.grammar import Bound, Filter, Policy, Strength
 from allocator.policy.reader import parse_policy, read_policy
 from allocator.policy.tree import scalar
-from ranker.scores import Catalogue, InputError, Metric
+from ranker.scores import Catalogue, InputError, Interference, Kept, Metric, Pair
 
 ACTIONS = tuple(
     {
@@ -680,3 +681,42 @@ objective: [{{metric: revenue, weight: 1}}]
     (one,) = problems(f"{TIERS}  - {{objective: [{{metric: subs, weight: 1}}]}}\n")
     assert "one tier is an objective" in one
     assert "needs at least two tiers" in problems("version: 1\ntiers: []\n")[0]
+
+
+SPOILING = Interference(
+    28, None, (Pair({"product": "audiobooks"}, {"product": "premium_duo"}, Kept(0.4, 0.1), "history"),)
+)
+APART = f"{HEAD}contact: [{{id: apart, max: 1, spoils: 0.8}}]\n"
+
+
+def with_interference(text: str, overrides: Mapping[str, object] | None = None) -> Policy:
+    return parse_policy(text, "p.yaml", overrides or {}, replace(CATALOGUE, interference=SPOILING), SEGMENTS)
+
+
+def test_a_contact_rule_may_be_about_what_spoils_each_other() -> None:
+    policy = with_interference(APART)
+    assert policy.contact[0].spoils == 0.8
+    assert Policy.model_validate(policy.to_json()) == policy
+    assert with_interference(APART, {"apart": {"spoils": 0.5}}).contact[0].spoils == 0.5
+
+
+@pytest.mark.parametrize("part", ["0", "1.5", "a lot", ".nan"])
+def test_parts_that_nothing_can_keep_are_refused(part: str) -> None:
+    with pytest.raises(InputError, match=r"p\.yaml:3"):
+        with_interference(APART.replace("0.8", part))
+
+
+def test_scores_that_do_not_say_what_spoils_what_are_refused_with_everything_else() -> None:
+    found = problems(f"{HEAD}contact: [{{id: apart, max: 0, each: product, spoils: 0.8}}]\n")
+    assert [problem.split(": ", 2)[1:] for problem in found] == [
+        ["contact.apart.spoils", "stands beside `each`; write two rules"],
+        [
+            "contact.apart.max",
+            "with `spoils` it is at least 1: two that spoil each other are kept apart, not forbidden",
+        ],
+        [
+            "contact.apart.spoils",
+            "the scores do not say what spoils what: their catalogue.json has no `interference`, which the ranker writes "
+            "where logs tell of earlier contacts",
+        ],
+    ]

@@ -23,8 +23,9 @@ from allocator.policy.grammar import Policy
 from allocator.policy.reader import read_policy
 from allocator.problem import FREE, Data, Linear, Measured, Problem, build_problem, load_data
 from allocator.solve.solution import TooLarge
-from ranker.market.truth import World, left_beside, logging_chances, read_users, read_world, spoiled_before
-from ranker.scores import InputError, Scores, open_scores
+from ranker.market.answers import DAYS
+from ranker.market.truth import MONTH, World, left_beside, logging_chances, read_users, read_world, spoiled_before
+from ranker.scores import Catalogue, InputError, Interference, Scores, open_scores
 from scripts import command, rivals, stage
 from scripts.rivals import LEARNED, LOGGING, ORACLE, Chosen
 from scripts.settings import RegretSettings
@@ -265,9 +266,28 @@ def summary(problem: Problem, data: Data, truth: Truth, judged: Sequence[Judged]
         "users": int(free_U.sum()),
         "errors": "standard errors over users, for these logs, this model and these prices; not over other logs",
         "cannibalisation": {"products": list(truth.world.pair), "factor": truth.world.factor},
+        "interference": interference(problem.catalogue, truth.world),
         "policies": [_entry(each, oracle, learned, free_U) for each in ranked],
         "unsolved": rivals.unsolved(failed),
     }
+
+
+def interference(scores: Catalogue, world: World) -> list[dict]:
+    """What contacts take from each other, as the scores say next to the truth: fatigue, the true pair, pairs that are none."""
+    known = scores.interference or Interference(0, None, ())
+    said = {(tuple(pair.where.items()), tuple(pair.beside.items())): pair.effect for pair in known.pairs}
+    true = {}
+    for product, other in (world.pair, world.pair[::-1]):
+        true[(("product", product),), (("product", other),)] = world.factor
+    days = f"each contact of the {known.days or MONTH * DAYS} days before"
+    rows = [("any", days, known.fatigue, 1 - world.settings.fatigue)]
+    for sides in dict.fromkeys([*true, *said]):
+        words = [", ".join(str(value) for _, value in side) for side in sides]
+        rows.append((*words, said.get(sides), true.get(sides, 1.0)))
+    return [
+        {"where": where, "beside": beside, "true": factor, **({} if kept is None else kept.to_json())}
+        for where, beside, kept, factor in rows
+    ]
 
 
 def _entry(each: Judged, oracle: Judged, learned: Judged | None, free_U: np.ndarray) -> dict:
@@ -320,6 +340,18 @@ def show(table: Mapping) -> None:
     columns = ("policy", "value", "of the oracle", "regret", "learned - this", "contacts", "rules broken in truth")
     title = f"True value of the week, {table['users']:,} users (± standard error over users)"
     command.show_table(title, columns, rows)
+    said = [
+        (
+            each["where"],
+            each["beside"],
+            f"{each['kept']:.0%} ± {each['stderr']:.0%}" if "kept" in each else "nothing said",
+            f"{each['true']:.0%}",
+        )
+        for each in table["interference"]
+    ]
+    command.show_table(
+        "What is left of an effect", ("effect of", "after or beside", "the scores say", "in truth"), said
+    )
     for each in table["unsolved"]:
         log.warning("%s: %s", each["policy"], each["reason"])
 

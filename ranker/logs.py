@@ -7,9 +7,10 @@ their outcomes to be known: what is not known yet is missing there, and nowhere 
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,9 @@ from ranker.scores import Catalogue, InputError, read_catalogue, read_json_objec
 
 KINDS = ("binary", "count", "amount", "real")
 RESERVED = ("user_id", "as_of", "action", "propensity", "eligible")
+UNIQUE = ["user_id", "as_of", "action"]  # no two rows have the same
 IMMATURE = "immature"
-USERS_PER_BATCH = 65_536
+ROWS_PER_BATCH = 65_536
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,26 @@ class Logs:
         return len(self.frame)
 
     @property
+    def latest(self) -> date:
+        """The last day of decisions."""
+        return self.frame["as_of"].max().date()
+
+    def batches(self) -> Iterator["Logs"]:
+        """Itself in parts of at most ROWS_PER_BATCH rows."""
+        for start in range(0, len(self), ROWS_PER_BATCH):
+            here = slice(start, start + ROWS_PER_BATCH)
+            eligible = None if self.eligible is None else self.eligible[here]
+            yield replace(self, frame=self.frame.iloc[here], eligible=eligible)
+
+    def columns(self, names: Sequence[str]) -> pd.DataFrame:
+        """Some columns of all rows."""
+        return self.frame[list(names)]
+
+    def rows(self, positions: np.ndarray) -> pd.DataFrame:
+        """All columns of some rows."""
+        return self.frame.iloc[positions]
+
+    @property
     def complete(self) -> "Logs":
         """The decisions of which every outcome is known."""
         known_R = self.frame[[outcome.name for outcome in self.schema.outcomes]].notna().all(axis=1).to_numpy()
@@ -105,31 +127,82 @@ class Logs:
         return replace(self, frame=self.frame[known_R].reset_index(drop=True), eligible=eligible)
 
 
+@dataclass(frozen=True)
+class StoredLogs:
+    """All logged decisions, validated, in files: what `Logs` holds, of which no more is in memory than is asked for. files: of complete
+    decisions, then of young ones."""
+
+    schema: LogSchema
+    actions: tuple[Mapping[str, object], ...]
+    files: tuple[Path, ...]
+    count: int
+    latest: date
+
+    def __len__(self) -> int:
+        return self.count
+
+    def batches(self) -> Iterator[Logs]:
+        """All rows in order, in parts of at most ROWS_PER_BATCH."""
+        for table in self._tables():
+            yield Logs(self.schema, self.actions, self._columns.frame(table), _eligible_in(table))
+
+    def columns(self, names: Sequence[str]) -> pd.DataFrame:
+        """Some columns of all rows."""
+        return pd.concat([self._columns.frame(table) for table in self._tables(names)], ignore_index=True)[list(names)]
+
+    def rows(self, positions: np.ndarray) -> pd.DataFrame:
+        """All columns of some rows, given in rising order."""
+        frames, start = [], 0
+        for table in self._tables():
+            first, last = np.searchsorted(positions, [start, start + len(table)])
+            frames.append(self._columns.frame(table.take(positions[first:last] - start)))
+            start += len(table)
+        return pd.concat(frames, ignore_index=True)
+
+    @property
+    def _columns(self) -> "_Columns":
+        return _Columns("logs", self.schema, len(self.actions))
+
+    def _tables(self, names: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        for file in self.files:
+            yield from self._columns.tables(file, names)
+
+
+def open_logs(path: Path) -> StoredLogs:
+    """Validates a logs directory, a part at a time; InputError lists everything wrong in it. Memory grows by 8 bytes per row."""
+    return _open(path, lambda frame, eligible_RA: None)
+
+
 def read_logs(path: Path) -> Logs:
-    """Reads and validates a logs directory; InputError lists everything wrong in it."""
+    """Reads and validates a logs directory, whole; InputError lists everything wrong in it."""
+    parts: list[tuple[pd.DataFrame, np.ndarray | None]] = []
+    stored = _open(path, lambda frame, eligible_RA: parts.append((frame, eligible_RA)))
+    frame = pd.concat([frame for frame, _ in parts], ignore_index=True)
+    eligible = None if parts[0][1] is None else np.concatenate([eligible_RA for _, eligible_RA in parts])
+    return Logs(stored.schema, stored.actions, frame, eligible)
+
+
+def _open(path: Path, keep: Callable[[pd.DataFrame, np.ndarray | None], object]) -> StoredLogs:
+    """keep: is given all parts in turn."""
     schema = read_schema(path / "schema.json")
     catalogue = _catalogue_of(path, schema)
-    width = None if catalogue is None else len(catalogue.actions)
     whole = _parquet_files(path)
     files = [*whole, *sorted((path / IMMATURE).glob("*.parquet"))]
-    columns = _Columns("logs", schema, width)
-    problems: list[str] = []
-    tables = [table for file in files if (table := columns.read(file, problems)) is not None]
+    columns = _Columns("logs", schema, None if catalogue is None else len(catalogue.actions))
+    problems = [problem for file in files for problem in columns.problems(file)]
     if problems:
         raise InputError(problems)
-    frames = [columns.frame(table) for table in tables]
-    for position, (file, frame) in enumerate(zip(files, frames, strict=True)):
-        problems += [f"{file}: {problem}" for problem in _decision_problems(frame, schema, position >= len(whole))]
-    frame = pd.concat(frames, ignore_index=True)
-    eligible = _eligible_of(tables)
-    ids = _action_ids(frame, catalogue, schema)
-    problems += [
-        f"{path}: {problem}" for problem in _joint_problems(frame, ids, eligible, schema, catalogue is not None)
-    ]
+    checks = _Checks(schema, catalogue)
+    for position, file in enumerate(files):
+        for table in columns.tables(file):
+            frame, eligible_RA = columns.frame(table), _eligible_in(table)
+            checks.see(file, frame, eligible_RA, position >= len(whole))
+            keep(frame, eligible_RA)
+    problems = [*checks.of_files(), *(f"{path}: {problem}" for problem in checks.of_all(columns, files))]
     if problems:
         raise InputError(problems)
-    actions = tuple({"id": name, "slot": name} for name in ids) if catalogue is None else catalogue.actions
-    return Logs(schema, actions, frame, eligible)
+    actions = tuple({"id": name, "slot": name} for name in checks.ids) if catalogue is None else catalogue.actions
+    return StoredLogs(schema, actions, tuple(files), checks.rows, checks.latest.date())
 
 
 def write_logs(
@@ -179,12 +252,9 @@ def read_users(path: Path, schema: LogSchema, actions: int) -> Iterator[pd.DataF
         raise InputError(problems)
     faults: Counter[str] = Counter()
     for file in files:
-        parquet = pq.ParquetFile(file)
-        names = columns.present(parquet.schema_arrow)
-        for batch in parquet.iter_batches(USERS_PER_BATCH, columns=names):
-            table = pa.Table.from_batches([batch])
+        for table in columns.tables(file):
             frame = columns.frame(table)
-            if "eligible" in names:
+            if "eligible" in table.column_names:
                 frame["eligible"] = _as_arrow_column(table.column("eligible"), frame.index)
             faults.update({f"{file}: column {c}": n for c, n in _infinite(frame, schema.numeric).items()})
             yield frame
@@ -339,13 +409,12 @@ class _Columns:
             names += [f.name for f in arrow if _is_text(f.type) and f.name not in names]
         return names
 
-    def read(self, file: Path, problems: list[str]) -> pa.Table | None:
-        found = list(self.problems(file))
-        problems += found
-        if found:
-            return None
+    def tables(self, file: Path, names: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """The file in parts of at most ROWS_PER_BATCH rows: all wanted columns, or these."""
         parquet = pq.ParquetFile(file)
-        return parquet.read(columns=self.present(parquet.schema_arrow))
+        names = self.present(parquet.schema_arrow) if names is None else list(names)
+        for batch in parquet.iter_batches(ROWS_PER_BATCH, columns=names):
+            yield pa.Table.from_batches([batch])
 
     def frame(self, table: pa.Table) -> pd.DataFrame:
         columns = {}
@@ -395,21 +464,98 @@ def _is_date(kind: pa.DataType) -> bool:
     return pa.types.is_date(kind) or pa.types.is_timestamp(kind)
 
 
-def _decision_problems(frame: pd.DataFrame, schema: LogSchema, immature: bool) -> Iterator[str]:
-    """immature: whether outcomes may be missing."""
-    rows = len(frame)
+class _Checks:
+    """What is wrong with decisions that are seen part by part: in single values, counted by file and column, and between rows."""
+
+    def __init__(self, schema: LogSchema, catalogue: Catalogue | None):
+        self._schema, self._ids = schema, None if catalogue is None else pd.Index(catalogue.ids)
+        self._faults: dict[Path, Counter[tuple[str, str]]] = {}  # per file, (column, fault) -> rows
+        self._rows: Counter[Path] = Counter()
+        self._known: Counter[str] = Counter()  # per outcome
+        self._actions: Counter[str] = Counter()
+        self._keys: list[np.ndarray] = []  # a hash per row of what may not repeat
+        self._without_eligible = self._barred = 0
+        self.latest = pd.Timestamp.min
+
+    @property
+    def rows(self) -> int:
+        return sum(self._rows.values())
+
+    @property
+    def ids(self) -> list[str]:
+        """Of the actions."""
+        return sorted(self._actions.keys() - {self._schema.none}) if self._ids is None else list(self._ids)
+
+    def see(self, file: Path, frame: pd.DataFrame, eligible_RA: np.ndarray | None, immature: bool) -> None:
+        """immature: whether outcomes may be missing."""
+        self._rows[file] += len(frame)
+        self._faults.setdefault(file, Counter()).update(dict(_faults(frame, self._schema, immature)))
+        self._known.update({o.name: int(frame[o.name].notna().sum()) for o in self._schema.outcomes})
+        self._actions.update(frame["action"].value_counts().to_dict())
+        self._keys.append(pd.util.hash_pandas_object(frame[UNIQUE], index=False).to_numpy())
+        self.latest = max(self.latest, frame["as_of"].max())
+        if eligible_RA is None:
+            self._without_eligible += 1
+        else:
+            position_R = self._ids.get_indexer(frame["action"])
+            shown = np.flatnonzero(position_R >= 0)
+            self._barred += int(np.count_nonzero(~eligible_RA[shown, position_R[shown]]))
+
+    def of_files(self) -> Iterator[str]:
+        for file, faults in self._faults.items():
+            for (column, fault), count in faults.items():
+                yield f"{file}: column {column}: {count:,} of {self._rows[file]:,} rows {fault}"
+
+    def of_all(self, columns: "_Columns", files: Sequence[Path]) -> Iterator[str]:
+        """Between rows of all files, which are read again where some seem to repeat others."""
+        rows = self.rows
+        if rows == 0:
+            yield "there are no rows"
+            return
+        if not self.ids:
+            yield f"column action: no row has another action than '{self._schema.none}'"
+        for outcome in self._schema.outcomes:
+            if not self._known[outcome.name]:
+                yield f"column {outcome.name}: is missing in all {rows:,} rows; there is nothing to learn it from"
+        unknown = sorted(self._actions.keys() - {self._schema.none, *self.ids})
+        if unknown:
+            examples, count = ", ".join(f"'{name}'" for name in unknown[:3]), sum(self._actions[n] for n in unknown)
+            yield f"column action: {count:,} of {rows:,} rows name an action not in catalogue.json ({examples})"
+        repeated = self._repeated(columns, files)
+        if repeated:
+            yield f"columns user_id, as_of, action: {repeated:,} of {rows:,} rows repeat an earlier row"
+        if 0 < self._without_eligible < len(self._keys):
+            yield "column eligible: is in some files of the logs and missing in others"
+        if self._barred:
+            yield f"column eligible: {self._barred:,} of {rows:,} rows were shown an action that is not eligible"
+
+    def _repeated(self, columns: "_Columns", files: Sequence[Path]) -> int:
+        key_R = np.concatenate(self._keys)
+        sorted_R = np.sort(key_R)
+        twice = np.unique(sorted_R[1:][sorted_R[1:] == sorted_R[:-1]])
+        if not len(twice):
+            return 0
+        tables = (columns.frame(table) for file in files for table in columns.tables(file, UNIQUE))
+        suspects = [
+            frame[np.isin(key_r, twice)] for frame, key_r in zip(tables, self._keys, strict=True)
+        ]  # hashes of different rows may be the same
+        return int(pd.concat(suspects).duplicated(UNIQUE).sum())
+
+
+def _faults(frame: pd.DataFrame, schema: LogSchema, immature: bool) -> Iterator[tuple[tuple[str, str], int]]:
+    """((column, fault), rows) of values that may not be. immature: whether outcomes may be missing."""
     outcomes = {outcome.name for outcome in schema.outcomes}
 
-    def told(column: str, bad: pd.Series | np.ndarray, fault: str) -> Iterator[str]:
+    def told(column: str, bad: pd.Series | np.ndarray, fault: str) -> Iterator[tuple[tuple[str, str], int]]:
         if count := int(np.count_nonzero(bad)):
-            yield f"column {column}: {count:,} of {rows:,} rows {fault}"
+            yield (column, fault), count
 
-    for column in ("user_id", "as_of", "action"):
+    for column in UNIQUE:
         yield from told(column, frame[column].isna(), "are missing")
     propensity = frame["propensity"].to_numpy()
     yield from told("propensity", ~((propensity > 0) & (propensity <= 1)), "are not in (0, 1]")
     for column, count in _infinite(frame, schema.numeric).items():
-        yield f"column {column}: {count:,} of {rows:,} rows are infinite"
+        yield (column, "are infinite"), count
     for name, kind in schema.measured.items():
         values = frame[name].to_numpy()
         finite = np.isfinite(values)
@@ -433,46 +579,8 @@ def _infinite(frame: pd.DataFrame, columns: Sequence[str]) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
-def _action_ids(frame: pd.DataFrame, catalogue: Catalogue | None, schema: LogSchema) -> tuple[str, ...]:
-    if catalogue is not None:
-        return catalogue.ids
-    return tuple(sorted(set(frame["action"].dropna().unique()) - {schema.none}))
-
-
-def _joint_problems(
-    frame: pd.DataFrame, ids: tuple[str, ...], eligible_RA: np.ndarray | None, schema: LogSchema, described: bool
-) -> Iterator[str]:
-    rows = len(frame)
-    if rows == 0:
-        yield "there are no rows"
-        return
-    if not ids:
-        yield f"column action: no row has another action than '{schema.none}'"
-    for outcome in schema.outcomes:
-        if frame[outcome.name].isna().all():
-            yield f"column {outcome.name}: is missing in all {rows:,} rows; there is nothing to learn it from"
-    position = pd.Index(ids).get_indexer(frame["action"])
-    unknown = (position < 0) & (frame["action"] != schema.none).to_numpy() & frame["action"].notna().to_numpy()
-    if described and unknown.any():
-        examples = ", ".join(f"'{name}'" for name in sorted(frame["action"][unknown].unique())[:3])
-        yield f"column action: {int(unknown.sum()):,} of {rows:,} rows name an action not in catalogue.json ({examples})"
-    repeated = int(frame.duplicated(["user_id", "as_of", "action"]).sum())
-    if repeated:
-        yield f"columns user_id, as_of, action: {repeated:,} of {rows:,} rows repeat an earlier row"
-    if eligible_RA is not None:
-        shown = np.flatnonzero(position >= 0)
-        barred = int(np.count_nonzero(~eligible_RA[shown, position[shown]]))
-        if barred:
-            yield f"column eligible: {barred:,} of {rows:,} rows were shown an action that is not eligible"
-
-
-def _eligible_of(tables: Sequence[pa.Table]) -> np.ndarray | None:
-    having = [table for table in tables if "eligible" in table.column_names]
-    if not having:
-        return None
-    if len(having) < len(tables):
-        raise InputError(["column eligible: is in some files of the logs and missing in others"])
-    return np.concatenate([as_matrix(table.column("eligible")) for table in tables])
+def _eligible_in(table: pa.Table) -> np.ndarray | None:
+    return as_matrix(table.column("eligible")) if "eligible" in table.column_names else None
 
 
 def as_matrix(column: pa.ChunkedArray) -> np.ndarray:

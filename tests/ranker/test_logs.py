@@ -10,7 +10,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ranker.logs import Early, LogSchema, Outcome, eligible_column, eligible_of, read_logs, read_users, write_logs
+from ranker.logs import (
+    Early,
+    LogSchema,
+    Outcome,
+    eligible_column,
+    eligible_of,
+    open_logs,
+    read_logs,
+    read_users,
+    write_logs,
+)
 from ranker.scores import InputError
 
 SCHEMA = LogSchema(
@@ -134,6 +144,35 @@ def test_young_decisions_lie_apart_and_may_lack_outcomes(frame: pd.DataFrame, tm
     assert problems_of(tmp_path) == f"{file}: column pages: 1 of 1 rows do not fit the kind count"
     pq.write_table(pq.read_table(tmp_path / "part-00000.parquet"), file)
     assert "2 of 4 rows repeat an earlier row" in problems_of(tmp_path)
+
+
+def test_stored_logs_are_the_same_a_part_at_a_time(
+    frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces = [frame.assign(user_id=frame["user_id"] + 3 * n, eligible=eligible_column(ELIGIBLE)) for n in range(4)]
+    pieces[3]["visit"] = [np.nan, 1.0, 0.0]
+    write_logs(tmp_path, SCHEMA, ACTIONS, pieces)
+    whole = read_logs(tmp_path)
+    monkeypatch.setattr("ranker.logs.ROWS_PER_BATCH", 2)
+    stored = open_logs(tmp_path)
+    assert (len(stored), stored.actions, stored.latest) == (12, whole.actions, whole.latest)
+    parts = list(stored.batches())
+    assert {len(part) for part in parts} <= {1, 2}
+    pd.testing.assert_frame_equal(pd.concat([part.frame for part in parts], ignore_index=True), whole.frame)
+    np.testing.assert_array_equal(np.concatenate([part.eligible for part in parts]), whole.eligible)
+    names = ["market", "user_id"]
+    pd.testing.assert_frame_equal(stored.columns(names), whole.columns(names))
+    some = np.array([0, 3, 4, 11])
+    pd.testing.assert_frame_equal(stored.rows(some), whole.rows(some).reset_index(drop=True))
+    pd.testing.assert_frame_equal(pd.concat([part.frame for part in whole.batches()]), whole.frame)
+
+
+def test_rows_that_repeat_are_found_across_parts(
+    frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ranker.logs.ROWS_PER_BATCH", 2)
+    write_logs(tmp_path, SCHEMA, ACTIONS, [frame, frame.assign(user_id=[4, 2, 9])])
+    assert problems_of(tmp_path) == f"{tmp_path}: columns user_id, as_of, action: 1 of 6 rows repeat an earlier row"
 
 
 def test_wrong_columns_are_told_at_once(frame: pd.DataFrame, tmp_path: Path) -> None:

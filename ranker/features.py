@@ -5,6 +5,7 @@ The encoder is fitted on training rows and travels with the model. Axes: U rows,
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -26,24 +27,72 @@ TREND, LEVEL, BEND = (
 class Features:
     """numeric_UN: float32, standardised, followed by one missing indicator per numeric column. index_UG: int64 rows of one table
     of levels that all categorical columns share, and after them numeric columns cut into levels, so that what is linear in them
-    can bend (each column's first level is 'unseen or missing')."""
+    can bend (each column's first level is 'unseen or missing').
 
-    numeric_UN: np.ndarray
-    index_UG: np.ndarray
+    numeric and index may lie in files (np.memmap); then `rows` are the positions of the users there (None: all), and nothing is read
+    before it is used.
+    """
+
+    numeric: np.ndarray
+    index: np.ndarray
+    rows: np.ndarray | None = None
 
     def __len__(self) -> int:
-        return len(self.numeric_UN)
+        return len(self.numeric) if self.rows is None else len(self.rows)
+
+    @property
+    def numeric_UN(self) -> np.ndarray:
+        return self.numeric if self.rows is None else self.numeric[self.rows]
+
+    @property
+    def index_UG(self) -> np.ndarray:
+        index_UG = self.index if self.rows is None else self.index[self.rows]
+        return index_UG.astype(np.int64, copy=False)
+
+    @property
+    def numeric_width(self) -> int:
+        return self.numeric.shape[1]
 
     def take(self, rows: np.ndarray | slice) -> "Features":
-        return Features(self.numeric_UN[rows], self.index_UG[rows])
+        """The users of a mask, of positions or of a slice."""
+        if isinstance(rows, slice) and self.rows is None:
+            return Features(self.numeric[rows], self.index[rows])
+        if not isinstance(self.numeric, np.memmap):
+            return Features(self.numeric[rows], self.index[rows])
+        return Features(
+            self.numeric, self.index, np.arange(len(self.numeric))[rows] if self.rows is None else self.rows[rows]
+        )
 
     def wide(self, levels: int) -> np.ndarray:
         """float32[U, N + levels]: the numeric inputs, then 1 at each of a row's levels, of so many in the table."""
-        rows, numeric = self.numeric_UN.shape
-        wide_UW = np.zeros((rows, numeric + levels), np.float32)
+        numeric = self.numeric_width
+        wide_UW = np.zeros((len(self), numeric + levels), np.float32)
         wide_UW[:, :numeric] = self.numeric_UN
-        wide_UW[np.arange(rows)[:, None], numeric + self.index_UG] = 1.0
+        wide_UW[np.arange(len(self))[:, None], numeric + self.index_UG] = 1.0
         return wide_UW
+
+
+class FeatureFiles:
+    """Takes the features of so many users, a part at a time, into files of a folder; they are there as long as it is."""
+
+    def __init__(self, folder: Path, users: int, encoder: "Encoder"):
+        kinds = {
+            "numeric": (np.float32, encoder.numeric_width),
+            "index": (np.min_scalar_type(encoder.levels), encoder.groups),
+        }
+        self._numeric, self._index = (
+            np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype=kind, shape=(users, width))
+            for name, (kind, width) in kinds.items()
+        )
+        self._next = 0
+
+    def add(self, features: Features) -> None:
+        here = slice(self._next, self._next + len(features))
+        self._numeric[here], self._index[here] = features.numeric_UN, features.index_UG
+        self._next = here.stop
+
+    def features(self) -> Features:
+        return Features(self._numeric, self._index)
 
 
 @dataclass(frozen=True)
@@ -112,6 +161,11 @@ class Encoder:
         return np.repeat([TREND, LEVEL, LEVEL, BEND], [*counts, self.width - sum(counts)])
 
     @property
+    def groups(self) -> int:
+        """Columns that have levels."""
+        return len(self.level_counts)
+
+    @property
     def level_counts(self) -> tuple[int, ...]:
         return (
             *(len(column.levels) + 1 for column in self.categorical),
@@ -138,7 +192,7 @@ class Encoder:
 
     def holding(self, features: Features, values: Mapping[str, float]) -> Features:
         """The same features with these numeric columns at one value for everybody (NaN: missing)."""
-        held = Features(features.numeric_UN.copy(), features.index_UG.copy())
+        held = Features(np.array(features.numeric_UN), np.array(features.index_UG))
         first_G = np.cumsum([0, *self.level_counts])
         for position, column in enumerate(self.numeric):
             if column.name in values:

@@ -1,6 +1,7 @@
 """Trains, calibrates and evaluates a model on logs: `python -m scripts.train logs=DIR model=DIR`."""
 
 import json
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from ranker.evaluate.report import evaluate, summary, table
-from ranker.logs import read_logs
+from ranker.logs import open_logs
 from ranker.model.artifact import save_model
 from ranker.model.calibrate import calibrate
 from ranker.model.fit import Curve, Fit, fit
@@ -29,14 +30,20 @@ class TrainResult:
 
 
 def run(settings: TrainSettings) -> TrainResult:
-    """Reads logs, trains the ensemble, calibrates it on users its members did not see, evaluates it on users none saw."""
+    """Trains the ensemble on logs, calibrates it on users its members did not see, evaluates it on users none saw.
+
+    The logs stay in files, and so do their encoded features, in a folder beside the model while it is made.
+    """
     started = time.perf_counter()
     paths = settings.paths
     config = {"model": settings.model, "fit": settings.fit, "seed": settings.seed}
-    with stage.write(paths.model, stage="train", inputs=[paths.logs], config=config) as out:
-        logs = read_logs(paths.logs)
+    with (
+        stage.write(paths.model, stage="train", inputs=[paths.logs], config=config) as out,
+        tempfile.TemporaryDirectory(dir=out) as folder,
+    ):
+        logs = open_logs(paths.logs)
         with command.progress("Training", settings.model.members * settings.fit.max_epochs) as advance:
-            fitted = fit(logs, settings.model, settings.fit, settings.seed, advance)
+            fitted = fit(logs, settings.model, settings.fit, settings.seed, advance, Path(folder))
         model = fitted.model.calibrated(calibrate(fitted.model, fitted.examples, fitted.splits))
         evaluation = evaluate(model, fitted.examples, fitted.splits, settings.fit.evaluate)
         evaluation["surrogates"] = [finding.to_json() for finding in fitted.findings]

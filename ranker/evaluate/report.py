@@ -28,7 +28,7 @@ from ranker.evaluate.off_policy import Estimate, Judged
 from ranker.evaluate.qini import Qini, qini
 from ranker.model.calibration import OutcomeCalibration
 from ranker.model.ensemble import ValueModel
-from ranker.model.examples import Examples
+from ranker.model.examples import Examples, of_some_users
 from ranker.model.settings import EvaluateSettings
 from ranker.model.splits import Splits
 from ranker.scores import InputError
@@ -36,9 +36,12 @@ from ranker.scores import InputError
 
 def evaluate(model: ValueModel, examples: Examples, splits: Splits, settings: EvaluateSettings) -> dict:
     """The content of evaluation.json apart from the training curve. What is fixed is chosen on training rows alone; every outcome is
-    judged on the test rows that know it."""
+    judged on the test rows that know it. Of many rows those of some users judge, and teach the baselines."""
     weights = objective_weights(model, settings)
-    learn, test = examples.take(splits.learn_R), examples.take(splits.test_R)
+    learn, test = (
+        examples.take(of_some_users(examples.user_R, np.flatnonzero(here_R), most))
+        for here_R, most in ((splits.learn_R, settings.baseline_rows), (splits.test_R, settings.rows))
+    )
     if not len(test) or not len(learn):
         raise InputError(["logs: too few users to keep some for the evaluation; give more logs or fit.test_share"])
     names = [target.name for target in model.targets]
@@ -48,6 +51,7 @@ def evaluate(model: ValueModel, examples: Examples, splits: Splits, settings: Ev
     opinions = opinions_of(model, learn, test, objectives, single=False)
     return {
         "rows": _rows(splits),
+        "sample": {"judged": len(test), "baselines": len(learn)},
         "outcomes": names,
         "objective": weights,
         "policies": policies(objectives, opinions, test),

@@ -3,20 +3,26 @@
 Axes: R rows, A actions (catalogue order), O outcomes. Action index A is `none`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ranker.features import Encoder, Features
-from ranker.logs import Logs
+from ranker.features import Encoder, FeatureFiles, Features
+from ranker.logs import Logs, StoredLogs
 
 
 @dataclass(frozen=True)
 class Examples:
     """features: of R rows. action_R: int64 in 0..A. propensity_R: of the logged action. outcome_RO: natural units, NaN where not known.
     user_R: int64 codes of users, for clustered standard errors. eligible_RA: bool. early_RE: what is known early, columns as in the
-    schema. stand_in_RO: in place of outcomes that are not known, NaN where nothing is; weight_RO: what it tells, next to an outcome."""
+    schema. stand_in_RO: in place of outcomes that are not known, NaN where nothing is; weight_RO: what it tells, next to an outcome.
+
+    Of each row there are in memory 24 bytes, 8 per outcome and early column (16 more per outcome if anything stands in) and, where the
+    logs say what is eligible, one per action. Features may lie in files.
+    """
 
     features: Features
     action_R: np.ndarray
@@ -57,34 +63,86 @@ class Examples:
 
     def take(self, rows: np.ndarray) -> "Examples":
         """The rows of a mask or of positions."""
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows
         return Examples(
             features=self.features.take(rows),
             action_R=self.action_R[rows],
             propensity_R=self.propensity_R[rows],
             outcome_RO=self.outcome_RO[rows],
             user_R=self.user_R[rows],
-            eligible_RA=self.eligible_RA[rows],
+            eligible_RA=_everything(len(rows), self.actions) if self._is_open else self.eligible_RA[rows],
             early_RE=self.early_RE[rows],
             stand_in_RO=None if self.stand_in_RO is None else self.stand_in_RO[rows],
             weight_RO=None if self.weight_RO is None else self.weight_RO[rows],
         )
 
+    @property
+    def _is_open(self) -> bool:
+        """Whether every action was eligible, in one byte."""
+        return self.eligible_RA.strides == (0, 0)
 
-def examples_of(logs: Logs, encoder: Encoder) -> Examples:
-    """The logs as arrays."""
-    frame = logs.frame
-    ids = [str(action["id"]) for action in logs.actions]
-    action_R = pd.Index([*ids, logs.schema.none], dtype=object).get_indexer(frame["action"].astype(object))
-    everything = np.ones((len(frame), len(ids)), bool)
+
+def _everything(rows: int, actions: int) -> np.ndarray:
+    return np.broadcast_to(True, (rows, actions))
+
+
+def examples_of(logs: Logs | StoredLogs, encoder: Encoder, folder: Path | None = None) -> Examples:
+    """The logs as arrays; the features in files of the folder, if one is given."""
+    ids = pd.Index([*(str(action["id"]) for action in logs.actions), logs.schema.none], dtype=object)
+    outcomes, early = [o.name for o in logs.schema.outcomes], [e.name for e in logs.schema.early]
+    files = None if folder is None else FeatureFiles(folder, len(logs), encoder)
+    features, parts = [], []
+    for part in logs.batches():
+        frame = part.frame
+        encoded = encoder.encode(frame)
+        if files is None:
+            features.append(encoded)
+        else:
+            files.add(encoded)
+        parts.append(
+            (
+                ids.get_indexer(frame["action"].astype(object)).astype(np.int64),
+                frame["propensity"].to_numpy(np.float64),
+                frame[outcomes].to_numpy(np.float64),
+                pd.util.hash_pandas_object(frame["user_id"], index=False).to_numpy(),
+                _everything(len(frame), len(logs.actions)) if part.eligible is None else part.eligible,
+                frame[early].to_numpy(np.float64),
+            )
+        )
+    action_R, propensity_R, outcome_RO, user_R, eligible_RA, early_RE = map(_joined, zip(*parts, strict=True))
     return Examples(
-        features=encoder.encode(frame),
-        action_R=action_R.astype(np.int64),
-        propensity_R=frame["propensity"].to_numpy(np.float64),
-        outcome_RO=frame[[outcome.name for outcome in logs.schema.outcomes]].to_numpy(np.float64),
-        user_R=pd.factorize(frame["user_id"])[0].astype(np.int64),
-        eligible_RA=everything if logs.eligible is None else logs.eligible,
-        early_RE=frame[[early.name for early in logs.schema.early]].to_numpy(np.float64),
+        features=_together(features) if files is None else files.features(),
+        action_R=action_R,
+        propensity_R=propensity_R,
+        outcome_RO=outcome_RO,
+        user_R=pd.factorize(user_R)[0].astype(np.int64),
+        eligible_RA=eligible_RA,
+        early_RE=early_RE,
     )
+
+
+def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    if all(part.strides == (0, 0) for part in parts):
+        return _everything(sum(map(len, parts)), parts[0].shape[1])
+    return np.concatenate(parts)
+
+
+def _together(parts: Sequence[Features]) -> Features:
+    return Features(np.concatenate([part.numeric for part in parts]), np.concatenate([part.index for part in parts]))
+
+
+def thinned(rows: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of the rows, evenly spaced."""
+    return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
+
+
+def of_some_users(user_R: np.ndarray, rows: np.ndarray, most: int) -> np.ndarray:
+    """All rows of some of the users, about so many at most: users evenly spaced in the order in which they come."""
+    if len(rows) <= most:
+        return rows
+    users = np.unique(user_R[rows])
+    chosen = thinned(users, max(1, len(users) * most // len(rows)))
+    return rows[np.isin(user_R[rows], chosen)]
 
 
 def stabilised_weights(action_R: np.ndarray, propensity_R: np.ndarray, actions: int, clip: float) -> np.ndarray:

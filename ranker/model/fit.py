@@ -6,6 +6,7 @@ Axes: R rows, W features, C channels, A actions, M attribute values.
 
 import logging
 import math
+import pathlib
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -21,9 +22,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, IterableDataset
 
 from ranker.features import Features, fit_encoder
-from ranker.logs import Logs
+from ranker.logs import Logs, StoredLogs
 from ranker.model.ensemble import ValueModel
-from ranker.model.examples import Examples, examples_of, stabilised_weights
+from ranker.model.examples import Examples, examples_of, stabilised_weights, thinned
 from ranker.model.linear import Actions, Design, Path, fit_design, fit_paths
 from ranker.model.losses import Channel, channel_losses, fit_targets
 from ranker.model.network import ValueNet, action_code
@@ -31,6 +32,7 @@ from ranker.model.settings import FitSettings, ModelSettings
 from ranker.model.splits import Splits, split_users
 from ranker.model.surrogate import Finding, stand_in
 
+ENCODER_ROWS = 262_144  # of the logs tell quantiles and frequent categories well enough
 ROWS_AT_ONCE, HELD_OUT_ROWS = 65_536, 16_384
 KEPT = "kept"  # the held-out loss of the weights kept so far
 
@@ -62,20 +64,22 @@ Advance = Callable[[int, str], object]  # epochs done since the last call, and a
 
 
 def fit(
-    logs: Logs,
+    logs: Logs | StoredLogs,
     settings: ModelSettings,
     fitting: FitSettings,
     seed: int,
     advance: Advance = lambda epochs, note: None,
+    folder: pathlib.Path | None = None,
 ) -> Fit:
     """Trains the ensemble on the users outside the test share. The same for the same logs, settings, seed and threads.
 
-    advance: told of every epoch; `fitting.max_epochs` for each member in all, those left out by an early stop included.
+    advance: told of every epoch; `fitting.max_epochs` for each member in all, those left out by an early stop included. folder: for
+    the encoded features, which stay in memory without it; the examples need it as long as they are used.
     """
     started = time.perf_counter()
-    splits = split_users(logs.frame["user_id"], settings.members, fitting.test_share, seed)
-    encoder = fit_encoder(logs.frame[splits.learn_R], logs.schema)
-    examples = examples_of(logs, encoder)
+    splits = split_users(logs.columns(["user_id"])["user_id"], settings.members, fitting.test_share, seed)
+    encoder = fit_encoder(logs.rows(thinned(np.flatnonzero(splits.learn_R), ENCODER_ROWS)), logs.schema)
+    examples = examples_of(logs, encoder, folder)
     learn, fold_R = examples.take(splits.learn_R), splits.fold_R[splits.learn_R]
     targets = fit_targets([(o.name, o.kind, o.unit) for o in logs.schema.outcomes], learn.outcome_RO)
     code = action_code(logs.actions)
@@ -93,11 +97,11 @@ def fit(
             torch.manual_seed(seed * 1_000 + fold)
             network = ValueNet(settings, encoder.width, len(channels), len(code.names))
             _set_linear(network, design, paths[fold])
-            data = _tensors(network, learn, channels, weight_R, table_AM)
-            train = _rows_of(data, np.flatnonzero(fold_R != fold))
-            held_out = _rows_of(data, _thinned(np.flatnonzero(fold_R == fold), fitting.epoch_rows))
+            told = _told(network, learn, channels, weight_R, table_AM)
+            train = _Rows(told, np.flatnonzero(fold_R != fold))
+            held_out = _Rows(told, thinned(np.flatnonzero(fold_R == fold), fitting.epoch_rows))
             links = [channel.link for channel in channels]
-            training = _Training(network, links, encoder.levels, table_AM, len(train[0]), fitting)
+            training = _Training(network, links, encoder.levels, table_AM, len(train), fitting)
             curves.append(_train(training, train, held_out, fitting, seed * 1_000 + fold, advance))
             gains.append(training.gain(held_out))
             members.append(network.eval())
@@ -115,7 +119,7 @@ def fit(
         typical_W=design.mean,
         doubt_CA=np.stack([path.doubt_A for path in paths[0]]).astype(np.float32),
         calibration=None,
-        as_of=logs.frame["as_of"].max().date(),
+        as_of=logs.latest,
     )
     examples = filled.among(examples, splits.learn_R)
     return Fit(model, examples, splits, tuple(curves), filled.findings, time.perf_counter() - started)
@@ -134,29 +138,50 @@ def _pays(gain_RC: np.ndarray) -> np.ndarray:
     return (gain_RC.mean(0) > stderr_C).astype(np.float32)
 
 
-Batch = tuple[
-    Tensor, ...
-]  # numeric_RN, index_RG, action_R, linear_RC (the link of the linear path), y_RC, told_RC, weight_R
+Batch = tuple[Tensor, ...]
+"""numeric_RN, index_RG, action_R, linear_RC (the link of the linear path), y_RC, told_RC, weight_R"""
 
 
-def _tensors(
+@dataclass(frozen=True)
+class _Told:
+    """What the deep path of one member is trained and judged on: features, and the other parts of a batch for all rows."""
+
+    features: Features
+    others: tuple[Tensor, ...]
+
+    def batch(self, rows: np.ndarray) -> Batch:
+        features, here = self.features.take(rows), torch.from_numpy(rows)
+        read = (torch.from_numpy(features.numeric_UN), torch.from_numpy(features.index_UG))
+        return *read, *(other[here] for other in self.others)
+
+
+def _told(
     network: ValueNet, learn: Examples, channels: Sequence[Channel], weight_R: np.ndarray, table_AM: Tensor
-) -> Batch:
-    """What the deep path of one member is trained and judged on."""
-    return (
-        torch.from_numpy(learn.features.numeric_UN),
-        torch.from_numpy(learn.features.index_UG),
+) -> _Told:
+    others = (
         torch.from_numpy(learn.action_R),
         _linear_links(network, learn.features, learn.action_R, table_AM),
         torch.from_numpy(np.stack([channel.y_R for channel in channels], axis=1)),
         torch.from_numpy(np.stack([channel.told_R() for channel in channels], axis=1)),
         torch.from_numpy(weight_R.astype(np.float32)),
     )
+    return _Told(learn.features, others)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Some of the rows."""
+
+    told: _Told
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
 
 def _linear_links(network: ValueNet, features: Features, action_R: np.ndarray, table_AM: Tensor) -> Tensor:
     """[R, C] after the logged actions, arm by arm."""
-    levels = network.base.in_features - features.numeric_UN.shape[1]
+    levels = network.base.in_features - features.numeric_width
     link_RC = torch.empty(len(features), network.channels)
     with torch.inference_mode():
         for arm in range(len(table_AM)):
@@ -167,35 +192,26 @@ def _linear_links(network: ValueNet, features: Features, action_R: np.ndarray, t
     return link_RC
 
 
-def _rows_of(data: Batch, rows: np.ndarray) -> Batch:
-    return tuple(column[torch.from_numpy(rows)] for column in data)
-
-
-def _thinned(rows: np.ndarray, most: int) -> np.ndarray:
-    """At most so many of the rows, evenly spaced."""
-    return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
-
-
 class _Batches(IterableDataset):
-    """Whole batches cut from tensors; collating single rows costs more than the network. With a generator an epoch is a random sample
-    of `rows` rows, else the first ones in order."""
+    """Whole batches; collating single rows costs more than the network. With a generator an epoch is a random sample of `size` rows,
+    else all of them in order."""
 
-    def __init__(self, data: Batch, rows: int, count: int, generator: torch.Generator | None):
-        self._data, self._rows, self._count, self._generator = data, rows, count, generator
+    def __init__(self, data: _Rows, size: int, count: int, generator: torch.Generator | None):
+        self._data, self._size, self._count, self._generator = data, size, count, generator
 
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[Batch]:
-        rows = len(self._data[0])
-        order = torch.arange(rows) if self._generator is None else torch.randperm(rows, generator=self._generator)
-        for batch in torch.tensor_split(order[: self._rows], self._count):
-            yield tuple(column[batch] for column in self._data)
+        rows = self._data.rows
+        if self._generator is not None:
+            rows = rows[torch.randperm(len(rows), generator=self._generator)[: self._size].numpy()]
+        for batch in np.array_split(rows, self._count):
+            yield self._data.told.batch(np.sort(batch))
 
 
-def _in_order(data: Batch) -> _Batches:
-    rows = len(data[0])
-    return _Batches(data, rows, max(1, round(rows / HELD_OUT_ROWS)), None)
+def _in_order(data: _Rows) -> _Batches:
+    return _Batches(data, len(data), max(1, round(len(data) / HELD_OUT_ROWS)), None)
 
 
 class _Training(lightning.LightningModule):
@@ -224,7 +240,7 @@ class _Training(lightning.LightningModule):
         link_RC = linear_RC + network.deep(wide_RW, action_R, self.table_AM)
         return channel_losses(self.links, link_RC, y_RC, told_RC)
 
-    def gain(self, held_out: Batch) -> np.ndarray:
+    def gain(self, held_out: _Rows) -> np.ndarray:
         """float32[R, C]: by how much the deep path lowers the loss of each row, unweighted."""
         self.network.eval()
         with torch.inference_mode():
@@ -292,7 +308,7 @@ def _weighted(batch: Batch, loss_RC: Tensor) -> Tensor:
     return batch[-1] * loss_RC.sum(1)
 
 
-class _Told(Callback):
+class _Tells(Callback):
     """Tells how far it is."""
 
     def __init__(self, advance: Advance) -> None:
@@ -303,9 +319,9 @@ class _Told(Callback):
 
 
 def _train(
-    training: _Training, train: Batch, held_out: Batch, fitting: FitSettings, seed: int, advance: Advance
+    training: _Training, train: _Rows, held_out: _Rows, fitting: FitSettings, seed: int, advance: Advance
 ) -> Curve:
-    rows = min(len(train[0]), fitting.epoch_rows)
+    rows = min(len(train), fitting.epoch_rows)
     batches = min(fitting.most_batches, max(1, round(rows / fitting.batch_rows)))
     patience = math.ceil(
         fitting.patience * fitting.most_batches / batches
@@ -313,7 +329,7 @@ def _train(
     trainer = lightning.Trainer(
         accelerator="cpu",
         max_epochs=fitting.max_epochs,
-        callbacks=[EarlyStopping(KEPT, patience=patience), _Told(advance)],
+        callbacks=[EarlyStopping(KEPT, patience=patience), _Tells(advance)],
         enable_progress_bar=False,
         enable_checkpointing=False,
         enable_model_summary=False,

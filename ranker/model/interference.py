@@ -23,7 +23,7 @@ from scipy.stats import norm, truncnorm
 
 from ranker.contact_history import OtherContacts, other_contacts
 from ranker.features import Features
-from ranker.logs import Logs
+from ranker.logs import Logs, StoredLogs
 from ranker.model.ensemble import ValueModel
 from ranker.model.examples import Examples, stabilised_weights
 from ranker.model.losses import Target
@@ -78,12 +78,16 @@ class Estimated:
         return {**handed, "handed_over": len(self.interference.pairs)}
 
 
-def estimate(model: ValueModel, logs: Logs, examples: Examples, splits: Splits, attribute: str) -> Estimated | None:
+def estimate(
+    model: ValueModel, logs: Logs | StoredLogs, examples: Examples, splits: Splits, attribute: str
+) -> Estimated | None:
     """On the rows that are not test rows, with a calibrated model; pairs are of the actions' values of `attribute`.
 
     None where the logs tell of no other contacts, or the actions have no such attribute.
     """
-    contacts = other_contacts(logs.frame, logs.schema.history, logs.actions, attribute)
+    told = () if logs.schema.history is None else logs.schema.history.columns
+    frame = logs.columns(("user_id", "as_of", "action", *told))
+    contacts = other_contacts(frame, logs.schema.history, logs.actions, attribute)
     if contacts is None:
         return None
     rows = _rows(model, logs, examples, splits, contacts)
@@ -115,7 +119,7 @@ class Rows:
 
 def _rows(
     model: ValueModel,
-    logs: Logs,
+    logs: Logs | StoredLogs,
     examples: Examples,
     splits: Splits,
     contacts: OtherContacts,
@@ -147,7 +151,9 @@ def _rows(
     )
 
 
-def _levers(model: ValueModel, logs: Logs, examples: Examples, fold_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _levers(
+    model: ValueModel, logs: Logs | StoredLogs, examples: Examples, fold_R: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Cross-fitted [R, O]: the outcome without contact, and the logged action's calibrated effect with history held at its average."""
     none_RO = np.zeros((len(examples), len(model.targets)), np.float32)
     lever_RO = np.zeros_like(none_RO)
@@ -185,14 +191,14 @@ def _expected(
     return none_RO, average_O + slope_O * (raw_RO - center_O)
 
 
-def _average_history(logs: Logs) -> dict[str, float]:
+def _average_history(logs: Logs | StoredLogs) -> dict[str, float]:
     """Feature -> value: an average number of contacts, and nothing offered lately."""
     declared = logs.schema.history
     if declared is None:
         return {}
     held = {each.column: np.nan for each in declared.since}
     if declared.contacts is not None:
-        held[declared.contacts] = float(logs.frame[declared.contacts].mean())
+        held[declared.contacts] = float(logs.columns([declared.contacts])[declared.contacts].mean())
     return held
 
 

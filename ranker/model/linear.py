@@ -85,7 +85,7 @@ class Design:
 
 def fit_design(features: Features, kind_W: np.ndarray) -> Design:
     """From training rows; kind_W: of every feature, of `Encoder.kind_W`."""
-    levels = len(kind_W) - features.numeric_UN.shape[1]
+    levels = len(kind_W) - features.numeric_width
     total, squares = 0.0, 0.0
     for start in range(0, len(features), ROWS_AT_ONCE):
         wide = features.take(slice(start, start + ROWS_AT_ONCE)).wide(levels).astype(np.float64)

@@ -26,12 +26,14 @@ class ModelSettings(_Settings):
 
 
 class EvaluateSettings(_Settings):
-    """What the evaluation adds up."""
+    """What the evaluation adds up, and how many rows it reads."""
 
     objective: dict[str, float] = Field(
         default_factory=dict, description="weight per outcome; empty: each alone, equal none"
     )
     deciles: int = Field(10, ge=2, le=100)
+    rows: int = Field(100_000, ge=1, description="most test rows that judge; whole users")
+    baseline_rows: int = Field(400_000, ge=1, description="most rows that teach the baselines; whole users")
 
 
 class FitSettings(_Settings):

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+ROWS_AT_ONCE = 65_536  # as text
+
 
 @dataclass(frozen=True)
 class Splits:
@@ -31,6 +33,9 @@ def split_users(user_id: pd.Series, folds: int, test_share: float, seed: int) ->
 
 
 def _uniform(user_id: pd.Series, seed: int) -> np.ndarray:
-    text = user_id.astype(str).to_numpy(dtype=object)
-    hashed = pd.util.hash_array(text, hash_key=f"{seed % 10**16:016d}")
-    return hashed.astype(np.float64) / 2.0**64
+    hashed_R = np.empty(len(user_id), np.uint64)
+    for start in range(0, len(user_id), ROWS_AT_ONCE):
+        here = slice(start, start + ROWS_AT_ONCE)
+        text = user_id.iloc[here].astype(str).to_numpy(dtype=object)
+        hashed_R[here] = pd.util.hash_array(text, hash_key=f"{seed % 10**16:016d}")
+    return hashed_R.astype(np.float64) / 2.0**64

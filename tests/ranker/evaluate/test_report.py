@@ -36,7 +36,7 @@ def test_it_is_strict_json_and_complete(evaluation) -> None:
     assert {record["estimator"] for record in again["policies"]} == {"IPS", "SNIPS", "DR", "SWITCH-DR"}
     assert len(again["calibration"]) == 3 * 6
     assert len(again["qini"]) == 3 * 6 * 3
-    assert sum(again["rows"].values()) == 24_000
+    assert sum(again["rows"].values()) == 24_000 == sum(again["sample"].values())
     assert table(again).row_count == 4 * 7
 
 

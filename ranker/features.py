@@ -55,13 +55,17 @@ class Features:
 
     def take(self, rows: np.ndarray | slice) -> "Features":
         """The users of a mask, of positions or of a slice."""
-        if isinstance(rows, slice) and self.rows is None:
-            return Features(self.numeric[rows], self.index[rows])
         if not isinstance(self.numeric, np.memmap):
             return Features(self.numeric[rows], self.index[rows])
         return Features(
             self.numeric, self.index, np.arange(len(self.numeric))[rows] if self.rows is None else self.rows[rows]
         )
+
+    def __reduce__(self) -> tuple:
+        """Another process opens the files itself."""
+        if isinstance(self.numeric, np.memmap):
+            return _opened, (self.numeric.filename, self.index.filename, self.rows)
+        return Features, (self.numeric, self.index)
 
     def wide(self, levels: int) -> np.ndarray:
         """float32[U, N + levels]: the numeric inputs, then 1 at each of a row's levels, of so many in the table."""
@@ -70,6 +74,10 @@ class Features:
         wide_UW[:, :numeric] = self.numeric_UN
         wide_UW[np.arange(len(self))[:, None], numeric + self.index_UG] = 1.0
         return wide_UW
+
+
+def _opened(numeric: str, index: str, rows: np.ndarray | None) -> Features:
+    return Features(np.load(numeric, mmap_mode="r"), np.load(index, mmap_mode="r"), rows)
 
 
 class FeatureFiles:

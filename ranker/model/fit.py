@@ -11,14 +11,16 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import lightning
 import numpy as np
 import torch
+import torch.distributed as dist
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, IterableDataset
 
 from ranker.features import Features, fit_encoder
@@ -31,6 +33,7 @@ from ranker.model.network import ValueNet, action_code
 from ranker.model.settings import FitSettings, ModelSettings
 from ranker.model.splits import Splits, split_users
 from ranker.model.surrogate import Finding, stand_in
+from ranker.scores import InputError
 
 ENCODER_ROWS = 262_144  # of the logs tell quantiles and frequent categories well enough
 ROWS_AT_ONCE, HELD_OUT_ROWS = 65_536, 16_384
@@ -76,7 +79,7 @@ def fit(
     advance: told of every epoch; `fitting.max_epochs` for each member in all, those left out by an early stop included. folder: for
     the encoded features, which stay in memory without it; the examples need it as long as they are used.
     """
-    started = time.perf_counter()
+    started, accelerator = time.perf_counter(), _accelerator(fitting)
     splits = split_users(logs.columns(["user_id"])["user_id"], settings.members, fitting.test_share, seed)
     encoder = fit_encoder(logs.rows(thinned(np.flatnonzero(splits.learn_R), ENCODER_ROWS)), logs.schema)
     examples = examples_of(logs, encoder, folder)
@@ -102,7 +105,7 @@ def fit(
             held_out = _Rows(told, thinned(np.flatnonzero(fold_R == fold), fitting.epoch_rows))
             links = [channel.link for channel in channels]
             training = _Training(network, links, encoder.levels, table_AM, len(train), fitting)
-            curves.append(_train(training, train, held_out, fitting, seed * 1_000 + fold, advance))
+            curves.append(_train(training, train, held_out, fitting, accelerator, seed * 1_000 + fold, advance))
             gains.append(training.gain(held_out))
             members.append(network.eval())
     deep_C = _pays(np.concatenate(gains))
@@ -194,20 +197,21 @@ def _linear_links(network: ValueNet, features: Features, action_R: np.ndarray, t
 
 class _Batches(IterableDataset):
     """Whole batches; collating single rows costs more than the network. With a generator an epoch is a random sample of `size` rows,
-    else all of them in order."""
+    else all of them in order. Of several processes each takes its part of every batch."""
 
-    def __init__(self, data: _Rows, size: int, count: int, generator: torch.Generator | None):
+    def __init__(self, data: _Rows, size: int, count: int, generator: np.random.Generator | None):
         self._data, self._size, self._count, self._generator = data, size, count, generator
 
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[Batch]:
+        mine, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
         rows = self._data.rows
         if self._generator is not None:
-            rows = rows[torch.randperm(len(rows), generator=self._generator)[: self._size].numpy()]
+            rows = self._generator.permutation(rows)[: self._size]
         for batch in np.array_split(rows, self._count):
-            yield self._data.told.batch(np.sort(batch))
+            yield self._data.told.batch(np.sort(batch[mine::processes]))
 
 
 def _in_order(data: _Rows) -> _Batches:
@@ -215,7 +219,10 @@ def _in_order(data: _Rows) -> _Batches:
 
 
 class _Training(lightning.LightningModule):
-    """Weighted negative log likelihood plus the log prior; the rate falls to zero over the epochs."""
+    """Weighted negative log likelihood plus the log prior; the rate falls to zero over the epochs.
+
+    What is known in the end is in buffers, which come back from other processes with the weights.
+    """
 
     def __init__(
         self, network: ValueNet, links: Sequence[str], levels: int, table_AM: Tensor, rows: int, fitting: FitSettings
@@ -223,15 +230,20 @@ class _Training(lightning.LightningModule):
         super().__init__()
         self.network, self.links, self.levels, self.rows, self.fitting = network, links, levels, rows, fitting
         # A running mean of the weights is what is judged and kept: single steps are noisy where outcomes are rare.
-        self.steady = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(fitting.averaging))
+        self.steady = AveragedModel(network, multi_avg_fn=partial(_towards, 1 - fitting.averaging))
+        self.steady.requires_grad_(False)
         self.register_buffer("table_AM", table_AM)
-        self.train_losses: list[float] = []  # of every epoch, as `validation`
-        self.validation: list[float] = []
-        self.best = 0
-        self.weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
-        self._train_losses: list[Tensor] = []  # of this epoch's batches, as the next two
-        self._held_out: list[Tensor] = []
-        self._linear: list[Tensor] = []
+        self.register_buffer("curve_E2", torch.full((fitting.max_epochs, 2), torch.nan))  # losses: train, validation
+        self.register_buffer("linear", torch.tensor(torch.nan))
+        self.register_buffer("best", torch.tensor(0))
+        self._kept = {name: value.detach().clone() for name, value in network.state_dict().items()}
+        self._kept_R: Tensor | None = None  # losses of held-out rows by the weights kept
+        self._now = _Epoch()
+
+    def setup(self, stage: str) -> None:
+        torch.set_num_threads(self.fitting.threads)
+        if dist.is_initialized():
+            _hush()
 
     def losses(self, network: ValueNet, batch: Batch) -> Tensor:
         """[R, C]"""
@@ -253,37 +265,46 @@ class _Training(lightning.LightningModule):
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         loss = _weighted(batch, self.losses(self.network, batch)).mean()
-        self._train_losses.append(loss.detach())
+        self._now.train.append(loss.detach())
         return loss + self.network.penalty() / self.rows
 
     def on_train_batch_end(self, outputs: object, batch: Batch, index: int) -> None:
         self.steady.update_parameters(self.network)
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        self._held_out.append(_weighted(batch, self.losses(self.steady.module, batch)))
-        if not self.validation:
-            self._linear.append(_weighted(batch, self._linear_losses(batch)))
+        self._now.held_out.append(_weighted(batch, self.losses(self.steady.module, batch)))
+        if self._kept_R is None:
+            self._now.linear.append(_weighted(batch, self._linear_losses(batch)))
 
     def on_validation_epoch_end(self) -> None:
         """Keeps the weights if held-out rows gain over those kept before by more than a standard error."""
-        now_R = torch.cat(self._held_out)
-        if not self.validation:
-            self._kept_R = torch.cat(self._linear)
-            self.linear = self.kept = float(self._kept_R.mean())
+        now_R = torch.cat(self._now.held_out)
+        if self._kept_R is None:
+            self._kept_R = torch.cat(self._now.linear)
+            self.linear.copy_(self._averages(self._kept_R)[0])
         gain_R = self._kept_R - now_R
-        self.train_losses.append(float(torch.stack(self._train_losses).mean()))
-        self.validation.append(float(now_R.mean()))
-        if gain_R.mean() > gain_R.std() / len(gain_R) ** 0.5:
-            self._kept_R, self.kept, self.best = now_R, self.validation[-1], len(self.validation)
-            self.weights = {name: value.detach().clone() for name, value in self.steady.module.state_dict().items()}
-        self._train_losses, self._held_out = [], []
-        self.log(KEPT, self.kept)
+        kept, now, gain, square, rows = self._averages(self._kept_R, now_R, gain_R, gain_R.square())
+        self.curve_E2[self.current_epoch] = torch.stack([self._averages(torch.stack(self._now.train))[0], now])
+        if gain > ((square - gain**2) / rows).sqrt():
+            self._kept_R, kept = now_R, now
+            self.best.fill_(self.current_epoch + 1)
+            self._kept = {name: value.detach().clone() for name, value in self.steady.module.state_dict().items()}
+        self._now = _Epoch()
+        self.log(KEPT, kept.float(), sync_dist=True)
+
+    def _averages(self, *values_R: Tensor) -> Tensor:
+        """Of all processes' values, and their number."""
+        sums = [values.sum(dtype=torch.float64) for values in values_R]
+        sums = torch.stack([*sums, torch.full_like(sums[0], len(values_R[0]))])
+        sums = self.trainer.strategy.reduce(sums, reduce_op="sum")
+        return torch.cat([sums[:-1] / sums[-1], sums[-1:]])
 
     def on_fit_end(self) -> None:
-        self.network.load_state_dict(self.weights)
+        self.network.load_state_dict(self._kept)
 
     def curve(self) -> Curve:
-        return Curve(tuple(self.train_losses), tuple(self.validation), self.linear, self.best)
+        epochs = self.curve_E2[self.curve_E2[:, 1].isfinite()]
+        return Curve(tuple(epochs[:, 0].tolist()), tuple(epochs[:, 1].tolist()), self.linear.item(), int(self.best))
 
     def configure_optimizers(self) -> dict:
         trained = [weight for weight in self.network.parameters() if weight.requires_grad]
@@ -299,8 +320,23 @@ class _Training(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
+@dataclass
+class _Epoch:
+    """Losses of an epoch so far: of training batches; of held-out rows, by the deep path and by the linear path alone."""
+
+    train: list[Tensor] = field(default_factory=list)
+    held_out: list[Tensor] = field(default_factory=list)
+    linear: list[Tensor] = field(default_factory=list)
+
+
+def _towards(share: float, means: list[Tensor], weights: list[Tensor], steps: Tensor) -> None:
+    """Moves running means by a share of the way; torch's own function for it cannot be sent to other processes."""
+    for mean, weight in zip(means, weights, strict=True):
+        mean.lerp_(weight, share)
+
+
 def _one_hot(index_RG: Tensor, levels: int) -> Tensor:
-    return torch.zeros(len(index_RG), levels).scatter_(1, index_RG, 1.0)
+    return torch.zeros(len(index_RG), levels, device=index_RG.device).scatter_(1, index_RG, 1.0)
 
 
 def _weighted(batch: Batch, loss_RC: Tensor) -> Tensor:
@@ -315,21 +351,33 @@ class _Tells(Callback):
         self._advance = advance
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: _Training) -> None:
-        self._advance(1, f"held-out loss {module.validation[-1]:.4f}, by the linear path {module.linear:.4f}")
+        loss = module.curve_E2[module.current_epoch, 1]
+        self._advance(1, f"held-out loss {loss:.4f}, by the linear path {module.linear:.4f}")
 
 
 def _train(
-    training: _Training, train: _Rows, held_out: _Rows, fitting: FitSettings, seed: int, advance: Advance
+    training: _Training,
+    train: _Rows,
+    held_out: _Rows,
+    fitting: FitSettings,
+    accelerator: str,
+    seed: int,
+    advance: Advance,
 ) -> Curve:
     rows = min(len(train), fitting.epoch_rows)
     batches = min(fitting.most_batches, max(1, round(rows / fitting.batch_rows)))
     patience = math.ceil(
         fitting.patience * fitting.most_batches / batches
     )  # what is learned takes steps, however short the epochs
+    alone = fitting.devices == 1
     trainer = lightning.Trainer(
-        accelerator="cpu",
+        accelerator=accelerator,
+        devices=fitting.devices,
+        # Not "ddp", which runs the whole command once more for every device.
+        strategy="auto" if alone else "ddp_spawn",
+        use_distributed_sampler=False,
         max_epochs=fitting.max_epochs,
-        callbacks=[EarlyStopping(KEPT, patience=patience), _Tells(advance)],
+        callbacks=[EarlyStopping(KEPT, patience=patience), *([_Tells(advance)] if alone else [])],
         enable_progress_bar=False,
         enable_checkpointing=False,
         enable_model_summary=False,
@@ -337,15 +385,23 @@ def _train(
         gradient_clip_val=5.0,
         num_sanity_val_steps=0,
     )
-    shuffle = torch.Generator().manual_seed(seed)
+    shuffle = np.random.default_rng(seed)
     trainer.fit(
         training,
         DataLoader(_Batches(train, rows, batches, shuffle), batch_size=None),
         DataLoader(_in_order(held_out), batch_size=None),
     )
     curve = training.curve()
-    advance(fitting.max_epochs - len(curve.validation), "")
+    advance(fitting.max_epochs - (len(curve.validation) if alone else 0), "")
     return curve
+
+
+def _accelerator(fitting: FitSettings) -> str:
+    """`cpu` or `gpu`; InputError where there are too few."""
+    gpus = torch.cuda.device_count()
+    if fitting.accelerator == "gpu" and gpus < fitting.devices:
+        raise InputError([f"fit.accelerator: gpu: there are {gpus} of the {fitting.devices} asked for by fit.devices"])
+    return "gpu" if fitting.accelerator != "cpu" and gpus >= fitting.devices else "cpu"
 
 
 @contextmanager
@@ -364,12 +420,16 @@ def _quiet_lightning() -> Iterator[None]:
     """Lightning advises on loaders and devices; our batches come ready from memory."""
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
-    logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"lightning\..*")
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            warnings.filterwarnings("ignore", message=".*IterableDataset.*")
+            _hush()
             yield
     finally:
         logger.setLevel(level)
+
+
+def _hush() -> None:
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"lightning\..*")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*IterableDataset.*")

@@ -1,5 +1,7 @@
 """Settings of the model and of its training; Hydra composes them, pydantic validates them."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -53,5 +55,9 @@ class FitSettings(_Settings):
     interference: str = Field(
         "product", min_length=1, description="attribute whose values may spoil each other's effect"
     )
+    accelerator: Literal["auto", "cpu", "gpu"] = Field(
+        "auto", description="of the deep path; auto: a GPU if there is one"
+    )
+    devices: int = Field(1, ge=1, description="processes that share every batch, each with its GPU if there are any")
     threads: int = Field(1, ge=1, description="of torch; small matrices lose by more, above all on busy cores")
     evaluate: EvaluateSettings = EvaluateSettings()

@@ -137,8 +137,9 @@ class CategoricalColumn:
 
     def encode(self, values_U: pd.Series) -> np.ndarray:
         """int64[U]: 0 for unseen or missing."""
-        found_U = pd.Index(self.levels, dtype=object).get_indexer(_as_text(values_U))
-        return found_U.astype(np.int64) + 1
+        code_U, values = pd.factorize(values_U)
+        found = pd.Index(self.levels, dtype=object).get_indexer(_as_text(pd.Series(values))) + 1
+        return np.append(found, 0)[code_U]  # a missing value has code -1
 
 
 @dataclass(frozen=True)
@@ -255,8 +256,8 @@ def _cuts(known: np.ndarray) -> tuple[float, ...]:
 
 
 def _levels(values: pd.Series) -> tuple[str, ...]:
-    counts = pd.Series(_as_text(values)).value_counts()
-    return tuple(sorted(counts.index[:MOST_LEVELS]))
+    counts = values.value_counts()
+    return tuple(sorted(_as_text(counts.index[:MOST_LEVELS].to_series())))
 
 
 def _as_text(values: pd.Series) -> np.ndarray:

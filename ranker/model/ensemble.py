@@ -94,23 +94,21 @@ class ValueModel:
         """One member's expectation of every outcome without contact [U] and with one action [U], before calibration."""
         table_1M = torch.from_numpy(self.code.table(self.actions[action : action + 1]))
         with torch.inference_mode():
-            for none_U, mean_U1 in _means(self.members[member], self.targets, 0, self._wide(features), table_1M):
+            for none_U, mean_U1 in _means(self.members[member](self._wide(features), table_1M), self.targets):
                 yield none_U.numpy(), mean_U1[:, 0].numpy()
 
     def _member(
         self, network: ValueNet, wide_UW: Tensor, outcome: int, table_AM: Tensor
     ) -> tuple[np.ndarray, np.ndarray]:
         with torch.inference_mode():
-            none_U, mean_UA = next(
-                _means(network, (self.targets[outcome],), self._channels(outcome), wide_UW, table_AM)
-            )
+            target = self.targets[outcome]
+            first = sum(before.channels for before in self.targets[:outcome])
+            link = network(wide_UW, table_AM, slice(first, first + target.channels))
+            none_U, mean_UA = next(_means(link, [target]))
             return none_U.numpy(), mean_UA.numpy()
 
     def _wide(self, features: Features) -> Tensor:
         return torch.from_numpy(features.wide(self.encoder.levels))
-
-    def _channels(self, outcome: int) -> int:
-        return sum(target.channels for target in self.targets[:outcome])
 
     def effects(self, features: Features) -> dict[str, Effects]:
         """Calibrated effects of all users, outcome name -> Effects; call with a batch at a time, memory grows with U."""
@@ -119,8 +117,9 @@ class ValueModel:
         table_AM = torch.from_numpy(self.code.table(self.actions))
         with torch.inference_mode():
             wide_UW = self._wide(features)
-            members = [_means(network, self.targets, 0, wide_UW, table_AM) for network in self.members]
-            doubts = _doubts(self.members[0], self.targets, torch.from_numpy(self.doubt_CA), wide_UW, table_AM)
+            links = [network(wide_UW, table_AM) for network in self.members]
+            members = [_means(link, self.targets) for link in links]
+            doubts = _doubts(links[0], self.targets, torch.from_numpy(self.doubt_CA))
             return {
                 target.name: Effects(
                     *self.calibration.of(target.name).apply([next(member) for member in members], next(doubts))
@@ -129,27 +128,28 @@ class ValueModel:
             }
 
 
-def _means(
-    network: ValueNet, targets: Sequence[Target], first: int, wide_UW: Tensor, table_AM: Tensor
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Per outcome what is expected without contact [U] and with each action [U, A]; the targets' channels begin at `first`."""
-    base_UC, effect_UCA = network(wide_UW, table_AM)
-    for target, here in _channels_of(targets, first):
+Link = tuple[Tensor, Tensor]
+"""What a network says: base_UC and effect_UCA."""
+
+
+def _means(link: Link, targets: Sequence[Target]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Per outcome what is expected without contact [U] and with each action [U, A]."""
+    base_UC, effect_UCA = link
+    for target, here in _channels_of(targets):
         base_UK = base_UC[:, here]
         yield target.mean(base_UK), target.mean((base_UK[:, :, None] + effect_UCA[:, here]).transpose(1, 2))
 
 
-def _doubts(
-    network: ValueNet, targets: Sequence[Target], doubt_CA: Tensor, wide_UW: Tensor, table_AM: Tensor
-) -> Iterator[Tensor]:
+def _doubts(link: Link, targets: Sequence[Target], doubt_CA: Tensor) -> Iterator[Tensor]:
     """Per outcome the variance [U, A] of an effect by what the linear path could not learn about users."""
-    base_UC, effect_UCA = network(wide_UW, table_AM)
-    link_UAC = (base_UC[:, :, None] + effect_UCA).transpose(1, 2)
-    for target, here in _channels_of(targets, 0):
-        yield target.variance(link_UAC[:, :, here], doubt_CA.T[:, here])
+    base_UC, effect_UCA = link
+    for target, here in _channels_of(targets):
+        link_UAK = (base_UC[:, here, None] + effect_UCA[:, here]).transpose(1, 2)
+        yield target.variance(link_UAK, doubt_CA.T[:, here])
 
 
-def _channels_of(targets: Sequence[Target], first: int) -> Iterator[tuple[Target, slice]]:
+def _channels_of(targets: Sequence[Target]) -> Iterator[tuple[Target, slice]]:
+    first = 0
     for target in targets:
         yield target, slice(first, first + target.channels)
         first += target.channels

@@ -21,6 +21,7 @@ from ranker.model.settings import ModelSettings
 
 EVERY = "contact"  # the attribute that all actions share
 OWN = "id"
+ALL = slice(None)  # channels
 
 
 @dataclass(frozen=True)
@@ -87,20 +88,20 @@ class ValueNet(nn.Module):
             linear.weight.copy_(torch.as_tensor(weight, dtype=torch.float32).reshape(linear.weight.shape))
             linear.bias.copy_(torch.as_tensor(constant, dtype=torch.float32).reshape(linear.bias.shape))
 
-    def forward(self, wide_RW: Tensor, table_AM: Tensor) -> tuple[Tensor, Tensor]:
-        """base_RC: the link without contact. effect_RCA: what each action adds to it."""
-        weight_XW, constant_X = self._effect_of(table_AM)
-        base_RC = self.base(wide_RW)
-        effect_RCA = torch.addmm(constant_X, wide_RW, weight_XW.T).view(len(wide_RW), self.channels, -1)
-        if self.deep_C.any():
+    def forward(self, wide_RW: Tensor, table_AM: Tensor, here: slice = ALL) -> tuple[Tensor, Tensor]:
+        """Of the channels `here`, base_RC: the link without contact, and effect_RCA: what each action adds to it."""
+        weight_XW, constant_X = self._effect_of(table_AM, here)
+        base_RC = nn.functional.linear(wide_RW, self.base.weight[here], self.base.bias[here])
+        effect_RCA = torch.addmm(constant_X, wide_RW, weight_XW.T).view(*base_RC.shape, -1)
+        if self.deep_C[here].any():
             base_deep_RC, query_RCK = self._deep(wide_RW)
-            base_RC = base_RC + self.deep_C * base_deep_RC
-            effect_RCA = effect_RCA + self.deep_C[:, None] * (query_RCK @ self._embedding(table_AM).T)
+            base_RC = base_RC + self.deep_C[here] * base_deep_RC[:, here]
+            effect_RCA = effect_RCA + self.deep_C[here, None] * (query_RCK[:, here] @ self._embedding(table_AM).T)
         return base_RC, effect_RCA
 
     def linear(self, wide_RW: Tensor, row_1M: Tensor) -> Tensor:
         """link_RC of the linear path after one action, row_1M of an action table."""
-        weight_CW, constant_C = self._effect_of(row_1M)
+        weight_CW, constant_C = self._effect_of(row_1M, ALL)
         return self.base(wide_RW) + wide_RW @ weight_CW.T + constant_C
 
     def deep(self, wide_RW: Tensor, action_R: Tensor, table_AM: Tensor) -> Tensor:
@@ -113,10 +114,10 @@ class ValueNet(nn.Module):
         query_R = self.settings.deep_interaction_sd * self.query_deep(hidden_RH)
         return self.base_deep(hidden_RH), query_R.view(len(wide_RW), self.channels, -1)
 
-    def _effect_of(self, table_AM: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights [C * A, W] and constants [C * A] of the linear effects of actions."""
-        weight_CMW = self.effect.weight.view(self.channels, table_AM.shape[1], -1)
-        constant_CM = self.effect.bias.view(self.channels, -1)
+    def _effect_of(self, table_AM: Tensor, here: slice) -> tuple[Tensor, Tensor]:
+        """Weights [C * A, W] and constants [C * A] of the linear effects of actions in some channels."""
+        weight_CMW = self.effect.weight.view(self.channels, table_AM.shape[1], -1)[here]
+        constant_CM = self.effect.bias.view(self.channels, -1)[here]
         return (table_AM @ weight_CMW).flatten(0, 1), (constant_CM @ table_AM.T).flatten()
 
     def _embedding(self, table_AM: Tensor) -> Tensor:

@@ -78,6 +78,7 @@ class Speed:
     rows: int
     outcome: str = "done"
     seconds: Mapping[str, float] = field(default_factory=dict)
+    cpu: float | None = None  # seconds of all cores together
     peak_gib: float | None = None
     floor: float | None = None
     floor_of: str = ""

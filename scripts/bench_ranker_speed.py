@@ -95,19 +95,24 @@ def _decisions(rows: int, generator: np.random.Generator) -> Iterator[pd.DataFra
 def run_training(settings: Settings, rows: int, folder: Path) -> Speed:
     """The train command, from logs on disk to a model on disk, evaluated."""
     paths = TrainPaths(logs=folder / "logs", model=folder / "model")
-    seconds = _seconds(lambda: train.run(_with(settings, TrainSettings, paths)))
+    seconds, cpu = _seconds(lambda: train.run(_with(settings, TrainSettings, paths)))
     model, _ = load_model(folder / "model")
     width, outcomes = model.encoder.width, len(model.targets)
     floor = outcomes * _product_seconds(rows, width, width)
     return Speed(
-        TRAINING, rows, seconds={"all": seconds}, floor=floor, floor_of=f"{outcomes} x X'X, X {rows:,} x {width}"
+        TRAINING,
+        rows,
+        seconds={"all": seconds},
+        cpu=cpu,
+        floor=floor,
+        floor_of=f"{outcomes} x X'X, X {rows:,} x {width}",
     )
 
 
 def run_scoring(settings: Settings, users: int, folder: Path) -> Speed:
     """The score command, from users on disk to a scores dataset on disk."""
     paths = ScorePaths(model=folder / "model", users=folder / "users", scores=folder / "scores")
-    seconds = _seconds(lambda: score.run(_with(settings, ScoreSettings, paths)))
+    seconds, cpu = _seconds(lambda: score.run(_with(settings, ScoreSettings, paths)))
     model, _ = load_model(folder / "model")
     width, columns = model.encoder.width, len(ACTIONS) * len(model.targets)
     floor = _product_seconds(users, columns, width)
@@ -115,6 +120,7 @@ def run_scoring(settings: Settings, users: int, folder: Path) -> Speed:
         SCORING,
         users,
         seconds={"all": seconds},
+        cpu=cpu,
         floor=floor,
         floor_of=f"X B, X {users:,} x {width}, B {width} x {columns}",
     )
@@ -130,10 +136,11 @@ def _product_seconds(rows: int, columns: int, width: int) -> float:
     block = min(rows, ROWS_AT_ONCE)
     left, right = torch.ones(columns, width), torch.ones(width, block)
     torch.matmul(left, right)
-    return min(_seconds(lambda: torch.matmul(left, right)) for _ in range(3)) * rows / block
+    return min(_seconds(lambda: torch.matmul(left, right))[0] for _ in range(3)) * rows / block
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
+def _seconds(work: Callable[[], object]) -> tuple[float, float]:
+    """By the clock, and of all cores together."""
+    started, used = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - started
+    return time.perf_counter() - started, time.process_time() - used

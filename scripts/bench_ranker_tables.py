@@ -366,7 +366,18 @@ def speed(figures: Figures) -> Table:
         for group in figures.groups
         for row in (_speed(figures.named(group, str(group[1])), figures.groups[group][-1]),)
     ]
-    columns = ("command", "rows", "s", "asked s", "GiB", "asked GiB", "floor s", "times the floor", "the floor")
+    columns = (
+        "command",
+        "rows",
+        "s",
+        "asked s",
+        "s of all cores",
+        "GiB",
+        "asked GiB",
+        "floor s",
+        "times the floor",
+        "the floor",
+    )
     return Table("Speed, from files to files", columns, rows)
 
 
@@ -379,6 +390,7 @@ def _speed(name: str, figure: Speed) -> tuple[str, ...]:
         f"{figure.rows:,}",
         seconds(taken) if taken is not None else figure.outcome,
         seconds(limit),
+        seconds(figure.cpu),
         "" if figure.peak_gib is None else f"{figure.peak_gib:.1f}",
         memory,
         seconds(figure.floor),

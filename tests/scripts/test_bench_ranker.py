@@ -103,7 +103,7 @@ def made_up() -> list[object]:
         *(market(seed, "random", 160.0, -10.0 + 20 * seed, "winback") for seed in (0, 1)),
         *(Scored(1_000, seed, "subs", 0.9 + 0.02 * seed, 1.0, 0.8, 0.5) for seed in (0, 1)),
         *(Spending("hillstrom", 0, seed, "random", [[0.5, 0.01, 0.005], [1.0, -0.02, 0.005]], 0.1) for seed in (0, 1)),
-        Speed("train", 2_000_000, seconds={"all": 200.0}, peak_gib=3.21, floor=50.0, floor_of="X'X"),
+        Speed("train", 2_000_000, seconds={"all": 200.0}, cpu=350.0, peak_gib=3.21, floor=50.0, floor_of="X'X"),
         *(
             Looped("changes", 500, seed, who, value=[0.1 + gain, 0.2 + (1 + seed) * gain], exploiting=[0.12, 0.22 + gain],
                    best=[0.2, 0.4], error=[0.3, 0.05])
@@ -138,7 +138,7 @@ def test_the_tables_say_what_was_measured(tmp_path: Path) -> None:
     assert "| 1,000 | subs | 91.0 (90.0 to 92.0) | 1.00 (1.00 to 1.00) | 0.80 (0.80 to 0.80) |" in text
     assert "| hillstrom | random | +10.0 ± 5.0 | +10.0 ± 5.0 | +10.0 ± 5.0 |" in text
     assert "| -4.0 at 100 % |" in text
-    assert "| train | 2,000,000 | 200 | 300 | 3.2 | 4.0 | 50 | 4.0 | X'X |" in text
+    assert "| train | 2,000,000 | 200 | 300 | 350 | 3.2 | 4.0 | 50 | 4.0 | X'X |" in text
     assert "2 weeks that learn from themselves, 500 listeners, a market that changes; seeds: 2" in text
     assert "| exploit only | 50.0 (50.0 to 50.0) | 150 |  |  | 20 | 50 |  |" in text
     exploring = "| 3 % evenly | 66.7 (63.3 to 70.0) | 200 ± 10 | +50 ± 10 | +60 ± 20 | -10 ± 10 | 50 |  |"

@@ -79,3 +79,8 @@ def test_contacts_of_earlier_days_need_users_who_say_which_day_it_is(
 def test_a_mistake_in_the_policy_is_told_before_training(read: Callable[[str], object]) -> None:
     with pytest.raises(InputError, match="spend"):
         read("version: 1\nobjective: [{metric: spent, weight: 1}]\n")
+
+
+def test_what_spoils_what_is_not_known_before_training(read: Callable[[str], object]) -> None:
+    head = "version: 1\nobjective: [{metric: spend, weight: 1}]\n"
+    assert read(f"{head}contact: [{{id: apart, max: 1, spoils: 0.8}}]\n").contact[0].spoils == 0.8

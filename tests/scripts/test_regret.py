@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from allocator.problem import EXPLORATION, FREE, HOLDOUT
 from ranker.market import world
 from ranker.market.truth import left_beside, logging_chances, read_users, read_world
-from ranker.scores import InputError, ScoresWriter, open_scores
+from ranker.scores import InputError, Interference, Kept, Pair, ScoresWriter, open_scores
 from scripts import regret, rivals
 from scripts.command import validated
 from scripts.settings import RegretSettings
@@ -250,3 +250,24 @@ def test_the_truth_about_other_users_is_refused(case: Case, composed: Callable[.
     settings = validated(RegretSettings, composed(*_paths(folder)[1:], f"paths.market='{folder / 'other'}'"))
     with pytest.raises(InputError, match="lacks 400 of the 900 users of the scores"):
         regret.run(settings)
+
+
+def test_what_the_scores_say_of_contacts_stands_next_to_the_truth(case: Case, parts: tuple) -> None:
+    world = parts[2].world
+    (first, second), settings = world.pair, world.settings
+    said = Interference(
+        28,
+        Kept(0.9, 0.1),
+        (
+            Pair({"product": first}, {"product": second}, Kept(0.5, 0.2), "history"),
+            Pair({"product": "merch"}, {"product": first}, Kept(0.7, 0.2), "history"),  # which is none
+        ),
+    )
+    told = regret.interference(replace(world.catalogue, interference=said), world)
+    assert [(each["where"], each.get("kept"), each["true"]) for each in told] == [
+        ("any", 0.9, 1 - settings.fatigue),
+        (first, 0.5, settings.cannibalisation.factor),
+        (second, None, settings.cannibalisation.factor),
+        ("merch", 0.7, 1.0),
+    ]
+    assert all("kept" not in each for each in case.table["interference"])  # the scores of this case say nothing

@@ -11,15 +11,15 @@ Solved by Gauss-Newton in log k; standard errors by the jackknife over groups of
 
 Most pairs take nothing from each other. A pair is believed by a mixture: with probability pi both of its directions have factors
 uniform on [0, 1], else both are 1; pi is learned from all pairs together, which is what corrects for looking at many (Scott and Berger
-2010). Axes: R rows, A actions, O outcomes, V products (values of the attribute), J flags, G groups of users, T coefficients.
+2010). Axes: R rows, A actions, O outcomes, V products (values of the attribute), J flags, G groups of users, T coefficients,
+F factors.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import log_ndtr
-from scipy.stats import norm, truncnorm
+from scipy.special import logsumexp, softmax
 
 from ranker.contact_history import OtherContacts, other_contacts
 from ranker.features import Features
@@ -40,6 +40,8 @@ CHANGE_SD = 3.0  # of d around 0: hardly any
 FATIGUE_SD = 0.3  # of log k around 0
 STEPS, CLOSE = 6, 1e-3
 BELIEVED = 0.5
+FACTOR_F = (np.arange(1_000) + 0.5) / 1_000
+SMALLEST_STDERR = 2e-3  # the factors above are no finer
 
 
 @dataclass(frozen=True)
@@ -337,7 +339,8 @@ def _findings(
 
 def spoils(raw_VV: np.ndarray, stderr_VV: np.ndarray, judged_VV: np.ndarray) -> np.ndarray:
     """float64[V, V], symmetric: the probability that two products spoil each other, given the estimates of all pairs."""
-    evidence_VV = np.where(judged_VV, _log_bayes_factor(raw_VV, stderr_VV), 0.0)
+    rows = zip(raw_VV, stderr_VV, strict=True)
+    evidence_VV = np.where(judged_VV, np.stack([_log_bayes_factor(raw_V, stderr_V) for raw_V, stderr_V in rows]), 0.0)
     both_VV = evidence_VV + np.where(np.eye(len(raw_VV), dtype=bool), 0.0, evidence_VV.T)
     pairs = np.triu(judged_VV | judged_VV.T)
     log_M = both_VV[pairs]
@@ -353,16 +356,22 @@ def spoils(raw_VV: np.ndarray, stderr_VV: np.ndarray, judged_VV: np.ndarray) -> 
     return np.maximum(found, found.T)
 
 
-def _log_bayes_factor(raw: np.ndarray, stderr: np.ndarray) -> np.ndarray:
+def _log_likelihood(raw_N: np.ndarray, stderr_N: np.ndarray, factor_F: np.ndarray) -> np.ndarray:
+    """[N, F]: of each factor, up to a constant of the estimate."""
+    z_NF = (raw_N[:, None] - factor_F) / np.maximum(stderr_N, SMALLEST_STDERR)[:, None]
+    return -0.5 * z_NF**2
+
+
+def _log_bayes_factor(raw_N: np.ndarray, stderr_N: np.ndarray) -> np.ndarray:
     """log p(estimate | factor uniform on [0, 1]) - log p(estimate | factor 1)."""
-    upper, lower = log_ndtr((1 - raw) / stderr), log_ndtr(-raw / stderr)
-    inside = upper + np.log1p(-np.exp(np.minimum(lower - upper, -1e-12)))
-    return inside - norm.logpdf(raw, 1.0, stderr)
+    spoiled_N = logsumexp(_log_likelihood(raw_N, stderr_N, FACTOR_F), axis=1) - np.log(len(FACTOR_F))
+    return spoiled_N - _log_likelihood(raw_N, stderr_N, np.ones(1))[:, 0]
 
 
 def _shrunk(raw: float, stderr: float, probability: float) -> tuple[float, float]:
     """Mean and standard deviation of the factor: 1, or with this probability what the estimate says within [0, 1]."""
-    inside = truncnorm(-raw / stderr, (1 - raw) / stderr, raw, stderr)
-    mean, variance = inside.mean(), inside.var()
+    weight_F = softmax(_log_likelihood(np.array([raw]), np.array([stderr]), FACTOR_F)[0])
+    mean = weight_F @ FACTOR_F
+    variance = weight_F @ (FACTOR_F - mean) ** 2
     kept = 1 - probability * (1 - mean)
     return float(kept), float(np.sqrt(probability * variance + probability * (1 - probability) * (1 - mean) ** 2))

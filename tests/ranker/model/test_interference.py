@@ -69,7 +69,8 @@ def test_nothing_is_claimed_where_effects_are_nothing_but_noise(rows):
 @pytest.mark.parametrize(("raw", "stderr"), [(0.4, 0.2), (1.1, 0.3), (-0.8, 0.5), (2.5, 0.4)])
 def test_the_evidence_for_a_pair_is_that_of_a_uniform_factor(raw, stderr):
     spoiled, _ = quad(lambda factor: norm.pdf(raw, factor, stderr), 0, 1)
-    assert _log_bayes_factor(raw, stderr) == pytest.approx(np.log(spoiled / norm.pdf(raw, 1, stderr)))
+    found = _log_bayes_factor(np.array([raw]), np.array([stderr]))
+    assert found == pytest.approx(np.log(spoiled / norm.pdf(raw, 1, stderr)), abs=1e-4)
 
 
 @pytest.mark.parametrize(("raw", "stderr"), [(0.4, 0.2), (1.1, 0.3), (-0.8, 0.5)])
@@ -78,8 +79,19 @@ def test_a_factor_is_shrunk_to_the_mean_of_its_mixture(raw, stderr):
     mean, _ = quad(lambda factor: factor * norm.pdf(raw, factor, stderr) / weight, 0, 1)
     square, _ = quad(lambda factor: factor**2 * norm.pdf(raw, factor, stderr) / weight, 0, 1)
     kept, deviation = _shrunk(raw, stderr, 0.7)
-    assert kept == pytest.approx(0.3 + 0.7 * mean)
-    assert deviation**2 == pytest.approx(0.3 + 0.7 * square - kept**2)
+    assert kept == pytest.approx(0.3 + 0.7 * mean, abs=1e-5)
+    assert deviation**2 == pytest.approx(0.3 + 0.7 * square - kept**2, abs=1e-5)
+
+
+@pytest.mark.parametrize("raw", [-1e3, -2.0, 0.5, 1.0, 3.0, 1e3])
+@pytest.mark.parametrize("stderr", [1e-6, 0.1, 1e3])
+def test_estimates_far_from_anything_do_no_harm(raw, stderr):
+    (evidence,) = _log_bayes_factor(np.array([raw]), np.array([stderr]))
+    assert np.isfinite(evidence)
+    assert (evidence > 0) == (raw < 0.7) or stderr == 1e3
+    kept, deviation = _shrunk(raw, stderr, 0.5)
+    assert 0.5 <= kept <= 1
+    assert 0 <= deviation <= 0.5
 
 
 def test_the_same_estimate_is_believed_less_among_more_pairs_of_nothing():

@@ -41,6 +41,7 @@ STRATEGIES = (
     EXPLOIT,
     Strategy("3 % evenly", SHARE),
     Strategy("3 % Thompson", SHARE, closed_loop.thompson),
+    Strategy("30 % evenly", 10 * SHARE),  # what 3 % of ten times the listeners would find out
     RANDOM,
     ORACLE,
 )

@@ -5,7 +5,7 @@ Splits of a trial overlap, so the first alone would be too small.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,8 +23,8 @@ SHOWN_AT = (0.1, 0.25, 0.5, 0.75, 1.0)
 ASKED = {"train": (300.0, "4.0"), SCORING: (30.0, "")}
 THOUSAND = 1_000.0  # listeners
 LOOPED = (
-    "decides", "of the best, % (least to most)", "EUR", "less exploiting", "in the second half", "exploring costs",
-    "wrong where exploiting avoids, second half", "s",
+    "decides", "of the best, % (least to most)", "EUR", "less exploit only", "in the second half", "there without its cost",
+    "exploring costs", "wrong where exploiting avoids", "s",
 )  # fmt: skip
 NOTHING = 1e-9  # what rounding leaves of an exact zero
 Group = tuple[object, ...]
@@ -327,7 +327,7 @@ def _explored(users: int, market: str, figures: Figures) -> Iterable[Table]:
     for group, found in done.items():
         name = figures.named(group, str(group[-1]))
         if not found:
-            rows.append((name, *[""] * 6, here[group][0].outcome))
+            rows.append((name, *[""] * 7, here[group][0].outcome))
             continue
         pairs = [(f, plain[group[0], f.seed]) for f in found if (group[0], f.seed) in plain]
         wrong = [[float(np.mean(f.error[weeks // 2 :])), 0.0] for f in found]
@@ -339,6 +339,7 @@ def _explored(users: int, market: str, figures: Figures) -> Iterable[Table]:
                 mean([[np.mean(f.value), 0.0] for f in found], THOUSAND),
                 _less(against, slice(None)),
                 _less(against, slice(weeks // 2, None)),
+                _less([(replace(f, value=f.exploiting), other) for f, other in against], slice(weeks // 2, None)),
                 mean([[np.mean(f.exploiting) - np.mean(f.value), 0.0] for f in found], THOUSAND),
                 mean(wrong, THOUSAND) if any(value > 0 for value, _ in wrong) else "",
                 _ended(found),
@@ -417,8 +418,9 @@ def _legend(kept: Sequence[Kept]) -> str:
     if any(isinstance(figure, Looped) for figure in figures):
         said.append(
             "Weeks that learn from themselves: EUR of the policy's objective per 1,000 listeners and week, by the true expectations; "
-            "differences are paired on the same listeners and dice, ± over seeds; `exploring costs`: what the same model would have "
-            "earned more without exploring."
+            "differences are paired on the same listeners and dice, ± over seeds. `exploring costs`: what the same model would earn more "
+            "without exploring, over all weeks; `there without its cost`: how much better it would then do than exploiting in the second half. "
+            "`wrong where exploiting avoids`: of the average worth of actions that exploiting shows to fewer than one in 200, second half."
         )
     if any(not each.fresh for each in kept):
         said.append(f"{OLD.strip()}: measured by an earlier version of the program or other settings.")

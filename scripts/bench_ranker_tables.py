@@ -332,6 +332,9 @@ def _explored(users: int, market: str, figures: Figures) -> Iterable[Table]:
         pairs = [(f, plain[group[0], f.seed]) for f in found if (group[0], f.seed) in plain]
         wrong = [[float(np.mean(f.error[weeks // 2 :])), 0.0] for f in found]
         against = pairs if group[-1] != EXPLOIT.name else []
+        learned = found if any(value > 0 for value, _ in wrong) else []  # the others are told the truth
+        alone = [(replace(one, value=one.exploiting), other) for one, other in against if learned]
+        costs = [[float(np.mean(f.exploiting) - np.mean(f.value)), 0.0] for f in learned]
         rows.append(
             (
                 name,
@@ -339,9 +342,9 @@ def _explored(users: int, market: str, figures: Figures) -> Iterable[Table]:
                 mean([[np.mean(f.value), 0.0] for f in found], THOUSAND),
                 _less(against, slice(None)),
                 _less(against, slice(weeks // 2, None)),
-                _less([(replace(f, value=f.exploiting), other) for f, other in against], slice(weeks // 2, None)),
-                mean([[np.mean(f.exploiting) - np.mean(f.value), 0.0] for f in found], THOUSAND),
-                mean(wrong, THOUSAND) if any(value > 0 for value, _ in wrong) else "",
+                _less(alone, slice(weeks // 2, None)),
+                mean(costs, THOUSAND) if learned else "",
+                mean(wrong, THOUSAND) if learned else "",
                 _ended(found),
             )
         )
@@ -419,8 +422,8 @@ def _legend(kept: Sequence[Kept]) -> str:
         said.append(
             "Weeks that learn from themselves: EUR of the policy's objective per 1,000 listeners and week, by the true expectations; "
             "differences are paired on the same listeners and dice, ± over seeds. `exploring costs`: what the same model would earn more "
-            "without exploring, over all weeks; `there without its cost`: how much better it would then do than exploiting in the second half. "
-            "`wrong where exploiting avoids`: of the average worth of actions that exploiting shows to fewer than one in 200, second half."
+            "without exploring, over all weeks; `there without its cost`: how much better it would then do than exploiting alone. "
+            "`wrong where exploiting avoids`: error of the average worth of what exploiting shows to fewer than one in 200, second half."
         )
     if any(not each.fresh for each in kept):
         said.append(f"{OLD.strip()}: measured by an earlier version of the program or other settings.")

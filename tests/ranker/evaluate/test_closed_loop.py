@@ -185,3 +185,31 @@ def test_an_exploited_log_says_what_was_certain() -> None:
     shown_U = tables.exposures.column("action").to_pandas() != week.NONE
     wanted_U = np.where(nothing_U, 1.0, np.where(shown_U, 0.92, 0.08))
     np.testing.assert_allclose(tables.exposures.column("propensity").to_numpy(), wanted_U)
+
+
+@pytest.mark.slow
+def test_only_exploring_finds_what_has_become_good() -> None:
+    """Ten weeks; a product that does harm becomes by far the best in the fourth. Who stopped showing it does not hear of it."""
+    before, after = (week.build(with_audiobooks(settings(1_500, ["push_1"], 10), effect)) for effect in (-0.5, 1.2))
+    played = Scenario("turns", 3, [before] * 6 + [after] * 7, [frozenset()] * 13)
+    learning = Learning(ModelSettings(members=2), FitSettings(max_epochs=1, test_share=0.0), worth(before), 1)
+    found = list(closed_loop.run(played, [EXPLOIT, Strategy("tenth", 0.1)], learning))
+    audiobooks = [action["product"] for action in before.catalogue.actions].index("audiobooks")
+    shown, value = (
+        {name: [of(judged) for judged in found if judged.strategy == name] for name in ("exploit only", "tenth")}
+        for of in (lambda judged: judged.shown_A[audiobooks], lambda judged: judged.value)
+    )
+    assert max(shown["exploit only"]) < 0.01
+    assert max(shown["tenth"]) > 0.4
+    assert max(value["tenth"]) > 3 * max(value["exploit only"])
+    assert sum(value["tenth"]) > 1.2 * sum(value["exploit only"])
+
+
+def with_audiobooks(market: MarketSettings, effect: float) -> MarketSettings:
+    """The market with another effect of audiobooks on purchases."""
+    responses = dict(market.effects.responses)
+    purchase = responses["purchase"]
+    products = {**purchase.products, "audiobooks": effect}
+    responses["purchase"] = purchase.model_copy(update={"products": products})
+    effects = market.effects.model_copy(update={"responses": responses, "strength": 4.0})
+    return market.model_copy(update={"effects": effects})

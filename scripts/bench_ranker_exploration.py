@@ -1,7 +1,7 @@
 """What exploration buys: strategies that learn from their own decisions alone, week after week, on a market that stays and on one that
 changes.
 
-The market has two of its slots, answers within a week and twice as strongly, for with so few listeners the small holdout would leave
+The market has one of its slots, answers within a week and twice as strongly, for with so few listeners the small holdout would leave
 open whether contacts are worth anything; all else about it stands in conf/data/. Four weeks are decided by hand, as its logs always are;
 from then on each strategy decides and learns by itself. Where the market changes, a product arrives in the third week, and in the fifth
 the effect of one product falls and that of another rises. Worth is the policy's objective without its rules: each listener gets the one
@@ -26,9 +26,9 @@ from ranker.scores import Catalogue, Metric
 from scripts.bench_ranker_figures import Looped
 from scripts.settings import Settings
 
-USERS = 4_000
+USERS = 2_000
 STRENGTH = 4.0
-SLOTS = ("home_1", "push_1")
+SLOTS = ("home_1",)
 BY_HAND, WEEKS = 4, 10
 SHARE, HOLDOUT = 0.03, 0.02
 MARKETS = STAYS, CHANGES = "stays", "changes"

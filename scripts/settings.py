@@ -75,7 +75,7 @@ class BenchOptions(Frozen):
     gaps: int = Field(0, ge=0, description="random instances of each shape for the distribution of gaps")
     users: PositiveInt | None = Field(
         None,
-        description="of each of those, by default 20,000; of each market of the ranker's, by default 200,000, 4,000 to explore",
+        description="of each of those, by default 20,000; of each market of the ranker's, by default 200,000, 2,000 to explore",
     )
     parts: tuple[Literal["hillstrom", "promotion", "bandit", "market", "exploration", "speed"], ...] = Field(
         ("hillstrom", "promotion", "bandit", "market", "exploration", "speed"),

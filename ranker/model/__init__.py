@@ -7,6 +7,7 @@ Modules, in the order in which data flows:
 - examples: logged decisions as arrays, and their weights
 - losses: channels, link functions and losses per kind of outcome
 - linear: the linear path in closed form, shrunk as far as the data ask for
+- lending: what the linear paths of outcomes lend each other
 - surrogate: what is known early in place of outcomes that are not complete yet
 - network: linear and deep path to the outcome without contact and the effects of actions
 - calibration: how averages and slopes turn raw effects into scores

@@ -27,7 +27,8 @@ from ranker.features import Features, fit_encoder
 from ranker.logs import Logs, StoredLogs
 from ranker.model.ensemble import ValueModel
 from ranker.model.examples import Examples, examples_of, stabilised_weights, thinned
-from ranker.model.linear import Actions, Design, Path, fit_design, fit_paths
+from ranker.model.lending import fit_paths
+from ranker.model.linear import Actions, Design, Path, fit_design
 from ranker.model.losses import Channel, channel_losses, fit_targets
 from ranker.model.network import ValueNet, action_code
 from ranker.model.settings import FitSettings, ModelSettings

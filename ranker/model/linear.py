@@ -7,10 +7,6 @@ coefficients of the 1 in x) and one for its interactions with each kind of featu
 (1992): numbers are few and levels many, so that one scale for both would be that of the levels, and shrink the trends away.
 Interactions and base have a factor each besides, as under a Student t: few are large, most are next to nothing (Tipping 2001).
 
-What one channel says of an effect on a user is worth something for the others too: whoever an offer suits listens more and buys more,
-and of the two the first happens every day. So what tells users apart in the effects of a channel is a weighted sum over all channels,
-with weights found on the fold that its path has not seen: dense outcomes teach sparse ones.
-
 Rows enter through sums per arm alone, the gradient and the curvature of the likelihood: memory does not grow with them, and
 leaving out a fold is a subtraction. Variances treat features as uncorrelated; means do not.
 
@@ -47,8 +43,6 @@ RAREST = 0.15  # the least deviation that a level counts with: rare ones are not
 ROWS_AT_ONCE = 65_536
 LONGEST_STEP = 2.0
 TOLERANCE, MOST_STEPS = 1e-4, 200  # of conjugate gradients
-OWN_WEIGHT, OWN_WEIGHT_SD = 0.5, 0.5  # prior of a channel's weight in itself
-LENT_WEIGHT_SD, WEIGHT_ROUNDS = 0.7, 20  # of its weights in others, to begin with
 
 
 @dataclass(frozen=True)
@@ -124,7 +118,7 @@ class Path:
 
 
 @dataclass(frozen=True)
-class _Sums:
+class Sums:
     """Of one channel's log likelihood at some coefficients of every arm, arm_BD: its gradient_BD and minus its curvature_BDD."""
 
     arm_BD: np.ndarray
@@ -141,7 +135,7 @@ class _Sums:
         return np.matmul(self.curvature_BDD, arm_BD.astype(np.float32)[:, :, None])[:, :, 0].astype(np.float64)
 
 
-def fit_paths(
+def own_paths(
     design: Design,
     features: Features,
     fold_R: np.ndarray,
@@ -149,8 +143,8 @@ def fit_paths(
     actions: Actions,
     channels: Sequence[Channel],
     start: Sequence[float],
-) -> list[list[Path]]:
-    """For every fold the paths of all channels, learned without that fold; the scales are those of all folds together.
+) -> tuple[list[list[Path]], list[list[Sums]]]:
+    """For every fold the paths of all channels, learned without that fold; and the sums per channel and fold.
 
     fold_R: 0..F-1. start: per channel, the link of its mean.
     """
@@ -170,55 +164,10 @@ def fit_paths(
                 found = _estimate(_added(sums_c), design.kinds, actions, paths[c], ROUNDS)
                 paths[c] = _damped(paths[c], found)
     trusted = [_trusted(sums_c, design.kinds, actions, path) for sums_c, path in zip(sums, paths, strict=True)]
-    by_fold = [list(paths_c) for paths_c in zip(*trusted, strict=True)]
-    if len(channels) == 1:  # how much of it to believe is for the calibration
-        return by_fold
-    weight_CC = _weights(*zip(*(_told(c, sums[c], actions, by_fold) for c in range(len(channels))), strict=True))
-    return [_lent(weight_CC, paths_c) for paths_c in by_fold]
+    return [list(paths_c) for paths_c in zip(*trusted, strict=True)], sums
 
 
-def _told(
-    channel: int, by_fold: Sequence[_Sums], actions: Actions, paths: Sequence[Sequence[Path]]
-) -> tuple[np.ndarray, np.ndarray]:
-    """What each fold's rows say of the weights of all channels in one, by the paths that did not see them: minus the curvature
-    [C, C] and the gradient at 0 [C] of its log likelihood."""
-    count = len(paths[0])
-    curvature_CC, gradient_C = np.zeros((count, count)), np.zeros(count)
-    for sums, path_C in zip(by_fold, paths, strict=True):
-        apart_CBD = np.stack([_arms(actions, path.effect_MD) for path in path_C])
-        rest_BD = path_C[channel].base_D + apart_CBD[channel]
-        apart_CBD[:, :, 0] = 0.0
-        rest_BD = rest_BD - apart_CBD[channel]
-        gradient_C += np.einsum("cbd,bd->c", apart_CBD, sums.target_BD - sums.curved(rest_BD))
-        curvature_CC += np.einsum("cbd,ebd->ce", apart_CBD, np.stack([sums.curved(apart_BD) for apart_BD in apart_CBD]))
-    return curvature_CC, gradient_C
-
-
-def _weights(curvature_CCC: Sequence[np.ndarray], gradient_CC: Sequence[np.ndarray]) -> np.ndarray:
-    """float64[C, C]: of each channel (row) the weights of all. A channel lends as far as the others gain by it: the prior variance
-    of its weights in them comes from the data."""
-    count = len(gradient_CC)
-    own_CC = np.eye(count, dtype=bool)
-    lent_C = np.full(count, LENT_WEIGHT_SD**2)
-    for _ in range(WEIGHT_ROUNDS):
-        prior_CC = np.where(own_CC, OWN_WEIGHT_SD**2, lent_C)
-        variance_CCC = np.linalg.inv(np.stack(curvature_CCC) + prior_CC[:, :, None] ** -1 * np.eye(count))
-        score_CC = np.stack(gradient_CC) + OWN_WEIGHT * own_CC / prior_CC
-        weight_CC = np.einsum("cij,cj->ci", variance_CCC, score_CC)
-        known_CC = 1 - np.einsum("cii->ci", variance_CCC) / prior_CC
-        lent_C = np.array([_scale((weight_CC[~o, j] ** 2).sum(), known_CC[~o, j].sum()) for j, o in enumerate(own_CC)])
-    return weight_CC
-
-
-def _lent(weight_CC: np.ndarray, paths: Sequence[Path]) -> list[Path]:
-    """The paths of all channels, the interactions of each being a weighted sum over all."""
-    effect_CMD = np.stack([path.effect_MD for path in paths])
-    lent_CMD = np.tensordot(weight_CC, effect_CMD, 1)
-    lent_CMD[:, :, 0] = effect_CMD[:, :, 0]
-    return [replace(path, effect_MD=effect_MD) for path, effect_MD in zip(paths, lent_CMD, strict=True)]
-
-
-def _arms(actions: Actions, effect_MD: np.ndarray) -> np.ndarray:
+def arms_of(actions: Actions, effect_MD: np.ndarray) -> np.ndarray:
     """float64[B, D]: coefficients that the effects add in every arm."""
     return np.vstack([actions.table_AM @ effect_MD, np.zeros(effect_MD.shape[1])])
 
@@ -250,10 +199,10 @@ def _pass(
     actions: Actions,
     channels: Sequence[Channel],
     paths: Sequence[Path],
-) -> list[list[_Sums]]:
+) -> list[list[Sums]]:
     """One pass over the rows of all groups: sums per channel and fold."""
-    arms_of = [path.base_D + _arms(actions, path.effect_MD) for path in paths]
-    shape = (len(groups), *arms_of[0].shape)
+    arm_CBD = [path.base_D + arms_of(actions, path.effect_MD) for path in paths]
+    shape = (len(groups), *arm_CBD[0].shape)
     gradient = [np.zeros(shape) for _ in channels]
     curvature = [np.zeros((*shape, shape[-1]), np.float32) for _ in channels]
     misfit, told = np.zeros(len(channels)), np.zeros(len(channels))
@@ -265,7 +214,7 @@ def _pass(
                 for c, channel in enumerate(channels):
                     used_R = channel.used_R[rows]
                     x_rD = x_RD if used_R.all() else x_RD[used_R]
-                    mean_r, weight_r = _mean(channel.link, x_rD @ arms_of[c][b].astype(np.float32))
+                    mean_r, weight_r = _mean(channel.link, x_rD @ arm_CBD[c][b].astype(np.float32))
                     left_r = channel.y_R[rows][used_R] - mean_r
                     told_r = 1.0 if channel.weight_R is None else channel.weight_R[rows][used_R]
                     misfit[c] += (told_r * left_r**2 / np.maximum(weight_r, 1e-9)).sum()
@@ -279,7 +228,7 @@ def _pass(
         gradient[c] /= dispersion
         curvature[c] /= np.float32(dispersion)
     return [
-        [_Sums(arms_of[c], g, h) for g, h in zip(gradient[c], curvature[c], strict=True)] for c in range(len(channels))
+        [Sums(arm_CBD[c], g, h) for g, h in zip(gradient[c], curvature[c], strict=True)] for c in range(len(channels))
     ]
 
 
@@ -294,12 +243,12 @@ def _mean(link: str, eta_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean_R, mean_R * (1 - mean_R)
 
 
-def _added(by_fold: Sequence[_Sums], without: int = -1) -> _Sums:
+def _added(by_fold: Sequence[Sums], without: int = -1) -> Sums:
     kept = [sums for fold, sums in enumerate(by_fold) if fold != without]
-    return _Sums(by_fold[0].arm_BD, sum(s.gradient_BD for s in kept), sum(s.curvature_BDD for s in kept))
+    return Sums(by_fold[0].arm_BD, sum(s.gradient_BD for s in kept), sum(s.curvature_BDD for s in kept))
 
 
-def _estimate(sums: _Sums, kinds: Sequence[np.ndarray], actions: Actions, path: Path, rounds: int) -> Path:
+def _estimate(sums: Sums, kinds: Sequence[np.ndarray], actions: Actions, path: Path, rounds: int) -> Path:
     """Coefficients and the scales of their priors in turn; scales start afresh, since those of a sample may be next to nothing."""
     tails = actions.tails
     attributes = [np.flatnonzero(actions.attribute_M == number) for number in range(int(actions.attribute_M.max()) + 1)]
@@ -315,13 +264,13 @@ def _estimate(sums: _Sums, kinds: Sequence[np.ndarray], actions: Actions, path: 
         for number, values in enumerate(attributes):
             if number > 0:
                 square, known = (found.effect_MD[values, 0] ** 2).sum(), known_MD[values, 0].sum()
-                prior_MD[values, 0] = _scale(square, known)
+                prior_MD[values, 0] = scale(square, known)
             for columns in kinds:
                 here = np.ix_(values, columns)
-                prior_MD[here] = _scale((found.effect_MD[here] ** 2 / factor_MD[here]).sum(), known_MD[here].sum())
+                prior_MD[here] = scale((found.effect_MD[here] ** 2 / factor_MD[here]).sum(), known_MD[here].sum())
         for columns in kinds:
             square = (found.base_D[columns] ** 2 / factor_D[columns]).sum()
-            prior_D[columns] = _scale(square, known_D[columns].sum())
+            prior_D[columns] = scale(square, known_D[columns].sum())
         factor_MD = (tails + (found.effect_MD**2 + variance_MD) / prior_MD) / (tails + 1)
         factor_D = (tails + (found.base_D**2 + variance_D) / prior_D) / (tails + 1)
         prior_MD[:, 1:] *= factor_MD[:, 1:]
@@ -341,7 +290,7 @@ def _damped(before: Path, found: Path) -> Path:
     )
 
 
-def _trusted(by_fold: Sequence[_Sums], kinds: Sequence[np.ndarray], actions: Actions, path: Path) -> list[Path]:
+def _trusted(by_fold: Sequence[Sums], kinds: Sequence[np.ndarray], actions: Actions, path: Path) -> list[Path]:
     """The paths of one channel without each fold. Scales are estimated without it too, single ones of thousands of coefficients
     among them: else what a fold says of the path that did not see it would be too good."""
     found, most = [], -np.inf
@@ -361,18 +310,18 @@ def _scaled(path: Path, share: float) -> Path:
     return replace(path, prior_MD=np.maximum(prior_MD, SMALLEST))
 
 
-def _likelihood(sums: _Sums, actions: Actions, path: Path) -> float:
+def _likelihood(sums: Sums, actions: Actions, path: Path) -> float:
     """The log likelihood of the rows in the sums, to second order and up to a constant."""
-    moved_BD = path.base_D + _arms(actions, path.effect_MD) - sums.arm_BD
+    moved_BD = path.base_D + arms_of(actions, path.effect_MD) - sums.arm_BD
     return float((moved_BD * (sums.gradient_BD - 0.5 * sums.curved(moved_BD))).sum())
 
 
-def _scale(square: float, known: float) -> float:
+def scale(square: float, known: float) -> float:
     """A common variance from a sum of squared coefficients, of which the data tell so many."""
     return float(np.clip(square / max(known, 1e-9), SMALLEST, LARGEST))
 
 
-def _solve(sums: _Sums, actions: Actions, path: Path) -> Path:
+def _solve(sums: Sums, actions: Actions, path: Path) -> Path:
     """The most likely coefficients under the priors of `path`: conjugate gradients on the quadratic of the sums."""
     table_AM, prior_D, prior_MD = actions.table_AM.astype(np.float64), path.prior_D, path.prior_MD
     values, width = prior_MD.shape
@@ -383,7 +332,7 @@ def _solve(sums: _Sums, actions: Actions, path: Path) -> Path:
 
     def times(x: np.ndarray) -> np.ndarray:
         base_D, effect_MD = x[:width], x[width:].reshape(values, width)
-        pull_BD = sums.curved(base_D + _arms(actions, effect_MD))
+        pull_BD = sums.curved(base_D + arms_of(actions, effect_MD))
         return joined(pull_BD.sum(0) + base_D / prior_D, table_AM.T @ pull_BD[:-1] + effect_MD / prior_MD)
 
     diagonal_BD = np.einsum("bdd->bd", sums.curvature_BDD).astype(np.float64)
@@ -400,7 +349,7 @@ def _solve(sums: _Sums, actions: Actions, path: Path) -> Path:
     return replace(path, base_D=x[:width], effect_MD=x[width:].reshape(values, width))
 
 
-def _variances(sums: _Sums, actions: Actions, path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _variances(sums: Sums, actions: Actions, path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Posterior variances of base [D], of effects [M, D], and of an action's interactions in all [A].
 
     Each feature on its own: those of a Gaussian process over the arms. Features of x have deviation 1, so variances add up.

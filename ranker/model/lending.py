@@ -1,0 +1,172 @@
+"""What the linear paths of outcomes lend each other: dense outcomes teach sparse ones.
+
+What one channel says of an effect on a user is worth something for the others too: whoever an offer suits listens more and buys more,
+and of the two the first happens every day. So what tells users apart in the effects of a channel is a weighted sum over all channels,
+
+    effect[c, m] = sum over channels j of weight[c, m, j] own_effect[j, m],
+
+with weights that may differ by one attribute of what is offered: who likes a plan may subscribe, who likes a book may listen and
+buy. Weights come from folds that the paths have not seen, and those of a fold from the other folds: what a fold says of the effects
+that did not see it stays honest.
+
+Axes: A actions, B = A + 1 arms (none last), M attribute values, D columns of x, F folds, C channels, V values by which weights differ,
+W = V x C weights of one channel.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ranker.features import Features
+from ranker.model.linear import Actions, Design, Path, Sums, arms_of, own_paths, scale
+from ranker.model.losses import Channel
+
+OWN_WEIGHT, OWN_WEIGHT_SD = 0.5, 0.5  # prior of a channel's weight in itself
+LENT_WEIGHT_SD, ROUNDS = 0.7, 20  # of its weights in others, to begin with
+SPREADS = (0.1, 0.3, 1.0, 3.0)  # how far weights may differ by an attribute, whichever has the largest evidence
+ENOUGH_ACTIONS = 25  # per value of such an attribute, on average: with fewer, noise is taken for a difference
+
+
+def fit_paths(
+    design: Design,
+    features: Features,
+    fold_R: np.ndarray,
+    action_R: np.ndarray,
+    actions: Actions,
+    channels: Sequence[Channel],
+    start: Sequence[float],
+) -> list[list[Path]]:
+    """For every fold the paths of all channels, learned without that fold.
+
+    fold_R: 0..F-1. start: per channel, the link of its mean.
+    """
+    by_fold, sums = own_paths(design, features, fold_R, action_R, actions, channels, start)
+    if len(channels) == 1:  # how much of it to believe is for the calibration
+        return by_fold
+    lending = lending_of(actions)
+    told = [
+        [_told(c, sums_f, actions, lending, paths) for sums_f, paths in zip(sums_c, by_fold, strict=True)]
+        for c, sums_c in enumerate(sums)
+    ]
+    lent = []
+    for fold, paths in enumerate(by_fold):
+        others = [
+            tuple(sum(part) for part in zip(*(t for f, t in enumerate(told_c) if f != fold), strict=True))
+            for told_c in told
+        ]
+        lent.append(_lent(_weights(lending, *zip(*others, strict=True)), paths))
+    return lent
+
+
+@dataclass(frozen=True)
+class Lending:
+    """Values by which weights differ: the weight of value m is a sum over those of them that it implies, as a product does its family.
+
+    values_V: their columns of the action table. implied_MV: bool. attribute_V: number of the attribute of each, 0 being what all
+    contacts share.
+    """
+
+    values_V: np.ndarray
+    implied_MV: np.ndarray
+    attribute_V: np.ndarray
+
+
+def lending_of(actions: Actions) -> Lending:
+    """The values of attributes that have few, in which every action has one."""
+    has_AM = actions.table_AM > 0
+    count_M = has_AM.sum(0)
+    values_M = np.bincount(actions.attribute_M)[actions.attribute_M]  # of the attribute that each is a value of
+    few_M = values_M * ENOUGH_ACTIONS <= len(has_AM)
+    values_V = np.flatnonzero(few_M | (actions.attribute_M == 0))
+    together_MV = has_AM.T.astype(np.int64) @ has_AM[:, values_V].astype(np.int64)
+    return Lending(values_V, together_MV == count_M[:, None], actions.attribute_M[values_V])
+
+
+def _told(
+    channel: int, sums: Sums, actions: Actions, lending: Lending, paths: Sequence[Path]
+) -> tuple[np.ndarray, np.ndarray]:
+    """What a fold's rows say of the weights in one channel, by the paths that did not see the rows: minus the curvature [W, W] and
+    the gradient at 0 [W] of its log likelihood."""
+    count, size = len(paths), len(lending.values_V) * len(paths)
+    curvature_WW, gradient_W = np.zeros((size, size)), np.zeros(size)
+    apart_CMD = np.stack([path.effect_MD for path in paths])
+    average_MD = np.zeros_like(apart_CMD[channel])
+    average_MD[:, 0] = apart_CMD[channel, :, 0]
+    apart_CMD[:, :, 0] = 0.0
+    left_BD = sums.target_BD - sums.curved(paths[channel].base_D + arms_of(actions, average_MD))
+    for a, has_M in enumerate(actions.table_AM > 0):
+        here_V = np.flatnonzero(has_M[lending.values_V])
+        of_MV = lending.implied_MV[np.ix_(has_M, here_V)].astype(np.float64)
+        apart_WD = np.tensordot(of_MV.T, apart_CMD[:, has_M], (1, 1)).reshape(-1, apart_CMD.shape[2])
+        at_W = (here_V[:, None] * count + np.arange(count)).ravel()
+        gradient_W[at_W] += apart_WD @ left_BD[a]
+        curvature_WW[np.ix_(at_W, at_W)] += apart_WD @ sums.curvature_BDD[a].astype(np.float64) @ apart_WD.T
+    return curvature_WW, gradient_W
+
+
+def _weights(lending: Lending, curvature_CWW: Sequence[np.ndarray], gradient_CW: Sequence[np.ndarray]) -> np.ndarray:
+    """float64[C, M, C]: of each channel, for each value of an attribute, the weights of all.
+
+    A channel lends as far as the others gain by it: the prior variance of its weights in them comes from the data. Then each channel
+    may let its weights differ by the attribute, and as far, as has the largest evidence.
+    """
+    count = len(gradient_CW)
+    own_CC = np.eye(count, dtype=bool)
+    attribute_W = np.repeat(lending.attribute_V, count)
+    alike = np.flatnonzero(attribute_W == 0)
+    lent_C = np.full(count, LENT_WEIGHT_SD**2)
+    for _ in range(ROUNDS):
+        prior_CC = np.where(own_CC, OWN_WEIGHT_SD**2, lent_C)
+        fits = [
+            _posterior(curvature_WW[np.ix_(alike, alike)], gradient_W[alike], OWN_WEIGHT * own_C, prior_C)
+            for curvature_WW, gradient_W, own_C, prior_C in zip(
+                curvature_CWW, gradient_CW, own_CC, prior_CC, strict=True
+            )
+        ]
+        square_CC = np.stack([fit.weight_W for fit in fits]) ** 2
+        known_CC = 1 - np.stack([fit.variance_W for fit in fits]) / prior_CC
+        lent_C = np.array([scale(square_CC[~o, j].sum(), known_CC[~o, j].sum()) for j, o in enumerate(own_CC)])
+    weight_CMC = np.empty((count, len(lending.implied_MV), count))
+    for c, best in enumerate(fits):
+        here = alike
+        for attribute in np.unique(lending.attribute_V[lending.attribute_V > 0]):
+            tried = np.flatnonzero((attribute_W == 0) | (attribute_W == attribute))
+            differ_W = attribute_W[tried] > 0
+            mean_W, prior_W = np.zeros(len(tried)), np.empty(len(tried))
+            mean_W[~differ_W], prior_W[~differ_W] = OWN_WEIGHT * own_CC[c], prior_CC[c]
+            for spread in SPREADS:
+                prior_W[differ_W] = spread**2
+                fit = _posterior(curvature_CWW[c][np.ix_(tried, tried)], gradient_CW[c][tried], mean_W, prior_W)
+                if fit.evidence > best.evidence:
+                    best, here = fit, tried
+        weight_W = np.zeros(len(attribute_W))
+        weight_W[here] = best.weight_W
+        weight_CMC[c] = lending.implied_MV @ weight_W.reshape(-1, count)
+    return weight_CMC
+
+
+@dataclass(frozen=True)
+class _Posterior:
+    """Weights under normal priors, the variance of each, and the log evidence up to a constant."""
+
+    weight_W: np.ndarray
+    variance_W: np.ndarray
+    evidence: float
+
+
+def _posterior(curvature_WW: np.ndarray, gradient_W: np.ndarray, mean_W: np.ndarray, prior_W: np.ndarray) -> _Posterior:
+    variance_WW = np.linalg.inv(curvature_WW + np.diag(1 / prior_W))
+    score_W = gradient_W + mean_W / prior_W
+    weight_W = variance_WW @ score_W
+    spread = np.linalg.slogdet(variance_WW)[1] - np.log(prior_W).sum()
+    evidence = 0.5 * (score_W @ weight_W - (mean_W**2 / prior_W).sum() + spread)
+    return _Posterior(weight_W, np.diag(variance_WW), float(evidence))
+
+
+def _lent(weight_CMC: np.ndarray, paths: Sequence[Path]) -> list[Path]:
+    """The paths of all channels, the interactions of each being a weighted sum over all; their doubts stay, which is cautious."""
+    effect_CMD = np.stack([path.effect_MD for path in paths])
+    lent_CMD = np.einsum("cmj,jmd->cmd", weight_CMC, effect_CMD)
+    lent_CMD[:, :, 0] = effect_CMD[:, :, 0]
+    return [replace(path, effect_MD=effect_MD) for path, effect_MD in zip(paths, lent_CMD, strict=True)]

@@ -12,7 +12,7 @@ attributes predict), slopes towards the slope pooled over actions.
 Axes: R rows, A actions, K members.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,7 +23,9 @@ from ranker.model.splits import Splits
 
 PRIOR_SLOPE, PRIOR_SLOPE_SD = 0.5, 0.5
 SLOPE_SPREAD = 0.15  # how far the slopes of actions may plausibly differ
+MOST = 1.5  # of a slope: where shrinkage went too far, some of it is taken back
 CLIP = 20.0
+STEADY_ROWS = 4_000
 
 
 def calibrate(model: ValueModel, examples: Examples, splits: Splits) -> Calibration:
@@ -48,8 +50,19 @@ def calibrate(model: ValueModel, examples: Examples, splits: Splits) -> Calibrat
             plausible=model.settings.action_sd * target.per_link(float(none_R.mean())),
             plausible_common=model.settings.contact_sd * target.per_link(float(none_R.mean())),
         )
-        outcomes[target.name] = calibrate_outcome(evidence)
+        outcomes[target.name] = replace(calibrate_outcome(evidence), steady=steady(model, o, learn))
     return Calibration(outcomes)
+
+
+def steady(model: ValueModel, outcome: int, examples: Examples) -> float:
+    """By how much a member's effects vary more between users than the mean over members: slopes are found for members, each by the
+    users that it did not see, and what is regressed on a mean of noisy predictors has a larger slope than on one of them."""
+    features = examples.features.take(slice(None, None, max(1, len(examples) // STEADY_ROWS)))
+    pairs = [model.expected(member, outcome, features) for member in range(len(model.members))]
+    apart_KUA = np.stack([mean_UA - none_U[:, None] for none_U, mean_UA in pairs]).astype(np.float64)
+    apart_KUA -= apart_KUA.mean(1, keepdims=True)
+    together = (apart_KUA.mean(0) ** 2).sum()
+    return float((apart_KUA**2).sum() / len(pairs) / together) if together > 0 else 1.0
 
 
 def arm_weights(
@@ -133,6 +146,7 @@ def calibrate_outcome(evidence: Evidence) -> OutcomeCalibration:
         average_stderr_A=average.stderr_A,
         slope_A=slope.slope_A,
         slope_stderr_A=slope.stderr_A,
+        steady=1.0,
         center_KA=center_KA,
         shift=float(average.correction_B[-1]),
         pooled_slope=slope.pooled,
@@ -211,14 +225,14 @@ def _level_slope(raw_A: np.ndarray, noise_A: np.ndarray, apart_A: np.ndarray) ->
     centered_A = apart_A - (precision_A * apart_A).sum() / precision_A.sum()
     information = (precision_A * centered_A**2).sum()
     estimate = 1 + (precision_A * raw_A * centered_A).sum() / information if information > 0 else PRIOR_SLOPE
-    return _with_prior(estimate, 1 / information if information > 0 else np.inf)
+    return _with_prior(estimate, 1 / information if information > 0 else np.inf, most=1.0)
 
 
-def _with_prior(slope: float, variance: float) -> tuple[float, float]:
-    """A slope with its prior, cut to [0, 1], and the posterior variance."""
+def _with_prior(slope: float, variance: float, most: float) -> tuple[float, float]:
+    """A slope with its prior, cut to [0, most], and the posterior variance."""
     trust = PRIOR_SLOPE_SD**2 / (PRIOR_SLOPE_SD**2 + variance)
     slope = PRIOR_SLOPE + trust * (slope - PRIOR_SLOPE)
-    return float(np.clip(slope, 0.0, 1.0)), float(PRIOR_SLOPE_SD**2 * (1 - trust))
+    return float(np.clip(slope, 0.0, most)), float(PRIOR_SLOPE_SD**2 * (1 - trust))
 
 
 def _arm_means(evidence: Evidence, residual_R: np.ndarray, variance_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -320,7 +334,7 @@ def _slopes(evidence: Evidence, residual_R: np.ndarray, variance_R: np.ndarray, 
         total = total_A.sum() - (weight_n * residual_R[none] * shared_n).sum()
         noise = noise_A.sum() + (weight_n**2 * variance_R[none] * shared_n**2).sum()
         pooled, pooled_noise = 1 + total / squares_A.sum(), noise / squares_A.sum() ** 2
-    pooled, pooled_variance = _with_prior(pooled, pooled_noise)
+    pooled, pooled_variance = _with_prior(pooled, pooled_noise, MOST)
     total_A = total_A - (weight_n * residual_R[none]) @ apart_nA
     noise_A = noise_A + (weight_n**2 * variance_R[none]) @ apart_nA**2
     safe_A = np.where(squares_A > 0, squares_A, 1.0)
@@ -329,7 +343,7 @@ def _slopes(evidence: Evidence, residual_R: np.ndarray, variance_R: np.ndarray, 
     # Distances from the pooled slope are shrunk; the pooled slope itself keeps its own estimate.
     own = shrink(raw_A - pooled, noise_A, SLOPE_SPREAD)
     return _Slopes(
-        slope_A=np.clip(pooled + own.value_A - own.mean, 0.0, 1.0),
+        slope_A=np.clip(pooled + own.value_A - own.mean, 0.0, MOST),
         stderr_A=np.sqrt(own.variance_A + pooled_variance),
         pooled=pooled,
         pooled_stderr=float(np.sqrt(pooled_variance)),

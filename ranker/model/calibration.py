@@ -1,6 +1,6 @@
 """The calibration of a model, and how it turns raw effects of an ensemble into a mean and a standard error.
 
-    effect[u, a] = average[a] + slope[a] * mean over members k of (raw[k, u, a] - center[k, a])
+    effect[u, a] = average[a] + steady * slope[a] * mean over members k of (raw[k, u, a] - center[k, a])
 
 Axes: U users, A actions, K members.
 """
@@ -17,8 +17,9 @@ from torch import Tensor
 class OutcomeCalibration:
     """Of one outcome, arrays of float64.
 
-    average_A, average_stderr_A: effect of a contact on an average user. slope_A in [0, 1], slope_stderr_A: how much of the
-    predicted difference between users is real. center_KA: each member's average effect. shift: correction of the outcome
+    average_A, average_stderr_A: effect of a contact on an average user. slope_A >= 0, slope_stderr_A: how much of the
+    predicted difference between users is real, of one member. steady: by how much more of it is real in the mean over members, which
+    varies less and tells the same. center_KA: each member's average effect. shift: correction of the outcome
     without contact. pooled_slope, pooled_slope_stderr: over all actions. An action never logged has
     level + level_slope * (predicted effect - level) + offset. between: standard deviation of what tells actions
     with the same attributes apart, for actions that were never logged.
@@ -28,6 +29,7 @@ class OutcomeCalibration:
     average_stderr_A: np.ndarray
     slope_A: np.ndarray
     slope_stderr_A: np.ndarray
+    steady: float
     center_KA: np.ndarray
     shift: float
     pooled_slope: float
@@ -51,7 +53,7 @@ class OutcomeCalibration:
         apart_UA = apart_KUA.mean(0)
         # Members differ by one fold each: the delete-a-group jackknife gives the variance of the mean.
         spread_UA = (apart_KUA - apart_UA).square_().sum(0) * ((count - 1) / count)
-        slope_A, slope_var_A = _row(self.slope_A), _row(self.slope_stderr_A**2)
+        slope_A, slope_var_A = _row(self.steady * self.slope_A), _row((self.steady * self.slope_stderr_A) ** 2)
         mean_UA = torch.addcmul(_row(self.average_A), slope_A, apart_UA)
         variance_UA = torch.maximum(spread_UA * slope_A.square(), doubt_UA) + apart_UA.square() * slope_var_A
         variance_UA += _row(self.average_stderr_A**2)
@@ -75,6 +77,7 @@ class OutcomeCalibration:
             average_stderr_A=merged(self.average_stderr_A, unsure),
             slope_A=merged(self.slope_A, self.pooled_slope),
             slope_stderr_A=merged(self.slope_stderr_A, max(self.pooled_slope_stderr, float(self.slope_stderr_A.max()))),
+            steady=self.steady,
             center_KA=merged(self.center_KA, typical_KA),
             shift=self.shift,
             pooled_slope=self.pooled_slope,

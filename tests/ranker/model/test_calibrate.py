@@ -1,10 +1,12 @@
 """The calibration alone, on predictions made by hand: right, twice too strong, noise, and with averages that are off."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from ranker.features import Features
-from ranker.model.calibrate import Evidence, arm_weights, calibrate_outcome
+from ranker.model.calibrate import Evidence, arm_weights, calibrate_outcome, steady
 from ranker.model.examples import Examples
 
 ROWS, ACTIONS = 60_000, 4
@@ -55,7 +57,8 @@ def evidence(stretch: float = 1.0, noise: float = 0.0, off: float = 0.0) -> tupl
         ({"stretch": 0.0, "noise": 0.5}, 0.0),
         ({"stretch": -1.0}, 0.0),
         ({"stretch": 1.0, "noise": 0.5}, 0.5),
-        ({"stretch": 0.5}, 1.0),
+        ({"stretch": 0.8}, 1.25),
+        ({"stretch": 0.5}, 1.5),
     ],
 )
 def test_the_slope_is_how_much_of_the_prediction_is_real(changes, slope) -> None:
@@ -99,3 +102,14 @@ def test_weights_of_every_arm_add_up_to_the_rows_and_are_cut() -> None:
     weight_R = arm_weights(action_R, np.array([0.5, 0.5, 1e-9, 0.1, 0.2, 0.4]), 2, clip=2.0)
     np.testing.assert_allclose(np.bincount(action_R, weight_R), 6.0)
     assert weight_R[2] < 6.0
+
+
+def test_the_slope_of_a_member_becomes_that_of_the_mean_over_members() -> None:
+    # Three members see the same effect, each with noise of its own: the truth regressed on one and on their mean.
+    generator = np.random.default_rng(5)
+    true_RA = generator.normal(size=(4_000, ACTIONS))
+    seen_KRA = true_RA + generator.normal(size=(3, 4_000, ACTIONS))
+    model = SimpleNamespace(members=seen_KRA, expected=lambda k, outcome, features: (np.zeros(4_000), seen_KRA[k]))
+    examples = evidence()[0].examples.take(np.arange(4_000))
+    one, mean = (np.polyfit(seen_RA.ravel(), true_RA.ravel(), 1)[0] for seen_RA in (seen_KRA[0], seen_KRA.mean(0)))
+    assert steady(model, 0, examples) * one == pytest.approx(mean, rel=0.03)

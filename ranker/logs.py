@@ -166,6 +166,7 @@ class StoredLogs:
     def _tables(self, names: Sequence[str] | None = None) -> Iterator[pa.Table]:
         for file in self.files:
             yield from self._columns.tables(file, names)
+        pa.default_memory_pool().release_unused()  # half a gigabyte, else kept for other parts
 
 
 def open_logs(path: Path) -> StoredLogs:
@@ -198,6 +199,7 @@ def _open(path: Path, keep: Callable[[pd.DataFrame, np.ndarray | None], object])
             frame, eligible_RA = columns.frame(table), _eligible_in(table)
             checks.see(file, frame, eligible_RA, position >= len(whole))
             keep(frame, eligible_RA)
+    pa.default_memory_pool().release_unused()
     problems = [*checks.of_files(), *(f"{path}: {problem}" for problem in checks.of_all(columns, files))]
     if problems:
         raise InputError(problems)

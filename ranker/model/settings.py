@@ -35,7 +35,7 @@ class EvaluateSettings(_Settings):
     )
     deciles: int = Field(10, ge=2, le=100)
     rows: int = Field(100_000, ge=1, description="most test rows that judge; whole users")
-    baseline_rows: int = Field(400_000, ge=1, description="most rows that teach the baselines; whole users")
+    baseline_rows: int = Field(200_000, ge=1, description="most rows that teach the baselines; whole users")
 
 
 class FitSettings(_Settings):

@@ -3,18 +3,25 @@
 Axes: U users of a batch, A actions (catalogue order).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import torch
 
 from ranker.logs import eligible_of, read_users
 from ranker.model.ensemble import USERS_AT_ONCE, ValueModel
 from ranker.scores import Catalogue, InputError, Metric, ScoresWriter
 
+Given, Made = TypeVar("Given"), TypeVar("Made")
+MOST_CORES = 8  # each takes 100 MB or so
 MISSING = "unknown"  # segments have a value for every user
 
 
@@ -39,14 +46,35 @@ def predict(
         raise InputError([f"{users}: there are no users"])
     catalogue = _catalogue(model, model_id, first, as_of)
     total = 0
+    batches = (
+        frame.iloc[start : start + USERS_AT_ONCE]
+        for frame in _chain(first, frames)
+        for start in range(0, len(frame), USERS_AT_ONCE)
+    )
     with ScoresWriter(out, catalogue) as writer:
-        for frame in _chain(first, frames):
-            for start in range(0, len(frame), USERS_AT_ONCE):
-                batch = frame.iloc[start : start + USERS_AT_ONCE]
-                _write(writer, model, catalogue, batch)
-                total += len(batch)
-                advance(len(batch))
+        for scored in _side_by_side(lambda batch: _scored(model, catalogue, batch), batches):
+            writer.write(**scored)
+            total += len(scored["user_id"])
+            advance(len(scored["user_id"]))
     return total
+
+
+def _side_by_side(work: Callable[[Given], Made], given: Iterable[Given]) -> Iterator[Made]:
+    """work of each, in order, on all cores. Operations on one thread each: then cores do not wait for each other, and results do not
+    depend on how many there are."""
+    threads, cores = torch.get_num_threads(), min(os.cpu_count() or 1, MOST_CORES)
+    waiting: deque[Future[Made]] = deque()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(cores) as pool:
+            for each in given:
+                waiting.append(pool.submit(work, each))
+                if len(waiting) > cores:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _chain(first: pd.DataFrame, rest):
@@ -63,14 +91,17 @@ def _catalogue(model: ValueModel, model_id: str, users: pd.DataFrame, as_of: dat
     return Catalogue(tuple(model.actions)).with_scores(metrics, texts, model_id, as_of, model.interference)
 
 
-def _write(writer: ScoresWriter, model: ValueModel, catalogue: Catalogue, batch: pd.DataFrame) -> None:
+def _scored(model: ValueModel, catalogue: Catalogue, batch: pd.DataFrame) -> dict:
+    """What `ScoresWriter.write` takes."""
     effects = model.effects(model.encoder.encode(batch))
     ids = batch["user_id"]
-    writer.write(
-        user_id=pa.array(ids.to_numpy(), pa.int64() if pd.api.types.is_integer_dtype(ids.dtype) else pa.string()),
-        segments={name: pa.array(batch[name].fillna(MISSING).to_numpy(), pa.string()) for name in catalogue.segments},
-        mean={name: effect.mean_UA for name, effect in effects.items()},
-        stderr={name: effect.stderr_UA for name, effect in effects.items()},
-        eligible_UA=eligible_of(batch),
-        extra={f"base_{name}": pa.array(effect.none_U.astype(np.float32)) for name, effect in effects.items()},
-    )
+    return {
+        "user_id": pa.array(ids.to_numpy(), pa.int64() if pd.api.types.is_integer_dtype(ids.dtype) else pa.string()),
+        "segments": {
+            name: pa.array(batch[name].fillna(MISSING).to_numpy(), pa.string()) for name in catalogue.segments
+        },
+        "mean": {name: effect.mean_UA for name, effect in effects.items()},
+        "stderr": {name: effect.stderr_UA for name, effect in effects.items()},
+        "eligible_UA": eligible_of(batch),
+        "extra": {f"base_{name}": pa.array(effect.none_U.astype(np.float32)) for name, effect in effects.items()},
+    }

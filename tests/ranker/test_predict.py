@@ -36,6 +36,16 @@ def _predict(model, users, out, **more):
     return _written(out)
 
 
+def test_any_number_of_cores_writes_the_same(trained, users, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("ranker.predict.USERS_AT_ONCE", 64)
+    written = []
+    for cores in (1, 5):
+        monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
+        written.append(_predict(trained.model, users, tmp_path / str(cores)))
+    assert written[0]["user_id"].tolist() == list(range(700))
+    pd.testing.assert_frame_equal(*written)
+
+
 def test_what_is_written_is_a_scores_dataset(trained, users, tmp_path) -> None:
     told: list[int] = []
     written = _predict(trained.model, users, tmp_path / "s", advance=told.append)

@@ -148,13 +148,17 @@ def _own_rows(frame: pd.DataFrame, days: int, contacted_R: np.ndarray, value_R: 
     day_R = frame["as_of"].to_numpy("datetime64[D]").astype(np.int64)
     user_R = pd.factorize(frame["user_id"])[0]
     order_R = np.lexsort((day_R, user_R))
+    place_r = np.arange(
+        rows
+    )  # in that order; whoever is too far from the row `lag` before is too far from all before it
     for lag in range(1, rows):
-        later, earlier = order_R[lag:], order_R[:-lag]
+        place_r = place_r[place_r >= lag]
+        later, earlier = order_R[place_r], order_R[place_r - lag]
         apart = day_R[later] - day_R[earlier]
         near = (user_R[later] == user_R[earlier]) & (apart <= days)
         if not near.any():
             break
-        later, earlier, apart = later[near], earlier[near], apart[near]
+        place_r, later, earlier, apart = place_r[near], later[near], earlier[near], apart[near]
         before = (apart >= WEEK) & contacted_R[earlier]
         np.add.at(own.contacts_R, later[before], 1)
         before &= value_R[earlier] >= 0

@@ -39,6 +39,28 @@ def test_earlier_decisions_of_a_user_are_counted_once_the_logs_reach_back_far_en
     assert told.same_week_RV.tolist() == [[False, False]] * 5 + [[True, False]] * 2
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_many_decisions_are_counted_as_a_loop_over_all_pairs_would(seed: int):
+    generator = np.random.default_rng(seed)
+    days = pd.Timestamp("2026-01-01") + pd.to_timedelta(generator.integers(0, 90, 120), "D")
+    names = [*(action["id"] for action in ACTIONS), "none"]
+    rows = pd.DataFrame(
+        {"user_id": generator.integers(0, 6, 120), "as_of": days, "action": generator.choice(names, 120)}
+    )
+    told = other_contacts(rows, None, ACTIONS, "product")
+    products = {action["id"]: action.get("product") for action in ACTIONS}
+    whole = [r for r in range(120) if (days[r] - days.min()).days >= 28]
+    for r in range(120):
+        others = [s for s in range(120) if s != r and rows["user_id"][s] == rows["user_id"][r]]
+        before = [s for s in others if 7 <= (days[r] - days[s]).days <= 28 and rows["action"][s] != "none"]
+        beside = {products.get(rows["action"][s]) for s in others if abs((days[r] - days[s]).days) < 7}
+        assert told.same_week_RV[r].tolist() == [value in beside for value in told.values]
+        if r in whole:
+            assert told.contacts_R[r] == len(before)
+            lately = {products[rows["action"][s]] for s in before}
+            assert told.lately_RV[r].tolist() == [value in lately for value in told.values]
+
+
 def test_declared_features_tell_of_contacts_that_the_logs_do_not_hold():
     rows = frame(
         ("u", "2026-06-01", "a1"),

@@ -1,5 +1,6 @@
 """Logs as arrays: the same whether logs and features are in memory or in files."""
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -46,6 +47,9 @@ def test_files_hold_what_memory_would(logs, stored, tmp_path) -> None:
     twice = parts.features.take(some_R).take(slice(5, 9)).take(np.array([3, 0]))
     assert twice.rows is not None  # nothing is read before it is used
     np.testing.assert_array_equal(twice.index_UG, whole.features.take(some_R).index_UG[[8, 5]])
+    sent = pickle.dumps(parts.features)  # to another process
+    assert len(sent) < 1_000
+    np.testing.assert_array_equal(pickle.loads(sent).numeric_UN, whole.features.numeric_UN)
 
 
 def test_training_from_files_gives_the_same_model(logs, stored, tmp_path) -> None:

@@ -421,8 +421,9 @@ def _legend(kept: Sequence[Kept]) -> str:
     if any(isinstance(figure, Looped) for figure in figures):
         said.append(
             "Weeks that learn from themselves: EUR of the policy's objective per 1,000 listeners and week, by the true expectations; "
-            "differences are paired on the same listeners and dice, ± over seeds. `exploring costs`: what the same model would earn more "
-            "without exploring, over all weeks; `there without its cost`: how much better it would then do than exploiting alone. "
+            "differences are paired on the same listeners and dice, ± over seeds. `of the best`: with listeners as a strategy's own weeks "
+            "left them; whoever is shown nothing for a while tires less of the next contacts. `exploring costs`: what the same model would "
+            "earn more without exploring, over all weeks; `there without its cost`: how much more it then earns than exploiting alone. "
             "`wrong where exploiting avoids`: error of the average worth of what exploiting shows to fewer than one in 200, second half."
         )
     if any(not each.fresh for each in kept):

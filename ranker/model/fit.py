@@ -19,6 +19,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from lightning.pytorch.callbacks import Callback, EarlyStopping
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, IterableDataset
@@ -88,11 +89,12 @@ def fit(
     targets = fit_targets([(o.name, o.kind, o.unit) for o in logs.schema.outcomes], learn.outcome_RO)
     code = action_code(logs.actions)
     actions = Actions(code.table(logs.actions), code.attribute, settings.contact_sd, settings.tails)
-    design = fit_design(learn.features, encoder.kind_W)
-    filled = stand_in(logs.schema, targets, learn, fold_R, design)
-    channels = [channel for mine in filled.channels for channel in mine]
-    start = [value for target in targets for value in target.start]
-    paths = fit_paths(design, learn.features, fold_R, learn.action_R, actions, channels, start)
+    with _threads(fitting.threads):
+        design = fit_design(learn.features, encoder.kind_W)
+        filled = stand_in(logs.schema, targets, learn, fold_R, design)
+        channels = [channel for mine in filled.channels for channel in mine]
+        start = [value for target in targets for value in target.start]
+        paths = fit_paths(design, learn.features, fold_R, learn.action_R, actions, channels, start)
     weight_R = stabilised_weights(learn.action_R, learn.propensity_R, learn.actions, fitting.weight_clip)
     table_AM = torch.from_numpy(code.table(logs.actions, none=True))
     members, curves, gains = [], [], []
@@ -407,11 +409,13 @@ def _accelerator(fitting: FitSettings) -> str:
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """Small matrices gain nothing from many threads, and threads beyond the cores cost a factor of ten."""
+    """Of torch and of numpy's linear algebra: small matrices gain nothing from many, threads beyond the cores cost a factor of ten,
+    and sums depend on how many there are."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
-        yield
+        with threadpool_limits(count, user_api="blas"):
+            yield
     finally:
         torch.set_num_threads(before)
 

@@ -59,5 +59,7 @@ class FitSettings(_Settings):
         "auto", description="of the deep path; auto: a GPU if there is one"
     )
     devices: int = Field(1, ge=1, description="processes that share every batch, each with its GPU if there are any")
-    threads: int = Field(1, ge=1, description="of torch; small matrices lose by more, above all on busy cores")
+    threads: int = Field(
+        1, ge=1, description="of torch and numpy; small matrices lose by more, above all on busy cores"
+    )
     evaluate: EvaluateSettings = EvaluateSettings()

@@ -73,10 +73,6 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
         "turns the public e-mail trial into logs, users and a catalogue",
         (_path("file", "the trial's CSV file, plain or gzipped"), _path("out", "the folder to write", "out"), SEED),
     ),
-    "bench_trial": (
-        "the network next to ridge and to one e-mail for all, on five halves of the e-mail trial",
-        (_path("file", "the trial's CSV file, plain or gzipped"), _path("out", "the folder to write", "out"), SEED),
-    ),
     "judge": (
         "judges an allocation of at most one contact per user from held-out logs",
         (

@@ -19,5 +19,4 @@ Modules, in the order in which data flows:
 - allocated: what an allocation would have earned, from held-out logs
 - contest: learners side by side on the held-out half of a trial
 - closed_loop: weeks that learn from their own decisions, on the market
-- trial: a model on the held-out half of a randomised trial, next to ridge and to one action for all
 """

@@ -6,8 +6,7 @@ and of the two the first happens every day. So what tells users apart in the eff
     effect[c, m] = sum over channels j of weight[c, m, j] own_effect[j, m],
 
 with weights that may differ by one attribute of what is offered: who likes a plan may subscribe, who likes a book may listen and
-buy. Weights come from folds that the paths have not seen, and those of a fold from the other folds: what a fold says of the effects
-that did not see it stays honest.
+buy. Weights are found on the folds that the paths have not seen, all folds together: they are few.
 
 Axes: A actions, B = A + 1 arms (none last), M attribute values, D columns of x, F folds, C channels, V values by which weights differ,
 W = V x C weights of one channel.
@@ -45,18 +44,9 @@ def fit_paths(
     if len(channels) == 1:  # how much of it to believe is for the calibration
         return by_fold
     lending = lending_of(actions)
-    told = [
-        [_told(c, sums_f, actions, lending, paths) for sums_f, paths in zip(sums_c, by_fold, strict=True)]
-        for c, sums_c in enumerate(sums)
-    ]
-    lent = []
-    for fold, paths in enumerate(by_fold):
-        others = [
-            tuple(sum(part) for part in zip(*(t for f, t in enumerate(told_c) if f != fold), strict=True))
-            for told_c in told
-        ]
-        lent.append(_lent(_weights(lending, *zip(*others, strict=True)), paths))
-    return lent
+    told = [_told(c, sums_c, actions, lending, by_fold) for c, sums_c in enumerate(sums)]
+    weight_CMC = _weights(lending, *zip(*told, strict=True))
+    return [_lent(weight_CMC, paths) for paths in by_fold]
 
 
 @dataclass(frozen=True)
@@ -84,24 +74,26 @@ def lending_of(actions: Actions) -> Lending:
 
 
 def _told(
-    channel: int, sums: Sums, actions: Actions, lending: Lending, paths: Sequence[Path]
+    channel: int, by_fold: Sequence[Sums], actions: Actions, lending: Lending, paths: Sequence[Sequence[Path]]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What a fold's rows say of the weights in one channel, by the paths that did not see the rows: minus the curvature [W, W] and
+    """What each fold's rows say of the weights in one channel, by the paths that did not see the rows: minus the curvature [W, W] and
     the gradient at 0 [W] of its log likelihood."""
-    count, size = len(paths), len(lending.values_V) * len(paths)
+    count = len(paths[0])
+    size = len(lending.values_V) * count
     curvature_WW, gradient_W = np.zeros((size, size)), np.zeros(size)
-    apart_CMD = np.stack([path.effect_MD for path in paths])
-    average_MD = np.zeros_like(apart_CMD[channel])
-    average_MD[:, 0] = apart_CMD[channel, :, 0]
-    apart_CMD[:, :, 0] = 0.0
-    left_BD = sums.target_BD - sums.curved(paths[channel].base_D + arms_of(actions, average_MD))
-    for a, has_M in enumerate(actions.table_AM > 0):
-        here_V = np.flatnonzero(has_M[lending.values_V])
-        of_MV = lending.implied_MV[np.ix_(has_M, here_V)].astype(np.float64)
-        apart_WD = np.tensordot(of_MV.T, apart_CMD[:, has_M], (1, 1)).reshape(-1, apart_CMD.shape[2])
-        at_W = (here_V[:, None] * count + np.arange(count)).ravel()
-        gradient_W[at_W] += apart_WD @ left_BD[a]
-        curvature_WW[np.ix_(at_W, at_W)] += apart_WD @ sums.curvature_BDD[a].astype(np.float64) @ apart_WD.T
+    for sums, path_C in zip(by_fold, paths, strict=True):
+        apart_CMD = np.stack([path.effect_MD for path in path_C])
+        average_MD = np.zeros_like(apart_CMD[channel])
+        average_MD[:, 0] = apart_CMD[channel, :, 0]
+        apart_CMD[:, :, 0] = 0.0
+        left_BD = sums.target_BD - sums.curved(path_C[channel].base_D + arms_of(actions, average_MD))
+        for a, has_M in enumerate(actions.table_AM > 0):
+            here_V = np.flatnonzero(has_M[lending.values_V])
+            of_MV = lending.implied_MV[np.ix_(has_M, here_V)].astype(np.float64)
+            apart_WD = np.tensordot(of_MV.T, apart_CMD[:, has_M], (1, 1)).reshape(-1, apart_CMD.shape[2])
+            at_W = (here_V[:, None] * count + np.arange(count)).ravel()
+            gradient_W[at_W] += apart_WD @ left_BD[a]
+            curvature_WW[np.ix_(at_W, at_W)] += apart_WD @ sums.curvature_BDD[a].astype(np.float64) @ apart_WD.T
     return curvature_WW, gradient_W
 
 

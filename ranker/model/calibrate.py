@@ -12,6 +12,8 @@ attributes predict), slopes towards the slope pooled over actions.
 Axes: R rows, A actions, K members.
 """
 
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,6 +28,7 @@ SLOPE_SPREAD = 0.15  # how far the slopes of actions may plausibly differ
 MOST = 1.5  # of a slope: where shrinkage went too far, some of it is taken back
 CLIP = 20.0
 STEADY_ROWS = 4_000
+ROWS_AT_ONCE = 65_536
 
 
 def calibrate(model: ValueModel, examples: Examples, splits: Splits) -> Calibration:
@@ -81,13 +84,21 @@ def arm_weights(
 def cross_fitted(
     model: ValueModel, outcome: int, examples: Examples, fold_R: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Expected outcome without contact [R] and with each action [R, A], each row by the member that did not see its user."""
+    """Expected outcome without contact [R] and with each action [R, A], each row by the member that did not see its user; the latter
+    in a file that is gone when nobody reads it any more."""
     none_R = np.empty(len(examples), np.float32)
-    mean_RA = np.empty((len(examples), examples.actions), np.float32)
+    shape = (len(examples), examples.actions)
+    with tempfile.TemporaryFile() as file:
+        mean_RA = np.memmap(file, np.float32, shape=shape) if len(examples) else np.empty(shape, np.float32)
     for fold in range(len(model.members)):
-        rows = np.flatnonzero(fold_R == fold)
-        none_R[rows], mean_RA[rows] = model.expected(fold, outcome, examples.features.take(rows))
+        for rows in _parts(np.flatnonzero(fold_R == fold)):
+            none_R[rows], mean_RA[rows] = model.expected(fold, outcome, examples.features.take(rows))
     return none_R, mean_RA
+
+
+def _parts(rows: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        yield rows[start : start + ROWS_AT_ONCE]
 
 
 @dataclass(frozen=True)
@@ -118,6 +129,15 @@ class Evidence:
         action_R = np.minimum(self.examples.action_R, self.examples.actions - 1)
         return np.where(self.contacted_R, self.mean_RA[rows, action_R], self.none_R).astype(np.float64)
 
+    def effect(self, rows: np.ndarray) -> np.ndarray:
+        """float32[r, A]"""
+        return self.mean_RA[rows] - self.none_R[rows, None]
+
+    def apart(self, rows: np.ndarray, center_KA: np.ndarray) -> np.ndarray:
+        """float32[r, A]: effects less their fold's averages, 0 where an action may not be shown."""
+        centred_rA = self.effect(rows) - center_KA[self.fold_R[rows]].astype(np.float32)
+        return np.where(self.examples.eligible_RA[rows], centred_rA, np.float32(0.0))
+
     def variance_R(self, residual_R: np.ndarray) -> np.ndarray:
         """Noise of each outcome: proportional to its expectation (binary, count, amount) over what it tells, with one factor over all.
 
@@ -134,13 +154,11 @@ def calibrate_outcome(evidence: Evidence) -> OutcomeCalibration:
     examples = evidence.examples
     residual_R = evidence.outcome_R - evidence.expected_R()
     variance_R = evidence.variance_R(residual_R)
-    effect_RA = evidence.mean_RA - evidence.none_R[:, None]
     folds = int(evidence.fold_R.max()) + 1
-    center_KA = np.stack([_eligible_mean(effect_RA, examples.eligible_RA, evidence.fold_R == k) for k in range(folds)])
+    center_KA = np.stack([_eligible_mean(evidence, np.flatnonzero(evidence.fold_R == k)) for k in range(folds)])
     average = _averages(evidence, residual_R, variance_R, center_KA)
     corrected_R = residual_R - average.correction_B[examples.action_R]
-    apart_RA = np.where(examples.eligible_RA, effect_RA - center_KA[evidence.fold_R].astype(np.float32), 0.0)
-    slope = _slopes(evidence, corrected_R, variance_R, apart_RA)
+    slope = _slopes(evidence, corrected_R, variance_R, center_KA)
     return OutcomeCalibration(
         average_A=average.average_A,
         average_stderr_A=average.stderr_A,
@@ -158,11 +176,16 @@ def calibrate_outcome(evidence: Evidence) -> OutcomeCalibration:
     )
 
 
-def _eligible_mean(effect_RA: np.ndarray, eligible_RA: np.ndarray, rows_R: np.ndarray) -> np.ndarray:
+def _eligible_mean(evidence: Evidence, rows: np.ndarray) -> np.ndarray:
     """float64[A]: mean effect over the rows where the action may be shown; over all where it never may."""
-    total_A = np.where(eligible_RA[rows_R], effect_RA[rows_R], 0.0).sum(0, dtype=np.float64)
-    count_A = eligible_RA[rows_R].sum(0)
-    return np.where(count_A > 0, total_A / np.maximum(count_A, 1), effect_RA[rows_R].mean(0, dtype=np.float64))
+    actions = evidence.examples.actions
+    total_A, count_A, all_A = np.zeros(actions), np.zeros(actions), np.zeros(actions)
+    for part in _parts(rows):
+        effect_rA, eligible_rA = evidence.effect(part), evidence.examples.eligible_RA[part]
+        total_A += np.where(eligible_rA, effect_rA, 0.0).sum(0, dtype=np.float64)
+        count_A += eligible_rA.sum(0)
+        all_A += effect_rA.sum(0, dtype=np.float64)
+    return np.where(count_A > 0, total_A / np.maximum(count_A, 1), all_A / len(rows))
 
 
 @dataclass(frozen=True)
@@ -314,29 +337,33 @@ class _Slopes:
     pooled_stderr: float
 
 
-def _slopes(evidence: Evidence, residual_R: np.ndarray, variance_R: np.ndarray, apart_RA: np.ndarray) -> _Slopes:
+def _slopes(evidence: Evidence, residual_R: np.ndarray, variance_R: np.ndarray, center_KA: np.ndarray) -> _Slopes:
     """Slopes of the pseudo-outcome on the centred effect: 1 + (what the residuals add), pooled, then per action."""
-    examples = evidence.examples
-    rows = np.flatnonzero(evidence.contacted_R)
-    none = np.flatnonzero(~evidence.contacted_R)
-    action_r, actions = examples.action_R[rows], examples.actions
+    examples, actions = evidence.examples, evidence.examples.actions
     share_A = examples.eligible_RA.mean(0)
-    weight_r = evidence.weight_R[rows] * share_A[action_r]
-    lever_r = weight_r * apart_RA[rows, action_r]
-    total_A = np.bincount(action_r, lever_r * residual_R[rows], minlength=actions)
-    noise_A = np.bincount(action_r, lever_r**2 * variance_R[rows], minlength=actions)
-    weight_n = evidence.weight_R[none]
-    apart_nA = apart_RA[none]
-    squares_A = np.einsum("ra,ra->a", apart_RA, apart_RA, dtype=np.float64)
+    squares_A, total_A, noise_A = np.zeros(actions), np.zeros(actions), np.zeros(actions)
+    none_A, none_noise_A, shared, shared_noise = np.zeros(actions), np.zeros(actions), 0.0, 0.0
+    for part in _parts(np.arange(len(examples))):
+        apart_rA, action_r = evidence.apart(part, center_KA), examples.action_R[part]
+        weight_r, residual_r, variance_r = evidence.weight_R[part], residual_R[part], variance_R[part]
+        squares_A += np.einsum("ra,ra->a", apart_rA, apart_rA, dtype=np.float64)
+        there = np.flatnonzero(action_r < actions)
+        lever_t = weight_r[there] * share_A[action_r[there]] * apart_rA[there, action_r[there]]
+        total_A += np.bincount(action_r[there], lever_t * residual_r[there], minlength=actions)
+        noise_A += np.bincount(action_r[there], lever_t**2 * variance_r[there], minlength=actions)
+        none = np.flatnonzero(action_r == actions)
+        apart_nA, shared_n = apart_rA[none], apart_rA[none].sum(1, dtype=np.float64)
+        score_n, doubt_n = weight_r[none] * residual_r[none], weight_r[none] ** 2 * variance_r[none]
+        none_A += score_n @ apart_nA
+        none_noise_A += doubt_n @ apart_nA**2
+        shared += (score_n * shared_n).sum()
+        shared_noise += (doubt_n * shared_n**2).sum()
     pooled, pooled_noise = PRIOR_SLOPE, np.inf
     if squares_A.sum() > 0:
-        shared_n = apart_nA.sum(1, dtype=np.float64)
-        total = total_A.sum() - (weight_n * residual_R[none] * shared_n).sum()
-        noise = noise_A.sum() + (weight_n**2 * variance_R[none] * shared_n**2).sum()
+        total, noise = total_A.sum() - shared, noise_A.sum() + shared_noise
         pooled, pooled_noise = 1 + total / squares_A.sum(), noise / squares_A.sum() ** 2
     pooled, pooled_variance = _with_prior(pooled, pooled_noise, MOST)
-    total_A = total_A - (weight_n * residual_R[none]) @ apart_nA
-    noise_A = noise_A + (weight_n**2 * variance_R[none]) @ apart_nA**2
+    total_A, noise_A = total_A - none_A, noise_A + none_noise_A
     safe_A = np.where(squares_A > 0, squares_A, 1.0)
     raw_A = np.where(squares_A > 0, 1 + total_A / safe_A, pooled)
     noise_A = np.where((squares_A > 0) & (noise_A > 0), noise_A / safe_A**2, np.inf)

@@ -28,8 +28,8 @@ from ranker.features import Features, fit_encoder
 from ranker.logs import Logs, StoredLogs
 from ranker.model.ensemble import ValueModel
 from ranker.model.examples import Examples, examples_of, stabilised_weights, thinned
-from ranker.model.lending import fit_paths
-from ranker.model.linear import Actions, Design, Path, fit_design
+from ranker.model.lending import lend
+from ranker.model.linear import Actions, Design, Path, fit_design, own_paths
 from ranker.model.losses import Channel, channel_losses, fit_targets
 from ranker.model.network import ValueNet, action_code
 from ranker.model.settings import FitSettings, ModelSettings
@@ -94,7 +94,7 @@ def fit(
         filled = stand_in(logs.schema, targets, learn, fold_R, design)
         channels = [channel for mine in filled.channels for channel in mine]
         start = [value for target in targets for value in target.start]
-        paths = fit_paths(design, learn.features, fold_R, learn.action_R, actions, channels, start)
+        paths = lend(actions, *own_paths(design, learn.features, fold_R, learn.action_R, actions, channels, start))
     weight_R = stabilised_weights(learn.action_R, learn.propensity_R, learn.actions, fitting.weight_clip)
     table_AM = torch.from_numpy(code.table(logs.actions, none=True))
     members, curves, gains = [], [], []

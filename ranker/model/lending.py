@@ -17,9 +17,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ranker.features import Features
-from ranker.model.linear import Actions, Design, Path, Sums, arms_of, own_paths, scale
-from ranker.model.losses import Channel
+from ranker.model.linear import Actions, Path, Sums, arms_of, scale
 
 OWN_WEIGHT, OWN_WEIGHT_SD = 0.5, 0.5  # prior of a channel's weight in itself
 LENT_WEIGHT_SD, ROUNDS = 0.7, 20  # of its weights in others, to begin with
@@ -27,22 +25,10 @@ SPREADS = (0.1, 0.3, 1.0, 3.0)  # how far weights may differ by an attribute, wh
 ENOUGH_ACTIONS = 25  # per value of such an attribute, on average: with fewer, noise is taken for a difference
 
 
-def fit_paths(
-    design: Design,
-    features: Features,
-    fold_R: np.ndarray,
-    action_R: np.ndarray,
-    actions: Actions,
-    channels: Sequence[Channel],
-    start: Sequence[float],
-) -> list[list[Path]]:
-    """For every fold the paths of all channels, learned without that fold.
-
-    fold_R: 0..F-1. start: per channel, the link of its mean.
-    """
-    by_fold, sums = own_paths(design, features, fold_R, action_R, actions, channels, start)
-    if len(channels) == 1:  # how much of it to believe is for the calibration
-        return by_fold
+def lend(actions: Actions, by_fold: Sequence[Sequence[Path]], sums: Sequence[Sequence[Sums]]) -> list[list[Path]]:
+    """For every fold the paths of all channels, from what `own_paths` returns."""
+    if len(sums) == 1:  # how much of it to believe is for the calibration
+        return [list(paths) for paths in by_fold]
     lending = lending_of(actions)
     told = [_told(c, sums_c, actions, lending, by_fold) for c, sums_c in enumerate(sums)]
     weight_CMC = _weights(lending, *zip(*told, strict=True))

@@ -4,8 +4,8 @@ import numpy as np
 
 from ranker.features import LEVEL, TREND, Features
 from ranker.model import lending
-from ranker.model.lending import fit_paths, lending_of
-from ranker.model.linear import Actions, fit_design
+from ranker.model.lending import lend, lending_of
+from ranker.model.linear import Actions, fit_design, own_paths
 from ranker.model.losses import IDENTITY, LOGIT, Channel
 
 ROWS, CHOICES = 6_000, 3
@@ -39,7 +39,8 @@ def _gain_of_a_rare_outcome(seed: int, alike: bool) -> float:
     design = fit_design(x, np.repeat([TREND, LEVEL], [6, 1]))
 
     def explained(channels: list[Channel]) -> float:
-        paths = fit_paths(design, x, np.arange(ROWS) % 3, action_R, ACTIONS, channels, [-3.5, 0.0][: len(channels)])
+        start = [-3.5, 0.0][: len(channels)]
+        paths = lend(ACTIONS, *own_paths(design, x, np.arange(ROWS) % 3, action_R, ACTIONS, channels, start))
         found_R = design.matrix(x)[:, 1:] @ (TABLE_AM @ paths[0][0].effect_MD)[0, 1:]
         return 1 - np.mean((found_R - true_R) ** 2) / np.mean(true_R**2)
 
@@ -85,7 +86,8 @@ def test_what_an_appetite_is_worth_may_depend_on_what_is_offered(monkeypatch) ->
 
     def missed(every: int) -> float:
         monkeypatch.setattr(lending, "ENOUGH_ACTIONS", every)
-        path = fit_paths(design, x, np.arange(rows) % 3, action_R, actions, channels, [-3.5, 0.0])[0][0]
+        own = own_paths(design, x, np.arange(rows) % 3, action_R, actions, channels, [-3.5, 0.0])
+        path = lend(actions, *own)[0][0]
         found_RA = design.matrix(x)[:, 1:] @ (actions.table_AM @ path.effect_MD)[:, 1:].T
         return float(np.mean((found_RA - true_RA[:, :-1]) ** 2) / np.mean(true_RA[:, :-1] ** 2))
 

@@ -3,12 +3,14 @@
 The encoder is fitted on training rows and travels with the model. Axes: U rows, N numeric inputs, G categorical columns.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
+from torch import Tensor
 
 from ranker.logs import LogSchema
 
@@ -123,6 +125,10 @@ class NumericColumn:
         z_U = (np.arcsinh((values_U - self.center) / self.spread) - self.mean) / self.deviation
         return np.where(missing_U, 0.0, np.clip(z_U, -FURTHEST, FURTHEST)), missing_U
 
+    def decode(self, z_U: Tensor) -> Tensor:
+        """The values that have these standardised ones."""
+        return self.center + self.spread * torch.sinh(z_U * self.deviation + self.mean)
+
     def level(self, values_U: np.ndarray) -> np.ndarray:
         """int64[U]: 0 where missing, 1 below the first cut."""
         return np.where(np.isfinite(values_U), 1 + np.searchsorted(self.cuts, values_U, side="right"), 0)
@@ -212,6 +218,18 @@ class Encoder:
             if column.name in values:
                 held.index_UG[:, position] = first_G[position] + column.level(np.array([values[column.name]]))
         return held
+
+    def columns_of(self, names: Collection[str]) -> np.ndarray:
+        """int64[n] of `Features.wide`: all columns that tell of these numeric ones."""
+        first_G = self.numeric_width + np.cumsum([0, *self.level_counts])
+        cut = {column.name: len(self.categorical) + position for position, column in enumerate(self._cut)}
+        found = []
+        for position, column in enumerate(self.numeric):
+            if column.name in names:
+                found += [position, len(self.numeric) + position]
+                if column.name in cut:
+                    found += range(first_G[cut[column.name]], first_G[cut[column.name] + 1])
+        return np.array(found, np.int64)
 
     def to_json(self) -> dict:
         return {

@@ -14,6 +14,7 @@ from ranker.evaluate.report import evaluate, summary, table
 from ranker.logs import open_logs
 from ranker.model.artifact import save_model
 from ranker.model.calibrate import calibrate
+from ranker.model.ensemble import ValueModel
 from ranker.model.fit import Curve, Fit, fit
 from ranker.model.interference import estimate
 from scripts import command, stage
@@ -44,17 +45,24 @@ def run(settings: TrainSettings) -> TrainResult:
         logs = open_logs(paths.logs)
         with command.progress("Training", settings.model.members * settings.fit.max_epochs) as advance:
             fitted = fit(logs, settings.model, settings.fit, settings.seed, advance, Path(folder))
-        model = fitted.model.calibrated(calibrate(fitted.model, fitted.examples, fitted.splits))
-        evaluation = evaluate(model, fitted.examples, fitted.splits, settings.fit.evaluate)
-        evaluation["surrogates"] = [finding.to_json() for finding in fitted.findings]
+        model = _calibrated(fitted.model, fitted)
         estimated = estimate(model, logs, fitted.examples, fitted.splits, settings.fit.interference)
         if estimated is not None:
-            model = replace(model, interference=estimated.interference)
+            model = replace(model, interference=estimated.interference, carryover=estimated.carryover)
+        if model.carryover is not None:
+            model = _calibrated(model, fitted)
+        evaluation = evaluate(model, fitted.examples, fitted.splits, settings.fit.evaluate)
+        evaluation["surrogates"] = [finding.to_json() for finding in fitted.findings]
+        if estimated is not None:
             evaluation["interference"] = estimated.to_json()
         evaluation["training"] = _training(fitted, time.perf_counter() - started)
         model_id = save_model(out, model, summary(evaluation))
         (out / "evaluation.json").write_text(json.dumps(evaluation, indent=1, allow_nan=False) + "\n")
     return TrainResult(paths.model, model_id, evaluation)
+
+
+def _calibrated(model: ValueModel, fitted: Fit) -> ValueModel:
+    return model.calibrated(calibrate(model, fitted.examples, fitted.splits))
 
 
 def _training(fitted: Fit, seconds: float) -> dict:

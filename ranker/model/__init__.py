@@ -11,6 +11,7 @@ Modules, in the order in which data flows:
 - surrogate: what is known early in place of outcomes that are not complete yet
 - network: linear and deep path to the outcome without contact and the effects of actions
 - calibration: how averages and slopes turn raw effects into scores
+- carryover: what earlier contacts leave of an effect, by features
 - ensemble: the members together, raw and calibrated
 - fit: trains the members; the only module that imports lightning
 - calibrate: estimates averages and slopes from users a member did not see

@@ -17,6 +17,7 @@ from safetensors.torch import load, save
 from ranker.features import Encoder
 from ranker.logs import LogSchema, Outcome
 from ranker.model.calibration import Calibration
+from ranker.model.carryover import Carryover
 from ranker.model.ensemble import ValueModel
 from ranker.model.losses import Target
 from ranker.model.network import ActionCode, ValueNet
@@ -62,6 +63,7 @@ def _description(model: ValueModel) -> dict:
         "actions": [dict(action) for action in model.actions],
         "calibration": model.calibration.to_json(),
         "interference": None if model.interference is None else model.interference.to_json(),
+        "carryover": None if model.carryover is None else model.carryover.to_json(),
     }
 
 
@@ -113,6 +115,7 @@ def _assembled(content: Mapping, tensors: Mapping[str, torch.Tensor]) -> ValueMo
         calibration=Calibration.from_json(content["calibration"]),
         as_of=date.fromisoformat(content["as_of"]),
         interference=None if content.get("interference") is None else Interference.from_json(content["interference"]),
+        carryover=None if content.get("carryover") is None else Carryover.from_json(content["carryover"], encoder),
     )
 
 

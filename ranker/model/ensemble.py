@@ -14,8 +14,9 @@ from torch import Tensor
 from ranker.features import Encoder, Features
 from ranker.logs import LogSchema
 from ranker.model.calibration import Calibration
+from ranker.model.carryover import Carryover
 from ranker.model.losses import Target
-from ranker.model.network import ActionCode, ValueNet
+from ranker.model.network import ALL, ActionCode, ValueNet
 from ranker.model.settings import ModelSettings
 from ranker.scores import Interference
 
@@ -38,7 +39,7 @@ class Effects:
 class ValueModel:
     """Everything that is needed to score users. targets: in the order of the schema's outcomes. typical_W: features of an average
     user. doubt_CA: variance of what tells users apart in an effect, per channel on the scale of its link. as_of: the latest logged day.
-    interference: what contacts take from each other, where the logs could tell."""
+    interference: what contacts take from each other, where the logs could tell. carryover: what of that features tell."""
 
     settings: ModelSettings
     schema: LogSchema
@@ -52,6 +53,7 @@ class ValueModel:
     calibration: Calibration | None
     as_of: date
     interference: Interference | None = None
+    carryover: Carryover | None = None
 
     def calibrated(self, calibration: Calibration) -> "ValueModel":
         return replace(self, calibration=calibration)
@@ -69,20 +71,19 @@ class ValueModel:
 
     def _typical(self, outcome: int, actions: Sequence[Mapping[str, object]]) -> np.ndarray:
         """float64[K, A]: each member's effect of each action on a user with average features."""
-        table_AM = torch.from_numpy(self.code.table(actions))
         wide_1W = torch.from_numpy(self.typical_W)[None, :]
-        pairs = [self._member(member, wide_1W, outcome, table_AM) for member in self.members]
+        average = replace(self, carryover=None)
+        pairs = [average._member(member, wide_1W, outcome, actions) for member in self.members]
         return np.stack([(mean_UA - none_U[:, None])[0] for none_U, mean_UA in pairs]).astype(np.float64)
 
     def expected(self, member: int, outcome: int, features: Features) -> tuple[np.ndarray, np.ndarray]:
         """One member's expectation without contact [U] and with each action [U, A], float32, before calibration."""
-        table_AM = torch.from_numpy(self.code.table(self.actions))
         parts = [
             self._member(
                 self.members[member],
                 self._wide(features.take(slice(start, start + USERS_AT_ONCE))),
                 outcome,
-                table_AM,
+                self.actions,
             )
             for start in range(0, max(len(features), 1), USERS_AT_ONCE)
         ]
@@ -92,20 +93,35 @@ class ValueModel:
         self, member: int, features: Features, action: int
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """One member's expectation of every outcome without contact [U] and with one action [U], before calibration."""
-        table_1M = torch.from_numpy(self.code.table(self.actions[action : action + 1]))
         with torch.inference_mode():
-            for none_U, mean_U1 in _means(self.members[member](self._wide(features), table_1M), self.targets):
+            (link,), _ = self._links([self.members[member]], self._wide(features), self.actions[action : action + 1])
+            for none_U, mean_U1 in _means(link, self.targets):
                 yield none_U.numpy(), mean_U1[:, 0].numpy()
 
     def _member(
-        self, network: ValueNet, wide_UW: Tensor, outcome: int, table_AM: Tensor
+        self, network: ValueNet, wide_UW: Tensor, outcome: int, actions: Sequence[Mapping[str, object]]
     ) -> tuple[np.ndarray, np.ndarray]:
         with torch.inference_mode():
             target = self.targets[outcome]
             first = sum(before.channels for before in self.targets[:outcome])
-            link = network(wide_UW, table_AM, slice(first, first + target.channels))
+            (link,), _ = self._links([network], wide_UW, actions, slice(first, first + target.channels))
             none_U, mean_UA = next(_means(link, [target]))
             return none_U.numpy(), mean_UA.numpy()
+
+    def _links(
+        self, members: Sequence[ValueNet], wide_UW: Tensor, actions: Sequence[Mapping[str, object]], here: slice = ALL
+    ) -> tuple[list["Link"], Tensor | None]:
+        """What members say of some actions, in the channels `here`, and what is left [U, A] of effects where history tells."""
+        table_AM = torch.from_numpy(self.code.table(actions))
+        if self.carryover is None:
+            return [network(wide_UW, table_AM, here) for network in members], None
+        left_UA = self.carryover.left(self.encoder, wide_UW, actions)
+        held_UW = self.carryover.held(self.encoder, wide_UW)
+        links = []
+        for network in members:
+            base_UC, effect_UCA = network(wide_UW, table_AM, here, held_UW)
+            links.append((base_UC, effect_UCA.mul_(left_UA[:, None])))
+        return links, left_UA
 
     def _wide(self, features: Features) -> Tensor:
         return torch.from_numpy(features.wide(self.encoder.levels))
@@ -114,12 +130,10 @@ class ValueModel:
         """Calibrated effects of all users, outcome name -> Effects; call with a batch at a time, memory grows with U."""
         if self.calibration is None:
             raise ValueError("the model has no calibration; raw effects are no scores")
-        table_AM = torch.from_numpy(self.code.table(self.actions))
         with torch.inference_mode():
-            wide_UW = self._wide(features)
-            links = [network(wide_UW, table_AM) for network in self.members]
+            links, left_UA = self._links(self.members, self._wide(features), self.actions)
             members = [_means(link, self.targets) for link in links]
-            doubts = _doubts(links[0], self.targets, torch.from_numpy(self.doubt_CA))
+            doubts = _doubts(links[0], self.targets, torch.from_numpy(self.doubt_CA), left_UA)
             return {
                 target.name: Effects(
                     *self.calibration.of(target.name).apply([next(member) for member in members], next(doubts))
@@ -140,12 +154,13 @@ def _means(link: Link, targets: Sequence[Target]) -> Iterator[tuple[Tensor, Tens
         yield target.mean(base_UK), target.mean((base_UK[:, :, None] + effect_UCA[:, here]).transpose(1, 2))
 
 
-def _doubts(link: Link, targets: Sequence[Target], doubt_CA: Tensor) -> Iterator[Tensor]:
+def _doubts(link: Link, targets: Sequence[Target], doubt_CA: Tensor, left_UA: Tensor | None = None) -> Iterator[Tensor]:
     """Per outcome the variance [U, A] of an effect by what the linear path could not learn about users."""
     base_UC, effect_UCA = link
     for target, here in _channels_of(targets):
         link_UAK = (base_UC[:, here, None] + effect_UCA[:, here]).transpose(1, 2)
-        yield target.variance(link_UAK, doubt_CA.T[:, here])
+        doubt_UA = target.variance(link_UAK, doubt_CA.T[:, here])
+        yield doubt_UA if left_UA is None else doubt_UA * left_UA.square()
 
 
 def _channels_of(targets: Sequence[Target]) -> Iterator[tuple[Target, slice]]:

@@ -15,7 +15,7 @@ uniform on [0, 1], else both are 1; pi is learned from all pairs together, which
 F factors.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,7 @@ from scipy.special import logsumexp, softmax
 from ranker.contact_history import OtherContacts, other_contacts
 from ranker.features import Features
 from ranker.logs import Logs, StoredLogs
+from ranker.model.carryover import Carryover, carryover_of
 from ranker.model.ensemble import ValueModel
 from ranker.model.examples import Examples, stabilised_weights
 from ranker.model.losses import Target
@@ -69,9 +70,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Estimated:
-    """What is handed over, and every pair that was looked at, the most probable first."""
+    """What is handed over, what of it features tell of single users, and every pair that was looked at, the most probable first."""
 
     interference: Interference
+    carryover: Carryover | None
     attribute: str
     findings: tuple[Finding, ...]
 
@@ -83,7 +85,7 @@ class Estimated:
 def estimate(
     model: ValueModel, logs: Logs | StoredLogs, examples: Examples, splits: Splits, attribute: str
 ) -> Estimated | None:
-    """On the rows that are not test rows, with a calibrated model; pairs are of the actions' values of `attribute`.
+    """On the rows that are not test rows, with a calibrated model without carryover; pairs are of the actions' values of `attribute`.
 
     None where the logs tell of no other contacts, or the actions have no such attribute.
     """
@@ -92,13 +94,16 @@ def estimate(
     contacts = other_contacts(frame, logs.schema.history, logs.actions, attribute)
     if contacts is None:
         return None
-    rows = _rows(model, logs, examples, splits, contacts)
+    held = _average_history(logs)
+    rows = _rows(model, held, examples, splits, contacts)
     solved = solve(rows)
     count_VJ = np.stack([(rows.flag_RJ[rows.value_R == v] > 0.5).sum(0) for v in range(rows.values)])
     findings = _findings(contacts.values, solved.factor_VJ, solved.factor_stderr_VJ, count_VJ)
     believed = [each for each in findings if each.probability >= BELIEVED]
     pairs = [Pair({attribute: e.where}, {attribute: e.beside}, e.effect, e.basis) for e in believed]
-    return Estimated(Interference(contacts.days, solved.fatigue, tuple(pairs)), attribute, tuple(findings))
+    interference = Interference(contacts.days, solved.fatigue, tuple(pairs))
+    carryover = carryover_of(interference, logs.schema.history, model.encoder, held)
+    return Estimated(interference, carryover, attribute, tuple(findings))
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,7 @@ class Rows:
 
 def _rows(
     model: ValueModel,
-    logs: Logs | StoredLogs,
+    held: Mapping[str, float],
     examples: Examples,
     splits: Splits,
     contacts: OtherContacts,
@@ -130,7 +135,7 @@ def _rows(
     of_none_R = examples.action_R == examples.actions
     learn = np.flatnonzero(splits.learn_R & (of_none_R | (value_B[examples.action_R] >= 0)))
     here = examples.take(learn)
-    none_RO, lever_RO = _levers(model, logs, here, splits.fold_R[learn])
+    none_RO, lever_RO = _levers(model, held, here, splits.fold_R[learn])
     weight_R = stabilised_weights(here.action_R, here.propensity_R, here.actions, WEIGHT_CLIP)
     response_RO, precision_RO = np.full_like(none_RO, np.nan), np.zeros_like(none_RO)
     for o, target in enumerate(model.targets):
@@ -154,12 +159,11 @@ def _rows(
 
 
 def _levers(
-    model: ValueModel, logs: Logs | StoredLogs, examples: Examples, fold_R: np.ndarray
+    model: ValueModel, held: Mapping[str, float], examples: Examples, fold_R: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cross-fitted [R, O]: the outcome without contact, and the logged action's calibrated effect with history held at its average."""
     none_RO = np.zeros((len(examples), len(model.targets)), np.float32)
     lever_RO = np.zeros_like(none_RO)
-    held = _average_history(logs)
     for fold in range(len(model.members)):
         for action in range(examples.actions + 1):
             rows = np.flatnonzero((fold_R == fold) & (examples.action_R == action))
@@ -172,7 +176,7 @@ def _levers(
 
 
 def _expected(
-    model: ValueModel, fold: int, action: int, features: Features, held: dict[str, float]
+    model: ValueModel, fold: int, action: int, features: Features, held: Mapping[str, float]
 ) -> tuple[np.ndarray, np.ndarray]:
     """[R, O] twice: without contact, and what the action adds."""
     known = [model.calibration.of(target.name) for target in model.targets]

@@ -88,13 +88,19 @@ class ValueNet(nn.Module):
             linear.weight.copy_(torch.as_tensor(weight, dtype=torch.float32).reshape(linear.weight.shape))
             linear.bias.copy_(torch.as_tensor(constant, dtype=torch.float32).reshape(linear.bias.shape))
 
-    def forward(self, wide_RW: Tensor, table_AM: Tensor, here: slice = ALL) -> tuple[Tensor, Tensor]:
-        """Of the channels `here`, base_RC: the link without contact, and effect_RCA: what each action adds to it."""
+    def forward(
+        self, wide_RW: Tensor, table_AM: Tensor, here: slice = ALL, held_RW: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Of the channels `here`, base_RC: the link without contact, and effect_RCA: what each action adds to it, to users as they are
+        or, where given, as held_RW says."""
+        offered_RW = wide_RW if held_RW is None else held_RW
         weight_XW, constant_X = self._effect_of(table_AM, here)
         base_RC = nn.functional.linear(wide_RW, self.base.weight[here], self.base.bias[here])
-        effect_RCA = torch.addmm(constant_X, wide_RW, weight_XW.T).view(*base_RC.shape, -1)
+        effect_RCA = torch.addmm(constant_X, offered_RW, weight_XW.T).view(*base_RC.shape, -1)
         if self.deep_C[here].any():
             base_deep_RC, query_RCK = self._deep(wide_RW)
+            if held_RW is not None:
+                _, query_RCK = self._deep(held_RW)
             base_RC = base_RC + self.deep_C[here] * base_deep_RC[:, here]
             effect_RCA = effect_RCA + self.deep_C[here, None] * (query_RCK[:, here] @ self._embedding(table_AM).T)
         return base_RC, effect_RCA

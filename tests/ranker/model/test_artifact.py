@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from ranker.model.artifact import load_model, save_model
+from ranker.model.carryover import Carryover, Lately
 from ranker.scores import InputError, Interference, Kept, Pair
 
 
@@ -25,9 +26,15 @@ def test_a_round_trip_scores_to_the_bit_and_the_id_is_stable(trained, tmp_path) 
 def test_what_contacts_take_from_each_other_travels_with_the_model(trained, tmp_path) -> None:
     pair = Pair({"product": "family"}, {"product": "student"}, Kept(0.4, 0.1), "history")
     known = Interference(28, Kept(0.8, 0.02), (pair,))
+    told = Carryover("streams", 1.0, 0.8, (Lately(pair.where, "age", 0.5, 0.4),))
     before = save_model(tmp_path, trained.model, {})
-    assert save_model(tmp_path, replace(trained.model, interference=known), {}) != before
-    assert load_model(tmp_path)[0].interference == known
+    model = replace(trained.model, interference=known, carryover=told)
+    assert save_model(tmp_path, model, {}) != before
+    read, _ = load_model(tmp_path)
+    assert (read.interference, read.carryover) == (known, told)
+    features = trained.fitted.examples.features.take(slice(0, 300))
+    for name, effect in model.effects(features).items():
+        np.testing.assert_array_equal(effect.mean_UA, read.effects(features)[name].mean_UA)
 
 
 def test_changed_weights_are_refused(trained, tmp_path) -> None:

@@ -1,0 +1,127 @@
+"""What earlier contacts leave of an effect: against the formula on raw features, and in a world where history takes half of effects."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from ranker.contact_history import HistoryColumns, Since
+from ranker.features import Encoder, fit_encoder
+from ranker.logs import LogSchema
+from ranker.model.calibrate import calibrate
+from ranker.model.carryover import Carryover, Lately, carryover_of
+from ranker.model.fit import Fit, fit
+from ranker.model.interference import estimate
+from ranker.model.settings import FitSettings, ModelSettings
+from ranker.scores import Interference, Kept, Pair
+from tests.ranker.worlds import ACTIONS, World, make_world
+
+KEPT = 0.6
+SCHEMA = LogSchema(("contacts", "weeks_since_books", "age"), ("market",), (), "none")
+HISTORY = HistoryColumns(28, "contacts", (Since("weeks_since_books", {"product": "books"}, 7),))
+BOOKS, FAMILY, STUDENT = ({"product": name} for name in ("books", "family", "student"))
+
+
+@pytest.fixture(scope="module")
+def frame() -> pd.DataFrame:
+    generator = np.random.default_rng(0)
+    weeks_R = generator.choice([1.0, 2.0, 3.0, 4.0, 5.0, 8.0, np.nan], 400)
+    return pd.DataFrame(
+        {
+            "contacts": generator.choice([0.0, 1.0, 2.0, 3.0, 7.0, np.nan], 400),
+            "weeks_since_books": weeks_R,
+            "age": generator.normal(size=400),
+            "market": generator.choice(["SE", "BR"], 400),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def encoder(frame) -> Encoder:
+    return fit_encoder(frame, SCHEMA)
+
+
+def _wide(encoder: Encoder, frame: pd.DataFrame) -> torch.Tensor:
+    return torch.from_numpy(encoder.encode(frame).wide(encoder.levels))
+
+
+def _interference(*pairs: Pair, fatigue: float | None = 0.8) -> Interference:
+    return Interference(28, None if fatigue is None else Kept(fatigue, 0.01), pairs)
+
+
+def _pair(where: dict, beside: dict, kept: float = 0.3, basis: str = "history") -> Pair:
+    return Pair(where, beside, Kept(kept, 0.02), basis)
+
+
+def test_what_is_left_is_the_formula_on_the_features_as_they_were(frame, encoder) -> None:
+    carryover = carryover_of(_interference(_pair(FAMILY, BOOKS)), HISTORY, encoder, {"contacts": 1.5})
+    left_UA = carryover.left(encoder, _wide(encoder, frame), ACTIONS)
+    contacts_U = frame["contacts"].fillna(1.5).to_numpy()
+    lately_U = (frame["weeks_since_books"] <= 4).to_numpy()  # a missing value is not
+    assert 0 < lately_U.mean() < 1
+    family_A = np.array([action["product"] == "family" for action in ACTIONS])
+    wanted_UA = (0.8 ** (contacts_U - 1.5))[:, None] * np.where(lately_U[:, None] & family_A, 0.3, 1.0)
+    np.testing.assert_allclose(left_UA, wanted_UA, rtol=1e-4)
+
+
+def test_held_users_are_those_of_an_average_history(frame, encoder) -> None:
+    carryover = carryover_of(_interference(_pair(FAMILY, BOOKS)), HISTORY, encoder, {"contacts": 1.5})
+    held_UW = carryover.held(encoder, _wide(encoder, frame))
+    np.testing.assert_array_equal(held_UW, _wide(encoder, frame.assign(contacts=1.5, weeks_since_books=np.nan)))
+    np.testing.assert_allclose(carryover.left(encoder, held_UW, ACTIONS), 1.0, rtol=1e-5)
+
+
+def test_only_what_features_tell_of_is_carried_over(encoder) -> None:
+    known, same_week, untold = _pair(FAMILY, BOOKS), _pair(FAMILY, BOOKS, basis="same week"), _pair(BOOKS, STUDENT)
+    held = {"contacts": 1.5}
+    found = carryover_of(_interference(known, same_week, untold), HISTORY, encoder, held)
+    assert found == Carryover("contacts", 1.5, 0.8, (Lately(FAMILY, "weeks_since_books", 4.0, 0.3),))
+    assert carryover_of(_interference(known), None, encoder, {}) is None
+    assert carryover_of(_interference(untold), replace(HISTORY, contacts=None), encoder, {}) is None
+    assert carryover_of(_interference(fatigue=None), HISTORY, encoder, held) is None
+    written = json.dumps(found.to_json())
+    assert Carryover.from_json(json.loads(written), encoder) == found
+    with pytest.raises(ValueError, match="'weeks' is none of the numeric features"):
+        Carryover.from_json(json.loads(written.replace("weeks_since_books", "weeks")), encoder)
+
+
+@pytest.fixture(scope="module")
+def tiring() -> tuple[World, Fit]:
+    """Three decisions a user; every earlier contact leaves 60 % of any effect, of those who differ by age as of the average."""
+    generator = np.random.default_rng(4)
+    world = make_world(24_000, generator)
+    frame = world.logs.frame
+    contacts_R = generator.integers(0, 4, len(frame))
+    left_R = KEPT**contacts_R
+    effect = {name: effect_RA * left_R[:, None] for name, effect_RA in world.effect.items()}
+    arm_R = frame["action"].map({action["id"]: a for a, action in enumerate(ACTIONS)}).fillna(-1).astype(int).to_numpy()
+    contacted_R = np.flatnonzero(arm_R >= 0)
+    for name, draw in (("subs", lambda mean: generator.random(len(mean)) < mean), ("days", generator.poisson)):
+        mean_R = world.none[name][contacted_R] + effect[name][contacted_R, arm_R[contacted_R]]
+        frame.loc[contacted_R, name] = draw(mean_R).astype(float)
+    frame["revenue"] = frame["subs"] * generator.lognormal(2.0, 0.5, len(frame))
+    frame["contacts"] = contacts_R.astype("float32")
+    schema = replace(
+        world.logs.schema, numeric=(*world.logs.schema.numeric, "contacts"), history=HistoryColumns(28, "contacts")
+    )
+    world = World(replace(world.logs, schema=schema, frame=frame), effect, world.none)
+    return world, fit(world.logs, ModelSettings(members=2, hidden=(8,)), FitSettings(max_epochs=1, batch_rows=512), 0)
+
+
+def test_effects_that_history_multiplies_are_found_better_with_it(tiring) -> None:
+    world, done = tiring
+    plain = done.model.calibrated(calibrate(done.model, done.examples, done.splits))
+    estimated = estimate(plain, world.logs, done.examples, done.splits, "product")
+    assert estimated.carryover.kept == pytest.approx(KEPT, abs=0.08)
+    carried = replace(done.model, carryover=estimated.carryover)
+    carried = carried.calibrated(calibrate(carried, done.examples, done.splits))
+    features = done.model.encoder.encode(world.logs.frame.iloc[:4_000])
+
+    def missed(model) -> float:
+        true_UA = world.effect["days"][:4_000]
+        return float(((model.effects(features)["days"].mean_UA - true_UA) ** 2).mean() / true_UA.var())
+
+    assert missed(carried) < 0.6 * missed(plain)

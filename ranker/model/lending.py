@@ -32,7 +32,7 @@ def lend(actions: Actions, by_fold: Sequence[Sequence[Path]], sums: Sequence[Seq
     lending = lending_of(actions)
     told = [_told(c, sums_c, actions, lending, by_fold) for c, sums_c in enumerate(sums)]
     weight_CMC = _weights(lending, *zip(*told, strict=True))
-    return [_lent(weight_CMC, paths) for paths in by_fold]
+    return [_lent(weight_CMC, actions, paths) for paths in by_fold]
 
 
 @dataclass(frozen=True)
@@ -142,9 +142,36 @@ def _posterior(curvature_WW: np.ndarray, gradient_W: np.ndarray, mean_W: np.ndar
     return _Posterior(weight_W, np.diag(variance_WW), float(evidence))
 
 
-def _lent(weight_CMC: np.ndarray, paths: Sequence[Path]) -> list[Path]:
-    """The paths of all channels, the interactions of each being a weighted sum over all; their doubts stay, which is cautious."""
+def _lent(weight_CMC: np.ndarray, actions: Actions, paths: Sequence[Path]) -> list[Path]:
+    """The paths of all channels, the interactions of each being a weighted sum over all.
+
+    A channel's own rows and what it is lent are two sources about the same: their precisions add up.
+    """
     effect_CMD = np.stack([path.effect_MD for path in paths])
     lent_CMD = np.einsum("cmj,jmd->cmd", weight_CMC, effect_CMD)
     lent_CMD[:, :, 0] = effect_CMD[:, :, 0]
-    return [replace(path, effect_MD=effect_MD) for path, effect_MD in zip(paths, lent_CMD, strict=True)]
+    doubt_CA = _lenders_doubt(weight_CMC, actions, paths)
+    return [
+        replace(path, effect_MD=effect_MD, doubt_A=_both(path.doubt_A, doubt_A))
+        for path, effect_MD, doubt_A in zip(paths, lent_CMD, doubt_CA, strict=True)
+    ]
+
+
+def _lenders_doubt(weight_CMC: np.ndarray, actions: Actions, paths: Sequence[Path]) -> np.ndarray:
+    """float64[C, A]: variance of the weighted sum, channels being wrong independently of each other. The weight in an action's effect
+    is that of its attribute values, each counting as far as users may differ by it; of its own weight a channel has at least OWN_WEIGHT,
+    or one that nothing explains would be certain that there is nothing."""
+    doubt_CA = np.zeros((len(paths), len(actions.table_AM)))
+    for j, path in enumerate(paths):
+        part_AM = actions.table_AM * path.prior_MD[:, 1:].sum(1)
+        part_AM /= part_AM.sum(1, keepdims=True)
+        square_CM = weight_CMC[:, :, j] ** 2
+        square_CM[j] = np.maximum(square_CM[j], OWN_WEIGHT**2)
+        doubt_CA += (square_CM @ part_AM.T) * path.doubt_A
+    return doubt_CA
+
+
+def _both(one_A: np.ndarray, other_A: np.ndarray) -> np.ndarray:
+    """The variance of what two independent sources say together; 0 where one is certain."""
+    total_A = one_A + other_A
+    return np.divide(one_A * other_A, total_A, out=np.zeros_like(total_A), where=total_A > 0)

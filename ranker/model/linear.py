@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import LinearOperator, cg
+from scipy.special import expit
 
 from ranker.features import Features
 from ranker.model.losses import IDENTITY, LARGEST_LOG, LOG, LOGIT, Channel
@@ -239,7 +240,7 @@ def _mean(link: str, eta_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if link == LOG:
         mean_R = np.exp(np.minimum(eta_R, LARGEST_LOG))
         return mean_R, mean_R
-    mean_R = 1 / (1 + np.exp(-eta_R))
+    mean_R = expit(eta_R)
     return mean_R, mean_R * (1 - mean_R)
 
 

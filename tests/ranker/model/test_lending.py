@@ -5,7 +5,7 @@ import numpy as np
 from ranker.features import LEVEL, TREND, Features
 from ranker.model import lending
 from ranker.model.lending import lend, lending_of
-from ranker.model.linear import Actions, fit_design, own_paths
+from ranker.model.linear import Actions, Path, fit_design, own_paths
 from ranker.model.losses import IDENTITY, LOGIT, Channel
 
 ROWS, CHOICES = 6_000, 3
@@ -45,6 +45,20 @@ def _gain_of_a_rare_outcome(seed: int, alike: bool) -> float:
         return 1 - np.mean((found_R - true_R) ** 2) / np.mean(true_R**2)
 
     return explained([rare, dense]) - explained([rare])
+
+
+def test_two_sources_that_say_the_same_leave_half_the_doubt() -> None:
+    doubt_CA = np.array([[0.2, 0.3, 0.4], [0.02, 0.02, 0.02]])
+    paths = [Path(np.zeros(4), np.ones((3, 4)), np.ones(4), np.ones((3, 4)), doubt_A) for doubt_A in doubt_CA]
+
+    def lent(own: float, other: float) -> np.ndarray:
+        weight_CMC = np.stack([np.full((3, 2), [own, other]), np.full((3, 2), [0.0, 1.0])])
+        return lending._lent(weight_CMC, ACTIONS, paths)[0].doubt_A
+
+    np.testing.assert_allclose(lent(1.0, 0.0), doubt_CA[0] / 2)
+    passed_A = 0.5**2 * doubt_CA[0] + 2.0**2 * doubt_CA[1]
+    np.testing.assert_allclose(lent(0.5, 2.0), 1 / (1 / doubt_CA[0] + 1 / passed_A))
+    np.testing.assert_allclose(lent(0.0, 0.0), doubt_CA[0] / 5)  # nothing explained is not nothing there
 
 
 def catalogue() -> Actions:

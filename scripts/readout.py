@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from allocator.allocation import read_price_book
 from allocator.given import give
-from allocator.policy.experiment import exploring, held_out
+from allocator.policy.experiment import exploring, held_out, shares
 from allocator.policy.grammar import Policy
 from allocator.policy.reader import read_policy
 from allocator.problem import FREE, PINNED, build_problem, load_data
@@ -265,9 +265,8 @@ def _shares(policy: Policy) -> dict[str, float]:
     """What part of the users the policy draws into each group; empty where it holds nobody out, and others drew."""
     if policy.holdout is None:
         return {}
-    held = policy.holdout.share
-    explores = 0.0 if policy.exploration is None else (1 - held) * policy.exploration.share
-    return {HELD: held, EXPLORING: explores, CHOSEN: 1 - held - explores}
+    drawn = shares(policy)
+    return {HELD: drawn.held, EXPLORING: drawn.explores, CHOSEN: drawn.free}
 
 
 def _covariates(week: Week, name: str, plain: Mapping[str, float]) -> np.ndarray:

@@ -4,12 +4,29 @@ Axes: U users.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import xxhash
 
 from allocator.policy.grammar import Policy
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How likely any user is to be held out, to explore, or neither, before the salts are drawn; they add up to 1."""
+
+    held: float
+    explores: float
+    free: float
+
+
+def shares(policy: Policy) -> Shares:
+    """Exploration is a share of those who are not held out: different salts draw independently."""
+    held = 0.0 if policy.holdout is None else policy.holdout.share
+    explores = 0.0 if policy.exploration is None else (1 - held) * policy.exploration.share
+    return Shares(held, explores, 1 - held - explores)
 
 
 def uniform(salt: str, user_ids: np.ndarray | pa.Array | pa.ChunkedArray) -> np.ndarray:

@@ -9,6 +9,7 @@ Modules, in the order in which data flows:
 - preflight: what simple counting can tell before pricing
 - ranges: between which bounds a price holds
 - certificate: what was achieved, recounted, and how near it is to the best possible
+- mixture: how likely each contact was, over all ways to it
 - given: contacts that are not chosen: pinned, explored, fallen back
 - causes: what rules for one user have to do with a conflict
 - tiers: several objectives in order, one after the other

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from allocator.certificate import SOURCES, Contacts, contact_values, tally
-from allocator.given import Given
+from allocator.given import Fallen, Given
+from allocator.mixture import marginal_propensity
 from allocator.problem import Data, Problem
 from allocator.solve.passes import Users, explain_contacts
 from allocator.solve.slates import NONE
@@ -25,21 +26,24 @@ ROWS_PER_GROUP = 1_048_576
 
 @dataclass(frozen=True)
 class Allocation:
-    """Contacts in the order of users and slots, each with its margin, runner-up (-1: nothing), source and propensity."""
+    """Contacts in the order of users and slots, each with its margin, runner-up (-1: nothing), and chances: within the arm that was drawn
+    (propensity) and over all ways to it (marginal).
+    """
 
     contacts: Contacts
     margin_N: np.ndarray
     runner_up_N: np.ndarray
     propensity_N: np.ndarray
+    marginal_N: np.ndarray
 
     def __len__(self) -> int:
         return len(self.contacts)
 
 
-def assemble(users: Users, price_R: np.ndarray, slate_UK: np.ndarray, given: Given, fallen_U: np.ndarray) -> Allocation:
-    """Joins the optimised slates, those that were given and those of fallen_U, who fell back, in dataset order."""
+def assemble(users: Users, price_R: np.ndarray, given: Given, fallen: Fallen) -> Allocation:
+    """Joins the optimised slates, those that were given and those who fell back, in dataset order."""
     problem, data = users.problem, users.data
-    whole_UK = slate_UK.copy()
+    whole_UK = fallen.slate_UK.copy()
     given.place(whole_UK)
     actions = len(problem.catalogue.actions)
     whole_UK = np.sort(np.where(whole_UK >= 0, whole_UK, actions).astype(np.int16), axis=1)  # in catalogue order
@@ -50,10 +54,11 @@ def assemble(users: Users, price_R: np.ndarray, slate_UK: np.ndarray, given: Giv
     action_N = whole_UK[taken_UK]
     propensity_U = np.ones(len(data))
     propensity_U[given.user_N] = given.propensity_N
-    source_U = np.where(fallen_U, np.int8(SOURCES.index("fallback")), np.int8(0))
+    source_U = np.where(fallen.fallen_U, np.int8(SOURCES.index("fallback")), np.int8(0))
     source_U[given.user_N] = given.source_N
     contacts = Contacts(user_N, action_N, contact_values(problem, data, user_N, action_N), source_U[user_N])
-    return Allocation(contacts, margin_UK[taken_UK], instead_UK[taken_UK], propensity_U[user_N])
+    marginal_N = marginal_propensity(problem, data, contacts, fallen.foregone)
+    return Allocation(contacts, margin_UK[taken_UK], instead_UK[taken_UK], propensity_U[user_N], marginal_N)
 
 
 def write_rows(path: Path, problem: Problem, data: Data, allocation: Allocation) -> None:
@@ -69,7 +74,7 @@ def write_rows(path: Path, problem: Problem, data: Data, allocation: Allocation)
 
 def _schema(data: Data) -> pa.Schema:
     texts = dict.fromkeys(("action", "slot", "runner_up", "source"), pa.string())
-    names = ("user_id", "action", "slot", "value", "margin", "runner_up", "source", "propensity")
+    names = ("user_id", "action", "slot", "value", "margin", "runner_up", "source", "propensity", "marginal_propensity")
     types = texts | {"user_id": pa.int64() if data.user_id.dtype.kind == "i" else pa.string()}
     return pa.schema([(name, types.get(name, pa.float64())) for name in names])
 
@@ -87,6 +92,7 @@ def _columns(problem: Problem, data: Data, allocation: Allocation, rows: slice) 
         "runner_up": _words(ids, allocation.runner_up_N[rows] % len(ids)),
         "source": _words(np.array(SOURCES, dtype=object), allocation.contacts.source_N[rows]),
         "propensity": allocation.propensity_N[rows],
+        "marginal_propensity": allocation.marginal_N[rows],
     }
 
 

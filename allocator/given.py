@@ -12,8 +12,9 @@ import numba
 import numpy as np
 
 from allocator.certificate import SOURCES, tally
+from allocator.mixture import Foregone
 from allocator.policy.grammar import PinnedRule
-from allocator.problem import FREE, HOLDOUT, NONE, PINNED, ContactRules, Data, Problem, explore
+from allocator.problem import EXPLORATION, FREE, HOLDOUT, NONE, PINNED, ContactRules, Data, Problem, explore
 
 USERS_PER_STEP = 65_536
 
@@ -86,31 +87,49 @@ def _fits(contact: ContactRules, got_NA: np.ndarray, received_NC: np.ndarray, ac
     return room_N
 
 
-def fall_back(problem: Problem, data: Data, given: Given, slate_UK: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+@dataclass(frozen=True)
+class Fallen:
     """The slates with the fallbacks in them, who fell back (bool[U]), and how many users in scope are left with nothing.
 
-    In the order of the users, each who was chosen nothing gets the first fallback action that is eligible and after which every hard
-    constraint still holds.
+    foregone: what users who explore would have got, their fallbacks included.
+    """
+
+    slate_UK: np.ndarray
+    fallen_U: np.ndarray
+    left_without: int
+    foregone: Foregone
+
+
+def fall_back(problem: Problem, data: Data, given: Given, slate_UK: np.ndarray, foregone: Foregone) -> Fallen:
+    """In the order of the users, each who was chosen nothing gets the first fallback action that is eligible and after which every hard
+    constraint still holds. Whoever explores is asked in turn what it would have been, which uses up nothing.
     """
     fallen_U = np.zeros(len(data), bool)
     fallback = problem.policy.fallback
     if fallback is None:
-        return slate_UK, fallen_U, 0
-    member_U = problem.classes.members(fallback.users)[data.class_U]
-    user_N = np.flatnonzero(member_U & (data.group_U == FREE) & (slate_UK[:, 0] < 0))
+        return Fallen(slate_UK, fallen_U, 0, foregone)
+    slate_UK, foregone_EK = slate_UK.copy(), foregone.slate_EK.copy()
+    nothing_U = (data.group_U == FREE) & (slate_UK[:, 0] < 0)
+    nothing_U[foregone.user_E] = foregone_EK[:, 0] < 0
+    user_N = np.flatnonzero(problem.classes.members(fallback.users)[data.class_U] & nothing_U)
+    explores_N = data.group_U[user_N] == EXPLORATION
     action_F = np.array([problem.catalogue.ids.index(name) for name in fallback.action])
-    used_R = _usage(problem, data, given, slate_UK)
     hard_R = np.flatnonzero(~np.isfinite(problem.rows.penalty_R))
-    slate_UK, left_R = slate_UK.copy(), used_R[hard_R]
+    left_R = _usage(problem, data, given, slate_UK)[hard_R]
     for first in range(0, len(user_N), USERS_PER_STEP):
-        user_n = user_N[first : first + USERS_PER_STEP]
+        part = slice(first, first + USERS_PER_STEP)
+        user_n, explores_n = user_N[part], explores_N[part]
         eligible_nF = data.eligible_UA[user_n][:, action_F]
         adds_nFR = np.stack([_adds(problem, data, user_n, int(action))[:, hard_R] for action in action_F], axis=1)
-        pick_n = _take(eligible_nF, adds_nFR, left_R, problem.rows.limit_R[hard_R], problem.rows.quantum_R[hard_R])
-        taken_n = pick_n >= 0
+        limit_R, quantum_R = problem.rows.limit_R[hard_R], problem.rows.quantum_R[hard_R]
+        pick_n = _take(eligible_nF, adds_nFR, ~explores_n, left_R, limit_R, quantum_R)
+        taken_n = (pick_n >= 0) & ~explores_n
         slate_UK[user_n[taken_n], 0] = action_F[pick_n[taken_n]]
         fallen_U[user_n[taken_n]] = True
-    return slate_UK, fallen_U, len(user_N) - int(fallen_U.sum())
+        taken_n = (pick_n >= 0) & explores_n
+        foregone_EK[np.searchsorted(foregone.user_E, user_n[taken_n]), 0] = action_F[pick_n[taken_n]]
+    left_without = int((~explores_N).sum()) - int(fallen_U.sum())
+    return Fallen(slate_UK, fallen_U, left_without, Foregone(foregone.user_E, foregone_EK))
 
 
 def _usage(problem: Problem, data: Data, given: Given, slate_UK: np.ndarray) -> np.ndarray:
@@ -136,8 +155,9 @@ def _adds(problem: Problem, data: Data, user_n: np.ndarray, action: int) -> np.n
 
 
 @numba.njit(cache=True)
-def _take(eligible_nF, adds_nFR, used_R, limit_R, quantum_R):
-    """Position of each user's fallback, -1 for none; used_R grows with what is taken. A row that only gets looser stops nothing."""
+def _take(eligible_nF, adds_nFR, counts_n, used_R, limit_R, quantum_R):
+    """Position of each user's fallback, -1 for none; used_R grows with what is taken by users who count. A row that only gets looser
+    stops nothing."""
     pick_n = np.full(len(eligible_nF), -1, np.int64)
     for n in range(len(eligible_nF)):
         for f in range(eligible_nF.shape[1]):
@@ -152,7 +172,7 @@ def _take(eligible_nF, adds_nFR, used_R, limit_R, quantum_R):
                     if step > 0.0:  # whole steps are compared as such, free of rounding
                         fits = np.rint(used / step) <= np.floor(limit_R[r] / step + 1e-9)
             if fits:
-                for r in range(len(used_R)):
+                for r in range(len(used_R) if counts_n[n] else 0):
                     used_R[r] += adds_nFR[n, f, r]
                 pick_n[n] = f
                 break

@@ -12,6 +12,7 @@ from allocator.audit.judge import audit
 from allocator.certificate import Certificate, certify
 from allocator.diagnose import Infeasible, contradiction, diagnose
 from allocator.given import Given, fall_back, give
+from allocator.mixture import forego
 from allocator.policy.grammar import Policy
 from allocator.policy.reader import read_policy
 from allocator.preflight import left_together, preflight
@@ -97,15 +98,17 @@ def _solve_and_write(settings: AllocateSettings, scores: Scores, policy: Policy,
     solution = solve_stage(problem)
     log.info("Solved (%s) after %.1f s", solution.status.value, pace.spent)
     pace.begin("write")
-    slate_UK, fallen_U, left_without = fall_back(problem, data, given, solution.slate_UK)
     users = free_users(problem, data, given.fixed)
-    allocation = assemble(users, solution.price_R, slate_UK, given, fallen_U)
+    fallen = fall_back(problem, data, given, solution.slate_UK, forego(users, solution.price_R))
+    allocation = assemble(users, solution.price_R, given, fallen)
     greedy = compare_with_greedy(users, allocation.contacts.value_of("exploration", "pinned"))
     totals = metric_totals(scores, problem, data, allocation.contacts)
     write_rows(made, problem, data, allocation)
     pace.begin("certify")
     seconds = {**pace.seconds, **solution.seconds}
-    certificate = certify(problem, data, allocation.contacts, solution, greedy, totals, seconds, left_without, tiers)
+    certificate = certify(
+        problem, data, allocation.contacts, solution, greedy, totals, seconds, fallen.left_without, tiers
+    )
     pace.begin("ranges")
     denominators = [each.denominator for each in certificate.constraints]
     ranges = price_ranges(users, given.fixed, solution.price_R, denominators, solution.steps, settings.solve)

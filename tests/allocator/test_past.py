@@ -12,6 +12,7 @@ import pytest
 
 from allocator.diagnose import diagnose
 from allocator.given import fall_back, give
+from allocator.mixture import forego
 from allocator.policy.grammar import Policy
 from allocator.preflight import preflight
 from allocator.problem import FREE
@@ -236,8 +237,8 @@ def test_given_and_held_out_users_count_as_changed_or_kept(tmp_path: Path) -> No
     case = make_case(tmp_path, users, 4, rules, previous=past)
     data, given = give(case.problem, case.data)
     solution = solve(case.problem, data, given.fixed, SolveSettings())
-    slate_UK, _, _ = fall_back(case.problem, data, given, solution.slate_UK)
-    whole_UK = slate_UK.copy()
+    foregone = forego(case.users, solution.price_R)
+    whole_UK = fall_back(case.problem, data, given, solution.slate_UK, foregone).slate_UK.copy()
     given.place(whole_UK)
     changed = sum(names(whole_UK[u]) != before(past, case, u) for u in range(users))
     assert changed <= 480

@@ -35,7 +35,7 @@ def audit(
     """Judges the allocation in a directory (rows and certificate.json) against the scores and the policy it claims to follow.
 
     previous: the earlier allocation that constraints of kind `change` and `churn` compare with. The scores are streamed; the
-    rows are held in memory as compact arrays (some 20 bytes a contact, 10 of an earlier one). An allocation that cannot be read
+    rows are held in memory as compact arrays (some 30 bytes a contact, 10 of an earlier one). An allocation that cannot be read
     is a failed audit; InputError is raised for scores that cannot be, and for a history that rules count and that is faulty.
     seen: is told how many users have been judged, part after part.
     """

@@ -19,6 +19,8 @@ from ranker.scores import Catalogue, Scores
 
 SOURCES = ("optimised", "exploration", "fallback", "pinned")
 COLUMNS = ("user_id", "action", "slot", "value", "margin", "runner_up", "source", "propensity")
+MARGINAL = "marginal_propensity"
+"""The chance over all ways to a contact: not in the contract, and checked where it is there."""
 ROWS_PER_STEP = 1_048_576
 
 
@@ -47,13 +49,14 @@ class Contacts:
 
 @dataclass(frozen=True)
 class Rows(Contacts):
-    """The allocation's rows. source_N: position in SOURCES, -1 where unknown. value_N is NaN where missing.
+    """The allocation's rows. source_N: position in SOURCES, -1 where unknown. value_N is NaN where missing, marginal_N too.
 
     faults: what is wrong with rows, counted.
     """
 
     value_N: np.ndarray
     source_N: np.ndarray
+    marginal_N: np.ndarray
     faults: Mapping[str, int]
 
     def checks(self, matched: int) -> Iterator[Check]:
@@ -75,23 +78,28 @@ def type_of_ids(scores: Scores) -> pa.DataType:
 
 
 def read_rows(allocation: Path, scores: Scores) -> Rows:
-    """Streams the rows into compact arrays: some 20 bytes a contact."""
+    """Streams the rows into compact arrays: some 30 bytes a contact."""
     files = sorted(allocation.glob("*.parquet"))
     if not files:
         raise Unreadable("there are no *.parquet files")
     wanted = type_of_ids(scores)
     opened = [open_rows(file, COLUMNS, "the rows") for file in files]
     total = sum(parquet.metadata.num_rows for parquet in opened)
-    action_N, source_N, value_N = np.empty(total, np.int16), np.empty(total, np.int8), np.empty(total)
+    action_N, source_N = np.empty(total, np.int16), np.empty(total, np.int8)
+    value_N, marginal_N = np.empty(total), np.full(total, math.nan)
     user_parts, faults, first = [comparable(pa.chunked_array([], wanted))], Counter(), 0
     for parquet in opened:
-        for table in batches(parquet, COLUMNS, "the rows"):
+        told = [*COLUMNS, *({MARGINAL} & set(parquet.schema_arrow.names))]
+        for table in batches(parquet, told, "the rows"):
             part = slice(first, first := first + len(table))
+            if MARGINAL in told:
+                marginal_N[part] = _floats(table.column(MARGINAL))
+                faults["have a marginal_propensity outside (0, 1]"] += _no_chances(marginal_N[part])
             user_n, action_N[part], value_N[part], source_N[part] = _compact(table, wanted, scores.catalogue, faults)
             user_parts.append(user_n)
     user_N = np.concatenate(user_parts)
     user_parts.clear()
-    return Rows(*by_user(user_N, action_N, value_N, source_N), faults)
+    return Rows(*by_user(user_N, action_N, value_N, source_N, marginal_N), faults)
 
 
 def by_user(user_N: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -137,7 +145,7 @@ def _compact(
     """(user, action, value, source) of some rows, what is wrong with them counted into `faults`."""
     user_N = ids_of(table, wanted, "the rows")
     action_N, source_N = codes_of(table.column("action"), catalogue.ids), codes_of(table.column("source"), SOURCES)
-    value_N, propensity_N = _floats(table.column("value")), _floats(table.column("propensity"))
+    value_N = _floats(table.column("value"))
     slots = sorted(set(catalogue.slots))
     slot_A = np.array([slots.index(slot) for slot in catalogue.slots])
     runner_up = table.column("runner_up")
@@ -147,13 +155,18 @@ def _compact(
         | (action_N < 0),
         "have an unknown source": source_N < 0,
         "have no finite value": ~np.isfinite(value_N),
-        "have a propensity outside (0, 1]": ~((propensity_N > 0) & (propensity_N <= 1)),
         "have a runner_up that is not in the catalogue": (codes_of(runner_up, catalogue.ids) < 0)
         & ~_missing(runner_up),
         "have an infinite margin": np.isinf(_floats(table.column("margin"))),
     }
+    faults["have a propensity outside (0, 1]"] += _no_chances(_floats(table.column("propensity")))
     faults.update({name: int(np.count_nonzero(wrong_N)) for name, wrong_N in wrong.items()})
     return user_N, action_N.astype(np.int16), value_N, source_N.astype(np.int8)
+
+
+def _no_chances(chance_N: np.ndarray) -> int:
+    """How many are no chances of what has happened."""
+    return int(np.count_nonzero(~((chance_N > 0) & (chance_N <= 1))))
 
 
 def codes_of(column: pa.ChunkedArray, values: Sequence[str]) -> np.ndarray:

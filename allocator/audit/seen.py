@@ -44,9 +44,9 @@ class Week:
 class Seen:
     """A shard with its rows, and what is asked of it again and again.
 
-    matched: number of its rows. user_n, action_n, source_n, value_n: those whose action is known, sorted by user; user_n is the
-    position in the shard. before_user_n, before_action_n: the earlier contacts, -1 being an action that is gone. held_U,
-    explores_U, pinned_U: bool, and nobody is in two of them. room_UC: how many contacts each cap has left for this run.
+    matched: number of its rows. user_n, action_n, source_n, value_n, marginal_n: those whose action is known, sorted by user;
+    user_n is the position in the shard. before_user_n, before_action_n: the earlier contacts, -1 being an action that is gone.
+    held_U, explores_U, pinned_U: bool, and nobody is in two of them. room_UC: how many contacts each cap has left for this run.
     """
 
     def __init__(self, shard: Shard, week: Week):
@@ -59,7 +59,9 @@ class Seen:
         self.matched = len(row_n)
         row_n, self.user_n = row_n[known_n], user_n[known_n]
         self.action_n = rows.action_N[row_n]
-        self.source_n, self.value_n = rows.source_N[row_n], rows.value_N[row_n]
+        self.source_n, self.value_n, self.marginal_n = (
+            each[row_n] for each in (rows.source_N, rows.value_N, rows.marginal_N)
+        )
         if week.before is not None:
             row_n, self.before_user_n = week.before.of(id_U)
             self.before_action_n = week.before.action_N[row_n]
@@ -104,6 +106,15 @@ class Seen:
         for rule in self.week.policy.eligibility:
             allowed_UA &= ~(self.members(rule.users)[:, None] & actions_in(rule.forbid, self.week.catalogue))
         return allowed_UA
+
+    @cached_property
+    def choices_U(self) -> np.ndarray:
+        """int64[U]: among how many actions exploration draws: those allowed, of which no cap is full already."""
+        drawable_UA = self.allowed_UA.copy()
+        for cap, room_U in zip(self.week.caps, self.room_UC.T, strict=True):
+            if (room_U <= 0).any():
+                drawable_UA &= ~((room_U <= 0)[:, None] & cap.scope_A)
+        return drawable_UA.sum(axis=1)
 
     @cached_property
     def pins_UA(self) -> np.ndarray:

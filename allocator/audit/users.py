@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from allocator.audit.checks import Check, none_of, verdict
-from allocator.audit.rows import SOURCES
+from allocator.audit.checks import TOLERANCE, Check, none_of, verdict
+from allocator.audit.rows import MARGINAL, SOURCES
 from allocator.audit.scope import actions_in
 from allocator.audit.seen import Seen, Week
+from allocator.policy.experiment import shares
 
 EXPLORATION, FALLBACK, PINNED = (SOURCES.index(name) for name in ("exploration", "fallback", "pinned"))
 
@@ -21,7 +22,8 @@ EXPLORATION, FALLBACK, PINNED = (SOURCES.index(name) for name in ("exploration",
 class UserRules:
     """What is wrong with the contacts of single users, counted over the shards seen so far.
 
-    fallbacks, left_without: users who fell back, and users whom the fallback is for and who got nothing.
+    chances: rows that say how likely they were over all ways. fallbacks, left_without: users who fell back, and users whom the
+    fallback is for and who got nothing.
     """
 
     week: Week
@@ -31,6 +33,8 @@ class UserRules:
     broken: Counter[str] = field(default_factory=Counter)
     held_contacts: int = 0
     wrong_source: int = 0
+    chances: int = 0
+    wrong_chances: int = 0
     wrong_pins: int = 0
     wrong_fallbacks: int = 0
     fallbacks: int = 0
@@ -39,6 +43,7 @@ class UserRules:
     def see(self, seen: Seen) -> None:
         self._see_what_is_allowed(seen)
         self._see_groups(seen)
+        self._see_chances(seen)
         self._see_pinned(seen)
         self._see_fallback(seen)
 
@@ -59,6 +64,17 @@ class UserRules:
         self.held_contacts += int(seen.held_U[seen.user_n].sum())
         explores_n = seen.explores_U[seen.user_n]
         self.wrong_source += int(np.count_nonzero(explores_n != (seen.source_n == EXPLORATION)))
+
+    def _see_chances(self, seen: Seen) -> None:
+        """Of one who explores only the solver can say whether the contact would have been chosen as well, so either is right."""
+        drawn = shares(self.week.policy)
+        explored_n = drawn.explores / (seen.choices_U[seen.user_n] + 1)
+        wanted_n = np.where(seen.source_n == PINNED, 1 - drawn.held, drawn.free + explored_n)
+        right_n = np.isclose(seen.marginal_n, wanted_n, TOLERANCE, 0.0)
+        right_n |= (seen.source_n == EXPLORATION) & np.isclose(seen.marginal_n, explored_n, TOLERANCE, 0.0)
+        told_n = ~np.isnan(seen.marginal_n)
+        self.chances += int(np.count_nonzero(told_n))
+        self.wrong_chances += int(np.count_nonzero(told_n & ~right_n))
 
     def _see_pinned(self, seen: Seen) -> None:
         """Whoever is pinned has the pinned contacts and nothing else."""
@@ -91,6 +107,8 @@ class UserRules:
         yield none_of(
             "exploration", self.wrong_source, "rows have a source that does not fit whether their user explores"
         )
+        if self.chances:
+            yield none_of(MARGINAL, self.wrong_chances, "rows have another chance than the shares give")
         yield none_of("pinned", self.wrong_pins, "contacts are not as the pinned rules have them")
         yield none_of("fallback", self.wrong_fallbacks, "rows fall back where the policy does not say so")
 

@@ -145,6 +145,43 @@ def test_a_row_that_is_not_well_formed(case: Case, column: str, value: object) -
     assert "rows" in case.failures()
 
 
+def tell_chances(case: Case) -> None:
+    """What exploration (0.15 of the 0.85 who are not held out) and choice give each contact, those who explore having foregone it."""
+    user_N = [int(np.flatnonzero(case.users.user_id == user)[0]) for user in case.rows.user_id]
+    drawn_N = np.array([0.85 * 0.15 / (len(allowed(case, user)) + 1) for user in user_N])
+    case.rows["marginal_propensity"] = drawn_N + np.where(case.rows.source == "exploration", 0.0, 0.85 * 0.85)
+
+
+def test_chances_over_all_ways_are_judged_where_they_are_told(case: Case) -> None:
+    assert "marginal_propensity" not in {check.name for check in case.judged().checks}
+    tell_chances(case)
+    result = case.judged()
+    assert result.clean
+    assert "marginal_propensity" in {check.name for check in result.checks}
+    explored = case.rows.source == "exploration"
+    case.rows.loc[explored, "marginal_propensity"] += 0.85 * 0.85  # what they drew is what they would have got
+    assert case.failures() == set()
+
+
+@pytest.mark.parametrize(
+    ("source", "bend", "named"),
+    [
+        ("optimised", lambda chance: 1.0, "marginal_propensity"),
+        ("optimised", lambda chance: chance - 0.85 * 0.85, "marginal_propensity"),
+        ("exploration", lambda chance: chance * (1 + 1e-6), "marginal_propensity"),
+        ("exploration", lambda chance: 0.25, "marginal_propensity"),
+        ("exploration", lambda chance: None, "rows"),
+        ("optimised", lambda chance: 0.0, "rows"),
+        ("optimised", lambda chance: 1.01, "rows"),
+    ],
+)
+def test_a_chance_that_the_shares_do_not_give(case: Case, source: str, bend: Callable, named: str) -> None:
+    tell_chances(case)
+    row = case.rows.index[case.rows.source == source][-1]
+    case.rows.loc[row, "marginal_propensity"] = bend(case.rows.marginal_propensity[row])
+    assert named in case.failures()
+
+
 def test_a_value_that_the_scores_do_not_give(case: Case) -> None:
     case.rows.loc[3, "value"] += 1e-6
     assert case.failures() == {"row values"}

@@ -160,13 +160,15 @@ def test_a_fallback_with_room_reaches_everyone_who_can_have_it(tmp_path: Path, s
         (lambda rows: rows.assign(source=rows["source"].replace("pinned", "optimised")), "pinned"),
         (lambda rows: rows.assign(source=rows["source"].replace("optimised", "pinned")), "pinned"),
         (lambda rows: rows.assign(source=rows["source"].replace("optimised", "fallback")), "fallback"),
+        (lambda rows: rows.assign(marginal_propensity=rows["propensity"]), "marginal_propensity"),
         (lambda rows: rows.drop(rows.index[rows["source"] == "fallback"]), "certificate fallback.contacts"),
         (lambda rows: rows.drop(rows.index[rows["source"] == "fallback"]), "certificate fallback.left_without"),
     ],
 )
 def test_the_judge_sees_what_was_bent(tmp_path: Path, settings_for: Callable, bend: Callable, named: str) -> None:
     write_scores(tmp_path / "scores", 120, 1)
-    rules = """contact: [{id: one, max: 1}]
+    rules = """experiment: {holdout: {share: 0.05, salt: h}}
+contact: [{id: one, max: 1}]
 pinned: [{id: all, users: {market: SE}, action: push_1/duo}]
 fallback: {action: home_1/books, users: {market: "NO"}}
 constraints:

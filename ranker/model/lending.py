@@ -22,6 +22,7 @@ from ranker.model.linear import Actions, Path, Sums, arms_of, scale
 OWN_WEIGHT, OWN_WEIGHT_SD = 0.5, 0.5  # prior of a channel's weight in itself
 LENT_WEIGHT_SD, ROUNDS = 0.7, 20  # of its weights in others, to begin with
 SPREADS = (0.1, 0.3, 1.0, 3.0)  # how far weights may differ by an attribute, whichever has the largest evidence
+LEAST_DOUBT = 0.25  # of what a channel doubted by itself: weights are estimates too
 ENOUGH_ACTIONS = 25  # per value of such an attribute, on average: with fewer, noise is taken for a difference
 
 
@@ -145,33 +146,19 @@ def _posterior(curvature_WW: np.ndarray, gradient_W: np.ndarray, mean_W: np.ndar
 def _lent(weight_CMC: np.ndarray, actions: Actions, paths: Sequence[Path]) -> list[Path]:
     """The paths of all channels, the interactions of each being a weighted sum over all.
 
-    A channel's own rows and what it is lent are two sources about the same: their precisions add up.
+    Where two sources say the same, the weight of one is its share of their precisions, and so what is left of its variance.
     """
     effect_CMD = np.stack([path.effect_MD for path in paths])
     lent_CMD = np.einsum("cmj,jmd->cmd", weight_CMC, effect_CMD)
     lent_CMD[:, :, 0] = effect_CMD[:, :, 0]
-    doubt_CA = _lenders_doubt(weight_CMC, actions, paths)
-    return [
-        replace(path, effect_MD=effect_MD, doubt_A=_both(path.doubt_A, doubt_A))
-        for path, effect_MD, doubt_A in zip(paths, lent_CMD, doubt_CA, strict=True)
-    ]
+    lent = []
+    for c, path in enumerate(paths):
+        own_A = np.clip(_of_actions(weight_CMC[c, :, c], actions, path), LEAST_DOUBT, 1.0)
+        lent.append(replace(path, effect_MD=lent_CMD[c], doubt_A=own_A * path.doubt_A))
+    return lent
 
 
-def _lenders_doubt(weight_CMC: np.ndarray, actions: Actions, paths: Sequence[Path]) -> np.ndarray:
-    """float64[C, A]: variance of the weighted sum, channels being wrong independently of each other. The weight in an action's effect
-    is that of its attribute values, each counting as far as users may differ by it; of its own weight a channel has at least OWN_WEIGHT,
-    or one that nothing explains would be certain that there is nothing."""
-    doubt_CA = np.zeros((len(paths), len(actions.table_AM)))
-    for j, path in enumerate(paths):
-        part_AM = actions.table_AM * path.prior_MD[:, 1:].sum(1)
-        part_AM /= part_AM.sum(1, keepdims=True)
-        square_CM = weight_CMC[:, :, j] ** 2
-        square_CM[j] = np.maximum(square_CM[j], OWN_WEIGHT**2)
-        doubt_CA += (square_CM @ part_AM.T) * path.doubt_A
-    return doubt_CA
-
-
-def _both(one_A: np.ndarray, other_A: np.ndarray) -> np.ndarray:
-    """The variance of what two independent sources say together; 0 where one is certain."""
-    total_A = one_A + other_A
-    return np.divide(one_A * other_A, total_A, out=np.zeros_like(total_A), where=total_A > 0)
+def _of_actions(weight_M: np.ndarray, actions: Actions, path: Path) -> np.ndarray:
+    """float64[A]: the weight in each action's effect, that of its attribute values, each counting as far as users may differ by it."""
+    part_AM = actions.table_AM * path.prior_MD[:, 1:].sum(1)
+    return part_AM @ weight_M / part_AM.sum(1)

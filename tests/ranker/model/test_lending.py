@@ -47,18 +47,17 @@ def _gain_of_a_rare_outcome(seed: int, alike: bool) -> float:
     return explained([rare, dense]) - explained([rare])
 
 
-def test_two_sources_that_say_the_same_leave_half_the_doubt() -> None:
-    doubt_CA = np.array([[0.2, 0.3, 0.4], [0.02, 0.02, 0.02]])
-    paths = [Path(np.zeros(4), np.ones((3, 4)), np.ones(4), np.ones((3, 4)), doubt_A) for doubt_A in doubt_CA]
+def test_of_two_sources_a_channel_keeps_the_doubt_of_both_together() -> None:
+    # Its own path is the truth and noise of variance 0.2, what it is lent the truth and noise of variance 0.6.
+    own, other = 0.2, 0.6
+    paths = [Path(np.zeros(4), np.ones((3, 4)), np.ones(4), np.ones((3, 4)), np.full(3, own)) for _ in range(2)]
 
-    def lent(own: float, other: float) -> np.ndarray:
-        weight_CMC = np.stack([np.full((3, 2), [own, other]), np.full((3, 2), [0.0, 1.0])])
-        return lending._lent(weight_CMC, ACTIONS, paths)[0].doubt_A
+    def doubt(weight: float) -> np.ndarray:
+        return lending._lent(np.full((2, 3, 2), weight), ACTIONS, paths)[0].doubt_A
 
-    np.testing.assert_allclose(lent(1.0, 0.0), doubt_CA[0] / 2)
-    passed_A = 0.5**2 * doubt_CA[0] + 2.0**2 * doubt_CA[1]
-    np.testing.assert_allclose(lent(0.5, 2.0), 1 / (1 / doubt_CA[0] + 1 / passed_A))
-    np.testing.assert_allclose(lent(0.0, 0.0), doubt_CA[0] / 5)  # nothing explained is not nothing there
+    np.testing.assert_allclose(doubt(other / (own + other)), 1 / (1 / own + 1 / other))
+    np.testing.assert_allclose(doubt(1.2), own)
+    assert (doubt(0.0) > 0.2 * own).all()  # a path that explains nothing is not certain that there is nothing
 
 
 def catalogue() -> Actions:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
+from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from ranker.evaluate.off_policy import Decisions
@@ -100,43 +101,57 @@ class SharedModel:
 def fit_shared(
     kind: str, design_RD: sparse.csr_array, decisions: Decisions, outcome_R: np.ndarray, table_BM: np.ndarray
 ) -> SharedModel:
-    """The S-learner: features, attributes of the logged action, and products of both. table_BM: the last row, of none, is zero."""
-    columns = design_RD.shape[1]
-    attributes = table_BM.shape[1]
+    """The S-learner: features, attributes of the logged action, and products of both. table_BM: the last row, of none, is zero.
+
+    The products are never written down: all rows of an arm share their attributes, and so their coefficients of the features.
+    """
+    columns, attributes = design_RD.shape[1], table_BM.shape[1]
     if min((outcome_R != 0).sum(), (outcome_R != outcome_R[:1]).sum()) < FEWEST_EVENTS:
         nothing_M = np.zeros(attributes)
         constant = _link(kind, float(outcome_R.mean()))
         return SharedModel(kind, constant, np.zeros(columns), nothing_M, np.zeros((columns, attributes)))
-    shown_RM = sparse.csr_array(table_BM[decisions.arm_R].astype(np.float64))
-    both = sparse.hstack([design_RD, shown_RM, SHRINKAGE * _products(design_RD, shown_RM)], format="csr")
     weight_R = 1.0 / decisions.propensity_R
-    intercept, coefficient = _fit_arm(kind, both, outcome_R, weight_R / weight_R.mean(), tolerance=1e-3)
-    lean_DM = SHRINKAGE * coefficient[columns + attributes :].reshape(columns, attributes)
-    return SharedModel(kind, intercept, coefficient[:columns], coefficient[columns : columns + attributes], lean_DM)
+    weight_R = weight_R / weight_R.sum()
+    rows_B = [np.flatnonzero(decisions.arm_R == arm) for arm in range(len(table_BM))]
+    parts = [
+        (table_M.astype(np.float64), design_RD[rows], outcome_R[rows], weight_R[rows])
+        for table_M, rows in zip(table_BM, rows_B, strict=True)
+        if len(rows)
+    ]
+    penalty = PENALTY / len(outcome_R)
+
+    def split(theta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+        own_M, lean = theta[1 + columns : 1 + columns + attributes], theta[1 + columns + attributes :]
+        return theta[0], theta[1 : 1 + columns], own_M, lean.reshape(columns, attributes)
+
+    def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        intercept, base_D, own_M, lean_DM = split(theta)
+        total, slope = 0.5 * penalty * (theta[1:] ** 2).sum(), np.append(0.0, penalty * theta[1:])
+        _, base_slope_D, own_slope_M, lean_slope_DM = split(slope)
+        for table_M, part_RD, y, weight in parts:
+            link_r = intercept + own_M @ table_M + part_RD @ (base_D + SHRINKAGE * lean_DM @ table_M)
+            left_r = weight * (_mean(kind, link_r) - y)
+            slope_D = part_RD.T @ left_r
+            slope[0] += left_r.sum()
+            base_slope_D += slope_D
+            own_slope_M += left_r.sum() * table_M
+            lean_slope_DM += SHRINKAGE * slope_D[:, None] * table_M
+            total += weight @ (np.logaddexp(0.0, link_r) - y * link_r if kind == "binary" else 0.5 * (link_r - y) ** 2)
+        return total, slope
+
+    start = np.zeros(1 + columns + attributes + columns * attributes)
+    start[0] = _link(kind, float(outcome_R.mean()))
+    options = {"maxiter": 500, "ftol": 1e-9, "gtol": 1e-5 * float(outcome_R.std())}
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
+    intercept, base_D, own_M, lean_DM = split(found.x)
+    return SharedModel(kind, float(intercept), base_D, own_M, SHRINKAGE * lean_DM)
 
 
-def _products(left_RD: sparse.csr_array, right_RM: sparse.csr_array) -> sparse.csr_array:
-    """[R, D * M]: column d * M + m is left d times right m."""
-    left_counts, right_counts = np.diff(left_RD.indptr), np.diff(right_RM.indptr)
-    each = np.repeat(right_counts, left_counts)  # for every entry of left, the entries of right in its row
-    row_L = np.repeat(np.arange(left_RD.shape[0]), left_counts)
-    first_L = right_RM.indptr[row_L]
-    from_left = np.repeat(np.arange(left_RD.nnz), each)
-    offset = np.arange(each.sum()) - np.repeat(np.cumsum(each) - each, each)
-    from_right = first_L[from_left] + offset
-    columns = left_RD.indices[from_left].astype(np.int64) * right_RM.shape[1] + right_RM.indices[from_right]
-    values = left_RD.data[from_left] * right_RM.data[from_right]
-    ends = np.concatenate([[0], np.cumsum(left_counts * right_counts)])
-    return sparse.csr_array((values, columns, ends), shape=(left_RD.shape[0], left_RD.shape[1] * right_RM.shape[1]))
-
-
-def _fit_arm(
-    kind: str, design_RD: sparse.csr_array, y: np.ndarray, weight: np.ndarray, tolerance: float = 1e-4
-) -> tuple[float, np.ndarray]:
+def _fit_arm(kind: str, design_RD: sparse.csr_array, y: np.ndarray, weight: np.ndarray) -> tuple[float, np.ndarray]:
     if kind == "binary":
-        model = LogisticRegression(C=1.0 / PENALTY, max_iter=500, tol=tolerance).fit(design_RD, y, weight)
+        model = LogisticRegression(C=1.0 / PENALTY, max_iter=500, tol=1e-4).fit(design_RD, y, weight)
         return float(model.intercept_[0]), model.coef_[0]
-    ridge = Ridge(alpha=PENALTY, solver="sparse_cg", tol=tolerance).fit(design_RD, y, weight)
+    ridge = Ridge(alpha=PENALTY, solver="sparse_cg", tol=1e-4).fit(design_RD, y, weight)
     return float(ridge.intercept_), ridge.coef_
 
 

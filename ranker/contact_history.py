@@ -122,8 +122,9 @@ def other_contacts(
     whole_R = day_R - day_R.min() >= np.timedelta64(declared.days, "D")
     contacts_R, lately_RV = _where_whole(own.contacts_R, whole_R), _where_whole(own.lately_RV, whole_R)
     if declared.contacts is not None:
-        known_R = frame[declared.contacts].to_numpy(np.float32)
-        contacts_R = np.where(np.isfinite(known_R), known_R, np.nanmean(known_R))
+        told_R = frame[declared.contacts].to_numpy(np.float32)
+        known_R = np.isfinite(told_R)
+        contacts_R = np.where(known_R, told_R, told_R[known_R].mean()) if known_R.any() else contacts_R
     for each in declared.since:
         if each.where.keys() == {attribute} and each.where[attribute] in values:
             ago_R = frame[each.column].to_numpy(np.float32) * each.days

@@ -73,7 +73,9 @@ def run(
     )
     week = _read(folder, settings, seed)
     baselines = _Baselines(week, seed, learners)
-    table = regret.judge(RegretSettings.model_construct(**(held | {"paths": paths})), baselines.rivals)
+    table = regret.judge(
+        RegretSettings.model_construct(**(held | {"paths": paths})), baselines.rivals, 1 + len(learners)
+    )
     standings = [_standing(each, users, seed, seconds, baselines) for each in table["policies"]]
     failed = [Standing("market", users, seed, each["policy"], each["reason"]) for each in table["unsolved"]]
     return [*standings, *failed, *baselines.missing(users), *_scored(folder, users, seed), *baselines.spendings(users)]

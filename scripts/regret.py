@@ -101,8 +101,8 @@ def _must_be_there(folders: Sequence[Path]) -> None:
 Further = Callable[[Problem, Data], Iterable[rivals.Rival]]
 
 
-def judge(settings: RegretSettings, further: Further = lambda problem, data: ()) -> dict:
-    """Allocates every policy and judges it. further: rivals beyond those of `rivals.rivals`, from the week's problem and data."""
+def judge(settings: RegretSettings, further: Further = lambda problem, data: (), more: int = 0) -> dict:
+    """Allocates every policy and judges it. further: so many rivals beyond those of `rivals.rivals`, from the week's problem and data."""
     scores = open_scores(settings.paths.scores)
     problem = build_problem(scores, _policy(settings, scores))
     data, given = give(problem, load_data(problem, scores))
@@ -110,7 +110,7 @@ def judge(settings: RegretSettings, further: Further = lambda problem, data: ())
     fixed = given.fixed
     solve = settings.solve.model_copy(update={"gap": max(settings.solve.gap, GAP)})
     judged, failed = [], []
-    with command.progress("Judging on the truth", total=6) as advance:
+    with command.progress("Judging on the truth", total=6 + more) as advance:
         for rival in chain(rivals.rivals(problem, data, truth.given, settings.seed), further(problem, data)):
             try:
                 chosen = rivals.choose(rival, fixed, solve)

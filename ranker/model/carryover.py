@@ -19,6 +19,7 @@ from ranker.features import Encoder, Features, NumericColumn
 from ranker.scores import BASES, Interference
 
 HISTORY = BASES[0]
+MOST_LEFT = 4.0  # of an effect, however far the average is from no contact at all
 CLOSE = 1e-4  # of encoded values, which are float32
 
 
@@ -61,7 +62,7 @@ class Carryover:
         if self.contacts is not None:
             column, z_U, missing_U = _encoded(encoder, wide_UW, self.contacts)
             apart_U = torch.where(missing_U, 0.0, column.decode(z_U) - self.average)
-            left_UA *= (self.kept**apart_U)[:, None]
+            left_UA *= (self.kept**apart_U).clamp(max=MOST_LEFT)[:, None]
         for each in self.lately:
             column, z_U, missing_U = _encoded(encoder, wide_UW, each.column)
             latest = float(column.encode(np.array([each.within]))[0][0])
@@ -95,7 +96,8 @@ def carryover_of(
         told = since.get(frozenset(pair.beside.items()))
         if told is not None and pair.basis == HISTORY:
             lately.append(Lately(dict(pair.where), told.column, interference.days / told.days, pair.effect.kept))
-    contacts = history.contacts if _there(encoder, history.contacts) and interference.fatigue is not None else None
+    tells = history.contacts in held and interference.fatigue is not None
+    contacts = history.contacts if tells and _there(encoder, history.contacts) else None
     if contacts is None and not lately:
         return None
     average, kept = (0.0, 1.0) if contacts is None else (held[contacts], interference.fatigue.kept)

@@ -198,13 +198,14 @@ def _expected(
 
 
 def _average_history(logs: Logs | StoredLogs) -> dict[str, float]:
-    """Feature -> value: an average number of contacts, and nothing offered lately."""
+    """Feature -> value: an average number of contacts where any is known, and nothing offered lately."""
     declared = logs.schema.history
     if declared is None:
         return {}
     held = {each.column: np.nan for each in declared.since}
     if declared.contacts is not None:
-        held[declared.contacts] = float(logs.columns([declared.contacts])[declared.contacts].mean())
+        average = float(logs.columns([declared.contacts])[declared.contacts].mean())
+        held |= {declared.contacts: average} if np.isfinite(average) else {}
     return held
 
 

@@ -7,6 +7,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
+from ranker.contact_history import HistoryColumns
 from ranker.model import interference
 from ranker.model.calibrate import calibrate
 from ranker.model.fit import fit
@@ -152,3 +153,15 @@ def test_nothing_is_estimated_where_users_stand_once(fitted):
     once = replace(logs, frame=logs.frame.assign(user_id=np.arange(len(logs.frame))))
     assert estimate(model, once, done.examples, done.splits, "product") is None
     assert estimate(model, logs, done.examples, done.splits, "brand") is None
+
+
+def test_a_history_that_tells_of_nobody_is_no_history(fitted):
+    logs, done, model = fitted
+    silent = replace(
+        logs,
+        frame=logs.frame.assign(contacts=np.float32(np.nan)),
+        schema=replace(logs.schema, history=HistoryColumns(28, "contacts")),
+    )
+    without, found = (estimate(model, each, done.examples, done.splits, "product") for each in (logs, silent))
+    assert found.interference == without.interference
+    assert found.carryover is None

@@ -292,13 +292,14 @@ def interference(scores: Catalogue, world: World) -> list[dict]:
 
 def _entry(each: Judged, oracle: Judged, learned: Judged | None, free_U: np.ndarray) -> dict:
     value, stderr = total(each.worth_U[free_U])
+    best, _ = total(oracle.worth_U[free_U])
     regret, regret_stderr = total((oracle.worth_U - each.worth_U)[free_U])
     return {
         "policy": each.name,
         "about": each.about,
         "value": value,
         "stderr": stderr,
-        "share_of_oracle": value / oracle.value if oracle.value else 0.0,
+        "share_of_oracle": value / best if best else 0.0,
         "regret": regret,
         "regret_stderr": regret_stderr,
         "learned_minus_this": None if learned is None else difference(learned.worth_U[free_U], each.worth_U[free_U]),

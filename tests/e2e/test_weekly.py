@@ -50,6 +50,12 @@ def test_a_week_ends_published_audited_and_within_the_gap(folder: Path) -> None:
     assert {check["status"] for check in audit["checks"]} == {"PASS"}
 
 
+def test_the_scores_are_of_a_model_that_knows_what_earlier_contacts_leave(folder: Path) -> None:
+    model = json.loads((folder / "model" / "model.json").read_text())
+    assert model["carryover"]["contacts"] == "contacts_28d"
+    assert model["carryover"]["kept"] == model["interference"]["fatigue"]["kept"] != 1.0
+
+
 def test_nobody_gets_more_within_four_weeks_than_the_policy_allows(folder: Path) -> None:
     """Recounted from the tables: contacts of the week and those of the 27 days before it, for whoever gets any."""
     as_of = pd.Timestamp(json.loads((folder / "scores" / "catalogue.json").read_text())["as_of"])

@@ -13,8 +13,10 @@ from ranker.features import Encoder, fit_encoder
 from ranker.logs import LogSchema
 from ranker.model.calibrate import calibrate
 from ranker.model.carryover import Carryover, Lately, carryover_of
+from ranker.model.ensemble import _doubts
 from ranker.model.fit import Fit, fit
 from ranker.model.interference import estimate
+from ranker.model.network import ValueNet
 from ranker.model.settings import FitSettings, ModelSettings
 from ranker.scores import Interference, Kept, Pair
 from tests.ranker.worlds import ACTIONS, World, make_world
@@ -67,6 +69,40 @@ def test_what_is_left_is_the_formula_on_the_features_as_they_were(frame, encoder
     np.testing.assert_allclose(left_UA, wanted_UA, rtol=1e-4)
 
 
+def test_effects_of_nobody_are_more_than_four_times_those_of_an_average_history(frame, encoder) -> None:
+    carryover = carryover_of(_interference(fatigue=0.2), HISTORY, encoder, {"contacts": 1.5})
+    left_U = carryover.left(encoder, _wide(encoder, frame), ACTIONS)[:, 0].numpy()
+    contacts_U = frame["contacts"].fillna(1.5).to_numpy()
+    np.testing.assert_allclose(left_U, np.minimum(0.2 ** (contacts_U - 1.5), 4.0), rtol=1e-3)
+    assert (left_U == 4.0).any()
+
+
+def test_the_base_is_of_users_as_they_are_and_effects_by_both_paths_of_users_as_they_are_held() -> None:
+    torch.manual_seed(0)
+    network = ValueNet(ModelSettings(hidden=(4,)), width=3, channels=2, values=2).eval()
+    for weight in network.parameters():
+        torch.nn.init.normal_(weight)
+    wide_RW, held_RW, table_AM = torch.randn(5, 3), torch.randn(5, 3), torch.eye(2)
+    with torch.inference_mode():
+        base_RC, effect_RCA = network(wide_RW, table_AM, held_RW=held_RW)
+        torch.testing.assert_close(base_RC, network(wide_RW, table_AM)[0])
+        torch.testing.assert_close(effect_RCA, network(held_RW, table_AM)[1])
+        assert not torch.allclose(effect_RCA, network(wide_RW, table_AM)[1])
+
+
+def test_what_is_left_of_an_effect_is_left_of_its_doubt(tiring) -> None:
+    """A user of the first contact: with an average history of one contact less, 60 % is left, of the doubt's variance 36 %."""
+    world, done = tiring
+    features = done.model.encoder.encode(world.logs.frame.iloc[:50].assign(contacts=np.float32(1.0)))
+    wide_UW = torch.from_numpy(features.wide(done.model.encoder.levels))
+    carried = replace(done.model, carryover=Carryover("contacts", 0.0, KEPT, ()))
+    with torch.inference_mode():
+        links, left_UA = carried._links(carried.members, wide_UW, carried.actions)
+        doubt_CA = torch.full(carried.doubt_CA.shape, 0.01)
+        whole, left = (next(_doubts(links[0], carried.targets, doubt_CA, each)) for each in (None, left_UA))
+    torch.testing.assert_close(left, whole * KEPT**2)
+
+
 def test_held_users_are_those_of_an_average_history(frame, encoder) -> None:
     carryover = carryover_of(_interference(_pair(FAMILY, BOOKS)), HISTORY, encoder, {"contacts": 1.5})
     held_UW = carryover.held(encoder, _wide(encoder, frame))
@@ -80,6 +116,7 @@ def test_only_what_features_tell_of_is_carried_over(encoder) -> None:
     found = carryover_of(_interference(known, same_week, untold), HISTORY, encoder, held)
     assert found == Carryover("contacts", 1.5, 0.8, (Lately(FAMILY, "weeks_since_books", 4.0, 0.3),))
     assert carryover_of(_interference(known), None, encoder, {}) is None
+    assert carryover_of(_interference(), HISTORY, encoder, {}) is None  # the column is there and empty
     assert carryover_of(_interference(untold), replace(HISTORY, contacts=None), encoder, {}) is None
     assert carryover_of(_interference(fatigue=None), HISTORY, encoder, held) is None
     written = json.dumps(found.to_json())

@@ -15,10 +15,13 @@ from ranker.logs import open_logs
 from ranker.model.artifact import save_model
 from ranker.model.calibrate import calibrate
 from ranker.model.ensemble import ValueModel
+from ranker.model.examples import thinned
 from ranker.model.fit import Curve, Fit, fit
 from ranker.model.interference import estimate
 from scripts import command, stage
 from scripts.settings import TrainSettings
+
+HISTORY_ROWS = 4_000  # to learn how far users differ by their history
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,10 @@ def run(settings: TrainSettings) -> TrainResult:
         model = _calibrated(fitted.model, fitted)
         estimated = estimate(model, logs, fitted.examples, fitted.splits, settings.fit.interference)
         if estimated is not None:
-            model = replace(model, interference=estimated.interference, carryover=estimated.carryover)
-        if model.carryover is not None:
-            model = _calibrated(model, fitted)
+            model = replace(model, interference=estimated.interference)
+            if estimated.carryover is not None:
+                rows = thinned(np.flatnonzero(fitted.splits.learn_R), HISTORY_ROWS)
+                model = _calibrated(model.carrying(estimated.carryover, fitted.examples.features.take(rows)), fitted)
         evaluation = evaluate(model, fitted.examples, fitted.splits, settings.fit.evaluate)
         evaluation["surrogates"] = [finding.to_json() for finding in fitted.findings]
         if estimated is not None:

@@ -24,7 +24,7 @@ from ranker.model.network import ActionCode, ValueNet
 from ranker.model.settings import ModelSettings
 from ranker.scores import InputError, Interference
 
-FORMAT = 2
+FORMAT = 3
 MODEL, WEIGHTS = "model.json", "weights.safetensors"
 
 
@@ -38,7 +38,8 @@ def save_model(path: Path, model: ValueModel, summary: Mapping[str, object]) -> 
         for k, member in enumerate(model.members)
         for name, tensor in member.state_dict().items()
     }
-    tensors |= {"typical": torch.from_numpy(model.typical_W), "doubt": torch.from_numpy(model.doubt_CA)}
+    arrays = {"typical": model.typical_W, "doubt": model.doubt_CA, "average_doubt": model.average_doubt_CA}
+    tensors |= {name: torch.from_numpy(array) for name, array in arrays.items()}
     weights = save(tensors)
     (path / WEIGHTS).write_bytes(weights)
     content = {**_description(model), "weights": {"file": WEIGHTS, "sha256": hashlib.sha256(weights).hexdigest()}}
@@ -112,6 +113,7 @@ def _assembled(content: Mapping, tensors: Mapping[str, torch.Tensor]) -> ValueMo
         members=tuple(members),
         typical_W=tensors["typical"].numpy(),
         doubt_CA=tensors["doubt"].numpy(),
+        average_doubt_CA=tensors["average_doubt"].numpy(),
         calibration=Calibration.from_json(content["calibration"]),
         as_of=date.fromisoformat(content["as_of"]),
         interference=None if content.get("interference") is None else Interference.from_json(content["interference"]),

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from ranker.model.calibration import Calibration, OutcomeCalibration
 from ranker.model.ensemble import ValueModel
@@ -27,7 +28,7 @@ PRIOR_SLOPE, PRIOR_SLOPE_SD = 0.5, 0.5
 SLOPE_SPREAD = 0.15  # how far the slopes of actions may plausibly differ
 MOST = 1.5  # of a slope: where shrinkage went too far, some of it is taken back
 CLIP = 20.0
-STEADY_ROWS = 4_000
+SOME_ROWS = 4_000  # for averages that need no more
 ROWS_AT_ONCE = 65_536
 
 
@@ -41,6 +42,7 @@ def calibrate(model: ValueModel, examples: Examples, splits: Splits) -> Calibrat
         learn, fold_R = examples.take(rows), splits.fold_R[rows]
         weight_R = arm_weights(learn.action_R, learn.propensity_R, learn.actions, told_R)
         none_R, mean_RA = cross_fitted(model, o, learn, fold_R)
+        per_link = float(target.per_link(torch.tensor(none_R.mean(dtype=np.float64))))
         evidence = Evidence(
             examples=learn,
             weight_R=weight_R,
@@ -50,22 +52,31 @@ def calibrate(model: ValueModel, examples: Examples, splits: Splits) -> Calibrat
             none_R=none_R,
             mean_RA=mean_RA,
             constant_variance=target.kind == "real",
-            plausible=model.settings.action_sd * target.per_link(float(none_R.mean())),
-            plausible_common=model.settings.contact_sd * target.per_link(float(none_R.mean())),
+            plausible=model.settings.action_sd * per_link,
+            plausible_common=model.settings.contact_sd * per_link,
         )
-        outcomes[target.name] = replace(calibrate_outcome(evidence), steady=steady(model, o, learn))
+        some = learn.take(np.arange(0, len(learn), max(1, len(learn) // SOME_ROWS)))
+        outcomes[target.name] = replace(
+            calibrate_outcome(evidence), steady=steady(model, o, some), steepness=steepness(model, o, some)
+        )
     return Calibration(outcomes)
 
 
 def steady(model: ValueModel, outcome: int, examples: Examples) -> float:
     """By how much a member's effects vary more between users than the mean over members: slopes are found for members, each by the
     users that it did not see, and what is regressed on a mean of noisy predictors has a larger slope than on one of them."""
-    features = examples.features.take(slice(None, None, max(1, len(examples) // STEADY_ROWS)))
-    pairs = [model.expected(member, outcome, features) for member in range(len(model.members))]
+    pairs = [model.expected(member, outcome, examples.features) for member in range(len(model.members))]
     apart_KUA = np.stack([mean_UA - none_U[:, None] for none_U, mean_UA in pairs]).astype(np.float64)
     apart_KUA -= apart_KUA.mean(1, keepdims=True)
     together = (apart_KUA.mean(0) ** 2).sum()
     return float((apart_KUA**2).sum() / len(pairs) / together) if together > 0 else 1.0
+
+
+def steepness(model: ValueModel, outcome: int, examples: Examples) -> float:
+    """By how much the outcome changes per unit of its link, on average over users and the actions that they may get."""
+    _, mean_UA = model.expected(0, outcome, examples.features)
+    steep_UA = model.targets[outcome].per_link(torch.from_numpy(mean_UA)).numpy()
+    return float(steep_UA[examples.eligible_RA].mean(dtype=np.float64)) if examples.eligible_RA.any() else 1.0
 
 
 def arm_weights(
@@ -165,6 +176,7 @@ def calibrate_outcome(evidence: Evidence) -> OutcomeCalibration:
         slope_A=slope.slope_A,
         slope_stderr_A=slope.stderr_A,
         steady=1.0,
+        steepness=1.0,
         center_KA=center_KA,
         shift=float(average.correction_B[-1]),
         pooled_slope=slope.pooled,
@@ -190,7 +202,8 @@ def _eligible_mean(evidence: Evidence, rows: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Averages:
-    """average_A, stderr_A: effects. correction_B: [A + 1] added to the network's expectation per arm, none last.
+    """average_A: effects. stderr_A: of what is added to the predicted ones. correction_B: [A + 1] added to the network's expectation
+    per arm, none last.
 
     level: predicted effect averaged over actions; level_slope: how much of an action's predicted distance from it is kept.
     """
@@ -207,7 +220,7 @@ class _Averages:
 def _averages(evidence: Evidence, residual_R: np.ndarray, variance_R: np.ndarray, center_KA: np.ndarray) -> _Averages:
     """Three steps of shrinkage, each by what held-out residuals say: how much of the predicted differences between actions to
     keep, what all contacts have in common, and what is each action's own."""
-    members, actions = center_KA.shape
+    actions = center_KA.shape[1]
     predicted_A = center_KA.mean(0)
     level = float(predicted_A.mean())
     apart_A = predicted_A - level
@@ -218,12 +231,9 @@ def _averages(evidence: Evidence, residual_R: np.ndarray, variance_R: np.ndarray
     shared, trust = _common(shrunk.mean_variance + noise_B[-1], evidence.plausible_common)
     none = shrunk.mean + (trust * (raw_B[-1] - shrunk.mean) if trust > 0 else 0.0)
     kept_A = level_slope * apart_A
-    jackknife_A = (members - 1) / members * ((center_KA - center_KA.mean(1, keepdims=True) - apart_A) ** 2).sum(0)
-    # Few members: an action's own spread is a poor estimate, so half of it is the average over actions.
-    own_A = level_slope**2 * (0.5 * jackknife_A + 0.5 * jackknife_A.mean()) + level_variance * apart_A**2
     return _Averages(
         average_A=level + kept_A + shrunk.value_A - none,
-        stderr_A=np.sqrt(shared + shrunk.variance_A + own_A),
+        stderr_A=np.sqrt(shared + shrunk.variance_A + level_variance * apart_A**2),
         correction_B=np.append(shrunk.value_A - (1 - level_slope) * apart_A, none),
         level=level,
         level_slope=level_slope,

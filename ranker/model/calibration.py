@@ -14,15 +14,27 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
+class Doubt:
+    """How far raw effects on U users may be off. apart_UA: variance of what tells users apart, whatever was learned of it; members that
+    agree may all be shrunk too far. average_UA: of what an action's average differs from that of all. steep_UA: by how much the
+    outcome changes per unit of its link."""
+
+    apart_UA: Tensor
+    average_UA: Tensor
+    steep_UA: Tensor
+
+
+@dataclass(frozen=True)
 class OutcomeCalibration:
     """Of one outcome, arrays of float64.
 
-    average_A, average_stderr_A: effect of a contact on an average user. slope_A >= 0, slope_stderr_A: how much of the
-    predicted difference between users is real, of one member. steady: by how much more of it is real in the mean over members, which
-    varies less and tells the same. center_KA: each member's average effect. shift: correction of the outcome
-    without contact. pooled_slope, pooled_slope_stderr: over all actions. An action never logged has
-    level + level_slope * (predicted effect - level) + offset. between: standard deviation of what tells actions
-    with the same attributes apart, for actions that were never logged.
+    average_A: effect of a contact on an average user. average_stderr_A: of what the calibration adds to the predicted averages, where
+    the outcome is as steep as `steepness` on the scale of its link; where it is steeper, more is off. slope_A >= 0, slope_stderr_A: how
+    much of the predicted difference between users is real, of one member. steady: by how much more of it is real in the mean over
+    members, which varies less and tells the same. center_KA: each member's average effect. shift: correction of the outcome without
+    contact. pooled_slope, pooled_slope_stderr: over all actions. An action never logged has
+    level + level_slope * (predicted effect - level) + offset. between: standard deviation of what tells actions with the same
+    attributes apart, for actions that were never logged.
     """
 
     average_A: np.ndarray
@@ -30,6 +42,7 @@ class OutcomeCalibration:
     slope_A: np.ndarray
     slope_stderr_A: np.ndarray
     steady: float
+    steepness: float
     center_KA: np.ndarray
     shift: float
     pooled_slope: float
@@ -40,12 +53,9 @@ class OutcomeCalibration:
     between: float
 
     def apply(
-        self, members: Sequence[tuple[Tensor, Tensor]], doubt_UA: Tensor
+        self, members: Sequence[tuple[Tensor, Tensor]], doubt: Doubt
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """From each member's expectation without contact [U] and per action [U, A]: none_U, mean_UA, stderr_UA (float32).
-
-        doubt_UA: variance of what tells users apart, whatever was learned of it; members that agree may all be shrunk too far.
-        """
+        """From each member's expectation without contact [U] and per action [U, A]: none_U, mean_UA, stderr_UA (float32)."""
         count = len(members)
         none_U = torch.stack([none for none, _ in members]).mean(0) + self.shift
         center_KA = torch.from_numpy(self.center_KA.astype(np.float32))
@@ -55,8 +65,9 @@ class OutcomeCalibration:
         spread_UA = (apart_KUA - apart_UA).square_().sum(0) * ((count - 1) / count)
         slope_A, slope_var_A = _row(self.steady * self.slope_A), _row((self.steady * self.slope_stderr_A) ** 2)
         mean_UA = torch.addcmul(_row(self.average_A), slope_A, apart_UA)
-        variance_UA = torch.maximum(spread_UA * slope_A.square(), doubt_UA) + apart_UA.square() * slope_var_A
-        variance_UA += _row(self.average_stderr_A**2)
+        variance_UA = torch.maximum(spread_UA * slope_A.square(), doubt.apart_UA) + apart_UA.square() * slope_var_A
+        variance_UA += self.level_slope**2 * doubt.average_UA
+        variance_UA += _row((self.average_stderr_A / self.steepness) ** 2) * doubt.steep_UA.square()
         return none_U.numpy(), mean_UA.numpy(), variance_UA.sqrt_().numpy()
 
     def reindexed(self, known_A: np.ndarray, typical_KA: np.ndarray) -> "OutcomeCalibration":
@@ -78,6 +89,7 @@ class OutcomeCalibration:
             slope_A=merged(self.slope_A, self.pooled_slope),
             slope_stderr_A=merged(self.slope_stderr_A, max(self.pooled_slope_stderr, float(self.slope_stderr_A.max()))),
             steady=self.steady,
+            steepness=self.steepness,
             center_KA=merged(self.center_KA, typical_KA),
             shift=self.shift,
             pooled_slope=self.pooled_slope,

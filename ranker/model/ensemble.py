@@ -13,8 +13,9 @@ from torch import Tensor
 
 from ranker.features import Encoder, Features
 from ranker.logs import LogSchema
-from ranker.model.calibration import Calibration
+from ranker.model.calibration import Calibration, Doubt
 from ranker.model.carryover import Carryover
+from ranker.model.lending import LEAST_DOUBT
 from ranker.model.losses import Target
 from ranker.model.network import ALL, ActionCode, ValueNet
 from ranker.model.settings import ModelSettings
@@ -38,7 +39,8 @@ class Effects:
 @dataclass(frozen=True)
 class ValueModel:
     """Everything that is needed to score users. targets: in the order of the schema's outcomes. typical_W: features of an average
-    user. doubt_CA: variance of what tells users apart in an effect, per channel on the scale of its link. as_of: the latest logged day.
+    user. doubt_CA: variance of what tells users apart in an effect, per channel on the scale of its link; average_doubt_CA: of an
+    action's average less that of all. as_of: the latest logged day.
     interference: what contacts take from each other, where the logs could tell. carryover: what of that features tell."""
 
     settings: ModelSettings
@@ -50,6 +52,7 @@ class ValueModel:
     members: tuple[ValueNet, ...]
     typical_W: np.ndarray
     doubt_CA: np.ndarray
+    average_doubt_CA: np.ndarray
     calibration: Calibration | None
     as_of: date
     interference: Interference | None = None
@@ -58,6 +61,18 @@ class ValueModel:
     def calibrated(self, calibration: Calibration) -> "ValueModel":
         return replace(self, calibration=calibration)
 
+    def carrying(self, carryover: Carryover, features: Features) -> "ValueModel":
+        """The same with what earlier contacts leave of an effect, not calibrated yet. What now tells these users apart was in doubt
+        before, and is no more, up to LEAST_DOUBT."""
+        carried = replace(self, carryover=carryover, calibration=None)
+        wide_UW = self._wide(features)
+        with torch.inference_mode():
+            ((_, before_UCA),), ((_, after_UCA),) = (
+                model._links(model.members[:1], wide_UW, model.actions)[0] for model in (self, carried)
+            )
+            told_CA = (after_UCA - before_UCA).var(0, correction=0).numpy()
+        return replace(carried, doubt_CA=np.maximum(self.doubt_CA - told_CA, LEAST_DOUBT * self.doubt_CA))
+
     def for_actions(self, actions: Sequence[Mapping[str, object]]) -> "ValueModel":
         """The same model for another catalogue: known actions keep their calibration, new ones get the pooled one."""
         if self.calibration is None:
@@ -65,9 +80,17 @@ class ValueModel:
         typical_AK = {target.name: self._typical(o, actions) for o, target in enumerate(self.targets)}
         position = {str(action["id"]): a for a, action in enumerate(self.actions)}
         known_A = np.array([position.get(str(action["id"]), -1) for action in actions])
-        doubt_CA = np.where(known_A < 0, self.doubt_CA.max(1, keepdims=True), self.doubt_CA[:, known_A])
-        calibration = self.calibration.reindexed(known_A, typical_AK)
-        return replace(self, actions=tuple(actions), doubt_CA=doubt_CA, calibration=calibration)
+        doubt_CA, average_doubt_CA = (
+            np.where(known_A < 0, each_CA.max(1, keepdims=True), each_CA[:, known_A])
+            for each_CA in (self.doubt_CA, self.average_doubt_CA)
+        )
+        return replace(
+            self,
+            actions=tuple(actions),
+            doubt_CA=doubt_CA,
+            average_doubt_CA=average_doubt_CA,
+            calibration=self.calibration.reindexed(known_A, typical_AK),
+        )
 
     def _typical(self, outcome: int, actions: Sequence[Mapping[str, object]]) -> np.ndarray:
         """float64[K, A]: each member's effect of each action on a user with average features."""
@@ -133,13 +156,16 @@ class ValueModel:
         with torch.inference_mode():
             links, left_UA = self._links(self.members, self._wide(features), self.actions)
             members = [_means(link, self.targets) for link in links]
-            doubts = _doubts(links[0], self.targets, torch.from_numpy(self.doubt_CA), left_UA)
-            return {
-                target.name: Effects(
-                    *self.calibration.of(target.name).apply([next(member) for member in members], next(doubts))
-                )
-                for target in self.targets
-            }
+            doubts, average_doubts = (
+                _variances(links[0], self.targets, torch.from_numpy(each_CA), left_UA)
+                for each_CA in (self.doubt_CA, self.average_doubt_CA)
+            )
+            effects = {}
+            for target in self.targets:
+                means = [next(member) for member in members]
+                doubt = Doubt(next(doubts), next(average_doubts), target.per_link(means[0][1]))
+                effects[target.name] = Effects(*self.calibration.of(target.name).apply(means, doubt))
+            return effects
 
 
 Link = tuple[Tensor, Tensor]
@@ -154,8 +180,10 @@ def _means(link: Link, targets: Sequence[Target]) -> Iterator[tuple[Tensor, Tens
         yield target.mean(base_UK), target.mean((base_UK[:, :, None] + effect_UCA[:, here]).transpose(1, 2))
 
 
-def _doubts(link: Link, targets: Sequence[Target], doubt_CA: Tensor, left_UA: Tensor | None = None) -> Iterator[Tensor]:
-    """Per outcome the variance [U, A] of an effect by what the linear path could not learn about users."""
+def _variances(
+    link: Link, targets: Sequence[Target], doubt_CA: Tensor, left_UA: Tensor | None = None
+) -> Iterator[Tensor]:
+    """Per outcome the variance [U, A] of an effect, where that of its channels is doubt_CA and so much is left of it."""
     base_UC, effect_UCA = link
     for target, here in _channels_of(targets):
         link_UAK = (base_UC[:, here, None] + effect_UCA[:, here]).transpose(1, 2)

@@ -124,6 +124,7 @@ def fit(
         members=tuple(members),
         typical_W=design.mean,
         doubt_CA=np.stack([path.doubt_A for path in paths[0]]).astype(np.float32),
+        average_doubt_CA=np.stack([path.average_doubt_A for path in paths[0]]).astype(np.float32),
         calibration=None,
         as_of=logs.latest,
     )

@@ -14,12 +14,12 @@ Axes: R rows, D columns of x, A actions, B = A + 1 arms (none last), M attribute
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import LinearOperator, cg
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 from ranker.features import Features
 from ranker.model.losses import IDENTITY, LARGEST_LOG, LOG, LOGIT, Channel
@@ -27,18 +27,10 @@ from ranker.model.losses import IDENTITY, LARGEST_LOG, LOG, LOGIT, Channel
 SAMPLE = 100_000  # rows of the first passes
 PASSES, FULL_PASSES = 5, 2
 ROUNDS, LAST_ROUNDS = 2, 7  # of estimating the scales, per pass
-TRUST = (
-    1.0,
-    0.3,
-    0.1,
-    0.03,
-)  # how much of the scales of interactions is kept, whichever foretells the fold left out best
-AVERAGE_SD, SPREAD_SD, BASE_SD, INTERCEPT_SD = (
-    0.1,
-    0.4,
-    0.1,
-    30.0,
-)  # where the scales start; spread: of an effect between users
+TRUST = (1.0, 0.55, 0.3, 0.17, 0.1, 0.03)  # shares of the scales of interactions that are tried
+LEAST_WEIGHT = 1e-3  # of such a share, to be computed with
+# Where the scales start; spread: of an effect between users.
+AVERAGE_SD, SPREAD_SD, BASE_SD, INTERCEPT_SD = 0.1, 0.4, 0.1, 30.0
 SMALLEST, LARGEST = 1e-10, 1.0  # variances
 RAREST = 0.15  # the least deviation that a level counts with: rare ones are not blown up
 ROWS_AT_ONCE = 65_536
@@ -108,7 +100,9 @@ class Actions:
 class Path:
     """The linear path of one channel: base_D and effect_MD, with the prior variances under which they were found.
 
-    doubt_A: posterior variance of what tells users apart in an action's effect, averaged over users, on the scale of the link.
+    By all rows, those of the fold left out too, since what leaves the ranker is the mean over paths; on the scale of the link:
+    doubt_A: posterior variance of what tells users apart in an action's effect, averaged over users. average_doubt_A: of its effect on
+    an average user, less that of all actions together.
     """
 
     base_D: np.ndarray
@@ -116,6 +110,7 @@ class Path:
     prior_D: np.ndarray
     prior_MD: np.ndarray
     doubt_A: np.ndarray
+    average_doubt_A: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -153,9 +148,10 @@ def own_paths(
     rows = len(fold_R)
     thin = [[rows_g[:: max(1, rows // SAMPLE)] for rows_g in fold] for fold in groups]
     prior_D, prior_MD = _priors(actions, design.width)
-    doubt_A = np.zeros(len(actions.table_AM))
+    none_A = np.zeros(len(actions.table_AM))
     paths = [
-        Path(np.eye(1, design.width)[0] * value, np.zeros_like(prior_MD), prior_D, prior_MD, doubt_A) for value in start
+        Path(np.eye(1, design.width)[0] * value, np.zeros_like(prior_MD), prior_D, prior_MD, none_A, none_A)
+        for value in start
     ]
     for number in range(PASSES):
         here = groups if number >= PASSES - FULL_PASSES else thin
@@ -258,7 +254,7 @@ def _estimate(sums: Sums, kinds: Sequence[np.ndarray], actions: Actions, path: P
     factor_MD, factor_D = np.ones_like(prior_MD), np.ones_like(prior_D)
     for _ in range(rounds):
         found = _solve(sums, actions, found)
-        variance_D, variance_MD, _ = _variances(sums, actions, found)
+        variance_D, variance_MD, *_ = _variances(sums, actions, found)
         prior_D, prior_MD = found.prior_D.copy(), found.prior_MD.copy()
         known_D = 1 - variance_D / found.prior_D  # of each coefficient, how much the data tell
         known_MD = 1 - variance_MD / found.prior_MD
@@ -293,16 +289,36 @@ def _damped(before: Path, found: Path) -> Path:
 
 def _trusted(by_fold: Sequence[Sums], kinds: Sequence[np.ndarray], actions: Actions, path: Path) -> list[Path]:
     """The paths of one channel without each fold. Scales are estimated without it too, single ones of thousands of coefficients
-    among them: else what a fold says of the path that did not see it would be too good."""
-    found, most = [], -np.inf
+    among them: else what a fold says of the path that did not see it would be too good.
+
+    How much of the scales to keep is averaged over, each share weighing by how well it foretells the folds left out (pseudo-Bayesian
+    model averaging; Geisser and Eddy 1979): where outcomes are rare, two shares foretell alike, and their doubts differ by factors.
+    """
     others = [_added(by_fold, without=fold) for fold in range(len(by_fold))]
     estimated = [_estimate(sums, kinds, actions, path, LAST_ROUNDS) for sums in others]
+    tried_TF, foretold_T = [], []
     for share in TRUST:
         tried = [_solve(sums, actions, _scaled(each, share)) for sums, each in zip(others, estimated, strict=True)]
-        foretold = sum(_likelihood(sums, actions, each) for sums, each in zip(by_fold, tried, strict=True))
-        if foretold > most:
-            found, most = tried, foretold
-    return [replace(each, doubt_A=_variances(sums, actions, each)[2]) for sums, each in zip(others, found, strict=True)]
+        foretold_T.append(sum(_likelihood(sums, actions, each) for sums, each in zip(by_fold, tried, strict=True)))
+        tried_TF.append(tried)
+    weight_T = softmax(foretold_T)
+    believed = np.flatnonzero(weight_T > LEAST_WEIGHT)
+    everything = _added(by_fold)
+    doubted_TF = [_doubted(everything, actions, tried_TF[t]) for t in believed]
+    return [_mixed(weight_T[believed], paths) for paths in zip(*doubted_TF, strict=True)]
+
+
+def _doubted(sums: Sums, actions: Actions, paths: Sequence[Path]) -> list[Path]:
+    """Of all folds, whose scales hardly differ: by those of the first."""
+    *_, doubt_A, average_doubt_A = _variances(sums, actions, paths[0])
+    return [replace(path, doubt_A=doubt_A, average_doubt_A=average_doubt_A) for path in paths]
+
+
+def _mixed(weight_T: np.ndarray, paths: Sequence[Path]) -> Path:
+    """The weighted average of everything that paths hold."""
+    share_T = weight_T / weight_T.sum()
+    held = {each.name: np.stack([getattr(path, each.name) for path in paths]) for each in fields(Path)}
+    return Path(**{name: np.tensordot(share_T, values, 1) for name, values in held.items()})
 
 
 def _scaled(path: Path, share: float) -> Path:
@@ -350,8 +366,9 @@ def _solve(sums: Sums, actions: Actions, path: Path) -> Path:
     return replace(path, base_D=x[:width], effect_MD=x[width:].reshape(values, width))
 
 
-def _variances(sums: Sums, actions: Actions, path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Posterior variances of base [D], of effects [M, D], and of an action's interactions in all [A].
+def _variances(sums: Sums, actions: Actions, path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Posterior variances of base [D], of effects [M, D], of an action's interactions in all [A] and of its average [A], less that of
+    all actions.
 
     Each feature on its own: those of a Gaussian process over the arms. Features of x have deviation 1, so variances add up.
     """
@@ -368,8 +385,11 @@ def _variances(sums: Sums, actions: Actions, path: Path) -> tuple[np.ndarray, np
     variance_D = path.prior_D - path.prior_D**2 * told_DBB.sum((1, 2))
     variance_DM = prior_DM - prior_DM**2 * told_DM
     action_DB = np.einsum("dbb->db", effect_DBB) - np.einsum("dbc,dbc->db", effect_DBB @ told_DBB, effect_DBB)
+    average_AA = (effect_DBB[0] - effect_DBB[0] @ told_DBB[0] @ effect_DBB[0])[:-1, :-1]
+    apart_A = np.diag(average_AA) - 2 * average_AA.mean(0) + average_AA.mean()
     return (
         np.maximum(variance_D, 0.0),
         np.maximum(variance_DM, 0.0).T,
         np.maximum(action_DB[1:, :-1], 0.0).sum(0),
+        np.maximum(apart_A, 0.0),
     )

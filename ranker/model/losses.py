@@ -78,12 +78,12 @@ class Target:
         size_W = torch.exp((link_C[..., 1::2] + torch.tensor(self.noise) / 2).clamp(max=LARGEST_LOG))
         return ((self.scale * size_W).square() * (moved_W + chance_W.square() * doubt_C[..., 1::2])).sum(-1)
 
-    def per_link(self, mean: float) -> float:
+    def per_link(self, mean: Tensor) -> Tensor:
         """By how much the expected outcome changes per unit of the first channel, where it is `mean`."""
         if self.kind == "real":
-            return self.scale
+            return torch.full_like(mean, self.scale)
         logit = self.kind == "binary" or self.bounded
-        return max(mean * (1 - mean / self.scale) if logit else mean, 1e-9)
+        return (mean * (1 - mean / self.scale) if logit else mean).clamp(min=1e-9)
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,17 @@
 """The calibration alone, on predictions made by hand: right, twice too strong, noise, and with averages that are off."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from ranker.features import Features
-from ranker.model.calibrate import Evidence, arm_weights, calibrate_outcome, steady
+from ranker.model.calibrate import Evidence, arm_weights, calibrate_outcome, steady, steepness
+from ranker.model.calibration import Doubt
 from ranker.model.examples import Examples
+from ranker.model.losses import Target
 
 ROWS, ACTIONS = 60_000, 4
 
@@ -113,3 +117,27 @@ def test_the_slope_of_a_member_becomes_that_of_the_mean_over_members() -> None:
     examples = evidence()[0].examples.take(np.arange(4_000))
     one, mean = (np.polyfit(seen_RA.ravel(), true_RA.ravel(), 1)[0] for seen_RA in (seen_KRA[0], seen_KRA.mean(0)))
     assert steady(model, 0, examples) * one == pytest.approx(mean, rel=0.03)
+
+
+def test_the_standard_error_has_every_part_and_grows_with_the_steepness() -> None:
+    """Of users for whom members agree and nothing tells them apart: what averages leave in doubt, in proportion where it is steeper."""
+    calibration = replace(calibrate_outcome(evidence()[0]), level_slope=0.5, steepness=2.0)
+    members = [
+        (torch.zeros(2), torch.tensor(center_A, dtype=torch.float32).repeat(2, 1)) for center_A in calibration.center_KA
+    ]
+    steep_UA = torch.tensor([[2.0], [6.0]]).repeat(1, ACTIONS)
+    doubt = Doubt(torch.full_like(steep_UA, 0.03), torch.full_like(steep_UA, 0.08), steep_UA)
+    _, mean_UA, stderr_UA = calibration.apply(members, doubt)
+    np.testing.assert_allclose(mean_UA, np.tile(calibration.average_A, (2, 1)), rtol=1e-5)
+    average_A = calibration.average_stderr_A**2
+    wanted_UA = 0.03 + 0.5**2 * 0.08 + np.stack([average_A, 3**2 * average_A])
+    np.testing.assert_allclose(stderr_UA**2, wanted_UA, rtol=1e-4)
+
+
+def test_the_steepness_is_averaged_over_what_users_may_get() -> None:
+    target = Target("subs", "binary", "subscribers", 0, 0.0, 1.0, (0.0,), (1.0,))
+    examples = evidence()[0].examples.take(np.arange(2))
+    may = np.array([[True, False, False, False], [True, True, False, False]])
+    mean_UA = np.array([[0.5, 0.9, 0.9, 0.9], [0.1, 0.2, 0.9, 0.9]], np.float32)
+    model = SimpleNamespace(targets=[target], expected=lambda k, outcome, features: (np.zeros(2), mean_UA))
+    assert steepness(model, 0, replace(examples, eligible_RA=may)) == pytest.approx((0.25 + 0.09 + 0.16) / 3)

@@ -13,7 +13,7 @@ from ranker.features import Encoder, fit_encoder
 from ranker.logs import LogSchema
 from ranker.model.calibrate import calibrate
 from ranker.model.carryover import Carryover, Lately, carryover_of
-from ranker.model.ensemble import _doubts
+from ranker.model.ensemble import _variances
 from ranker.model.fit import Fit, fit
 from ranker.model.interference import estimate
 from ranker.model.network import ValueNet
@@ -99,7 +99,7 @@ def test_what_is_left_of_an_effect_is_left_of_its_doubt(tiring) -> None:
     with torch.inference_mode():
         links, left_UA = carried._links(carried.members, wide_UW, carried.actions)
         doubt_CA = torch.full(carried.doubt_CA.shape, 0.01)
-        whole, left = (next(_doubts(links[0], carried.targets, doubt_CA, each)) for each in (None, left_UA))
+        whole, left = (next(_variances(links[0], carried.targets, doubt_CA, each)) for each in (None, left_UA))
     torch.testing.assert_close(left, whole * KEPT**2)
 
 
@@ -153,12 +153,19 @@ def test_effects_that_history_multiplies_are_found_better_with_it(tiring) -> Non
     plain = done.model.calibrated(calibrate(done.model, done.examples, done.splits))
     estimated = estimate(plain, world.logs, done.examples, done.splits, "product")
     assert estimated.carryover.kept == pytest.approx(KEPT, abs=0.08)
-    carried = replace(done.model, carryover=estimated.carryover)
-    carried = carried.calibrated(calibrate(carried, done.examples, done.splits))
     features = done.model.encoder.encode(world.logs.frame.iloc[:4_000])
+    carried = done.model.carrying(estimated.carryover, features)
+    carried = carried.calibrated(calibrate(carried, done.examples, done.splits))
 
     def missed(model) -> float:
         true_UA = world.effect["days"][:4_000]
         return float(((model.effects(features)["days"].mean_UA - true_UA) ** 2).mean() / true_UA.var())
 
     assert missed(carried) < 0.6 * missed(plain)
+    # What history tells was in doubt before; the rest still is.
+    left_CA = carried.doubt_CA / done.model.doubt_CA
+    assert (left_CA > 0.19).all()
+    assert (left_CA <= 1).all()
+    days = [target.name for target in done.model.targets].index("days")
+    channel = sum(target.channels for target in done.model.targets[:days])
+    assert left_CA[channel].mean() < 0.8

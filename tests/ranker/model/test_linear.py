@@ -58,6 +58,7 @@ def vector(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def test_with_its_priors_given_it_is_ridge_regression(monkeypatch) -> None:
     monkeypatch.setattr(linear, "TOLERANCE", 1e-9)
+    monkeypatch.setattr(linear, "TRUST", (1.0,))
     design, x, action_R, channel, _ = draw(IDENTITY, np.random.default_rng(0), 0.5)
     fold_R = np.arange(ROWS) % 2
     path = own_paths(design, x, fold_R, action_R, ACTIONS, [channel], [0.0])[0][0][0]
@@ -73,7 +74,8 @@ def test_with_its_priors_given_it_is_ridge_regression(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("link", [LOGIT, LOG])
-def test_with_its_priors_given_it_is_the_most_likely_of_a_general_solver(link) -> None:
+def test_with_its_priors_given_it_is_the_most_likely_of_a_general_solver(link, monkeypatch) -> None:
+    monkeypatch.setattr(linear, "TRUST", (1.0,))
     design, x, action_R, channel, _ = draw(link, np.random.default_rng(1), 0.4)
     # Two folds of which one has next to nothing, so that the other path is that of nearly all rows.
     fold_R = (np.arange(ROWS) >= ROWS - 1).astype(int)
@@ -92,6 +94,42 @@ def test_with_its_priors_given_it_is_the_most_likely_of_a_general_solver(link) -
     )
     # The dispersion of counts is estimated, here close to 1.
     np.testing.assert_allclose(z_RK @ found, z_RK @ (scale * best.x), atol=0.03)
+
+
+def test_shares_of_the_scales_weigh_by_how_well_they_foretell_the_other_folds(monkeypatch) -> None:
+    design, x, action_R, channel, _ = draw(IDENTITY, np.random.default_rng(6), 0.06)
+    fold_R = np.arange(ROWS) % 2
+    z_RK = joint(design, x, action_R)
+    noise = (channel.y_R - z_RK @ np.linalg.lstsq(z_RK, channel.y_R, rcond=None)[0]).var()
+
+    def tried(*shares: float) -> list[Path]:
+        monkeypatch.setattr(linear, "TRUST", shares)
+        return [paths[0] for paths in own_paths(design, x, fold_R, action_R, ACTIONS, [channel], [0.0])[0]]
+
+    def foretold(paths: list[Path]) -> float:
+        left_FR = channel.y_R - np.stack([z_RK @ vector(path)[0] for path in paths])
+        return -0.5 * sum((left_FR[fold, fold_R == fold] ** 2).sum() for fold in range(2)) / noise
+
+    all_of_it, little = tried(1.0), tried(0.02)
+    odds = np.exp(foretold(little) - foretold(all_of_it))
+    assert 0.1 < odds < 10  # neither alone would do
+    for mixed, *each in zip(tried(1.0, 0.02), all_of_it, little, strict=True):
+        for name in ("base_D", "effect_MD", "doubt_A"):
+            first, second = (getattr(path, name) for path in each)
+            np.testing.assert_allclose(getattr(mixed, name), (first + odds * second) / (1 + odds), rtol=0.02, atol=1e-4)
+
+
+def test_the_doubt_of_averages_is_that_of_the_posterior_less_what_actions_share(monkeypatch) -> None:
+    monkeypatch.setattr(linear, "TRUST", (1.0,))
+    design, x, action_R, channel, _ = draw(IDENTITY, np.random.default_rng(7), 0.5)
+    path = own_paths(design, x, np.arange(ROWS) % 2, action_R, ACTIONS, [channel], [0.0])[0][0][0]
+    z_RK = joint(design, x, action_R)
+    noise = (channel.y_R - z_RK @ vector(path)[0]).var()
+    posterior_KK = np.linalg.inv(z_RK.T @ z_RK / noise + np.diag(1 / vector(path)[1]))
+    average_M = design.width * np.arange(1, 4)
+    apart_AM = TABLE_AM - TABLE_AM.mean(0)
+    wanted_A = np.einsum("am,mn,an->a", apart_AM, posterior_KK[np.ix_(average_M, average_M)], apart_AM)
+    np.testing.assert_allclose(path.average_doubt_A, wanted_A, rtol=0.05)
 
 
 @pytest.mark.parametrize("link", [IDENTITY, LOGIT, LOG])

@@ -131,3 +131,15 @@ def test_the_deep_path_learns_what_no_sum_over_features_can_say_and_rests_where_
     assert all(curve.validation[curve.best - 1] < curve.linear - 0.01 for curve in found.fitted.curves)
     plain = train(world, max_epochs=5)
     assert all(min(curve.validation) > curve.linear - 0.001 for curve in plain.fitted.curves)
+
+
+def test_what_averages_leave_in_doubt_is_in_the_standard_error_of_every_score(trained) -> None:
+    features = trained.fitted.examples.features.take(slice(0, 200))
+    none, once, twice = (
+        replace(trained.model, average_doubt_CA=np.full_like(trained.model.average_doubt_CA, doubt)).effects(features)
+        for doubt in (0.0, 0.5, 1.0)
+    )
+    for name, effect in none.items():
+        added_UA = once[name].stderr_UA ** 2 - effect.stderr_UA**2
+        assert added_UA.max() > 0
+        np.testing.assert_allclose(twice[name].stderr_UA ** 2 - effect.stderr_UA**2, 2 * added_UA, rtol=0.01, atol=1e-6)

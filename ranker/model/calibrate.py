@@ -7,7 +7,7 @@ The AIPW pseudo-outcome of action a against none on row r (Robins, Rotnitzky and
 with m from the member that did not see the user and w the inverse propensity, normalised per action. Its mean is the average
 effect; the slope of psi on (m_a - m_0) is the best linear predictor of Chernozhukov et al. (1712.04802). With some sixty actions
 and rare outcomes both are noise on their own, so each is shrunk: averages across actions (normal-normal, towards what the
-attributes predict), slopes towards the slope pooled over actions.
+attributes predict), slopes towards the slope pooled over actions, and that one towards 1, what it is for a posterior mean.
 
 Axes: R rows, A actions, K members.
 """
@@ -21,10 +21,10 @@ import torch
 
 from ranker.model.calibration import Calibration, OutcomeCalibration
 from ranker.model.ensemble import ValueModel
-from ranker.model.examples import Examples
+from ranker.model.examples import Examples, thinned
 from ranker.model.splits import Splits
 
-PRIOR_SLOPE, PRIOR_SLOPE_SD = 0.5, 0.5
+PRIOR_SLOPE, PRIOR_SLOPE_SD = 1.0, 0.3  # of truth on a posterior mean; on markets of 20,000 and 200,000 users: 1.0, 0.3
 SLOPE_SPREAD = 0.15  # how far the slopes of actions may plausibly differ
 MOST = 1.5  # of a slope: where shrinkage went too far, some of it is taken back
 CLIP = 20.0
@@ -42,6 +42,7 @@ def calibrate(model: ValueModel, examples: Examples, splits: Splits) -> Calibrat
         learn, fold_R = examples.take(rows), splits.fold_R[rows]
         weight_R = arm_weights(learn.action_R, learn.propensity_R, learn.actions, told_R)
         none_R, mean_RA = cross_fitted(model, o, learn, fold_R)
+        some = learn.take(thinned(np.arange(len(learn)), SOME_ROWS))
         per_link = float(target.per_link(torch.tensor(none_R.mean(dtype=np.float64))))
         evidence = Evidence(
             examples=learn,
@@ -54,11 +55,9 @@ def calibrate(model: ValueModel, examples: Examples, splits: Splits) -> Calibrat
             constant_variance=target.kind == "real",
             plausible=model.settings.action_sd * per_link,
             plausible_common=model.settings.contact_sd * per_link,
+            steady=steady(model, o, some),
         )
-        some = learn.take(np.arange(0, len(learn), max(1, len(learn) // SOME_ROWS)))
-        outcomes[target.name] = replace(
-            calibrate_outcome(evidence), steady=steady(model, o, some), steepness=steepness(model, o, some)
-        )
+        outcomes[target.name] = replace(calibrate_outcome(evidence), steepness=steepness(model, o, some))
     return Calibration(outcomes)
 
 
@@ -117,7 +116,7 @@ class Evidence:
     """What the calibration of one outcome reads. weight_R: of `arm_weights`. told_R: what each row's outcome tells, the inverse of its
     noise next to that of others. none_R, mean_RA: cross-fitted expectations.
     plausible: standard deviation between actions of what their attributes do not tell, in the outcome's unit;
-    plausible_common: of what the network may have missed of the effect that all contacts share."""
+    plausible_common: of what the network may have missed of the effect that all contacts share. steady: of `steady`."""
 
     examples: Examples
     weight_R: np.ndarray
@@ -129,6 +128,7 @@ class Evidence:
     constant_variance: bool
     plausible: float
     plausible_common: float
+    steady: float = 1.0
 
     @property
     def contacted_R(self) -> np.ndarray:
@@ -175,7 +175,7 @@ def calibrate_outcome(evidence: Evidence) -> OutcomeCalibration:
         average_stderr_A=average.stderr_A,
         slope_A=slope.slope_A,
         slope_stderr_A=slope.stderr_A,
-        steady=1.0,
+        steady=evidence.steady,
         steepness=1.0,
         center_KA=center_KA,
         shift=float(average.correction_B[-1]),
@@ -261,11 +261,12 @@ def _level_slope(raw_A: np.ndarray, noise_A: np.ndarray, apart_A: np.ndarray) ->
     return _with_prior(estimate, 1 / information if information > 0 else np.inf, most=1.0)
 
 
-def _with_prior(slope: float, variance: float, most: float) -> tuple[float, float]:
-    """A slope with its prior, cut to [0, most], and the posterior variance."""
-    trust = PRIOR_SLOPE_SD**2 / (PRIOR_SLOPE_SD**2 + variance)
-    slope = PRIOR_SLOPE + trust * (slope - PRIOR_SLOPE)
-    return float(np.clip(slope, 0.0, most)), float(PRIOR_SLOPE_SD**2 * (1 - trust))
+def _with_prior(slope: float, variance: float, most: float, steady: float = 1.0) -> tuple[float, float]:
+    """A slope with its prior, cut to [0, most], and the posterior variance. The prior is of what is `steady`: a slope on one member's
+    scores is smaller than that on the mean over members."""
+    expected, spread = PRIOR_SLOPE / steady, PRIOR_SLOPE_SD / steady
+    trust = spread**2 / (spread**2 + variance)
+    return float(np.clip(expected + trust * (slope - expected), 0.0, most)), float(spread**2 * (1 - trust))
 
 
 def _arm_means(evidence: Evidence, residual_R: np.ndarray, variance_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -368,11 +369,11 @@ def _slopes(evidence: Evidence, residual_R: np.ndarray, variance_R: np.ndarray, 
         none_noise_A += doubt_n @ apart_nA**2
         shared += (score_n * shared_n).sum()
         shared_noise += (doubt_n * shared_n**2).sum()
-    pooled, pooled_noise = PRIOR_SLOPE, np.inf
+    pooled, pooled_noise = PRIOR_SLOPE / evidence.steady, np.inf
     if squares_A.sum() > 0:
         total, noise = total_A.sum() - shared, noise_A.sum() + shared_noise
         pooled, pooled_noise = 1 + total / squares_A.sum(), noise / squares_A.sum() ** 2
-    pooled, pooled_variance = _with_prior(pooled, pooled_noise, MOST)
+    pooled, pooled_variance = _with_prior(pooled, pooled_noise, MOST, evidence.steady)
     total_A, noise_A = total_A - none_A, noise_A + none_noise_A
     safe_A = np.where(squares_A > 0, squares_A, 1.0)
     raw_A = np.where(squares_A > 0, 1 + total_A / safe_A, pooled)

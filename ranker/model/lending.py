@@ -22,7 +22,7 @@ from ranker.model.linear import Actions, Path, Sums, arms_of, scale
 OWN_WEIGHT, OWN_WEIGHT_SD = 0.5, 0.5  # prior of a channel's weight in itself
 LENT_WEIGHT_SD, ROUNDS = 0.7, 20  # of its weights in others, to begin with
 SPREADS = (0.1, 0.3, 1.0, 3.0)  # how far weights may differ by an attribute, whichever has the largest evidence
-LEAST_DOUBT = 0.2  # of what a channel doubted by itself: weights are estimates too
+LEAST_DOUBT = 0.2  # of what a channel doubted by itself, whatever others and history tell: those are estimates too
 ENOUGH_ACTIONS = 25  # per value of such an attribute, on average: with fewer, noise is taken for a difference
 
 

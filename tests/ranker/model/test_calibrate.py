@@ -8,7 +8,16 @@ import pytest
 import torch
 
 from ranker.features import Features
-from ranker.model.calibrate import Evidence, arm_weights, calibrate_outcome, steady, steepness
+from ranker.model.calibrate import (
+    MOST,
+    PRIOR_SLOPE_SD,
+    Evidence,
+    _with_prior,
+    arm_weights,
+    calibrate_outcome,
+    steady,
+    steepness,
+)
 from ranker.model.calibration import Doubt
 from ranker.model.examples import Examples
 from ranker.model.losses import Target
@@ -69,6 +78,24 @@ def test_the_slope_is_how_much_of_the_prediction_is_real(changes, slope) -> None
     calibrated = calibrate_outcome(evidence(**changes)[0])
     assert calibrated.pooled_slope == pytest.approx(slope, abs=0.08)
     np.testing.assert_allclose(calibrated.slope_A, slope, atol=0.12)
+
+
+@pytest.mark.parametrize(("slope", "stderr", "steady"), [(0.1, 0.4, 1.0), (0.2, 0.1, 1.5), (0.9, 2.0, 2.0)])
+def test_a_pooled_slope_of_little_evidence_is_that_of_a_posterior_mean(slope, stderr, steady) -> None:
+    """The prior is of the mean over members: the slope times `steady`. The posterior by summing density over a grid."""
+    grid_G = np.linspace(-4.0, 6.0, 20_001)
+    log_G = -0.5 * ((grid_G - slope) / stderr) ** 2 - 0.5 * ((grid_G * steady - 1.0) / PRIOR_SLOPE_SD) ** 2
+    share_G = np.exp(log_G) / np.exp(log_G).sum()
+    mean = share_G @ grid_G
+    found, variance = _with_prior(slope, stderr**2, MOST, steady)
+    assert found == pytest.approx(mean, rel=1e-6)
+    assert variance == pytest.approx(share_G @ (grid_G - mean) ** 2, rel=1e-6)
+
+
+def test_slopes_without_any_evidence_are_1_on_the_mean_over_members() -> None:
+    calibrated = calibrate_outcome(replace(evidence(stretch=0.0)[0], steady=2.0))
+    assert calibrated.steady == 2.0
+    np.testing.assert_allclose(calibrated.slope_A * calibrated.steady, 1.0)
 
 
 @pytest.mark.parametrize("off", [0.0, 3.0, -3.0])

@@ -54,7 +54,8 @@ class Spending:
 @dataclass(frozen=True)
 class Scored:
     """Scores of one metric next to the truth, over all users and the actions that they may get. coverage: of 90 % intervals. slope: of the
-    truth on the score over all of them; within: within each action. correlation: within each action too."""
+    truth on the score over all of them; within: within each action. correlation: within each action too. spread: standard deviation of
+    the scores."""
 
     users: int
     seed: int
@@ -63,6 +64,7 @@ class Scored:
     slope: float
     within: float
     correlation: float
+    spread: float
 
     @property
     def key(self) -> tuple[object, ...]:

@@ -268,6 +268,7 @@ def score_figures(
         slope=_slope(mean_N - mean_N.mean(), true_N),
         within=_slope(apart, true_apart),
         correlation=float(np.corrcoef(apart, true_apart)[0, 1]) if apart.any() else 0.0,
+        spread=float(mean_N.std()),
     )
 
 

@@ -256,8 +256,10 @@ def scored(figures: Figures) -> Table:
             f"{group[1]:,}",
             figures.named(group, str(group[-1])),
             *(_range([getattr(f, name) for f in figures.groups[group]], scale, digits) for name, scale, digits in (
-                ("coverage", 100.0, 1), ("slope", 1.0, 2), ("within", 1.0, 2), ("correlation", 1.0, 2),
+                ("coverage", 100.0, 1), ("slope", 1.0, 2),
             )),
+            _slope_of_all(figures.groups[group]),
+            *(_range([getattr(f, name) for f in figures.groups[group]], 1.0, 2) for name in ("within", "correlation")),
         )
         for group in sorted(figures.groups, key=lambda group: group[1])
     ]  # fmt: skip
@@ -266,10 +268,23 @@ def scored(figures: Figures) -> Table:
         "metric",
         "covered by 90 % intervals, %",
         "slope",
+        "slope over all seeds together",
         "slope within actions",
         "correlation within actions",
     )
     return Table("Scores next to the truth (least to most over seeds)", columns, rows)
+
+
+def _slope_of_all(figures: Sequence[Scored]) -> str:
+    """Of one regression of truth on score over the pairs of all seeds, each less its seed's averages; its standard error by the
+    jackknife over seeds. A mean of slopes is above 1 for scores that are right on average: 1 / x is convex."""
+    if len(figures) < 2:
+        return ""
+    weight_S = np.array([figure.spread**2 for figure in figures])
+    total_S = weight_S * np.array([figure.slope for figure in figures])
+    without_S = (total_S.sum() - total_S) / (weight_S.sum() - weight_S)
+    stderr = np.sqrt((len(figures) - 1) / len(figures) * ((without_S - without_S.mean()) ** 2).sum())
+    return f"{total_S.sum() / weight_S.sum():.2f} ± {stderr:.2f}"
 
 
 def spent(figures: Figures) -> Table:

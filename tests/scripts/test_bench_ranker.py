@@ -66,6 +66,22 @@ def test_scores_that_are_noise_around_the_truth_have_the_figures_of_the_textbook
     assert narrow.coverage == 0.0
 
 
+def test_the_slope_over_all_seeds_is_the_regression_over_all_their_pairs() -> None:
+    generator = np.random.default_rng(1)
+    may_UA = np.ones((500, 4), bool)
+    scores = [size * generator.normal(2.0, 1.0, may_UA.shape) for size in (0.5, 1.0, 3.0)]
+    truths = [
+        mean_UA / size + generator.normal(size=may_UA.shape) for mean_UA, size in zip(scores, (0.5, 1, 3), strict=True)
+    ]
+    found = [
+        bench_ranker_market.score_figures(500, seed, "m", mean_UA, np.ones(may_UA.shape), true_UA, may_UA)
+        for seed, (mean_UA, true_UA) in enumerate(zip(scores, truths, strict=True))
+    ]
+    pooled = np.polyfit(*(np.concatenate([(x - x.mean()).ravel() for x in each]) for each in (scores, truths)), 1)[0]
+    assert bench_ranker_tables._slope_of_all(found).startswith(f"{pooled:.2f} ± ")
+    assert bench_ranker_tables._slope_of_all(found[:1]) == ""
+
+
 def test_a_mean_has_the_larger_of_both_errors() -> None:
     assert bench_ranker_tables.averaged([[1.0, 0.1], [3.0, 0.1]]) == pytest.approx((2.0, 1.0))
     assert bench_ranker_tables.averaged([[1.0, 0.5], [1.2, 0.7]]) == pytest.approx((1.1, 0.6))
@@ -104,7 +120,7 @@ def made_up() -> list[object]:
         *(market(seed, OURS, 150.0 + 20 * seed, 0.0) for seed in (0, 1)),
         *(market(seed, "oracle", 200.0, -50.0 + 20 * seed) for seed in (0, 1)),
         *(market(seed, "random", 160.0, -10.0 + 20 * seed, "winback") for seed in (0, 1)),
-        *(Scored(1_000, seed, "subs", 0.9 + 0.02 * seed, 1.0, 0.8, 0.5) for seed in (0, 1)),
+        *(Scored(1_000, seed, "subs", 0.9 + 0.02 * seed, 1.0 + seed, 0.8, 0.5, 2.0 - seed) for seed in (0, 1)),
         *(Spending("hillstrom", 0, seed, "random", [[0.5, 0.01, 0.005], [1.0, -0.02, 0.005]], 0.1) for seed in (0, 1)),
         Speed("train", 2_000_000, seconds={"all": 200.0}, cpu=350.0, peak_gib=3.21, floor=50.0, floor_of="X'X"),
         *(
@@ -138,7 +154,7 @@ def test_the_tables_say_what_was_measured(tmp_path: Path) -> None:
     assert "| offermix | 80.0 (75.0 to 85.0) |  |  |  |  |" in text
     assert "| oracle | 100.0 (100.0 to 100.0) | -20.0 ± 5.0 |  |  |  |" in text
     assert "| random | 80.0 (80.0 to 80.0) | +0.0 ± 5.0 | 1 of 2 | winback (2) |  |" in text
-    assert "| 1,000 | subs | 91.0 (90.0 to 92.0) | 1.00 (1.00 to 1.00) | 0.80 (0.80 to 0.80) |" in text
+    assert "| 1,000 | subs | 91.0 (90.0 to 92.0) | 1.50 (1.00 to 2.00) | 1.20 ± 0.50 | 0.80 (0.80 to 0.80) |" in text
     assert "| hillstrom | random | +10.0 ± 5.0 | +10.0 ± 5.0 | +10.0 ± 5.0 |" in text
     assert "| -4.0 at 100 % |" in text
     assert "| train | 2,000,000 | 200 | 300 | 350 | 3.2 | 4.0 | 50 | 4.0 | X'X |" in text

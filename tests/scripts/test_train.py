@@ -1,0 +1,47 @@
+"""Training as a command: what the parts found out arrives in the model that is saved."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from omegaconf import DictConfig
+
+from ranker.logs import write_logs
+from ranker.model.artifact import load_model
+from ranker.model.carryover import Carryover
+from ranker.model.fit import Fit
+from ranker.model.interference import Estimated
+from ranker.model.lending import LEAST_DOUBT
+from ranker.scores import Interference, Kept
+from scripts import train
+from scripts.command import validated
+from scripts.settings import TrainSettings
+from tests.ranker.worlds import SCHEMA, make_world
+
+
+def test_what_history_tells_is_in_the_model_and_no_longer_in_its_doubt(
+    composed: Callable[..., DictConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if streams were contacts, each of which leaves half of an effect: whatever the estimate says, training follows it."""
+    world = make_world(2_000, np.random.default_rng(3))
+    (tmp_path / "logs").mkdir()
+    write_logs(tmp_path / "logs", SCHEMA, world.logs.actions, [world.logs.frame.assign(user_id=np.arange(2_000))])
+    found = Estimated(Interference(28, Kept(0.5, 0.01), ()), Carryover("streams", 1.6, 0.5, ()), "product", ())
+    made: list[Fit] = []
+
+    def fitted(*given: object) -> Fit:
+        made.append(fit(*given))
+        return made[0]
+
+    fit = train.fit
+    monkeypatch.setattr(train, "fit", fitted)
+    monkeypatch.setattr(train, "estimate", lambda *given: found)
+    paths = [f"paths.{name}='{tmp_path / name}'" for name in ("model", "logs", "runs")]
+    train.run(validated(TrainSettings, composed(*paths, "fit.max_epochs=1", "model.members=2")))
+    model, _ = load_model(tmp_path / "model")
+    assert model.interference == found.interference
+    assert model.carryover == found.carryover
+    left_CA = model.doubt_CA / made[0].model.doubt_CA
+    assert (left_CA > LEAST_DOUBT - 1e-6).all()
+    assert left_CA.mean() < 0.9

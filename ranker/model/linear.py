@@ -159,7 +159,7 @@ def own_paths(
         if number < PASSES - 1:
             for c, sums_c in enumerate(sums):
                 found = _estimate(_added(sums_c), design.kinds, actions, paths[c], ROUNDS)
-                paths[c] = _damped(paths[c], found)
+                paths[c] = _damped(actions, paths[c], found)
     trusted = [_trusted(sums_c, design.kinds, actions, path) for sums_c, path in zip(sums, paths, strict=True)]
     return [list(paths_c) for paths_c in zip(*trusted, strict=True)], sums
 
@@ -271,14 +271,15 @@ def _estimate(sums: Sums, kinds: Sequence[np.ndarray], actions: Actions, path: P
         factor_MD = (tails + (found.effect_MD**2 + variance_MD) / prior_MD) / (tails + 1)
         factor_D = (tails + (found.base_D**2 + variance_D) / prior_D) / (tails + 1)
         prior_MD[:, 1:] *= factor_MD[:, 1:]
-        prior_D[1:] *= factor_D[1:]
-        found = replace(found, prior_D=prior_D, prior_MD=np.maximum(prior_MD, SMALLEST))
+        prior_D[1:] = np.minimum(prior_D[1:] * factor_D[1:], LARGEST)
+        found = replace(found, prior_D=prior_D, prior_MD=np.clip(prior_MD, SMALLEST, LARGEST))
     return _solve(sums, actions, found)
 
 
-def _damped(before: Path, found: Path) -> Path:
-    """At most a step of LONGEST_STEP: the curvature holds nearby only."""
-    step = np.abs(found.base_D - before.base_D).max(initial=0.0)
+def _damped(actions: Actions, before: Path, found: Path) -> Path:
+    """At most a step of LONGEST_STEP in any arm: the curvature holds nearby only, and where few rows tell of an arm, it is soon gone."""
+    base_D, effect_BD = found.base_D - before.base_D, arms_of(actions, found.effect_MD - before.effect_MD)
+    step = max(np.abs(base_D).max(initial=0.0), np.abs(effect_BD).max(initial=0.0))
     share = min(1.0, LONGEST_STEP / step) if step > 0 else 1.0
     return replace(
         found,

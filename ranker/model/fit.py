@@ -88,7 +88,7 @@ def fit(
     learn, fold_R = examples.take(splits.learn_R), splits.fold_R[splits.learn_R]
     targets = fit_targets([(o.name, o.kind, o.unit) for o in logs.schema.outcomes], learn.outcome_RO)
     code = action_code(logs.actions)
-    actions = Actions(code.table(logs.actions), code.attribute, settings.contact_sd, settings.tails)
+    actions = Actions(code.table(logs.actions), code.attribute, settings.contact_sd, settings.size_sd, settings.tails)
     with _threads(fitting.threads):
         design = fit_design(learn.features, encoder.kind_W)
         filled = stand_in(logs.schema, targets, learn, fold_R, design)

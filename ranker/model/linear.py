@@ -15,6 +15,7 @@ Axes: R rows, D columns of x, A actions, B = A + 1 arms (none last), M attribute
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import product
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -22,12 +23,13 @@ from scipy.sparse.linalg import LinearOperator, cg
 from scipy.special import expit, softmax
 
 from ranker.features import Features
-from ranker.model.losses import IDENTITY, LARGEST_LOG, LOG, LOGIT, Channel
+from ranker.model.losses import IDENTITY, LARGEST_LOG, LOG, LOGIT, SIZE, Channel
 
 SAMPLE = 100_000  # rows of the first passes
 PASSES, FULL_PASSES = 5, 2
 ROUNDS, LAST_ROUNDS = 2, 7  # of estimating the scales, per pass
-TRUST = (1.0, 0.55, 0.3, 0.17, 0.1, 0.03)  # shares of the scales of interactions that are tried
+INTERACTIONS = (1.0, 0.55, 0.3, 0.17, 0.1, 0.03, 0.01)  # shares of the scales of interactions that are tried
+AVERAGES = (1.0, 0.3)  # with each of them, of the scales of averages
 LEAST_WEIGHT = 1e-3  # of such a share, to be computed with
 # Where the scales start; spread: of an effect between users.
 AVERAGE_SD, SPREAD_SD, BASE_SD, INTERCEPT_SD = 0.1, 0.4, 0.1, 30.0
@@ -88,12 +90,17 @@ def fit_design(features: Features, kind_W: np.ndarray) -> Design:
 @dataclass(frozen=True)
 class Actions:
     """table_AM: which attribute values an action has. attribute_M: the number of each value's attribute; 0 is what all contacts
-    share, whose average has the standard deviation contact_sd. tails: degrees of freedom of the prior of single coefficients."""
+    share, whose average has the standard deviation contact_sd, or size_sd where it is of the size of an amount. tails: degrees of
+    freedom of the prior of single coefficients."""
 
     table_AM: np.ndarray
     attribute_M: np.ndarray
     contact_sd: float
+    size_sd: float
     tails: float
+
+    def shared_sd(self, link: str) -> float:
+        return self.size_sd if link == SIZE else self.contact_sd
 
 
 @dataclass(frozen=True)
@@ -147,20 +154,18 @@ def own_paths(
     groups = _groups(fold_R, action_R, len(actions.table_AM))
     rows = len(fold_R)
     thin = [[rows_g[:: max(1, rows // SAMPLE)] for rows_g in fold] for fold in groups]
-    prior_D, prior_MD = _priors(actions, design.width)
-    none_A = np.zeros(len(actions.table_AM))
-    paths = [
-        Path(np.eye(1, design.width)[0] * value, np.zeros_like(prior_MD), prior_D, prior_MD, none_A, none_A)
-        for value in start
-    ]
+    paths = [_empty(actions, design.width, channel.link, value) for channel, value in zip(channels, start, strict=True)]
     for number in range(PASSES):
         here = groups if number >= PASSES - FULL_PASSES else thin
         sums = _pass(design, features, here, actions, channels, paths)
         if number < PASSES - 1:
             for c, sums_c in enumerate(sums):
-                found = _estimate(_added(sums_c), design.kinds, actions, paths[c], ROUNDS)
+                found = _estimate(_added(sums_c), design.kinds, actions, channels[c].link, paths[c], ROUNDS)
                 paths[c] = _damped(actions, paths[c], found)
-    trusted = [_trusted(sums_c, design.kinds, actions, path) for sums_c, path in zip(sums, paths, strict=True)]
+    trusted = [
+        _trusted(sums_c, design.kinds, actions, channel.link, path)
+        for sums_c, channel, path in zip(sums, channels, paths, strict=True)
+    ]
     return [list(paths_c) for paths_c in zip(*trusted, strict=True)], sums
 
 
@@ -179,13 +184,20 @@ def _groups(fold_R: np.ndarray, action_R: np.ndarray, actions: int) -> list[list
     return [split[fold * (actions + 1) : (fold + 1) * (actions + 1)] for fold in range(folds)]
 
 
-def _priors(actions: Actions, width: int) -> tuple[np.ndarray, np.ndarray]:
+def _empty(actions: Actions, width: int, link: str, start: float) -> Path:
+    """Nothing but a constant."""
+    prior_D, prior_MD = _priors(actions, width, link)
+    none_A = np.zeros(len(actions.table_AM))
+    return Path(np.eye(1, width)[0] * start, np.zeros_like(prior_MD), prior_D, prior_MD, none_A, none_A)
+
+
+def _priors(actions: Actions, width: int, link: str) -> tuple[np.ndarray, np.ndarray]:
     """Variances [D] of base and [M, D] of effects, before the data say anything."""
     prior_D = np.full(width, BASE_SD**2)
     prior_D[0] = INTERCEPT_SD**2
     parts = actions.table_AM.sum(1).mean() * max(width - 1, 1)  # of which an action's effect on a user is made
     prior_MD = np.full((len(actions.attribute_M), width), SPREAD_SD**2 / parts)
-    prior_MD[:, 0] = np.where(actions.attribute_M == 0, actions.contact_sd**2, AVERAGE_SD**2)
+    prior_MD[:, 0] = np.where(actions.attribute_M == 0, actions.shared_sd(link) ** 2, AVERAGE_SD**2)
     return prior_D, prior_MD
 
 
@@ -231,7 +243,7 @@ def _pass(
 
 def _mean(link: str, eta_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The expectation, and its derivative by the link's scale."""
-    if link == IDENTITY:
+    if link in (IDENTITY, SIZE):
         return eta_R, np.ones_like(eta_R)
     if link == LOG:
         mean_R = np.exp(np.minimum(eta_R, LARGEST_LOG))
@@ -245,11 +257,11 @@ def _added(by_fold: Sequence[Sums], without: int = -1) -> Sums:
     return Sums(by_fold[0].arm_BD, sum(s.gradient_BD for s in kept), sum(s.curvature_BDD for s in kept))
 
 
-def _estimate(sums: Sums, kinds: Sequence[np.ndarray], actions: Actions, path: Path, rounds: int) -> Path:
+def _estimate(sums: Sums, kinds: Sequence[np.ndarray], actions: Actions, link: str, path: Path, rounds: int) -> Path:
     """Coefficients and the scales of their priors in turn; scales start afresh, since those of a sample may be next to nothing."""
     tails = actions.tails
     attributes = [np.flatnonzero(actions.attribute_M == number) for number in range(int(actions.attribute_M.max()) + 1)]
-    prior_D, prior_MD = _priors(actions, len(path.base_D))
+    prior_D, prior_MD = _priors(actions, len(path.base_D), link)
     found = replace(path, prior_D=prior_D, prior_MD=prior_MD)
     factor_MD, factor_D = np.ones_like(prior_MD), np.ones_like(prior_D)
     for _ in range(rounds):
@@ -288,18 +300,22 @@ def _damped(actions: Actions, before: Path, found: Path) -> Path:
     )
 
 
-def _trusted(by_fold: Sequence[Sums], kinds: Sequence[np.ndarray], actions: Actions, path: Path) -> list[Path]:
+def _trusted(
+    by_fold: Sequence[Sums], kinds: Sequence[np.ndarray], actions: Actions, link: str, path: Path
+) -> list[Path]:
     """The paths of one channel without each fold. Scales are estimated without it too, single ones of thousands of coefficients
     among them: else what a fold says of the path that did not see it would be too good.
 
-    How much of the scales to keep is averaged over, each share weighing by how well it foretells the folds left out (pseudo-Bayesian
-    model averaging; Geisser and Eddy 1979): where outcomes are rare, two shares foretell alike, and their doubts differ by factors.
+    How much of the scales to keep, those of averages and those of interactions, is averaged over, each pair of shares weighing by how
+    well it foretells the folds left out (pseudo-Bayesian model averaging; Geisser and Eddy 1979): where outcomes are rare, many
+    foretell alike, and their effects and doubts differ by factors. The scale of a dozen noisy averages is too large as often as not.
     """
     others = [_added(by_fold, without=fold) for fold in range(len(by_fold))]
-    estimated = [_estimate(sums, kinds, actions, path, LAST_ROUNDS) for sums in others]
+    estimated = [_estimate(sums, kinds, actions, link, path, LAST_ROUNDS) for sums in others]
     tried_TF, foretold_T = [], []
-    for share in TRUST:
-        tried = [_solve(sums, actions, _scaled(each, share)) for sums, each in zip(others, estimated, strict=True)]
+    for shares in product(AVERAGES, INTERACTIONS):
+        scaled = [_scaled(actions, each, *shares) for each in estimated]
+        tried = [_solve(sums, actions, each) for sums, each in zip(others, scaled, strict=True)]
         foretold_T.append(sum(_likelihood(sums, actions, each) for sums, each in zip(by_fold, tried, strict=True)))
         tried_TF.append(tried)
     weight_T = softmax(foretold_T)
@@ -322,9 +338,10 @@ def _mixed(weight_T: np.ndarray, paths: Sequence[Path]) -> Path:
     return Path(**{name: np.tensordot(share_T, values, 1) for name, values in held.items()})
 
 
-def _scaled(path: Path, share: float) -> Path:
-    prior_MD = path.prior_MD * share
-    prior_MD[:, 0] = path.prior_MD[:, 0]
+def _scaled(actions: Actions, path: Path, of_averages: float, of_interactions: float) -> Path:
+    """The average that all contacts share keeps its prior, which was not estimated."""
+    prior_MD = path.prior_MD * of_interactions
+    prior_MD[:, 0] = path.prior_MD[:, 0] * np.where(actions.attribute_M == 0, 1.0, of_averages)
     return replace(path, prior_MD=np.maximum(prior_MD, SMALLEST))
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-LOGIT, SHARE, LOG, IDENTITY = "logit", "share", "log", "identity"
+LOGIT, SHARE, LOG, IDENTITY, SIZE = "logit", "share", "log", "identity", "size"
 LARGEST_LOG = 12.0  # e^12: beyond any believable ratio to the average; keeps exp finite
 BRINGS = 0.9  # of the rows with the binary outcome must have the amount, for the two to be one event
 AT_TOP = 0.01  # of the rows have a count's largest value, for it to be a bound
@@ -88,7 +88,8 @@ class Target:
 
 @dataclass(frozen=True)
 class Channel:
-    """What one channel learns from. link: LOGIT, SHARE, LOG or IDENTITY. y_R: float32. used_R: bool, rows that tell something.
+    """What one channel learns from. link: LOGIT, SHARE, LOG, IDENTITY, or SIZE, the identity for the log of
+    an amount. y_R: float32. used_R: bool, rows that tell something.
     weight_R: float32, how much each of them tells; None: all alike."""
 
     link: str
@@ -112,7 +113,7 @@ def channels_of(target: Target, outcome_RO: np.ndarray) -> list[Channel]:
     channels = []
     size_R = np.log(np.where(y_R > 0, y_R / target.scale, 1.0)).astype(np.float32)
     for came_R in ways_of(target, outcome_RO):
-        channels += [Channel(LOGIT, came_R.astype(np.float32), known_R), Channel(IDENTITY, size_R, came_R & known_R)]
+        channels += [Channel(LOGIT, came_R.astype(np.float32), known_R), Channel(SIZE, size_R, came_R & known_R)]
     return channels
 
 

@@ -22,6 +22,7 @@ class ModelSettings(_Settings):
     members: int = Field(3, ge=2, le=20, description="networks of the ensemble, each trained without one fold of users")
     tails: float = Field(1.5, gt=0, description="degrees of freedom of the linear path's prior: few effects are large")
     contact_sd: float = Field(0.5, gt=0, description="effect that all contacts share")
+    size_sd: float = Field(0.1, gt=0, description="the same of the log of an amount's size, which contacts hardly move")
     action_sd: float = Field(0.05, gt=0, description="what is left to one action alone, for the calibration")
     deep_sd: float = Field(0.3, gt=0, description="every weight of the deep path")
     deep_interaction_sd: float = Field(0.03, gt=0, description="how much the deep path changes an effect")

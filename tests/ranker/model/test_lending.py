@@ -10,7 +10,7 @@ from ranker.model.losses import IDENTITY, LOGIT, Channel
 
 ROWS, CHOICES = 6_000, 3
 TABLE_AM = np.array([[1, 1, 0], [1, 0, 1], [1, 1, 0]], np.float32)
-ACTIONS = Actions(TABLE_AM, np.array([0, 1, 1]), contact_sd=0.5, tails=2.0)
+ACTIONS = Actions(TABLE_AM, np.array([0, 1, 1]), contact_sd=0.5, size_sd=0.1, tails=2.0)
 FAMILIES, PRODUCTS, SLOTS = 2, 10, 5
 
 
@@ -68,7 +68,9 @@ def catalogue() -> Actions:
     family_A = product_A * FAMILIES // PRODUCTS
     parts = [np.eye(size)[of_A] for size, of_A in ((FAMILIES, family_A), (PRODUCTS, product_A), (SLOTS, slot_A))]
     table_AM = np.hstack([np.ones((len(product_A), 1)), *parts]).astype(np.float32)
-    return Actions(table_AM, np.repeat(np.arange(4), [1, FAMILIES, PRODUCTS, SLOTS]), contact_sd=0.5, tails=2.0)
+    return Actions(
+        table_AM, np.repeat(np.arange(4), [1, FAMILIES, PRODUCTS, SLOTS]), contact_sd=0.5, size_sd=0.1, tails=2.0
+    )
 
 
 def test_weights_differ_by_values_of_many_actions_and_what_implies_them() -> None:

@@ -7,12 +7,18 @@ from scipy.optimize import minimize
 from ranker.features import LEVEL, TREND, Features
 from ranker.model import linear
 from ranker.model.linear import Actions, Path, fit_design, own_paths
-from ranker.model.losses import IDENTITY, LOG, LOGIT, Channel
+from ranker.model.losses import IDENTITY, LOG, LOGIT, SIZE, Channel
 
 ROWS, NUMERIC, LEVELS, CHOICES = 6_000, 3, 4, 3
 KIND_W = np.repeat([TREND, LEVEL], [NUMERIC, LEVELS])
 TABLE_AM = np.array([[1, 1, 0], [1, 0, 1], [1, 1, 0]], np.float32)
-ACTIONS = Actions(TABLE_AM, np.array([0, 1, 1]), contact_sd=0.5, tails=2.0)
+ACTIONS = Actions(TABLE_AM, np.array([0, 1, 1]), contact_sd=0.5, size_sd=0.1, tails=2.0)
+
+
+def whole_scales(monkeypatch) -> None:
+    """Nothing is averaged over: scales as they are estimated."""
+    monkeypatch.setattr(linear, "INTERACTIONS", (1.0,))
+    monkeypatch.setattr(linear, "AVERAGES", (1.0,))
 
 
 def features(generator: np.random.Generator, rows: int = ROWS) -> Features:
@@ -63,7 +69,7 @@ def vector(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def test_with_its_priors_given_it_is_ridge_regression(monkeypatch) -> None:
     monkeypatch.setattr(linear, "TOLERANCE", 1e-9)
-    monkeypatch.setattr(linear, "TRUST", (1.0,))
+    whole_scales(monkeypatch)
     design, x, action_R, channel, _ = draw(IDENTITY, np.random.default_rng(0), 0.5)
     fold_R = np.arange(ROWS) % 2
     path = own_paths(design, x, fold_R, action_R, ACTIONS, [channel], [0.0])[0][0][0]
@@ -80,7 +86,7 @@ def test_with_its_priors_given_it_is_ridge_regression(monkeypatch) -> None:
 
 @pytest.mark.parametrize("link", [LOGIT, LOG])
 def test_with_its_priors_given_it_is_the_most_likely_of_a_general_solver(link, monkeypatch) -> None:
-    monkeypatch.setattr(linear, "TRUST", (1.0,))
+    whole_scales(monkeypatch)
     design, x, action_R, channel, _ = draw(link, np.random.default_rng(1), 0.4)
     # Two folds of which one has next to nothing, so that the other path is that of nearly all rows.
     fold_R = (np.arange(ROWS) >= ROWS - 1).astype(int)
@@ -101,31 +107,35 @@ def test_with_its_priors_given_it_is_the_most_likely_of_a_general_solver(link, m
     np.testing.assert_allclose(z_RK @ found, z_RK @ (scale * best.x), atol=0.03)
 
 
-def test_shares_of_the_scales_weigh_by_how_well_they_foretell_the_other_folds(monkeypatch) -> None:
+@pytest.mark.parametrize(("scales", "share"), [("INTERACTIONS", 0.02), ("AVERAGES", 0.4)])
+def test_shares_of_the_scales_weigh_by_how_well_they_foretell_the_other_folds(
+    scales: str, share: float, monkeypatch
+) -> None:
+    whole_scales(monkeypatch)
     design, x, action_R, channel, _ = draw(IDENTITY, np.random.default_rng(6), 0.06)
     fold_R = np.arange(ROWS) % 2
     z_RK = joint(design, x, action_R)
     noise = (channel.y_R - z_RK @ np.linalg.lstsq(z_RK, channel.y_R, rcond=None)[0]).var()
 
     def tried(*shares: float) -> list[Path]:
-        monkeypatch.setattr(linear, "TRUST", shares)
+        monkeypatch.setattr(linear, scales, shares)
         return [paths[0] for paths in own_paths(design, x, fold_R, action_R, ACTIONS, [channel], [0.0])[0]]
 
     def foretold(paths: list[Path]) -> float:
         left_FR = channel.y_R - np.stack([z_RK @ vector(path)[0] for path in paths])
         return -0.5 * sum((left_FR[fold, fold_R == fold] ** 2).sum() for fold in range(2)) / noise
 
-    all_of_it, little = tried(1.0), tried(0.02)
+    all_of_it, little = tried(1.0), tried(share)
     odds = np.exp(foretold(little) - foretold(all_of_it))
     assert 0.1 < odds < 10  # neither alone would do
-    for mixed, *each in zip(tried(1.0, 0.02), all_of_it, little, strict=True):
-        for name in ("base_D", "effect_MD", "doubt_A"):
+    for mixed, *each in zip(tried(1.0, share), all_of_it, little, strict=True):
+        for name in ("base_D", "effect_MD", "doubt_A", "average_doubt_A"):
             first, second = (getattr(path, name) for path in each)
             np.testing.assert_allclose(getattr(mixed, name), (first + odds * second) / (1 + odds), rtol=0.02, atol=1e-4)
 
 
 def test_the_doubt_of_averages_is_that_of_the_posterior_less_what_actions_share(monkeypatch) -> None:
-    monkeypatch.setattr(linear, "TRUST", (1.0,))
+    whole_scales(monkeypatch)
     design, x, action_R, channel, _ = draw(IDENTITY, np.random.default_rng(7), 0.5)
     path = own_paths(design, x, np.arange(ROWS) % 2, action_R, ACTIONS, [channel], [0.0])[0][0][0]
     z_RK = joint(design, x, action_R)
@@ -170,6 +180,23 @@ def test_a_small_action_with_far_more_of_a_rare_outcome_does_not_run_away(seed: 
         assert found_R.mean() == pytest.approx(4, abs=1)
         assert np.polyfit(x.numeric_UN[:, 0], found_R, 1)[0] == pytest.approx(2, abs=0.5)
         assert max(paths[0].prior_D[1:].max(), paths[0].prior_MD.max()) <= linear.LARGEST
+
+
+def test_what_contacts_do_to_sizes_is_believed_less_than_what_they_do_to_chances(monkeypatch) -> None:
+    """One action, no features: the posterior mean of its effect is the difference of two means, shrunk by its variance and the prior's."""
+    whole_scales(monkeypatch)
+    generator, rows = np.random.default_rng(8), 200
+    x = Features(np.zeros((rows, 1), np.float32), np.zeros((rows, 0), np.int64))
+    action_R = np.arange(rows) % 2
+    y_R = (0.4 * (action_R == 0) + generator.normal(size=rows)).astype(np.float32)
+    actions = Actions(np.ones((1, 1), np.float32), np.array([0]), contact_sd=0.5, size_sd=0.1, tails=2.0)
+    apart = y_R[action_R == 0].mean() - y_R[action_R == 1].mean()
+    fold_R = (np.arange(rows) >= rows - 2).astype(int)
+    for link, sd in ((IDENTITY, 0.5), (SIZE, 0.1)):
+        channel = Channel(link, y_R, np.ones(rows, bool))
+        path = own_paths(fit_design(x, np.array([TREND])), x, fold_R, action_R, actions, [channel], [0.0])[0][1][0]
+        noise = 4 * (y_R - 0.4 * (action_R == 0)).var() / rows
+        assert path.effect_MD[0, 0] == pytest.approx(apart * sd**2 / (sd**2 + noise), rel=0.1)
 
 
 def test_rows_that_tell_nothing_are_left_out() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ranker.model.losses import IDENTITY, LOG, LOGIT, SHARE, channels_of, fit_targets
+from ranker.model.losses import LOG, LOGIT, SHARE, SIZE, channels_of, fit_targets
 
 NAMES = [("subs", "binary", "subscribers"), ("visit", "binary", "visits"), ("revenue", "amount", "EUR")]
 ROWS = 20_000
@@ -22,7 +22,7 @@ def test_an_amount_that_a_binary_outcome_brings_is_split_by_it() -> None:
     target = fit_targets(NAMES, outcome_RO)[2]
     assert (target.beside, target.channels) == (0, 4)
     brought, size, rest, rest_size = channels_of(target, outcome_RO)
-    assert [channel.link for channel in (brought, size, rest, rest_size)] == [LOGIT, IDENTITY, LOGIT, IDENTITY]
+    assert [channel.link for channel in (brought, size, rest, rest_size)] == [LOGIT, SIZE, LOGIT, SIZE]
     np.testing.assert_array_equal(brought.y_R, outcome_RO[:, 0])
     np.testing.assert_array_equal(brought.y_R + rest.y_R, outcome_RO[:, 2] > 0)
     np.testing.assert_array_equal(size.used_R, outcome_RO[:, 0] > 0)

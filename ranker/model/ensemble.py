@@ -66,12 +66,16 @@ class ValueModel:
         before, and is no more, up to LEAST_DOUBT."""
         carried = replace(self, carryover=carryover, calibration=None)
         wide_UW = self._wide(features)
-        with torch.inference_mode():
-            ((_, before_UCA),), ((_, after_UCA),) = (
-                model._links(model.members[:1], wide_UW, model.actions)[0] for model in (self, carried)
-            )
-            told_CA = (after_UCA - before_UCA).var(0, correction=0).numpy()
+        before_UCA, after_UCA = (model._effects_of_first(wide_UW) for model in (self, carried))
+        told_CA = (after_UCA - before_UCA).var(0, correction=0).numpy()
         return replace(carried, doubt_CA=np.maximum(self.doubt_CA - told_CA, LEAST_DOUBT * self.doubt_CA))
+
+    def _effects_of_first(self, wide_UW: Tensor) -> Tensor:
+        """[U, C, A]: on the scale of the links, by the first member."""
+        with torch.inference_mode():
+            links, _ = self._links(self.members[:1], wide_UW, self.actions)
+        _, effect_UCA = links[0]
+        return effect_UCA
 
     def for_actions(self, actions: Sequence[Mapping[str, object]]) -> "ValueModel":
         """The same model for another catalogue: known actions keep their calibration, new ones get the pooled one."""

@@ -26,7 +26,7 @@ from ranker.scores import Catalogue, Metric
 from scripts.bench_ranker_figures import Looped
 from scripts.settings import Settings
 
-USERS = 2_000
+USERS = 10_000
 STRENGTH = 4.0
 SLOTS = ("home_1",)
 BY_HAND, WEEKS = 4, 10

@@ -169,7 +169,7 @@ def _funnel(names: Sequence[str], counts: Sequence[int]) -> go.Figure:
 
 
 def policy_chart(evaluation: Evaluation) -> Chart | None:
-    """Value per user of each policy on held-out users, with 95 % intervals; one figure per outcome and estimator."""
+    """Value per decision of each policy on held-out users, with 95 % intervals; one figure per outcome and estimator."""
     pairs = dict.fromkeys((value.outcome, value.estimator) for value in evaluation.policies)
     order = {"DR": 0, "SNIPS": 1, "IPS": 2}
     outcomes = list(dict.fromkeys(["objective", *(outcome for outcome, _ in pairs)]))
@@ -181,7 +181,7 @@ def policy_chart(evaluation: Evaluation) -> Chart | None:
         )
         for outcome, estimator in ranked
     )
-    return Chart("policies", "Value per user on held-out users, 95 % interval", variants) if variants else None
+    return Chart("policies", "Value per decision on held-out users, 95 % interval", variants) if variants else None
 
 
 def _policies(values: Sequence[PolicyValue]) -> go.Figure:

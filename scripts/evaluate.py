@@ -23,7 +23,7 @@ from ranker.logs import Logs, read_logs
 from ranker.model.artifact import load_model
 from ranker.model.ensemble import ValueModel
 from ranker.scores import Catalogue, InputError, open_scores
-from scripts import command, rehearsal, stage, tracking
+from scripts import command, rehearsal, reliability, stage, tracking
 from scripts.evaluation_page import write_page
 from scripts.rehearsal import Week
 from scripts.settings import EvaluateSettings
@@ -102,6 +102,7 @@ def evaluate(settings: EvaluateSettings) -> dict:
         "objective": _terms(objectives[0], model),
         "cost": options.cost,
         **judged,
+        "reliability": reliability.records(model, held.test, np.arange(len(held.test))),
         "unsolved": list(unsolved),
         "left_out": [] if plan is None else list(plan.left_out),
     }
@@ -204,6 +205,8 @@ def show(evaluation: Mapping) -> None:
     command.show_table(title, ("policy", "value", "- valuenet", "effective rows"), rows)
     promised = evaluation["promised"][0]
     print(f"Gain over nothing: promised {promised['predicted']:.5g}, realised {_figure(promised['realised'])}")
+    for sentence in reliability.sentences(evaluation["reliability"]):
+        print(sentence)
     for name in evaluation["unsolved"]:
         log.warning("%s: found no allocation that keeps the rules", name)
 

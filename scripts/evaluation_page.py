@@ -13,7 +13,7 @@ from allocator.report.records import Evaluation
 from ranker.evaluate.learners import AVERAGE, NETWORK, RANDOM, RIDGE, SINGLE, WITHOUT_COVARIATES
 from ranker.evaluate.objective import OBJECTIVE
 from ranker.evaluate.off_policy import Z95
-from scripts import figures, pages
+from scripts import figures, pages, reliability
 from scripts.pages import Page, Section, Table, Tile
 
 GREEN, PLUM = "#009e73", "#8e4585"
@@ -26,6 +26,7 @@ CURVES = {
     RANDOM: ("#77859a", "dot", 2),
 }
 HEADLINE = "DR"
+LITTLE = f"less than {reliability.LEAST:.0%} of what differs is known"
 FEW = 100  # effective decisions, below which intervals are not to be trusted
 SEGMENT_COLUMNS = (
     "Outcome", "Segment", "Value", "Decisions", "Contacts per decision", "Promised", "Realised", "95 % interval",
@@ -317,6 +318,8 @@ def _ahead(record: Mapping, paid: str) -> go.Figure:
 
 
 def _sizes(evaluation: Mapping) -> Section:
+    told = {(record["outcome"], record["action"]): record for record in evaluation["reliability"]}
+    averages = [f"{sentence}." for sentence in reliability.sentences(evaluation["reliability"])]
     words = (
         "Predictions must have the right size, not only the right order: the allocator adds them up and compares them with budgets. "
         "An optimiser picks what is over-estimated, so what it promises for its own choice is the hardest test.",
@@ -324,6 +327,7 @@ def _sizes(evaluation: Mapping) -> Section:
         "shows what was realised in each; on the dotted line predictions are right. The second shows by how much the realised "
         "effect grows for each unit of predicted difference: between users within an action, and between actions. 1 is right; "
         "below 1 differences are exaggerated.",
+        *([f"Users can hardly be told apart in some effects ({LITTLE}). {' '.join(averages)}"] if averages else []),
     )
     pooled = evaluation["calibration_pooled"]
     groups = Chart(
@@ -356,7 +360,14 @@ def _sizes(evaluation: Mapping) -> Section:
     )
     by_action = Table(
         "Slope of every action, as a table",
-        ("Outcome", "Action", "Applied to the scores", "Left on held-out users", "Standard error"),
+        (
+            "Outcome",
+            "Action",
+            "Slope applied to the scores",
+            "Left on held-out users",
+            "Standard error",
+            "Known of what tells users apart",
+        ),
         tuple(
             (
                 c["outcome"],
@@ -364,6 +375,7 @@ def _sizes(evaluation: Mapping) -> Section:
                 number(c["slope"]),
                 figures.amount(c["held_out"]["value"]),
                 figures.amount(c["held_out"]["stderr"]),
+                _known(told[c["outcome"], c["action"]]),
             )
             for c in evaluation["calibration"]
         ),
@@ -371,6 +383,12 @@ def _sizes(evaluation: Mapping) -> Section:
     )
     blocks = [promised, *([groups] if groups.variants else []), *([slope_chart] if slopes else []), by_action]
     return Section("sizes", "Promised and realised", words, tuple(blocks))
+
+
+def _known(record: Mapping) -> str:
+    if record["reliability"] is None:
+        return ""
+    return f"{record['reliability']:.0%}{', an average' if record['average'] else ''}"
 
 
 def _spread(entry: Mapping) -> dict:

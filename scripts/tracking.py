@@ -454,7 +454,10 @@ def evaluation_metrics(evaluation: Mapping[str, object]) -> dict[str, float]:
     for each in evaluation.get("qini") or ():
         metrics[f"qini/{each.get('model')}/{each.get('outcome')}/{_flat(each.get('action'))}"] = each.get("qini")
     for each in evaluation.get("calibration") or ():
-        metrics[f"calibration/{each.get('outcome')}/{_flat(each.get('action'))}/slope"] = each.get("slope")
+        place = f"calibration/{each.get('outcome')}/{_flat(each.get('action'))}"
+        metrics |= {f"{place}/slope": each.get("slope"), f"{place}/slope_stderr": each.get("stderr")}
+    for each in evaluation.get("reliability") or ():
+        metrics[f"reliability/{each['outcome']}/{_flat(each['action'])}"] = each["reliability"]
     return _numbers(metrics)
 
 

@@ -18,7 +18,7 @@ from ranker.model.ensemble import ValueModel
 from ranker.model.examples import thinned
 from ranker.model.fit import Curve, Fit, fit
 from ranker.model.interference import estimate
-from scripts import command, stage
+from scripts import command, reliability, stage
 from scripts.settings import TrainSettings
 
 HISTORY_ROWS = 4_000  # to learn how far users differ by their history
@@ -56,6 +56,8 @@ def run(settings: TrainSettings) -> TrainResult:
                 rows = thinned(np.flatnonzero(fitted.splits.learn_R), HISTORY_ROWS)
                 model = _calibrated(model.carrying(estimated.carryover, fitted.examples.features.take(rows)), fitted)
         evaluation = evaluate(model, fitted.examples, fitted.splits, settings.fit.evaluate)
+        test = np.flatnonzero(fitted.splits.test_R)
+        evaluation["reliability"] = reliability.records(model, fitted.examples, test)
         evaluation["surrogates"] = [finding.to_json() for finding in fitted.findings]
         if estimated is not None:
             evaluation["interference"] = estimated.to_json()
@@ -157,6 +159,7 @@ def _named(words: Mapping) -> str:
 def main(settings: TrainSettings) -> None:
     result = run(settings)
     Console(width=130).print(table(result.evaluation))
+    reliability.show(result.evaluation["reliability"])
     if findings := result.evaluation["surrogates"]:
         show_surrogates(findings)
     if found := result.evaluation.get("interference"):

@@ -205,8 +205,8 @@ def show(evaluation: Mapping) -> None:
     command.show_table(title, ("policy", "value", "- valuenet", "effective rows"), rows)
     promised = evaluation["promised"][0]
     print(f"Gain over nothing: promised {promised['predicted']:.5g}, realised {_figure(promised['realised'])}")
-    for sentence in reliability.sentences(evaluation["reliability"]):
-        print(sentence)
+    if averages := reliability.sentence(evaluation["reliability"]):
+        print(averages)
     for name in evaluation["unsolved"]:
         log.warning("%s: found no allocation that keeps the rules", name)
 

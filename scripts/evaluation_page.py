@@ -26,7 +26,6 @@ CURVES = {
     RANDOM: ("#77859a", "dot", 2),
 }
 HEADLINE = "DR"
-LITTLE = f"less than {reliability.LEAST:.0%} of what differs is known"
 FEW = 100  # effective decisions, below which intervals are not to be trusted
 SEGMENT_COLUMNS = (
     "Outcome", "Segment", "Value", "Decisions", "Contacts per decision", "Promised", "Realised", "95 % interval",
@@ -319,7 +318,7 @@ def _ahead(record: Mapping, paid: str) -> go.Figure:
 
 def _sizes(evaluation: Mapping) -> Section:
     told = {(record["outcome"], record["action"]): record for record in evaluation["reliability"]}
-    averages = [f"{sentence}." for sentence in reliability.sentences(evaluation["reliability"])]
+    averages = reliability.sentence(evaluation["reliability"])
     words = (
         "Predictions must have the right size, not only the right order: the allocator adds them up and compares them with budgets. "
         "An optimiser picks what is over-estimated, so what it promises for its own choice is the hardest test.",
@@ -327,7 +326,7 @@ def _sizes(evaluation: Mapping) -> Section:
         "shows what was realised in each; on the dotted line predictions are right. The second shows by how much the realised "
         "effect grows for each unit of predicted difference: between users within an action, and between actions. 1 is right; "
         "below 1 differences are exaggerated.",
-        *([f"Users can hardly be told apart in some effects ({LITTLE}). {' '.join(averages)}"] if averages else []),
+        *([averages] if averages else []),
     )
     pooled = evaluation["calibration_pooled"]
     groups = Chart(
@@ -359,7 +358,7 @@ def _sizes(evaluation: Mapping) -> Section:
         folded=False,
     )
     by_action = Table(
-        "Slope of every action, as a table",
+        "Slope and reliability of every action, as a table",
         (
             "Outcome",
             "Action",

@@ -44,15 +44,15 @@ def reliability(mean_R: np.ndarray, stderr_R: np.ndarray) -> float | None:
     return float(known / (known + doubted)) if known > 0 else 0.0
 
 
-def sentences(found: Sequence[Mapping]) -> list[str]:
-    """For every outcome of which some scores are averages, for how many actions."""
+def sentence(found: Sequence[Mapping]) -> str | None:
+    """Which effects are averages, outcome by outcome; None where none is."""
     told = []
     for outcome in dict.fromkeys(record["outcome"] for record in found):
         mine = [record["average"] for record in found if record["outcome"] == outcome]
         if any(mine):
-            whom = "all" if all(mine) else f"{sum(mine)} of {len(mine)}"
-            told.append(f"{outcome}: for {whom} actions a score is no more than the action's average")
-    return told
+            told.append(f"{outcome} for {'all' if all(mine) else f'{sum(mine)} of'} {len(mine)} actions")
+    little = f"less than {100 * LEAST:.0f} % of what tells users apart is known"
+    return f"A score is no more than its action's average ({little}): {', '.join(told)}." if told else None
 
 
 def show(found: Sequence[Mapping]) -> None:

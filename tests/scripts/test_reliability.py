@@ -67,6 +67,7 @@ def test_averages_are_named_and_only_users_who_may_get_an_action_count() -> None
     ]
     assert found[0]["reliability"] == pytest.approx(0.5, abs=0.03)
     assert found[2]["reliability"] is None
-    assert reliability.sentences(found) == ["subs: for 1 of 3 actions a score is no more than the action's average"]
-    assert reliability.sentences(found[:1]) == []
-    assert reliability.sentences(found[1:2]) == ["subs: for all actions a score is no more than the action's average"]
+    known = "A score is no more than its action's average (less than 10 % of what tells users apart is known):"
+    assert reliability.sentence(found) == f"{known} subs for 1 of 3 actions."
+    assert reliability.sentence(found[:1]) is None
+    assert reliability.sentence(found[1:2]) == f"{known} subs for all 1 actions."

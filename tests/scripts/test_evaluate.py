@@ -18,6 +18,7 @@ from ranker.model.artifact import load_model
 from ranker.scores import InputError
 from scripts import evaluate, rehearsal, train
 from scripts.command import validated
+from scripts.evaluation_page import page_of
 from scripts.settings import EvaluateSettings, TrainSettings
 from tests.ranker.worlds import SCHEMA, World, make_world
 
@@ -193,6 +194,15 @@ def test_the_page_shows_every_part_and_needs_nothing_else(evaluation: dict, case
     assert not re.search(r'(?:src|href)="(?!#)', page.split('id="figures"')[0])
     assert "<script src" not in page
     assert "Left out of the policy: holdout, exploration, fallback." in page
+
+
+def test_the_page_says_which_scores_are_averages(evaluation: dict) -> None:
+    def words(average: bool) -> str:
+        told = [{**record, "average": average} for record in evaluation["reliability"]]
+        return str(page_of({**evaluation, "reliability": told}))
+
+    assert "A score is no more than its action's average" in words(True)
+    assert "A score is no more than its action's average" not in words(False)
 
 
 def test_mlflow_has_the_values(evaluation: dict, case: Case) -> None:

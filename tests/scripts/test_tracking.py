@@ -32,7 +32,8 @@ EVALUATION = {
     "rows": {"train": 100, "test": 20},
     "policies": [{"name": "valuenet", "outcome": "subs", "estimator": "DR", "value": 0.1, "stderr": 0.02}],
     "qini": [{"model": "valuenet", "outcome": "subs", "action": "push_1/family/trial", "qini": 0.3}],
-    "calibration": [{"outcome": "subs", "action": "push_1/duo", "slope": 0.4}],
+    "calibration": [{"outcome": "subs", "action": "push_1/duo", "slope": 0.4, "stderr": 0.1}],
+    "reliability": [{"outcome": "subs", "action": "push_1/duo", "reliability": 0.6, "average": False}],
     "training": {
         "curve": [{"epoch": 1, "train": 0.5, "validation": 0.6}, {"epoch": 2, "train": 0.4, "validation": 0.55}]
     },
@@ -127,6 +128,8 @@ def test_metrics_are_those_of_the_certificate_and_the_evaluation(recorded: str, 
     assert train["qini/valuenet/subs/push_1:family:trial"] == 0.3
     assert train["policy/valuenet/subs/DR/value"] == 0.1
     assert train["calibration/subs/push_1:duo/slope"] == 0.4
+    assert train["calibration/subs/push_1:duo/slope_stderr"] == 0.1
+    assert train["reliability/subs/push_1:duo"] == 0.6
     week = client.get_run(recorded).data.metrics
     assert week["seconds/train"] == 3.0
     assert (week["truth/oracle/value"], week["truth/best fixed action/regret"]) == (9.0, 6.0)

@@ -38,7 +38,11 @@ def test_what_history_tells_is_in_the_model_and_no_longer_in_its_doubt(
     monkeypatch.setattr(train, "fit", fitted)
     monkeypatch.setattr(train, "estimate", lambda *given: found)
     paths = [f"paths.{name}='{tmp_path / name}'" for name in ("model", "logs", "runs")]
-    train.run(validated(TrainSettings, composed(*paths, "fit.max_epochs=1", "model.members=2")))
+    result = train.run(validated(TrainSettings, composed(*paths, "fit.max_epochs=1", "model.members=2")))
+    pairs = [(target.name, action["id"]) for target in made[0].model.targets for action in world.logs.actions]
+    told = {(each["outcome"], each["action"]): each["reliability"] for each in result.evaluation["reliability"]}
+    assert list(told) == pairs
+    assert all(0 <= known < 1 for known in told.values())
     model, _ = load_model(tmp_path / "model")
     assert model.interference == found.interference
     assert model.carryover == found.carryover

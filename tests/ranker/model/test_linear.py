@@ -128,6 +128,7 @@ def test_shares_of_the_scales_weigh_by_how_well_they_foretell_the_other_folds(
     all_of_it, little = tried(1.0), tried(share)
     odds = np.exp(foretold(little) - foretold(all_of_it))
     assert 0.1 < odds < 10  # neither alone would do
+    assert all(path.prior_MD[0, 0] == pytest.approx(ACTIONS.contact_sd**2) for path in [*all_of_it, *little])
     for mixed, *each in zip(tried(1.0, share), all_of_it, little, strict=True):
         for name in ("base_D", "effect_MD", "doubt_A", "average_doubt_A"):
             first, second = (getattr(path, name) for path in each)

@@ -47,10 +47,10 @@ def reliability(mean_R: np.ndarray, stderr_R: np.ndarray) -> float | None:
 def sentence(found: Sequence[Mapping]) -> str | None:
     """Which effects are averages, outcome by outcome; None where none is."""
     told = []
-    for outcome in dict.fromkeys(record["outcome"] for record in found):
-        mine = [record["average"] for record in found if record["outcome"] == outcome]
-        if any(mine):
-            told.append(f"{outcome} for {'all' if all(mine) else f'{sum(mine)} of'} {len(mine)} actions")
+    for outcome, mine in _by_outcome(found).items():
+        averages = _averages(mine)
+        if averages:
+            told.append(f"{outcome} for {'all' if averages == len(mine) else f'{averages} of'} {len(mine)} actions")
     little = f"less than {100 * LEAST:.0f} % of what tells users apart is known"
     return f"A score is no more than its action's average ({little}): {', '.join(told)}." if told else None
 
@@ -58,10 +58,20 @@ def sentence(found: Sequence[Mapping]) -> str | None:
 def show(found: Sequence[Mapping]) -> None:
     """Prints for every outcome how much is known of what tells users apart."""
     rows = []
-    for outcome in dict.fromkeys(record["outcome"] for record in found):
-        mine = [record for record in found if record["outcome"] == outcome]
+    for outcome, mine in _by_outcome(found).items():
         known = [record["reliability"] for record in mine if record["reliability"] is not None]
         middle = f"{np.median(known):.0%}" if known else "not known"
-        rows.append((outcome, middle, f"{sum(record['average'] for record in mine)} of {len(mine)}"))
+        rows.append((outcome, middle, f"{_averages(mine)} of {len(mine)}"))
     columns = ("outcome", "known of it", "actions whose score is their average")
     command.show_table("What tells users apart in an effect, the middle action", columns, rows)
+
+
+def _by_outcome(found: Sequence[Mapping]) -> dict[str, list[Mapping]]:
+    groups: dict[str, list[Mapping]] = {}
+    for record in found:
+        groups.setdefault(record["outcome"], []).append(record)
+    return groups
+
+
+def _averages(found: Sequence[Mapping]) -> int:
+    return sum(record["average"] for record in found)

@@ -129,7 +129,7 @@ def show_surrogates(findings: Sequence[Mapping]) -> None:
 
 
 def show_interference(found: Mapping) -> None:
-    """Prints what earlier contacts leave of an effect, and the pairs that are believed to spoil each other."""
+    """Prints what earlier contacts leave of an effect, the pairs that are believed to spoil each other, and what contacts add."""
     rows = []
     if fatigue := found.get("fatigue"):
         rows.append((f"any contact in the last {found['days']} days", "every", _left(fatigue), "", ""))
@@ -146,6 +146,18 @@ def show_interference(found: Mapping) -> None:
     judged = f"{len(found['pairs'])} pairs looked at, {found['handed_over'] or 'none'} believed"
     columns = ("after", "effect of", "is left", "probability", "before shrinking")
     command.show_table(f"What contacts take from each other: {judged}", columns, rows)
+    rows = [
+        (
+            growth["outcome"],
+            f"{growth['added']:+.3f} ± {growth['stderr']:.3f}",
+            f"{growth['probability']:.0%}",
+            f"{growth['raw']:+.3f} ± {growth['raw_stderr']:.3f}",
+        )
+        for growth in found["growths"]
+    ]
+    if rows:
+        title = "What every earlier contact adds to effects on one outcome alone, in log odds or the log of a rate"
+        command.show_table(title, ("outcome", "is added", "probability", "before shrinking"), rows)
 
 
 def _left(kept: Mapping) -> str:

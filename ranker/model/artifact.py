@@ -24,7 +24,7 @@ from ranker.model.network import ActionCode, ValueNet
 from ranker.model.settings import ModelSettings
 from ranker.scores import InputError, Interference
 
-FORMAT = 3
+FORMAT = 4
 MODEL, WEIGHTS = "model.json", "weights.safetensors"
 
 

@@ -1,10 +1,12 @@
 """What earlier contacts leave of an effect, user by user, where features tell of them.
 
-    effect[u, a] = effect[u at an average history, a] kept^(contacts[u] - average) * product over offers j made lately to u of kept[a, j]
+    effect[u, a] = (effect[u at an average history, a] + growth (contacts[u] - average))
+                   * kept^(contacts[u] - average) * product over offers j made lately to u of kept[a, j]
 
-with the factors of `interference`. They multiply the whole effect; the linear path alone could only add something for each product.
+on the scale of the link, with the factors and the growth of `interference`. The factors multiply the whole effect, whatever the outcome;
+the linear path alone could only add something for each product. growth is an outcome's own, and 0 for most.
 
-Axes: U users, W features as `Features.wide` has them, A actions.
+Axes: U users, W features as `Features.wide` has them, A actions, C channels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,13 +39,24 @@ class Lately:
 
 
 @dataclass(frozen=True)
+class Growth:
+    """What each earlier contact adds to every effect on an outcome, on the scale of its link, and the standard error of it."""
+
+    outcome: str
+    added: float
+    stderr: float
+
+
+@dataclass(frozen=True)
 class Carryover:
-    """contacts: the feature that counts earlier contacts, None if there is none; average: of it; kept: by each contact."""
+    """contacts: the feature that counts earlier contacts, None if there is none; average: of it; kept: by each contact.
+    growths: of the outcomes that have one; none without contacts."""
 
     contacts: str | None
     average: float
     kept: float
     lately: tuple[Lately, ...]
+    growths: tuple[Growth, ...] = ()
 
     def held(self, encoder: Encoder, wide_UW: Tensor) -> Tensor:
         """The users as if their history were average: so many contacts, none of the offers made lately."""
@@ -56,13 +69,16 @@ class Carryover:
         held_UW[:, at_W] = torch.from_numpy(encoder.holding(nobody, history).wide(encoder.levels)[:, at_W])
         return held_UW
 
+    def apart(self, encoder: Encoder, wide_UW: Tensor) -> Tensor:
+        """float32[U]: by how many contacts a user is above the average; 0 where nothing counts them."""
+        if self.contacts is None:
+            return torch.zeros(len(wide_UW))
+        column, z_U, missing_U = _encoded(encoder, wide_UW, self.contacts)
+        return torch.where(missing_U, 0.0, column.decode(z_U) - self.average)
+
     def left(self, encoder: Encoder, wide_UW: Tensor, actions: Sequence[Mapping[str, object]]) -> Tensor:
         """float32[U, A]: by what the effects of an average history are multiplied."""
-        left_UA = torch.ones(len(wide_UW), len(actions))
-        if self.contacts is not None:
-            column, z_U, missing_U = _encoded(encoder, wide_UW, self.contacts)
-            apart_U = torch.where(missing_U, 0.0, column.decode(z_U) - self.average)
-            left_UA *= (self.kept**apart_U).clamp(max=MOST_LEFT)[:, None]
+        left_UA = (self.kept ** self.apart(encoder, wide_UW)).clamp(max=MOST_LEFT)[:, None].repeat(1, len(actions))
         for each in self.lately:
             column, z_U, missing_U = _encoded(encoder, wide_UW, each.column)
             latest = float(column.encode(np.array([each.within]))[0][0])
@@ -72,12 +88,15 @@ class Carryover:
         return left_UA
 
     def to_json(self) -> dict:
-        return {**vars(self), "lately": [vars(each) for each in self.lately]}
+        lists = {name: [vars(each) for each in vars(self)[name]] for name in ("lately", "growths")}
+        return {**vars(self), **lists}
 
     @staticmethod
     def from_json(content: Mapping, encoder: Encoder) -> "Carryover":
         """ValueError where the encoder lacks a feature."""
-        found = Carryover(**{**content, "lately": tuple(Lately(**each) for each in content["lately"])})
+        lately = tuple(Lately(**each) for each in content["lately"])
+        growths = tuple(Growth(**each) for each in content["growths"])
+        found = Carryover(**{**content, "lately": lately, "growths": growths})
         for name in (found.contacts, *(each.column for each in found.lately)):
             if name is not None and not _there(encoder, name):
                 raise ValueError(f"carryover: '{name}' is none of the numeric features")
@@ -85,7 +104,11 @@ class Carryover:
 
 
 def carryover_of(
-    interference: Interference, history: HistoryColumns | None, encoder: Encoder, held: Mapping[str, float]
+    interference: Interference,
+    growths: Sequence[Growth],
+    history: HistoryColumns | None,
+    encoder: Encoder,
+    held: Mapping[str, float],
 ) -> Carryover | None:
     """None where no feature tells of what is lost. held: the average history with which it was estimated."""
     if history is None:
@@ -100,8 +123,9 @@ def carryover_of(
     contacts = history.contacts if tells and _there(encoder, history.contacts) else None
     if contacts is None and not lately:
         return None
-    average, kept = (0.0, 1.0) if contacts is None else (held[contacts], interference.fatigue.kept)
-    return Carryover(contacts, average, kept, tuple(lately))
+    if contacts is None:
+        return Carryover(None, 0.0, 1.0, tuple(lately))
+    return Carryover(contacts, held[contacts], interference.fatigue.kept, tuple(lately), tuple(growths))
 
 
 def _there(encoder: Encoder, name: str | None) -> bool:

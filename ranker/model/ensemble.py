@@ -144,11 +144,25 @@ class ValueModel:
             return [network(wide_UW, table_AM, here) for network in members], None
         left_UA = self.carryover.left(self.encoder, wide_UW, actions)
         held_UW = self.carryover.held(self.encoder, wide_UW)
+        grown_UC, _ = self._grown(wide_UW)
         links = []
         for network in members:
             base_UC, effect_UCA = network(wide_UW, table_AM, here, held_UW)
-            links.append((base_UC, effect_UCA.mul_(left_UA[:, None])))
+            links.append((base_UC, effect_UCA.add_(grown_UC[:, here, None]).mul_(left_UA[:, None])))
         return links, left_UA
+
+    def _grown(self, wide_UW: Tensor) -> tuple[Tensor, Tensor]:
+        """[U, C] twice: what earlier contacts add to every effect, and the variance of it. The size of an amount is left alone."""
+        added_C, variance_C = torch.zeros(2, len(self.doubt_CA))
+        if self.carryover is None:
+            return added_C.expand(len(wide_UW), -1), variance_C.expand(len(wide_UW), -1)
+        growths = {each.outcome: each for each in self.carryover.growths}
+        for target, here in _channels_of(self.targets):
+            if target.name in growths:
+                chances = slice(here.start, here.stop, 2)
+                added_C[chances], variance_C[chances] = growths[target.name].added, growths[target.name].stderr ** 2
+        apart_U1 = self.carryover.apart(self.encoder, wide_UW)[:, None]
+        return apart_U1 * added_C, apart_U1.square() * variance_C
 
     def _wide(self, features: Features) -> Tensor:
         return torch.from_numpy(features.wide(self.encoder.levels))
@@ -158,12 +172,12 @@ class ValueModel:
         if self.calibration is None:
             raise ValueError("the model has no calibration; raw effects are no scores")
         with torch.inference_mode():
-            links, left_UA = self._links(self.members, self._wide(features), self.actions)
+            wide_UW = self._wide(features)
+            links, left_UA = self._links(self.members, wide_UW, self.actions)
             members = [_means(link, self.targets) for link in links]
-            doubts, average_doubts = (
-                _variances(links[0], self.targets, torch.from_numpy(each_CA), left_UA)
-                for each_CA in (self.doubt_CA, self.average_doubt_CA)
-            )
+            _, grown_UC = self._grown(wide_UW)
+            doubts = _variances(links[0], self.targets, torch.from_numpy(self.doubt_CA), left_UA, grown_UC)
+            average_doubts = _variances(links[0], self.targets, torch.from_numpy(self.average_doubt_CA), left_UA)
             effects = {}
             for target in self.targets:
                 means = [next(member) for member in members]
@@ -185,13 +199,18 @@ def _means(link: Link, targets: Sequence[Target]) -> Iterator[tuple[Tensor, Tens
 
 
 def _variances(
-    link: Link, targets: Sequence[Target], doubt_CA: Tensor, left_UA: Tensor | None = None
+    link: Link,
+    targets: Sequence[Target],
+    doubt_CA: Tensor,
+    left_UA: Tensor | None = None,
+    own_UC: Tensor | None = None,
 ) -> Iterator[Tensor]:
-    """Per outcome the variance [U, A] of an effect, where that of its channels is doubt_CA and so much is left of it."""
+    """Per outcome the variance [U, A] of an effect, where that of its channels is doubt_CA, own_UC more, and so much is left of it."""
     base_UC, effect_UCA = link
     for target, here in _channels_of(targets):
         link_UAK = (base_UC[:, here, None] + effect_UCA[:, here]).transpose(1, 2)
-        doubt_UA = target.variance(link_UAK, doubt_CA.T[:, here])
+        doubt_AK = doubt_CA.T[:, here]
+        doubt_UA = target.variance(link_UAK, doubt_AK if own_UC is None else doubt_AK + own_UC[:, None, here])
         yield doubt_UA if left_UA is None else doubt_UA * left_UA.square()
 
 

@@ -2,29 +2,32 @@
 
 With e the calibrated effect that a member expects of a user whom it did not see, earlier contacts held at their average,
 
-    y = m_0 + h' b_o + e_o[a] k^(c - mean c) (s_p + sum_j d_pj f_j) + noise
+    y = m_0 + h' b_o + k^(c - mean c) (e_o[a] (s_p + sum_j d_pj f_j) + t_o g_o (c - mean c)) + noise
 
 for outcome o, the logged action a of product p, c contacts of the days before, f_j flags of what else was offered, h = (1, c, f). k and
 the factors 1 + d_pj / s_p are the same for all outcomes, so these are stacked, each row by what it tells; what history does to the
-outcome without contact goes into b_o. Rows are weighted by stabilised inverse propensities, which makes the action independent of h.
-Solved by Gauss-Newton in log k; standard errors by the jackknife over groups of users (outcomes and weeks of a user go together).
+outcome without contact goes into b_o. g_o is what every earlier contact adds to an effect on this outcome alone, on the scale of its
+link, of which t_o is the slope: who is worn out buys less, but opts out more. Rows are weighted by stabilised inverse propensities,
+which makes the action independent of h. Solved by Gauss-Newton in log k; standard errors by the jackknife over groups of users
+(outcomes and weeks of a user go together).
 
 Most pairs take nothing from each other. A pair is believed by a mixture: with probability pi both of its directions have factors
 uniform on [0, 1], else both are 1; pi is learned from all pairs together, which is what corrects for looking at many (Scott and Berger
-2010). Axes: R rows, A actions, O outcomes, V products (values of the attribute), J flags, G groups of users, T coefficients,
-F factors.
+2010). So is g_o, each outcome's on its own: with even odds it is 0, or normal around it. Axes: R rows, A actions, O outcomes, V products
+(values of the attribute), J flags, G groups of users, T coefficients, F factors.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import logsumexp, softmax
+import torch
+from scipy.special import expit, logsumexp, softmax
 
 from ranker.contact_history import OtherContacts, other_contacts
 from ranker.features import Features
 from ranker.logs import Logs, StoredLogs
-from ranker.model.carryover import Carryover, carryover_of
+from ranker.model.carryover import Carryover, Growth, carryover_of
 from ranker.model.ensemble import ValueModel
 from ranker.model.examples import Examples, stabilised_weights
 from ranker.model.losses import Target
@@ -39,6 +42,8 @@ SAME_WEEK_ROWS = 1_000  # of a product beside another in one week, to rest on th
 SCALE_SD = 0.5  # prior of s around 1: effects are calibrated
 CHANGE_SD = 3.0  # of d around 0: hardly any
 FATIGUE_SD = 0.3  # of log k around 0
+GROWTH_SD, GROWS = 0.1, 0.5  # of g around 0, where it is not 0; how likely it is not
+TELLS = 1e-6  # of a column must be left beside the others, to say anything of its coefficient
 STEPS, CLOSE = 6, 1e-3
 BELIEVED = 0.5
 FACTOR_F = (np.arange(1_000) + 0.5) / 1_000
@@ -69,17 +74,42 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Grown:
+    """What an earlier contact adds to effects on one outcome. raw, raw_stderr: as estimated alone; growth: shrunk; probability: that
+    it adds anything."""
+
+    growth: Growth
+    raw: float
+    raw_stderr: float
+    probability: float
+
+    def to_json(self) -> dict:
+        return {
+            **vars(self.growth),
+            "raw": self.raw,
+            "raw_stderr": self.raw_stderr,
+            "probability": self.probability,
+        }
+
+
+@dataclass(frozen=True)
 class Estimated:
-    """What is handed over, what of it features tell of single users, and every pair that was looked at, the most probable first."""
+    """What is handed over, what of it features tell of single users, every pair that was looked at, the most probable first, and every
+    outcome."""
 
     interference: Interference
     carryover: Carryover | None
     attribute: str
     findings: tuple[Finding, ...]
+    growths: tuple[Grown, ...] = ()
 
     def to_json(self) -> dict:
-        handed = {**self.interference.to_json(), "pairs": [each.to_json(self.attribute) for each in self.findings]}
-        return {**handed, "handed_over": len(self.interference.pairs)}
+        return {
+            **self.interference.to_json(),
+            "pairs": [each.to_json(self.attribute) for each in self.findings],
+            "handed_over": len(self.interference.pairs),
+            "growths": [each.to_json() for each in self.growths],
+        }
 
 
 def estimate(
@@ -102,8 +132,15 @@ def estimate(
     believed = [each for each in findings if each.probability >= BELIEVED]
     pairs = [Pair({attribute: e.where}, {attribute: e.beside}, e.effect, e.basis) for e in believed]
     interference = Interference(contacts.days, solved.fatigue, tuple(pairs))
-    carryover = carryover_of(interference, logs.schema.history, model.encoder, held)
-    return Estimated(interference, carryover, attribute, tuple(findings))
+    names = [target.name for target in model.targets]
+    growths = [
+        grown(name, float(raw), float(stderr))
+        for name, raw, stderr in zip(names, solved.growth_O, solved.growth_stderr_O, strict=True)
+        if np.isfinite(stderr)
+    ]
+    handed = [each.growth for each in growths]
+    carryover = carryover_of(interference, handed, logs.schema.history, model.encoder, held)
+    return Estimated(interference, carryover, attribute, tuple(findings), tuple(growths))
 
 
 @dataclass(frozen=True)
@@ -111,7 +148,7 @@ class Rows:
     """Contacts of products, and rows without contact (value -1). flag_RJ: offered lately, then in the same week; values in their order.
 
     response_RO: outcome less what is expected without contact, NaN where not known. lever_RO: expected effect of the logged action.
-    precision_RO: what a row tells. group_R: users in GROUPS parts.
+    steep_RO: by how much the expectation changes per unit of its link. precision_RO: what a row tells. group_R: users in GROUPS parts.
     """
 
     value_R: np.ndarray
@@ -119,6 +156,7 @@ class Rows:
     flag_RJ: np.ndarray
     response_RO: np.ndarray
     lever_RO: np.ndarray
+    steep_RO: np.ndarray
     precision_RO: np.ndarray
     group_R: np.ndarray
     values: int
@@ -137,11 +175,13 @@ def _rows(
     here = examples.take(learn)
     none_RO, lever_RO = _levers(model, held, here, splits.fold_R[learn])
     weight_R = stabilised_weights(here.action_R, here.propensity_R, here.actions, WEIGHT_CLIP)
-    response_RO, precision_RO = np.full_like(none_RO, np.nan), np.zeros_like(none_RO)
+    response_RO, precision_RO, steep_RO = np.full_like(none_RO, np.nan), np.zeros_like(none_RO), np.zeros_like(none_RO)
     for o, target in enumerate(model.targets):
         known, outcome_r, told_r = here.filled(o)
         response_RO[known, o] = outcome_r - none_RO[known, o]
-        variance_r = _shape(target, none_RO[known, o] + lever_RO[known, o]) / told_r
+        expected_r = none_RO[known, o] + lever_RO[known, o]
+        steep_RO[known, o] = target.per_link(torch.from_numpy(expected_r)).numpy()
+        variance_r = _shape(target, expected_r) / told_r
         noise_r = (response_RO[known, o] - lever_RO[known, o]) ** 2
         precision_RO[known, o] = weight_R[known] * variance_r.sum() / (variance_r * max(noise_r.sum(), 1e-30))
     mine = contacts.take(learn)
@@ -152,6 +192,7 @@ def _rows(
         flag_RJ=np.concatenate(flags, axis=1),
         response_RO=response_RO,
         lever_RO=lever_RO,
+        steep_RO=steep_RO,
         precision_RO=precision_RO,
         group_R=here.user_R % GROUPS,
         values=len(contacts.values),
@@ -221,44 +262,114 @@ def _shape(target: Target, mean_R: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Solved:
-    """What all outcomes together say. fatigue: factor of one contact. factor_VJ, factor_stderr_VJ: of each product beside each flag."""
+    """What all outcomes together say. fatigue: factor of one contact. factor_VJ, factor_stderr_VJ: of each product beside each flag.
+    growth_O, growth_stderr_O: what a contact adds to effects on one outcome, were it the only one whose effects grow; infinite errors
+    where nothing tells."""
 
     fatigue: Kept
     factor_VJ: np.ndarray
     factor_stderr_VJ: np.ndarray
+    growth_O: np.ndarray
+    growth_stderr_O: np.ndarray
 
 
 def solve(rows: Rows) -> Solved:
+    """Outcomes whose effects are believed to grow are taken out of what all outcomes have in common."""
+    found = _solved(rows, np.empty(0, int))
+    own = np.array([grows(*each) >= BELIEVED for each in zip(found.growth_O, found.growth_stderr_O, strict=True)])
+    return _solved(rows, np.flatnonzero(own)) if own.any() else found
+
+
+def _solved(rows: Rows, own: np.ndarray) -> Solved:
+    """own: outcomes with a g_o beside what is common; any other g_o is found as if it alone joined them."""
     values, flags, outcomes = rows.values, rows.flag_RJ.shape[1], rows.response_RO.shape[1]
     place = _Places(outcomes, values, flags)
-    prior_T, center_T = np.full(place.count, 1e-6), np.zeros(place.count)
+    beside = np.setdiff1d(np.arange(outcomes), own)
+    order = np.r_[np.arange(place.common), place.common + own, place.common + beside]
+    prior_T, center_T = np.full(place.common + len(own), 1e-6), np.zeros(place.common + len(own))
     prior_T[place.scale], center_T[place.scale] = SCALE_SD**-2, 1.0
     prior_T[place.change] = CHANGE_SD**-2
     prior_T[place.fatigue] = FATIGUE_SD**-2
-    start_T, log_kept = center_T, 0.0
+    start_T, log_kept = np.zeros(place.count), 0.0
+    start_T[: len(center_T)] = center_T
     for _ in range(STEPS):
         gram_GTT, moment_GT = _normal_equations(rows, place, start_T, log_kept)
+        gram_GTT, moment_GT = gram_GTT[:, order[:, None], order], moment_GT[:, order]
         center_T[place.fatigue] = -log_kept
-        whole_TT, whole_T = gram_GTT.sum(0) + np.diag(prior_T), moment_GT.sum(0) + prior_T * center_T
-        start_T = np.linalg.solve(whole_TT, whole_T)
+        gram_TT, moment_T = gram_GTT.sum(0), moment_GT.sum(0)
+        found = _solution(gram_TT, moment_T, prior_T, center_T)
+        start_T[order] = np.append(found.kept_T, np.zeros(len(beside)))
         step, log_kept = start_T[place.fatigue], float(np.clip(log_kept + start_T[place.fatigue], -1.5, 0.7))
         if abs(step) < CLOSE:
             break
-    left_GT = np.linalg.solve(whole_TT - gram_GTT, (whole_T - moment_GT)[:, :, None])[:, :, 0]
-    posterior_T = np.sqrt(np.diag(np.linalg.inv(whole_TT)))
-    scale_V = start_T[place.scale]
-    factor_GVJ = [place.factor(left_T) for left_T in left_GT]
-    jackknife_VJ, informed_VJ = (
-        _jackknife(np.stack(factor_GVJ)),
-        posterior_T[place.change].reshape(values, flags) / np.abs(scale_V)[:, None],
-    )
-    stderr = max(float(_jackknife(left_GT[:, place.fatigue])), float(posterior_T[place.fatigue]))
+    left_G = [
+        _solution(gram_TT - gram, moment_T - moment, prior_T, center_T)
+        for gram, moment in zip(gram_GTT, moment_GT, strict=True)
+    ]
+    informed_T = np.append(found.kept_stderr_T, found.added_stderr_O)
+    jackknife_T = _jackknife(np.stack([np.append(left.kept_T, left.added_O) for left in left_G]))
+    stderr_T, found_T = np.empty(place.count), np.empty(place.count)
+    stderr_T[order], found_T[order] = np.maximum(informed_T, jackknife_T), np.append(found.kept_T, found.added_O)
+    jackknife_VJ = _jackknife(np.stack([place.factor(left.kept_T) for left in left_G]))
+    informed_VJ = found.kept_stderr_T[place.change].reshape(values, flags) / np.abs(found_T[place.scale])[:, None]
     kept = float(np.exp(log_kept))
-    return Solved(Kept(kept, kept * stderr), place.factor(start_T), np.maximum(jackknife_VJ, informed_VJ))
+    return Solved(
+        fatigue=Kept(kept, kept * float(stderr_T[place.fatigue])),
+        factor_VJ=place.factor(found_T),
+        factor_stderr_VJ=np.maximum(jackknife_VJ, informed_VJ),
+        growth_O=found_T[place.common :],
+        growth_stderr_O=stderr_T[place.common :],
+    )
+
+
+@dataclass(frozen=True)
+class _Solution:
+    """kept_T: coefficients with a prior, and their standard errors. added_O: each of the others if it alone joined them."""
+
+    kept_T: np.ndarray
+    kept_stderr_T: np.ndarray
+    added_O: np.ndarray
+    added_stderr_O: np.ndarray
+
+
+def _solution(gram_TT: np.ndarray, moment_T: np.ndarray, prior_T: np.ndarray, center_T: np.ndarray) -> _Solution:
+    """prior_T, center_T: precisions and centres of the coefficients that have a prior, which come first. One more coefficient is what
+    these leave of its own column (Frisch and Waugh 1933)."""
+    kept, added = slice(0, len(prior_T)), slice(len(prior_T), None)
+    beside_TO = gram_TT[kept, added]
+    inverse_TT = np.linalg.inv(gram_TT[kept, kept] + np.diag(prior_T))
+    kept_T = inverse_TT @ (moment_T[kept] + prior_T * center_T)
+    whole_O = np.diag(gram_TT[added, added])
+    told_O = whole_O - (beside_TO * (inverse_TT @ beside_TO)).sum(0)
+    tells_O = told_O > TELLS * whole_O
+    safe_O = np.where(tells_O, told_O, 1.0)
+    return _Solution(
+        kept_T=kept_T,
+        kept_stderr_T=np.sqrt(np.diag(inverse_TT)),
+        added_O=np.where(tells_O, (moment_T[added] - beside_TO.T @ kept_T) / safe_O, 0.0),
+        added_stderr_O=np.where(tells_O, 1 / np.sqrt(safe_O), np.inf),
+    )
+
+
+def grows(raw: float, stderr: float) -> float:
+    """The probability that a g with this estimate is not 0 but normal around it."""
+    if not np.isfinite(stderr):
+        return 0.0
+    trust = GROWTH_SD**2 / (GROWTH_SD**2 + stderr**2)
+    evidence = 0.5 * (np.log1p(-trust) + trust * (raw / stderr) ** 2)
+    return float(expit(evidence + np.log(GROWS / (1 - GROWS))))
+
+
+def grown(outcome: str, raw: float, stderr: float) -> Grown:
+    """The mean and standard deviation of a g that is 0 or normal around it."""
+    trust, probability = GROWTH_SD**2 / (GROWTH_SD**2 + stderr**2), grows(raw, stderr)
+    mean, variance = trust * raw, trust * stderr**2
+    spread = float(np.sqrt(probability * variance + probability * (1 - probability) * mean**2))
+    return Grown(Growth(outcome, probability * mean, spread), raw, stderr, probability)
 
 
 class _Places:
-    """Where the coefficients stand: b_o per outcome, s_p, d_pj, and the step in log k."""
+    """Where the coefficients stand: b_o per outcome, s_p, d_pj, the step in log k, and g_o, which are not `common`."""
 
     def __init__(self, outcomes: int, values: int, flags: int):
         self.values, self.flags, self.base = values, flags, 2 + flags
@@ -266,7 +377,8 @@ class _Places:
         self.scale = slice(first, first + values)
         self.change = slice(first + values, first + values + values * flags)
         self.fatigue = self.change.stop
-        self.count = self.fatigue + 1
+        self.common = self.fatigue + 1
+        self.count = self.common + outcomes
 
     def outcome(self, o: int) -> np.ndarray:
         return np.arange(o * self.base, (o + 1) * self.base)
@@ -274,6 +386,9 @@ class _Places:
     def product(self, p: int) -> np.ndarray:
         change = self.change.start + p * self.flags
         return np.r_[self.scale.start + p, change : change + self.flags, self.fatigue]
+
+    def growth(self, o: int) -> np.ndarray:
+        return np.array([self.common + o])
 
     def factor(self, theta_T: np.ndarray) -> np.ndarray:
         return 1 + theta_T[self.change].reshape(self.values, self.flags) / theta_T[self.scale][:, None]
@@ -290,21 +405,25 @@ def _normal_equations(
         p, group = divmod(int(cell), GROUPS)
         here = order[ends[cell] : ends[cell + 1]]
         base_RB = np.column_stack([np.ones(len(here)), rows.contacts_R[here], rows.flag_RJ[here]])
-        design_RX, at_X = [base_RB], []
         if p > 0:
             mine = place.product(p - 1)
             tired_R = np.exp(log_kept * rows.contacts_R[here])
             scale_R = rows.flag_RJ[here] @ theta_T[mine[1:-1]] + theta_T[mine[0]]
             own_RX = np.column_stack([np.ones(len(here)), rows.flag_RJ[here], scale_R * rows.contacts_R[here]])
-            design_RX, at_X = [base_RB, own_RX * tired_R[:, None]], [mine]
+            own_RX *= tired_R[:, None]
+            grows_R = tired_R * rows.contacts_R[here]
         for o in range(rows.response_RO.shape[1]):
             known = np.isfinite(rows.response_RO[here, o])
-            lever_R = rows.lever_RO[here, o][:, None]
-            x_RX = np.concatenate([part * (lever_R if n else 1.0) for n, part in enumerate(design_RX)], axis=1)[known]
-            at = np.concatenate([place.outcome(o), *at_X])
+            design_RX, at = [base_RB], [place.outcome(o)]
+            if p > 0:
+                more_R, mine_RX = grows_R * rows.steep_RO[here, o], own_RX * rows.lever_RO[here, o][:, None]
+                mine_RX[:, -1] += theta_T[place.growth(o)] * rows.contacts_R[here] * more_R
+                design_RX += [mine_RX, more_R[:, None]]
+                at += [mine, place.growth(o)]
+            x_RX, at_X = np.concatenate(design_RX, axis=1)[known], np.concatenate(at)
             weighed_XR = (x_RX * rows.precision_RO[here[known], o][:, None]).T
-            gram_GTT[group][np.ix_(at, at)] += weighed_XR @ x_RX
-            moment_GT[group][at] += weighed_XR @ rows.response_RO[here[known], o]
+            gram_GTT[group][np.ix_(at_X, at_X)] += weighed_XR @ x_RX
+            moment_GT[group][at_X] += weighed_XR @ rows.response_RO[here[known], o]
     return gram_GTT, moment_GT
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ranker.model.artifact import load_model, save_model
-from ranker.model.carryover import Carryover, Lately
+from ranker.model.carryover import Carryover, Growth, Lately
 from ranker.scores import InputError, Interference, Kept, Pair
 
 
@@ -26,7 +26,7 @@ def test_a_round_trip_scores_to_the_bit_and_the_id_is_stable(trained, tmp_path) 
 def test_what_contacts_take_from_each_other_travels_with_the_model(trained, tmp_path) -> None:
     pair = Pair({"product": "family"}, {"product": "student"}, Kept(0.4, 0.1), "history")
     known = Interference(28, Kept(0.8, 0.02), (pair,))
-    told = Carryover("streams", 1.0, 0.8, (Lately(pair.where, "age", 0.5, 0.4),))
+    told = Carryover("streams", 1.0, 0.8, (Lately(pair.where, "age", 0.5, 0.4),), (Growth("days", 0.2, 0.1),))
     before = save_model(tmp_path, trained.model, {})
     model = replace(trained.model, interference=known, carryover=told)
     assert save_model(tmp_path, model, {}) != before

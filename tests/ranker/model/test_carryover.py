@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.special import expit, logit
 
 from ranker.contact_history import HistoryColumns, Since
 from ranker.features import Encoder, fit_encoder
 from ranker.logs import LogSchema
 from ranker.model.calibrate import calibrate
-from ranker.model.carryover import Carryover, Lately, carryover_of
+from ranker.model.carryover import Carryover, Growth, Lately, carryover_of
 from ranker.model.ensemble import _variances
 from ranker.model.fit import Fit, fit
 from ranker.model.interference import estimate
@@ -22,8 +23,10 @@ from ranker.scores import Interference, Kept, Pair
 from tests.ranker.worlds import ACTIONS, World, make_world
 
 KEPT = 0.6
+LEFT, GROWN = 0.8, 0.2  # where effects on one outcome grow
 SCHEMA = LogSchema(("contacts", "weeks_since_books", "age"), ("market",), (), "none")
 HISTORY = HistoryColumns(28, "contacts", (Since("weeks_since_books", {"product": "books"}, 7),))
+GROWTHS = (Growth("days", 0.1, 0.05),)
 BOOKS, FAMILY, STUDENT = ({"product": name} for name in ("books", "family", "student"))
 
 
@@ -59,7 +62,7 @@ def _pair(where: dict, beside: dict, kept: float = 0.3, basis: str = "history") 
 
 
 def test_what_is_left_is_the_formula_on_the_features_as_they_were(frame, encoder) -> None:
-    carryover = carryover_of(_interference(_pair(FAMILY, BOOKS)), HISTORY, encoder, {"contacts": 1.5})
+    carryover = carryover_of(_interference(_pair(FAMILY, BOOKS)), GROWTHS, HISTORY, encoder, {"contacts": 1.5})
     left_UA = carryover.left(encoder, _wide(encoder, frame), ACTIONS)
     contacts_U = frame["contacts"].fillna(1.5).to_numpy()
     lately_U = (frame["weeks_since_books"] <= 4).to_numpy()  # a missing value is not
@@ -70,7 +73,7 @@ def test_what_is_left_is_the_formula_on_the_features_as_they_were(frame, encoder
 
 
 def test_effects_of_nobody_are_more_than_four_times_those_of_an_average_history(frame, encoder) -> None:
-    carryover = carryover_of(_interference(fatigue=0.2), HISTORY, encoder, {"contacts": 1.5})
+    carryover = carryover_of(_interference(fatigue=0.2), GROWTHS, HISTORY, encoder, {"contacts": 1.5})
     left_U = carryover.left(encoder, _wide(encoder, frame), ACTIONS)[:, 0].numpy()
     contacts_U = frame["contacts"].fillna(1.5).to_numpy()
     np.testing.assert_allclose(left_U, np.minimum(0.2 ** (contacts_U - 1.5), 4.0), rtol=1e-3)
@@ -103,8 +106,50 @@ def test_what_is_left_of_an_effect_is_left_of_its_doubt(tiring) -> None:
     torch.testing.assert_close(left, whole * KEPT**2)
 
 
+def test_what_contacts_add_is_added_to_every_chance_before_anything_is_left_of_it(tiring) -> None:
+    world, done = tiring
+    frame = world.logs.frame.iloc[:50].assign(contacts=np.float32([0.0, 1.0, 2.0, 3.0, np.nan] * 10))
+    wide_UW = _wide(done.model.encoder, frame)
+    without = replace(done.model, carryover=Carryover("contacts", 1.5, KEPT, ()))
+    growths = (Growth("days", 0.1, 0.05), Growth("revenue", -0.3, 0.2))
+    carried = replace(done.model, carryover=replace(without.carryover, growths=growths))
+    with torch.inference_mode():
+        before_UCA, after_UCA = (
+            model._links(model.members, wide_UW, model.actions)[0][0][1] for model in (without, carried)
+        )
+        added_UC, variance_UC = carried._grown(wide_UW)
+    apart_U = frame["contacts"].fillna(1.5).to_numpy() - 1.5
+    by_channel = {"subs": [0.0], "days": [0.1], "revenue": [-0.3, 0.0]}  # not to the size of an amount
+    doubted = {"subs": [0.0], "days": [0.05], "revenue": [0.2, 0.0]}
+    added_C, stderr_C = (np.concatenate([each[t.name] for t in carried.targets]) for each in (by_channel, doubted))
+    np.testing.assert_allclose(added_UC, apart_U[:, None] * added_C, atol=1e-5)
+    np.testing.assert_allclose(variance_UC, (apart_U[:, None] * stderr_C) ** 2, atol=1e-5)
+    moved_UC = (KEPT**apart_U * apart_U)[:, None] * added_C
+    np.testing.assert_allclose(
+        after_UCA - before_UCA, np.broadcast_to(moved_UC[:, :, None], after_UCA.shape), atol=1e-5
+    )
+
+
+def test_doubt_about_what_contacts_add_is_in_the_standard_errors(tiring) -> None:
+    world, done = tiring
+    frame = world.logs.frame.iloc[:300].assign(contacts=np.float32([0.0, 1.0, 3.0] * 100))
+    features = done.model.encoder.encode(frame)
+    plain = done.model.calibrated(calibrate(done.model, done.examples, done.splits))
+    sure, doubted = (
+        replace(plain, carryover=Carryover("contacts", 1.0, 1.0, (), (Growth("days", 0.0, stderr),))).effects(features)
+        for stderr in (0.0, 0.1)
+    )
+    np.testing.assert_array_equal(sure["subs"].stderr_UA, doubted["subs"].stderr_UA)
+    more_UA = doubted["days"].stderr_UA ** 2 - sure["days"].stderr_UA ** 2
+    # The rate times what the log rate is off by: a tenth per contact.
+    rate_UA = sure["days"].none_U[:, None] + sure["days"].mean_UA
+    wanted_UA = (rate_UA * 0.1 * np.abs(frame["contacts"].to_numpy() - 1.0)[:, None]) ** 2
+    assert np.corrcoef(more_UA.ravel(), wanted_UA.ravel())[0, 1] > 0.98
+    assert (np.abs(more_UA[1::3]) < 1e-6).all()
+
+
 def test_held_users_are_those_of_an_average_history(frame, encoder) -> None:
-    carryover = carryover_of(_interference(_pair(FAMILY, BOOKS)), HISTORY, encoder, {"contacts": 1.5})
+    carryover = carryover_of(_interference(_pair(FAMILY, BOOKS)), GROWTHS, HISTORY, encoder, {"contacts": 1.5})
     held_UW = carryover.held(encoder, _wide(encoder, frame))
     np.testing.assert_array_equal(held_UW, _wide(encoder, frame.assign(contacts=1.5, weeks_since_books=np.nan)))
     np.testing.assert_allclose(carryover.left(encoder, held_UW, ACTIONS), 1.0, rtol=1e-5)
@@ -113,16 +158,57 @@ def test_held_users_are_those_of_an_average_history(frame, encoder) -> None:
 def test_only_what_features_tell_of_is_carried_over(encoder) -> None:
     known, same_week, untold = _pair(FAMILY, BOOKS), _pair(FAMILY, BOOKS, basis="same week"), _pair(BOOKS, STUDENT)
     held = {"contacts": 1.5}
-    found = carryover_of(_interference(known, same_week, untold), HISTORY, encoder, held)
-    assert found == Carryover("contacts", 1.5, 0.8, (Lately(FAMILY, "weeks_since_books", 4.0, 0.3),))
-    assert carryover_of(_interference(known), None, encoder, {}) is None
-    assert carryover_of(_interference(), HISTORY, encoder, {}) is None  # the column is there and empty
-    assert carryover_of(_interference(untold), replace(HISTORY, contacts=None), encoder, {}) is None
-    assert carryover_of(_interference(fatigue=None), HISTORY, encoder, held) is None
+    found = carryover_of(_interference(known, same_week, untold), GROWTHS, HISTORY, encoder, held)
+    assert found == Carryover("contacts", 1.5, 0.8, (Lately(FAMILY, "weeks_since_books", 4.0, 0.3),), GROWTHS)
+    assert carryover_of(_interference(known), GROWTHS, None, encoder, {}) is None
+    assert carryover_of(_interference(), GROWTHS, HISTORY, encoder, {}) is None  # the column is there and empty
+    assert carryover_of(_interference(untold), GROWTHS, replace(HISTORY, contacts=None), encoder, {}) is None
+    assert carryover_of(_interference(fatigue=None), GROWTHS, HISTORY, encoder, held) is None
     written = json.dumps(found.to_json())
     assert Carryover.from_json(json.loads(written), encoder) == found
     with pytest.raises(ValueError, match="'weeks' is none of the numeric features"):
         Carryover.from_json(json.loads(written.replace("weeks_since_books", "weeks")), encoder)
+
+
+def test_effects_that_grow_on_one_outcome_while_others_tire_are_found_better_with_it() -> None:
+    """Every earlier contact leaves 80 % of an effect, on the scale of the link; on subscribing it adds to each first."""
+    generator = np.random.default_rng(6)
+    world = make_world(24_000, generator, average=0.5, varying=0.5)
+    frame = world.logs.frame
+    apart_R = generator.integers(0, 4, len(frame)) - 1.5
+    none_R, whole_RA = world.none["subs"], world.none["subs"][:, None] + world.effect["subs"]
+    link_RA = logit(whole_RA) - logit(none_R)[:, None] + (GROWN * apart_R)[:, None]
+    subs_RA = expit(logit(none_R)[:, None] + LEFT ** apart_R[:, None] * link_RA)
+    days_RA = world.none["days"][:, None] * (1 + world.effect["days"] / world.none["days"][:, None]) ** (
+        LEFT ** apart_R[:, None]
+    )
+    arm_R = frame["action"].map({action["id"]: a for a, action in enumerate(ACTIONS)}).fillna(-1).astype(int).to_numpy()
+    at = np.arange(len(frame)), arm_R
+    frame["subs"] = (generator.random(len(frame)) < np.where(arm_R < 0, none_R, subs_RA[at])).astype(float)
+    frame["days"] = generator.poisson(np.where(arm_R < 0, world.none["days"], days_RA[at])).astype(float)
+    frame["revenue"] = frame["subs"] * generator.lognormal(2.0, 0.5, len(frame))
+    frame["contacts"] = (apart_R + 1.5).astype("float32")
+    schema = replace(
+        world.logs.schema, numeric=(*world.logs.schema.numeric, "contacts"), history=HistoryColumns(28, "contacts")
+    )
+    logs = replace(world.logs, schema=schema, frame=frame)
+    done = fit(logs, ModelSettings(members=2, hidden=(8,)), FitSettings(max_epochs=1, batch_rows=512), 0)
+    plain = done.model.calibrated(calibrate(done.model, done.examples, done.splits))
+    estimated = estimate(plain, logs, done.examples, done.splits, "product")
+    growth = {each.growth.outcome: each for each in estimated.growths}
+    assert growth["subs"].raw == pytest.approx(GROWN, abs=3 * growth["subs"].raw_stderr)
+    assert growth["subs"].probability > 0.9
+    assert estimated.carryover.kept == pytest.approx(LEFT, abs=0.1)
+    assert estimated.carryover.growths == tuple(each.growth for each in estimated.growths)
+    features = done.model.encoder.encode(frame.iloc[:4_000])
+
+    def missed(carryover: Carryover) -> float:
+        carried = done.model.carrying(carryover, features)
+        carried = carried.calibrated(calibrate(carried, done.examples, done.splits))
+        true_UA = (subs_RA - none_R[:, None])[:4_000]
+        return float(((carried.effects(features)["subs"].mean_UA - true_UA) ** 2).mean() / true_UA.var())
+
+    assert missed(estimated.carryover) < 0.4 * missed(replace(estimated.carryover, growths=()))
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,23 @@ from ranker.contact_history import HistoryColumns
 from ranker.model import interference
 from ranker.model.calibrate import calibrate
 from ranker.model.fit import fit
-from ranker.model.interference import GROUPS, Rows, _log_bayes_factor, _shrunk, estimate, solve, spoils
+from ranker.model.interference import (
+    GROUPS,
+    GROWS,
+    GROWTH_SD,
+    Rows,
+    _log_bayes_factor,
+    _shrunk,
+    estimate,
+    grown,
+    solve,
+    spoils,
+)
 from ranker.model.settings import FitSettings, ModelSettings
 from tests.ranker.worlds import make_world
 
 USERS, WEEKS, VALUES = 20_000, 4, 3
-KEPT, SPOILED = 0.8, 0.3
+KEPT, SPOILED, GROWN = 0.8, 0.3, 0.4
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +54,7 @@ def rows() -> Rows:
         flag_RJ=flag_RJ,
         response_RO=response_RO,
         lever_RO=effect_RO * off_V[value_R][:, None],
+        steep_RO=generator.uniform([0.8, 0.05], [1.2, 0.15], (count, 2)),
         precision_RO=np.where(np.isfinite(response_RO), [1 / 1.25, 1 / 0.05], 0.0),
         group_R=np.tile(np.arange(USERS), WEEKS) % GROUPS,
         values=VALUES,
@@ -65,6 +77,45 @@ def test_nothing_is_claimed_where_effects_are_nothing_but_noise(rows):
     nothing = replace(rows, response_RO=generator.normal(0, [1.0, 0.2], rows.response_RO.shape))
     solved = solve(nothing)
     assert spoils(solved.factor_VJ, solved.factor_stderr_VJ, np.ones((VALUES, VALUES), bool)).max() < 0.5
+
+
+def test_effects_on_one_outcome_that_grow_with_contacts_are_told_from_those_that_tire(rows):
+    tired_R = KEPT**rows.contacts_R * (rows.value_R >= 0)
+    growth_RO = (tired_R * rows.contacts_R)[:, None] * rows.steep_RO * [0.0, GROWN]
+    solved, none = solve(replace(rows, response_RO=rows.response_RO + growth_RO)), solve(rows)
+    assert solved.growth_O[1] == pytest.approx(GROWN, abs=3 * solved.growth_stderr_O[1])
+    assert solved.growth_stderr_O[1] < GROWN / 4
+    assert (np.abs(none.growth_O) < 3 * none.growth_stderr_O).all()
+    assert solved.fatigue.kept == pytest.approx(KEPT, abs=3 * solved.fatigue.stderr)
+
+
+def test_contacts_that_never_vary_tell_of_no_growth(rows):
+    solved = solve(replace(rows, contacts_R=np.zeros_like(rows.contacts_R)))
+    np.testing.assert_array_equal(solved.growth_O, 0.0)
+    assert np.isinf(solved.growth_stderr_O).all()
+
+
+@pytest.mark.parametrize(("raw", "stderr"), [(0.09, 0.065), (0.3, 0.05), (-0.02, 0.01), (0.0, 0.2), (0.5, 0.03)])
+def test_growth_is_shrunk_to_the_mean_of_its_mixture(raw, stderr):
+    """On a grid fine enough for the narrowest: the posterior of a g that is 0 or normal, from an estimate with normal noise."""
+    g_G = np.linspace(-1, 1, 200_001)
+    joint_G = norm.pdf(g_G, 0, GROWTH_SD) * norm.pdf(raw, g_G, stderr) * (g_G[1] - g_G[0])
+    own = GROWS * joint_G.sum()
+    probability = own / (own + (1 - GROWS) * norm.pdf(raw, 0, stderr))
+    weight_G = probability * joint_G / joint_G.sum()
+    mean = (weight_G * g_G).sum()
+    found = grown("visits", raw, stderr)
+    assert found.probability == pytest.approx(probability, abs=1e-4)
+    assert found.growth.added == pytest.approx(mean, abs=1e-4)
+    assert found.growth.stderr == pytest.approx(np.sqrt((weight_G * g_G**2).sum() - mean**2), abs=1e-4)
+    assert found.to_json() == {
+        "outcome": "visits",
+        "added": found.growth.added,
+        "stderr": found.growth.stderr,
+        "raw": raw,
+        "raw_stderr": stderr,
+        "probability": found.probability,
+    }
 
 
 @pytest.mark.parametrize(("raw", "stderr"), [(0.4, 0.2), (1.1, 0.3), (-0.8, 0.5), (2.5, 0.4)])

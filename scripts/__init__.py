@@ -10,7 +10,7 @@ Modules; first what every command stands on, then the commands in the order in w
 - make_market: a synthetic market with known truth
 - prepare: tables to logs
 - hillstrom: a public e-mail trial to logs
-- reliability: what scores know of the differences between users, and which are averages
+- reliability: what is known of the differences between users, in words
 - train: logs to a calibrated model
 - score: users to scores
 - pace: how far an allocation is, and how long it may still take

@@ -33,7 +33,7 @@ from ranker.evaluate.learners import (
 from ranker.evaluate.off_policy import Decisions
 from ranker.evaluate.peers import PEERS, Peer, Task
 from ranker.logs import Logs, LogSchema
-from ranker.model.calibrate import calibrate
+from ranker.model.calibrate import calibrated
 from ranker.model.examples import Examples, examples_of
 from ranker.model.fit import fit
 from ranker.trials import Trial
@@ -98,7 +98,7 @@ def run_half(part: str, trials: Path, seed: int, settings: Settings, file: Path)
     train, test = (Logs(source.schema, source.actions, frame, None) for frame in (trial.train, trial.test))
     started = time.perf_counter()
     fitted = fit(train, settings.model, settings.fit.model_copy(update={"test_share": 0.0}), seed)
-    model = fitted.model.calibrated(calibrate(fitted.model, fitted.examples, fitted.splits))
+    model = calibrated(fitted.model, fitted.examples, fitted.splits)
     learn, rows = fitted.examples, examples_of(test, model.encoder)
     o = [target.name for target in model.targets].index(source.outcome)
     ours_RA = model.effects(rows.features)[source.outcome].mean_UA

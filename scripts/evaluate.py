@@ -19,6 +19,7 @@ from ranker.evaluate import objective, report
 from ranker.evaluate.held_out import HeldOut, Rules, Training, hold_out, judge, segment_names
 from ranker.evaluate.learners import opinions_of
 from ranker.evaluate.objective import OBJECTIVE, Objective
+from ranker.evaluate.reliability import reliabilities
 from ranker.logs import Logs, read_logs
 from ranker.model.artifact import load_model
 from ranker.model.ensemble import ValueModel
@@ -102,7 +103,7 @@ def evaluate(settings: EvaluateSettings) -> dict:
         "objective": _terms(objectives[0], model),
         "cost": options.cost,
         **judged,
-        "reliability": reliability.records(model, held.test, np.arange(len(held.test))),
+        "reliability": reliabilities(model, held.test, np.arange(len(held.test))),
         "unsolved": list(unsolved),
         "left_out": [] if plan is None else list(plan.left_out),
     }

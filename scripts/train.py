@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from ranker.evaluate.reliability import reliabilities
 from ranker.evaluate.report import evaluate, summary, table
 from ranker.logs import open_logs
 from ranker.model.artifact import save_model
-from ranker.model.calibrate import calibrate
-from ranker.model.ensemble import ValueModel
+from ranker.model.calibrate import calibrated
 from ranker.model.examples import thinned
 from ranker.model.fit import Curve, Fit, fit
 from ranker.model.interference import estimate
@@ -48,16 +48,17 @@ def run(settings: TrainSettings) -> TrainResult:
         logs = open_logs(paths.logs)
         with command.progress("Training", settings.model.members * settings.fit.max_epochs) as advance:
             fitted = fit(logs, settings.model, settings.fit, settings.seed, advance, Path(folder))
-        model = _calibrated(fitted.model, fitted)
+        model = calibrated(fitted.model, fitted.examples, fitted.splits)
         estimated = estimate(model, logs, fitted.examples, fitted.splits, settings.fit.interference)
         if estimated is not None:
             model = replace(model, interference=estimated.interference)
             if estimated.carryover is not None:
                 rows = thinned(np.flatnonzero(fitted.splits.learn_R), HISTORY_ROWS)
-                model = _calibrated(model.carrying(estimated.carryover, fitted.examples.features.take(rows)), fitted)
+                carrying = model.carrying(estimated.carryover, fitted.examples.features.take(rows))
+                model = calibrated(carrying, fitted.examples, fitted.splits)
         evaluation = evaluate(model, fitted.examples, fitted.splits, settings.fit.evaluate)
         test = np.flatnonzero(fitted.splits.test_R)
-        evaluation["reliability"] = reliability.records(model, fitted.examples, test)
+        evaluation["reliability"] = reliabilities(model, fitted.examples, test)
         evaluation["surrogates"] = [finding.to_json() for finding in fitted.findings]
         if estimated is not None:
             evaluation["interference"] = estimated.to_json()
@@ -65,10 +66,6 @@ def run(settings: TrainSettings) -> TrainResult:
         model_id = save_model(out, model, summary(evaluation))
         (out / "evaluation.json").write_text(json.dumps(evaluation, indent=1, allow_nan=False) + "\n")
     return TrainResult(paths.model, model_id, evaluation)
-
-
-def _calibrated(model: ValueModel, fitted: Fit) -> ValueModel:
-    return model.calibrated(calibrate(model, fitted.examples, fitted.splits))
 
 
 def _training(fitted: Fit, seconds: float) -> dict:

@@ -7,6 +7,7 @@ Modules, in the order in which data flows:
 - qini: how well a score ranks users by the effect of an action
 - realised: what contacts added, row by row and doubly robust
 - calibration: predicted against realised effects, slopes and groups
+- reliability: what is known of the differences between users, action by action
 - budgets: the multi-armed Qini, a score's worth at every budget
 - baselines: best fixed action, average effects, response model, ridge T- and S-learner
 - boosting: boosted trees as S- and T-learner, an optional extra

@@ -19,7 +19,7 @@ from ranker.logs import Logs, as_matrix, eligible_of
 from ranker.market import answers, listeners, week, world
 from ranker.market.decisions import Choices
 from ranker.market.settings import MarketSettings
-from ranker.model.calibrate import calibrate
+from ranker.model.calibrate import calibrated
 from ranker.model.ensemble import ValueModel
 from ranker.model.fit import fit
 from ranker.model.settings import FitSettings, ModelSettings
@@ -202,7 +202,7 @@ def learn(scenario: Scenario, number: int, tables: Sequence[week.Tables], learni
     """The model of a week, from all that is known of the weeks before it."""
     logs = known(scenario.weeks[number], tables, scenario.day(number))
     fitted = fit(logs, learning.model, learning.fit, learning.seed)
-    return fitted.model.calibrated(calibrate(fitted.model, fitted.examples, fitted.splits))
+    return calibrated(fitted.model, fitted.examples, fitted.splits)
 
 
 def believe(model: ValueModel, here: week.Standing, day: date, worth: Mapping[str, np.ndarray]) -> Belief:

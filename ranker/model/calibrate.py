@@ -32,6 +32,11 @@ SOME_ROWS = 4_000  # for averages that need no more
 ROWS_AT_ONCE = 65_536
 
 
+def calibrated(model: ValueModel, examples: Examples, splits: Splits) -> ValueModel:
+    """The model with its calibration, what it had of one before forgotten."""
+    return model.calibrated(calibrate(model, examples, splits))
+
+
 def calibrate(model: ValueModel, examples: Examples, splits: Splits) -> Calibration:
     """Calibrates every outcome on the rows that are not test rows and know it, or have something in its place."""
     outcomes = {}

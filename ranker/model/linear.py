@@ -124,6 +124,7 @@ class Path:
 class Sums:
     """Of one channel's log likelihood at some coefficients of every arm, arm_BD: its gradient_BD and minus its curvature_BDD."""
 
+    link: str
     arm_BD: np.ndarray
     gradient_BD: np.ndarray
     curvature_BDD: np.ndarray
@@ -160,12 +161,9 @@ def own_paths(
         sums = _pass(design, features, here, actions, channels, paths)
         if number < PASSES - 1:
             for c, sums_c in enumerate(sums):
-                found = _estimate(_added(sums_c), design.kinds, actions, channels[c].link, paths[c], ROUNDS)
+                found = _estimate(_added(sums_c), design.kinds, actions, paths[c], ROUNDS)
                 paths[c] = _damped(actions, paths[c], found)
-    trusted = [
-        _trusted(sums_c, design.kinds, actions, channel.link, path)
-        for sums_c, channel, path in zip(sums, channels, paths, strict=True)
-    ]
+    trusted = [_trusted(sums_c, design.kinds, actions, path) for sums_c, path in zip(sums, paths, strict=True)]
     return [list(paths_c) for paths_c in zip(*trusted, strict=True)], sums
 
 
@@ -237,7 +235,8 @@ def _pass(
         gradient[c] /= dispersion
         curvature[c] /= np.float32(dispersion)
     return [
-        [Sums(arm_CBD[c], g, h) for g, h in zip(gradient[c], curvature[c], strict=True)] for c in range(len(channels))
+        [Sums(channel.link, arm_CBD[c], g, h) for g, h in zip(gradient[c], curvature[c], strict=True)]
+        for c, channel in enumerate(channels)
     ]
 
 
@@ -254,14 +253,16 @@ def _mean(link: str, eta_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _added(by_fold: Sequence[Sums], without: int = -1) -> Sums:
     kept = [sums for fold, sums in enumerate(by_fold) if fold != without]
-    return Sums(by_fold[0].arm_BD, sum(s.gradient_BD for s in kept), sum(s.curvature_BDD for s in kept))
+    return replace(
+        by_fold[0], gradient_BD=sum(s.gradient_BD for s in kept), curvature_BDD=sum(s.curvature_BDD for s in kept)
+    )
 
 
-def _estimate(sums: Sums, kinds: Sequence[np.ndarray], actions: Actions, link: str, path: Path, rounds: int) -> Path:
+def _estimate(sums: Sums, kinds: Sequence[np.ndarray], actions: Actions, path: Path, rounds: int) -> Path:
     """Coefficients and the scales of their priors in turn; scales start afresh, since those of a sample may be next to nothing."""
     tails = actions.tails
     attributes = [np.flatnonzero(actions.attribute_M == number) for number in range(int(actions.attribute_M.max()) + 1)]
-    prior_D, prior_MD = _priors(actions, len(path.base_D), link)
+    prior_D, prior_MD = _priors(actions, len(path.base_D), sums.link)
     found = replace(path, prior_D=prior_D, prior_MD=prior_MD)
     factor_MD, factor_D = np.ones_like(prior_MD), np.ones_like(prior_D)
     for _ in range(rounds):
@@ -300,9 +301,7 @@ def _damped(actions: Actions, before: Path, found: Path) -> Path:
     )
 
 
-def _trusted(
-    by_fold: Sequence[Sums], kinds: Sequence[np.ndarray], actions: Actions, link: str, path: Path
-) -> list[Path]:
+def _trusted(by_fold: Sequence[Sums], kinds: Sequence[np.ndarray], actions: Actions, path: Path) -> list[Path]:
     """The paths of one channel without each fold. Scales are estimated without it too, single ones of thousands of coefficients
     among them: else what a fold says of the path that did not see it would be too good.
 
@@ -311,7 +310,7 @@ def _trusted(
     foretell alike, and their effects and doubts differ by factors. The scale of a dozen noisy averages is too large as often as not.
     """
     others = [_added(by_fold, without=fold) for fold in range(len(by_fold))]
-    estimated = [_estimate(sums, kinds, actions, link, path, LAST_ROUNDS) for sums in others]
+    estimated = [_estimate(sums, kinds, actions, path, LAST_ROUNDS) for sums in others]
     tried_TF, foretold_T = [], []
     for shares in product(AVERAGES, INTERACTIONS):
         scaled = [_scaled(actions, each, *shares) for each in estimated]

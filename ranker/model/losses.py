@@ -88,9 +88,8 @@ class Target:
 
 @dataclass(frozen=True)
 class Channel:
-    """What one channel learns from. link: LOGIT, SHARE, LOG, IDENTITY, or SIZE, the identity for the log of
-    an amount. y_R: float32. used_R: bool, rows that tell something.
-    weight_R: float32, how much each of them tells; None: all alike."""
+    """What one channel learns from. link: LOGIT, SHARE, LOG, IDENTITY, or SIZE, the identity for the log of an amount. y_R: float32.
+    used_R: bool, rows that tell something. weight_R: float32, how much each of them tells; None: all alike."""
 
     link: str
     y_R: np.ndarray

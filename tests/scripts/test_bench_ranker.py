@@ -82,6 +82,21 @@ def test_the_slope_over_all_seeds_is_the_regression_over_all_their_pairs() -> No
     assert bench_ranker_tables._slope_of_all(found[:1]) == ""
 
 
+def test_effects_whose_size_is_right_on_average_have_slopes_above_1_on_average_and_one_below_over_all() -> None:
+    """One truth for all seeds, its size known to 20 %: E(1 / r) = 1 + 0.2^2 of a lognormal r, and E(r) / E(r^2) = 1 / (1 + 0.2^2)."""
+    generator, spread = np.random.default_rng(2), 0.2
+    may_UA = np.ones((20, 12), bool)
+    true_UA = np.broadcast_to(generator.normal(size=12), may_UA.shape)
+    log_sd = np.sqrt(np.log1p(spread**2))
+    found = [
+        bench_ranker_market.score_figures(20, seed, "m", size * true_UA, np.ones(may_UA.shape), true_UA, may_UA)
+        for seed, size in enumerate(generator.lognormal(-(log_sd**2) / 2, log_sd, 2_000))
+    ]
+    together, _ = (float(part) for part in bench_ranker_tables._slope_of_all(found).split(" ± "))
+    assert together == pytest.approx(1 / (1 + spread**2), abs=0.02)
+    assert np.mean([figure.slope for figure in found]) == pytest.approx(1 + spread**2, abs=0.02)
+
+
 def test_a_mean_has_the_larger_of_both_errors() -> None:
     assert bench_ranker_tables.averaged([[1.0, 0.1], [3.0, 0.1]]) == pytest.approx((2.0, 1.0))
     assert bench_ranker_tables.averaged([[1.0, 0.5], [1.2, 0.7]]) == pytest.approx((1.1, 0.6))

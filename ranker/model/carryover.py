@@ -22,6 +22,7 @@ from ranker.scores import BASES, Interference
 
 HISTORY = BASES[0]
 MOST_LEFT = 4.0  # of an effect, however far the average is from no contact at all
+MOST_ADDED = 1.0  # to a link, however many contacts: more of them than were logged tell nothing
 CLOSE = 1e-4  # of encoded values, which are float32
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from ranker.features import Encoder, Features
 from ranker.logs import LogSchema
 from ranker.model.calibration import Calibration, Doubt
-from ranker.model.carryover import Carryover
+from ranker.model.carryover import MOST_ADDED, Carryover
 from ranker.model.lending import LEAST_DOUBT
 from ranker.model.losses import Target
 from ranker.model.network import ALL, ActionCode, ValueNet
@@ -162,7 +162,7 @@ class ValueModel:
                 chances = slice(here.start, here.stop, 2)
                 added_C[chances], variance_C[chances] = growths[target.name].added, growths[target.name].stderr ** 2
         apart_U1 = self.carryover.apart(self.encoder, wide_UW)[:, None]
-        return apart_U1 * added_C, apart_U1.square() * variance_C
+        return (apart_U1 * added_C).clamp(-MOST_ADDED, MOST_ADDED), apart_U1.square() * variance_C
 
     def _wide(self, features: Features) -> Tensor:
         return torch.from_numpy(features.wide(self.encoder.levels))

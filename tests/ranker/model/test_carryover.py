@@ -130,6 +130,15 @@ def test_what_contacts_add_is_added_to_every_chance_before_anything_is_left_of_i
     )
 
 
+def test_contacts_beyond_any_that_were_logged_add_no_more_than_a_bound(tiring) -> None:
+    world, done = tiring
+    wide_UW = _wide(done.model.encoder, world.logs.frame.iloc[:2].assign(contacts=np.float32([60.0, 3.0])))
+    growths = (Growth("subs", 0.2, 0.1), Growth("days", -0.2, 0.1))
+    added_UC, variance_UC = replace(done.model, carryover=Carryover("contacts", 1.0, 0.5, (), growths))._grown(wide_UW)
+    np.testing.assert_allclose(added_UC[:, :2], [[1.0, -1.0], [0.4, -0.4]], atol=1e-5)
+    assert variance_UC[0, 0] > 10 * variance_UC[1, 0]  # doubt has no bound
+
+
 def test_doubt_about_what_contacts_add_is_in_the_standard_errors(tiring) -> None:
     world, done = tiring
     frame = world.logs.frame.iloc[:300].assign(contacts=np.float32([0.0, 1.0, 3.0] * 100))

@@ -153,8 +153,8 @@ def show_interference(found: Mapping) -> None:
         for growth in found["growths"]
     ]
     if rows:
-        title = "What every earlier contact adds to effects on one outcome alone, in log odds or the log of a rate"
-        command.show_table(title, ("outcome", "is added", "probability", "before shrinking"), rows)
+        columns = ("effects on", "log odds or log rate", "probability", "before shrinking")
+        command.show_table("What each earlier contact adds, outcome by outcome", columns, rows)
 
 
 def _left(kept: Mapping) -> str:

@@ -11,7 +11,7 @@ from ranker.logs import write_logs
 from ranker.model.artifact import load_model
 from ranker.model.carryover import Carryover
 from ranker.model.fit import Fit
-from ranker.model.interference import Estimated
+from ranker.model.interference import Estimated, grown
 from ranker.model.lending import LEAST_DOUBT
 from ranker.scores import Interference, Kept
 from scripts import train
@@ -49,3 +49,14 @@ def test_what_history_tells_is_in_the_model_and_no_longer_in_its_doubt(
     left_CA = model.doubt_CA / made[0].model.doubt_CA
     assert (left_CA > LEAST_DOUBT - 1e-6).all()
     assert left_CA.mean() < 0.9
+
+
+def test_what_contacts_add_is_printed_outcome_by_outcome(capsys: pytest.CaptureFixture[str]) -> None:
+    found = Estimated(Interference(28, Kept(0.82, 0.01), ()), None, "product", (), (grown("opt_out", 0.09, 0.03),))
+    train.show_interference(found.to_json())
+    fatigue, growth = (line for line in capsys.readouterr().out.splitlines() if "±" in line)
+    assert "82% ± 1%" in fatigue
+    assert growth.split()[0] == "opt_out"
+    assert "+0.090 ± 0.030" in growth
+    train.show_interference(Estimated(Interference(28, None, ()), None, "product", ()).to_json())
+    assert "adds" not in capsys.readouterr().out

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.integrate import quad
+from scipy.optimize import least_squares
 from scipy.stats import norm
 
-from ranker.contact_history import HistoryColumns
+from ranker.contact_history import HistoryColumns, other_contacts
 from ranker.model import interference
 from ranker.model.calibrate import calibrate
 from ranker.model.fit import fit
@@ -87,6 +88,63 @@ def test_effects_on_one_outcome_that_grow_with_contacts_are_told_from_those_that
     assert solved.growth_stderr_O[1] < GROWN / 4
     assert (np.abs(none.growth_O) < 3 * none.growth_stderr_O).all()
     assert solved.fatigue.kept == pytest.approx(KEPT, abs=3 * solved.fatigue.stderr)
+
+
+def test_the_common_factor_beside_growth_is_where_the_squared_error_is_least(rows):
+    """Against a general least-squares solver on all unknowns at once."""
+    few = slice(-6_000, None)  # the first do not know the second outcome
+    some = replace(rows, **{name: value[few] for name, value in vars(rows).items() if isinstance(value, np.ndarray)})
+    contacts_R, contacted_R = some.contacts_R, some.value_R >= 0
+    growth_RO = (KEPT**contacts_R * contacts_R * contacted_R)[:, None] * some.steep_RO * [0.0, 2.0]
+    some = replace(some, response_RO=some.response_RO + growth_RO)
+    history_RH = np.column_stack([np.ones(len(contacts_R)), contacts_R, some.flag_RJ])
+    width, own_RV = history_RH.shape[1], np.eye(VALUES)[some.value_R] * contacted_R[:, None]
+
+    def left(x: np.ndarray) -> np.ndarray:
+        base_HO, (scale_V, change_VJ) = (
+            x[: 2 * width].reshape(2, width).T,
+            (x[2 * width :][:VALUES], x[2 * width + VALUES : -2]),
+        )
+        scale_R = own_RV @ scale_V + ((own_RV @ change_VJ.reshape(VALUES, VALUES)) * some.flag_RJ).sum(1)
+        grown_RO = some.steep_RO * (contacts_R * contacted_R)[:, None] * [0.0, x[-1]]
+        tired_RO = np.exp(x[-2] * contacts_R)[:, None] * (some.lever_RO * scale_R[:, None] + grown_RO)
+        missed_RO = np.nan_to_num(some.response_RO - history_RH @ base_HO - tired_RO) * np.sqrt(some.precision_RO)
+        prior = [(scale_V - 1) / interference.SCALE_SD, change_VJ / interference.CHANGE_SD]
+        return np.concatenate([missed_RO.ravel(), *prior, x[-2:-1] / interference.FATIGUE_SD])
+
+    start = np.concatenate([np.zeros(2 * width), np.ones(VALUES), np.zeros(VALUES**2 + 2)])
+    best = least_squares(left, start).x
+    found = interference._solved(some, np.array([1]))
+    assert np.log(found.fatigue.kept) == pytest.approx(best[-2], abs=1e-4)
+    assert found.growth_O[1] == pytest.approx(best[-1], rel=1e-4)
+
+
+def test_growth_that_differs_between_groups_of_users_is_known_no_better_than_these_agree(rows):
+    tired_R = KEPT**rows.contacts_R * (rows.value_R >= 0)
+    generator = np.random.default_rng(9)
+    growth_R = generator.normal(GROWN, 0.5, GROUPS)[rows.group_R]
+    growth_RO = (growth_R * tired_R * rows.contacts_R)[:, None] * rows.steep_RO * [0.0, 1.0]
+    alike, differing = solve(rows), solve(replace(rows, response_RO=rows.response_RO + growth_RO))
+    assert alike.growth_stderr_O[1] < 0.05
+    assert differing.growth_stderr_O[1] == pytest.approx(0.5 / np.sqrt(GROUPS), rel=0.4)
+
+
+def test_a_coefficient_that_joins_others_is_the_one_of_all_together():
+    """Against one regression for each that holds it beside those with a prior."""
+    generator = np.random.default_rng(4)
+    x_RT = generator.normal(size=(200, 6)) @ generator.normal(size=(6, 6))
+    y_R = generator.normal(size=200)
+    prior_T, center_T = np.array([0.5, 2.0, 1e-6, 3.0]), np.array([1.0, 0.0, 0.0, -1.0])
+    found = interference._solution(x_RT.T @ x_RT, x_RT.T @ y_R, prior_T, center_T)
+    for added in range(2):
+        here_RT = x_RT[:, [0, 1, 2, 3, 4 + added]]
+        whole_TT = here_RT.T @ here_RT + np.diag(np.append(prior_T, 0.0))
+        all_T = np.linalg.solve(whole_TT, here_RT.T @ y_R + np.append(prior_T * center_T, 0.0))
+        assert found.added_O[added] == pytest.approx(all_T[-1])
+        assert found.added_stderr_O[added] == pytest.approx(np.sqrt(np.linalg.inv(whole_TT)[-1, -1]))
+    x_RT[:, 5] = x_RT[:, 0] - 2 * x_RT[:, 2]
+    flat_T = np.full(4, 1e-12)
+    assert interference._solution(x_RT.T @ x_RT, x_RT.T @ y_R, flat_T, center_T).added_stderr_O[1] == np.inf
 
 
 def test_contacts_that_never_vary_tell_of_no_growth(rows):
@@ -185,6 +243,15 @@ def fitted():
     settings, fitting = ModelSettings(members=2, hidden=(8,)), FitSettings(max_epochs=1, batch_rows=512)
     done = fit(world.logs, settings, fitting, 0)
     return world.logs, done, done.model.calibrated(calibrate(done.model, done.examples, done.splits))
+
+
+def test_rows_know_how_steep_each_outcome_is_where_it_is_expected(fitted):
+    logs, done, model = fitted
+    contacts = other_contacts(logs.frame[["user_id", "as_of", "action"]], None, logs.actions, "product")
+    rows = interference._rows(model, {}, done.examples, done.splits, contacts)
+    happened_R = done.examples.outcome_RO[done.splits.learn_R, 0]
+    chance_R = happened_R - rows.response_RO[:, 0] + rows.lever_RO[:, 0]
+    np.testing.assert_allclose(rows.steep_RO[:, 0], chance_R * (1 - chance_R), atol=1e-4)
 
 
 def test_two_decisions_of_a_user_in_one_week_tell_by_themselves(fitted, monkeypatch):

@@ -249,6 +249,11 @@ class _Training(lightning.LightningModule):
         if dist.is_initialized():
             _hush()
 
+    def teardown(self, stage: str) -> None:
+        # Threads of a group that is left to the end of the process may hold tensors then; letting go of one aborts the process.
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
     def losses(self, network: ValueNet, batch: Batch) -> Tensor:
         """[R, C]"""
         numeric_RN, index_RG, action_R, linear_RC, y_RC, told_RC, _ = batch

@@ -12,7 +12,6 @@ from ranker.logs import eligible_column, open_logs, write_logs
 from ranker.model.examples import examples_of, of_some_users
 from ranker.model.fit import fit
 from ranker.model.settings import FitSettings, ModelSettings
-from ranker.scores import InputError
 
 
 @pytest.fixture
@@ -72,28 +71,3 @@ def test_samples_keep_users_whole() -> None:
     assert (np.bincount(user_R[some], minlength=1_000)[np.unique(user_R[some])] == 3).all()
     assert set(some) <= set(rows)
     np.testing.assert_array_equal(of_some_users(user_R, rows, 2_000), rows)
-
-
-@pytest.mark.slow  # every member starts two processes
-def test_two_processes_learn_what_one_does(worlds, tmp_path) -> None:
-    """The log odds depend on a product of signs, which the deep path alone can say; rows are read from files by both."""
-    generator = np.random.default_rng(3)
-    made = worlds.make_world(12_000, generator, average=0.0, varying=0.0).logs
-    together_R = np.sign(made.frame["age"].to_numpy() * np.log(made.frame["streams"].to_numpy()))
-    subs_R = (generator.random(len(made)) < 1 / (1 + np.exp(1.0 - 0.8 * together_R))).astype(float)
-    logs = replace(made, frame=made.frame.assign(subs=subs_R, revenue=7.0 * subs_R))
-    lowest = []
-    for devices in (1, 2):
-        (tmp_path / str(devices)).mkdir()
-        fitting = FitSettings(max_epochs=15, accelerator="cpu", devices=devices)
-        fitted = fit(logs, ModelSettings(members=2, dropout=0.0), fitting, 0, folder=tmp_path / str(devices))
-        assert all(min(curve.validation) < curve.linear - 0.01 for curve in fitted.curves)
-        assert fitted.model.members[0].deep_C.any()
-        lowest.append([min(curve.validation) for curve in fitted.curves])
-    np.testing.assert_allclose(*lowest, atol=0.005)
-
-
-def test_a_gpu_that_is_not_there_is_told_before_anything_is_learned(logs, monkeypatch) -> None:
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
-    with pytest.raises(InputError, match="there are 1 of the 2 asked for"):
-        fit(logs, ModelSettings(), FitSettings(accelerator="gpu", devices=2), 0)

@@ -6,7 +6,7 @@
 on the scale of the link, with the factors and the growth of `interference`. The factors multiply the whole effect, whatever the outcome;
 the linear path alone could only add something for each product. growth is an outcome's own, and 0 for most.
 
-Axes: U users, W features as `Features.wide` has them, A actions, C channels.
+Axes: U users, W features as `Features.wide` has them, A actions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -77,9 +77,11 @@ class Carryover:
         column, z_U, missing_U = _encoded(encoder, wide_UW, self.contacts)
         return torch.where(missing_U, 0.0, column.decode(z_U) - self.average)
 
-    def left(self, encoder: Encoder, wide_UW: Tensor, actions: Sequence[Mapping[str, object]]) -> Tensor:
-        """float32[U, A]: by what the effects of an average history are multiplied."""
-        left_UA = (self.kept ** self.apart(encoder, wide_UW)).clamp(max=MOST_LEFT)[:, None].repeat(1, len(actions))
+    def left(
+        self, encoder: Encoder, wide_UW: Tensor, apart_U: Tensor, actions: Sequence[Mapping[str, object]]
+    ) -> Tensor:
+        """float32[U, A]: by what the effects of an average history are multiplied. apart_U: as `apart` finds it."""
+        left_UA = (self.kept**apart_U).clamp(max=MOST_LEFT)[:, None].repeat(1, len(actions))
         for each in self.lately:
             column, z_U, missing_U = _encoded(encoder, wide_UW, each.column)
             latest = float(column.encode(np.array([each.within]))[0][0])

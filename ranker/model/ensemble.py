@@ -137,32 +137,33 @@ class ValueModel:
 
     def _links(
         self, members: Sequence[ValueNet], wide_UW: Tensor, actions: Sequence[Mapping[str, object]], here: slice = ALL
-    ) -> tuple[list["Link"], Tensor | None]:
-        """What members say of some actions, in the channels `here`, and what is left [U, A] of effects where history tells."""
+    ) -> tuple[list["Link"], "Remains | None"]:
+        """What members say of some actions in the channels `here`, and what history made of it, where it tells anything."""
         table_AM = torch.from_numpy(self.code.table(actions))
         if self.carryover is None:
             return [network(wide_UW, table_AM, here) for network in members], None
-        left_UA = self.carryover.left(self.encoder, wide_UW, actions)
-        held_UW = self.carryover.held(self.encoder, wide_UW)
-        grown_UC, _ = self._grown(wide_UW)
+        remains, held_UW = self._remains(wide_UW, actions), self.carryover.held(self.encoder, wide_UW)
         links = []
         for network in members:
             base_UC, effect_UCA = network(wide_UW, table_AM, here, held_UW)
-            links.append((base_UC, effect_UCA.add_(grown_UC[:, here, None]).mul_(left_UA[:, None])))
-        return links, left_UA
+            effect_UCA.add_(remains.grown_UC[:, here, None]).mul_(remains.left_UA[:, None])
+            links.append((base_UC, effect_UCA))
+        return links, remains
 
-    def _grown(self, wide_UW: Tensor) -> tuple[Tensor, Tensor]:
-        """[U, C] twice: what earlier contacts add to every effect, and the variance of it. The size of an amount is left alone."""
-        added_C, variance_C = torch.zeros(2, len(self.doubt_CA))
-        if self.carryover is None:
-            return added_C.expand(len(wide_UW), -1), variance_C.expand(len(wide_UW), -1)
+    def _remains(self, wide_UW: Tensor, actions: Sequence[Mapping[str, object]]) -> "Remains":
+        """By the carryover, which there is. The size of an amount does not grow."""
         growths = {each.outcome: each for each in self.carryover.growths}
+        added_C, variance_C = torch.zeros(2, len(self.doubt_CA))
         for target, here in _channels_of(self.targets):
             if target.name in growths:
                 chances = slice(here.start, here.stop, 2)
                 added_C[chances], variance_C[chances] = growths[target.name].added, growths[target.name].stderr ** 2
-        apart_U1 = self.carryover.apart(self.encoder, wide_UW)[:, None]
-        return (apart_U1 * added_C).clamp(-MOST_ADDED, MOST_ADDED), apart_U1.square() * variance_C
+        apart_U = self.carryover.apart(self.encoder, wide_UW)
+        return Remains(
+            left_UA=self.carryover.left(self.encoder, wide_UW, apart_U, actions),
+            grown_UC=(apart_U[:, None] * added_C).clamp(-MOST_ADDED, MOST_ADDED),
+            grown_variance_UC=apart_U[:, None].square() * variance_C,
+        )
 
     def _wide(self, features: Features) -> Tensor:
         return torch.from_numpy(features.wide(self.encoder.levels))
@@ -173,10 +174,10 @@ class ValueModel:
             raise ValueError("the model has no calibration; raw effects are no scores")
         with torch.inference_mode():
             wide_UW = self._wide(features)
-            links, left_UA = self._links(self.members, wide_UW, self.actions)
+            links, remains = self._links(self.members, wide_UW, self.actions)
             members = [_means(link, self.targets) for link in links]
-            _, grown_UC = self._grown(wide_UW)
-            doubts = _variances(links[0], self.targets, torch.from_numpy(self.doubt_CA), left_UA, grown_UC)
+            left_UA, own_UC = (None, None) if remains is None else (remains.left_UA, remains.grown_variance_UC)
+            doubts = _variances(links[0], self.targets, torch.from_numpy(self.doubt_CA), left_UA, own_UC)
             average_doubts = _variances(links[0], self.targets, torch.from_numpy(self.average_doubt_CA), left_UA)
             effects = {}
             for target in self.targets:
@@ -188,6 +189,16 @@ class ValueModel:
 
 Link = tuple[Tensor, Tensor]
 """What a network says: base_UC and effect_UCA."""
+
+
+@dataclass(frozen=True)
+class Remains:
+    """What earlier contacts make of effects on the scale of the link: grown_UC is added, with a variance of its own, then left_UA
+    multiplies all."""
+
+    left_UA: Tensor
+    grown_UC: Tensor
+    grown_variance_UC: Tensor
 
 
 def _means(link: Link, targets: Sequence[Target]) -> Iterator[tuple[Tensor, Tensor]]:

@@ -274,9 +274,11 @@ class Solved:
 
 
 def solve(rows: Rows) -> Solved:
-    """Outcomes whose effects are believed to grow are taken out of what all outcomes have in common."""
+    """Outcomes whose effects are believed to grow are taken out of what all outcomes have in common. Of those whose rows tell less of
+    it than was known before, which makes even odds of it, nothing is believed."""
     found = _solved(rows, np.empty(0, int))
-    own = np.array([grows(*each) >= BELIEVED for each in zip(found.growth_O, found.growth_stderr_O, strict=True)])
+    estimates = zip(found.growth_O, found.growth_stderr_O, strict=True)
+    own = np.array([stderr < GROWTH_SD and grows(raw, stderr) >= BELIEVED for raw, stderr in estimates])
     return _solved(rows, np.flatnonzero(own)) if own.any() else found
 
 

@@ -20,6 +20,7 @@ LARGEST_LOG = 12.0  # e^12: beyond any believable ratio to the average; keeps ex
 BRINGS = 0.9  # of the rows with the binary outcome must have the amount, for the two to be one event
 AT_TOP = 0.01  # of the rows have a count's largest value, for it to be a bound
 FEWEST = 30  # rows of either way, for an amount to be split
+LEAST_ROOM = 0.05  # for the chance of an amount to rise: who is expected to pay much need not be sure to pay
 
 
 @dataclass(frozen=True)
@@ -79,11 +80,18 @@ class Target:
         return ((self.scale * size_W).square() * (moved_W + chance_W.square() * doubt_C[..., 1::2])).sum(-1)
 
     def per_link(self, mean: Tensor) -> Tensor:
-        """By how much the expected outcome changes per unit of the first channel, where it is `mean`."""
+        """By how much the expected outcome changes per unit of its links, those of sizes left alone, where it is `mean`. An amount
+        is taken to come about more or less often than at the start, by all ways alike."""
         if self.kind == "real":
             return torch.full_like(mean, self.scale)
-        logit = self.kind == "binary" or self.bounded
-        return (mean * (1 - mean / self.scale) if logit else mean).clamp(min=1e-9)
+        if self.kind == "binary" or self.bounded:
+            return (mean * (1 - mean / self.scale)).clamp(min=1e-9)
+        if self.kind == "count":
+            return mean.clamp(min=1e-9)
+        chance_W, size_W = torch.sigmoid(torch.tensor(self.start[0::2])), torch.tensor(self.start[1::2])
+        paid_W = self.scale * chance_W * torch.exp(size_W + torch.tensor(self.noise) / 2)
+        chance = (paid_W @ chance_W) / paid_W.sum() * mean / paid_W.sum()
+        return (mean * (1 - chance).clamp(min=LEAST_ROOM)).clamp(min=1e-9)
 
 
 @dataclass(frozen=True)

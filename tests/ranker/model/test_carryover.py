@@ -53,6 +53,10 @@ def _wide(encoder: Encoder, frame: pd.DataFrame) -> torch.Tensor:
     return torch.from_numpy(encoder.encode(frame).wide(encoder.levels))
 
 
+def _left(carryover: Carryover, encoder: Encoder, wide_UW: torch.Tensor) -> torch.Tensor:
+    return carryover.left(encoder, wide_UW, carryover.apart(encoder, wide_UW), ACTIONS)
+
+
 def _interference(*pairs: Pair, fatigue: float | None = 0.8) -> Interference:
     return Interference(28, None if fatigue is None else Kept(fatigue, 0.01), pairs)
 
@@ -63,7 +67,7 @@ def _pair(where: dict, beside: dict, kept: float = 0.3, basis: str = "history") 
 
 def test_what_is_left_is_the_formula_on_the_features_as_they_were(frame, encoder) -> None:
     carryover = carryover_of(_interference(_pair(FAMILY, BOOKS)), GROWTHS, HISTORY, encoder, {"contacts": 1.5})
-    left_UA = carryover.left(encoder, _wide(encoder, frame), ACTIONS)
+    left_UA = _left(carryover, encoder, _wide(encoder, frame))
     contacts_U = frame["contacts"].fillna(1.5).to_numpy()
     lately_U = (frame["weeks_since_books"] <= 4).to_numpy()  # a missing value is not
     assert 0 < lately_U.mean() < 1
@@ -74,7 +78,7 @@ def test_what_is_left_is_the_formula_on_the_features_as_they_were(frame, encoder
 
 def test_effects_of_nobody_are_more_than_four_times_those_of_an_average_history(frame, encoder) -> None:
     carryover = carryover_of(_interference(fatigue=0.2), GROWTHS, HISTORY, encoder, {"contacts": 1.5})
-    left_U = carryover.left(encoder, _wide(encoder, frame), ACTIONS)[:, 0].numpy()
+    left_U = _left(carryover, encoder, _wide(encoder, frame))[:, 0].numpy()
     contacts_U = frame["contacts"].fillna(1.5).to_numpy()
     np.testing.assert_allclose(left_U, np.minimum(0.2 ** (contacts_U - 1.5), 4.0), rtol=1e-3)
     assert (left_U == 4.0).any()
@@ -100,9 +104,9 @@ def test_what_is_left_of_an_effect_is_left_of_its_doubt(tiring) -> None:
     wide_UW = torch.from_numpy(features.wide(done.model.encoder.levels))
     carried = replace(done.model, carryover=Carryover("contacts", 0.0, KEPT, ()))
     with torch.inference_mode():
-        links, left_UA = carried._links(carried.members, wide_UW, carried.actions)
+        links, remains = carried._links(carried.members, wide_UW, carried.actions)
         doubt_CA = torch.full(carried.doubt_CA.shape, 0.01)
-        whole, left = (next(_variances(links[0], carried.targets, doubt_CA, each)) for each in (None, left_UA))
+        whole, left = (next(_variances(links[0], carried.targets, doubt_CA, each)) for each in (None, remains.left_UA))
     torch.testing.assert_close(left, whole * KEPT**2)
 
 
@@ -117,13 +121,13 @@ def test_what_contacts_add_is_added_to_every_chance_before_anything_is_left_of_i
         before_UCA, after_UCA = (
             model._links(model.members, wide_UW, model.actions)[0][0][1] for model in (without, carried)
         )
-        added_UC, variance_UC = carried._grown(wide_UW)
+        remains = carried._remains(wide_UW, carried.actions)
     apart_U = frame["contacts"].fillna(1.5).to_numpy() - 1.5
     by_channel = {"subs": [0.0], "days": [0.1], "revenue": [-0.3, 0.0]}  # not to the size of an amount
     doubted = {"subs": [0.0], "days": [0.05], "revenue": [0.2, 0.0]}
     added_C, stderr_C = (np.concatenate([each[t.name] for t in carried.targets]) for each in (by_channel, doubted))
-    np.testing.assert_allclose(added_UC, apart_U[:, None] * added_C, atol=1e-5)
-    np.testing.assert_allclose(variance_UC, (apart_U[:, None] * stderr_C) ** 2, atol=1e-5)
+    np.testing.assert_allclose(remains.grown_UC, apart_U[:, None] * added_C, atol=1e-5)
+    np.testing.assert_allclose(remains.grown_variance_UC, (apart_U[:, None] * stderr_C) ** 2, atol=1e-5)
     moved_UC = (KEPT**apart_U * apart_U)[:, None] * added_C
     np.testing.assert_allclose(
         after_UCA - before_UCA, np.broadcast_to(moved_UC[:, :, None], after_UCA.shape), atol=1e-5
@@ -134,9 +138,10 @@ def test_contacts_beyond_any_that_were_logged_add_no_more_than_a_bound(tiring) -
     world, done = tiring
     wide_UW = _wide(done.model.encoder, world.logs.frame.iloc[:2].assign(contacts=np.float32([60.0, 3.0])))
     growths = (Growth("subs", 0.2, 0.1), Growth("days", -0.2, 0.1))
-    added_UC, variance_UC = replace(done.model, carryover=Carryover("contacts", 1.0, 0.5, (), growths))._grown(wide_UW)
-    np.testing.assert_allclose(added_UC[:, :2], [[1.0, -1.0], [0.4, -0.4]], atol=1e-5)
-    assert variance_UC[0, 0] > 10 * variance_UC[1, 0]  # doubt has no bound
+    carried = replace(done.model, carryover=Carryover("contacts", 1.0, 0.5, (), growths))
+    remains = carried._remains(wide_UW, carried.actions)
+    np.testing.assert_allclose(remains.grown_UC[:, :2], [[1.0, -1.0], [0.4, -0.4]], atol=1e-5)
+    assert remains.grown_variance_UC[0, 0] > 10 * remains.grown_variance_UC[1, 0]  # doubt has no bound
 
 
 def test_doubt_about_what_contacts_add_is_in_the_standard_errors(tiring) -> None:
@@ -161,7 +166,7 @@ def test_held_users_are_those_of_an_average_history(frame, encoder) -> None:
     carryover = carryover_of(_interference(_pair(FAMILY, BOOKS)), GROWTHS, HISTORY, encoder, {"contacts": 1.5})
     held_UW = carryover.held(encoder, _wide(encoder, frame))
     np.testing.assert_array_equal(held_UW, _wide(encoder, frame.assign(contacts=1.5, weeks_since_books=np.nan)))
-    np.testing.assert_allclose(carryover.left(encoder, held_UW, ACTIONS), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(_left(carryover, encoder, held_UW), 1.0, rtol=1e-5)
 
 
 def test_only_what_features_tell_of_is_carried_over(encoder) -> None:

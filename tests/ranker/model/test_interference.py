@@ -153,6 +153,22 @@ def test_contacts_that_never_vary_tell_of_no_growth(rows):
     assert np.isinf(solved.growth_stderr_O).all()
 
 
+def test_an_outcome_whose_rows_hardly_tell_stays_with_the_others(rows):
+    """Even odds are no belief: the second outcome is known of a hundredth of the rows, and noisy. What its effects grow by there is more
+    than a standard error, and of no size that growth has."""
+    few_R = np.arange(len(rows.value_R)) % 100 > 0
+    response_RO, precision_RO = rows.response_RO.copy(), rows.precision_RO.copy()
+    response_RO[few_R, 1], precision_RO[few_R, 1] = np.nan, 0.0
+    grown_R = rows.contacts_R * KEPT**rows.contacts_R * rows.steep_RO[:, 1] * (rows.value_R >= 0)
+    response_RO[:, 1] += 8.0 * grown_R + np.random.default_rng(8).normal(0, 2.0, len(few_R))
+    few = replace(rows, response_RO=response_RO, precision_RO=precision_RO / [1.0, 80.0])
+    solved = solve(few)
+    raw, stderr = solved.growth_O[1], solved.growth_stderr_O[1]
+    assert 1.0 < stderr < raw
+    assert 0.5 < interference.grows(raw, stderr) < 0.6
+    np.testing.assert_array_equal(solved.growth_O, interference._solved(few, np.empty(0, int)).growth_O)
+
+
 @pytest.mark.parametrize(("raw", "stderr"), [(0.09, 0.065), (0.3, 0.05), (-0.02, 0.01), (0.0, 0.2), (0.5, 0.03)])
 def test_growth_is_shrunk_to_the_mean_of_its_mixture(raw, stderr):
     """On a grid fine enough for the narrowest: the posterior of a g that is 0 or normal, from an estimate with normal noise."""

@@ -72,6 +72,22 @@ def test_the_variance_of_an_expectation_is_that_of_draws(kind) -> None:
     assert float(target.variance(link_C, doubt_C)) == pytest.approx(float(draws.var()), rel=0.05)
 
 
+@pytest.mark.parametrize("split", [True, False])
+def test_the_steepness_of_an_amount_is_how_it_moves_with_its_chances(split) -> None:
+    outcome_RO = outcomes(np.random.default_rng(5))
+    outcome_RO[:, 0] *= split
+    target = fit_targets(NAMES, outcome_RO)[2]
+    link_LC = torch.tensor(target.start, dtype=torch.float64) + torch.zeros(3, 1)
+    link_LC[:, 0::2] += torch.tensor([[-1.0], [0.0], [1.5]])  # rare, as seen, and for most
+    up_LC, down_LC = link_LC.clone(), link_LC.clone()
+    up_LC[:, 0::2] += 1e-3
+    down_LC[:, 0::2] -= 1e-3
+    wanted_L = (target.mean(up_LC) - target.mean(down_LC)) / 2e-3
+    np.testing.assert_allclose(target.per_link(target.mean(link_LC)), wanted_L, rtol=0.1)
+    assert float(wanted_L[-1] / target.mean(link_LC)[-1]) < 0.8
+    assert float(target.per_link(torch.tensor(1e6))) == pytest.approx(5e4)  # more than anyone spent
+
+
 def test_rows_that_do_not_know_an_outcome_tell_nothing_of_it() -> None:
     outcome_RO = outcomes(np.random.default_rng(6))
     young_RO = outcome_RO.copy()

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from allocator.problem import Data, Funnel, Measured, Problem
+from allocator.problem import FREE, Data, Funnel, Measured, Problem
 from allocator.solve.solution import Solution
 
 SOURCES = ("optimised", "exploration", "fallback", "pinned")
@@ -164,7 +164,7 @@ def certify(
     penalty = sum(_penalty(measured, record) for measured, record in zip(problem.measured, records, strict=True))
     value = float(contacts.value_N.sum()) - penalty
     bound = solution.dual + contacts.value_of("exploration", "pinned")
-    full = [step for step in solution.steps if step.users >= len(data)]
+    full = [step for step in solution.steps if step.users >= (data.group_U == FREE).sum()]
     return Certificate(
         status=solution.status.value,
         users=problem.users,

@@ -7,8 +7,10 @@ Modules, in the order in which data flows:
 - slates: one user's exact problem, compiled
 - device: the sweep in torch, for GPUs
 - passes: one sweep over the users at given prices
+- alike: users who are alike as one who stands for many
 - prices: the dual, minimised
 - programs: linear and integer programmes handed whole to OR-Tools
+- steps: limits that a solver's tolerance cannot break
 - trades: few users exchange slates, so that sums fit their bounds
 - core: the users who nearly tie, decided by OR-Tools
 - solution: what the solvers return, and why they refuse

@@ -8,6 +8,9 @@ so the core minimises losses and priced slack: numbers near zero, in which solve
 its linear programme, a vertex of which has at most one extra fractional user per binding row; then, with the users that came out whole
 fixed, an integer programme over the fractional and the nearest users; trades among all of them then use up the room it leaves.
 
+A core user may stand for many who are alike. The linear programme then tells how many of them get which slate: nearly all of these
+are given, and the few who are left are rounded one by one.
+
 Axes: U users, N slates of core users, K contacts of a slate, R rows.
 """
 
@@ -16,10 +19,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import sparse
 
+from allocator.solve.alike import Shares
 from allocator.solve.passes import Choices, Pass, Users, enumerate_slates, slate_usage
 from allocator.solve.prices import Scale
-from allocator.solve.programs import Programme, solve_integer, solve_linear
+from allocator.solve.programs import Outcome, Programme, solve_integer, solve_linear
 from allocator.solve.settings import SolveSettings
+from allocator.solve.steps import HAIR, steps_of, tightened
 from allocator.solve.trades import Room, trade
 
 ROUNDING_USERS = (150, 500, 2_000)
@@ -38,36 +43,54 @@ MOST_SIFTS = 30
 WHOLE = 1e-7
 TOUCH = 1e-9
 """In value: a column that would gain less is left out."""
-RELATIVE = 1e-10
+KEPT_BACK = 3
+"""Users of each slate that a group's share of the linear programme is not given at once, so that rounding can move them."""
+TYPICAL = 4.0
+"""Times the value of a typical contact: what slates may lose at least where everybody is in the core."""
+NO_SHARES = Shares(np.empty(0, np.int64), np.empty((0, 0), np.int16), np.empty(0, np.int64))
 
 
 @dataclass(frozen=True)
 class Core:
     """The core at given prices: its users, their slates as columns, and what the fixed users leave of each limit.
 
-    who_U: positions of the core users. column arrays: user_N (position in who_U), slate_NK, loss_N >= 0, usage_NR.
-    left_R: limit minus the usage of the fixed users. unit_R: rows are divided by it, so that a contact uses about 1. violation: a
+    who_U: positions of the core users. many_U: how many users alike each stands for. column arrays: user_N (position in who_U),
+    slate_NK, loss_N >= 0, usage_NR, which is a multiple of step_R where that is not 0. left_R: limit minus the usage of the fixed users. unit_R: rows are divided by it, so that a contact uses about 1. violation: a
     price of one such unit above any sensible price of a row.
     """
 
     users: Users
     price_R: np.ndarray
     who_U: np.ndarray
+    many_U: np.ndarray
     user_N: np.ndarray
     slate_NK: np.ndarray
     loss_N: np.ndarray
     usage_NR: np.ndarray
+    step_R: np.ndarray
     left_R: np.ndarray
     unit_R: np.ndarray
     violation: float
+    width: float
+    shares: Shares = NO_SHARES
+    spent: float = 0.0
+
+    @property
+    def covers_all(self) -> bool:
+        """Whether every slate of its users is among the columns."""
+        return self.width > 2.0 * float(self.loss_N.max(initial=0.0))
 
 
 @dataclass(frozen=True)
 class Rounded:
-    """Integral slates for every user, with the loss against the dual value at the prices: sum of losses, priced slack and penalties."""
+    """Integral slates for every user, with the loss against the dual value at the prices: sum of losses, priced slack and penalties.
+
+    shares: of users who stand for many; what slate_UK says of these does not count.
+    """
 
     slate_UK: np.ndarray
     loss: float
+    shares: Shares = NO_SHARES
 
 
 @dataclass(frozen=True)
@@ -84,35 +107,42 @@ class Relaxed:
     inside_N: np.ndarray
 
 
-def build_core(users: Users, swept: Pass, size: int, most_slates: int, scale: Scale) -> Core:
-    """The `size` users with the smallest margins, and their slates within the largest of these margins."""
-    who_U, width = _nearest(swept.margin_U, size)
-    near, everyone = replace(users, data=users.data.take(who_U)), np.arange(len(who_U))
+def build_core(users: Users, swept: Pass, size: int, most_slates: int, scale: Scale, least_width: float = 0.0) -> Core:
+    """The `size` users with the smallest margins, and their slates within the largest of these margins, or least_width if that is more."""
+    who_U, width = _nearest(swept.margin_U, size, TYPICAL * scale.value)
+    width = max(width, least_width)
+    near, everyone = users.take(who_U), np.arange(len(who_U))
+    many_U = near.many()
     choices = enumerate_slates(near, swept.price_R, everyone, width, most_slates)
     usage_NR = slate_usage(near, choices.user_N, choices.slate_NK)
-    best_usage_R = slate_usage(near, everyone, swept.slate_UK[who_U]).sum(axis=0)
+    best_usage_R = (slate_usage(near, everyone, swept.slate_UK[who_U]) * many_U[:, None]).sum(axis=0)
+    truncated = bool((np.bincount(choices.user_N, minlength=1) >= most_slates).any())
     return Core(
         users=users,
         price_R=swept.price_R,
         who_U=who_U,
+        many_U=many_U,
         user_N=choices.user_N,
         slate_NK=choices.slate_NK,
         loss_N=_losses(choices, len(who_U)),
         usage_NR=usage_NR,
+        step_R=steps_of(usage_NR, users.problem.rows.quantum_R),
         left_R=users.limit_R - (swept.usage_R - best_usage_R),
         unit_R=scale.usage_R,
         violation=1e3 * (scale.value + float((swept.price_R * scale.usage_R).max(initial=0.0))),
+        width=0.0 if truncated else width,
     )
 
 
-def _nearest(margin_U: np.ndarray, size: int) -> tuple[np.ndarray, float]:
+def _nearest(margin_U: np.ndarray, size: int, least: float) -> tuple[np.ndarray, float]:
     """(positions, width): about `size` users with the smallest margins, in order of position, and the largest of these margins.
 
-    Where everybody is in the core the width is many typical margins, so that nothing of use is left out.
+    Where everybody is in the core the width is many typical margins and no less than `least` (under ties margins are zero), so that
+    nothing of use is left out.
     """
     finite_U = np.flatnonzero(np.isfinite(margin_U))
     if size >= len(finite_U):
-        return finite_U, 1e3 * float(np.median(margin_U[finite_U])) + 1e-15 if len(finite_U) else 0.0
+        return finite_U, max(1e3 * float(np.median(margin_U[finite_U])), least) + 1e-15 if len(finite_U) else 0.0
     finite_margin = margin_U[finite_U]
     width = float(np.partition(finite_margin, size - 1)[size - 1])
     chosen = finite_U[finite_margin <= width]
@@ -139,8 +169,8 @@ def _programme(
     box_R: how far each price may move; slack and violation then cost no more than that.
     """
     penalty_R = core.users.problem.rows.penalty_R
-    user = np.unique(core.user_N[columns], return_inverse=True)[1]
-    people, rows, count = int(user.max(initial=-1)) + 1, len(left_R), len(columns)
+    who, user = np.unique(core.user_N[columns], return_inverse=True)
+    people, rows, count = len(who), len(left_R), len(columns)
     usage = sparse.csr_matrix((core.usage_NR[columns] / core.unit_R).T)
     ones = sparse.csr_matrix((np.ones(count), (user, np.arange(count))), shape=(people, count))
     eye = sparse.identity(rows, format="csr")
@@ -153,12 +183,12 @@ def _programme(
     if box_R is not None:
         slack_R, over_R = np.minimum(slack_R, box_R * core.unit_R), np.minimum(over_R, box_R * core.unit_R)
     cost = np.concatenate([core.loss_N[columns], slack_R, np.maximum(over_R, 0.0)])
-    right = np.concatenate([left_R / core.unit_R, np.ones(people)])
+    right = np.concatenate([left_R / core.unit_R, core.many_U[who]])
     return (
         Programme(
             cost_V=cost,
             lower_V=np.zeros(count + 2 * rows),
-            upper_V=np.concatenate([np.ones(count), np.full(rows, np.inf), over_upper_R]),
+            upper_V=np.concatenate([core.many_U[core.user_N[columns]], np.full(rows, np.inf), over_upper_R]),
             matrix_MV=matrix,
             low_M=right,
             high_M=right,
@@ -187,7 +217,7 @@ def relax(
     for _ in range(MOST_SIFTS):
         settled_N = inside_N & (np.bincount(core.user_N[inside_N], minlength=len(core.who_U)) == 1)[core.user_N]
         columns = np.flatnonzero(inside_N & ~settled_N)
-        left_R = core.left_R - core.usage_NR[settled_N].sum(axis=0)
+        left_R = core.left_R - (core.usage_NR[settled_N] * core.many_U[core.user_N[settled_N], None]).sum(axis=0)
         programme, _ = _programme(core, columns, left_R, False, box_R)
         answer = solve_linear(programme, seconds)
         if not answer.usable:
@@ -197,11 +227,11 @@ def relax(
         if not wanted_N.any():
             break
         inside_N = inside_N | wanted_N
-    weight_N = settled_N.astype(float)
+    weight_N = settled_N * core.many_U[core.user_N]
     weight_N[columns] = answer.x_V[: len(columns)]
     return Relaxed(
         weight_N=weight_N,
-        loss=answer.cost + float(core.loss_N[settled_N].sum()),
+        loss=answer.cost + float((core.loss_N * weight_N)[settled_N].sum()),
         price_R=np.clip(price_R, 0.0, core.users.problem.rows.penalty_R),
         violation=float(answer.x_V[len(columns) + rows :][hard_R].max(initial=0.0)),
         inside_N=inside_N,
@@ -221,6 +251,12 @@ def round_core(core: Core, relaxed: Relaxed, swept: Pass, target: float, setting
 
     From the end of a dive, or where that gave nothing from the linear programme as it was.
     """
+    if (core.many_U > 1).any():
+        core = _one_by_one(core, relaxed)
+        target -= core.spent
+        relaxed = relax(core, settings.seconds)
+        if relaxed is None or relaxed.violation > WHOLE:
+            return None
     dived = _dive(core, relaxed, target, settings.seconds)
     rounded = _round_from(core, dived, swept, target, settings)
     if rounded is None and dived is not relaxed:
@@ -255,6 +291,46 @@ def _round_from(core: Core, relaxed: Relaxed, swept: Pass, target: float, settin
         if size >= len(nearest_U) and best is not None:
             break
     return best
+
+
+def round_whole(core: Core, swept: Pass, target: float, settings: SolveSettings) -> tuple[Rounded | None, float]:
+    """All columns of the core as one integer programme: (the best slates found, no whole slates of these columns lose less).
+
+    (None, inf) where the solver proved that no whole slates of these columns keep every hard row.
+    """
+    columns = np.arange(len(core.user_N))
+    programme, count = _programme(core, columns, _tightened(core, core.left_R), True)
+    answer = solve_integer(programme, settings.seconds, settings.nodes, max(0.2 * target, 0.0))
+    if answer.outcome is Outcome.INFEASIBLE:
+        return None, np.inf
+    if not answer.usable:
+        return None, -np.inf
+    count_N = np.rint(answer.x_V[:count]).astype(np.int64)
+    chosen = np.flatnonzero(count_N)
+    return _assemble_counts(core, swept, chosen, count_N[chosen]), answer.bound
+
+
+def _one_by_one(core: Core, relaxed: Relaxed) -> Core:
+    """The core with most users of each group given what the linear programme says, and those who are left as users of their own."""
+    group_N = core.many_U[core.user_N] > 1
+    given_N = np.where(group_N, np.maximum(np.floor(relaxed.weight_N + WHOLE) - KEPT_BACK, 0), 0).astype(np.int64)
+    left_U = np.rint(core.many_U).astype(np.int64) - np.bincount(core.user_N, given_N, len(core.who_U)).astype(np.int64)
+    who_U = np.repeat(np.arange(len(core.who_U)), left_U)
+    first_U, count_U = np.searchsorted(core.user_N, who_U), np.bincount(core.user_N, minlength=len(core.who_U))[who_U]
+    columns = np.repeat(first_U - np.cumsum(count_U) + count_U, count_U) + np.arange(count_U.sum())
+    given = np.flatnonzero(given_N)
+    return replace(
+        core,
+        who_U=core.who_U[who_U],
+        many_U=np.ones(len(who_U)),
+        user_N=np.repeat(np.arange(len(who_U)), count_U),
+        slate_NK=core.slate_NK[columns],
+        loss_N=core.loss_N[columns],
+        usage_NR=core.usage_NR[columns],
+        left_R=core.left_R - given_N[given] @ core.usage_NR[given],
+        shares=Shares(core.who_U[core.user_N[given]], core.slate_NK[given], given_N[given]),
+        spent=float(given_N[given] @ core.loss_N[given]),
+    )
 
 
 def _dive(core: Core, relaxed: Relaxed, target: float, seconds: float) -> Relaxed:
@@ -309,12 +385,17 @@ def _spread(core: Core, part_N: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(low_UR), high_UR - low_UR, 0.0).max(axis=1, initial=0.0)
 
 
+def _tightened(core: Core, left_R: np.ndarray) -> np.ndarray:
+    users = core.users
+    return tightened(left_R, users.limit_R, users.problem.rows.quantum_R, core.step_R, HAIR * core.unit_R)
+
+
 def _traded(core: Core, picked_U: np.ndarray, target: float) -> np.ndarray:
     """The same slates improved by trades; the target is missed by a hair, so that tightening does not."""
     rows = core.users.problem.rows
     over_R = np.maximum(np.where(np.isfinite(rows.penalty_R), rows.penalty_R - core.price_R, np.inf), 0.0)
     unit_R = core.unit_R
-    room = Room(tightened(core.left_R, core) / unit_R, core.price_R * unit_R, over_R * unit_R, rows.quantum_R / unit_R)
+    room = Room(_tightened(core, core.left_R) / unit_R, core.price_R * unit_R, over_R * unit_R, rows.quantum_R / unit_R)
     return trade(core.user_N, core.loss_N, core.usage_NR / unit_R, room, picked_U, 0.99 * target)
 
 
@@ -339,8 +420,7 @@ def _round(
 ) -> np.ndarray | None:
     """The picked columns with those of the users in `columns` chosen anew among these; None where nothing was found."""
     fixed = np.delete(pick_U, np.unique(core.user_N[columns]))
-    left_R = core.left_R - core.usage_NR[fixed].sum(axis=0)
-    left_R = tightened(left_R, core)
+    left_R = _tightened(core, core.left_R - core.usage_NR[fixed].sum(axis=0))
     programme, count = _programme(core, columns, left_R, True)
     answer = solve_integer(programme, seconds, nodes, max(0.5 * target, 0.0), cuts=False)
     if not answer.usable:
@@ -351,24 +431,32 @@ def _round(
     return picked
 
 
-def tightened(left_R: np.ndarray, core: Core) -> np.ndarray:
-    """What is left, so that a solver's tolerance cannot break a bound: whole steps for counts, a hair less for sums."""
-    quantum_R = core.users.problem.rows.quantum_R
-    step_R = np.where(quantum_R > 0, quantum_R, 1.0)
-    return np.where(
-        quantum_R > 0,
-        np.floor(left_R / step_R + 1e-6) * step_R,
-        left_R - RELATIVE * np.abs(core.users.limit_R) - 1e-8 * core.unit_R,
-    )
-
-
 def _assemble(core: Core, swept: Pass, picked_U: np.ndarray) -> Rounded:
-    """The allocation of all users."""
-    usage_R = core.usage_NR[picked_U].sum(axis=0)
-    slack_R = core.left_R - usage_R
+    """The allocation of all users, where every core user is one."""
+    picked, count_N = np.sort(picked_U), np.ones(len(picked_U), np.int64)
+    return _assemble_counts(core, swept, picked, count_N)
+
+
+def _assemble_counts(core: Core, swept: Pass, columns: np.ndarray, count_N: np.ndarray) -> Rounded:
+    """The allocation of all users from how many core users get each of these columns."""
+    slack_R = core.left_R - count_N @ core.usage_NR[columns]
     penalty_R = core.users.problem.rows.penalty_R
+    who_N = core.who_U[core.user_N[columns]]
+    group_N = core.users.many(who_N) > 1
     slate_UK = swept.slate_UK.copy()
-    slate_UK[core.who_U] = core.slate_NK[picked_U]
+    slate_UK[who_N[~group_N]] = core.slate_NK[columns[~group_N]]
     soft_R = np.isfinite(penalty_R)
     over = float((np.where(soft_R, penalty_R, 0.0) * np.maximum(-slack_R, 0.0)).sum())
-    return Rounded(slate_UK, float(core.loss_N[picked_U].sum() + core.price_R @ slack_R) + over)
+    loss = float(count_N @ core.loss_N[columns] + core.price_R @ slack_R) + over + core.spent
+    return Rounded(slate_UK, loss, _joined(core, who_N[group_N], columns[group_N], count_N[group_N]))
+
+
+def _joined(core: Core, who_N: np.ndarray, columns: np.ndarray, count_N: np.ndarray) -> Shares:
+    given = core.shares
+    if not len(given.group_N):
+        return Shares(who_N, core.slate_NK[columns], count_N)
+    return Shares(
+        np.concatenate([given.group_N, who_N]),
+        np.concatenate([given.slate_NK, core.slate_NK[columns]]),
+        np.concatenate([given.count_N, count_N]),
+    )

@@ -18,6 +18,7 @@ from allocator.solve.programs import Outcome, Programme, solve_integer, solve_li
 from allocator.solve.settings import SolveSettings
 from allocator.solve.slates import NONE
 from allocator.solve.solution import TooLarge, Unsolvable
+from allocator.solve.steps import steps_of, tightened
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,19 @@ def refuse_if_large(users: Users, settings: SolveSettings) -> None:
         )
 
 
-def solve_exact(users: Users, settings: SolveSettings, unit_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(slate_UK, price_R): the integral optimum and the prices of the linear relaxation.
+@dataclass(frozen=True)
+class Exact:
+    """The best slates found, the prices of the linear relaxation, and what no whole contacts can be worth more than."""
 
-    Raises Unsolvable where no integral allocation keeps the hard rows.
+    slate_UK: np.ndarray
+    price_R: np.ndarray
+    bound: float
+
+
+def solve_exact(users: Users, settings: SolveSettings, unit_R: np.ndarray) -> Exact:
+    """The integral optimum, or the best within the limits of the settings.
+
+    Raises Unsolvable where no integral allocation keeps the hard rows, TooLarge where the limits left it open whether one does.
     """
     pairs = eligible_pairs(users)
     relaxation = _programme(users, pairs, unit_R, integral=False)
@@ -82,9 +92,11 @@ def solve_exact(users: Users, settings: SolveSettings, unit_R: np.ndarray) -> tu
     if answer.outcome is Outcome.INFEASIBLE:
         raise Unsolvable("no whole number of contacts keeps every hard constraint", np.zeros(rows))
     if not answer.usable:
-        raise TooLarge(f"the integer solver found nothing within solve.seconds={settings.seconds:g}")
+        raise TooLarge(
+            f"the integer solver found nothing within solve.nodes={settings.nodes} and solve.seconds={settings.seconds:g}"
+        )
     price_R = np.clip(-linear.dual_M[:rows] / unit_R, 0.0, users.problem.rows.penalty_R)
-    return _slates(users, pairs, answer.x_V[: len(pairs.user_N)] > 0.5), price_R
+    return Exact(_slates(users, pairs, answer.x_V[: len(pairs.user_N)] > 0.5), price_R, -answer.bound)
 
 
 def best_fractional(users: Users, pairs: Pairs, unit_R: np.ndarray, seconds: float) -> float | None:
@@ -98,7 +110,8 @@ def _programme(users: Users, pairs: Pairs, unit_R: np.ndarray, *, integral: bool
     penalty_R, limit_R = users.problem.rows.penalty_R, users.limit_R
     count, kept, rows = len(pairs.user_N), len(pairs.user_H), len(limit_R)
     if integral:
-        limit_R = _steps(users, limit_R)
+        quantum_R = users.problem.rows.quantum_R
+        limit_R = tightened(limit_R, limit_R, quantum_R, steps_of(pairs.usage_NR, quantum_R))
     soft = np.flatnonzero(np.isfinite(penalty_R))
     over = sparse.csr_matrix((-np.ones(len(soft)), (soft, np.arange(len(soft)))), shape=(rows, len(soft)))
     personal, capacity = _personal_rows(users, pairs)
@@ -135,13 +148,6 @@ def _keeping_rows(users: Users, pairs: Pairs) -> tuple[sparse.csr_matrix, np.nda
         shape=(len(pair), count + kept),
     )
     return matrix, np.where(inside, 0.0, 1.0)
-
-
-def _steps(users: Users, limit_R: np.ndarray) -> np.ndarray:
-    """Limits a solver's tolerance cannot break: a hair less for sums of real numbers, whole steps for counts."""
-    quantum_R = users.problem.rows.quantum_R
-    step_R = np.where(quantum_R > 0, quantum_R, 1.0)
-    return np.where(quantum_R > 0, np.floor(limit_R / step_R + 1e-6) * step_R, limit_R - 1e-10 * np.abs(limit_R))
 
 
 def _personal_rows(users: Users, pairs: Pairs) -> tuple[sparse.csr_matrix, np.ndarray]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from allocator.solve.core import WHOLE, Core, Relaxed, Rounded, build_core, relax, round_core
+from allocator.solve.alike import Shares
+from allocator.solve.core import NO_SHARES, WHOLE, Core, Relaxed, Rounded, build_core, relax, round_core, round_whole
 from allocator.solve.greedy import MOST_USERS, greedy
 from allocator.solve.passes import Pass, Users, sweep, total_usage, value_of
 from allocator.solve.prices import Scale, Step, find_prices, proves_contradiction, sample_users
@@ -37,6 +38,8 @@ NEAR = 10
 """Times the wanted gap: what will do where a larger core does not help."""
 CORE_EVERY = 1_000
 CORE_GROWTH = 3
+LARGE = 1e6
+"""Times the value of a typical contact: no slate loses more."""
 
 Floor = Callable[[], float]
 Tell = Callable[..., None]
@@ -86,15 +89,25 @@ def price(users: Users, start_R: np.ndarray, scale: Scale, settings: SolveSettin
 
 @dataclass(frozen=True)
 class Decided:
-    """Integral slates, what they are worth with penalties paid, and the sweep whose prices prove the lowest bound."""
+    """Integral slates, what they are worth with penalties paid, and the sweep whose prices prove the lowest bound.
+
+    shares: of users who stand for many. whole_bound: no allocation of whole contacts is worth more, by an integer programme.
+    """
 
     slate_UK: np.ndarray
     value: float
     proof: Pass
+    shares: Shares = NO_SHARES
+    whole_bound: float = np.inf
+
+    @property
+    def bound(self) -> float:
+        """The lowest that is at hand."""
+        return min(self.proof.dual, self.whole_bound)
 
     @property
     def gap(self) -> float:
-        return (self.proof.dual - self.value) / max(abs(self.proof.dual), 1e-12)
+        return (self.bound - self.value) / max(abs(self.bound), 1e-12)
 
 
 def decide(users: Users, swept: Pass, scale: Scale, settings: SolveSettings, trace: Trace) -> Decided:
@@ -123,14 +136,40 @@ def decide(users: Users, swept: Pass, scale: Scale, settings: SolveSettings, tra
         if last:
             break
         size *= CORE_GROWTH
+    if best is None or best.gap > (1 if len(users.many_U) else NEAR) * settings.gap:
+        best = _whole(users, swept, best, scale, settings, trace)
     return best or _plain(users, swept, scale)
+
+
+def _whole(
+    users: Users, swept: Pass, best: Decided | None, scale: Scale, settings: SolveSettings, trace: Trace
+) -> Decided | None:
+    """Everybody decided by one integer programme over all slates that may still be better, where these are not too many.
+
+    Raises Unsolvable where it proves that no whole slates keep the hard rows.
+    """
+    lost = np.inf if best is None else swept.dual - best.value
+    width = LARGE * scale.value if best is None else lost * (1 + 1e-9)
+    core = build_core(users, swept, len(users.data), settings.core_slates, scale, width)
+    if len(core.user_N) > settings.most_cells:
+        return best
+    trace.tell(f"one integer programme over {len(core.user_N):,} slates of {len(core.who_U):,} users")
+    rounded, least = round_whole(core, swept, settings.gap * abs(swept.dual), settings)
+    if rounded is None:
+        if best is None and np.isposinf(least) and core.width > 0 and core.covers_all:
+            raise Unsolvable("no whole number of contacts keeps every hard constraint", swept.price_R)
+        return best
+    best = _better(best, rounded, swept, swept)
+    if core.width >= swept.dual - best.value:
+        best = replace(best, whole_bound=swept.dual - least)
+    return best
 
 
 def _plain(users: Users, swept: Pass, scale: Scale) -> Decided:
     """Everyone's best slate at the prices, the best contacts first, or nothing at all: the best that keeps every hard row."""
     hard_R = ~np.isfinite(users.problem.rows.penalty_R)
     plain = [swept.slate_UK, np.full_like(swept.slate_UK, NONE)]
-    if len(users.data) <= MOST_USERS:
+    if len(users.data) <= MOST_USERS and not len(users.many_U):
         plain.append(greedy(users, scale).slate_UK)
     found = [
         Decided(slate_UK, value_of(users, slate_UK), swept)
@@ -146,7 +185,7 @@ def _plain(users: Users, swept: Pass, scale: Scale) -> Decided:
 def _better(best: Decided | None, rounded: Rounded | None, swept: Pass, proof: Pass) -> Decided | None:
     """The more valuable of what was there and what was found at the prices of `swept`, with the lowest bound."""
     if rounded is not None and (best is None or swept.dual - rounded.loss > best.value):
-        best = Decided(rounded.slate_UK, swept.dual - rounded.loss, proof)
+        best = Decided(rounded.slate_UK, swept.dual - rounded.loss, proof, rounded.shares)
     return None if best is None else replace(best, proof=proof)
 
 
@@ -179,7 +218,7 @@ def _centre(
         if price_R is None or trace.full_passes >= MOST_PASSES:
             break
         trial = sweep(users, price_R)
-        trace.step(Step(len(users.data), trial.dual, found.relaxed.loss / max(abs(proof.dual), 1e-12), box))
+        trace.step(Step(users.people, trial.dual, found.relaxed.loss / max(abs(proof.dual), 1e-12), box))
         if not trial.dual < proof.dual:
             length = float((np.abs(price_R - proof.price_R) / scale.price_R).max())
             part = found.relaxed.loss / (found.relaxed.loss + trial.dual - proof.dual)

@@ -8,7 +8,7 @@ Axes: U users, P planes, A actions, S classes, R rows, B blocks, K the most cont
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numba
 import numpy as np
@@ -59,7 +59,8 @@ class Users:
     """The users that a sweep is over: data in memory, the compiled contact rules, and how many users each one stands for.
 
     weight_S: 1 for all users; for a stratified sample, users of the class per sampled user. limit_R: what these users may use.
-    device: where sweeps run, `cpu` (compiled) or a torch device such as `cuda`.
+    device: where sweeps run, `cpu` (compiled) or a torch device such as `cuda`. many_U: float64, how many users alike each one stands
+    for, beside weight_S; empty where each stands for itself.
     """
 
     problem: Problem
@@ -68,6 +69,20 @@ class Users:
     weight_S: np.ndarray
     limit_R: np.ndarray
     device: str = "cpu"
+    many_U: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+    @property
+    def people(self) -> int:
+        """How many users they stand for, those of a sample for themselves."""
+        return round(float(self.many_U.sum())) if len(self.many_U) else len(self.data)
+
+    def many(self, who_U: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """float64: how many users alike those at these positions stand for."""
+        return (self.many_U if len(self.many_U) else np.ones(len(self.data)))[who_U]
+
+    def take(self, who_U: np.ndarray) -> "Users":
+        """The users at these positions."""
+        return replace(self, data=self.data.take(who_U), many_U=self.many_U[who_U] if len(self.many_U) else self.many_U)
 
 
 def sweep(users: Users, price_R: np.ndarray) -> Pass:
@@ -120,11 +135,12 @@ def _sweep_compiled(
     blocks = sums.blocks(-(-len(class_U) // BLOCK))
     planes_UPA, eligible_UA, group_U = data.planes_UPA[who], data.eligible_UA[who], data.group_U[who]
     before_UK, received_UC = data.before_UK[who], data.received_UC[who]
+    many_U = users.many_U[who] if len(users.many_U) else users.many_U
 
     def sweep_block(block: int, part: slice) -> None:
         _sweep_block(
             users.rules, make_work(users.rules), planes_UPA[part], eligible_UA[part], class_U[part], group_U[part],
-            before_UK[part], received_UC[part], tables.const_SA, tables.plane_SPA, tables.bonus_S,
+            before_UK[part], received_UC[part], many_U[part], tables.const_SA, tables.plane_SPA, tables.bonus_S,
             *(each[block] for each in blocks), slate_UK[part], margin_U[part],
         )  # fmt: skip
 
@@ -244,7 +260,7 @@ def keep_or_change(rules, work, before_K, bonus, slate_K, count, value, margin):
 
 @numba.njit(cache=True, nogil=True)
 def _sweep_block(
-    rules, work, planes_UPA, eligible_UA, class_U, group_U, before_UK, received_UC, const_SA, plane_SPA, bonus_S,
+    rules, work, planes_UPA, eligible_UA, class_U, group_U, before_UK, received_UC, many_U, const_SA, plane_SPA, bonus_S,
     dual_S, count_SA, sum_SPA, kept_S, slate_UK, margin_U,
 ):  # fmt: skip
     rules, work, planes_UPA, eligible_UA = lend(rules), lend(work), lend(planes_UPA), lend(eligible_UA)
@@ -256,6 +272,7 @@ def _sweep_block(
         if group_U[u] != FREE:
             continue
         s = class_U[u]
+        many = many_U[u] if len(many_U) > 0 else 1.0
         fill_net(work, planes_UPA[u], eligible_UA[u], const_SA[s], plane_SPA[s])
         count_from(work, received_UC[u])
         count, value = best_slate(rules, work, slate_K)
@@ -264,15 +281,15 @@ def _sweep_block(
             count, value, margin, kept = keep_or_change(
                 rules, work, before_UK[u], bonus_S[s], slate_K, count, value, margin
             )
-            kept_S[s] += kept
-        dual_S[s] += value
+            kept_S[s] += many * kept
+        dual_S[s] += many * value
         margin_U[u] = margin
         for k in range(count):
             action = slate_K[k]
             slate_UK[u, k] = action
-            count_SA[s, action] += 1.0
+            count_SA[s, action] += many
             for p in range(plane_SPA.shape[1]):
-                sum_SPA[s, p, action] += planes_UPA[u, p, action]
+                sum_SPA[s, p, action] += many * planes_UPA[u, p, action]
 
 
 @dataclass(frozen=True)
@@ -427,7 +444,8 @@ def total_usage(users: Users, slate_UK: np.ndarray) -> np.ndarray:
     """[R]: what the slates of all users use of each row."""
     used_R = np.zeros(len(users.problem.rows))
     for part in users.data.shards():
-        used_R += slate_usage(users, np.arange(part.start, part.stop), slate_UK[part]).sum(axis=0)
+        used_UR = slate_usage(users, np.arange(part.start, part.stop), slate_UK[part])
+        used_R += users.many_U[part] @ used_UR if len(users.many_U) else used_UR.sum(axis=0)
     return used_R
 
 
@@ -438,7 +456,8 @@ def value_of(users: Users, slate_UK: np.ndarray) -> float:
     for k in range(slate_UK.shape[1]):
         user_N = np.flatnonzero(slate_UK[:, k] >= 0)
         action_N = slate_UK[user_N, k].astype(np.int64)
-        value += float((data.planes_UPA[user_N, :, action_N] * problem.value_PA[:, action_N].T).sum())
+        worth_N = (data.planes_UPA[user_N, :, action_N] * problem.value_PA[:, action_N].T).sum(axis=1)
+        value += float(worth_N @ users.many(user_N))
     penalty_R = problem.rows.penalty_R
     soft_R = np.isfinite(penalty_R)
     if soft_R.any():

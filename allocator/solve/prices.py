@@ -49,9 +49,10 @@ def all_users(problem: Problem, data: Data, rules: Rules, limit_R: np.ndarray) -
 
 def sample_users(everyone: Users, size: int, generator: np.random.Generator) -> Users:
     """A stratified sample: of every user class its share, but at least thirty (fewer where there are many classes) or all of it,
-    weighted back to the class."""
+    weighted back to the class. Who stands for more users than a sampled one would is always in it."""
     data, classes = everyone.data, len(everyone.problem.classes)
-    free_U = np.flatnonzero(data.group_U == FREE)
+    large_U = (data.group_U == FREE) & (everyone.many() > max(everyone.people / size, 1.0))
+    free_U = np.flatnonzero((data.group_U == FREE) & ~large_U)
     order = free_U[np.argsort(generator.random(len(free_U)), kind="stable")]
     class_N = data.class_U[order]
     sizes_S = np.bincount(class_N, minlength=classes)
@@ -60,9 +61,13 @@ def sample_users(everyone: Users, size: int, generator: np.random.Generator) -> 
     by_class = np.argsort(class_N, kind="stable")
     rank_N = np.empty(len(order), np.int64)
     rank_N[by_class] = np.arange(len(order)) - np.repeat(np.cumsum(sizes_S) - sizes_S, sizes_S)
-    chosen = np.sort(order[rank_N < wanted_S[class_N]])
+    chosen = np.sort(np.concatenate([order[rank_N < wanted_S[class_N]], np.flatnonzero(large_U)]))
     weight_S = np.where(wanted_S > 0, sizes_S / np.maximum(wanted_S, 1), 1.0)
-    return replace(everyone, data=data.take(chosen), weight_S=weight_S)
+    sample = replace(everyone.take(chosen), weight_S=weight_S)
+    if not len(sample.many_U):
+        return sample
+    for_itself_U = np.where(large_U[chosen], 1.0 / weight_S[sample.data.class_U], 1.0)
+    return replace(sample, many_U=sample.many_U * for_itself_U)
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,7 @@ def find_prices(
     """
     penalty_R = users.problem.rows.penalty_R
     best = sweep(users, np.clip(start_R, 0.0, penalty_R))
-    steps = [Step(len(users.data), best.dual, np.inf, radius)]
+    steps = [Step(users.people, best.dual, np.inf, radius)]
     if progress is not None:
         progress(steps[0])
     if not len(start_R):
@@ -141,7 +146,7 @@ def find_prices(
             radius = max(radius, min(2.5 * length, 1e6))
         if ratio > 1e-4:
             best = trial
-        steps.append(Step(len(users.data), best.dual, relative, radius))
+        steps.append(Step(users.people, best.dual, relative, radius))
         if progress is not None:
             progress(steps[-1])
         hessian = curvature(users, best, radius * scale.value, scale, generator)
@@ -172,7 +177,7 @@ def curvature(users: Users, swept: Pass, width: float, scale: Scale, generator: 
         near_U = np.sort(generator.choice(near_U, MOST_TIES, replace=False))
     hessian = np.zeros((len(rows), len(rows)))
     if len(near_U):
-        near = replace(users, data=users.data.take(near_U))
+        near = users.take(near_U)
         there = replace(swept, slate_UK=swept.slate_UK[near_U], margin_U=margin_U[near_U])
         ties = near_ties(near, there, np.arange(len(near_U)), width)
         if len(ties.user_T) > MOST_TIES:
@@ -181,11 +186,11 @@ def curvature(users: Users, swept: Pass, width: float, scale: Scale, generator: 
         change_TR = _change(near, ties.user_T, ties.in_T) - _change(near, ties.user_T, ties.out_T)
         klass_T = near.data.class_U[ties.user_T]
         change_TR += ties.kept_T[:, None] * rows.keep_R * rows.member_RS.T[klass_T]
-        weight_T = thinned * near.weight_S[klass_T] * (1.0 - ties.loss_T / width) / width
+        weight_T = thinned * near.weight_S[klass_T] * near.many(ties.user_T) * (1.0 - ties.loss_T / width) / width
         hessian = change_TR.T @ (change_TR * weight_T[:, None])
         if near.data.remembers:
             hessian += _curvature_of_keeping(near, there, width, kept_part)
-    ridge_R = 1e-9 * len(users.data) * scale.usage_R**2 / scale.value
+    ridge_R = 1e-9 * users.people * scale.usage_R**2 / scale.value
     return hessian + np.diag(np.maximum(ridge_R, 1e-6 * np.diag(hessian)))
 
 
@@ -193,7 +198,8 @@ def _curvature_of_keeping(users: Users, swept: Pass, width: float, thinned: floa
     """[R, R]: what the near ties between earlier and best slates add."""
     swaps = near_swaps(users, swept, np.arange(len(users.data)), width)
     change_TR = slate_usage(users, swaps.user_T, swaps.to_TK) - slate_usage(users, swaps.user_T, swaps.from_TK)
-    weight_T = users.weight_S[users.data.class_U[swaps.user_T]] * (1.0 - swaps.loss_T / width) / width
+    stands_for_T = users.weight_S[users.data.class_U[swaps.user_T]] * users.many(swaps.user_T)
+    weight_T = stands_for_T * (1.0 - swaps.loss_T / width) / width
     return thinned * change_TR.T @ (change_TR * weight_T[:, None])
 
 

@@ -42,12 +42,16 @@ class Programme:
 
 @dataclass(frozen=True)
 class Answer:
-    """outcome says whether x_V may be used. dual_M: of a linear programme alone; <= 0 where an upper side binds."""
+    """outcome says whether x_V may be used. dual_M: of a linear programme alone; <= 0 where an upper side binds.
+
+    bound: no solution costs less; -inf where nothing was proven.
+    """
 
     outcome: Outcome
     cost: float
     x_V: np.ndarray
     dual_M: np.ndarray
+    bound: float = -np.inf
 
     @property
     def usable(self) -> bool:
@@ -124,4 +128,5 @@ def _solve(name: str, programme: Programme, seconds: float, settings: str) -> An
         unknown = outcome if outcome is Outcome.INFEASIBLE else Outcome.UNKNOWN
         return Answer(unknown, np.nan, np.empty(0), np.empty(0))
     dual_M = np.array(solver.dual_values()) if programme.integer_V is None else np.empty(0)
-    return Answer(outcome, float(solver.objective_value()), np.array(solver.variable_values()), dual_M)
+    bound = float(solver.best_objective_bound())
+    return Answer(outcome, float(solver.objective_value()), np.array(solver.variable_values()), dual_M, bound)

@@ -26,7 +26,7 @@ class Solution:
     """slate_UK: actions of the free users, padded with -1. price_R: >= 0, of the rows `g_r <= limit_r`.
 
     dual: limit @ price + sum over free users of their best net value: no allocation of the free users that keeps the hard rows is
-    worth more (soft violations paid).
+    worth more (soft violations paid). whole_bound: the same of whole contacts alone, by an integer programme; inf where none said so.
     """
 
     status: Status
@@ -35,6 +35,7 @@ class Solution:
     dual: float
     steps: tuple[Step, ...]
     seconds: Mapping[str, float]
+    whole_bound: float = np.inf
 
 
 class Unsolvable(Exception):

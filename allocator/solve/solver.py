@@ -13,14 +13,15 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from allocator.problem import FREE, Data, Problem, one_sided
+from allocator.solve.alike import find_alike, spread
 from allocator.solve.exact import count_pairs, refuse_if_large, solve_exact
 from allocator.solve.greedy import MOST_USERS, greedy
-from allocator.solve.large import Decided, Floor, Tell, Trace, decide, price
+from allocator.solve.large import Decided, Tell, Trace, decide, price
 from allocator.solve.passes import Pass, Users, contact_usage, sweep, value_of
 from allocator.solve.prices import Scale, find_prices, measure_scale, sample_users
 from allocator.solve.settings import SolveSettings
 from allocator.solve.slates import compile_rules
-from allocator.solve.solution import Solution, Status
+from allocator.solve.solution import Solution, Status, TooLarge
 
 SPECK = 1e-9
 
@@ -52,19 +53,41 @@ def _solve(
     start: Mapping[tuple[str, str], float] | None,
     tell: Tell,
 ) -> Solution:
-    started = time.perf_counter()
     users = replace(free_users(problem, data, fixed), device=settings.device)
     scale = measure_scale(users, np.random.default_rng(settings.seed))
     trace = Trace(len(data), tell=tell)
-    floor = cache(lambda: worst_value(users))  # seldom needed, and it costs a sweep
-    start_R = _start(problem, start)
     if _exact(users, settings):
-        decided, seconds = _solve_whole(users, scale, settings, floor, trace)
-    else:
-        swept = price(users, start_R, scale, settings, floor, trace)
-        seconds = {"price": time.perf_counter() - started}
-        decided = decide(users, swept, scale, settings, trace)
-    seconds["decide"] = time.perf_counter() - started - seconds["price"]
+        try:
+            return _solve_whole(users, scale, settings, trace)
+        except TooLarge:
+            if settings.method == "exact":
+                raise
+    return _solve_by_prices(users, scale, _start(problem, start), settings, trace)
+
+
+def _solve_by_prices(
+    everyone: Users, scale: Scale, start_R: np.ndarray, settings: SolveSettings, trace: Trace
+) -> Solution:
+    """Price, fix, core, certify; users who are alike as one who stands for many."""
+    started = time.perf_counter()
+    alike = find_alike(everyone)
+    users = everyone if alike is None else alike.one_for_many(everyone)
+    if alike is not None:
+        trace = replace(trace, users=users.people)
+        trace.tell(f"{users.people:,} users are of {len(users.data):,} kinds")
+    floor = cache(lambda: worst_value(users))  # seldom needed, and it costs a sweep
+    swept = price(users, start_R, scale, settings, floor, trace)
+    priced_after = time.perf_counter() - started
+    decided = decide(users, swept, scale, settings, trace)
+    if alike is not None:
+        decided = replace(decided, slate_UK=spread(alike, everyone.data, decided.slate_UK, decided.shares))
+    seconds = {"price": priced_after, "decide": time.perf_counter() - started - priced_after}
+    return _solution(users, scale, decided, settings, trace, seconds)
+
+
+def _solution(
+    users: Users, scale: Scale, decided: Decided, settings: SolveSettings, trace: Trace, seconds: Mapping[str, float]
+) -> Solution:
     proof = _one_sided(users, scale, decided.proof)
     return Solution(
         status=Status.OPTIMAL if decided.gap <= settings.gap else Status.FEASIBLE,
@@ -73,6 +96,7 @@ def _solve(
         dual=proof.dual,
         steps=tuple(trace.steps),
         seconds=seconds,
+        whole_bound=decided.whole_bound,
     )
 
 
@@ -126,27 +150,26 @@ def _start(problem: Problem, start: Mapping[tuple[str, str], float] | None) -> n
     return np.array([(start or {}).get(side, 0.0) for side in sides])
 
 
-def _solve_whole(
-    users: Users, scale: Scale, settings: SolveSettings, floor: Floor, trace: Trace
-) -> tuple[Decided, dict[str, float]]:
+def _solve_whole(users: Users, scale: Scale, settings: SolveSettings, trace: Trace) -> Solution:
     """The integer programme, and prices improved from those of its relaxation."""
     started = time.perf_counter()
-    slate_UK, price_R = solve_exact(users, settings, scale.usage_R)
+    exact = solve_exact(users, settings, scale.usage_R)
     decided_after = time.perf_counter() - started
     found = find_prices(
         users,
-        price_R,
+        exact.price_R,
         scale,
         1e-9,
         settings.most_passes,
         np.random.default_rng(settings.seed),
         0.1,
-        floor,
+        cache(lambda: worst_value(users)),
         trace.steps.append,
     )
-    trace.tell(f"solved whole, {int((slate_UK >= 0).sum()):,} contacts")
-    value = value_of(users, slate_UK)
-    return Decided(slate_UK, value, found.best), {"price": time.perf_counter() - started - decided_after}
+    trace.tell(f"solved whole, {int((exact.slate_UK >= 0).sum()):,} contacts")
+    decided = Decided(exact.slate_UK, value_of(users, exact.slate_UK), found.best, whole_bound=exact.bound)
+    priced = time.perf_counter() - started - decided_after
+    return _solution(users, scale, decided, settings, trace, {"price": priced, "decide": decided_after})
 
 
 def worst_value(users: Users) -> float:
@@ -163,17 +186,19 @@ def worst_value(users: Users) -> float:
         allowed_UA = data.eligible_UA[part] & (data.group_U[part] == FREE)[:, None]
         planes_UPA = data.planes_UPA[part]
         value_UA = np.einsum("upa,pa->ua", planes_UPA, problem.value_PA)
-        worst += _by_slot(np.where(allowed_UA, -value_UA, 0.0), slot_A)
+        worst += _by_slot(np.where(allowed_UA, -value_UA, 0.0), slot_A, users.many(part))
         data.release()
         for position, row in enumerate(soft):
             used_UA = problem.rows.const_RA[row] + np.einsum("upa,pa->ua", planes_UPA, problem.rows.plane_RPA[row])
             used_UA = used_UA * problem.rows.member_RS[row, data.class_U[part]][:, None]
-            most_R[position] += _by_slot(np.where(allowed_UA, used_UA, 0.0), slot_A)
+            most_R[position] += _by_slot(np.where(allowed_UA, used_UA, 0.0), slot_A, users.many(part))
     broken_R = np.maximum(most_R - users.limit_R[soft], 0.0)
     return -(worst * (1 + 1e-9) + float(penalty_R[soft] @ broken_R)) - 1e-9
 
 
-def _by_slot(amount_UA: np.ndarray, slot_A: np.ndarray) -> float:
+def _by_slot(amount_UA: np.ndarray, slot_A: np.ndarray, many_U: np.ndarray) -> float:
     """The sum over users and slots of the largest positive amount."""
-    largest = [np.maximum(amount_UA[:, slot_A == slot], 0.0).max(axis=1).sum() for slot in range(int(slot_A.max()) + 1)]
+    largest = [
+        many_U @ np.maximum(amount_UA[:, slot_A == slot], 0.0).max(axis=1) for slot in range(int(slot_A.max()) + 1)
+    ]
     return float(sum(largest))

@@ -63,7 +63,7 @@ def test_the_bound_is_the_linear_programmes(tmp_path: Path, seed: int) -> None:
     tail = random_rules(seed, USERS).partition("constraints:")
     case = make_case(tmp_path, USERS, seed, rules + (tail[1] + tail[2]))
     scale = measure_scale(case.users, np.random.default_rng(0))
-    _, price_R = solve_exact(case.users, EXACT, scale.usage_R)
+    price_R = solve_exact(case.users, EXACT, scale.usage_R).price_R
     at_the_relaxation = sweep(case.users, price_R)
     found = find_prices(case.users, np.zeros(len(price_R)), scale, 1e-10, 150, np.random.default_rng(0))
     assert found.best.dual >= at_the_relaxation.dual - 1e-9 * abs(at_the_relaxation.dual)

@@ -99,7 +99,7 @@ def test_the_programme_is_the_one_that_the_exact_path_solves(tmp_path: Path) -> 
     scores, problem = bench_runs._compiled(instance)
     users = free_users(problem, load_data(problem, scores), (np.zeros(0, np.int64), np.zeros(0, np.int64)))
     unit_R = measure_scale(users, np.random.default_rng(0)).usage_R
-    slate_UK, _ = solve_exact(users, SolveSettings(nodes=2_000), unit_R)
+    slate_UK = solve_exact(users, SolveSettings(nodes=2_000), unit_R).slate_UK
     integral = value_of(users, slate_UK)
     whole = whole_of(instance)
     relaxed = peers.judge(whole, peers.by_highs(whole, 60.0).x_N)

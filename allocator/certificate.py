@@ -163,7 +163,8 @@ def certify(
     records = tuple(_record(problem, position, counted, solution.price_R) for position in range(len(problem.measured)))
     penalty = sum(_penalty(measured, record) for measured, record in zip(problem.measured, records, strict=True))
     value = float(contacts.value_N.sum()) - penalty
-    bound = solution.dual + contacts.value_of("exploration", "pinned")
+    given = contacts.value_of("exploration", "pinned")
+    bound = solution.dual + given
     full = [step for step in solution.steps if step.users >= (data.group_U == FREE).sum()]
     return Certificate(
         status=solution.status.value,

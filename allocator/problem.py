@@ -536,13 +536,16 @@ def _quantum(measured: Measured, bound: float) -> float:
 def one_sided(problem: Problem, price_R: np.ndarray) -> np.ndarray:
     """Prices of which at most one side of each constraint is positive, as a certificate states them.
 
-    For volumes and totals the smaller side is taken off both, which lowers the bound; for ratios the smaller is dropped.
+    For volumes and totals the smaller side is taken off both, which lowers the bound, and so it is where a ratio's bounds are one;
+    for other ratios the smaller is dropped.
     """
     rows, price_R = problem.rows, price_R.copy()
     for position in np.unique(rows.constraint_R):
         sides = np.flatnonzero(rows.constraint_R == position)
         if len(sides) == 2 and (price_R[sides] > 0).all():
-            common = price_R[sides].min() if problem.measured[position].denominator is None else 0.0
+            measured = problem.measured[position]
+            opposite = measured.denominator is None or measured.low == measured.high
+            common = price_R[sides].min() if opposite else 0.0
             smaller = sides[np.argmin(price_R[sides])]
             price_R[sides] -= common
             price_R[smaller] = 0.0

@@ -11,6 +11,7 @@ Modules, in the order in which data flows:
 - prices: the dual, minimised
 - programs: linear and integer programmes handed whole to OR-Tools
 - steps: limits that a solver's tolerance cannot break
+- lattice: shares that must be met nearly exactly, as whole counts
 - trades: few users exchange slates, so that sums fit their bounds
 - core: the users who nearly tie, decided by OR-Tools
 - solution: what the solvers return, and why they refuse

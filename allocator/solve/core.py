@@ -20,9 +20,10 @@ import numpy as np
 from scipy import sparse
 
 from allocator.solve.alike import Shares
-from allocator.solve.passes import Choices, Pass, Users, enumerate_slates, slate_usage
+from allocator.solve.lattice import lattices, more_rows
+from allocator.solve.passes import Choices, Pass, Users, enumerate_slates, largest_loss, slate_usage
 from allocator.solve.prices import Scale
-from allocator.solve.programs import Outcome, Programme, solve_integer, solve_linear
+from allocator.solve.programs import Outcome, Programme, solve_few_integers, solve_integer, solve_linear
 from allocator.solve.settings import SolveSettings
 from allocator.solve.steps import HAIR, steps_of, tightened
 from allocator.solve.trades import Room, trade
@@ -40,6 +41,9 @@ CHEAP = 0.1
 SIFTED = 20_000
 """Columns with which a linear programme starts, besides the best ones; on most cores that is all."""
 MOST_SIFTS = 30
+LATTICE_NODES = 100
+SMALL_WORK = 1_000_000
+"""Columns times nodes: as much as a small integer programme over all columns may take."""
 WHOLE = 1e-7
 TOUCH = 1e-9
 """In value: a column that would gain less is left out."""
@@ -55,8 +59,10 @@ class Core:
     """The core at given prices: its users, their slates as columns, and what the fixed users leave of each limit.
 
     who_U: positions of the core users. many_U: how many users alike each stands for. column arrays: user_N (position in who_U),
-    slate_NK, loss_N >= 0, usage_NR, which is a multiple of step_R where that is not 0. left_R: limit minus the usage of the fixed users. unit_R: rows are divided by it, so that a contact uses about 1. violation: a
-    price of one such unit above any sensible price of a row.
+    slate_NK, loss_N >= 0, usage_NR, which is a multiple of step_R where that is not 0. left_R: limit minus the usage of the fixed
+    users. unit_R: rows are divided by it, so that a contact uses about 1. violation: a price of one such unit above any sensible
+    price of a row. width: every slate that loses less than this is among the columns. shares: what was given to users who stand for
+    many, at a loss of `spent`.
     """
 
     users: Users
@@ -75,22 +81,18 @@ class Core:
     shares: Shares = NO_SHARES
     spent: float = 0.0
 
-    @property
-    def covers_all(self) -> bool:
-        """Whether every slate of its users is among the columns."""
-        return self.width > 2.0 * float(self.loss_N.max(initial=0.0))
-
 
 @dataclass(frozen=True)
 class Rounded:
     """Integral slates for every user, with the loss against the dual value at the prices: sum of losses, priced slack and penalties.
 
-    shares: of users who stand for many; what slate_UK says of these does not count.
+    shares: of users who stand for many; what slate_UK says of these does not count. least: no whole slates lose less.
     """
 
     slate_UK: np.ndarray
     loss: float
     shares: Shares = NO_SHARES
+    least: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,12 @@ def build_core(users: Users, swept: Pass, size: int, most_slates: int, scale: Sc
     choices = enumerate_slates(near, swept.price_R, everyone, width, most_slates)
     usage_NR = slate_usage(near, choices.user_N, choices.slate_NK)
     best_usage_R = (slate_usage(near, everyone, swept.slate_UK[who_U]) * many_U[:, None]).sum(axis=0)
-    truncated = bool((np.bincount(choices.user_N, minlength=1) >= most_slates).any())
+    if (np.bincount(choices.user_N, minlength=1) >= most_slates).any():
+        known = 0.0
+    elif len(who_U) == np.isfinite(swept.margin_U).sum():
+        known = width if width <= largest_loss(near, swept.price_R) else np.inf
+    else:  # a margin tells of single exchanges, which is enough where rules nest
+        known = min(width, _least_margin(swept.margin_U, who_U)) if users.rules.all_easy else 0.0
     return Core(
         users=users,
         price_R=swept.price_R,
@@ -130,7 +137,7 @@ def build_core(users: Users, swept: Pass, size: int, most_slates: int, scale: Sc
         left_R=users.limit_R - (swept.usage_R - best_usage_R),
         unit_R=scale.usage_R,
         violation=1e3 * (scale.value + float((swept.price_R * scale.usage_R).max(initial=0.0))),
-        width=0.0 if truncated else width,
+        width=known,
     )
 
 
@@ -151,6 +158,13 @@ def _nearest(margin_U: np.ndarray, size: int, least: float) -> tuple[np.ndarray,
     return chosen, width * (1 + 1e-6) + 1e-15
 
 
+def _least_margin(margin_U: np.ndarray, who_U: np.ndarray) -> float:
+    """The smallest margin of all other users, less what its rounding to 32 bits may be."""
+    others_U = np.ones(len(margin_U), bool)
+    others_U[who_U] = False
+    return float(margin_U[others_U].min()) * (1 - 1e-6)
+
+
 def _losses(choices: Choices, users: int) -> np.ndarray:
     best_U = np.full(users, -np.inf)
     np.maximum.at(best_U, choices.user_N, choices.net_N)
@@ -166,7 +180,8 @@ def _programme(
 ) -> tuple[Programme, int]:
     """Columns of the core, then per row its slack (priced), then its violation: penalised, for hard rows none where integral.
 
-    box_R: how far each price may move; slack and violation then cost no more than that.
+    Where integral, counts of shares that must be met nearly exactly are variables besides. box_R: how far each price may move; slack
+    and violation then cost no more than that.
     """
     penalty_R = core.users.problem.rows.penalty_R
     who, user = np.unique(core.user_N[columns], return_inverse=True)
@@ -184,17 +199,38 @@ def _programme(
         slack_R, over_R = np.minimum(slack_R, box_R * core.unit_R), np.minimum(over_R, box_R * core.unit_R)
     cost = np.concatenate([core.loss_N[columns], slack_R, np.maximum(over_R, 0.0)])
     right = np.concatenate([left_R / core.unit_R, core.many_U[who]])
-    return (
-        Programme(
-            cost_V=cost,
-            lower_V=np.zeros(count + 2 * rows),
-            upper_V=np.concatenate([core.many_U[core.user_N[columns]], np.full(rows, np.inf), over_upper_R]),
-            matrix_MV=matrix,
-            low_M=right,
-            high_M=right,
-            integer_V=np.arange(count + 2 * rows) < count if integral else None,
-        ),
-        count,
+    programme = Programme(
+        cost_V=cost,
+        lower_V=np.zeros(count + 2 * rows),
+        upper_V=np.concatenate([core.many_U[core.user_N[columns]], np.full(rows, np.inf), over_upper_R]),
+        matrix_MV=matrix,
+        low_M=right,
+        high_M=right,
+        integer_V=np.arange(count + 2 * rows) < count if integral else None,
+    )
+    return (programme if not integral else _with_lattices(core, columns, programme, left_R)), count
+
+
+def _with_lattices(core: Core, columns: np.ndarray, programme: Programme, left_R: np.ndarray) -> Programme:
+    """The integer programme with the counts of shares that must be met nearly exactly as variables."""
+    users = core.users
+    klass_N = users.data.class_U[core.who_U[core.user_N[columns]]]
+    more = more_rows(lattices(users.problem, users.people), klass_N, core.slate_NK[columns], left_R)
+    if more is None:
+        return programme
+    idle = sparse.csr_matrix((more.column_MN.shape[0], len(programme.cost_V) - len(columns)))
+    matrix = sparse.bmat(
+        [[programme.matrix_MV, None], [sparse.hstack([more.column_MN, idle]), more.new_MV]], format="csr"
+    )
+    new = more.new_MV.shape[1]
+    return Programme(
+        cost_V=np.concatenate([programme.cost_V, np.zeros(new)]),
+        lower_V=np.concatenate([programme.lower_V, np.full(new, -np.inf)]),
+        upper_V=np.concatenate([programme.upper_V, np.full(new, np.inf)]),
+        matrix_MV=matrix,
+        low_M=np.concatenate([programme.low_M, more.low_M]),
+        high_M=np.concatenate([programme.high_M, more.high_M]),
+        integer_V=np.concatenate([programme.integer_V, np.ones(new, bool)]),
     )
 
 
@@ -249,8 +285,31 @@ def _asked_for(core: Core, columns: np.ndarray, price_R: np.ndarray) -> np.ndarr
 def round_core(core: Core, relaxed: Relaxed, swept: Pass, target: float, settings: SolveSettings) -> Rounded | None:
     """Integral slates with a loss of at most `target`, or the best found; None where none that keep every hard row were found.
 
-    From the end of a dive, or where that gave nothing from the linear programme as it was.
+    From the end of a dive, or where that gave nothing from the linear programme as it was. With shares that must be met nearly exactly
+    from whole counts of these, unless the target is reached without.
     """
+    if not lattices(core.users.problem, core.users.people):
+        return _rounded(core, relaxed, swept, target, settings)
+    rounded = _rounded(core, relaxed, swept, target, settings, ROUNDING_USERS[:1])
+    if rounded is not None and rounded.loss <= target:
+        return rounded
+    relaxed = _relaxed_on_lattice(core, relaxed, target, settings)
+    if relaxed is None:
+        return rounded
+    again = _rounded(core, relaxed, swept, relaxed.loss + target, settings)
+    best = again if rounded is None or (again is not None and again.loss < rounded.loss) else rounded
+    return None if best is None else replace(best, least=min(relaxed.loss, core.width))
+
+
+def _rounded(
+    core: Core,
+    relaxed: Relaxed,
+    swept: Pass,
+    target: float,
+    settings: SolveSettings,
+    sizes: tuple[int, ...] = ROUNDING_USERS,
+) -> Rounded | None:
+    """Users who stand for many become users of their own, then a dive, then integers."""
     if (core.many_U > 1).any():
         core = _one_by_one(core, relaxed)
         target -= core.spent
@@ -258,13 +317,29 @@ def round_core(core: Core, relaxed: Relaxed, swept: Pass, target: float, setting
         if relaxed is None or relaxed.violation > WHOLE:
             return None
     dived = _dive(core, relaxed, target, settings.seconds)
-    rounded = _round_from(core, dived, swept, target, settings)
+    rounded = _round_from(core, dived, swept, target, settings, sizes)
     if rounded is None and dived is not relaxed:
-        rounded = _round_from(core, relaxed, swept, target, settings)
+        rounded = _round_from(core, relaxed, swept, target, settings, sizes)
     return rounded
 
 
-def _round_from(core: Core, relaxed: Relaxed, swept: Pass, target: float, settings: SolveSettings) -> Rounded | None:
+def _relaxed_on_lattice(core: Core, relaxed: Relaxed, target: float, settings: SolveSettings) -> Relaxed | None:
+    """The linear programme with whole counts of the shares that must be met nearly exactly; None where no counts meet them.
+
+    Its loss is what no whole slates can be below, to a tenth of the target.
+    """
+    columns = np.arange(len(core.user_N))
+    programme, count = _programme(core, columns, core.left_R, True)
+    integer_V = programme.integer_V & (np.arange(len(programme.cost_V)) >= count)
+    answer = solve_few_integers(replace(programme, integer_V=integer_V), settings.seconds, LATTICE_NODES, 0.1 * target)
+    if not answer.usable:
+        return None
+    return replace(relaxed, weight_N=answer.x_V[:count], loss=max(answer.bound, relaxed.loss))
+
+
+def _round_from(
+    core: Core, relaxed: Relaxed, swept: Pass, target: float, settings: SolveSettings, sizes: tuple[int, ...]
+) -> Rounded | None:
     """An integer programme over the fractional and nearest users with few nodes, then trades among all core users.
 
     The set of users is widened where none gave integral slates that keep every hard row, or the loss is far from the target; None
@@ -275,7 +350,8 @@ def _round_from(core: Core, relaxed: Relaxed, swept: Pass, target: float, settin
     second_U = _second_losses(core, pick_U)
     nearest_U = np.argsort(np.where(fractional_U, -1.0, second_U), kind="stable")
     best = None
-    for extra, nodes in zip(ROUNDING_USERS, (settings.nodes // 10, settings.nodes // 10, settings.nodes), strict=True):
+    for extra in sizes:
+        nodes = settings.nodes if extra == ROUNDING_USERS[-1] else settings.nodes // 10
         open_U = np.zeros(len(core.who_U), bool)
         size = int(fractional_U.sum()) + extra
         open_U[nearest_U[:size]] = True
@@ -286,28 +362,27 @@ def _round_from(core: Core, relaxed: Relaxed, swept: Pass, target: float, settin
         if picked is not None:
             rounded = _assemble(core, swept, _traded(core, picked, target))
             best = rounded if best is None or rounded.loss < best.loss else best
-            if best.loss <= FAR * target and (extra != ROUNDING_USERS[0] or best.loss <= target):
+            if best.loss <= FAR * target and (extra != sizes[0] or best.loss <= target):
                 break
         if size >= len(nearest_U) and best is not None:
             break
     return best
 
 
-def round_whole(core: Core, swept: Pass, target: float, settings: SolveSettings) -> tuple[Rounded | None, float]:
-    """All columns of the core as one integer programme: (the best slates found, no whole slates of these columns lose less).
-
-    (None, inf) where the solver proved that no whole slates of these columns keep every hard row.
-    """
+def round_whole(core: Core, swept: Pass, target: float, settings: SolveSettings) -> tuple[Rounded | None, Outcome]:
+    """The best slates that one integer programme over all columns of the core found, and how it ended."""
     columns = np.arange(len(core.user_N))
-    programme, count = _programme(core, columns, _tightened(core, core.left_R), True)
-    answer = solve_integer(programme, settings.seconds, settings.nodes, max(0.2 * target, 0.0))
-    if answer.outcome is Outcome.INFEASIBLE:
-        return None, np.inf
+    left_R = _tightened(core, core.left_R)
+    unused = float(core.price_R @ (core.left_R - left_R))  # what no whole slates can use of the limits
+    programme, count = _programme(core, columns, left_R, True)
+    nodes = max(settings.nodes, SMALL_WORK // len(columns))
+    answer = solve_integer(programme, settings.seconds, nodes, max(0.2 * target, 0.0))
     if not answer.usable:
-        return None, -np.inf
+        return None, answer.outcome
     count_N = np.rint(answer.x_V[:count]).astype(np.int64)
     chosen = np.flatnonzero(count_N)
-    return _assemble_counts(core, swept, chosen, count_N[chosen]), answer.bound
+    rounded = _assemble_counts(core, swept, chosen, count_N[chosen])
+    return replace(rounded, least=min(answer.bound + unused, core.width)), answer.outcome
 
 
 def _one_by_one(core: Core, relaxed: Relaxed) -> Core:

@@ -13,6 +13,7 @@ from allocator.solve.core import NO_SHARES, WHOLE, Core, Relaxed, Rounded, build
 from allocator.solve.greedy import MOST_USERS, greedy
 from allocator.solve.passes import Pass, Users, sweep, total_usage, value_of
 from allocator.solve.prices import Scale, Step, find_prices, proves_contradiction, sample_users
+from allocator.solve.programs import Outcome
 from allocator.solve.settings import SolveSettings
 from allocator.solve.slates import NONE
 from allocator.solve.solution import Unsolvable
@@ -27,15 +28,24 @@ FULL_PASSES = 6
 """After so many passes over all users prices that are nearly right will do: the core's linear programme finds the rest sooner."""
 NEARLY = 1e-4
 """Of the dual, or one user's part of it where that is more: what these prices may still lose."""
+USERS_PER_ROW = 20
+"""With fewer, no sample knows all rows, and a step of the prices costs more than the core's linear programme."""
+ROUGHLY = 1e-2
+ROUGH_PASSES = 4
 MOST_ROUNDS = 6
 MOST_PASSES = 11
-"""Over all users, in all; one more states the proof."""
+"""Over all users, in all, where these are many; one more states the proof."""
+MANY_USERS = 200_000
+CENTRING_PASSES = 30
+"""With fewer users, after the prices were found: a pass costs little then beside a linear programme."""
 CENTRED = 0.25
 """Of the wanted gap: a loss of the core's linear programme that better prices need not make smaller."""
 ROOM = 0.3
 """Of the wanted gap: what the linear programme may lose at most, so that whole slates can still reach it."""
 NEAR = 10
 """Times the wanted gap: what will do where a larger core does not help."""
+ROUNDING = 1e-9
+"""Of the dual: bound and value that are no further apart are the same."""
 CORE_EVERY = 1_000
 CORE_GROWTH = 3
 LARGE = 1e6
@@ -68,6 +78,8 @@ def price(users: Users, start_R: np.ndarray, scale: Scale, settings: SolveSettin
     """Prices from a stratified sample, then ten times as many users, then all. Raises Unsolvable below `floor`."""
     generator, everybody = np.random.default_rng(settings.seed), len(users.data)
     price_R, radius = start_R, 1.0
+    if len(start_R) * USERS_PER_ROW > everybody:
+        return _rough_prices(users, start_R, scale, settings, floor, trace)
     size = min(settings.sample_users, max(everybody // SAMPLE_PART, SMALLEST_SAMPLE))
     while size * 2 < everybody and size <= LARGEST_SAMPLE:
         sample = sample_users(users, size, generator)
@@ -84,6 +96,18 @@ def price(users: Users, start_R: np.ndarray, scale: Scale, settings: SolveSettin
     if proves_contradiction(found.best.dual, floor):
         raise Unsolvable("the prices grow without end", found.best.price_R)
     trace.tell(f"prices from all {everybody:,} users after {len(found.steps)} full passes")
+    return found.best
+
+
+def _rough_prices(
+    users: Users, start_R: np.ndarray, scale: Scale, settings: SolveSettings, floor: Floor, trace: Trace
+) -> Pass:
+    """Prices from a few passes: with a rule for every few users the core's linear programme finds the rest far sooner."""
+    most, generator = min(ROUGH_PASSES, settings.most_passes), np.random.default_rng(settings.seed)
+    found = find_prices(users, start_R, scale, ROUGHLY, most, generator, 1.0, floor, trace.step)
+    if proves_contradiction(found.best.dual, floor):
+        raise Unsolvable("the prices grow without end", found.best.price_R)
+    trace.tell(f"first prices from all {len(users.data):,} users after {len(found.steps)} passes")
     return found.best
 
 
@@ -154,15 +178,10 @@ def _whole(
     if len(core.user_N) > settings.most_cells:
         return best
     trace.tell(f"one integer programme over {len(core.user_N):,} slates of {len(core.who_U):,} users")
-    rounded, least = round_whole(core, swept, settings.gap * abs(swept.dual), settings)
-    if rounded is None:
-        if best is None and np.isposinf(least) and core.width > 0 and core.covers_all:
-            raise Unsolvable("no whole number of contacts keeps every hard constraint", swept.price_R)
-        return best
-    best = _better(best, rounded, swept, swept)
-    if core.width >= swept.dual - best.value:
-        best = replace(best, whole_bound=swept.dual - least)
-    return best
+    rounded, outcome = round_whole(core, swept, settings.gap * abs(swept.dual), settings)
+    if best is None and outcome is Outcome.INFEASIBLE and np.isposinf(core.width):
+        raise Unsolvable("no whole number of contacts keeps every hard constraint", swept.price_R)
+    return _better(best, rounded, swept, swept)
 
 
 def _plain(users: Users, swept: Pass, scale: Scale) -> Decided:
@@ -183,10 +202,17 @@ def _plain(users: Users, swept: Pass, scale: Scale) -> Decided:
 
 
 def _better(best: Decided | None, rounded: Rounded | None, swept: Pass, proof: Pass) -> Decided | None:
-    """The more valuable of what was there and what was found at the prices of `swept`, with the lowest bound."""
-    if rounded is not None and (best is None or swept.dual - rounded.loss > best.value):
+    """The more valuable of what was there and what was found at the prices of `swept`, with the lowest bounds."""
+    if rounded is None:
+        return None if best is None else replace(best, proof=proof)
+    bound = np.inf if best is None else best.whole_bound
+    if rounded.least > 0:
+        bound = min(bound, swept.dual - rounded.least)
+    if best is None or swept.dual - rounded.loss > best.value:
         best = Decided(rounded.slate_UK, swept.dual - rounded.loss, proof, rounded.shares)
-    return None if best is None else replace(best, proof=proof)
+    if abs(bound - best.value) <= ROUNDING * abs(swept.dual):
+        bound = best.value
+    return replace(best, proof=proof, whole_bound=bound)
 
 
 def _good_enough(gap: float, before: float | None, wanted: float, largest: bool) -> bool:
@@ -213,9 +239,10 @@ def _centre(
     core knows: the next ones stay in a box, the smaller the worse that went. Ends where the loss is a part of the wanted gap.
     """
     found, proof, box = _relaxed(users, swept, size, scale, settings), swept, np.inf
+    most = MOST_PASSES if users.people > MANY_USERS else trace.full_passes + CENTRING_PASSES
     while found is not None and found.relaxed.loss > CENTRED * settings.gap * abs(proof.dual):
         price_R = found.relaxed.price_R if np.isinf(box) else _boxed(found.core, box * scale.price_R, settings)
-        if price_R is None or trace.full_passes >= MOST_PASSES:
+        if price_R is None or trace.full_passes >= most:
             break
         trial = sweep(users, price_R)
         trace.step(Step(users.people, trial.dual, found.relaxed.loss / max(abs(proof.dual), 1e-12), box))

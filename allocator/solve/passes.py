@@ -479,6 +479,18 @@ def contact_usage(users: Users, user_N: np.ndarray, slate_NK: np.ndarray) -> np.
     return usage_NR
 
 
+def largest_loss(users: Users, price_R: np.ndarray) -> float:
+    """No slate of these users loses more against the best one at these prices."""
+    data, tables = users.data, Tables.at(users.problem, price_R)
+    net_UA = tables.const_SA[data.class_U] + np.einsum("upa,upa->ua", data.planes_UPA, tables.plane_SPA[data.class_U])
+    most_U = tables.bonus_S[data.class_U] if data.remembers else np.zeros(len(data))
+    for slot in range(users.rules.slots):
+        inside_A = users.rules.slot_A == slot
+        net_Ua = np.where(data.eligible_UA[:, inside_A], net_UA[:, inside_A], 0.0)
+        most_U = most_U + np.maximum(net_Ua.max(axis=1), 0.0) - np.minimum(net_Ua.min(axis=1), 0.0)
+    return float(most_U.max(initial=0.0))
+
+
 @dataclass(frozen=True)
 class Choices:
     """Slates of some users that lose less than a width each: user (position in `who_U`), actions [N, K], net value."""

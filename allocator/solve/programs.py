@@ -10,12 +10,16 @@ Axes: V variables, M rows.
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from heapq import heappop, heappush
+from itertools import count
 
 import numpy as np
 from ortools.linear_solver.python import model_builder_helper as builder
 from scipy import sparse
+
+INTEGRAL = 1e-6
 
 
 class Outcome(Enum):
@@ -100,6 +104,42 @@ def solve_integer(
     if not cuts:
         settings += ["separating/maxrounds = 0", "separating/maxroundsroot = 0"]
     return _solve("scip", programme, seconds, "\n".join(settings))
+
+
+def solve_few_integers(programme: Programme, seconds: float, nodes: int, absolute_gap: float) -> Answer:
+    """Branch and bound, best bound first, where only a handful of many variables must be whole: every node is a vertex of GLOP.
+
+    The answer's bound holds also where the nodes or the seconds ran out.
+    """
+    until, tick, whole = time.monotonic() + seconds, count(), np.flatnonzero(programme.integer_V)
+    best, open_nodes = replace(_NOTHING, outcome=Outcome.INFEASIBLE), []
+
+    def visit(lower_V: np.ndarray, upper_V: np.ndarray) -> bool:
+        relaxed = replace(programme, lower_V=lower_V, upper_V=upper_V, integer_V=None)
+        answer = solve_linear(relaxed, max(until - time.monotonic(), 0.0))
+        if answer.usable:
+            heappush(open_nodes, (answer.cost, next(tick), answer, lower_V, upper_V))
+        return answer.usable or answer.outcome is Outcome.INFEASIBLE
+
+    sure = visit(programme.lower_V, programme.upper_V)
+    bound = -np.inf
+    for _ in range(nodes):
+        bound = min(open_nodes[0][0], best.cost) if open_nodes else best.cost
+        if not open_nodes or (best.usable and best.cost - bound <= absolute_gap) or time.monotonic() > until:
+            break
+        _, _, answer, lower_V, upper_V = heappop(open_nodes)
+        apart = np.abs(answer.x_V[whole] - np.rint(answer.x_V[whole]))
+        if apart.max(initial=0.0) <= INTEGRAL:
+            best = answer if not best.usable or answer.cost < best.cost else best
+            continue
+        variable = whole[np.argmax(apart)]
+        down_V, up_V = upper_V.copy(), lower_V.copy()
+        down_V[variable], up_V[variable] = np.floor(answer.x_V[variable]), np.ceil(answer.x_V[variable])
+        sure = visit(lower_V, down_V) and visit(up_V, upper_V) and sure
+    if not best.usable:
+        return best if sure and not open_nodes else _NOTHING
+    done = not open_nodes or best.cost - bound <= absolute_gap
+    return replace(best, outcome=Outcome.OPTIMAL if done else Outcome.FEASIBLE, bound=bound if sure else -np.inf)
 
 
 def _dual_start(programme: Programme) -> bool:

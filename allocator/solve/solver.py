@@ -13,7 +13,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from allocator.problem import FREE, Data, Problem, one_sided
-from allocator.solve.alike import find_alike, spread
+from allocator.solve.alike import Alike, find_alike, spread
 from allocator.solve.exact import count_pairs, refuse_if_large, solve_exact
 from allocator.solve.greedy import MOST_USERS, greedy
 from allocator.solve.large import Decided, Tell, Trace, decide, price
@@ -56,21 +56,21 @@ def _solve(
     users = replace(free_users(problem, data, fixed), device=settings.device)
     scale = measure_scale(users, np.random.default_rng(settings.seed))
     trace = Trace(len(data), tell=tell)
-    if _exact(users, settings):
+    alike = None if settings.method == "exact" else find_alike(users)
+    if alike is None and _exact(users, settings):
         try:
             return _solve_whole(users, scale, settings, trace)
         except TooLarge:
             if settings.method == "exact":
                 raise
-    return _solve_by_prices(users, scale, _start(problem, start), settings, trace)
+    return _solve_by_prices(users, alike, scale, _start(problem, start), settings, trace)
 
 
 def _solve_by_prices(
-    everyone: Users, scale: Scale, start_R: np.ndarray, settings: SolveSettings, trace: Trace
+    everyone: Users, alike: Alike | None, scale: Scale, start_R: np.ndarray, settings: SolveSettings, trace: Trace
 ) -> Solution:
     """Price, fix, core, certify; users who are alike as one who stands for many."""
     started = time.perf_counter()
-    alike = find_alike(everyone)
     users = everyone if alike is None else alike.one_for_many(everyone)
     if alike is not None:
         trace = replace(trace, users=users.people)

@@ -13,6 +13,7 @@ Modules, in the order in which data flows:
 - given: contacts that are not chosen: pinned, explored, fallen back
 - causes: what rules for one user have to do with a conflict
 - tiers: several objectives in order, one after the other
+- repair: which bounds, moved as little as can be, end a conflict
 - diagnose: why constraints contradict each other, and the cheapest repairs
 - allocation: the dataset of contacts
 - audit: the independent judge

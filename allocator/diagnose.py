@@ -9,7 +9,7 @@ the integer programme.
 Axes: R rows.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -18,17 +18,20 @@ from threadpoolctl import threadpool_limits
 from allocator.causes import Cause, find_causes
 from allocator.preflight import Finding, given_in_words
 from allocator.problem import Data, Problem
+from allocator.repair import MOST_SOLVES, Conflict, Repair, Work, find_repairs
 from allocator.solve.exact import count_pairs, solve_exact
-from allocator.solve.passes import value_of
 from allocator.solve.prices import Priced, Scale, find_prices, measure_scale
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import TooLarge, Unsolvable
-from allocator.solve.solver import free_users, solve
+from allocator.solve.solver import free_users
 from ranker.scores import Scores
 
-MOST_REPAIRS = 3
-MOST_CHANGES = 5
-NO_REPAIR = "No change of up to five bounds was found that ends the conflict; leave one of these constraints out."
+MOST_TESTS = 200
+"""Sets of constraints of which a search for the smallest conflict asks whether they can hold together."""
+NO_REPAIR = "No change of bounds was found that ends the conflict; leave one of these constraints out."
+STOPPED = "The search was stopped at its limit of work: {what}."
+NOT_SMALLEST = "fewer of these constraints may already be in conflict"
+MORE_REPAIRS = "there may be other changes, and cheaper ones"
 CONTRADICTION = "The constraints contradict each other; nothing was allocated."
 NOT_FOUND = (
     "No allocation of whole contacts was found that keeps every constraint, though none was shown to be impossible; "
@@ -38,25 +41,12 @@ FEASIBLE_VIOLATION = 1e-6
 
 
 @dataclass(frozen=True)
-class Repair:
-    """Bounds which, changed alone, make the constraints hold together.
-
-    changes: constraint id -> {"min" or "max": new bound, in the constraint's own unit}. value: of the best allocation then. cost:
-    what it gives up against the best allocation without the conflicting constraints.
-    """
-
-    changes: Mapping[str, Mapping[str, float]]
-    value: float
-    cost: float
-    sentence: str
-
-
-@dataclass(frozen=True)
 class Diagnosis:
     """conflict: ids of a smallest set that cannot hold together: without any one of them, the others can.
 
     causes: what stands behind it, rules for one user included. findings: what counting alone found, where it did. proven: False where
-    no allocation was found, but none was shown to be impossible either; conflict is then all that must hold.
+    no allocation was found, but none was shown to be impossible either; conflict is then all that must hold. stopped: what the limits
+    of work left open.
     """
 
     proven_by: str
@@ -66,6 +56,7 @@ class Diagnosis:
     causes: tuple[Cause, ...] = ()
     findings: tuple[str, ...] = ()
     proven: bool = True
+    stopped: tuple[str, ...] = ()
 
     def to_json(self) -> dict:
         return {"status": "infeasible", **asdict(self)}
@@ -79,7 +70,9 @@ class Diagnosis:
             lines += ["Behind it:", *(f"  - {cause.sentence}" for cause in self.causes)]
         if self.repairs:
             lines += ["Cheapest repairs:", *(f"  - {repair.sentence}" for repair in self.repairs)]
-        return "\n".join(lines if self.repairs else [*lines, NO_REPAIR])
+        if not self.repairs and MORE_REPAIRS not in self.stopped:
+            lines.append(NO_REPAIR)
+        return "\n".join([*lines, *(STOPPED.format(what=what) for what in self.stopped)])
 
 
 class Infeasible(Exception):
@@ -100,6 +93,7 @@ class _Case:
     settings: SolveSettings
     scale: Scale
     start_R: np.ndarray
+    work: Work
 
     @property
     def hard(self) -> list[int]:
@@ -116,15 +110,18 @@ def diagnose(
     unsolvable: Unsolvable,
     scores: Scores | None = None,
     findings: Sequence[Finding] = (),
+    tell: Callable[[str], None] = lambda sentence: None,
 ) -> Diagnosis:
     """A smallest conflicting set of named constraints, its causes, and the smallest changes that end the conflict.
 
-    scores: lets eligibility rules be causes. findings: contradictions that counting found; the first one is the conflict then.
+    scores: lets eligibility rules be causes. findings: contradictions that counting found; the first one is the conflict then. tell:
+    is told what is being tried.
     """
     users = free_users(problem, data, fixed)
     scale = measure_scale(users, np.random.default_rng(settings.seed))
     with threadpool_limits(1):
-        case = _with_proof(_Case(problem, data, fixed, settings, scale, unsolvable.price_R), findings)
+        tests = Work(MOST_TESTS, tell)
+        case = _with_proof(_Case(problem, data, fixed, settings, scale, unsolvable.price_R, tests), findings)
         return _explain(case, unsolvable, scores, findings)
 
 
@@ -135,10 +132,12 @@ def contradiction(
     settings: SolveSettings,
     findings: Sequence[Finding],
     scores: Scores | None = None,
+    tell: Callable[[str], None] = lambda sentence: None,
 ) -> Diagnosis:
     """The diagnosis of what counting found before anything was priced."""
     proof = Unsolvable("simple counting", np.zeros(len(problem.rows)))
-    return diagnose(problem, data, fixed, settings, proof, scores, [finding for finding in findings if finding.hard])
+    hard = [finding for finding in findings if finding.hard]
+    return diagnose(problem, data, fixed, settings, proof, scores, hard, tell)
 
 
 def _with_proof(case: _Case, findings: Sequence[Finding]) -> _Case:
@@ -157,14 +156,17 @@ def _explain(case: _Case, unsolvable: Unsolvable, scores: Scores | None, finding
     conflict = list(findings[0].positions) if findings else _smallest_conflict(case)
     rules = [problem.measured[position].rule for position in conflict]
     causes = find_causes(problem, case.data, case.fixed, conflict, scores)
+    search = Work(MOST_SOLVES, case.work.tell)
+    repairs = find_repairs(Conflict(problem, case.data, case.fixed, case.settings, case.scale, conflict), search)
     return Diagnosis(
         unsolvable.proven_by,
         tuple(rule.id for rule in rules),
         tuple(f"{rule.name} ({_bounds(case, position)})" for rule, position in zip(rules, conflict, strict=True)),
-        tuple(_repairs(case, conflict)),
+        tuple(repairs),
         (*causes, *_exploration_alone(case, conflict)),
         tuple(finding.sentence for finding in findings),
         proven,
+        tuple(words for work, words in ((case.work, NOT_SMALLEST), (search, MORE_REPAIRS)) if work.ended),
     )
 
 
@@ -188,6 +190,9 @@ def _smallest_conflict(case: _Case) -> list[int]:
         kept = proven if proven and _conflicting(case, proven) else kept
         for position in sorted(kept, key=lambda position: part[position]):
             without = [other for other in kept if other != position]
+            name = case.problem.measured[position].rule.id
+            if not case.work.spend(f"whether {name} is part of the conflict, {len(kept)} constraints left"):
+                break
             if _conflicting(case, without):
                 kept = without
     return kept
@@ -249,137 +254,6 @@ def _start(case: _Case, most_R: np.ndarray) -> np.ndarray:
     start_R = np.where(most_R > 0, case.start_R, 0.0)
     relative = float((start_R / np.where(most_R > 0, most_R, 1.0)).max(initial=0.0))
     return start_R / relative if relative > 0 else 0.5 * most_R
-
-
-def _repairs(case: _Case, conflict: list[int]) -> list[Repair]:
-    """For each constraint of the conflict, the least change of its bound after which everything holds, checked by solving."""
-    outside = [position for position in range(len(case.problem.measured)) if position not in conflict]
-    without = _best_value(case, case.problem.with_measured([case.problem.measured[p] for p in outside]))
-    found = [repair for position in conflict if (repair := _repair(case, position, without)) is not None]
-    if not found and (joint := _joint_repair(case, conflict, without)) is not None:
-        found = [joint]
-    return sorted(found, key=lambda repair: repair.cost)[:MOST_REPAIRS]
-
-
-def _joint_repair(case: _Case, conflict: list[int], without: float | None) -> Repair | None:
-    """Where no single change will do: conflict after conflict, the constraint with the least to change gives way."""
-    changes: dict[str, dict[str, float]] = {}
-    sentences: list[str] = []
-    for _ in range(MOST_CHANGES):
-        position, side, step = _cheapest_step(case, conflict)
-        bound = _moved(case.problem, position, side, step)
-        sentences.append(_sentence(case, position, side, bound))
-        changes.setdefault(case.problem.measured[position].rule.id, {})[side] = bound
-        case = replace(case, problem=_with_bound(case.problem, position, side, bound))
-        value = _best_value(case, case.problem)
-        if value is not None:
-            cost = 0.0 if without is None else max(without - value, 0.0)
-            return Repair(changes, value, cost, f"{'; and '.join(sentences)} (gives up {cost:,.4g} of value)")
-        case = replace(case, start_R=_violated(case, case.hard, case.hard).best.price_R)
-        conflict = _smallest_conflict(case)
-    return None
-
-
-def _cheapest_step(case: _Case, conflict: list[int]) -> tuple[int, str, float]:
-    """(constraint, side, step) of the conflict that needs the smallest step in typical contacts, and a hair more."""
-    steps = []
-    for position in conflict:
-        side = _side_in_the_way(case, position)
-        usage = float(case.scale.usage_R[case.problem.rows.constraint_R == position].max())
-        step = _least_step(case, position, side, conflict)
-        if step is not None:
-            steps.append((step / usage, position, side, 1.01 * step))
-    _, position, side, step = min(steps, default=(0.0, conflict[0], _side_in_the_way(case, conflict[0]), 0.0))
-    return position, side, step
-
-
-def _repair(case: _Case, position: int, without: float | None) -> Repair | None:
-    """Moves the bound that is in the way outwards, or else the other one, until an integral allocation exists."""
-    first = _side_in_the_way(case, position)
-    other = "min" if first == "max" else "max"
-    found = _repair_side(case, position, first, without)
-    if found is None and getattr(case.problem.measured[position], _FIELD[other]) is not None:
-        found = _repair_side(case, position, other, without)
-    return found
-
-
-def _repair_side(case: _Case, position: int, side: str, without: float | None) -> Repair | None:
-    step = _least_step(case, position, side, case.hard)
-    for widen in (1.0, 1.01, 1.1, 1.5, 3.0) if step is not None else ():
-        bound = _moved(case.problem, position, side, step * widen)
-        value = _best_value(case, _with_bound(case.problem, position, side, bound))
-        if value is not None:
-            cost = 0.0 if without is None else max(without - value, 0.0)
-            sentence = f"{_sentence(case, position, side, bound)} (gives up {cost:,.4g} of value)"
-            return Repair({case.problem.measured[position].rule.id: {side: bound}}, value, cost, sentence)
-    return None
-
-
-def _sentence(case: _Case, position: int, side: str, bound: float) -> str:
-    old = getattr(case.problem.measured[position], _FIELD[side])
-    verb = "Lower the minimum" if side == "min" else "Raise the maximum"
-    return f"{verb} of {case.problem.measured[position].rule.name} from {old:,.6g} to {bound:,.6g}"
-
-
-_FIELD = {"min": "low", "max": "high"}
-
-
-def _side_in_the_way(case: _Case, position: int) -> str:
-    rows = np.flatnonzero(case.problem.rows.constraint_R == position)
-    row = max(rows, key=lambda r: case.start_R[r])
-    return "max" if case.problem.rows.sign_R[row] > 0 else "min"
-
-
-def _least_step(case: _Case, position: int, side: str, among: list[int]) -> float | None:
-    """How far the bound must move for `among` to hold, by the least violation for volumes and totals, by bisection for ratios and
-    where contacts in parts would need no step."""
-    units = float(case.scale.usage_R[case.problem.rows.constraint_R == position].max())
-    measured = case.problem.measured[position]
-    in_parts = 0.0 if measured.denominator is not None else _least_violation(case, among, elastic=[position])
-    if in_parts > FEASIBLE_VIOLATION:
-        return in_parts * units
-    old = abs(getattr(measured, _FIELD[side])) or units
-    low, high = 0.0, max(0.01 * old, 1.0 if measured.whole else 0.0)
-    while _still_conflicts(case, position, side, high, among):
-        low, high = high, 2 * high
-        if high > 1e4 * old:
-            return None
-    for _ in range(10):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if _still_conflicts(case, position, side, middle, among) else (low, middle)
-    return high
-
-
-def _still_conflicts(case: _Case, position: int, side: str, step: float, among: list[int]) -> bool:
-    bound = _moved(case.problem, position, side, step)
-    eased = replace(case, problem=_with_bound(case.problem, position, side, bound))
-    return _conflicting(eased, among)
-
-
-def _moved(problem: Problem, position: int, side: str, step: float) -> float:
-    """The bound moved outwards; a volume's to a whole number, a sum's by a hair more than the step."""
-    measured = problem.measured[position]
-    outwards = -1.0 if side == "min" else 1.0
-    bound = getattr(measured, _FIELD[side]) + outwards * step
-    if measured.whole:
-        return float(np.floor(bound + 1e-6) if side == "min" else np.ceil(bound - 1e-6))
-    return bound + outwards * 1e-6 * max(step, abs(bound))
-
-
-def _with_bound(problem: Problem, position: int, side: str, bound: float) -> Problem:
-    measured = list(problem.measured)
-    measured[position] = replace(measured[position], **{_FIELD[side]: bound})
-    return problem.with_measured(measured)
-
-
-def _best_value(case: _Case, problem: Problem) -> float | None:
-    """What the best integral allocation is worth, to a tenth of a per cent; None where there is none."""
-    rough = case.settings.model_copy(update={"gap": 1e-3})
-    users = free_users(problem, case.data, case.fixed)
-    try:
-        return value_of(users, solve(problem, case.data, case.fixed, rough).slate_UK)
-    except Unsolvable:
-        return None
 
 
 def _bounds(case: _Case, position: int) -> str:

@@ -35,7 +35,7 @@ from allocator.past import (
     slates_before,
 )
 from allocator.policy.experiment import exploring, held_out, uniform
-from allocator.policy.grammar import Constraint, ContactRule, Filter, Policy, Term, filter_from_words
+from allocator.policy.grammar import Constraint, ContactRule, Filter, Policy, Strength, Term, filter_from_words
 from ranker.scores import Catalogue, InputError, Scores, Shard
 
 FREE, HOLDOUT, EXPLORATION, PINNED = 0, 1, 2, 3
@@ -99,6 +99,10 @@ class Measured:
     def penalty(self) -> float:
         """What a unit of violation costs: infinite for a hard constraint."""
         return self.rule.strength.penalty if self.rule.strength.kind == "soft" else np.inf
+
+    def softened(self, penalty: float) -> "Measured":
+        """The same sums under a constraint that may be broken at this price."""
+        return replace(self, rule=self.rule.model_copy(update={"strength": Strength("soft", penalty)}))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from allocator.allocation import assemble, metric_totals, price_book, read_price_book, write_rows
@@ -87,12 +88,12 @@ def _solve_and_write(settings: AllocateSettings, scores: Scores, policy: Policy,
     problem = build_problem(scores, policy, settings.paths.previous)
     data, given = give(problem, load_data(problem, scores, settings.solve.memory_gib, made.parent, pace.handled))
     pace.begin("preflight")
-    _count_first(settings, scores, problem, data, given)
+    _count_first(settings, scores, problem, data, given, pace)
     log.info("Read %s users and %s rules in %.1f s", f"{problem.users:,}", len(policy.constraints), pace.spent)
     pace.begin("solve")
 
     def solve_stage(stage: Problem) -> Solution:
-        return _solve(settings, scores, stage, data, given, start, lambda note, swept=0: pace.advance(swept, note))
+        return _solve(settings, scores, stage, data, given, start, pace)
 
     problem, tiers = settle(problem, data, given, solve_stage)
     solution = solve_stage(problem)
@@ -119,24 +120,39 @@ def _solve_and_write(settings: AllocateSettings, scores: Scores, policy: Policy,
     return certificate
 
 
-def _count_first(settings: AllocateSettings, scores: Scores, problem: Problem, data: Data, given: Given) -> None:
+def _count_first(
+    settings: AllocateSettings, scores: Scores, problem: Problem, data: Data, given: Given, pace: Pace
+) -> None:
     """Raises Infeasible for what counting alone shows to be impossible; wishes out of reach are said."""
     findings = preflight(problem, data, given.fixed)
     if any(finding.hard for finding in findings):
-        raise Infeasible(contradiction(problem, data, given.fixed, settings.solve, findings, scores))
+        pace.begin("diagnose")
+        told = partial(pace.advance, 0)
+        raise Infeasible(contradiction(problem, data, given.fixed, settings.solve, findings, scores, told))
     for sentence in left_together(problem):
         log.warning("%s%s", sentence[0].upper(), sentence[1:])
     for finding in findings:
         log.info("Out of reach, and not required: %s", finding.sentence)
 
 
-def _solve(settings: AllocateSettings, scores: Scores, problem: Problem, data: Data, given: Given, start, tell):
+def _solve(
+    settings: AllocateSettings,
+    scores: Scores,
+    problem: Problem,
+    data: Data,
+    given: Given,
+    start: Mapping[tuple[str, str], float] | None,
+    pace: Pace,
+) -> Solution:
     try:
-        return solve(problem, data, given.fixed, settings.solve, start, tell)
+        return solve(problem, data, given.fixed, settings.solve, start, lambda note, swept=0: pace.advance(swept, note))
     except TooLarge as error:
         raise InputError([f"{settings.paths.scores}: {error}"]) from None
     except Unsolvable as error:
-        raise Infeasible(diagnose(problem, data, given.fixed, settings.solve, error, scores)) from None
+        pace.begin("diagnose")
+        told = partial(pace.advance, 0)
+        found = diagnose(problem, data, given.fixed, settings.solve, error, scores, tell=told)
+        raise Infeasible(found) from None
 
 
 def _judge(settings: AllocateSettings, scores: Scores, policy: Policy, pace: Pace, made: Path) -> Audit:

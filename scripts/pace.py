@@ -32,6 +32,7 @@ STAGES: Mapping[str, Stage] = MappingProxyType(
         "ranges": Stage("trying other bounds", 1.0, 0.5),
         "audit": Stage("judging what was written", 1.0, 7.0),
         "digest": Stage("fingerprinting what was written", 1.0, 0.2),
+        "diagnose": Stage("looking for the conflict and what would end it", 0.0, 0.0),
     }
 )
 KNOWN = 0.02

@@ -9,6 +9,7 @@ import pytest
 from allocator.diagnose import Diagnosis, contradiction, diagnose
 from allocator.preflight import preflight
 from allocator.problem import Problem
+from allocator.repair import Repair
 from allocator.solve.exact import eligible_pairs, solve_exact
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import Unsolvable
@@ -62,6 +63,14 @@ def can_hold(case: Case, problem: Problem) -> bool:
     return True
 
 
+def mended(case: Case, repair: Repair) -> Problem:
+    """The problem with all bounds of the repair changed."""
+    changed = [(each, repair.changes.get(each.rule.id, {})) for each in case.problem.measured]
+    return case.problem.with_measured(
+        [replace(each, low=new.get("min", each.low), high=new.get("max", each.high)) for each, new in changed]
+    )
+
+
 def check(case: Case) -> None:
     diagnosis = explained(case)
     conflict = [m for m in case.problem.measured if m.rule.id in diagnosis.conflict]
@@ -72,12 +81,7 @@ def check(case: Case) -> None:
         assert can_hold(case, case.problem.with_measured(rest)), f"without {left_out.rule.id} the rest holds"
     assert diagnosis.repairs, "there is a way out"
     for repair in diagnosis.repairs:
-        (name, change), *_ = repair.changes.items()
-        mended = [
-            replace(m, low=change.get("min", m.low), high=change.get("max", m.high)) if m.rule.id == name else m
-            for m in case.problem.measured
-        ]
-        assert can_hold(case, case.problem.with_measured(mended)), repair.sentence
+        assert can_hold(case, mended(case, repair)), repair.sentence
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -164,11 +168,7 @@ def test_two_conflicts_at_once_are_repaired_together(tmp_path: Path) -> None:
     case = make_case(tmp_path, USERS, 1, CONTACT + rules)
     [repair] = explained(case).repairs
     assert len(repair.changes) == 2
-    mended = [
-        replace(m, low=repair.changes.get(m.rule.id, {}).get("min", m.low), high=repair.changes.get(m.rule.id, {}).get("max", m.high))
-        for m in case.problem.measured
-    ]  # fmt: skip
-    assert can_hold(case, case.problem.with_measured(mended)), repair.sentence
+    assert can_hold(case, mended(case, repair)), repair.sentence
 
 
 def test_the_side_in_the_way_is_found_without_prices(tmp_path: Path) -> None:

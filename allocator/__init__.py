@@ -8,6 +8,7 @@ Modules, in the order in which data flows:
 - solve: prices, core, the exact oracle and the greedy baseline
 - preflight: what simple counting can tell before pricing
 - ranges: between which bounds a price holds
+- remarks: what must be known of an allocation before its numbers are read
 - certificate: what was achieved, recounted, and how near it is to the best possible
 - mixture: how likely each contact was, over all ways to it
 - given: contacts that are not chosen: pinned, explored, fallen back

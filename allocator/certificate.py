@@ -6,9 +6,12 @@ and totals, limit 0 for ratios), weak duality gives
     value of any feasible allocation  <=  bound = lambda . limit + sum over users of max over slates (value - lambda . use)
 
 where exploration and pinned users keep what they are given and holdout users get nothing. A fallback is a contact that could have
-been chosen, so the bound holds with it; what it is worth less than nothing widens the gap. Anyone can recompute the bound from the
+been chosen, so the bound holds with it; what it is worth less than nothing widens the gap. Anyone can recompute this bound from the
 scores, the policy and the multipliers below; `audit` does. A constraint of kind churn on N users is the row
 `-(users who keep the earlier slate) <= max - N`, so to a user who can have it that slate is worth lambda more.
+
+Contacts are whole. Where that alone keeps the value further below this bound than was asked for, `bound` is what an integer programme
+proved of whole contacts, and `price_bound` is the one by prices.
 
 Axes: N contacts, R rows, S user classes, A actions, P planes.
 """
@@ -19,6 +22,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from allocator.problem import FREE, Data, Funnel, Measured, Problem
+from allocator.remarks import Remark, cannot_be_met, far_from_the_best, only_for_a_rule
 from allocator.solve.solution import Solution
 
 SOURCES = ("optimised", "exploration", "fallback", "pinned")
@@ -71,13 +75,19 @@ class ConstraintRecord:
 
 @dataclass(frozen=True)
 class Certificate:
-    """What `certificate.json` holds; value <= bound, gap = (bound - value) / |bound|."""
+    """What `certificate.json` holds; value <= bound <= price_bound, gap = (bound - value) / |bound|.
+
+    remarks: what must be known before the numbers are read. bound_by: `prices`, where bound is price_bound, or `integer programme`.
+    """
 
     status: str
+    remarks: tuple[Remark, ...]
     users: int
     contacts: int
     value: float
     bound: float
+    bound_by: str
+    price_bound: float
     gap: float
     soft_penalty: float
     constraints: tuple[ConstraintRecord, ...]
@@ -152,10 +162,11 @@ def certify(
     greedy: Mapping[str, object],
     metric_totals: Mapping[str, float],
     seconds: Mapping[str, float],
+    wanted_gap: float,
     left_without: int = 0,
     tiers: Sequence[Mapping[str, object]] = (),
 ) -> Certificate:
-    """Recounts the allocation and states the bound. metric_totals: sums of every metric's mean over the contacts.
+    """Recounts the allocation and states the bound. metric_totals: sums of every metric's mean over the contacts. wanted_gap: as asked for.
 
     left_without: users in the fallback's scope for whom nothing was left. tiers: what the earlier objectives reached.
     """
@@ -164,15 +175,25 @@ def certify(
     penalty = sum(_penalty(measured, record) for measured, record in zip(problem.measured, records, strict=True))
     value = float(contacts.value_N.sum()) - penalty
     given = contacts.value_of("exploration", "pinned")
-    bound = solution.dual + given
+    price_bound = solution.dual + given
+    whole = _gap(value, price_bound) > wanted_gap and solution.whole_bound < solution.dual
+    bound = max(solution.whole_bound + given, value) if whole else price_bound
+    gap = _gap(value, bound)
     full = [step for step in solution.steps if step.users >= (data.group_U == FREE).sum()]
     return Certificate(
         status=solution.status.value,
+        remarks=(
+            *far_from_the_best(gap - _fallback_cost(contacts, bound), wanted_gap),
+            *cannot_be_met(problem, data, [record.denominator for record in records]),
+            *_only_for_a_rule(problem, data, solution, contacts),
+        ),
         users=problem.users,
         contacts=len(contacts),
         value=value,
         bound=bound,
-        gap=_gap(value, bound),
+        bound_by="integer programme" if whole else "prices",
+        price_bound=price_bound,
+        gap=gap,
         soft_penalty=penalty,
         constraints=records,
         greedy=greedy,
@@ -204,6 +225,17 @@ def _fallback(problem: Problem, contacts: Contacts, left_without: int) -> Mappin
         return None
     given = int((contacts.source_N == SOURCES.index("fallback")).sum())
     return {"contacts": given, "value": contacts.value_of("fallback"), "left_without": left_without}
+
+
+def _fallback_cost(contacts: Contacts, bound: float) -> float:
+    """The part of the gap that fallbacks, which nobody chose for their value, account for."""
+    return max(-contacts.value_of("fallback"), 0.0) / abs(bound) if bound else 0.0
+
+
+def _only_for_a_rule(problem: Problem, data: Data, solution: Solution, contacts: Contacts) -> Iterator[Remark]:
+    chosen_N = contacts.source_N == SOURCES.index("optimised")
+    columns = (contacts.user_N[chosen_N], contacts.action_N[chosen_N], contacts.value_N[chosen_N])
+    return only_for_a_rule(problem, data, solution.price_R, *columns)
 
 
 def _gap(value: float, bound: float) -> float:

@@ -108,7 +108,16 @@ def _solve_and_write(settings: AllocateSettings, scores: Scores, policy: Policy,
     pace.begin("certify")
     seconds = {**pace.seconds, **solution.seconds}
     certificate = certify(
-        problem, data, allocation.contacts, solution, greedy, totals, seconds, fallen.left_without, tiers
+        problem,
+        data,
+        allocation.contacts,
+        solution,
+        greedy,
+        totals,
+        seconds,
+        settings.solve.gap,
+        fallen.left_without,
+        tiers,
     )
     pace.begin("ranges")
     denominators = [each.denominator for each in certificate.constraints]
@@ -172,6 +181,8 @@ def _write_json(path: Path, content: dict) -> None:
 def main(settings: AllocateSettings) -> None:
     result = run(settings)
     held = result.certificate
+    for remark in held.remarks:
+        log.warning("%s.", remark.sentence)
     command.show_table("Allocation", ("", ""), list(_summary(result)))
     command.show_table(
         "Constraints",

@@ -335,6 +335,8 @@ def show(week: Week, seconds: float) -> None:
 
 def _result_rows(week: Week) -> Iterator[tuple[str, str]]:
     held = week.certificate
+    for remark in held.get("remarks", []):
+        yield "Mind", f"{remark['sentence']}."
     yield "Listeners", f"{held['users']:,}"
     yield "Contacts", f"{held['contacts']:,}"
     yield "Value of the week", f"{held['value']:,.2f}"

@@ -133,14 +133,21 @@ class _Judge:
             yield verdict("certificate policy_digest", wrong, "it is of this policy")
 
     def _bound_check(self, slip: float) -> Check:
-        bound = self.best.bound
+        """The bound is that of the multipliers, or one of whole contacts that an integer programme found, which is no higher."""
+        bound, by_programme = self.best.bound, self.claims.get("bound_by", "prices") == "integer programme"
         claimed, value = number(self.claims.get("bound")), number(self.claims.get("value")) or 0.0
+        by_prices = number(self.claims.get("price_bound")) if by_programme else claimed
         wrong = []
-        if claimed is None or not abs(claimed - bound.value) <= bound.slip:
-            wrong.append(f"the certificate says {told(claimed)}, its multipliers give {bound.value:.12g}")
+        if by_prices is None or not abs(by_prices - bound.value) <= bound.slip:
+            wrong.append(f"the certificate says {told(by_prices)}, its multipliers give {bound.value:.12g}")
+        if by_programme and (claimed is None or claimed > bound.value + bound.slip):
+            wrong.append("the bound of the integer programme is missing or above that of the multipliers")
         if claimed is not None and value > claimed + slip + bound.slip:
             wrong.append("the value is above the bound")
-        return verdict("certificate bound", wrong, f"{bound.value:.12g}, recomputed from the multipliers")
+        found = f"{bound.value:.12g}, recomputed from the multipliers"
+        if by_programme:
+            found += f"; {told(claimed)} by an integer programme, which cannot be recomputed"
+        return verdict("certificate bound", wrong, found)
 
     def _gap_check(self, slip: float) -> Check:
         value, bound = number(self.claims.get("value")), number(self.claims.get("bound"))

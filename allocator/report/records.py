@@ -110,14 +110,26 @@ class TierTotal(Record):
     floor: float
 
 
+class Remark(Record):
+    """What must be known before the numbers are read."""
+
+    kind: str
+    sentence: str
+    constraint: str | None = None
+    contacts: int | None = None
+    value: float | None = None
+
+
 class Certificate(Record):
     """value (of the rows, less soft_penalty) and bound: in the objective's unit; gap = (bound - value) / |bound|; seconds: per stage."""
 
     status: str
+    remarks: tuple[Remark, ...] = ()
     users: int
     contacts: int
     value: float
     bound: float | None
+    bound_by: str = "prices"
     gap: float | None
     soft_penalty: float = 0.0
     constraints: tuple[ConstraintRecord, ...]

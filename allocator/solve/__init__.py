@@ -17,6 +17,7 @@ Modules, in the order in which data flows:
 - solution: what the solvers return, and why they refuse
 - large: the whole way by prices: price, fix, core
 - exact: the whole problem as one integer programme, the oracle
+- prune: contacts worth nothing that no rule asks for
 - greedy: the baselines, by value and by value per cost
 - solver: chooses the way
 """

@@ -19,6 +19,7 @@ from allocator.solve.greedy import MOST_USERS, greedy
 from allocator.solve.large import Decided, Tell, Trace, decide, price
 from allocator.solve.passes import Pass, Users, contact_usage, sweep, value_of
 from allocator.solve.prices import Scale, find_prices, measure_scale, sample_users
+from allocator.solve.prune import prune
 from allocator.solve.settings import SolveSettings
 from allocator.solve.slates import compile_rules
 from allocator.solve.solution import Solution, Status, TooLarge
@@ -42,7 +43,8 @@ def solve(
     if settings.threads:
         numba.set_num_threads(min(settings.threads, numba.config.NUMBA_NUM_THREADS))
     with threadpool_limits(1):  # sums inside the linear algebra library must not depend on its threads
-        return _solve(problem, data, fixed, settings, start, tell)
+        solution = _solve(problem, data, fixed, settings, start, tell)
+        return replace(solution, slate_UK=prune(free_users(problem, data, fixed), solution.slate_UK))
 
 
 def _solve(

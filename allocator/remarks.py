@@ -1,0 +1,91 @@
+"""What must be known of an allocation before its numbers are read: how far it may be from the best, what is there for a rule alone.
+
+Axes: N contacts, R rows.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from allocator.problem import FREE, Data, Problem
+from allocator.solve.lattice import Lattice, lattices
+
+FAR = 10.0
+"""Times the gap that was asked for: beyond it the result is not what was asked for, and that is said first."""
+PART = 65_536
+
+
+@dataclass(frozen=True)
+class Remark:
+    """kind: `gap`, `only_for_a_rule` or `cannot_be_met`. constraint: whom it is about. contacts, value: how many, their worth."""
+
+    kind: str
+    sentence: str
+    constraint: str | None = None
+    contacts: int | None = None
+    value: float | None = None
+
+
+def far_from_the_best(gap: float, wanted: float) -> Iterator[Remark]:
+    """Whether the gap is beyond ten times what was asked for, and what to try."""
+    if gap > FAR * wanted:
+        yield Remark(
+            "gap",
+            f"This allocation may be worth up to {100 * gap:.2g} % less than the best one: {gap / wanted:,.0f} times the gap that was "
+            f"asked for (solve.gap={wanted:g}). Try more work (solve.nodes=10000 solve.core_users=20000), or widen rules that "
+            "leave little room, such as a minimum equal to its maximum",
+        )
+
+
+def cannot_be_met(problem: Problem, data: Data, totals: Sequence[float | None]) -> Iterator[Remark]:
+    """Shares with bounds so near to each other that no whole counts but none meet them. totals: of the wholes, by constraint."""
+    people = int((data.group_U == FREE).sum())
+    for lattice in lattices(problem, people):
+        position = int(problem.rows.constraint_R[lattice.upper])
+        if not totals[position]:
+            rule = problem.measured[position].rule
+            yield Remark("cannot_be_met", f"{rule.name}: {_nearest(lattice, people)}", rule.id, 0, 0.0)
+
+
+def _nearest(lattice: Lattice, people: int) -> str:
+    low, high = float(lattice.low), float(lattice.high)
+    half = 10.0 ** np.ceil(np.log10(0.5 / max(people, 1)))
+    wider = f"{_percent(max(low - half, 0.0))} to {_percent(min(high + half, 1.0))}"
+    if lattice.low == lattice.high:
+        steps = f"{lattice.low.numerator:,} of {lattice.low.denominator:,} contacts and multiples of that"
+        asked = f"exactly {_percent(low)} can only be met by {steps}"
+    else:
+        asked = f"so few whole counts lie between {_percent(low)} and {_percent(high)} that none was found"
+    return f"{asked}, or by none at all; nothing was allocated in its scope. Whole contacts can keep {wider}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.10g} %"
+
+
+def only_for_a_rule(
+    problem: Problem, data: Data, price_R: np.ndarray, user_N: np.ndarray, action_N: np.ndarray, value_N: np.ndarray
+) -> Iterator[Remark]:
+    """Chosen contacts that are worth nothing or less: how many of them each rule is the reason of, and what they cost.
+
+    The reason is the row that credits such a contact with most at the prices.
+    """
+    rows, worthless = problem.rows, np.flatnonzero(value_N <= 0.0)
+    if not len(rows) or not len(worthless):
+        return
+    count, worth = np.zeros(len(problem.measured), np.int64), np.zeros(len(problem.measured))
+    for first in range(0, len(worthless), PART):
+        part = worthless[first : first + PART]
+        plane_NP = data.planes_UPA[user_N[part], :, action_N[part]].astype(float)
+        credit_NR = -price_R * rows.contributions(data.class_U[user_N[part]], action_N[part].astype(np.int64), plane_NP)
+        reason_N = rows.constraint_R[np.argmax(credit_NR, axis=1)]
+        known_N = credit_NR.max(axis=1) > 0
+        count += np.bincount(reason_N[known_N], minlength=len(count))
+        worth += np.bincount(reason_N[known_N], value_N[part[known_N]], minlength=len(count))
+    for position in np.flatnonzero(count):
+        rule, contacts, value = problem.measured[position].rule, int(count[position]), float(worth[position])
+        taken = f"together they take {-value:,.4g} off the value" if value < 0 else "they are worth nothing"
+        are = "contact is" if contacts == 1 else "contacts are"
+        sentence = f"{contacts:,} {are} given for the sake of {rule.name} alone; {taken}"
+        yield Remark("only_for_a_rule", sentence, rule.id, contacts, value)

@@ -1,0 +1,85 @@
+"""Contacts that are worth nothing, or less, and that no rule asks for are taken back.
+
+Where slates tie, a solver gives either, so one with a contact of no value is as good to it as one without. To a listener it is not.
+
+Axes: N contacts, R rows.
+"""
+
+import numba
+import numpy as np
+
+from allocator.solve.passes import Users, contact_usage, total_usage
+from allocator.solve.slates import NONE
+
+PART = 65_536
+TURNS = 2
+"""What is taken back can make room for taking back more."""
+
+
+def prune(users: Users, slate_UK: np.ndarray) -> np.ndarray:
+    """The slates without contacts of no positive value whose going breaks no hard row and costs no more in soft ones than it brings.
+
+    The worst go first. Users who keep their earlier slate keep it.
+    """
+    user_N, k_N, value_N = _worthless(users, slate_UK)
+    if not len(user_N):
+        return slate_UK
+    rows, slate_UK, used_R = users.problem.rows, slate_UK.copy(), total_usage(users, slate_UK)
+    order = np.argsort(value_N, kind="stable")
+    stays_N = np.ones(len(user_N), bool)
+    for _ in range(TURNS):
+        for first in range(0, len(order), PART):
+            part = order[first : first + PART]
+            part = part[stays_N[part]]
+            use_NR = contact_usage(users, user_N[part], slate_UK[user_N[part], k_N[part]][:, None])
+            stays_N[part] = _take_back(use_NR, value_N[part], used_R, users.limit_R, rows.penalty_R, rows.quantum_R)
+    gone = ~stays_N
+    slate_UK[user_N[gone], k_N[gone]] = NONE
+    return _closed_up(slate_UK, np.unique(user_N[gone]))
+
+
+def _worthless(users: Users, slate_UK: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(user, place in the slate, value) of contacts that are worth nothing or less."""
+    problem, data = users.problem, users.data
+    found = []
+    for part in data.shards():
+        user_n, k_n = np.nonzero(slate_UK[part] != NONE)
+        user_n = user_n + part.start
+        action_n = slate_UK[user_n, k_n].astype(np.int64)
+        value_n = (data.planes_UPA[user_n, :, action_n].astype(float) * problem.value_PA[:, action_n].T).sum(axis=1)
+        low_n = np.flatnonzero(value_n <= 0.0)
+        if data.remembers and problem.rows.keep_R.any():
+            low_n = low_n[~data.keeps(user_n[low_n], slate_UK[user_n[low_n]])]
+        found.append((user_n[low_n], k_n[low_n], value_n[low_n]))
+    return tuple(np.concatenate(column) for column in zip(*found, strict=True))
+
+
+def _closed_up(slate_UK: np.ndarray, user_U: np.ndarray) -> np.ndarray:
+    """Slates with their gaps at the end."""
+    order = np.argsort(slate_UK[user_U] == NONE, axis=1, kind="stable")
+    slate_UK[user_U] = np.take_along_axis(slate_UK[user_U], order, axis=1)
+    return slate_UK
+
+
+@numba.njit(cache=True)
+def _take_back(use_NR, value_N, used_R, limit_R, penalty_R, quantum_R):
+    """bool[N]: which contacts stay, in order; used_R becomes what is used without the others."""
+    stays_N = np.zeros(len(value_N), np.bool_)
+    for n in range(len(value_N)):
+        cost = value_N[n]
+        for r in range(len(used_R)):
+            use = use_NR[n, r]
+            if use < 0.0:
+                after = used_R[r] - use
+                step = quantum_R[r]
+                over = after - limit_R[r]
+                if step > 0.0:  # whole steps are compared as such, free of rounding
+                    over = (np.rint(after / step) - np.floor(limit_R[r] / step + 1e-9)) * step
+                if over > 0.0:
+                    cost += penalty_R[r] * min(over, -use)
+        if cost <= 0.0:
+            for r in range(len(used_R)):
+                used_R[r] -= use_NR[n, r]
+        else:
+            stays_N[n] = True
+    return stays_N

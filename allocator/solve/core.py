@@ -118,6 +118,8 @@ def build_core(users: Users, swept: Pass, size: int, most_slates: int, scale: Sc
     choices = enumerate_slates(near, swept.price_R, everyone, width, most_slates)
     usage_NR = slate_usage(near, choices.user_N, choices.slate_NK)
     best_usage_R = (slate_usage(near, everyone, swept.slate_UK[who_U]) * many_U[:, None]).sum(axis=0)
+    loss_N = _losses(choices, len(who_U))
+    typical = scale.value + float((swept.price_R * scale.usage_R).max(initial=0.0))
     if (np.bincount(choices.user_N, minlength=1) >= most_slates).any():
         known = 0.0
     elif len(who_U) == np.isfinite(swept.margin_U).sum():
@@ -131,12 +133,12 @@ def build_core(users: Users, swept: Pass, size: int, most_slates: int, scale: Sc
         many_U=many_U,
         user_N=choices.user_N,
         slate_NK=choices.slate_NK,
-        loss_N=_losses(choices, len(who_U)),
+        loss_N=loss_N,
         usage_NR=usage_NR,
         step_R=steps_of(usage_NR, users.problem.rows.quantum_R),
         left_R=users.limit_R - (swept.usage_R - best_usage_R),
         unit_R=scale.usage_R,
-        violation=1e3 * (scale.value + float((swept.price_R * scale.usage_R).max(initial=0.0))),
+        violation=max(1e3 * typical, 2.0 * float(loss_N.max(initial=0.0))),
         width=known,
     )
 

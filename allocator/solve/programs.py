@@ -9,6 +9,7 @@ gives up where without it the answer comes in milliseconds. SCIP solves the inte
 Axes: V variables, M rows.
 """
 
+import math
 import time
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -20,6 +21,9 @@ from ortools.linear_solver.python import model_builder_helper as builder
 from scipy import sparse
 
 INTEGRAL = 1e-6
+LARGEST = 1e3
+"""The size that the largest cost is brought to where it is more than FAR times larger or smaller."""
+FAR = 1e3
 
 
 class Outcome(Enum):
@@ -96,7 +100,7 @@ def solve_integer(
     cuts: whether to tighten the relaxation, which proves more but finds the first points later.
     """
     settings = [
-        f"limits/absgap = {absolute_gap!r}",
+        f"limits/absgap = {absolute_gap / _unit(programme.cost_V)!r}",
         "limits/gap = 0.0",
         f"limits/totalnodes = {nodes}",
         "numerics/feastol = 1e-9",
@@ -147,11 +151,12 @@ def _dual_start(programme: Programme) -> bool:
 
 
 def _solve(name: str, programme: Programme, seconds: float, settings: str) -> Answer:
+    unit = _unit(programme.cost_V)
     model = builder.ModelBuilderHelper()
     model.fill_model_from_sparse_data(
         programme.lower_V.astype(float),
         programme.upper_V.astype(float),
-        programme.cost_V.astype(float),
+        programme.cost_V.astype(float) / unit,
         programme.low_M.astype(float),
         programme.high_M.astype(float),
         sparse.csr_matrix(programme.matrix_MV, dtype=float),
@@ -167,6 +172,12 @@ def _solve(name: str, programme: Programme, seconds: float, settings: str) -> An
     if not (outcome in (Outcome.OPTIMAL, Outcome.FEASIBLE) and solver.has_solution()):
         unknown = outcome if outcome is Outcome.INFEASIBLE else Outcome.UNKNOWN
         return Answer(unknown, np.nan, np.empty(0), np.empty(0))
-    dual_M = np.array(solver.dual_values()) if programme.integer_V is None else np.empty(0)
-    bound = float(solver.best_objective_bound())
-    return Answer(outcome, float(solver.objective_value()), np.array(solver.variable_values()), dual_M, bound)
+    dual_M = np.array(solver.dual_values()) * unit if programme.integer_V is None else np.empty(0)
+    cost, bound = float(solver.objective_value()) * unit, float(solver.best_objective_bound()) * unit
+    return Answer(outcome, cost, np.array(solver.variable_values()), dual_M, bound)
+
+
+def _unit(cost_V: np.ndarray) -> float:
+    """A power of two that costs are divided by where they are far from one: solvers measure with fixed tolerances."""
+    largest = float(np.abs(cost_V).max(initial=0.0))
+    return 2.0 ** round(math.log2(largest / LARGEST)) if largest > FAR * LARGEST or 0 < largest < LARGEST / FAR else 1.0

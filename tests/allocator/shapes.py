@@ -197,7 +197,7 @@ def _around(instance: Instance, generator: Generator, equal: float = 0.0) -> Non
                 instance.volume([action], None, int(np.ceil(count * generator.uniform(1.0, 1.3))))
     if generator.random() < 0.8:
         spent = float((taken_UA * instance.cost_UA.astype(np.float32).astype(float)).sum())
-        instance.total(None, round(spent * generator.uniform(1.0, 1.2), 2) + 0.01)
+        instance.total(None, float(f"{spent * generator.uniform(1.0, 1.2):.6g}") * 1.001)
 
 
 def one_segment(generator: Generator) -> Instance:
@@ -338,6 +338,19 @@ def two_worlds(generator: Generator) -> Instance:
     return instance
 
 
+def far_apart(generator: Generator) -> Instance:
+    """Values (and costs) of users that are up to twelve powers of ten apart, in euros or in Rupiah."""
+    users, actions = _people(generator, 50), int(generator.integers(2, 7))
+    powers = generator.choice([6.0, 9.0, 12.0])
+    size_U = 10 ** (generator.uniform(0, powers, users) - generator.choice([0.0, powers]))
+    value_UA = generator.gamma(1.0, 1.0, (users, actions)) * size_U[:, None]
+    cost_UA = generator.gamma(1.0, 1.0, (users, actions)) * (size_U[:, None] if generator.random() < 0.5 else 1.0)
+    cost_UA = cost_UA * 10 ** generator.choice([0.0, 4.0])
+    instance = _plain(generator, value_UA, cost_UA, _segments(generator, users, 3))
+    _around(instance, generator)
+    return instance
+
+
 SHAPES: tuple[Callable[[Generator], Instance], ...] = (
     one_segment, averages, nearly_equal, whole_numbers, mostly_nothing, everybody_one, exact_share, exact_average, coupon_week,
     branches, two_worlds,
@@ -348,3 +361,7 @@ def make(seed: int) -> tuple[str, Instance]:
     """The instance with this number: shapes take turns."""
     shape = SHAPES[seed % len(SHAPES)]
     return shape.__name__, shape(np.random.default_rng([seed, 5]))
+
+
+def make_far_apart(seed: int) -> Instance:
+    return far_apart(np.random.default_rng([seed, 6]))

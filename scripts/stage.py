@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -29,6 +30,7 @@ from ranker.scores import InputError
 ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = "manifest.json"
 BEFORE_THE_ALLOCATOR = ("make_market", "prepare", "hillstrom", "train", "score")
+LEFT_OVER = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.(?:new|old)")
 log = logging.getLogger("offermix.stage")
 NOTHING: Mapping[str, object] = MappingProxyType({})
 
@@ -77,15 +79,10 @@ def write(
         if not _holds_only(out, leftover):
             _check_replaceable(out, {stage, *replaces})
         made_from = _input_digests(inputs, out)
-        made = out.parent / f".{out.name}.{uuid.uuid4().hex[:8]}.new"
-        made.mkdir()
         started = time.perf_counter()
-        try:
+        with _made_beside(out) as made:
             yield made
             _write_manifest(made, stage, made_from, config, time.perf_counter() - started)
-            _swap(made, out)
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
 
 
 def write_alone(out: Path, name: str, text: str, *, replaces: Sequence[str]) -> None:
@@ -100,10 +97,22 @@ def write_alone(out: Path, name: str, text: str, *, replaces: Sequence[str]) -> 
         _check_unpublished(out)
         if not _holds_only(out, name):
             _check_replaceable(out, set(replaces))
-        made = out.parent / f".{out.name}.{uuid.uuid4().hex[:8]}.new"
-        made.mkdir()
-        (made / name).write_text(text)
-        _swap(made, out)
+        with _made_beside(out) as made:
+            (made / name).write_text(text)
+
+
+@contextlib.contextmanager
+def first_made(folder: Path) -> Iterator[Path]:
+    """Yields an empty folder beside one that is not there yet and becomes it when the block ends well; the caller holds its lock."""
+    with _made_beside(folder) as made:
+        yield made
+
+
+def sweep(folder: Path) -> None:
+    """Removes what processes that died left in `folder` for any name; what a living one is at, it holds the lock of."""
+    for name in sorted(_names_with_leftovers(folder)):
+        with contextlib.suppress(InputError), locked(folder / name):
+            _clean(folder / name)
 
 
 def _holds_only(out: Path, name: str) -> bool:
@@ -286,17 +295,25 @@ def _check_unpublished(out: Path) -> None:
             raise InputError([f"{out}: was published and is not changed any more; name another folder"])
 
 
-def _swap(made: Path, out: Path) -> None:
-    """Puts `made` in the place of `out`. A crash between the two renames leaves `.old`, which `_clean` puts back."""
-    old = out.parent / f".{out.name}.{uuid.uuid4().hex[:8]}.old"
-    if out.exists():
-        out.rename(old)
-    made.rename(out)
-    shutil.rmtree(old, ignore_errors=True)
+@contextlib.contextmanager
+def _made_beside(out: Path) -> Iterator[Path]:
+    """Yields an empty folder that becomes `out` when the block ends well; however it ends, nothing else is left beside `out`."""
+    made = out.parent / f".{out.name}.{uuid.uuid4().hex[:8]}.new"
+    try:
+        made.mkdir()
+        yield made
+        if out.exists():
+            out.rename(made.with_suffix(".old"))
+        made.rename(out)
+    finally:
+        _clean(out)
 
 
 def _clean(out: Path) -> None:
-    """Removes what a run that died left beside `out`; nobody else is at it, since the lock is held."""
+    """Removes what a run that died left beside `out`; nobody else is at it, since the lock is held.
+
+    An `.old` whose `out` is missing is put back: the run died between the two renames.
+    """
     for old in _left_over(out, "old"):
         if out.exists():
             shutil.rmtree(old, ignore_errors=True)
@@ -313,6 +330,14 @@ def _left_over(out: Path, ending: str) -> list[Path]:
         for path in out.parent.iterdir()
         if path.name.startswith(start) and path.name.endswith(end) and len(path.name) == len(start) + 8 + len(end)
     )
+
+
+def _names_with_leftovers(folder: Path) -> set[str]:
+    """The names that a dead process may have left something of: a folder half made or half replaced, or a lock."""
+    names = {entry.name for entry in folder.iterdir()}
+    found = (LEFT_OVER.fullmatch(name) for name in names)
+    half_made = {match["name"] for match in found if match}
+    return half_made | {name for name in names if f".{name}.lock" in names}
 
 
 @contextlib.contextmanager

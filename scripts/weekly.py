@@ -90,6 +90,7 @@ def run(settings: WeeklySettings) -> Week:
     log.info("Run %s in %s", name, folder)
     ran: list[Ran] = []
     settings.paths.runs.mkdir(parents=True, exist_ok=True)
+    stage.sweep(settings.paths.runs)
     with stage.locked(folder):
         _prepare_folder(folder, settings)
         try:
@@ -266,22 +267,29 @@ def _identity(settings: WeeklySettings) -> str:
 
 
 def _prepare_folder(folder: Path, settings: WeeklySettings) -> None:
-    """The run's folder; a new one begins with hard links to the stages of the latest run, each of which may still hold."""
+    """The run's folder; a new one begins with hard links to the stages of the latest run, each of which may still hold.
+
+    It appears with all of them or not at all: half a stage would be taken for somebody else's files.
+    """
     runs = settings.paths.runs
-    runs.mkdir(parents=True, exist_ok=True)
-    if not folder.exists():
-        latest = max(
-            (path.parent for path in runs.glob("*/run.json")), key=lambda path: path.stat().st_mtime, default=None
-        )
-        folder.mkdir()
-        if latest is not None:
-            _link_stages(latest, folder)
+    if folder.exists():
+        stage.sweep(folder)
+    else:
+        with stage.first_made(folder) as made:
+            if (latest := _latest(runs)) is not None:
+                _link_stages(latest, made)
     if folder.name not in _published(runs):
         if not _knows_truth(settings):
             shutil.rmtree(folder / "regret", ignore_errors=True)  # linked from a week that knew it
         pointer = current(runs)
         run = {"run": folder.name, "identity": _identity(settings), "previous": pointer and pointer.allocation}
         _write(folder / "run.json", json.dumps(run, indent=1))
+
+
+def _latest(runs: Path) -> Path | None:
+    """The run that was begun last."""
+    begun = [path for path in runs.glob("*/run.json") if not path.parent.name.startswith(".")]
+    return max(begun, key=lambda path: path.stat().st_mtime).parent if begun else None
 
 
 def _link_stages(latest: Path, folder: Path) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import multiprocessing
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -125,6 +127,34 @@ def test_what_a_dead_run_left_is_cleaned_and_its_last_whole_output_comes_back(tm
     assert names(tmp_path) == ["out"]
 
 
+def test_a_run_stopped_between_the_two_renames_puts_back_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "out", "whole")
+    rename, done = Path.rename, []
+
+    def stopped(path: Path, target: Path) -> Path:
+        done.append(path)
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path / "out", "new")
+    assert (tmp_path / "out" / "part.txt").read_text() == "whole"
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_sweep_leaves_alone_what_somebody_is_at(tmp_path: Path) -> None:
+    for name in (".dead.0123abcd.new", "whole", ".out.backup.new"):
+        (tmp_path / name).mkdir()
+    (tmp_path / ".whole.lock").touch()
+    with stage.write(tmp_path / "out", stage="train") as made:
+        stage.sweep(tmp_path)
+        assert names(tmp_path) == sorted([".out.backup.new", ".out.lock", made.name, "whole"])
+
+
 def test_folders_that_only_look_alike_are_kept(tmp_path: Path) -> None:
     for name in (".out.backup.new", ".outer.0123abcd.new", "out.0123abcd.new"):
         (tmp_path / name).mkdir()
@@ -140,7 +170,7 @@ def test_a_second_run_in_the_same_folder_is_told_so(tmp_path: Path) -> None:
 def _die_holding(out: Path) -> None:
     with stage.write(out, stage="train") as made:
         (made / "half").write_text("x")
-        multiprocessing.current_process().kill()
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
@@ -148,7 +178,7 @@ def test_a_killed_run_holds_no_lock(tmp_path: Path) -> None:
     process = multiprocessing.get_context("spawn").Process(target=_die_holding, args=(tmp_path / "out",))
     process.start()
     process.join(30)
-    assert process.exitcode != 0
+    assert process.exitcode == -signal.SIGKILL
     make(tmp_path / "out")
     assert names(tmp_path) == ["out"]
 

@@ -1,6 +1,9 @@
 """The order, the folders and the resumption of a week, with stages that only write their names; the real ones run in e2e/."""
 
 import json
+import multiprocessing
+import os
+import signal
 import sys
 import types
 from collections.abc import Callable
@@ -155,6 +158,59 @@ def test_a_week_that_died_goes_on_where_it_stopped(week: Callable[..., weekly.We
     stages.failing = ""
     assert week().name == "2026-W48"
     assert stages.ran == ORDER[3:]
+
+
+def _linked(latest: Path, folder: Path, links: int, end: Callable[[], None]) -> None:
+    """Begins a run's folder from the latest one; at so many files `end` is called."""
+    left, link = iter(range(links)), os.link
+
+    def counted(*names: str) -> None:
+        if next(left, None) is None:
+            end()
+        link(*names)
+
+    os.link = counted
+    try:
+        with stage.locked(folder), stage.first_made(folder) as made:
+            weekly._link_stages(latest, made)
+    finally:
+        os.link = link
+
+
+def _die(latest: Path, folder: Path) -> None:
+    _linked(latest, folder, 7, lambda: os.kill(os.getpid(), signal.SIGKILL))
+
+
+@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
+def test_a_run_killed_while_its_folder_is_linked_starts_anew(
+    week: Callable[..., weekly.Week], stages: Stages, tmp_path: Path
+) -> None:
+    prior = week("weekly.run=prior", "weekly.publish=false")
+    runs = tmp_path / "runs"
+    process = multiprocessing.get_context("spawn").Process(target=_die, args=(prior.folder, runs / "wk"))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -9
+    assert len(list(runs.glob(".wk.*.new"))) == 1
+    (runs / ".other.0123abcd.new").mkdir()
+    (prior.folder / ".scores.0123abcd.old").mkdir()
+    week("weekly.run=wk", "weekly.publish=false")
+    assert stages.ran == [], "every stage still holds"
+    week("weekly.run=prior", "weekly.publish=false")
+    assert sorted(path.name for path in runs.iterdir()) == ["prior", "wk"]
+    assert [path.name for path in runs.glob("*/.*")] == []
+
+
+def test_a_run_stopped_while_its_folder_is_linked_leaves_nothing(
+    week: Callable[..., weekly.Week], tmp_path: Path
+) -> None:
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    prior = week("weekly.run=prior", "weekly.publish=false")
+    with pytest.raises(KeyboardInterrupt):
+        _linked(prior.folder, tmp_path / "runs" / "wk", 7, stop)
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["prior"]
 
 
 def test_only_what_a_change_reaches_runs_again(week: Callable[..., weekly.Week], stages: Stages) -> None:

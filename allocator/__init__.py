@@ -16,6 +16,7 @@ Modules, in the order in which data flows:
 - diagnose: why constraints contradict each other, and the cheapest repairs
 - allocation: the dataset of contacts
 - audit: the independent judge
+- lock: one process at a time at a file or folder
 - publish: a pointer to the finished, audited run
 - report: one page for people
 """

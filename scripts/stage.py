@@ -4,7 +4,6 @@ The manifest says from what inputs, with what settings and by which version of t
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import logging
@@ -24,6 +23,7 @@ from types import MappingProxyType
 
 from pydantic import BaseModel
 
+from allocator.lock import Held, lock
 from allocator.publish import published_before
 from ranker.scores import InputError
 
@@ -343,33 +343,11 @@ def _names_with_leftovers(folder: Path) -> set[str]:
 @contextlib.contextmanager
 def locked(out: Path) -> Iterator[None]:
     """Holds the lock of `out`; InputError where another run does. However a process ends, the system lets go of it."""
-    path = out.parent / f".{out.name}.lock"
-    descriptor = _acquire(path, out)
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-        os.close(descriptor)
-
-
-def _acquire(path: Path, out: Path) -> int:
-    while True:
+    with contextlib.ExitStack() as held:
         try:
-            descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+            held.enter_context(lock(out.parent / f".{out.name}.lock"))
+        except Held:
+            raise InputError([f"{out}: another run is writing it now; wait for it, or name another folder"]) from None
         except OSError as error:
             raise InputError([f"{out}: cannot be written ({error.strerror})"]) from None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            raise InputError([f"{out}: another run is writing it now; wait for it, or name another folder"]) from None
-        if _is_still(path, descriptor):
-            return descriptor
-        os.close(descriptor)  # the holder before us removed the file between our open and our lock
-
-
-def _is_still(path: Path, descriptor: int) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
+        yield

@@ -5,7 +5,6 @@ named, counted and digested, and the allocation itself stays in the run's folder
 """
 
 import contextlib
-import fcntl
 import json
 import logging
 import math
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
+from allocator.lock import Held, lock
 from scripts import stage
 from scripts.settings import Settings
 
@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("offermix.tracking")
 
 LONGEST_NAME, LONGEST_PARAM, LARGEST_BATCH = 250, 250, 900
+LONGEST_WAIT = 60.0  # seconds; making the database takes a few
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # a server that is down costs seconds, not minutes
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # a server that is down, or swallows packets, costs seconds, not minutes
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
@@ -222,7 +223,8 @@ def connect(settings: Settings) -> tuple["MlflowClient", str]:
     runs = Path(os.path.abspath(settings.paths.runs))
     server = os.environ.get("MLFLOW_TRACKING_URI")
     runs.mkdir(parents=True, exist_ok=True)
-    with _one_at_a_time(runs / ".mlflow.lock"):
+    # several runs that start on a new SQLite file at once break it (seen: 7 of 8 failed), so they wait for one another
+    with _locked(runs / ".mlflow.lock"):
         client = MlflowClient(server or f"sqlite:///{runs / 'mlflow.db'}")
         name = sanitised(settings.tracking.experiment)
         experiment = client.get_experiment_by_name(name)
@@ -233,10 +235,12 @@ def connect(settings: Settings) -> tuple["MlflowClient", str]:
 
 
 @contextlib.contextmanager
-def _one_at_a_time(path: Path) -> Iterator[None]:
-    """Several runs that start on a new SQLite file at once break it (seen: 7 of 8 failed), so they wait for one another."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+def _locked(path: Path) -> Iterator[None]:
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(lock(path, LONGEST_WAIT))
+        except Held:
+            raise TimeoutError(f"{path}: another run has held it for {LONGEST_WAIT:g} seconds") from None
         yield
 
 

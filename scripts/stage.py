@@ -15,10 +15,11 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import MappingProxyType
 
 from pydantic import BaseModel
@@ -40,6 +41,37 @@ _resuming: ContextVar[bool] = ContextVar("resuming", default=False)
 
 class StillCurrent(Exception):
     """Raised by `write` within `resuming` instead of making again what is there already."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Inputs as they were when they were looked at: a digest of each, and size, time and place on the disk of each of their files."""
+
+    digests: Mapping[Path, str]
+    state: Mapping[Path, Mapping[str, tuple[int, ...]]]
+
+    def changed(self) -> list[Path]:
+        """Which of them hold something else now. A file is read again only where its size, time or place differ."""
+        moved = [path for path, state in self.state.items() if not path.exists() or _state(path) != state]
+        return [path for path in moved if not path.exists() or digest(path) != self.digests[path]]
+
+
+def look_at(inputs: Sequence[Path]) -> Seen:
+    """The inputs as they are now; InputError names those that are missing or cannot be read."""
+    missing = [path for path in inputs if not path.exists()]
+    if missing:
+        raise InputError([f"{path}: there is no such file or folder" for path in missing])
+    try:
+        state = {path: _state(path) for path in inputs}  # first, so that what changes meanwhile is noticed
+        return Seen({path: digest(path) for path in inputs}, state)
+    except OSError as error:
+        raise InputError([f"{error.filename}: cannot be read ({error.strerror})"]) from None
+
+
+def _state(path: Path) -> dict[str, tuple[int, ...]]:
+    files = dict(_files_in(path)) if path.is_dir() else {"": path}
+    found = ((name, file.stat()) for name, file in files.items())
+    return {name: (held.st_dev, held.st_ino, held.st_size, held.st_mtime_ns) for name, held in found}
 
 
 @contextlib.contextmanager
@@ -64,10 +96,11 @@ def write(
 ) -> Iterator[Path]:
     """Yields an empty folder beside `out`; when the block ends well it gets a manifest and becomes `out`, else it is removed.
 
-    inputs: files and folders that the stage reads; they are digested. config: what of the settings matters to the result.
+    inputs: files and folders that the stage reads; they are digested, and must still be the same when the block ends.
+    config: what of the settings matters to the result.
     An `out` that is there already is replaced only where it holds a manifest of the same stage (or of one of `replaces`), the one
     file `leftover` of `write_alone`, or nothing at all. Raises InputError where it holds anything else, was published, or is being
-    written by another run.
+    written by another run, and where an input changed meanwhile.
     """
     out = Path(os.path.abspath(out))
     if _resuming.get():
@@ -78,11 +111,13 @@ def write(
         _check_unpublished(out)
         if not _holds_only(out, leftover):
             _check_replaceable(out, {stage, *replaces})
-        made_from = _input_digests(inputs, out)
+        seen = look_at(inputs)
         started = time.perf_counter()
         with _made_beside(out) as made:
             yield made
-            _write_manifest(made, stage, made_from, config, time.perf_counter() - started)
+            if changed := seen.changed():
+                raise InputError([f"{path}: changed while it was read; call this again" for path in changed])
+            _write_manifest(made, stage, _named_from(out, seen), config, time.perf_counter() - started)
 
 
 def write_alone(out: Path, name: str, text: str, *, replaces: Sequence[str]) -> None:
@@ -143,11 +178,18 @@ def stale_because(
         return "its settings changed"
     if manifest.get("sources_digest") != sources_digest(stage):
         return "the program changed"
-    if not all(path.exists() for path in inputs) or manifest.get("inputs") != _input_digests(inputs, out):
+    if not _are(inputs, manifest.get("inputs")):
         return "its input changed"
     if manifest.get("outputs") != output_digests(out):
         return "its output was changed by hand"
     return None
+
+
+def _are(inputs: Sequence[Path], made_from: object) -> bool:
+    """Whether the inputs hold what a manifest says, in its order; what they are called and where they lie is not asked."""
+    if not isinstance(made_from, Mapping) or not all(path.exists() for path in inputs):
+        return False
+    return [digest(path) for path in dict.fromkeys(inputs)] == list(made_from.values())
 
 
 def read_manifest(out: Path) -> dict | None:
@@ -169,17 +211,34 @@ def digest(path: Path) -> str:
 
 
 def output_digests(folder: Path) -> dict[str, dict[str, object]]:
-    """Relative name -> sha256 and bytes of every file, sorted; hidden files and the folder's own manifest are left out."""
-    files = sorted(
-        file
-        for file in folder.rglob("*")
-        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts)
-    )
+    """Relative name -> sha256 and bytes of every file that a reader can take, sorted; the folder's own manifest is left out."""
     return {
-        file.relative_to(folder).as_posix(): {"sha256": digest(file), "bytes": file.stat().st_size}
-        for file in files
-        if file != folder / MANIFEST
+        name: {"sha256": digest(file), "bytes": file.stat().st_size}
+        for name, file in _files_in(folder)
+        if name != MANIFEST
     }
+
+
+def _files_in(folder: Path) -> list[tuple[str, Path]]:
+    """(name below the folder, file) of all that is read there, sorted: through links too, and hidden Parquet files, as readers glob.
+
+    Other hidden files and hidden folders are nobody's input.
+    """
+    found: list[tuple[str, Path]] = []
+
+    def walk(place: Path, name: str, above: frozenset[tuple[int, int]]) -> None:
+        held = place.stat()
+        if (held.st_dev, held.st_ino) in above:
+            return  # a link to a folder that it lies in
+        for entry in os.scandir(place):
+            hidden = entry.name.startswith(".")
+            if entry.is_dir() and not hidden:
+                walk(place / entry.name, f"{name}{entry.name}/", above | {(held.st_dev, held.st_ino)})
+            elif entry.is_file() and (not hidden or entry.name.endswith(".parquet")):
+                found.append((f"{name}{entry.name}", place / entry.name))
+
+    walk(folder, "", frozenset())
+    return sorted(found, key=lambda pair: PurePath(pair[0]))
 
 
 def config_digest(config: Mapping[str, object] | BaseModel) -> str:
@@ -235,12 +294,9 @@ def _plain(value: object) -> object:
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
-def _input_digests(inputs: Sequence[Path], out: Path) -> dict[str, str]:
+def _named_from(out: Path, seen: Seen) -> dict[str, str]:
     """Per input its digest; named relative to where `out` is, so that a run's folder can be moved."""
-    missing = [path for path in inputs if not path.exists()]
-    if missing:
-        raise InputError([f"{path}: there is no such file or folder" for path in missing])
-    return {Path(os.path.relpath(path, Path(out).parent)).as_posix(): digest(path) for path in inputs}
+    return {Path(os.path.relpath(path, out.parent)).as_posix(): held for path, held in seen.digests.items()}
 
 
 def _write_manifest(

@@ -239,6 +239,41 @@ def test_a_runs_folder_can_be_moved(tmp_path: Path) -> None:
     assert stage.is_current(moved / "model", "train", [moved / "logs"], {})
 
 
+def test_a_digest_covers_what_a_reader_reads(tmp_path: Path, source: Path) -> None:
+    """Through links, and hidden Parquet files, which readers that glob take; not other hidden files."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "linked").symlink_to(source)
+    (source / "round").symlink_to(tmp_path / "in")
+    (source / ".part.parquet").touch()
+    (source / ".notes").touch()
+    (source / ".hidden").mkdir()
+    (source / ".hidden" / "part.parquet").touch()
+    assert list(stage.output_digests(tmp_path / "in")) == ["linked/.part.parquet", "linked/rows"]
+    before = stage.digest(tmp_path / "in")
+    (source / "rows").write_text("fewer")
+    assert stage.digest(tmp_path / "in") != before
+
+
+def test_an_input_that_changes_while_it_is_read_is_refused(tmp_path: Path, source: Path) -> None:
+    make(tmp_path / "out", "whole", inputs=[source])
+    with (
+        pytest.raises(InputError, match="source: changed while it was read"),
+        stage.write(tmp_path / "out", stage="train", inputs=[source]) as made,
+    ):
+        (made / "part.txt").write_text("of two inputs")
+        (source / "rows").write_text("half")
+    assert (tmp_path / "out" / "part.txt").read_text() == "whole"
+    with stage.write(tmp_path / "out", stage="train", inputs=[source]):
+        (source / "rows").touch()
+
+
+def test_an_input_may_lie_elsewhere_and_be_called_otherwise(tmp_path: Path, source: Path) -> None:
+    make(tmp_path / "out", inputs=[source, source / "rows"])
+    moved = source.rename(tmp_path / "moved")
+    assert stage.is_current(tmp_path / "out", "train", [moved, moved / "rows"], {})
+    assert not stage.is_current(tmp_path / "out", "train", [moved / "rows", moved], {})
+
+
 def test_the_digest_of_a_folder_is_of_names_and_contents(tmp_path: Path) -> None:
     for name in ("a", "b"):
         make(tmp_path / name)

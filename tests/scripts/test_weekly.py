@@ -79,6 +79,7 @@ class Stages:
             "constraints": [],
         }
         files = {"certificate.json": json.dumps(certificate), "audit.json": json.dumps({"checks": []})}
+        files["rows"] = f"of seed {settings.seed}"
         self.allocated.append(settings)
         paths = settings.paths
         inputs = [path for path in (paths.scores, paths.policy, paths.previous) if path is not None]
@@ -232,6 +233,19 @@ def test_a_published_folder_never_changes(week: Callable[..., weekly.Week], stag
     assert week().name == "2026-W48"
 
 
+def test_the_same_policy_elsewhere_and_moved_runs_are_the_same_week(
+    week: Callable[..., weekly.Week], stages: Stages, tmp_path: Path
+) -> None:
+    week("weekly.run=spring")
+    (tmp_path / "copy.yaml").write_bytes((tmp_path / "policy.yaml").read_bytes())
+    week("weekly.run=spring", f"weekly.policy='{tmp_path}/copy.yaml'")
+    assert stages.ran == ["publish"]
+    (tmp_path / "x" / "y").mkdir(parents=True)
+    (tmp_path / "runs").rename(tmp_path / "x" / "y" / "runs")
+    week("weekly.run=spring", f"paths.runs='{tmp_path}/x/y/runs'")
+    assert stages.ran == ["publish"]
+
+
 def test_a_published_name_that_was_asked_for_is_refused(week: Callable[..., weekly.Week], stages: Stages) -> None:
     week("weekly.run=spring")
     with pytest.raises(InputError, match="spring was published and is not changed"):
@@ -258,6 +272,29 @@ def test_tables_from_outside_take_the_place_of_the_market(
     done = week(f"weekly.tables='{tmp_path}/given'")
     assert "regret" not in stages.ran
     assert not (done.folder / "regret").exists(), "the truth of the market of the week before"
+
+
+def test_tables_that_change_while_the_week_runs_publish_nothing(
+    week: Callable[..., weekly.Week], stages: Stages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = tmp_path / "given"
+    for path in ("tables/exposures/x", "users/x", "catalogue.json"):
+        (given / path).parent.mkdir(parents=True, exist_ok=True)
+        (given / path).write_text("{}")
+    train = stages.train
+
+    def halving(settings: Settings) -> None:
+        train(settings)
+        (given / "users" / "x").write_text("{")
+
+    monkeypatch.setattr(sys.modules["scripts.train"], "run", halving)
+    with pytest.raises(InputError, match="given/users: changed while the week ran"):
+        week(f"weekly.tables='{given}'")
+    assert stages.ran == ["prepare", "train"]
+    monkeypatch.setattr(sys.modules["scripts.train"], "run", train)
+    (given / "more").write_text("read by no stage")
+    assert week(f"weekly.tables='{given}'").published
+    assert stages.ran == ["score", "allocate", "report", "publish"]
 
 
 def test_other_exposures_are_another_history_and_so_another_allocation(

@@ -93,7 +93,7 @@ def current(runs: Path) -> Pointer | None:
     """What is published, or None. InputError where the pointer cannot be read: guessing would be worse."""
     try:
         return _pointer((runs / POINTER).read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError) as error:
         raise InputError([f"{runs / POINTER}: cannot be read ({type(error).__name__})"]) from None

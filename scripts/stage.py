@@ -30,6 +30,7 @@ from ranker.scores import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = "manifest.json"
+JUDGEMENTS = ("readout", "evaluate")  # of a published run, after it
 BEFORE_THE_ALLOCATOR = ("make_market", "prepare", "hillstrom", "train", "score")
 LEFT_OVER = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.(?:new|old)")
 log = logging.getLogger("offermix.stage")
@@ -102,19 +103,20 @@ def write(
     file `leftover` of `write_alone`, or nothing at all. Raises InputError where it holds anything else, was published, or is being
     written by another run, and where an input changed meanwhile.
     """
-    out = Path(os.path.abspath(out))
+    out = out.resolve()
     if _resuming.get():
         _skip_or_say_why(out, stage, inputs, config)
+    _check_unpublished(out, stage)
     _make_parent(out)
     with locked(out):
         _clean(out)
-        _check_unpublished(out)
         if not _holds_only(out, leftover):
             _check_replaceable(out, {stage, *replaces})
         seen = look_at(inputs)
         started = time.perf_counter()
         with _made_beside(out) as made:
             yield made
+            _check_unpublished(out, stage)  # again: what was there may have been published while this ran
             if changed := seen.changed():
                 raise InputError([f"{path}: changed while it was read; call this again" for path in changed])
             _write_manifest(made, stage, _named_from(out, seen), config, time.perf_counter() - started)
@@ -125,11 +127,11 @@ def write_alone(out: Path, name: str, text: str, *, replaces: Sequence[str]) -> 
 
     Replaces what `write` would replace, and an `out` that a call like this one made.
     """
-    out = Path(os.path.abspath(out))
+    out = out.resolve()
+    _check_unpublished(out, name)
     _make_parent(out)
     with locked(out):
         _clean(out)
-        _check_unpublished(out)
         if not _holds_only(out, name):
             _check_replaceable(out, set(replaces))
         with _made_beside(out) as made:
@@ -344,11 +346,26 @@ def _check_replaceable(out: Path, stages: set[str]) -> None:
         raise InputError([f"{out}: {made_by}, so it is not replaced; name another folder or remove it"])
 
 
-def _check_unpublished(out: Path) -> None:
-    """An allocation that a pointer names, or named before, stays: people act on it, and roll back to it."""
-    for runs in (out.parent, out.parent.parent):
-        if any(runs / pointer.allocation == out for pointer in published_before(runs)):
-            raise InputError([f"{out}: was published and is not changed any more; name another folder"])
+def _check_unpublished(out: Path, stage: str) -> None:
+    """A run that a pointer names, or named before, stays: people act on it, and roll back to it. Judgements may be added beside."""
+    for runs in out.parents:
+        for run in _published_runs(runs, near=runs in (out.parent, out.parent.parent)):
+            judges = stage in JUDGEMENTS and out.parent == run and not (run / "certificate.json").exists()
+            if out.is_relative_to(run) and not judges:
+                what = "was published" if out == run else f"is in {run}, which was published"
+                raise InputError([f"{out}: {what} and is not changed any more; name another folder"])
+
+
+def _published_runs(runs: Path, *, near: bool) -> set[Path]:
+    """The folders of all runs that were published from here; a pointer far above may be another program's."""
+    try:
+        published = published_before(runs)
+    except InputError:
+        if near:
+            raise
+        return set()
+    found = {runs / folder for pointer in published for folder in (pointer.run, pointer.allocation)}
+    return {folder.resolve() for folder in found} - {runs}
 
 
 @contextlib.contextmanager

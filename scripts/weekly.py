@@ -230,6 +230,8 @@ def choose_name(settings: WeeklySettings, given: stage.Seen) -> str:
     """The run's folder: as named, or the week; with a number where the folder of that name was published as something else."""
     published = _published(settings.paths.runs)
     asked = settings.weekly.run
+    if asked is not None and (settings.paths.runs / asked).is_symlink():
+        raise InputError([f"run={asked}: {settings.paths.runs / asked} is a link; name the run's own folder"])
     name, number = asked or _week(settings), 1
     while name in published and not _same(settings, given, settings.paths.runs / name):
         if asked is not None:

@@ -77,18 +77,51 @@ def test_other_peoples_files_are_never_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "thesis.txt").read_text() == "years of work"
 
 
-def test_an_allocation_that_was_published_is_never_replaced(tmp_path: Path) -> None:
-    out = tmp_path / "runs" / "week" / "allocation"
-    make(out, stage="allocate")
+def test_a_run_that_was_published_is_never_written_into(tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "week"
+    for name, made_by in (("allocation", "allocate"), ("scores", "score"), ("report", "report")):
+        make(run / name, stage=made_by)
     pointer = {"run": "week", "at": "", "previous": None, "allocation": "week/allocation", "allocation_digest": ""}
     (tmp_path / "runs" / "published.json").write_text(json.dumps(pointer))
+    (tmp_path / "runs" / "latest").symlink_to("week")
+    (tmp_path / "alias").symlink_to(run / "allocation")
+    for out, by in (
+        (run / "allocation", "allocate"),
+        (run / "scores", "score"),
+        (run / "report", "report"),
+        (run / "other", "train"),
+        (run / "a" / "b" / "c", "train"),
+        (run / "scores" / "readout", "readout"),
+        (tmp_path / "runs" / "latest" / "allocation", "allocate"),
+        (tmp_path / "alias", "allocate"),
+    ):
+        with pytest.raises(InputError, match="was published and is not changed"):
+            make(out, "2", stage=by)
     with pytest.raises(InputError, match="was published and is not changed"):
-        make(out, "2", stage="allocate")
-    with pytest.raises(InputError, match="was published and is not changed"):
-        stage.write_alone(out, "diagnosis.json", "{}", replaces=["allocate"])
+        stage.write_alone(run / "allocation", "diagnosis.json", "{}", replaces=["allocate"])
+    assert names(run) == ["allocation", "report", "scores"]
+    assert {(run / name / "part.txt").read_text() for name in names(run)} == {"1"}
+    make(run / "readout", stage="readout")
+    make(run / "readout", "2", stage="readout")
+    make(tmp_path / "runs" / "next" / "scores", stage="score")
+
+
+def test_what_is_published_while_its_successor_is_made_stays(tmp_path: Path) -> None:
+    out = tmp_path / "week" / "allocation"
+    make(out, stage="allocate")
+    pointer = {"run": "week", "at": "", "previous": None, "allocation": "week/allocation", "allocation_digest": ""}
+    with pytest.raises(InputError, match="was published"), stage.write(out, stage="allocate"):
+        (tmp_path / "published.json").write_text(json.dumps(pointer))
+    assert names(tmp_path / "week") == ["allocation"]
     assert (out / "part.txt").read_text() == "1"
-    make(out.parent / "report", stage="report")
-    make(out.parent / "report", "2", stage="report")
+
+
+def test_an_alias_is_written_through(tmp_path: Path) -> None:
+    make(tmp_path / "out", "1")
+    (tmp_path / "alias").symlink_to("out")
+    make(tmp_path / "alias", "2")
+    assert (tmp_path / "alias").is_symlink()
+    assert (tmp_path / "out" / "part.txt").read_text() == "2"
 
 
 def test_what_is_left_of_a_stage_that_must_not_write_stands_alone(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from ranker.mapped import FULL
 from ranker.scores import InputError
 from scripts import overrides
 from scripts.settings import Settings, problems_of
@@ -171,6 +172,9 @@ def _explain(name: str, error: Exception) -> int:
     if _is(error, "allocator.publish", "Refused"):
         _say(f"{name}: {error}")
         return REFUSED
+    if isinstance(error, OSError) and error.errno in FULL:
+        _say(f"{name}: failed: {overrides.first_line(error)}")
+        return FAILED
     where = _write_traceback(name, error)
     _say(f"{name}: failed: {type(error).__name__}: {overrides.first_line(error)} (details: {where})")
     return FAILED

@@ -18,6 +18,7 @@ from ranker.model.calibrate import calibrated
 from ranker.model.examples import thinned
 from ranker.model.fit import Curve, Fit, fit
 from ranker.model.interference import estimate
+from ranker.model.threads import fixed_threads
 from scripts import command, reliability, stage
 from scripts.settings import TrainSettings
 
@@ -44,6 +45,7 @@ def run(settings: TrainSettings) -> TrainResult:
     with (
         stage.write(paths.model, stage="train", inputs=[paths.logs], config=config) as out,
         tempfile.TemporaryDirectory(dir=out) as folder,
+        fixed_threads(settings.fit.threads),
     ):
         logs = open_logs(paths.logs)
         with command.progress("Training", settings.model.members * settings.fit.max_epochs) as advance:

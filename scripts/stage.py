@@ -107,7 +107,7 @@ def write(
     if _resuming.get():
         _skip_or_say_why(out, stage, inputs, config)
     _check_unpublished(out, stage)
-    _make_parent(out)
+    make_folder(out.parent)
     with locked(out):
         _clean(out)
         if not _holds_only(out, leftover):
@@ -129,7 +129,7 @@ def write_alone(out: Path, name: str, text: str, *, replaces: Sequence[str]) -> 
     """
     out = out.resolve()
     _check_unpublished(out, name)
-    _make_parent(out)
+    make_folder(out.parent)
     with locked(out):
         _clean(out)
         if not _holds_only(out, name):
@@ -326,11 +326,12 @@ def _write_manifest(
         os.fsync(file.fileno())
 
 
-def _make_parent(out: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Makes it and those above; InputError where it cannot be made."""
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError([f"{out}: cannot be made ({error.strerror})"]) from None
+        raise InputError([f"{folder}: cannot be made ({error.strerror})"]) from None
 
 
 def _check_replaceable(out: Path, stages: set[str]) -> None:

@@ -90,7 +90,7 @@ def run(settings: WeeklySettings) -> Week:
     folder = settings.paths.runs / name
     log.info("Run %s in %s", name, folder)
     ran: list[Ran] = []
-    settings.paths.runs.mkdir(parents=True, exist_ok=True)
+    stage.make_folder(settings.paths.runs)
     stage.sweep(settings.paths.runs)
     with stage.locked(folder):
         _prepare_folder(folder, settings, given)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 
 from ranker.evaluate.reliability import reliabilities
 from ranker.evaluate.report import evaluate, summary, table
@@ -169,7 +168,7 @@ def _named(words: Mapping) -> str:
 
 def main(settings: TrainSettings) -> None:
     result = run(settings)
-    Console(width=130).print(table(result.evaluation))
+    command.Printer(width=130).print(table(result.evaluation))
     reliability.show(result.evaluation["reliability"])
     if findings := result.evaluation["surrogates"]:
         show_surrogates(findings)

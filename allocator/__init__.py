@@ -4,6 +4,7 @@ Modules, in the order in which data flows:
 
 - policy: the constraint file of the product managers, read strictly
 - past: what users were given before, by an earlier allocation and in the contact history
+- mapped: arrays in files, whose space is taken before it is used
 - problem: scores and policy as arrays
 - solve: prices, core, the exact oracle and the greedy baseline
 - preflight: what simple counting can tell before pricing
@@ -18,6 +19,7 @@ Modules, in the order in which data flows:
 - diagnose: why constraints contradict each other, and the cheapest repairs
 - allocation: the dataset of contacts
 - audit: the independent judge
+- lock: one process at a time at a file or folder
 - publish: a pointer to the finished, audited run
 - report: one page for people
 """

@@ -8,13 +8,13 @@ Axes: U users, N contacts, A actions, C contact caps, F fallback actions, R rows
 
 from dataclasses import dataclass, replace
 
-import numba
 import numpy as np
 
 from allocator.certificate import SOURCES, tally
 from allocator.mixture import Foregone
 from allocator.policy.grammar import PinnedRule
 from allocator.problem import EXPLORATION, FREE, HOLDOUT, NONE, PINNED, ContactRules, Data, Problem, explore
+from allocator.solve.kernel import kernel
 
 USERS_PER_STEP = 65_536
 
@@ -154,7 +154,7 @@ def _adds(problem: Problem, data: Data, user_n: np.ndarray, action: int) -> np.n
     return adds_nR
 
 
-@numba.njit(cache=True)
+@kernel()
 def _take(eligible_nF, adds_nFR, counts_n, used_R, limit_R, quantum_R):
     """Position of each user's fallback, -1 for none; used_R grows with what is taken by users who count. A row that only gets looser
     stops nothing."""

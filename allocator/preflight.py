@@ -14,6 +14,7 @@ import numba
 import numpy as np
 
 from allocator.problem import EXPLORATION, FREE, LOST, ContactRules, Data, Measured, Problem, Rows, has
+from allocator.solve.kernel import kernel
 from allocator.solve.slates import best_slate, compile_rules, make_work
 from allocator.solve.solver import free_users
 
@@ -173,7 +174,7 @@ def reach(problem: Problem, data: Data, scopes: Sequence[Scope]) -> list[Reach]:
     return [Reach(float(amount), int(contacts), int(users)) for amount, contacts, users in sums]
 
 
-@numba.njit(parallel=True, cache=True)
+@kernel(parallel=True)
 def _count(
     planes_UPA, eligible_UA, class_U, group_U, slot_A, first_R, action_N, const_N, plane_NP, member_RS, most_R, plain_R,
     amount_TR, contacts_TR, users_TR,
@@ -212,7 +213,7 @@ def _count(
                     users_TR[part, r] += 1
 
 
-@numba.njit(cache=True)
+@kernel()
 def largest(best_L, filled, taken):
     """The sum of the `taken` largest of the first `filled`; reorders them."""
     total = 0.0

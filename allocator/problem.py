@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from allocator.mapped import mapped
 from allocator.past import (
     PastContacts,
     contacts_before,
@@ -721,8 +722,7 @@ class _Room:
     def empty(self, shape: tuple[int, ...], dtype: type) -> np.ndarray:
         if self.fits or not np.prod(shape):
             return np.empty(shape, dtype)
-        with tempfile.TemporaryFile(dir=self.folder) as file:
-            return np.memmap(file, dtype, "w+", shape=shape)
+        return mapped(shape, dtype, Path(tempfile.gettempdir()) if self.folder is None else self.folder)
 
 
 def _tally(scored_UA: np.ndarray, left_UA: np.ndarray, group_U: np.ndarray) -> np.ndarray:

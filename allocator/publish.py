@@ -5,23 +5,25 @@ Nothing else is written, so whatever goes wrong, what was published before stays
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
+import logging
 import math
 import os
-import tempfile
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from allocator.lock import Held, lock
 from ranker.scores import InputError
 
 POINTER = "published.json"
 HISTORY = "published_history.jsonl"
 NEEDED = ("certificate.json", "audit.json", "prices.json", "manifest.json")
 FINISHED = ("optimal", "feasible")
+log = logging.getLogger("offermix.publish")
 
 
 class Refused(Exception):
@@ -60,7 +62,7 @@ def publish(run: Path, max_gap: float, now: datetime | None = None) -> Flip:
     run. Raises InputError where there is no such folder, Refused with every reason otherwise.
     """
     run, allocation = _locate(run)
-    with _locked(run.parent):
+    with _flipping(run.parent):
         reasons = [*_file_reasons(allocation), *_judgement_reasons(allocation, max_gap)]
         if reasons:
             raise Refused(run.name, reasons)
@@ -72,8 +74,10 @@ def rollback(runs: Path, to: str, now: datetime | None = None) -> Flip:
 
     runs: the folder of all runs; to: the run's name in it. The gap is not judged again: it was when the run was published.
     """
+    if to in ("", ".", ".."):
+        raise InputError(["to: is not the name of a run"])
     run, allocation = _locate(runs / to)
-    with _locked(run.parent):
+    with _flipping(run.parent):
         digests = {pointer.allocation_digest for pointer in published_before(run.parent) if pointer.run == run.name}
         reasons = [*_file_reasons(allocation), *_judgement_reasons(allocation, math.inf)]
         if not digests:
@@ -88,8 +92,8 @@ def rollback(runs: Path, to: str, now: datetime | None = None) -> Flip:
 def current(runs: Path) -> Pointer | None:
     """What is published, or None. InputError where the pointer cannot be read: guessing would be worse."""
     try:
-        return Pointer(**json.loads((runs / POINTER).read_text()))
-    except FileNotFoundError:
+        return _pointer((runs / POINTER).read_text())
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError) as error:
         raise InputError([f"{runs / POINTER}: cannot be read ({type(error).__name__})"]) from None
@@ -104,10 +108,24 @@ def published_before(runs: Path) -> tuple[Pointer, ...]:
 def _history(runs: Path) -> tuple[Pointer, ...]:
     """The flips that were written down; a line that a crash cut off is passed over."""
     path, found = runs / HISTORY, []
-    for line in path.read_text().splitlines() if path.exists() else ():
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    except UnicodeDecodeError as error:
+        raise InputError([f"{path}: is not UTF-8 text from byte {error.start} on; put back what was written"]) from None
+    except OSError as error:
+        raise InputError([f"{path}: cannot be read ({error.strerror})"]) from None
+    for line in lines:
         with contextlib.suppress(ValueError, TypeError):
-            found.append(Pointer(**json.loads(line)))
+            found.append(_pointer(line))
     return tuple(found)
+
+
+def _pointer(text: str) -> Pointer:
+    """Raises ValueError or TypeError where the text is no pointer."""
+    pointer = Pointer(**json.loads(text))
+    if not all(isinstance(value, str) for name, value in asdict(pointer).items() if name != "previous"):
+        raise TypeError("a pointer's fields are texts")
+    return pointer
 
 
 def _locate(run: Path) -> tuple[Path, Path]:
@@ -115,6 +133,8 @@ def _locate(run: Path) -> tuple[Path, Path]:
     run = Path(os.path.abspath(run))
     if not run.is_dir():
         raise InputError([f"{run}: there is no such run"])
+    if run == run.parent:
+        raise InputError([f"{run}: is not the folder of a run"])
     if run.is_symlink():
         raise InputError([f"{run}: is a link; name the run's own folder"])
     inside = run / "allocation"
@@ -209,11 +229,12 @@ def allocation_digest(allocation: Path) -> str:
 
 
 def _digests(allocation: Path) -> dict[str, str]:
-    """Relative name -> sha256 of every file but hidden ones and the manifest, sorted."""
+    """Relative name -> sha256 of every file but the manifest and what no reader of rows takes: hidden files that are not Parquet."""
     found = {}
     for file in sorted(allocation.rglob("*")):
         parts = file.relative_to(allocation).parts
-        if file.is_file() and parts != ("manifest.json",) and not any(part.startswith(".") for part in parts):
+        read = file.suffix == ".parquet" or not any(part.startswith(".") for part in parts)
+        if read and file.is_file() and parts != ("manifest.json",):
             with file.open("rb") as content:
                 found["/".join(parts)] = hashlib.file_digest(content, "sha256").hexdigest()
     return found
@@ -228,25 +249,25 @@ def _flip(run: Path, allocation: Path, action: str, now: datetime | None) -> Fli
     previous = None if before is None else before.run
     where = allocation.relative_to(runs).as_posix()
     pointer = Pointer(run.name, at, previous, where, digest, action)
-    if before is not None and before not in _history(runs):
-        _append(runs, before)  # the run that flipped to it died before it could write that down
     _write_pointer(runs, pointer)
-    _append(runs, pointer)
+    try:
+        _append(runs, pointer)
+    except OSError as error:
+        log.warning("%s: lacks this flip (%s); the next call writes it", runs / HISTORY, error.strerror)
     return Flip(pointer, moved=True)
 
 
 def _write_pointer(runs: Path, pointer: Pointer) -> None:
     """Writes beside the pointer, to the disk, then renames: a reader sees the old one or the new one, whole."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{POINTER}.", suffix=".new", dir=runs)
+    beside = runs / f".{POINTER}.{uuid.uuid4().hex[:8]}.new"
     try:
-        with os.fdopen(descriptor, "w") as file:
+        with beside.open("x") as file:
             file.write(json.dumps(asdict(pointer), indent=1) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, runs / POINTER)
+        os.replace(beside, runs / POINTER)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
         raise
     _sync(runs)
 
@@ -269,11 +290,16 @@ def _append(runs: Path, pointer: Pointer) -> None:
 
 
 @contextlib.contextmanager
-def _locked(runs: Path) -> Iterator[None]:
-    """One flip at a time; the system lets go of the lock however a process ends."""
-    with (runs / f".{POINTER}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError([f"{runs / POINTER}: another publish or rollback is at it now"]) from None
-        yield
+def _flipping(runs: Path) -> Iterator[None]:
+    """One flip at a time; what a flip that died left undone is done first. InputError where the files cannot be read or written."""
+    try:
+        with lock(runs / f".{POINTER}.lock"):
+            for left in runs.glob(f".{POINTER}.*.new"):
+                left.unlink()
+            if (now := current(runs)) is not None and now not in _history(runs):
+                _append(runs, now)  # whoever flipped to it died before that was written down
+            yield
+    except Held:
+        raise InputError([f"{runs / POINTER}: another publish or rollback is at it now"]) from None
+    except OSError as error:
+        raise InputError([f"{error.filename or runs}: cannot be read or written ({error.strerror})"]) from None

@@ -10,6 +10,7 @@ Modules, in the order in which data flows:
 - hillstrom: a public e-mail trial as logs and users
 - promotion: a public trial of a promotion as logs
 - open_bandit: a public sample of recommendations under two policies
+- mapped: arrays in files, whose space is taken before it is used
 - features: numeric and categorical columns as tensors; missing and unseen values are normal
 - model: ValueNet, its training and its calibration
 - evaluate: off-policy value, Qini and the baselines

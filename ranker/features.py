@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ranker.logs import LogSchema
+from ranker.mapped import named
 
 MOST_LEVELS = 50  # of a category, the most frequent; the linear path grows with their square
 FEW_VALUES = 9  # a number with so many values or fewer has a level for each
@@ -91,8 +92,7 @@ class FeatureFiles:
             "index": (np.min_scalar_type(encoder.levels), encoder.groups),
         }
         self._numeric, self._index = (
-            np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype=kind, shape=(users, width))
-            for name, (kind, width) in kinds.items()
+            named(folder / f"{name}.npy", (users, width), kind) for name, (kind, width) in kinds.items()
         )
         self._next = 0
 

@@ -14,10 +14,10 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import torch
 
 from ranker.logs import eligible_of, read_users
 from ranker.model.ensemble import USERS_AT_ONCE, ValueModel
+from ranker.model.threads import fixed_threads
 from ranker.scores import Catalogue, InputError, Metric, ScoresWriter
 
 Given, Made = TypeVar("Given"), TypeVar("Made")
@@ -62,19 +62,15 @@ def predict(
 def _side_by_side(work: Callable[[Given], Made], given: Iterable[Given]) -> Iterator[Made]:
     """work of each, in order, on all cores. Operations on one thread each: then cores do not wait for each other, and results do not
     depend on how many there are."""
-    threads, cores = torch.get_num_threads(), min(os.cpu_count() or 1, MOST_CORES)
+    cores = min(os.cpu_count() or 1, MOST_CORES)
     waiting: deque[Future[Made]] = deque()
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(cores) as pool:
-            for each in given:
-                waiting.append(pool.submit(work, each))
-                if len(waiting) > cores:
-                    yield waiting.popleft().result()
-            while waiting:
+    with fixed_threads(1), ThreadPoolExecutor(cores) as pool:
+        for each in given:
+            waiting.append(pool.submit(work, each))
+            if len(waiting) > cores:
                 yield waiting.popleft().result()
-    finally:
-        torch.set_num_threads(threads)
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _chain(first: pd.DataFrame, rest):

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import select
 import signal
 import sys
 import tempfile
@@ -32,6 +33,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from ranker.mapped import FULL
 from ranker.scores import InputError
 from scripts import overrides
 from scripts.settings import Settings, problems_of
@@ -58,15 +60,16 @@ class _Outcome:
 
 def main(name: str, settings_type: type[S], run: Callable[[S], object]) -> None:
     """Runs a command as `python -m scripts.NAME key=value ...` and exits with a status of contracts.md."""
-    sys.exit(execute(name, settings_type, run, sys.argv[1:]))
+    status = execute(name, settings_type, run, sys.argv[1:])
+    _reader_left()
+    sys.exit(status)
 
 
 def execute(name: str, settings_type: type[S], run: Callable[[S], object], argv: Sequence[str]) -> int:
     """The exit status of a command called with `argv`; everything a person needs to read is printed to stderr."""
     set_up_logging()
     if {"--help", "-h"} & set(argv):
-        print(overrides.help_text(name, CONF))
-        return DONE
+        return _guarded(name, lambda: print(overrides.help_text(name, CONF)) or DONE)
     with _terminated_like_interrupted():
         return _guarded(name, lambda: _compose_and_run(name, settings_type, run, argv))
 
@@ -89,7 +92,10 @@ def _compose_and_run(name: str, settings_type: type[S], run: Callable[[S], objec
         if status in (INTERRUPTED, TERMINATED):
             raise SystemExit(status)  # ends a sweep too
 
-    _call_hydra(name, task, call)
+    with (
+        tempfile.TemporaryDirectory() as folder
+    ):  # what Hydra keeps of a sweep: each of its runs has a manifest of ours
+        _call_hydra(name, task, call, folder)
     if call.multirun:
         _show_sweep(outcome)
     return outcome.status
@@ -112,10 +118,11 @@ def validated(settings_type: type[S], composed: DictConfig) -> S:
         raise InputError(problems_of(error, settings_type)) from None
 
 
-def _call_hydra(name: str, task: Callable[[DictConfig], None], call: overrides.Call) -> None:
+def _call_hydra(name: str, task: Callable[[DictConfig], None], call: overrides.Call, folder: str) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra prints and exits by itself otherwise
     kept = sys.argv
-    sys.argv = [f"scripts.{name}", *call.flags, f"hydra.job.name={name}", *call.hydra]
+    ours = [] if call.completion else [f"hydra.job.name={name}", f"hydra.sweep.dir={overrides.quoted(folder)}"]
+    sys.argv = [f"scripts.{name}", *call.flags, *ours, *call.hydra]
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
     except (HydraException, OmegaConfBaseException) as error:
@@ -157,8 +164,34 @@ def _guarded(name: str, job: Callable[[], int]) -> int:
         terminated = bool(interrupt.args)
         _say(f"{name}: stopped; nothing half-written is left.")
         return TERMINATED if terminated else INTERRUPTED
+    except BrokenPipeError as error:
+        return DONE if _reader_left() else _explain(name, error)
     except Exception as error:
         return _explain(name, error)
+
+
+def _reader_left() -> bool:
+    """Whether whoever read what is printed has left (`| head`): results are written by then, and what is printed later goes nowhere."""
+    if sys.stdout is None:  # closed by whoever called: nothing is printed
+        return False
+    errors = select.poll()
+    errors.register(sys.stdout.fileno(), 0)
+    try:
+        sys.stdout.flush()
+        left = bool(errors.poll(0))
+    except BrokenPipeError:
+        left = True
+    if left:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return left
+
+
+class Printer(Console):
+    """Prints results to stdout."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        _reader_left()
 
 
 def _explain(name: str, error: Exception) -> int:
@@ -171,6 +204,9 @@ def _explain(name: str, error: Exception) -> int:
     if _is(error, "allocator.publish", "Refused"):
         _say(f"{name}: {error}")
         return REFUSED
+    if isinstance(error, OSError) and error.errno in FULL:
+        _say(f"{name}: failed: {overrides.first_line(error)}")
+        return FAILED
     where = _write_traceback(name, error)
     _say(f"{name}: failed: {type(error).__name__}: {overrides.first_line(error)} (details: {where})")
     return FAILED
@@ -330,7 +366,7 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[objec
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = Printer(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = 160
     console.print(table)

@@ -44,6 +44,10 @@ class Call:
     def multirun(self) -> bool:
         return "--multirun" in self.flags or "-m" in self.flags
 
+    @property
+    def completion(self) -> bool:
+        return bool(COMPLETION_FLAGS & set(self.flags))
+
 
 def _path(name: str, meaning: str, kind: str = "path") -> Key:
     return Key(name, f"paths.{name}", meaning, kind)
@@ -194,12 +198,15 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
 }
 POLICY_COMMANDS = frozenset({"allocate", "evaluate", "regret", "weekly"})
 FLAGS_WITH_VALUE = frozenset({"--cfg", "-c", "--package", "-p", "--info", "-i"})
+COMPLETION_FLAGS = frozenset({"--shell-completion", "-sc"})  # their words are Hydra's: install=bash, query=bash
 FOREIGN_FLAGS = ("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")
 
 
 def translate(command: str, argv: Sequence[str], conf: Path) -> Call:
     """Splits a command line into Hydra's flags and overrides; problems are collected, not raised."""
     flags, words, problems = _split(argv)
+    if COMPLETION_FLAGS & set(flags):
+        return Call(tuple(flags), tuple(words), tuple(problems))
     sweep = "--multirun" in flags or "-m" in flags
     translated: list[str] = []
     for word in words:

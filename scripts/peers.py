@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-import numba
 import numpy as np
 from ortools.pdlp import solve_log_pb2, solvers_pb2
 from ortools.pdlp.python import pdlp
@@ -20,6 +19,7 @@ from scipy import sparse
 from scipy.optimize import linprog
 
 from allocator.problem import Problem
+from allocator.solve.kernel import kernel
 from allocator.solve.programs import Outcome, Programme, solve_linear
 from ranker.scores import Scores, Shard
 
@@ -211,7 +211,7 @@ def _best_first(whole: Whole, key_N: np.ndarray) -> np.ndarray:
     return _take(order, matrix.indptr, matrix.indices, matrix.data, kept_M, whole.high_M.copy(), len(key_N))
 
 
-@numba.njit(cache=True)
+@kernel()
 def _take(order, first_N, row_K, used_K, kept_M, left_M, count):
     x_N = np.zeros(count)
     for pair in order:

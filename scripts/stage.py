@@ -4,31 +4,35 @@ The manifest says from what inputs, with what settings and by which version of t
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import subprocess
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import MappingProxyType
 
 from pydantic import BaseModel
 
+from allocator.lock import Held, lock
 from allocator.publish import published_before
 from ranker.scores import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = "manifest.json"
+JUDGEMENTS = ("readout", "evaluate")  # of a published run, after it
 BEFORE_THE_ALLOCATOR = ("make_market", "prepare", "hillstrom", "train", "score")
+LEFT_OVER = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.(?:new|old)")
 log = logging.getLogger("offermix.stage")
 NOTHING: Mapping[str, object] = MappingProxyType({})
 
@@ -38,6 +42,37 @@ _resuming: ContextVar[bool] = ContextVar("resuming", default=False)
 
 class StillCurrent(Exception):
     """Raised by `write` within `resuming` instead of making again what is there already."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Inputs as they were when they were looked at: a digest of each, and size, time and place on the disk of each of their files."""
+
+    digests: Mapping[Path, str]
+    state: Mapping[Path, Mapping[str, tuple[int, ...]]]
+
+    def changed(self) -> list[Path]:
+        """Which of them hold something else now. A file is read again only where its size, time or place differ."""
+        moved = [path for path, state in self.state.items() if not path.exists() or _state(path) != state]
+        return [path for path in moved if not path.exists() or digest(path) != self.digests[path]]
+
+
+def look_at(inputs: Sequence[Path]) -> Seen:
+    """The inputs as they are now; InputError names those that are missing or cannot be read."""
+    missing = [path for path in inputs if not path.exists()]
+    if missing:
+        raise InputError([f"{path}: there is no such file or folder" for path in missing])
+    try:
+        state = {path: _state(path) for path in inputs}  # first, so that what changes meanwhile is noticed
+        return Seen({path: digest(path) for path in inputs}, state)
+    except OSError as error:
+        raise InputError([f"{error.filename}: cannot be read ({error.strerror})"]) from None
+
+
+def _state(path: Path) -> dict[str, tuple[int, ...]]:
+    files = dict(_files_in(path)) if path.is_dir() else {"": path}
+    found = ((name, file.stat()) for name, file in files.items())
+    return {name: (held.st_dev, held.st_ino, held.st_size, held.st_mtime_ns) for name, held in found}
 
 
 @contextlib.contextmanager
@@ -62,30 +97,29 @@ def write(
 ) -> Iterator[Path]:
     """Yields an empty folder beside `out`; when the block ends well it gets a manifest and becomes `out`, else it is removed.
 
-    inputs: files and folders that the stage reads; they are digested. config: what of the settings matters to the result.
+    inputs: files and folders that the stage reads; they are digested, and must still be the same when the block ends.
+    config: what of the settings matters to the result.
     An `out` that is there already is replaced only where it holds a manifest of the same stage (or of one of `replaces`), the one
     file `leftover` of `write_alone`, or nothing at all. Raises InputError where it holds anything else, was published, or is being
-    written by another run.
+    written by another run, and where an input changed meanwhile.
     """
-    out = Path(os.path.abspath(out))
+    out = out.resolve()
     if _resuming.get():
         _skip_or_say_why(out, stage, inputs, config)
-    _make_parent(out)
+    _check_unpublished(out, stage)
+    make_folder(out.parent)
     with locked(out):
         _clean(out)
-        _check_unpublished(out)
         if not _holds_only(out, leftover):
             _check_replaceable(out, {stage, *replaces})
-        made_from = _input_digests(inputs, out)
-        made = out.parent / f".{out.name}.{uuid.uuid4().hex[:8]}.new"
-        made.mkdir()
+        seen = look_at(inputs)
         started = time.perf_counter()
-        try:
+        with _made_beside(out) as made:
             yield made
-            _write_manifest(made, stage, made_from, config, time.perf_counter() - started)
-            _swap(made, out)
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
+            _check_unpublished(out, stage)  # again: what was there may have been published while this ran
+            if changed := seen.changed():
+                raise InputError([f"{path}: changed while it was read; call this again" for path in changed])
+            _write_manifest(made, stage, _named_from(out, seen), config, time.perf_counter() - started)
 
 
 def write_alone(out: Path, name: str, text: str, *, replaces: Sequence[str]) -> None:
@@ -93,17 +127,29 @@ def write_alone(out: Path, name: str, text: str, *, replaces: Sequence[str]) -> 
 
     Replaces what `write` would replace, and an `out` that a call like this one made.
     """
-    out = Path(os.path.abspath(out))
-    _make_parent(out)
+    out = out.resolve()
+    _check_unpublished(out, name)
+    make_folder(out.parent)
     with locked(out):
         _clean(out)
-        _check_unpublished(out)
         if not _holds_only(out, name):
             _check_replaceable(out, set(replaces))
-        made = out.parent / f".{out.name}.{uuid.uuid4().hex[:8]}.new"
-        made.mkdir()
-        (made / name).write_text(text)
-        _swap(made, out)
+        with _made_beside(out) as made:
+            (made / name).write_text(text)
+
+
+@contextlib.contextmanager
+def first_made(folder: Path) -> Iterator[Path]:
+    """Yields an empty folder beside one that is not there yet and becomes it when the block ends well; the caller holds its lock."""
+    with _made_beside(folder) as made:
+        yield made
+
+
+def sweep(folder: Path) -> None:
+    """Removes what processes that died left in `folder` for any name; what a living one is at, it holds the lock of."""
+    for name in sorted(_names_with_leftovers(folder)):
+        with contextlib.suppress(InputError), locked(folder / name):
+            _clean(folder / name)
 
 
 def _holds_only(out: Path, name: str) -> bool:
@@ -134,11 +180,18 @@ def stale_because(
         return "its settings changed"
     if manifest.get("sources_digest") != sources_digest(stage):
         return "the program changed"
-    if not all(path.exists() for path in inputs) or manifest.get("inputs") != _input_digests(inputs, out):
+    if not _are(inputs, manifest.get("inputs")):
         return "its input changed"
     if manifest.get("outputs") != output_digests(out):
         return "its output was changed by hand"
     return None
+
+
+def _are(inputs: Sequence[Path], made_from: object) -> bool:
+    """Whether the inputs hold what a manifest says, in its order; what they are called and where they lie is not asked."""
+    if not isinstance(made_from, Mapping) or not all(path.exists() for path in inputs):
+        return False
+    return [digest(path) for path in dict.fromkeys(inputs)] == list(made_from.values())
 
 
 def read_manifest(out: Path) -> dict | None:
@@ -160,17 +213,34 @@ def digest(path: Path) -> str:
 
 
 def output_digests(folder: Path) -> dict[str, dict[str, object]]:
-    """Relative name -> sha256 and bytes of every file, sorted; hidden files and the folder's own manifest are left out."""
-    files = sorted(
-        file
-        for file in folder.rglob("*")
-        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts)
-    )
+    """Relative name -> sha256 and bytes of every file that a reader can take, sorted; the folder's own manifest is left out."""
     return {
-        file.relative_to(folder).as_posix(): {"sha256": digest(file), "bytes": file.stat().st_size}
-        for file in files
-        if file != folder / MANIFEST
+        name: {"sha256": digest(file), "bytes": file.stat().st_size}
+        for name, file in _files_in(folder)
+        if name != MANIFEST
     }
+
+
+def _files_in(folder: Path) -> list[tuple[str, Path]]:
+    """(name below the folder, file) of all that is read there, sorted: through links too, and hidden Parquet files, as readers glob.
+
+    Other hidden files and hidden folders are nobody's input.
+    """
+    found: list[tuple[str, Path]] = []
+
+    def walk(place: Path, name: str, above: frozenset[tuple[int, int]]) -> None:
+        held = place.stat()
+        if (held.st_dev, held.st_ino) in above:
+            return  # a link to a folder that it lies in
+        for entry in os.scandir(place):
+            hidden = entry.name.startswith(".")
+            if entry.is_dir() and not hidden:
+                walk(place / entry.name, f"{name}{entry.name}/", above | {(held.st_dev, held.st_ino)})
+            elif entry.is_file() and (not hidden or entry.name.endswith(".parquet")):
+                found.append((f"{name}{entry.name}", place / entry.name))
+
+    walk(folder, "", frozenset())
+    return sorted(found, key=lambda pair: PurePath(pair[0]))
 
 
 def config_digest(config: Mapping[str, object] | BaseModel) -> str:
@@ -226,12 +296,9 @@ def _plain(value: object) -> object:
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
-def _input_digests(inputs: Sequence[Path], out: Path) -> dict[str, str]:
+def _named_from(out: Path, seen: Seen) -> dict[str, str]:
     """Per input its digest; named relative to where `out` is, so that a run's folder can be moved."""
-    missing = [path for path in inputs if not path.exists()]
-    if missing:
-        raise InputError([f"{path}: there is no such file or folder" for path in missing])
-    return {Path(os.path.relpath(path, Path(out).parent)).as_posix(): digest(path) for path in inputs}
+    return {Path(os.path.relpath(path, out.parent)).as_posix(): held for path, held in seen.digests.items()}
 
 
 def _write_manifest(
@@ -259,11 +326,12 @@ def _write_manifest(
         os.fsync(file.fileno())
 
 
-def _make_parent(out: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Makes it and those above; InputError where it cannot be made."""
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError([f"{out}: cannot be made ({error.strerror})"]) from None
+        raise InputError([f"{folder}: cannot be made ({error.strerror})"]) from None
 
 
 def _check_replaceable(out: Path, stages: set[str]) -> None:
@@ -279,24 +347,47 @@ def _check_replaceable(out: Path, stages: set[str]) -> None:
         raise InputError([f"{out}: {made_by}, so it is not replaced; name another folder or remove it"])
 
 
-def _check_unpublished(out: Path) -> None:
-    """An allocation that a pointer names, or named before, stays: people act on it, and roll back to it."""
-    for runs in (out.parent, out.parent.parent):
-        if any(runs / pointer.allocation == out for pointer in published_before(runs)):
-            raise InputError([f"{out}: was published and is not changed any more; name another folder"])
+def _check_unpublished(out: Path, stage: str) -> None:
+    """A run that a pointer names, or named before, stays: people act on it, and roll back to it. Judgements may be added beside."""
+    for runs in out.parents:
+        for run in _published_runs(runs, near=runs in (out.parent, out.parent.parent)):
+            judges = stage in JUDGEMENTS and out.parent == run and not (run / "certificate.json").exists()
+            if out.is_relative_to(run) and not judges:
+                what = "was published" if out == run else f"is in {run}, which was published"
+                raise InputError([f"{out}: {what} and is not changed any more; name another folder"])
 
 
-def _swap(made: Path, out: Path) -> None:
-    """Puts `made` in the place of `out`. A crash between the two renames leaves `.old`, which `_clean` puts back."""
-    old = out.parent / f".{out.name}.{uuid.uuid4().hex[:8]}.old"
-    if out.exists():
-        out.rename(old)
-    made.rename(out)
-    shutil.rmtree(old, ignore_errors=True)
+def _published_runs(runs: Path, *, near: bool) -> set[Path]:
+    """The folders of all runs that were published from here; a pointer far above may be another program's."""
+    try:
+        published = published_before(runs)
+    except InputError:
+        if near:
+            raise
+        return set()
+    found = {runs / folder for pointer in published for folder in (pointer.run, pointer.allocation)}
+    return {folder.resolve() for folder in found} - {runs}
+
+
+@contextlib.contextmanager
+def _made_beside(out: Path) -> Iterator[Path]:
+    """Yields an empty folder that becomes `out` when the block ends well; however it ends, nothing else is left beside `out`."""
+    made = out.parent / f".{out.name}.{uuid.uuid4().hex[:8]}.new"
+    try:
+        made.mkdir()
+        yield made
+        if out.exists():
+            out.rename(made.with_suffix(".old"))
+        made.rename(out)
+    finally:
+        _clean(out)
 
 
 def _clean(out: Path) -> None:
-    """Removes what a run that died left beside `out`; nobody else is at it, since the lock is held."""
+    """Removes what a run that died left beside `out`; nobody else is at it, since the lock is held.
+
+    An `.old` whose `out` is missing is put back: the run died between the two renames.
+    """
     for old in _left_over(out, "old"):
         if out.exists():
             shutil.rmtree(old, ignore_errors=True)
@@ -315,36 +406,22 @@ def _left_over(out: Path, ending: str) -> list[Path]:
     )
 
 
+def _names_with_leftovers(folder: Path) -> set[str]:
+    """The names that a dead process may have left something of: a folder half made or half replaced, or a lock."""
+    names = {entry.name for entry in folder.iterdir()}
+    found = (LEFT_OVER.fullmatch(name) for name in names)
+    half_made = {match["name"] for match in found if match}
+    return half_made | {name for name in names if f".{name}.lock" in names}
+
+
 @contextlib.contextmanager
 def locked(out: Path) -> Iterator[None]:
     """Holds the lock of `out`; InputError where another run does. However a process ends, the system lets go of it."""
-    path = out.parent / f".{out.name}.lock"
-    descriptor = _acquire(path, out)
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-        os.close(descriptor)
-
-
-def _acquire(path: Path, out: Path) -> int:
-    while True:
+    with contextlib.ExitStack() as held:
         try:
-            descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+            held.enter_context(lock(out.parent / f".{out.name}.lock"))
+        except Held:
+            raise InputError([f"{out}: another run is writing it now; wait for it, or name another folder"]) from None
         except OSError as error:
             raise InputError([f"{out}: cannot be written ({error.strerror})"]) from None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            raise InputError([f"{out}: another run is writing it now; wait for it, or name another folder"]) from None
-        if _is_still(path, descriptor):
-            return descriptor
-        os.close(descriptor)  # the holder before us removed the file between our open and our lock
-
-
-def _is_still(path: Path, descriptor: int) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
+        yield

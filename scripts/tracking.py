@@ -5,13 +5,15 @@ named, counted and digested, and the allocation itself stays in the run's folder
 """
 
 import contextlib
-import fcntl
 import json
 import logging
 import math
 import os
 import re
+import shutil
+import sqlite3
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
+from allocator.lock import Held, lock
 from scripts import stage
 from scripts.settings import Settings
 
@@ -28,10 +31,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("offermix.tracking")
 
 LONGEST_NAME, LONGEST_PARAM, LARGEST_BATCH = 250, 250, 900
+LONGEST_WAIT = 60.0  # seconds; making the database takes a few
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # a server that is down costs seconds, not minutes
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # a server that is down, or swallows packets, costs seconds, not minutes
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
@@ -222,8 +226,9 @@ def connect(settings: Settings) -> tuple["MlflowClient", str]:
     runs = Path(os.path.abspath(settings.paths.runs))
     server = os.environ.get("MLFLOW_TRACKING_URI")
     runs.mkdir(parents=True, exist_ok=True)
-    with _one_at_a_time(runs / ".mlflow.lock"):
-        client = MlflowClient(server or f"sqlite:///{runs / 'mlflow.db'}")
+    # several runs that start on a new SQLite file at once break it (seen: 7 of 8 failed), so they wait for one another
+    with _locked(runs / ".mlflow.lock"):
+        client = MlflowClient(server or _own_store(runs))
         name = sanitised(settings.tracking.experiment)
         experiment = client.get_experiment_by_name(name)
         if experiment is not None:
@@ -232,11 +237,54 @@ def connect(settings: Settings) -> tuple["MlflowClient", str]:
         return client, client.create_experiment(name, artifact_location=location)
 
 
+def _own_store(runs: Path) -> str:
+    """The address of the runs' own store. A new one is made aside: one that was cut off (disk full) would stay unusable for all weeks."""
+    database, beside = runs / "mlflow.db", runs / f".mlflow.db.{uuid.uuid4().hex[:8]}"
+    for left in runs.glob(".mlflow.db.*"):
+        left.unlink()
+    try:
+        if not database.exists() or (_holds_nothing(database) and not _opens(database, runs / f"{beside.name}.copy")):
+            _open(beside)
+            beside.replace(database)
+    finally:
+        for left in runs.glob(f"{beside.stem}.*"):
+            left.unlink()
+    return f"sqlite:///{database}"
+
+
+def _holds_nothing(database: Path) -> bool:
+    """Whether no run was ever recorded there. What is no database at all is not ours to judge."""
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        try:
+            return connection.execute("SELECT 1 FROM runs LIMIT 1").fetchone() is None
+        except sqlite3.OperationalError as error:
+            return "no such table" in str(error)
+
+
+def _opens(database: Path, copy: Path) -> bool:
+    """Tried on a copy: MLflow would keep its connection to a file that is replaced next."""
+    shutil.copy(database, copy)
+    try:
+        _open(copy)
+    except Exception:
+        return False
+    return True
+
+
+def _open(database: Path) -> None:
+    """Makes the database's tables where they are missing."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    SqlAlchemyStore(f"sqlite:///{database}", str(database.parent / "mlartifacts")).engine.dispose()
+
+
 @contextlib.contextmanager
-def _one_at_a_time(path: Path) -> Iterator[None]:
-    """Several runs that start on a new SQLite file at once break it (seen: 7 of 8 failed), so they wait for one another."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+def _locked(path: Path) -> Iterator[None]:
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(lock(path, LONGEST_WAIT))
+        except Held:
+            raise TimeoutError(f"{path}: another run has held it for {LONGEST_WAIT:g} seconds") from None
         yield
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 
 from ranker.evaluate.reliability import reliabilities
 from ranker.evaluate.report import evaluate, summary, table
@@ -18,6 +17,7 @@ from ranker.model.calibrate import calibrated
 from ranker.model.examples import thinned
 from ranker.model.fit import Curve, Fit, fit
 from ranker.model.interference import estimate
+from ranker.model.threads import fixed_threads
 from scripts import command, reliability, stage
 from scripts.settings import TrainSettings
 
@@ -44,6 +44,7 @@ def run(settings: TrainSettings) -> TrainResult:
     with (
         stage.write(paths.model, stage="train", inputs=[paths.logs], config=config) as out,
         tempfile.TemporaryDirectory(dir=out) as folder,
+        fixed_threads(settings.fit.threads),
     ):
         logs = open_logs(paths.logs)
         with command.progress("Training", settings.model.members * settings.fit.max_epochs) as advance:
@@ -167,7 +168,7 @@ def _named(words: Mapping) -> str:
 
 def main(settings: TrainSettings) -> None:
     result = run(settings)
-    Console(width=130).print(table(result.evaluation))
+    command.Printer(width=130).print(table(result.evaluation))
     reliability.show(result.evaluation["reliability"])
     if findings := result.evaluation["surrogates"]:
         show_surrogates(findings)

@@ -85,16 +85,19 @@ def run(settings: WeeklySettings) -> Week:
     """Runs every stage that is not current, publishes the result and records it; raises what the first failing stage raises."""
     started = time.perf_counter()
     _check_inputs(settings)
-    name = choose_name(settings)
+    given = stage.look_at(_given(settings))
+    name = choose_name(settings, given)
     folder = settings.paths.runs / name
     log.info("Run %s in %s", name, folder)
     ran: list[Ran] = []
-    settings.paths.runs.mkdir(parents=True, exist_ok=True)
+    stage.make_folder(settings.paths.runs)
+    stage.sweep(settings.paths.runs)
     with stage.locked(folder):
-        _prepare_folder(folder, settings)
+        _prepare_folder(folder, settings, given)
         try:
             for step in steps(settings, folder):
                 ran.append(_run_step(step))
+                _check_unchanged(given)
             if settings.weekly.publish:
                 ran.append(_run_step(_publish_step(settings, folder)))
         except Exception:
@@ -203,20 +206,34 @@ def _run_step(step: Step) -> Ran:
 
 def _check_inputs(settings: WeeklySettings) -> None:
     """Everything named must be there before an hour is spent."""
-    needed = [settings.weekly.policy]
-    if settings.weekly.tables is not None:
-        needed += [settings.weekly.tables / part for part in ("tables", "users", "catalogue.json")]
-    missing = [f"{path}: there is no such file or folder" for path in needed if not path.exists()]
+    missing = [f"{path}: there is no such file or folder" for path in _given(settings) if not path.exists()]
     if missing:
         raise InputError(missing)
 
 
-def choose_name(settings: WeeklySettings) -> str:
+def _given(settings: WeeklySettings) -> list[Path]:
+    """What a week is made from that lies outside its folder."""
+    tables = settings.weekly.tables
+    parts = () if tables is None else ("tables", "users", "catalogue.json")
+    return [settings.weekly.policy, *(tables / part for part in parts)]
+
+
+def _check_unchanged(given: stage.Seen) -> None:
+    """A week whose stages read different inputs is no week; what has run is made again by the next call where it must be."""
+    if changed := given.changed():
+        raise InputError(
+            [f"{path}: changed while the week ran, which began with another; call it again" for path in changed]
+        )
+
+
+def choose_name(settings: WeeklySettings, given: stage.Seen) -> str:
     """The run's folder: as named, or the week; with a number where the folder of that name was published as something else."""
     published = _published(settings.paths.runs)
     asked = settings.weekly.run
+    if asked is not None and (settings.paths.runs / asked).is_symlink():
+        raise InputError([f"run={asked}: {settings.paths.runs / asked} is a link; name the run's own folder"])
     name, number = asked or _week(settings), 1
-    while name in published and not _same(settings, settings.paths.runs / name):
+    while name in published and not _same(settings, given, settings.paths.runs / name):
         if asked is not None:
             raise InputError(
                 [
@@ -241,16 +258,16 @@ def _published(runs: Path) -> frozenset[str]:
     return frozenset(pointer.run for pointer in published_before(runs))
 
 
-def _same(settings: WeeklySettings, folder: Path) -> bool:
+def _same(settings: WeeklySettings, given: stage.Seen, folder: Path) -> bool:
     """Whether this run would make what stands in the folder, from the same input, settings and program."""
     try:
-        return _read(folder / "run.json").get("identity") == _identity(settings)
+        return _read(folder / "run.json").get("identity") == _identity(settings, given)
     except (OSError, ValueError):
         return False
 
 
-def _identity(settings: WeeklySettings) -> str:
-    tables = settings.weekly.tables
+def _identity(settings: WeeklySettings, given: stage.Seen) -> str:
+    policy, *tables = given.digests.values()
     return stage.config_digest(
         {
             "settings": {
@@ -258,30 +275,37 @@ def _identity(settings: WeeklySettings) -> str:
                 for name in Settings.model_fields
                 if name not in ("paths", "weekly", "tracking")
             },
-            "policy": stage.digest(settings.weekly.policy),
-            "tables": None if tables is None else stage.digest(tables),
+            "policy": policy,
+            "tables": tables,
             "program": stage.sources_digest(),
         }
     )
 
 
-def _prepare_folder(folder: Path, settings: WeeklySettings) -> None:
-    """The run's folder; a new one begins with hard links to the stages of the latest run, each of which may still hold."""
+def _prepare_folder(folder: Path, settings: WeeklySettings, given: stage.Seen) -> None:
+    """The run's folder; a new one begins with hard links to the stages of the latest run, each of which may still hold.
+
+    It appears with all of them or not at all: half a stage would be taken for somebody else's files.
+    """
     runs = settings.paths.runs
-    runs.mkdir(parents=True, exist_ok=True)
-    if not folder.exists():
-        latest = max(
-            (path.parent for path in runs.glob("*/run.json")), key=lambda path: path.stat().st_mtime, default=None
-        )
-        folder.mkdir()
-        if latest is not None:
-            _link_stages(latest, folder)
+    if folder.exists():
+        stage.sweep(folder)
+    else:
+        with stage.first_made(folder) as made:
+            if (latest := _latest(runs)) is not None:
+                _link_stages(latest, made)
     if folder.name not in _published(runs):
         if not _knows_truth(settings):
             shutil.rmtree(folder / "regret", ignore_errors=True)  # linked from a week that knew it
         pointer = current(runs)
-        run = {"run": folder.name, "identity": _identity(settings), "previous": pointer and pointer.allocation}
+        run = {"run": folder.name, "identity": _identity(settings, given), "previous": pointer and pointer.allocation}
         _write(folder / "run.json", json.dumps(run, indent=1))
+
+
+def _latest(runs: Path) -> Path | None:
+    """The run that was begun last."""
+    begun = [path for path in runs.glob("*/run.json") if not path.parent.name.startswith(".")]
+    return max(begun, key=lambda path: path.stat().st_mtime).parent if begun else None
 
 
 def _link_stages(latest: Path, folder: Path) -> None:

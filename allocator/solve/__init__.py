@@ -3,6 +3,7 @@
 Modules, in the order in which data flows:
 
 - settings: what an engineer may tune
+- kernel: functions that numba compiles, and where that is kept
 - lend: arrays inside kernels without reference counts
 - slates: one user's exact problem, compiled
 - device: the sweep in torch, for GPUs

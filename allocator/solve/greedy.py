@@ -8,10 +8,10 @@ Axes: N eligible pairs, R rows, U users, A actions, P planes, S user classes.
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
 from allocator.problem import FREE
+from allocator.solve.kernel import kernel
 from allocator.solve.lend import lend
 from allocator.solve.passes import Users, total_usage
 from allocator.solve.prices import Scale
@@ -65,7 +65,7 @@ def _falling(key_N: np.ndarray) -> np.ndarray:
     return low[np.argsort((bits_N >> 16).astype(np.uint16)[low], kind="stable")]
 
 
-@numba.njit(cache=True)
+@kernel()
 def _linear_sum(planes_UPA, class_U, user_N, action_N, const_SA, plane_SPA):
     sum_N = np.empty(len(user_N))
     for n in range(len(user_N)):
@@ -83,7 +83,7 @@ def _linear(
     return _linear_sum(users.data.planes_UPA, users.data.class_U, user_N, action_N, const_SA, plane_SPA)
 
 
-@numba.njit(cache=True)
+@kernel()
 def _take(
     rules, work, user_N, action_N, planes_UPA, class_U, received_UC, member_RS, const_RA, plane_RPA, left_R, slate_UK
 ):

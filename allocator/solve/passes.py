@@ -14,6 +14,7 @@ import numba
 import numpy as np
 
 from allocator.problem import FREE, Data, Problem
+from allocator.solve.kernel import kernel
 from allocator.solve.lend import lend
 from allocator.solve.slates import (
     NONE,
@@ -206,7 +207,7 @@ def in_blocks(work: Callable[[int, slice], None], count: int, size: int) -> None
         list(pool.map(work, range(len(parts)), parts))
 
 
-@numba.njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def fill_net(work, planes_PA, eligible_A, const_A, plane_PA):
     """net = value - price . usage, in float64; -inf where not eligible. Action after action within a plane, so that it is vectorised."""
     net_A = work.net_A
@@ -220,14 +221,14 @@ def fill_net(work, planes_PA, eligible_A, const_A, plane_PA):
             net_A[action] = -np.inf
 
 
-@numba.njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def least_loss(net, lowest):
     """Below this no exchange that brings an action in can be: a best slate has no room for one of positive net value, so it takes
     the place of a contact worth `lowest` or more."""
     return lowest - net if net > 0.0 else -net
 
 
-@numba.njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def slate_margin(rules, work, slate_K, count):
     """By how much the best slate beats the best slate that differs by one exchange."""
     lowest = np.inf
@@ -244,7 +245,7 @@ def slate_margin(rules, work, slate_K, count):
     return margin
 
 
-@numba.njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def keep_or_change(rules, work, before_K, bonus, slate_K, count, value, margin):
     """The better of the best slate and the earlier one, whose keeping is worth `bonus`: (count, value, margin, kept).
 
@@ -258,7 +259,7 @@ def keep_or_change(rules, work, before_K, bonus, slate_K, count, value, margin):
     return count, value, min(margin, value - kept_value), False
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _sweep_block(
     rules, work, planes_UPA, eligible_UA, class_U, group_U, before_UK, received_UC, many_U, const_SA, plane_SPA, bonus_S,
     dual_S, count_SA, sum_SPA, kept_S, slate_UK, margin_U,
@@ -322,7 +323,7 @@ def near_ties(users: Users, swept: Pass, who_U: np.ndarray, width: float) -> Tie
     return Ties(*(buffer[:found].copy() for buffer in buffers))
 
 
-@numba.njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def read_slate(rules, work, slate_uK, slate_K):
     """Copies a stored slate and counts its caps; returns how many contacts it has."""
     count = 0
@@ -334,7 +335,7 @@ def read_slate(rules, work, slate_uK, slate_K):
     return count
 
 
-@numba.njit(cache=True)
+@kernel()
 def _near_ties(
     rules, work, planes_UPA, eligible_UA, class_U, before_UK, received_UC, const_SA, plane_SPA, bonus_S, slate_UK, who_U, width,
     user_T, out_T, in_T, kept_T, loss_T,
@@ -403,7 +404,7 @@ def near_swaps(users: Users, swept: Pass, who_U: np.ndarray, width: float) -> Sw
     return Swaps(user_T[:found], swept.slate_UK[user_T[:found]], to_TK[:found], loss_T[:found])
 
 
-@numba.njit(cache=True)
+@kernel()
 def _near_swaps(
     rules, work, planes_UPA, eligible_UA, class_U, before_UK, received_UC, const_SA, plane_SPA, bonus_S, who_U, width,
     user_T, to_TK, loss_T,
@@ -523,7 +524,7 @@ def enumerate_slates(users: Users, price_R: np.ndarray, who_U: np.ndarray, width
     return Choices(np.repeat(np.arange(len(who_U)), count_U), slate_NK[kept], net_N[kept])
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _enumerate_block(
     rules, work, found_NK, value_N, planes_UPA, eligible_UA, class_U, before_UK, received_UC, const_SA, plane_SPA, bonus_S,
     who_U, width, slate_NK, net_N, count_U,
@@ -572,7 +573,7 @@ def _enumerate_block(
         count_U[i] = found
 
 
-@numba.njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def slate_size(slate_K):
     """How many contacts a padded slate has."""
     count = 0
@@ -606,7 +607,7 @@ def explain_contacts(users: Users, price_R: np.ndarray, slate_UK: np.ndarray) ->
     return margin_UK, instead_UK
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _explain_block(
     rules, work, planes_UPA, eligible_UA, class_U, before_UK, received_UC, const_SA, plane_SPA, bonus_S,
     slate_UK, margin_UK, instead_UK,
@@ -632,7 +633,7 @@ def _explain_block(
             margin_UK[u, k] = margin + bonus
 
 
-@numba.njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def best_instead(rules, work, slate_K, contact):
     """(margin, action) of the best thing to do in place of one contact of a slate whose caps are counted in work.used_C."""
     best, instead = 0.0, NONE

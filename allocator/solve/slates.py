@@ -10,10 +10,10 @@ Axes: A actions, L slots, C caps, D caps of one action (padded with -1), K the m
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from allocator.problem import LOST, NONE, ContactRules
+from allocator.solve.kernel import kernel
 
 
 class Rules(NamedTuple):
@@ -115,7 +115,7 @@ class Work(NamedTuple):
     value_L: np.ndarray
 
 
-@numba.njit(cache=True)
+@kernel()
 def make_work(rules):
     actions, slots, caps = len(rules.slot_A), rules.slots, len(rules.capacity_C)
     return Work(
@@ -136,27 +136,27 @@ def make_work(rules):
     )
 
 
-@numba.njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def count_from(work, received_C):
     """Starts the user's caps at what was received before; an empty array stands for nothing at all."""
     for c in range(len(received_C)):
         work.base_C[c] = received_C[c]
 
 
-@numba.njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def start_caps(work):
     """Counts no contact yet. (A loop: assigning arrays checks shapes, and what can raise keeps reference counts alive.)"""
     for c in range(len(work.base_C)):
         work.used_C[c] = work.base_C[c]
 
 
-@numba.njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def clear(array_N, value):
     for n in range(len(array_N)):
         array_N[n] = value
 
 
-@numba.njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def fits(rules, used_C, action, removed, easy_only):
     """Whether the caps have room for `action` once `removed` (or NONE) is gone."""
     for d in range(rules.cap_AD.shape[1]):
@@ -175,7 +175,7 @@ def fits(rules, used_C, action, removed, easy_only):
     return True
 
 
-@numba.njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def mark(rules, used_C, action, by):
     for d in range(rules.cap_AD.shape[1]):
         cap = rules.cap_AD[action, d]
@@ -184,7 +184,7 @@ def mark(rules, used_C, action, by):
         used_C[cap] += by
 
 
-@numba.njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def greedy_slate(rules, work, slate_K, easy_only):
     """Takes the slots' best actions in falling order of net value where the caps have room; returns count and value."""
     net_A, top_L, order_L = work.net_A, work.top_L, work.order_L
@@ -213,7 +213,7 @@ def greedy_slate(rules, work, slate_K, easy_only):
     return count, value
 
 
-@numba.njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def keeps_all(rules, used_C):
     over = False
     for cap in range(len(rules.capacity_C)):
@@ -221,7 +221,7 @@ def keeps_all(rules, used_C):
     return not over
 
 
-@numba.njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def fill_tops(rules, work):
     """Per slot the best action of positive net value, the first among equals."""
     clear(work.top_L, NONE)
@@ -232,7 +232,7 @@ def fill_tops(rules, work):
             work.top_L[slot] = action
 
 
-@numba.njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def best_slate(rules, work, slate_K):
     """The best slate for the net values in work.net_A (-inf: not eligible): fills slate_K, returns its count and value.
 
@@ -250,7 +250,7 @@ def best_slate(rules, work, slate_K):
     return count, value
 
 
-@numba.njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def fill_candidates(rules, work, floor, merge_twins):
     """Per slot its actions of net value > floor, best first, slots with the best first; returns how many slots have any.
 
@@ -294,14 +294,14 @@ def fill_candidates(rules, work, floor, merge_twins):
     return filled
 
 
-@numba.njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def reach(rules, work, filled, i, taken):
     """The most that slots i, i + 1, ... can still add when `taken` contacts are chosen."""
     last = min(i + rules.most - taken, filled)
     return work.prefix_L[last] - work.prefix_L[i] if last > i else 0.0
 
 
-@numba.njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def branch(rules, work, slate_K, count, best):
     """Depth-first branch and bound over the slots; starts from the feasible slate given and returns the best one."""
     filled = fill_candidates(rules, work, 0.0, True)
@@ -321,7 +321,7 @@ def branch(rules, work, slate_K, count, best):
             return count, best
 
 
-@numba.njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def descend(rules, work, filled, i, taken, least):
     """Chooses the next action of the i-th slot that can still reach more than `least`, or once nothing for it."""
     slot = work.order_L[i]
@@ -344,7 +344,7 @@ def descend(rules, work, filled, i, taken, least):
     return False, taken
 
 
-@numba.njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def copy_chosen(work, i, slate_K):
     """Copies what the first i slots chose into slate_K; returns how many contacts that is."""
     count = 0
@@ -355,7 +355,7 @@ def copy_chosen(work, i, slate_K):
     return count
 
 
-@numba.njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def move(rules, work, i, taken, deeper):
     """One step of the search: on to the next slot, or back to the one before with its choice undone; (position, taken)."""
     if deeper:
@@ -369,7 +369,7 @@ def move(rules, work, i, taken, deeper):
     return i, taken
 
 
-@numba.njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def near_slates(rules, work, least, slates_NK, value_N):
     """All slates worth more than `least` at the net values: fills slates_NK (padded with NONE) and value_N.
 
@@ -398,7 +398,7 @@ def near_slates(rules, work, least, slates_NK, value_N):
             return found
 
 
-@numba.njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def reach_of_all(rules, work):
     """An upper bound on any slate's value: every slot's best positive action."""
     fill_tops(rules, work)
@@ -409,7 +409,7 @@ def reach_of_all(rules, work):
     return total
 
 
-@numba.njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def is_slate(slate_K, count, before_K):
     """Whether the first `count` actions of the slate are those of the earlier one."""
     had = 0
@@ -427,7 +427,7 @@ def is_slate(slate_K, count, before_K):
     return had == count
 
 
-@numba.njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def worth_before(work, before_K):
     """The net value of the earlier slate; -inf where it cannot be given again."""
     worth = 0.0
@@ -440,7 +440,7 @@ def worth_before(work, before_K):
     return worth
 
 
-@numba.njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def copy_before(rules, work, before_K, slate_K):
     """Makes the earlier slate the chosen one, caps counted; returns how many contacts it has."""
     count = 0
@@ -454,7 +454,7 @@ def copy_before(rules, work, before_K, slate_K):
     return count
 
 
-@numba.njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def settle(rules, work, slate_K, count):
     """Notes which slots the slate holds and which caps are full, from work.used_C, for `exchange`."""
     clear(work.holder_L, NONE)
@@ -466,7 +466,7 @@ def settle(rules, work, slate_K, count):
             work.full_W[cap >> 6] |= np.uint64(1) << np.uint64(cap & 63)
 
 
-@numba.njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def has_room(rules, work, action, removed):
     """`fits` for the slate of the last `settle`: whether no full cap has `action`, unless `removed` (or NONE) leaves it."""
     for w in range(rules.mask_AW.shape[1]):
@@ -478,7 +478,7 @@ def has_room(rules, work, action, removed):
     return True
 
 
-@numba.njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def exchange(rules, work, slate_K, count, action):
     """The cheapest way to bring `action` into the settled slate alone: (loss, what it replaces or NONE); inf if there is none."""
     net = work.net_A[action]

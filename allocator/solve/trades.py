@@ -10,9 +10,9 @@ Axes: U core users, N their slates (columns), M moves, Q closed moves, D rows th
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from allocator.solve.kernel import kernel
 from allocator.solve.slates import NONE
 
 MOST_MOVES = 1_500
@@ -127,7 +127,7 @@ def _closed(user_M: np.ndarray, hash_M: np.ndarray, more_M: np.ndarray, most: fl
     return np.where(parts_QM != NONE, order[parts_QM], NONE)
 
 
-@numba.njit(cache=True)
+@kernel()
 def _find_closed(user_M, hash_M, more_M, most, parts, limit):
     """Moves are sorted by hash: one, two or three of different users, each behind the one before, until there are `limit`."""
     parts_QM = np.full((limit, 3), NONE, np.int64)
@@ -159,7 +159,7 @@ def _find_closed(user_M, hash_M, more_M, most, parts, limit):
     return parts_QM[:found]
 
 
-@numba.njit(cache=True)
+@kernel()
 def _best_pair(user_QM, more_Q, change_QD, slack_D, price_D, over_D, base, best):
     """The closed moves, one or two (-1: none), after which losses and cost of the rows are lowest; `base`: the losses now."""
     first, second = NONE, NONE
@@ -182,7 +182,7 @@ def _best_pair(user_QM, more_Q, change_QD, slack_D, price_D, over_D, base, best)
     return first, second
 
 
-@numba.njit(cache=True)
+@kernel()
 def apart(one_M, other_M):
     """Whether no user is in both; NONE stands for nobody."""
     for user in one_M:

@@ -3,6 +3,7 @@
 Modules, in the order in which data flows:
 
 - settings: shape, shrinkage and training, validated
+- threads: how many torch and linear algebra use, since sums depend on it
 - splits: which users train, calibrate and test
 - examples: logged decisions as arrays, and their weights
 - losses: channels, link functions and losses per kind of outcome

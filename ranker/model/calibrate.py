@@ -12,13 +12,13 @@ attributes predict), slopes towards the slope pooled over actions, and that one 
 Axes: R rows, A actions, K members.
 """
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
+from ranker.mapped import unnamed
 from ranker.model.calibration import Calibration, OutcomeCalibration
 from ranker.model.ensemble import ValueModel
 from ranker.model.examples import Examples, thinned
@@ -103,8 +103,7 @@ def cross_fitted(
     in a file that is gone when nobody reads it any more."""
     none_R = np.empty(len(examples), np.float32)
     shape = (len(examples), examples.actions)
-    with tempfile.TemporaryFile() as file:
-        mean_RA = np.memmap(file, np.float32, shape=shape) if len(examples) else np.empty(shape, np.float32)
+    mean_RA = unnamed(shape, np.float32) if len(examples) else np.empty(shape, np.float32)
     for fold in range(len(model.members)):
         for rows in _parts(np.flatnonzero(fold_R == fold)):
             none_R[rows], mean_RA[rows] = model.expected(fold, outcome, examples.features.take(rows))

@@ -19,7 +19,6 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from lightning.pytorch.callbacks import Callback, EarlyStopping
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, IterableDataset
@@ -35,6 +34,7 @@ from ranker.model.network import ValueNet, action_code
 from ranker.model.settings import FitSettings, ModelSettings
 from ranker.model.splits import Splits, split_users
 from ranker.model.surrogate import Finding, stand_in
+from ranker.model.threads import fixed_threads
 from ranker.scores import InputError
 
 ENCODER_ROWS = 262_144  # of the logs tell quantiles and frequent categories well enough
@@ -89,7 +89,7 @@ def fit(
     targets = fit_targets([(o.name, o.kind, o.unit) for o in logs.schema.outcomes], learn.outcome_RO)
     code = action_code(logs.actions)
     actions = Actions(code.table(logs.actions), code.attribute, settings.contact_sd, settings.size_sd, settings.tails)
-    with _threads(fitting.threads):
+    with fixed_threads(fitting.threads):
         design = fit_design(learn.features, encoder.kind_W)
         filled = stand_in(logs.schema, targets, learn, fold_R, design)
         channels = [channel for mine in filled.channels for channel in mine]
@@ -98,7 +98,7 @@ def fit(
     weight_R = stabilised_weights(learn.action_R, learn.propensity_R, learn.actions, fitting.weight_clip)
     table_AM = torch.from_numpy(code.table(logs.actions, none=True))
     members, curves, gains = [], [], []
-    with _threads(fitting.threads), torch.random.fork_rng(devices=[]), _quiet_lightning():
+    with fixed_threads(fitting.threads), torch.random.fork_rng(devices=[]), _quiet_lightning():
         for fold in range(settings.members):
             torch.manual_seed(seed * 1_000 + fold)
             network = ValueNet(settings, encoder.width, len(channels), len(code.names))
@@ -411,19 +411,6 @@ def _accelerator(fitting: FitSettings) -> str:
     if fitting.accelerator == "gpu" and gpus < fitting.devices:
         raise InputError([f"fit.accelerator: gpu: there are {gpus} of the {fitting.devices} asked for by fit.devices"])
     return "gpu" if fitting.accelerator != "cpu" and gpus >= fitting.devices else "cpu"
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Of torch and of numpy's linear algebra: small matrices gain nothing from many, threads beyond the cores cost a factor of ten,
-    and sums depend on how many there are."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        with threadpool_limits(count, user_api="blas"):
-            yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

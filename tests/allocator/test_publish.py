@@ -1,5 +1,6 @@
 """Publishing moves the pointer to a run that passes every guardrail, and nothing else ever moves it."""
 
+import errno
 import hashlib
 import json
 import os
@@ -193,6 +194,74 @@ def test_a_crash_after_the_rename_is_made_up_for(tmp_path: Path, monkeypatch: py
     publish(write_run(tmp_path, "W48"), 1e-4)
     assert [pointer.run for pointer in published_before(tmp_path)] == ["W47", "W48"]
     assert rollback(tmp_path, "W47").moved
+
+
+def test_a_crash_after_the_rename_is_made_up_for_by_the_same_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = write_run(tmp_path, "W47")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(publishing, "_append", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        publish(run, 1e-4)
+    (tmp_path / ".published.json.0123abcd.new").touch()
+    assert not publish(run, 1e-4).moved
+    assert [json.loads(line)["run"] for line in (tmp_path / HISTORY).read_text().splitlines()] == ["W47"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["W47", POINTER, HISTORY]
+
+
+def test_the_pointer_is_read_by_whom_the_umask_lets(tmp_path: Path) -> None:
+    kept = os.umask(0o077)
+    try:
+        publish(write_run(tmp_path, "W47"), 1e-4)
+    finally:
+        os.umask(kept)
+    assert {(tmp_path / name).stat().st_mode & 0o777 for name in (POINTER, HISTORY)} == {0o600}
+
+
+def test_hidden_rows_are_refused_since_readers_that_glob_take_them(tmp_path: Path) -> None:
+    first, second = write_run(tmp_path, "W47"), write_run(tmp_path, "W48")
+    (first / "allocation" / ".DS_Store").write_text("read by nobody")
+    publish(first, 1e-4)
+    (second / "allocation" / ".extra.parquet").write_bytes(b"more rows")
+    with pytest.raises(Refused, match=r"\.extra\.parquet is not in the manifest"):
+        publish(second, 1e-4)
+    (second / "allocation" / ".extra.parquet").unlink()
+    publish(second, 1e-4)
+    (first / "allocation" / ".part.parquet").write_bytes(b"more rows")
+    with pytest.raises(Refused, match=r"\.part\.parquet is not in the manifest"):
+        rollback(tmp_path, "W47")
+
+
+def test_what_cannot_be_read_or_written_is_said_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = write_run(tmp_path, "W47")
+    publish(run, 1e-4)
+    (tmp_path / HISTORY).write_bytes(b'{"run": "W4\xff"}\n')
+    for call in (lambda: publish(run, 1e-4), lambda: rollback(tmp_path, "W47")):
+        with pytest.raises(InputError, match=r"published_history\.jsonl: is not UTF-8 text from byte 11 on"):
+            call()
+    (tmp_path / HISTORY).unlink()
+    (tmp_path / POINTER).write_text('{"run": 5, "at": "", "previous": null, "allocation": "", "allocation_digest": ""}')
+    with pytest.raises(InputError, match=r"published\.json: cannot be read"):
+        publish(run, 1e-4)
+
+    def read_only(path: Path, *_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(publishing, "lock", read_only)
+    with pytest.raises(InputError, match="Read-only file system"):
+        publish(run, 1e-4)
+
+
+def test_no_lock_is_left_where_there_is_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(write_run(tmp_path, "W47"))
+    with pytest.raises(InputError, match="is not the folder of a run"):
+        publish(Path("/"), 1e-4)
+    for name in ("", ".", ".."):
+        with pytest.raises(InputError, match="is not the name of a run"):
+            rollback(Path(), name)
+    with pytest.raises(Refused):
+        rollback(tmp_path, "W47")
+    assert [path.name for path in tmp_path.iterdir()] == ["W47"]
 
 
 def test_rollback_refuses_what_was_never_published_or_is_not_what_it_was(tmp_path: Path) -> None:

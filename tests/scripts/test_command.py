@@ -6,6 +6,7 @@ import logging
 import os
 import pty
 import re
+import shlex
 import signal
 import struct
 import subprocess
@@ -19,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from scripts import command
+from tests.conftest import ROOT
 
 BODY = """
 import sys, types
@@ -160,6 +162,35 @@ def test_experiments_and_cfg_and_help(
     helped = call(path, "--help", cwd=tmp_path)
     assert helped.returncode == 0
     assert "the logs to learn from" in helped.stdout
+
+
+def test_a_shell_can_complete_the_words(call: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    shell = call("-m", "scripts.allocate", "-sc", "install=bash")
+    assert (shell.returncode, shell.stderr) == (0, "")
+    assert "complete -o nospace" in shell.stdout
+    words = call("-m", "scripts.allocate", "--shell-completion", "query=bash", COMP_LINE="allocate solve.no")
+    assert (words.returncode, words.stdout.split()) == (0, ["solve.nodes="])
+
+
+def test_a_reader_who_leaves_early_is_no_failure(
+    program: Callable[..., Path], call: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """As `| head` does; the results are written all the same."""
+    printing = program(
+        "import time; time.sleep(1); command.show_table('t', ('a',), [('x' * 60,)] * 3_000)\nprint('end')"
+    )
+    for words in ([printing, "logs=l", "model=m"], ["-m", "scripts.weekly", "--help"]):
+        quoted = " ".join(shlex.quote(str(word)) for word in [sys.executable, *words])
+        called = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", f"{quoted} | true"],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (called.returncode, called.stderr) == (0, "")
 
 
 def test_the_environment_cannot_be_read_into_the_settings(

@@ -2,6 +2,8 @@
 
 import json
 import multiprocessing
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -75,18 +77,51 @@ def test_other_peoples_files_are_never_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "thesis.txt").read_text() == "years of work"
 
 
-def test_an_allocation_that_was_published_is_never_replaced(tmp_path: Path) -> None:
-    out = tmp_path / "runs" / "week" / "allocation"
-    make(out, stage="allocate")
+def test_a_run_that_was_published_is_never_written_into(tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "week"
+    for name, made_by in (("allocation", "allocate"), ("scores", "score"), ("report", "report")):
+        make(run / name, stage=made_by)
     pointer = {"run": "week", "at": "", "previous": None, "allocation": "week/allocation", "allocation_digest": ""}
     (tmp_path / "runs" / "published.json").write_text(json.dumps(pointer))
+    (tmp_path / "runs" / "latest").symlink_to("week")
+    (tmp_path / "alias").symlink_to(run / "allocation")
+    for out, by in (
+        (run / "allocation", "allocate"),
+        (run / "scores", "score"),
+        (run / "report", "report"),
+        (run / "other", "train"),
+        (run / "a" / "b" / "c", "train"),
+        (run / "scores" / "readout", "readout"),
+        (tmp_path / "runs" / "latest" / "allocation", "allocate"),
+        (tmp_path / "alias", "allocate"),
+    ):
+        with pytest.raises(InputError, match="was published and is not changed"):
+            make(out, "2", stage=by)
     with pytest.raises(InputError, match="was published and is not changed"):
-        make(out, "2", stage="allocate")
-    with pytest.raises(InputError, match="was published and is not changed"):
-        stage.write_alone(out, "diagnosis.json", "{}", replaces=["allocate"])
+        stage.write_alone(run / "allocation", "diagnosis.json", "{}", replaces=["allocate"])
+    assert names(run) == ["allocation", "report", "scores"]
+    assert {(run / name / "part.txt").read_text() for name in names(run)} == {"1"}
+    make(run / "readout", stage="readout")
+    make(run / "readout", "2", stage="readout")
+    make(tmp_path / "runs" / "next" / "scores", stage="score")
+
+
+def test_what_is_published_while_its_successor_is_made_stays(tmp_path: Path) -> None:
+    out = tmp_path / "week" / "allocation"
+    make(out, stage="allocate")
+    pointer = {"run": "week", "at": "", "previous": None, "allocation": "week/allocation", "allocation_digest": ""}
+    with pytest.raises(InputError, match="was published"), stage.write(out, stage="allocate"):
+        (tmp_path / "published.json").write_text(json.dumps(pointer))
+    assert names(tmp_path / "week") == ["allocation"]
     assert (out / "part.txt").read_text() == "1"
-    make(out.parent / "report", stage="report")
-    make(out.parent / "report", "2", stage="report")
+
+
+def test_an_alias_is_written_through(tmp_path: Path) -> None:
+    make(tmp_path / "out", "1")
+    (tmp_path / "alias").symlink_to("out")
+    make(tmp_path / "alias", "2")
+    assert (tmp_path / "alias").is_symlink()
+    assert (tmp_path / "out" / "part.txt").read_text() == "2"
 
 
 def test_what_is_left_of_a_stage_that_must_not_write_stands_alone(tmp_path: Path) -> None:
@@ -125,6 +160,34 @@ def test_what_a_dead_run_left_is_cleaned_and_its_last_whole_output_comes_back(tm
     assert names(tmp_path) == ["out"]
 
 
+def test_a_run_stopped_between_the_two_renames_puts_back_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "out", "whole")
+    rename, done = Path.rename, []
+
+    def stopped(path: Path, target: Path) -> Path:
+        done.append(path)
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path / "out", "new")
+    assert (tmp_path / "out" / "part.txt").read_text() == "whole"
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_sweep_leaves_alone_what_somebody_is_at(tmp_path: Path) -> None:
+    for name in (".dead.0123abcd.new", "whole", ".out.backup.new"):
+        (tmp_path / name).mkdir()
+    (tmp_path / ".whole.lock").touch()
+    with stage.write(tmp_path / "out", stage="train") as made:
+        stage.sweep(tmp_path)
+        assert names(tmp_path) == sorted([".out.backup.new", ".out.lock", made.name, "whole"])
+
+
 def test_folders_that_only_look_alike_are_kept(tmp_path: Path) -> None:
     for name in (".out.backup.new", ".outer.0123abcd.new", "out.0123abcd.new"):
         (tmp_path / name).mkdir()
@@ -140,7 +203,7 @@ def test_a_second_run_in_the_same_folder_is_told_so(tmp_path: Path) -> None:
 def _die_holding(out: Path) -> None:
     with stage.write(out, stage="train") as made:
         (made / "half").write_text("x")
-        multiprocessing.current_process().kill()
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
@@ -148,7 +211,7 @@ def test_a_killed_run_holds_no_lock(tmp_path: Path) -> None:
     process = multiprocessing.get_context("spawn").Process(target=_die_holding, args=(tmp_path / "out",))
     process.start()
     process.join(30)
-    assert process.exitcode != 0
+    assert process.exitcode == -signal.SIGKILL
     make(tmp_path / "out")
     assert names(tmp_path) == ["out"]
 
@@ -207,6 +270,41 @@ def test_a_runs_folder_can_be_moved(tmp_path: Path) -> None:
     make(run / "model", inputs=[run / "logs"])
     moved = run.rename(tmp_path / "moved")
     assert stage.is_current(moved / "model", "train", [moved / "logs"], {})
+
+
+def test_a_digest_covers_what_a_reader_reads(tmp_path: Path, source: Path) -> None:
+    """Through links, and hidden Parquet files, which readers that glob take; not other hidden files."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "linked").symlink_to(source)
+    (source / "round").symlink_to(tmp_path / "in")
+    (source / ".part.parquet").touch()
+    (source / ".notes").touch()
+    (source / ".hidden").mkdir()
+    (source / ".hidden" / "part.parquet").touch()
+    assert list(stage.output_digests(tmp_path / "in")) == ["linked/.part.parquet", "linked/rows"]
+    before = stage.digest(tmp_path / "in")
+    (source / "rows").write_text("fewer")
+    assert stage.digest(tmp_path / "in") != before
+
+
+def test_an_input_that_changes_while_it_is_read_is_refused(tmp_path: Path, source: Path) -> None:
+    make(tmp_path / "out", "whole", inputs=[source])
+    with (
+        pytest.raises(InputError, match="source: changed while it was read"),
+        stage.write(tmp_path / "out", stage="train", inputs=[source]) as made,
+    ):
+        (made / "part.txt").write_text("of two inputs")
+        (source / "rows").write_text("half")
+    assert (tmp_path / "out" / "part.txt").read_text() == "whole"
+    with stage.write(tmp_path / "out", stage="train", inputs=[source]):
+        (source / "rows").touch()
+
+
+def test_an_input_may_lie_elsewhere_and_be_called_otherwise(tmp_path: Path, source: Path) -> None:
+    make(tmp_path / "out", inputs=[source, source / "rows"])
+    moved = source.rename(tmp_path / "moved")
+    assert stage.is_current(tmp_path / "out", "train", [moved, moved / "rows"], {})
+    assert not stage.is_current(tmp_path / "out", "train", [moved / "rows", moved], {})
 
 
 def test_the_digest_of_a_folder_is_of_names_and_contents(tmp_path: Path) -> None:

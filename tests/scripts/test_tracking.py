@@ -1,7 +1,11 @@
 """What MLflow holds of a week, and that nothing is lost when it cannot be reached."""
 
+import contextlib
+import errno
 import json
 import logging
+import os
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -10,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from omegaconf import DictConfig
 
+from allocator.lock import lock
 from scripts import stage, tracking
 from scripts.command import validated
 from scripts.settings import WeeklySettings
@@ -187,6 +192,50 @@ def test_a_server_that_is_down_costs_a_warning_and_not_the_run(
     assert "The run itself is complete" in caplog.text
     assert "hush" not in caplog.text
     assert "hush" not in tracking.where()
+
+
+def _elsewhere(settings: WeeklySettings, runs: Path) -> WeeklySettings:
+    return settings.model_copy(update={"paths": settings.paths.model_copy(update={"runs": runs})})
+
+
+def test_a_store_that_a_full_disk_cut_off_is_made_anew(
+    settings: WeeklySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = _elsewhere(settings, tmp_path)
+
+    def cut_off(database: Path) -> None:
+        database.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(tracking, "_open", cut_off)
+        tracking.connect(here)
+    assert list(tmp_path.iterdir()) == []
+    tracking._open(tmp_path / "whole.db")
+    (tmp_path / "whole.db").rename(tmp_path / "mlflow.db")
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as broken:
+        broken.execute("DELETE FROM alembic_version")  # as an earlier program left it
+        broken.commit()
+    client, experiment = tracking.connect(here)
+    client.create_run(experiment)
+    again, same = tracking.connect(here)
+    assert len(again.search_runs([same])) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
+
+
+def test_what_is_no_store_is_not_replaced(settings: WeeklySettings, tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_bytes(b"years of other work, not a database at all")
+    with pytest.raises(Exception, match="not a database"):
+        tracking.connect(_elsewhere(settings, tmp_path))
+    assert (tmp_path / "mlflow.db").read_bytes().startswith(b"years of other work")
+
+
+def test_waiting_for_another_run_has_a_limit(
+    settings: WeeklySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "LONGEST_WAIT", 0.1)
+    with lock(tmp_path / ".mlflow.lock"), pytest.raises(TimeoutError, match="another run has held it"):
+        tracking.connect(_elsewhere(settings, tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Training as a command: what the parts found out arrives in the model that is saved."""
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,6 +50,20 @@ def test_what_history_tells_is_in_the_model_and_no_longer_in_its_doubt(
     left_CA = model.doubt_CA / made[0].model.doubt_CA
     assert (left_CA > LEAST_DOUBT - 1e-6).all()
     assert left_CA.mean() < 0.9
+
+
+def test_the_model_does_not_depend_on_the_threads_of_its_surroundings(
+    call: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    world = make_world(2_000, np.random.default_rng(3))
+    (tmp_path / "logs").mkdir()
+    write_logs(tmp_path / "logs", SCHEMA, world.logs.actions, [world.logs.frame.assign(user_id=np.arange(2_000))])
+    words = ["-m", "scripts.train", "debug=tiny", "fit.max_epochs=1", "model.members=2", f"logs={tmp_path}/logs"]
+    for count in ("1", "2"):
+        called = call(*words, f"model={tmp_path}/{count}", OMP_NUM_THREADS=count, OPENBLAS_NUM_THREADS=count)
+        assert called.returncode == 0, called.stderr
+    for name in ("weights.safetensors", "model.json"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes(), name
 
 
 def test_what_contacts_add_is_printed_outcome_by_outcome(capsys: pytest.CaptureFixture[str]) -> None:

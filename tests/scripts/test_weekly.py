@@ -1,6 +1,9 @@
 """The order, the folders and the resumption of a week, with stages that only write their names; the real ones run in e2e/."""
 
 import json
+import multiprocessing
+import os
+import signal
 import sys
 import types
 from collections.abc import Callable
@@ -76,6 +79,7 @@ class Stages:
             "constraints": [],
         }
         files = {"certificate.json": json.dumps(certificate), "audit.json": json.dumps({"checks": []})}
+        files["rows"] = f"of seed {settings.seed}"
         self.allocated.append(settings)
         paths = settings.paths
         inputs = [path for path in (paths.scores, paths.policy, paths.previous) if path is not None]
@@ -157,6 +161,59 @@ def test_a_week_that_died_goes_on_where_it_stopped(week: Callable[..., weekly.We
     assert stages.ran == ORDER[3:]
 
 
+def _linked(latest: Path, folder: Path, links: int, end: Callable[[], None]) -> None:
+    """Begins a run's folder from the latest one; at so many files `end` is called."""
+    left, link = iter(range(links)), os.link
+
+    def counted(*names: str) -> None:
+        if next(left, None) is None:
+            end()
+        link(*names)
+
+    os.link = counted
+    try:
+        with stage.locked(folder), stage.first_made(folder) as made:
+            weekly._link_stages(latest, made)
+    finally:
+        os.link = link
+
+
+def _die(latest: Path, folder: Path) -> None:
+    _linked(latest, folder, 7, lambda: os.kill(os.getpid(), signal.SIGKILL))
+
+
+@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
+def test_a_run_killed_while_its_folder_is_linked_starts_anew(
+    week: Callable[..., weekly.Week], stages: Stages, tmp_path: Path
+) -> None:
+    prior = week("weekly.run=prior", "weekly.publish=false")
+    runs = tmp_path / "runs"
+    process = multiprocessing.get_context("spawn").Process(target=_die, args=(prior.folder, runs / "wk"))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -9
+    assert len(list(runs.glob(".wk.*.new"))) == 1
+    (runs / ".other.0123abcd.new").mkdir()
+    (prior.folder / ".scores.0123abcd.old").mkdir()
+    week("weekly.run=wk", "weekly.publish=false")
+    assert stages.ran == [], "every stage still holds"
+    week("weekly.run=prior", "weekly.publish=false")
+    assert sorted(path.name for path in runs.iterdir()) == ["prior", "wk"]
+    assert [path.name for path in runs.glob("*/.*")] == []
+
+
+def test_a_run_stopped_while_its_folder_is_linked_leaves_nothing(
+    week: Callable[..., weekly.Week], tmp_path: Path
+) -> None:
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    prior = week("weekly.run=prior", "weekly.publish=false")
+    with pytest.raises(KeyboardInterrupt):
+        _linked(prior.folder, tmp_path / "runs" / "wk", 7, stop)
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["prior"]
+
+
 def test_only_what_a_change_reaches_runs_again(week: Callable[..., weekly.Week], stages: Stages) -> None:
     week("weekly.publish=false")
     week("weekly.publish=false", "fit.max_epochs=7")
@@ -174,6 +231,19 @@ def test_a_published_folder_never_changes(week: Callable[..., weekly.Week], stag
     third = week("++set.push.max=4")
     assert third.name == "2026-W48-3"
     assert week().name == "2026-W48"
+
+
+def test_the_same_policy_elsewhere_and_moved_runs_are_the_same_week(
+    week: Callable[..., weekly.Week], stages: Stages, tmp_path: Path
+) -> None:
+    week("weekly.run=spring")
+    (tmp_path / "copy.yaml").write_bytes((tmp_path / "policy.yaml").read_bytes())
+    week("weekly.run=spring", f"weekly.policy='{tmp_path}/copy.yaml'")
+    assert stages.ran == ["publish"]
+    (tmp_path / "x" / "y").mkdir(parents=True)
+    (tmp_path / "runs").rename(tmp_path / "x" / "y" / "runs")
+    week("weekly.run=spring", f"paths.runs='{tmp_path}/x/y/runs'")
+    assert stages.ran == ["publish"]
 
 
 def test_a_published_name_that_was_asked_for_is_refused(week: Callable[..., weekly.Week], stages: Stages) -> None:
@@ -202,6 +272,29 @@ def test_tables_from_outside_take_the_place_of_the_market(
     done = week(f"weekly.tables='{tmp_path}/given'")
     assert "regret" not in stages.ran
     assert not (done.folder / "regret").exists(), "the truth of the market of the week before"
+
+
+def test_tables_that_change_while_the_week_runs_publish_nothing(
+    week: Callable[..., weekly.Week], stages: Stages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = tmp_path / "given"
+    for path in ("tables/exposures/x", "users/x", "catalogue.json"):
+        (given / path).parent.mkdir(parents=True, exist_ok=True)
+        (given / path).write_text("{}")
+    train = stages.train
+
+    def halving(settings: Settings) -> None:
+        train(settings)
+        (given / "users" / "x").write_text("{")
+
+    monkeypatch.setattr(sys.modules["scripts.train"], "run", halving)
+    with pytest.raises(InputError, match="given/users: changed while the week ran"):
+        week(f"weekly.tables='{given}'")
+    assert stages.ran == ["prepare", "train"]
+    monkeypatch.setattr(sys.modules["scripts.train"], "run", train)
+    (given / "more").write_text("read by no stage")
+    assert week(f"weekly.tables='{given}'").published
+    assert stages.ran == ["score", "allocate", "report", "publish"]
 
 
 def test_other_exposures_are_another_history_and_so_another_allocation(

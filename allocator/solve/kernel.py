@@ -1,0 +1,39 @@
+"""Functions that numba compiles, once for a machine: where what it compiled is kept, also where the checkout cannot be written."""
+
+import os
+import stat
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numba
+
+NOWHERE = "no locator available"  # what numba says where neither the checkout nor a home directory can be written
+
+
+def kernel(**options: object) -> Callable[[Callable], Callable]:
+    """numba.njit with a cache: beside the source, in NUMBA_CACHE_DIR or the user's cache folder; else in one for temporary files."""
+
+    def compiled(function: Callable) -> Callable:
+        try:
+            return numba.njit(cache=True, **options)(function)
+        except RuntimeError as error:
+            if NOWHERE not in str(error):
+                raise
+        keep_in(_own_folder(Path(tempfile.gettempdir()) / f"offermix-kernels-{os.getuid()}"))
+        return numba.njit(cache=True, **options)(function)
+
+    return compiled
+
+
+def keep_in(folder: Path) -> None:
+    """Of this process and those that it starts."""
+    os.environ["NUMBA_CACHE_DIR"] = numba.config.CACHE_DIR = str(folder)
+
+
+def _own_folder(folder: Path) -> Path:
+    """The folder, where nobody else can write to it; otherwise a new one, since loading what is kept there runs it."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    held = folder.lstat()
+    ours = stat.S_ISDIR(held.st_mode) and held.st_uid == os.getuid() and not held.st_mode & 0o022
+    return folder if ours else Path(tempfile.mkdtemp(prefix="offermix-kernels-"))

@@ -5,9 +5,9 @@ Where slates tie, a solver gives either, so one with a contact of no value is as
 Axes: N contacts, R rows.
 """
 
-import numba
 import numpy as np
 
+from allocator.solve.kernel import kernel
 from allocator.solve.passes import Users, contact_usage, total_usage
 from allocator.solve.slates import NONE
 
@@ -61,7 +61,7 @@ def _closed_up(slate_UK: np.ndarray, user_U: np.ndarray) -> np.ndarray:
     return slate_UK
 
 
-@numba.njit(cache=True)
+@kernel()
 def _take_back(use_NR, value_N, used_R, limit_R, penalty_R, quantum_R):
     """bool[N]: which contacts stay, in order; used_R becomes what is used without the others."""
     stays_N = np.zeros(len(value_N), np.bool_)

@@ -43,7 +43,8 @@ SIFTED = 20_000
 MOST_SIFTS = 30
 LATTICE_NODES = 100
 SMALL_WORK = 1_000_000
-"""Columns times nodes: as much as a small integer programme over all columns may take."""
+"""Columns times nodes: as much as an integer programme over all columns may take."""
+FEWEST_NODES = 20
 WHOLE = 1e-7
 TOUCH = 1e-9
 """In value: a column that would gain less is left out."""
@@ -377,7 +378,7 @@ def round_whole(core: Core, swept: Pass, target: float, settings: SolveSettings)
     left_R = _tightened(core, core.left_R)
     unused = float(core.price_R @ (core.left_R - left_R))  # what no whole slates can use of the limits
     programme, count = _programme(core, columns, left_R, True)
-    nodes = max(settings.nodes, SMALL_WORK // len(columns))
+    nodes = max(SMALL_WORK // len(columns), FEWEST_NODES)
     answer = solve_integer(programme, settings.seconds, nodes, max(0.2 * target, 0.0))
     if not answer.usable:
         return None, answer.outcome

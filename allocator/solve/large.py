@@ -48,6 +48,10 @@ ROUNDING = 1e-9
 """Of the dual: bound and value that are no further apart are the same."""
 CORE_EVERY = 1_000
 CORE_GROWTH = 3
+MOST_ENTRIES = 600_000
+"""Of the matrix of an integer programme over everybody: what is larger takes minutes, and seldom ends better."""
+SLATES = 20
+"""Entries that a user brings at least, where that many users are too many at once."""
 LARGE = 1e6
 """Times the value of a typical contact: no slate loses more."""
 
@@ -172,10 +176,12 @@ def _whole(
 
     Raises Unsolvable where it proves that no whole slates keep the hard rows.
     """
+    if np.isfinite(swept.margin_U).sum() > MOST_ENTRIES // SLATES:
+        return best
     lost = np.inf if best is None else swept.dual - best.value
     width = LARGE * scale.value if best is None else lost * (1 + 1e-9)
     core = build_core(users, swept, len(users.data), settings.core_slates, scale, width)
-    if len(core.user_N) > settings.most_cells:
+    if len(core.user_N) + np.count_nonzero(core.usage_NR) > MOST_ENTRIES:
         return best
     trace.tell(f"one integer programme over {len(core.user_N):,} slates of {len(core.who_U):,} users")
     rounded, outcome = round_whole(core, swept, settings.gap * abs(swept.dual), settings)

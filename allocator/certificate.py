@@ -77,7 +77,7 @@ class ConstraintRecord:
 class Certificate:
     """What `certificate.json` holds; value <= bound <= price_bound, gap = (bound - value) / |bound|.
 
-    remarks: what must be known before the numbers are read. bound_by: `prices`, where bound is price_bound, or `integer programme`.
+    remarks: what must be known before the numbers are read. bound_by: `prices`, where bound is price_bound, or `whole contacts`.
     """
 
     status: str
@@ -191,7 +191,7 @@ def certify(
         contacts=len(contacts),
         value=value,
         bound=bound,
-        bound_by="integer programme" if whole else "prices",
+        bound_by="whole contacts" if whole else "prices",
         price_bound=price_bound,
         gap=gap,
         soft_penalty=penalty,

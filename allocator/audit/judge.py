@@ -134,7 +134,7 @@ class _Judge:
 
     def _bound_check(self, slip: float) -> Check:
         """The bound is that of the multipliers, or one of whole contacts that an integer programme found, which is no higher."""
-        bound, by_programme = self.best.bound, self.claims.get("bound_by", "prices") == "integer programme"
+        bound, by_programme = self.best.bound, self.claims.get("bound_by", "prices") == "whole contacts"
         claimed, value = number(self.claims.get("bound")), number(self.claims.get("value")) or 0.0
         by_prices = number(self.claims.get("price_bound")) if by_programme else claimed
         wrong = []
@@ -146,7 +146,7 @@ class _Judge:
             wrong.append("the value is above the bound")
         found = f"{bound.value:.12g}, recomputed from the multipliers"
         if by_programme:
-            found += f"; {told(claimed)} by an integer programme, which cannot be recomputed"
+            found += f"; {told(claimed)} of whole contacts, which cannot be recomputed"
         return verdict("certificate bound", wrong, found)
 
     def _gap_check(self, slip: float) -> Check:

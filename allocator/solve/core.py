@@ -293,7 +293,7 @@ def round_core(core: Core, relaxed: Relaxed, swept: Pass, target: float, setting
     """
     if not lattices(core.users.problem, core.users.people):
         return _rounded(core, relaxed, swept, target, settings)
-    rounded = _rounded(core, relaxed, swept, target, settings, ROUNDING_USERS[:1])
+    rounded = _rounded(core, relaxed, swept, target, settings, first=True)
     if rounded is not None and rounded.loss <= target:
         return rounded
     relaxed = _relaxed_on_lattice(core, relaxed, target, settings)
@@ -310,19 +310,21 @@ def _rounded(
     swept: Pass,
     target: float,
     settings: SolveSettings,
-    sizes: tuple[int, ...] = ROUNDING_USERS,
+    first: bool = False,
 ) -> Rounded | None:
-    """Users who stand for many become users of their own, then a dive, then integers."""
+    """Users who stand for many become users of their own, then a dive, then integers; a first try is one small step of integers."""
     if (core.many_U > 1).any():
         core = _one_by_one(core, relaxed)
         target -= core.spent
         relaxed = relax(core, settings.seconds)
         if relaxed is None or relaxed.violation > WHOLE:
             return None
+    if first:
+        return _round_from(core, relaxed, swept, target, settings, ROUNDING_USERS[:1])
     dived = _dive(core, relaxed, target, settings.seconds)
-    rounded = _round_from(core, dived, swept, target, settings, sizes)
+    rounded = _round_from(core, dived, swept, target, settings, ROUNDING_USERS)
     if rounded is None and dived is not relaxed:
-        rounded = _round_from(core, relaxed, swept, target, settings, sizes)
+        rounded = _round_from(core, relaxed, swept, target, settings, ROUNDING_USERS)
     return rounded
 
 

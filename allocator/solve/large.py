@@ -3,11 +3,13 @@
 The value of what comes out is the dual value less the losses of the core, so the loop stops as soon as these are small enough.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from allocator.problem import FREE
 from allocator.solve.alike import Shares
 from allocator.solve.core import NO_SHARES, WHOLE, Core, Relaxed, Rounded, build_core, relax, round_core, round_whole
 from allocator.solve.greedy import MOST_USERS, greedy
@@ -17,6 +19,7 @@ from allocator.solve.programs import Outcome
 from allocator.solve.settings import SolveSettings
 from allocator.solve.slates import NONE
 from allocator.solve.solution import Unsolvable
+from allocator.solve.steps import step_of
 
 SAMPLE_PART = 4
 SMALLEST_SAMPLE = 100
@@ -48,6 +51,8 @@ ROUNDING = 1e-9
 """Of the dual: bound and value that are no further apart are the same."""
 CORE_EVERY = 1_000
 CORE_GROWTH = 3
+STEP_USERS = 50_000
+LOOK_AT = 1_000
 MOST_ENTRIES = 600_000
 """Of the matrix of an integer programme over everybody: what is larger takes minutes, and seldom ends better."""
 SLATES = 20
@@ -145,6 +150,7 @@ def decide(users: Users, swept: Pass, scale: Scale, settings: SolveSettings, tra
     proven, where none of them does either.
     """
     size, best = max(settings.core_users, len(users.data) // CORE_EVERY), None
+    value_step = step_of_values(users)
     if not len(swept.price_R):
         return Decided(swept.slate_UK, swept.dual, swept)
     everybody = int(np.isfinite(swept.margin_U).sum())
@@ -152,10 +158,12 @@ def decide(users: Users, swept: Pass, scale: Scale, settings: SolveSettings, tra
         last = size >= everybody or turn == MOST_ROUNDS - 1
         centred, proof = _centre(users, swept, size, scale, settings, trace)
         swept, target = proof, settings.gap * abs(proof.dual)
+        if value_step > 0:  # no whole slates can lose less
+            target = max(target, proof.dual - _whole_steps(proof.dual, value_step) + ROUNDING * abs(proof.dual))
         if centred is not None and (last or centred.relaxed.loss <= ROOM * target):
             rounded = round_core(centred.core, centred.relaxed, centred.swept, target, settings)
             before = None if best is None else best.gap
-            best = _better(best, rounded, centred.swept, proof)
+            best = _better(best, rounded, centred.swept, proof, value_step)
             if best is not None:
                 trace.tell(f"core of {len(centred.core.who_U):,} users: gap {best.gap:.1e}")
                 largest = CORE_GROWTH * size >= everybody
@@ -165,12 +173,18 @@ def decide(users: Users, swept: Pass, scale: Scale, settings: SolveSettings, tra
             break
         size *= CORE_GROWTH
     if best is None or best.gap > (1 if len(users.many_U) else NEAR) * settings.gap:
-        best = _whole(users, swept, best, scale, settings, trace)
+        best = _whole(users, swept, best, scale, settings, trace, value_step)
     return best or _plain(users, swept, scale)
 
 
 def _whole(
-    users: Users, swept: Pass, best: Decided | None, scale: Scale, settings: SolveSettings, trace: Trace
+    users: Users,
+    swept: Pass,
+    best: Decided | None,
+    scale: Scale,
+    settings: SolveSettings,
+    trace: Trace,
+    value_step: float,
 ) -> Decided | None:
     """Everybody decided by one integer programme over all slates that may still be better, where these are not too many.
 
@@ -187,7 +201,23 @@ def _whole(
     rounded, outcome = round_whole(core, swept, settings.gap * abs(swept.dual), settings)
     if best is None and outcome is Outcome.INFEASIBLE and np.isposinf(core.width):
         raise Unsolvable("no whole number of contacts keeps every hard constraint", swept.price_R)
-    return _better(best, rounded, swept, swept)
+    return _better(best, rounded, swept, swept, value_step)
+
+
+def step_of_values(users: Users) -> float:
+    """What the value of every allocation is a multiple of; 0 where there is no such step, or too many users to look for one."""
+    data, problem = users.data, users.problem
+    if len(data) > STEP_USERS or np.isfinite(problem.rows.penalty_R).any():
+        return 0.0
+    user_N, action_N = np.nonzero(data.eligible_UA & (data.group_U == FREE)[:, None])
+    first = slice(0, LOOK_AT)
+    for part in (first, slice(None)):
+        plane_NP = data.planes_UPA[user_N[part], :, action_N[part]].astype(float)
+        value_N = (plane_NP * problem.value_PA[:, action_N[part]].T).sum(axis=1)
+        step = step_of(value_N)
+        if step == 0:
+            break
+    return step
 
 
 def _plain(users: Users, swept: Pass, scale: Scale) -> Decided:
@@ -207,13 +237,21 @@ def _plain(users: Users, swept: Pass, scale: Scale) -> Decided:
     return max(found, key=lambda decided: decided.value)
 
 
-def _better(best: Decided | None, rounded: Rounded | None, swept: Pass, proof: Pass) -> Decided | None:
+def _whole_steps(bound: float, value_step: float) -> float:
+    """The most whole steps of value below a bound; infinite where value comes in none."""
+    return math.floor(bound / value_step + 1e-9) * value_step if value_step > 0 else np.inf
+
+
+def _better(
+    best: Decided | None, rounded: Rounded | None, swept: Pass, proof: Pass, value_step: float
+) -> Decided | None:
     """The more valuable of what was there and what was found at the prices of `swept`, with the lowest bounds."""
     if rounded is None:
         return None if best is None else replace(best, proof=proof)
     bound = np.inf if best is None else best.whole_bound
     if rounded.least > 0:
         bound = min(bound, swept.dual - rounded.least)
+    bound = min(bound, _whole_steps(proof.dual, value_step))
     if best is None or swept.dual - rounded.loss > best.value:
         best = Decided(rounded.slate_UK, swept.dual - rounded.loss, proof, rounded.shares)
     if abs(bound - best.value) <= ROUNDING * abs(swept.dual):

@@ -20,11 +20,13 @@ def steps_of(usage_NR: np.ndarray, quantum_R: np.ndarray) -> np.ndarray:
     """[R]: the step that every column's use of a row is a multiple of; quantum_R where that is known, 0 where there is none."""
     step_R = quantum_R.copy()
     for row in np.flatnonzero(quantum_R == 0):
-        step_R[row] = _step(np.unique(usage_NR[:, row]))
+        step_R[row] = step_of(usage_NR[:, row])
     return step_R
 
 
-def _step(amounts: np.ndarray) -> float:
+def step_of(amounts: np.ndarray) -> float:
+    """The largest step, of a few decimals, that all amounts are multiples of; 0 where there is none."""
+    amounts = np.unique(amounts)
     for per_unit in DECIMALS:
         counts = amounts * per_unit
         whole = np.rint(counts)

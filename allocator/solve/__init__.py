@@ -10,6 +10,7 @@ Modules, in the order in which data flows:
 - passes: one sweep over the users at given prices
 - alike: users who are alike as one who stands for many
 - prices: the dual, minimised
+- untie: many users who tie, told apart by a little noise
 - programs: linear and integer programmes handed whole to OR-Tools
 - steps: limits that a solver's tolerance cannot break
 - lattice: shares that must be met nearly exactly, as whole counts

@@ -55,7 +55,7 @@ def find_alike(users: Users) -> Alike | None:
     free_U = np.flatnonzero(data.group_U == FREE)
     if not len(free_U) or _mostly_differ(data, free_U):
         return None
-    hash_U = np.concatenate(list(_hashes(data, free_U)))
+    hash_U = content_hashes(data, free_U)
     _, first_G, group_U, many_G = np.unique(hash_U, return_index=True, return_inverse=True, return_counts=True)
     able_G = np.array([data.eligible_UA[user].any() for user in free_U[first_G]]) if len(first_G) else np.empty(0, bool)
     if able_G.sum() > MOST_DIFFERENT * many_G[able_G].sum() or not _are_alike(data, free_U, free_U[first_G][group_U]):
@@ -71,17 +71,21 @@ def _mostly_differ(data: Data, free_U: np.ndarray) -> bool:
         return False
     part_U = free_U[:: len(free_U) // LOOK_AT]
     able_U = part_U[data.eligible_UA[part_U].any(axis=1)]
-    different = len(np.unique(np.concatenate(list(_hashes(data, able_U))))) if len(able_U) else 0
+    different = len(np.unique(content_hashes(data, able_U)))
     return different > MOST_DIFFERENT * len(able_U)
 
 
-def _hashes(data: Data, user_U: np.ndarray) -> Iterator[np.ndarray]:
-    """uint64 per user: the sum of a random odd number per word times the word, part by part."""
+def content_hashes(data: Data, user_U: np.ndarray) -> np.ndarray:
+    """uint64 per user: the sum of a random odd number per word times the word, mixed; the same for users who are alike."""
     random_W = np.random.default_rng(0).integers(0, 2**63, _content(data, user_U[:1]).shape[1], np.uint64) * 2 + 1
+    hash_U = np.empty(len(user_U), np.uint64)
+    first = 0
     for part in _parts(data, user_U):
         mixed_UW = _content(data, part) * random_W
         mixed_UW ^= mixed_UW >> np.uint64(29)
-        yield (mixed_UW * np.uint64(0x9E3779B97F4A7C15)).sum(axis=1, dtype=np.uint64)
+        hash_U[first : first + len(part)] = (mixed_UW * np.uint64(0x9E3779B97F4A7C15)).sum(axis=1, dtype=np.uint64)
+        first += len(part)
+    return hash_U
 
 
 def _content(data: Data, user_U: np.ndarray) -> np.ndarray:

@@ -143,13 +143,18 @@ class Decided:
         return (self.bound - self.value) / max(abs(self.bound), 1e-12)
 
 
+def first_core(everybody: int, settings: SolveSettings) -> int:
+    """How many users the first core has."""
+    return max(settings.core_users, everybody // CORE_EVERY)
+
+
 def decide(users: Users, swept: Pass, scale: Scale, settings: SolveSettings, trace: Trace) -> Decided:
     """The core at the best prices, grown until it is feasible and its loss is small; then integers.
 
     Where no core gives integers that keep every hard row, the best of some plain allocations that do. Raises Unsolvable, as not
     proven, where none of them does either.
     """
-    size, best = max(settings.core_users, len(users.data) // CORE_EVERY), None
+    size, best = first_core(len(users.data), settings), None
     value_step = step_of_values(users)
     if not len(swept.price_R):
         return Decided(swept.slate_UK, swept.dual, swept)
@@ -159,7 +164,7 @@ def decide(users: Users, swept: Pass, scale: Scale, settings: SolveSettings, tra
         centred, proof = _centre(users, swept, size, scale, settings, trace)
         swept, target = proof, settings.gap * abs(proof.dual)
         if value_step > 0:  # no whole slates can lose less
-            target = max(target, proof.dual - _whole_steps(proof.dual, value_step) + ROUNDING * abs(proof.dual))
+            target = max(target, proof.dual - whole_steps(proof.dual, value_step) + ROUNDING * abs(proof.dual))
         if centred is not None and (last or centred.relaxed.loss <= ROOM * target):
             rounded = round_core(centred.core, centred.relaxed, centred.swept, target, settings)
             before = None if best is None else best.gap
@@ -237,7 +242,7 @@ def _plain(users: Users, swept: Pass, scale: Scale) -> Decided:
     return max(found, key=lambda decided: decided.value)
 
 
-def _whole_steps(bound: float, value_step: float) -> float:
+def whole_steps(bound: float, value_step: float) -> float:
     """The most whole steps of value below a bound; infinite where value comes in none."""
     return math.floor(bound / value_step + 1e-9) * value_step if value_step > 0 else np.inf
 
@@ -251,7 +256,7 @@ def _better(
     bound = np.inf if best is None else best.whole_bound
     if rounded.least > 0:
         bound = min(bound, swept.dual - rounded.least)
-    bound = min(bound, _whole_steps(proof.dual, value_step))
+    bound = min(bound, whole_steps(proof.dual, value_step))
     if best is None or swept.dual - rounded.loss > best.value:
         best = Decided(rounded.slate_UK, swept.dual - rounded.loss, proof, rounded.shares)
     if abs(bound - best.value) <= ROUNDING * abs(swept.dual):

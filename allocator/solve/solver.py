@@ -16,13 +16,24 @@ from allocator.problem import FREE, Data, Problem, one_sided
 from allocator.solve.alike import Alike, find_alike, spread
 from allocator.solve.exact import count_pairs, refuse_if_large, solve_exact
 from allocator.solve.greedy import MOST_USERS, greedy
-from allocator.solve.large import Decided, Tell, Trace, decide, price
+from allocator.solve.large import (
+    CORE_GROWTH,
+    Decided,
+    Tell,
+    Trace,
+    decide,
+    first_core,
+    price,
+    step_of_values,
+    whole_steps,
+)
 from allocator.solve.passes import Pass, Users, contact_usage, sweep, value_of
 from allocator.solve.prices import Scale, find_prices, measure_scale, sample_users
 from allocator.solve.prune import prune
 from allocator.solve.settings import SolveSettings
 from allocator.solve.slates import compile_rules
 from allocator.solve.solution import Solution, Status, TooLarge
+from allocator.solve.untie import Untied, ties, untie
 
 SPECK = 1e-9
 
@@ -79,12 +90,27 @@ def _solve_by_prices(
         trace.tell(f"{users.people:,} users are of {len(users.data):,} kinds")
     floor = cache(lambda: worst_value(users))  # seldom needed, and it costs a sweep
     swept = price(users, start_R, scale, settings, floor, trace)
+    untied = _untied(users, swept, scale, settings, trace)
     priced_after = time.perf_counter() - started
-    decided = decide(users, swept, scale, settings, trace)
+    decided = decide(untied.users, untied.swept, scale, settings, trace)
     if alike is not None:
         decided = replace(decided, slate_UK=spread(alike, everyone.data, decided.slate_UK, decided.shares))
+    if untied.users is not users:
+        value = value_of(everyone, decided.slate_UK)
+        proof = sweep(users, decided.proof.price_R)
+        whole = whole_steps(proof.dual, step_of_values(users))
+        decided = replace(decided, value=value, proof=proof, whole_bound=whole)
     seconds = {"price": priced_after, "decide": time.perf_counter() - started - priced_after}
     return _solution(users, scale, decided, settings, trace, seconds)
+
+
+def _untied(users: Users, swept: Pass, scale: Scale, settings: SolveSettings, trace: Trace) -> Untied:
+    """The users told apart where more of them tie than a first core can hold, and not everybody soon is in the core."""
+    tied, everybody = ties(swept, scale), len(users.data)
+    if tied <= first_core(everybody, settings) or everybody <= CORE_GROWTH * settings.core_users or users.data.mapped:
+        return Untied(users, swept)
+    trace.tell(f"{tied:,} users are indifferent: a little noise tells them apart")
+    return untie(users, swept, scale, settings, trace.step)
 
 
 def _solution(

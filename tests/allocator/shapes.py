@@ -162,8 +162,12 @@ def best(instance: Instance, seconds: float = 60.0) -> Best:
     return Best(None if found.x is None else float(value @ np.round(found.x)), bound)
 
 
-def _people(generator: Generator, least: int = 10, most: int = 5_000) -> int:
+LARGEST = 5_000
+
+
+def _people(generator: Generator, least: int = 10, most: int = LARGEST) -> int:
     """Half of them large, the others of any size."""
+    most = max(most, least)
     low = max(least, most // 4) if generator.random() < 0.5 else least
     return int(np.exp(generator.uniform(np.log(low), np.log(most + 1))))
 
@@ -200,9 +204,9 @@ def _around(instance: Instance, generator: Generator, equal: float = 0.0) -> Non
         instance.total(None, float(f"{spent * generator.uniform(1.0, 1.2):.6g}") * 1.001)
 
 
-def one_segment(generator: Generator) -> Instance:
+def one_segment(generator: Generator, most: int) -> Instance:
     """Everybody has the same scores."""
-    users, actions = _people(generator), int(generator.integers(2, 7))
+    users, actions = _people(generator, most=most), int(generator.integers(2, 7))
     value_A = np.round(generator.gamma(1.0, 0.2, actions), 2)
     cost_A = np.round(generator.choice([0, 1, 5, 100, 500], actions) * generator.uniform(0.5, 2), 1)
     instance = _plain(
@@ -212,9 +216,9 @@ def one_segment(generator: Generator) -> Instance:
     return instance
 
 
-def averages(generator: Generator, noise: float = 0.0) -> Instance:
+def averages(generator: Generator, most: int, noise: float = 0.0) -> Instance:
     """Averages per segment."""
-    users, actions, kinds = _people(generator), int(generator.integers(2, 9)), int(generator.integers(2, 40))
+    users, actions, kinds = _people(generator, most=most), int(generator.integers(2, 9)), int(generator.integers(2, 40))
     segment_U = _segments(generator, users, kinds)
     kind_U = np.unique(segment_U, return_inverse=True)[1]
     value_UA = generator.normal(0.2, 0.4, (kinds, actions))[kind_U]
@@ -225,23 +229,23 @@ def averages(generator: Generator, noise: float = 0.0) -> Instance:
     return instance
 
 
-def nearly_equal(generator: Generator) -> Instance:
+def nearly_equal(generator: Generator, most: int) -> Instance:
     """Averages per segment that differ between users in the sixth digit."""
-    return averages(generator, 10 ** generator.uniform(-7, -4))
+    return averages(generator, most, 10 ** generator.uniform(-7, -4))
 
 
-def whole_numbers(generator: Generator) -> Instance:
+def whole_numbers(generator: Generator, most: int) -> Instance:
     """Small whole values and costs, so that most users tie."""
-    users, actions = _people(generator, most=3_000), int(generator.integers(2, 7))
+    users, actions = _people(generator, most=min(most, 3_000)), int(generator.integers(2, 7))
     value_UA, cost_UA = generator.integers(0, 4, (users, actions)), generator.integers(0, 6, (users, actions))
     instance = _plain(generator, value_UA.astype(float), cost_UA.astype(float), _segments(generator, users, 3))
     _around(instance, generator, equal=0.2)
     return instance
 
 
-def mostly_nothing(generator: Generator) -> Instance:
+def mostly_nothing(generator: Generator, most: int) -> Instance:
     """Degenerate: nearly all values are zero, and floors ask for contacts that are worth nothing."""
-    users, actions = _people(generator), int(generator.integers(2, 7))
+    users, actions = _people(generator, most=most), int(generator.integers(2, 7))
     value_UA = generator.gamma(1.0, 1.0, (users, actions)) * (generator.random((users, actions)) < 0.1)
     cost_UA = np.round(generator.gamma(1.0, 1.0, (users, actions)), 1) * (generator.random((users, actions)) < 0.3)
     instance = _plain(generator, value_UA, cost_UA, _segments(generator, users, 4))
@@ -249,9 +253,9 @@ def mostly_nothing(generator: Generator) -> Instance:
     return instance
 
 
-def everybody_one(generator: Generator) -> Instance:
+def everybody_one(generator: Generator, most: int) -> Instance:
     """Every user gets exactly one contact, of actions with limited stock."""
-    users, actions = _people(generator, most=3_000), int(generator.integers(2, 9))
+    users, actions = _people(generator, most=min(most, 3_000)), int(generator.integers(2, 9))
     tied = generator.random() < 0.5
     value_UA = generator.integers(0, 5, (users, actions)) if tied else generator.normal(0, 1, (users, actions))
     cost_UA = np.ones((users, actions))
@@ -262,9 +266,9 @@ def everybody_one(generator: Generator) -> Instance:
     return instance
 
 
-def exact_share(generator: Generator) -> Instance:
+def exact_share(generator: Generator, most: int) -> Instance:
     """One offer is exactly a given part of all contacts, or within a hair of it."""
-    users, actions = _people(generator), int(generator.integers(2, 6))
+    users, actions = _people(generator, most=most), int(generator.integers(2, 6))
     instance = _plain(
         generator, generator.normal(0.2, 1, (users, actions)), np.ones((users, actions)), _segments(generator, users, 3)
     )
@@ -277,9 +281,9 @@ def exact_share(generator: Generator) -> Instance:
     return instance
 
 
-def exact_average(generator: Generator) -> Instance:
+def exact_average(generator: Generator, most: int) -> Instance:
     """What a contact costs on average is a given number, or within a hair of it; costs are whole."""
-    users, actions = _people(generator, most=3_000), int(generator.integers(2, 6))
+    users, actions = _people(generator, most=min(most, 3_000)), int(generator.integers(2, 6))
     instance = _plain(
         generator, generator.normal(0.2, 1, (users, actions)), generator.integers(1, 6, (users, actions)).astype(float),
         _segments(generator, users, 3),
@@ -290,9 +294,9 @@ def exact_average(generator: Generator) -> Instance:
     return instance
 
 
-def coupon_week(generator: Generator) -> Instance:
+def coupon_week(generator: Generator, most: int) -> Instance:
     """Sixteen segments with the same scores in each, prices in yen, and some fifty rules."""
-    users, kinds, actions = _people(generator, 500), 16, 6
+    users, kinds, actions = _people(generator, 500, most), 16, 6
     segment_U = _segments(generator, users, kinds)
     kind_U = np.unique(segment_U, return_inverse=True)[1]
     value_UA = np.round(generator.gamma(1.0, 0.1, (kinds, actions)), 3)[kind_U]
@@ -311,9 +315,9 @@ def coupon_week(generator: Generator) -> Instance:
     return instance
 
 
-def branches(generator: Generator) -> Instance:
+def branches(generator: Generator, most: int) -> Instance:
     """Every branch can make a few calls."""
-    users, actions = _people(generator, 200), int(generator.integers(2, 7))
+    users, actions = _people(generator, 200, most), int(generator.integers(2, 7))
     count = int(generator.integers(5, 200))
     segment_U = _segments(generator, users, count)
     tied = generator.random() < 0.5
@@ -326,9 +330,9 @@ def branches(generator: Generator) -> Instance:
     return instance
 
 
-def two_worlds(generator: Generator) -> Instance:
+def two_worlds(generator: Generator, most: int) -> Instance:
     """Half of the users have scores of their own, the others averages."""
-    users, actions = _people(generator, 20), int(generator.integers(2, 7))
+    users, actions = _people(generator, 20, most), int(generator.integers(2, 7))
     value_UA = generator.normal(0.2, 0.5, (users, actions))
     cost_UA = generator.gamma(1.0, 1.0, (users, actions))
     half = users // 2
@@ -338,9 +342,9 @@ def two_worlds(generator: Generator) -> Instance:
     return instance
 
 
-def far_apart(generator: Generator) -> Instance:
+def far_apart(generator: Generator, most: int) -> Instance:
     """Values (and costs) of users that are up to twelve powers of ten apart, in euros or in Rupiah."""
-    users, actions = _people(generator, 50), int(generator.integers(2, 7))
+    users, actions = _people(generator, 50, most), int(generator.integers(2, 7))
     powers = generator.choice([6.0, 9.0, 12.0])
     size_U = 10 ** (generator.uniform(0, powers, users) - generator.choice([0.0, powers]))
     value_UA = generator.gamma(1.0, 1.0, (users, actions)) * size_U[:, None]
@@ -351,17 +355,17 @@ def far_apart(generator: Generator) -> Instance:
     return instance
 
 
-SHAPES: tuple[Callable[[Generator], Instance], ...] = (
+SHAPES: tuple[Callable[[Generator, int], Instance], ...] = (
     one_segment, averages, nearly_equal, whole_numbers, mostly_nothing, everybody_one, exact_share, exact_average, coupon_week,
     branches, two_worlds,
 )  # fmt: skip
 
 
-def make(seed: int) -> tuple[str, Instance]:
-    """The instance with this number: shapes take turns."""
+def make(seed: int, largest: int = LARGEST) -> tuple[str, Instance]:
+    """The instance with this number, of at most so many users: shapes take turns."""
     shape = SHAPES[seed % len(SHAPES)]
-    return shape.__name__, shape(np.random.default_rng([seed, 5]))
+    return shape.__name__, shape(np.random.default_rng([seed, 5]), largest)
 
 
-def make_far_apart(seed: int) -> Instance:
-    return far_apart(np.random.default_rng([seed, 6]))
+def make_far_apart(seed: int, largest: int = LARGEST) -> Instance:
+    return far_apart(np.random.default_rng([seed, 6]), largest)

@@ -161,6 +161,7 @@ def decide(users: Users, swept: Pass, scale: Scale, settings: SolveSettings, tra
     everybody = int(np.isfinite(swept.margin_U).sum())
     for turn in range(MOST_ROUNDS):
         last = size >= everybody or turn == MOST_ROUNDS - 1
+        trace.tell(f"deciding about the {min(size, everybody):,} users who are nearest to another choice")
         centred, proof = _centre(users, swept, size, scale, settings, trace)
         swept, target = proof, settings.gap * abs(proof.dual)
         if value_step > 0:  # no whole slates can lose less

@@ -1,20 +1,24 @@
 """Contradictions: the conflict named is smallest, and each repair makes the constraints hold together."""
 
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from allocator.diagnose import Diagnosis, contradiction, diagnose
+from allocator.policy.reader import read_policy
 from allocator.preflight import preflight
-from allocator.problem import Problem
-from allocator.repair import Repair
+from allocator.problem import Problem, build_problem, load_data
+from allocator.repair import Repair, outwards_rounded
 from allocator.solve.exact import eligible_pairs, solve_exact
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import Unsolvable
 from allocator.solve.solver import free_users, solve
+from ranker.scores import open_scores
 from tests.allocator.instances import CONTACT, Case, make_case
+from tests.allocator.shapes import Instance
 
 USERS = 90
 SETTINGS = SolveSettings(method="prices", gap=1e-3, nodes=100, core_users=50)
@@ -207,3 +211,54 @@ def test_what_was_not_found_is_not_called_a_contradiction(tmp_path: Path) -> Non
     diagnosis = diagnose(case.problem, case.data, case.explored[:2], SETTINGS, unproven)
     assert not diagnosis.proven and diagnosis.conflict == ("cap",)
     assert "contradict" not in diagnosis.in_words()
+
+
+def ten_customers(budget: float) -> Instance:
+    """Two offers of each of two products to ten customers, one at most for each; the least cost of four is 116 (by brute force below)."""
+    instance = Instance(10 * COSTS, COSTS, np.full(10, "g"), np.zeros(2, int))
+    instance.total(None, budget)
+    instance.volume([0], 2, None)
+    instance.volume([1], 2, None)
+    return instance
+
+
+COSTS = np.array(
+    [[41, 21], [38, 18], [40, 20], [43, 23], [37, 17], [61, 41], [58, 38], [63, 43], [62, 42], [59, 39]], float
+)
+
+
+def diagnosed(path: Path, instance: Instance) -> Diagnosis:
+    scores_path, policy_path = instance.write(path)
+    scores = open_scores(scores_path)
+    segments = {name: frozenset(values) for name, values in scores.vocabulary.items()}
+    problem = build_problem(scores, read_policy(policy_path, {}, scores.catalogue, segments))
+    data, nobody = load_data(problem, scores), (np.empty(0, np.int64), np.empty(0, np.int64))
+    with pytest.raises(Unsolvable) as caught:
+        solve(problem, data, nobody, SolveSettings())
+    return diagnose(problem, data, nobody, SolveSettings(), caught.value)
+
+
+def test_a_repair_is_exact(tmp_path: Path) -> None:
+    least = min(
+        COSTS[list(first), 0].sum() + COSTS[list(second), 1].sum()
+        for first in combinations(range(10), 2)
+        for second in combinations(set(range(10)) - set(first), 2)
+    )
+    assert least == 116
+    repairs = [repair.changes for repair in diagnosed(tmp_path, ten_customers(40.0)).repairs]
+    assert {"t0": {"max": 116.0}} in repairs
+
+
+def test_a_search_that_ends_at_its_limit_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("allocator.diagnose.MOST_SOLVES", 0)
+    diagnosis = diagnosed(tmp_path, ten_customers(40.0))
+    assert not diagnosis.repairs and diagnosis.stopped
+    assert "stopped at its limit of work" in diagnosis.in_words() and "No change of bounds" not in diagnosis.in_words()
+
+
+@pytest.mark.parametrize(
+    ("amount", "side", "bound"),
+    [(116.0, "max", 116.0), (1 / 3, "max", 0.333334), (1 / 3, "min", 0.333333), (123456.71, "max", 123457.0), (0.0, "min", 0.0)],
+)  # fmt: skip
+def test_bounds_are_rounded_to_the_safe_side(amount: float, side: str, bound: float) -> None:
+    assert outwards_rounded(amount, side) == pytest.approx(bound, abs=1e-12)

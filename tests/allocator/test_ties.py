@@ -57,7 +57,7 @@ def check(folder: Path, instance: Instance) -> None:
 
 @pytest.mark.parametrize("seed", FEW)
 def test_each_shape_comes_to_the_optimum(tmp_path: Path, seed: int) -> None:
-    _, instance = make(seed, largest=250)
+    _, instance = make(seed, largest=120)
     check(tmp_path, instance)
 
 

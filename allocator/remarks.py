@@ -50,7 +50,9 @@ def cannot_be_met(problem: Problem, data: Data, totals: Sequence[float | None]) 
 
 def _nearest(lattice: Lattice, people: int) -> str:
     low, high = float(lattice.low), float(lattice.high)
-    half = 10.0 ** np.ceil(np.log10(0.5 / max(people, 1)))
+    half = 0.5 / max(people, 1)
+    digit = 10.0 ** np.floor(np.log10(half))
+    half = float(np.ceil(half / digit) * digit)
     wider = f"{_percent(max(low - half, 0.0))} to {_percent(min(high + half, 1.0))}"
     if lattice.low == lattice.high:
         steps = f"{lattice.low.numerator:,} of {lattice.low.denominator:,} contacts and multiples of that"

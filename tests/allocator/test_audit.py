@@ -252,6 +252,20 @@ def test_a_certificate_that_is_edited(case: Case, key: str, check: str) -> None:
     assert f"certificate {check}" in case.failures()
 
 
+@pytest.mark.parametrize(
+    ("bound", "price_bound", "clean"),
+    [(0.5, 1.0, True), (1.0, 1.0, True), (1.5, 1.0, False), (-0.1, 1.0, False), (0.5, 0.9, False), (0.5, None, False)],
+)
+def test_a_bound_of_whole_contacts(case: Case, bound: float, price_bound: float | None, clean: bool) -> None:
+    """Between the value (0) and the bound of the multipliers (1), which stands beside it."""
+    value, by_prices = case.certificate["value"], case.certificate["bound"]
+    between = value + bound * (by_prices - value)
+    beside = None if price_bound is None else value + price_bound * (by_prices - value)
+    gap = (between - value) / abs(between)
+    case.certificate |= {"bound_by": "whole contacts", "bound": between, "price_bound": beside, "gap": gap}
+    assert (case.failures() == set()) is clean
+
+
 @pytest.mark.parametrize("field_", ["achieved", "slack", "min", "max", "numerator", "multiplier"])
 def test_a_constraint_that_is_edited(case: Case, field_: str) -> None:
     claim = case.claim("plan_share")

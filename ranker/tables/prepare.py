@@ -9,11 +9,12 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pyarrow import dataset
 
-from ranker.logs import as_matrix, write_logs
-from ranker.scores import InputError, read_catalogue
+from ranker.columns import as_days, as_flags, as_ids, as_text, is_date, is_text, read_ids, type_of_ids
+from ranker.files import UNREADABLE, InputError, parquet_rows, parquet_schema
+from ranker.logs import write_logs
+from ranker.scores import read_catalogue
 from ranker.tables.check import TABLES, Described, as_frame, check_types, check_values, files_of
 from ranker.tables.join import Part, is_mature, join, key_faults
 from ranker.tables.schema import TableSchema, read_table_schema
@@ -140,21 +141,14 @@ def _key_problems(tables: Path, schema: TableSchema, ranges: list[Range]) -> Ite
     for name, count in faults.items():
         if count:
             table, columns, fault = FAULTS[name]
-            rows = sum(pq.read_metadata(file).num_rows for file in files_of(tables, table))
+            rows = sum(map(parquet_rows, files_of(tables, table)))
             yield f"{tables / table}: {columns}: {count:,} of {rows:,} {fault}"
 
 
 def _ranges(tables: Path, rows_at_once: int) -> list[Range]:
     """Half-open ranges of user ids with about rows_at_once decisions each; together they hold every user of every table."""
-    column = pa.chunked_array(
-        [
-            chunk
-            for file in files_of(tables, "exposures")
-            for chunk in pq.ParquetFile(file).read(columns=["user_id"]).column(0).chunks
-        ]
-    ).drop_null()
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
+    column = pa.chunked_array([chunk for file in files_of(tables, "exposures") for chunk in read_ids(file).chunks])
+    column = column.drop_null()
     ids = column.take(pc.sort_indices(column)) if len(column) > rows_at_once else column
     cuts = sorted({ids[position].as_py() for position in range(rows_at_once, len(ids), rows_at_once)})
     return list(zip([None, *cuts], [*cuts, None], strict=True))
@@ -162,25 +156,48 @@ def _ranges(tables: Path, rows_at_once: int) -> list[Range]:
 
 def _read(tables: Path, described: Described, low: object, high: object) -> Part:
     features = described.schema.log_schema().features
-    exposures = _rows(tables, "exposures", low, high, None)
+    exposures = _rows(tables, "exposures", low, high, ("user_id", "decided_on", "action", "propensity", "eligible"))
     return Part(
         users=as_frame(_rows(tables, "users", low, high, ("user_id", "as_of", *features))),
         exposures=as_frame(exposures.select(["user_id", "decided_on", "action", "propensity"])),
         outcomes=as_frame(_rows(tables, "outcomes", low, high, (*KEYS["outcomes"], "recorded_on", "value"))),
-        eligible=as_matrix(exposures.column("eligible")) if "eligible" in exposures.column_names else None,
+        eligible=as_flags(exposures.column("eligible"), len(described.catalogue.actions))
+        if "eligible" in exposures.column_names
+        else None,
     )
 
 
-def _rows(tables: Path, name: str, low: object, high: object, columns: tuple[str, ...] | None) -> pa.Table:
+def _rows(tables: Path, name: str, low: object, high: object, columns: tuple[str, ...]) -> pa.Table:
     """The rows of the users low <= id < high; row groups that hold none of them are not read."""
+    parts = [_rows_of(file, low, high, columns) for file in files_of(tables, name)]
+    return pa.concat_tables(parts, promote_options="permissive")
+
+
+def _rows_of(file: Path, low: object, high: object, columns: tuple[str, ...]) -> pa.Table:
+    """Of one file, of these columns those that it has, in the form that all files have here."""
+    schema = parquet_schema(file)
+    kind = schema.field("user_id").type
+    id_field = pc.field("user_id") if type_of_ids(kind) == kind else pc.field("user_id").cast(type_of_ids(kind))
     chosen: pc.Expression | None = None
     if low is not None:
-        chosen = pc.field("user_id") >= pa.scalar(low)
+        chosen = id_field >= pa.scalar(low)
     if high is not None:
-        below = pc.field("user_id") < pa.scalar(high)
+        below = id_field < pa.scalar(high)
         chosen = below if chosen is None else chosen & below
-    data = dataset.dataset([str(file) for file in files_of(tables, name)])
-    return data.to_table(columns=None if columns is None else list(columns), filter=chosen)
+    try:
+        held = [name for name in columns if name in schema.names]
+        table = dataset.dataset(str(file)).to_table(columns=held, filter=chosen)
+    except UNREADABLE as error:
+        raise InputError([f"{file}: the rows cannot be read ({type(error).__name__})"]) from None
+    return pa.table({name: _plain(name, table.column(name)) for name in held})
+
+
+def _plain(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if name == "user_id":
+        return as_ids(column)
+    if name == "eligible":
+        return column.cast(pa.list_(pa.bool_()))
+    return as_text(column) if is_text(column.type) else as_days(column) if is_date(column.type) else column
 
 
 def _nothing_mature(tables: Path, described: Described, decisions: int) -> str:

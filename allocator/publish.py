@@ -16,12 +16,15 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ranker.scores import InputError
+from ranker.files import InputError, read_bytes, read_json_object
 
 POINTER = "published.json"
 HISTORY = "published_history.jsonl"
 NEEDED = ("certificate.json", "audit.json", "prices.json", "manifest.json")
 FINISHED = ("optimal", "feasible")
+WORDS = ("run", "at", "allocation", "allocation_digest")
+"""What every pointer says."""
+MOST_HISTORY_BYTES = 64 << 20
 
 
 class Refused(Exception):
@@ -87,12 +90,21 @@ def rollback(runs: Path, to: str, now: datetime | None = None) -> Flip:
 
 def current(runs: Path) -> Pointer | None:
     """What is published, or None. InputError where the pointer cannot be read: guessing would be worse."""
-    try:
-        return Pointer(**json.loads((runs / POINTER).read_text()))
-    except FileNotFoundError:
+    path = runs / POINTER
+    if not os.path.lexists(path):
         return None
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError([f"{runs / POINTER}: cannot be read ({type(error).__name__})"]) from None
+    pointer = _pointer(read_json_object(path))
+    if pointer is None:
+        raise InputError([f"{path}: is no pointer to a run: {', '.join(WORDS)} must be there, and be text"])
+    return pointer
+
+
+def _pointer(content: object) -> Pointer | None:
+    """None where the content is not that of a pointer."""
+    if not isinstance(content, dict) or not set(WORDS) <= content.keys() <= {*WORDS, "previous", "action"}:
+        return None
+    texts = [value for key, value in content.items() if (key, value) != ("previous", None)]
+    return Pointer(**{"previous": None, **content}) if all(isinstance(text, str) for text in texts) else None
 
 
 def published_before(runs: Path) -> tuple[Pointer, ...]:
@@ -104,10 +116,12 @@ def published_before(runs: Path) -> tuple[Pointer, ...]:
 def _history(runs: Path) -> tuple[Pointer, ...]:
     """The flips that were written down; a line that a crash cut off is passed over."""
     path, found = runs / HISTORY, []
-    for line in path.read_text().splitlines() if path.exists() else ():
-        with contextlib.suppress(ValueError, TypeError):
-            found.append(Pointer(**json.loads(line)))
-    return tuple(found)
+    if not os.path.lexists(path):
+        return ()
+    for line in read_bytes(path, MOST_HISTORY_BYTES).splitlines():
+        with contextlib.suppress(ValueError, RecursionError):
+            found.append(_pointer(json.loads(line)))
+    return tuple(pointer for pointer in found if pointer is not None)
 
 
 def _locate(run: Path) -> tuple[Path, Path]:
@@ -196,10 +210,9 @@ def _audit_reasons(audit: Mapping | None) -> Iterator[str]:
 
 def _object(path: Path) -> dict | None:
     try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
+        return read_json_object(path)
+    except InputError:
         return None
-    return content if isinstance(content, dict) else None
 
 
 def allocation_digest(allocation: Path) -> str:
@@ -271,7 +284,11 @@ def _append(runs: Path, pointer: Pointer) -> None:
 @contextlib.contextmanager
 def _locked(runs: Path) -> Iterator[None]:
     """One flip at a time; the system lets go of the lock however a process ends."""
-    with (runs / f".{POINTER}.lock").open("w") as file:
+    try:
+        file = (runs / f".{POINTER}.lock").open("w")
+    except OSError as error:
+        raise InputError([f"{runs}: cannot be written ({error.strerror})"]) from None
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

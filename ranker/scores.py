@@ -175,7 +175,7 @@ def read_catalogue(path: Path, *, with_metrics: bool = False) -> Catalogue:
     with_metrics: require the metrics that a scores dataset must have.
     """
     content = read_json_object(path)
-    problems = [*_action_problems(content.get("actions")), *_head_problems(content, with_metrics)]
+    problems = [*action_problems(content.get("actions")), *_head_problems(content, with_metrics)]
     interference = content.get("interference")
     if interference is not None:
         problems += _interference_problems(interference, content.get("actions"))
@@ -196,7 +196,8 @@ def write_catalogue(path: Path, catalogue: Catalogue) -> None:
     path.write_text(json.dumps(catalogue.to_json(), indent=1) + "\n")
 
 
-def _action_problems(actions: object) -> Iterator[str]:
+def action_problems(actions: object) -> Iterator[str]:
+    """What is wrong with the actions of a catalogue."""
     if not isinstance(actions, list) or not actions:
         yield "actions: must be a list with at least one action"
         return

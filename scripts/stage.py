@@ -24,7 +24,7 @@ from types import MappingProxyType
 from pydantic import BaseModel
 
 from allocator.publish import published_before
-from ranker.scores import InputError
+from ranker.files import InputError, not_a_file, not_a_folder, read_json_object
 
 ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = "manifest.json"
@@ -144,10 +144,9 @@ def stale_because(
 def read_manifest(out: Path) -> dict | None:
     """The manifest of a stage's folder, or None where there is no readable one."""
     try:
-        manifest = json.loads((out / MANIFEST).read_text())
-    except (OSError, ValueError):
+        return read_json_object(out / MANIFEST)
+    except InputError:
         return None
-    return manifest if isinstance(manifest, dict) else None
 
 
 def digest(path: Path) -> str:
@@ -228,9 +227,11 @@ def _plain(value: object) -> object:
 
 def _input_digests(inputs: Sequence[Path], out: Path) -> dict[str, str]:
     """Per input its digest; named relative to where `out` is, so that a run's folder can be moved."""
-    missing = [path for path in inputs if not path.exists()]
-    if missing:
-        raise InputError([f"{path}: there is no such file or folder" for path in missing])
+    faults = {path: not_a_file(path) for path in inputs if not_a_folder(path)}
+    missing = "there is no such file"
+    if any(faults.values()):
+        told = {path: f"{missing} or folder" if fault == missing else fault for path, fault in faults.items() if fault}
+        raise InputError([f"{path}: {fault}" for path, fault in told.items()])
     return {Path(os.path.relpath(path, Path(out).parent)).as_posix(): digest(path) for path in inputs}
 
 

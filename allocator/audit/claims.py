@@ -53,7 +53,7 @@ class Claims:
 def read_claims(path: Path) -> Claims:
     try:
         content = json.loads(path.read_text(), parse_constant=_refuse_constant)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise Unreadable(f"certificate.json cannot be read ({type(error).__name__})") from None
     if not isinstance(content, dict) or not isinstance(content.get("constraints"), list):
         raise Unreadable("certificate.json is not an object with a list of constraints")

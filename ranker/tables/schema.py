@@ -4,7 +4,6 @@ Dates count whole days: what is dated before a day is known at its start. A snap
 the start of d; a decision of day d may use it.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import date
@@ -14,8 +13,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ranker.contact_history import HistoryColumns, Since
+from ranker.files import InputError, read_json_object
 from ranker.logs import RESERVED, Early, LogSchema, Outcome
-from ranker.scores import InputError
 
 
 class _Frozen(BaseModel):
@@ -133,12 +132,9 @@ class TableSchema(_Frozen):
 
 def read_table_schema(path: Path) -> TableSchema:
     """Reads and validates a tables' `schema.json`; InputError lists everything wrong in it."""
+    content = read_json_object(path)
     try:
-        return TableSchema.model_validate(json.loads(path.read_text()))
-    except FileNotFoundError:
-        raise InputError([f"{path}: there is no such file"]) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError([f"{path}: is not valid JSON ({error})"]) from None
+        return TableSchema.model_validate(content)
     except ValidationError as error:
         raise InputError([f"{path}: {problem}" for problem in _sentences(error)]) from None
 

@@ -180,11 +180,11 @@ def _batches(
         missing = dict.fromkeys(columns, 0)
         future = 0
         for batch in batches(file, ROWS_PER_STEP, columns):
-            table = pa.table(batch)
             for name in columns:
-                missing[name] += table.column(name).null_count
-            table = table.drop_null()
-            told = {"user_id": as_ids(table.column("user_id")), "action": _positions(table.column("action"), scores)}
+                missing[name] += batch.column(name).null_count
+            read = {"user_id": as_ids, "action": as_text, "date": as_days}
+            table = pa.table({name: read[name](batch.column(name)) for name in columns}).drop_null()
+            told = {"user_id": table.column("user_id"), "action": _positions(table.column("action"), scores)}
             if as_of is None:
                 yield pa.table(told)
                 continue
@@ -219,11 +219,11 @@ def id_type(scores: Scores) -> pa.DataType:
 
 def _ages(dates: pa.ChunkedArray, as_of: date) -> np.ndarray:
     """int64[N]: whole days before as_of."""
-    days = as_days(dates).cast(pa.int32()).to_numpy()
+    days = dates.cast(pa.int32()).to_numpy()
     return (as_of - date(1970, 1, 1)).days - days.astype(np.int64)
 
 
 def _positions(actions: pa.ChunkedArray, scores: Scores) -> np.ndarray:
     """int16[N]: places in the catalogue, GONE for what is not in it."""
-    found = pc.index_in(as_text(actions), pa.array(scores.catalogue.ids, pa.string()))
+    found = pc.index_in(actions, pa.array(scores.catalogue.ids, pa.string()))
     return found.fill_null(GONE).to_numpy().astype(np.int16)

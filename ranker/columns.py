@@ -79,6 +79,8 @@ def _local(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
 
 def as_lists(column: pa.Array, width: int) -> tuple[pa.Array, np.ndarray]:
     """(entries of the rows that have a list of this width, bool[N] which these are)."""
+    if pa.types.is_list_view(column.type) or pa.types.is_large_list_view(column.type):
+        column = column.cast(pa.large_list(column.type.value_type))
     if pa.types.is_fixed_size_list(column.type) and not column.null_count:
         return column.flatten(), np.full(len(column), column.type.list_size == width)
     whole = pc.fill_null(pc.equal(pc.list_value_length(column), width), False)
@@ -125,7 +127,10 @@ def value_problems(
 
 
 def _too_large(column: pa.Array) -> Iterator[tuple[str, int]]:
-    yield "are numbers above 2^63, the most that an id may be", pc.sum(pc.greater(column, 2**63 - 1)).as_py() or 0
+    yield (
+        "are numbers above 2^63, the most that an id may be",
+        pc.sum(pc.greater(column, pa.scalar(2**63 - 1, pa.uint64()))).as_py() or 0,
+    )
 
 
 def _wrong_days(column: pa.Array) -> Iterator[tuple[str, int]]:

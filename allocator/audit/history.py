@@ -94,8 +94,10 @@ def _open(file: Path, scores: Scores, problems: list[str]) -> pq.ParquetFile | N
 
 def _batches(file: Path, parquet: pq.ParquetFile) -> Iterator[pa.Table]:
     for batch in batches_of(parquet, file, ROWS_PER_STEP, COLUMNS):
-        days = pa.array(_days(batch.column("date")), pa.date32())
-        yield pa.table({"user_id": batch.column("user_id"), "action": batch.column("action"), "date": days})
+        days = _days(batch.column("date"))
+        users = batch.column("user_id")
+        users = users if pa.types.is_integer(users.type) else users.cast(pa.string())
+        yield pa.table({"user_id": users, "action": batch.column("action").cast(pa.string()), "date": days})
 
 
 def _days(dates: pa.Array) -> pa.Array:

@@ -1,7 +1,7 @@
 """Tables to logs: validated, joined point in time and written in ranges of users, so that memory does not grow with them."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -9,10 +9,10 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import dataset
+import pyarrow.parquet as pq
 
-from ranker.columns import as_days, as_flags, as_ids, as_text, is_date, is_text, read_ids, type_of_ids
-from ranker.files import UNREADABLE, InputError, parquet_rows, parquet_schema
+from ranker.columns import ROWS_AT_ONCE, as_days, as_flags, as_ids, as_text, is_date, is_text, read_ids
+from ranker.files import InputError, batches_of, open_parquet, parquet_rows
 from ranker.logs import write_logs
 from ranker.scores import read_catalogue
 from ranker.tables.check import TABLES, Described, as_frame, check_types, check_values, files_of
@@ -175,21 +175,37 @@ def _rows(tables: Path, name: str, low: object, high: object, columns: tuple[str
 
 def _rows_of(file: Path, low: object, high: object, columns: tuple[str, ...]) -> pa.Table:
     """Of one file, of these columns those that it has, in the form that all files have here."""
-    schema = parquet_schema(file)
-    kind = schema.field("user_id").type
-    id_field = pc.field("user_id") if type_of_ids(kind) == kind else pc.field("user_id").cast(type_of_ids(kind))
-    chosen: pc.Expression | None = None
+    with open_parquet(file) as parquet:
+        held = [name for name in columns if name in parquet.schema_arrow.names]
+        kinds = {name: parquet.schema_arrow.field(name).type for name in held}
+        groups = _groups(parquet, low, high)
+        parts = [
+            _within(_as_here(batch, held), low, high) for batch in batches_of(parquet, file, ROWS_AT_ONCE, held, groups)
+        ]
+    empty = pa.table({name: _plain(name, pa.chunked_array([], kinds[name])) for name in held})
+    return pa.concat_tables([empty, *parts])
+
+
+def _groups(parquet: pq.ParquetFile, low: object, high: object) -> list[int]:
+    """The row groups that may hold users low <= id < high, as far as the file tells."""
+    wanted = []
+    for group in range(parquet.metadata.num_row_groups):
+        columns = map(parquet.metadata.row_group(group).column, range(parquet.metadata.num_columns))
+        told = next((c.statistics for c in columns if c.path_in_schema == "user_id"), None)
+        known = told is not None and told.has_min_max and type(told.min) in (int, str)
+        outside = known and ((low is not None and told.max < low) or (high is not None and told.min >= high))
+        wanted += [] if outside else [group]
+    return wanted
+
+
+def _within(table: pa.Table, low: object, high: object) -> pa.Table:
     if low is not None:
-        chosen = id_field >= pa.scalar(low)
-    if high is not None:
-        below = id_field < pa.scalar(high)
-        chosen = below if chosen is None else chosen & below
-    try:
-        held = [name for name in columns if name in schema.names]
-        table = dataset.dataset(str(file)).to_table(columns=held, filter=chosen)
-    except UNREADABLE as error:
-        raise InputError([f"{file}: the rows cannot be read ({type(error).__name__})"]) from None
-    return pa.table({name: _plain(name, table.column(name)) for name in held})
+        table = table.filter(pc.field("user_id") >= low)
+    return table if high is None else table.filter(pc.field("user_id") < high)
+
+
+def _as_here(batch: pa.RecordBatch, names: Sequence[str]) -> pa.Table:
+    return pa.table({name: _plain(name, pa.chunked_array([batch.column(name)])) for name in names})
 
 
 def _plain(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:

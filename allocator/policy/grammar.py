@@ -9,6 +9,7 @@ import json
 import math
 import re
 import sys
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -31,6 +32,11 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from ranker.scores import MOST_HISTORY_DAYS
 
 Scalar = str | bool | int | float
+
+
+def composed(text: object) -> object:
+    """Text with its letters composed (Unicode NFC): what a Mac or a PDF writes as o and two dots is the letter ö."""
+    return unicodedata.normalize("NFC", text) if isinstance(text, str) else text
 
 
 def _fault(message: str) -> PydanticCustomError:
@@ -65,7 +71,7 @@ Days = Annotated[int, Strict(), Field(ge=1, le=MOST_HISTORY_DAYS)]
 Part = Annotated[float, Strict(), Field(allow_inf_nan=False, gt=0, le=1)]
 Portion = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0, lt=1)]
 Day = Annotated[date | None, BeforeValidator(_date)]
-RuleId = Annotated[str, Strict(), Field(pattern=r"^[A-Za-z0-9_.\-]{1,100}$")]
+RuleId = Annotated[str, Strict(), BeforeValidator(composed), Field(pattern=r"^[\w.\-]{1,100}$")]
 
 
 class Record(BaseModel):

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
+from allocator.policy.check import doubts
 from allocator.policy.grammar import Policy
 from allocator.report.records import (
     Audit,
@@ -85,6 +86,7 @@ class Unreached:
 @dataclass(frozen=True)
 class Report:
     """All of the page. value_unit: the unit of the objective; warnings: where the sources disagree with one another.
+    doubts: rules that may not say what was meant.
 
     policy: as it was used, where the allocation holds it; left_out: ids of the rules that this run left out of it.
     """
@@ -105,6 +107,7 @@ class Report:
     truth: TruthTable | None
     provenance: Mapping[str, Mapping[str, str]]
     warnings: tuple[str, ...]
+    doubts: tuple[str, ...]
 
 
 def collect(sources: Sources) -> Report:
@@ -132,6 +135,7 @@ def collect(sources: Sources) -> Report:
         truth=_optional(sources.truth, TruthTable),
         provenance=_provenance(sources),
         warnings=tuple(_disagreements(certificate, policy, tally, scores)),
+        doubts=() if policy is None else tuple(doubts(policy)),
     )
 
 

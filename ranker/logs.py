@@ -124,6 +124,11 @@ class Logs:
         return len(self.frame)
 
     @property
+    def place(self) -> str:
+        """What messages call them."""
+        return "logs"
+
+    @property
     def latest(self) -> date:
         """The last day of decisions."""
         return self.frame["as_of"].max().date()
@@ -164,6 +169,11 @@ class StoredLogs:
 
     def __len__(self) -> int:
         return self.count
+
+    @property
+    def place(self) -> str:
+        """What messages call them."""
+        return str(self.files[0].parent)
 
     def batches(self) -> Iterator[Logs]:
         """All rows in order, in parts of at most ROWS_PER_BATCH."""

@@ -3,7 +3,6 @@
 Axes: N contacts, U users, K contacts of a slate.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,8 @@ from allocator.mixture import marginal_propensity
 from allocator.problem import Data, Problem
 from allocator.solve.passes import Users, explain_contacts
 from allocator.solve.slates import NONE
-from ranker.scores import InputError, Scores
+from ranker.files import InputError, read_json_object
+from ranker.scores import Scores
 
 ROWS_PER_FILE = 4_000_000
 ROWS_PER_GROUP = 1_048_576
@@ -139,9 +139,11 @@ def read_price_book(allocation: Path) -> Mapping[tuple[str, str], float]:
     """(constraint id, side) -> multiplier of an earlier allocation, to start from."""
     path = allocation / "prices.json"
     try:
-        rows = json.loads(path.read_text())["rows"]
+        if not path.exists():
+            raise InputError([f"{path}: there is no such file; previous= names an earlier allocation"])
+        rows = read_json_object(path)["rows"]
         return {(str(row["constraint"]), str(row["side"])): max(float(row["multiplier"]), 0.0) for row in rows}
-    except FileNotFoundError:
-        raise InputError([f"{path}: there is no such file; previous= names an earlier allocation"]) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except InputError:
+        raise
+    except (ValueError, LookupError, TypeError, OverflowError) as error:
         raise InputError([f"{path}: is not a price book ({type(error).__name__})"]) from None

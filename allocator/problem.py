@@ -648,7 +648,7 @@ def load_data(
         data.class_U[part] = problem.classes.of(shard)
         data.group_U[part] = group_of(problem.policy, shard.user_id)
         eligible_UA = shard.eligible_UA & problem.contact.allowed_A & problem.allowed_SA[data.class_U[part]]
-        past.fill(problem.contact, shard.user_id, eligible_UA, data.before_UK[part], data.received_UC[part])
+        past.fill(problem.contact, shard.places, eligible_UA, data.before_UK[part], data.received_UC[part])
         data.eligible_UA[part] = eligible_UA
         ids.append(shard.user_id.to_numpy(zero_copy_only=False))
         tally += _tally(shard.eligible_UA, eligible_UA, data.group_U[part])
@@ -682,17 +682,17 @@ class _Past:
     def fill(
         self,
         contact: ContactRules,
-        ids: pa.Array,
+        users: range,
         eligible_UA: np.ndarray,
         before_UK: np.ndarray,
         received_UC: np.ndarray,
     ) -> None:
         """Fills what some users had before, and takes away the eligibility that full caps leave no room for."""
         if self.history is not None:
-            received_UC[:] = received(self.history, ids, contact.member_CA, contact.capacity_C, contact.days_C)
+            received_UC[:] = received(self.history, users, contact.member_CA, contact.capacity_C, contact.days_C)
             eligible_UA &= ~contact.full(received_UC)
         if self.previous is not None:
-            before_UK[:], whole_U = slates_before(self.previous, ids, self.width, NONE)
+            before_UK[:], whole_U = slates_before(self.previous, users, self.width, NONE)
             before_UK[~(whole_U & _allows(contact, eligible_UA, before_UK, received_UC)), 0] = LOST
 
 

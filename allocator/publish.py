@@ -17,13 +17,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from allocator.lock import Held, lock
-from ranker.scores import InputError
+from ranker.files import InputError, read_bytes, read_json_object
 
 POINTER = "published.json"
 HISTORY = "published_history.jsonl"
 NEEDED = ("certificate.json", "audit.json", "prices.json", "manifest.json")
 FINISHED = ("optimal", "feasible")
 log = logging.getLogger("offermix.publish")
+WORDS = ("run", "at", "allocation", "allocation_digest")
+"""What every pointer says."""
+MOST_HISTORY_BYTES = 64 << 20
 
 
 class Refused(Exception):
@@ -91,12 +94,21 @@ def rollback(runs: Path, to: str, now: datetime | None = None) -> Flip:
 
 def current(runs: Path) -> Pointer | None:
     """What is published, or None. InputError where the pointer cannot be read: guessing would be worse."""
-    try:
-        return _pointer((runs / POINTER).read_text())
-    except (FileNotFoundError, NotADirectoryError):
+    path = runs / POINTER
+    if not os.path.lexists(path):
         return None
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError([f"{runs / POINTER}: cannot be read ({type(error).__name__})"]) from None
+    pointer = _pointer(read_json_object(path))
+    if pointer is None:
+        raise InputError([f"{path}: is no pointer to a run: {', '.join(WORDS)} must be there, and be text"])
+    return pointer
+
+
+def _pointer(content: object) -> Pointer | None:
+    """None where the content is not that of a pointer."""
+    if not isinstance(content, dict) or not set(WORDS) <= content.keys() <= {*WORDS, "previous", "action"}:
+        return None
+    texts = [value for key, value in content.items() if (key, value) != ("previous", None)]
+    return Pointer(**{"previous": None, **content}) if all(isinstance(text, str) for text in texts) else None
 
 
 def published_before(runs: Path) -> tuple[Pointer, ...]:
@@ -108,24 +120,16 @@ def published_before(runs: Path) -> tuple[Pointer, ...]:
 def _history(runs: Path) -> tuple[Pointer, ...]:
     """The flips that were written down; a line that a crash cut off is passed over."""
     path, found = runs / HISTORY, []
+    if not os.path.lexists(path):
+        return ()
     try:
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        text = read_bytes(path, MOST_HISTORY_BYTES).decode()
     except UnicodeDecodeError as error:
         raise InputError([f"{path}: is not UTF-8 text from byte {error.start} on; put back what was written"]) from None
-    except OSError as error:
-        raise InputError([f"{path}: cannot be read ({error.strerror})"]) from None
-    for line in lines:
-        with contextlib.suppress(ValueError, TypeError):
-            found.append(_pointer(line))
-    return tuple(found)
-
-
-def _pointer(text: str) -> Pointer:
-    """Raises ValueError or TypeError where the text is no pointer."""
-    pointer = Pointer(**json.loads(text))
-    if not all(isinstance(value, str) for name, value in asdict(pointer).items() if name != "previous"):
-        raise TypeError("a pointer's fields are texts")
-    return pointer
+    for line in text.splitlines():
+        with contextlib.suppress(ValueError, RecursionError):
+            found.append(_pointer(json.loads(line)))
+    return tuple(pointer for pointer in found if pointer is not None)
 
 
 def _locate(run: Path) -> tuple[Path, Path]:
@@ -216,10 +220,9 @@ def _audit_reasons(audit: Mapping | None) -> Iterator[str]:
 
 def _object(path: Path) -> dict | None:
     try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
+        return read_json_object(path)
+    except InputError:
         return None
-    return content if isinstance(content, dict) else None
 
 
 def allocation_digest(allocation: Path) -> str:

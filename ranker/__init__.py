@@ -2,6 +2,8 @@
 
 Modules, in the order in which data flows:
 
+- files: where every reader opens JSON and Parquet
+- columns: columns as other programs write them, in one form
 - market: a synthetic market whose truth is known, to test everything after it
 - tables: readers of users, exposures and outcomes, and the point-in-time join
 - logs: logged decisions, the training data

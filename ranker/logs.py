@@ -19,13 +19,42 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ranker.contact_history import HistoryColumns, problems_of
-from ranker.scores import Catalogue, InputError, read_catalogue, read_json_object, write_catalogue
+from ranker.columns import (
+    as_days,
+    as_flags,
+    as_ids,
+    as_moments,
+    as_numbers,
+    as_text,
+    frequent,
+    is_date,
+    is_id,
+    is_list_of,
+    is_number,
+    is_text,
+    read_ids,
+    type_of_ids,
+    value_problems,
+)
+from ranker.contact_history import MOST_DAYS, HistoryColumns, problems_of
+from ranker.files import (
+    InputError,
+    batches,
+    parquet_files,
+    parquet_rows,
+    parquet_schema,
+    read_json_object,
+    some_parquet_files,
+)
+from ranker.scores import LARGEST, Catalogue, read_catalogue, write_catalogue
 
 KINDS = ("binary", "count", "amount", "real")
 RESERVED = ("user_id", "as_of", "action", "propensity", "eligible")
 UNIQUE = ["user_id", "as_of", "action"]  # no two rows have the same
 IMMATURE = "immature"
+LEAST_CHANCE = 1e-12
+TOO_SMALL = f"are below {LEAST_CHANCE:g}, as no chance of what happened is"
+TOO_LARGE = f"are beyond {LARGEST:g}, as no outcome is"
 ROWS_PER_BATCH = 65_536
 
 
@@ -100,6 +129,11 @@ class Logs:
         return len(self.frame)
 
     @property
+    def place(self) -> str:
+        """What messages call them."""
+        return "logs"
+
+    @property
     def latest(self) -> date:
         """The last day of decisions."""
         return self.frame["as_of"].max().date()
@@ -141,10 +175,15 @@ class StoredLogs:
     def __len__(self) -> int:
         return self.count
 
+    @property
+    def place(self) -> str:
+        """What messages call them."""
+        return str(self.files[0].parent)
+
     def batches(self) -> Iterator[Logs]:
         """All rows in order, in parts of at most ROWS_PER_BATCH."""
         for table in self._tables():
-            yield Logs(self.schema, self.actions, self._columns.frame(table), _eligible_in(table))
+            yield Logs(self.schema, self.actions, self._columns.frame(table), _eligible_in(table, len(self.actions)))
 
     def columns(self, names: Sequence[str]) -> pd.DataFrame:
         """Some columns of all rows."""
@@ -187,16 +226,17 @@ def _open(path: Path, keep: Callable[[pd.DataFrame, np.ndarray | None], object])
     """keep: is given all parts in turn."""
     schema = read_schema(path / "schema.json")
     catalogue = _catalogue_of(path, schema)
-    whole = _parquet_files(path)
-    files = [*whole, *sorted((path / IMMATURE).glob("*.parquet"))]
+    whole = some_parquet_files(path)
+    files = [*whole, *parquet_files(path / IMMATURE)]
     columns = _Columns("logs", schema, None if catalogue is None else len(catalogue.actions))
     problems = [problem for file in files for problem in columns.problems(file)]
+    problems += _mixed_ids(files) if not problems else []
     if problems:
         raise InputError(problems)
     checks = _Checks(schema, catalogue)
     for position, file in enumerate(files):
         for table in columns.tables(file):
-            frame, eligible_RA = columns.frame(table), _eligible_in(table)
+            frame, eligible_RA = columns.frame(table), _eligible_in(table, columns.width)
             checks.see(file, frame, eligible_RA, position >= len(whole))
             keep(frame, eligible_RA)
     pa.default_memory_pool().release_unused()
@@ -245,9 +285,11 @@ def read_users(path: Path, schema: LogSchema, actions: int) -> Iterator[pd.DataF
     `as_of` and `eligible` where the files have them (see `eligible_of`). actions: the length that `eligible` must have.
     Raises InputError with everything wrong: types and repeated users before the first frame, values at the end.
     """
-    files = _parquet_files(path)
+    files = some_parquet_files(path)
     columns = _Columns("users", schema, actions)
     problems = [problem for file in files for problem in columns.problems(file)]
+    if not problems:
+        problems += [*_mixed_ids(files), *_many_days(files)]
     if not problems:
         problems += _repeated_users(files)
     if problems:
@@ -257,11 +299,28 @@ def read_users(path: Path, schema: LogSchema, actions: int) -> Iterator[pd.DataF
         for table in columns.tables(file):
             frame = columns.frame(table)
             if "eligible" in table.column_names:
-                frame["eligible"] = _as_arrow_column(table.column("eligible"), frame.index)
+                frame["eligible"] = eligible_column(as_flags(table.column("eligible"), actions), frame.index)
             faults.update({f"{file}: column {c}": n for c, n in _infinite(frame, schema.numeric).items()})
             yield frame
     if faults:
         raise InputError([f"{place}: {count:,} rows are infinite" for place, count in sorted(faults.items())])
+
+
+def _many_days(files: Sequence[Path]) -> Iterator[str]:
+    """The users to score are of one day, or of none that is told."""
+    dated = [file for file in files if "as_of" in parquet_schema(file).names]
+    days: set[date] = set()
+    for file in dated:
+        columns = [as_days(batch.column(0)) for batch in batches(file, 1 << 20, ["as_of"])]
+        if missing := sum(column.null_count for column in columns):
+            yield f"{file}: column as_of: {missing:,} of {parquet_rows(file):,} rows are missing"
+        days.update(*(pc.unique(column.drop_null()).to_pylist() for column in columns))
+    if 0 < len(dated) < len(files):
+        lacking = next(file for file in files if file not in dated)
+        yield f"{lacking}: column as_of: is missing here but present in {dated[0].name}"
+    if len(days) > 1:
+        told = f"{len(days):,} different days, from {min(days)} to {max(days)}"
+        yield f"{files[0].parent}: column as_of: has {told}; the users to score are as of one day"
 
 
 def eligible_column(eligible_RA: np.ndarray, index: pd.Index | None = None) -> pd.Series:
@@ -274,7 +333,8 @@ def eligible_of(frame: pd.DataFrame) -> np.ndarray | None:
     """bool[R, A] from the `eligible` column of a frame; None where there is none."""
     if "eligible" not in frame:
         return None
-    return as_matrix(pa.chunked_array(pa.array(frame["eligible"])))
+    column = pa.chunked_array(pa.array(frame["eligible"]))
+    return as_flags(column, column.type.list_size)
 
 
 def read_schema(path: Path) -> LogSchema:
@@ -330,7 +390,7 @@ def _schema_problems(content: Mapping) -> Iterator[str]:
     for position, early in enumerate(earlies):
         if not isinstance(early, dict) or early.get("outcome") not in names or not isinstance(early.get("name"), str):
             yield f"early[{position}]: must be an object with a name, an outcome of those named, and days"
-        elif not isinstance(early.get("days"), int):
+        elif not isinstance(early.get("days"), int) or not 0 <= early["days"] <= MOST_DAYS:
             yield f"early[{position}].days: must be a whole number of days after the decision"
         else:
             names.append(early["name"])
@@ -340,7 +400,8 @@ def _schema_problems(content: Mapping) -> Iterator[str]:
         if name in RESERVED:
             yield f"'{name}' is the name of another column of the logs and can be no feature or outcome"
     if "history" in content:
-        yield from problems_of(content["history"], features.get("numeric", []) if isinstance(features, dict) else [])
+        numeric = features.get("numeric", []) if isinstance(features, dict) else []
+        yield from problems_of(content["history"], numeric if isinstance(numeric, list) else [])
     if not isinstance(content.get("none", "none"), str) or not content.get("none", "none"):
         yield "none: must be the action id that stands for showing nothing"
 
@@ -355,13 +416,12 @@ def _catalogue_of(path: Path, schema: LogSchema) -> Catalogue | None:
     return catalogue
 
 
-def _parquet_files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        raise InputError([f"{path}: there is no such directory"])
-    files = sorted(path.glob("*.parquet"))
-    if not files:
-        raise InputError([f"{path}: there are no *.parquet files"])
-    return files
+def _mixed_ids(files: Sequence[Path]) -> Iterator[str]:
+    """Ids are numbers in every file or texts in every file: 7 and "7" would be two users."""
+    kinds = {file: parquet_schema(file).field("user_id").type for file in files}
+    for file, kind in kinds.items():
+        if type_of_ids(kind) != type_of_ids(kinds[files[0]]):
+            yield f"{file}: column user_id: has type {kind} here but {kinds[files[0]]} in {files[0].name}"
 
 
 @dataclass(frozen=True)
@@ -374,11 +434,13 @@ class _Columns:
 
     def problems(self, file: Path) -> Iterator[str]:
         try:
-            arrow = pq.read_schema(file)
-        except (pa.ArrowException, OSError) as error:
-            yield f"{file}: is not a readable Parquet file ({error})"
-            return
-        yield from (f"{file}: {problem}" for problem in self._type_problems(arrow))
+            arrow = parquet_schema(file)
+            found = [f"{file}: {problem}" for problem in self._type_problems(arrow)]
+            dates = [name for name in ("as_of",) if name in arrow.names]
+            lists = {"eligible": self.width} if "eligible" in arrow.names else {}
+            yield from found or value_problems(file, ["user_id"], dates, lists)
+        except InputError as error:
+            yield from error.problems
 
     def _type_problems(self, arrow: pa.Schema) -> Iterator[str]:
         for name, (fits, wanted) in self._wanted().items():
@@ -386,21 +448,22 @@ class _Columns:
                 yield f"column {name}: is missing"
             elif not fits(arrow.field(name).type):
                 yield f"column {name}: has type {arrow.field(name).type}; {wanted} is needed"
+        if "as_of" in arrow.names and not is_date(arrow.field("as_of").type) and "as_of" not in self._wanted():
+            yield f"column as_of: has type {arrow.field('as_of').type}; a date is needed"
         if "eligible" in arrow.names:
             kind = arrow.field("eligible").type
-            lists = pa.types.is_fixed_size_list(kind) and pa.types.is_boolean(kind.value_type)
             if self.width is None:
                 yield "column eligible: needs a catalogue.json that gives the order of the actions"
-            elif not lists or kind.list_size != self.width:
+            elif not is_list_of(kind, pa.types.is_boolean, self.width):
                 yield f"column eligible: has type {kind}; fixed_size_list<bool>[{self.width}] is needed, an entry per action"
 
     def _wanted(self) -> dict:
-        wanted = {"user_id": (_is_id, "int64 or string")}
+        wanted = {"user_id": (is_id, "int64 or string")}
         if self.what == "logs":
-            wanted |= {"as_of": (_is_date, "a date"), "action": (_is_text, "string")}
-            wanted |= {"propensity": (_is_number, "a number")}
-            wanted |= {name: (_is_number, "a number") for name in self.schema.measured}
-        wanted |= {name: (_is_number, "a number") for name in self.schema.numeric}
+            wanted |= {"as_of": (is_date, "a date"), "action": (is_text, "string")}
+            wanted |= {"propensity": (is_number, "a number")}
+            wanted |= {name: (is_number, "a number") for name in self.schema.measured}
+        wanted |= {name: (is_number, "a number") for name in self.schema.numeric}
         return wanted | {name: (_is_category, "string, integer or bool") for name in self.schema.categorical}
 
     def present(self, arrow: pa.Schema) -> list[str]:
@@ -408,14 +471,13 @@ class _Columns:
         names = list(self._wanted())
         names += [name for name in ("as_of", "eligible") if name in arrow.names and name not in names]
         if self.what == "users":
-            names += [f.name for f in arrow if _is_text(f.type) and f.name not in names]
+            names += [f.name for f in arrow if is_text(f.type) and f.name not in names]
         return names
 
     def tables(self, file: Path, names: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The file in parts of at most ROWS_PER_BATCH rows: all wanted columns, or these."""
-        parquet = pq.ParquetFile(file)
-        names = self.present(parquet.schema_arrow) if names is None else list(names)
-        for batch in parquet.iter_batches(ROWS_PER_BATCH, columns=names):
+        names = self.present(parquet_schema(file)) if names is None else list(names)
+        for batch in batches(file, ROWS_PER_BATCH, names):
             yield pa.Table.from_batches([batch])
 
     def frame(self, table: pa.Table) -> pd.DataFrame:
@@ -433,37 +495,20 @@ class _Columns:
 
 
 def _as_series(column: pa.ChunkedArray, target: str) -> pd.Series:
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
     if target in ("float32", "float64"):
-        return column.cast(pa.float64()).to_pandas().astype(target)
+        with np.errstate(over="ignore"):  # what is too large is told as infinite
+            return as_numbers(column).to_pandas().astype(target)
     if target == "date":
-        return column.cast(pa.timestamp("s"), safe=False).to_pandas()
-    if target == "text" or _is_text(column.type):
-        return column.cast(pa.string()).to_pandas().astype("str")
+        return as_moments(column).to_pandas()
+    if target == "keep":
+        column = as_ids(column)
+    if target == "text" or is_text(column.type):
+        return as_text(column).to_pandas().astype("str")
     return column.to_pandas()
 
 
-def _is_id(kind: pa.DataType) -> bool:
-    return pa.types.is_int64(kind) or _is_text(kind)
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
-
-
 def _is_category(kind: pa.DataType) -> bool:
-    return _is_text(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)
-
-
-def _is_date(kind: pa.DataType) -> bool:
-    return pa.types.is_date(kind) or pa.types.is_timestamp(kind)
+    return is_text(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)
 
 
 class _Checks:
@@ -521,8 +566,9 @@ class _Checks:
                 yield f"column {outcome.name}: is missing in all {rows:,} rows; there is nothing to learn it from"
         unknown = sorted(self._actions.keys() - {self._schema.none, *self.ids})
         if unknown:
-            examples, count = ", ".join(f"'{name}'" for name in unknown[:3]), sum(self._actions[n] for n in unknown)
-            yield f"column action: {count:,} of {rows:,} rows name an action not in catalogue.json ({examples})"
+            counts = {name: self._actions[name] for name in unknown}
+            told = f"{sum(counts.values()):,} of {rows:,} rows name an action not in catalogue.json"
+            yield f"column action: {told}{frequent(counts, rows)}"
         repeated = self._repeated(columns, files)
         if repeated:
             yield f"columns user_id, as_of, action: {repeated:,} of {rows:,} rows repeat an earlier row"
@@ -556,6 +602,7 @@ def _faults(frame: pd.DataFrame, schema: LogSchema, immature: bool) -> Iterator[
         yield from told(column, frame[column].isna(), "are missing")
     propensity = frame["propensity"].to_numpy()
     yield from told("propensity", ~((propensity > 0) & (propensity <= 1)), "are not in (0, 1]")
+    yield from told("propensity", (propensity > 0) & (propensity < LEAST_CHANCE), TOO_SMALL)
     for column, count in _infinite(frame, schema.numeric).items():
         yield (column, "are infinite"), count
     for name, kind in schema.measured.items():
@@ -566,6 +613,7 @@ def _faults(frame: pd.DataFrame, schema: LogSchema, immature: bool) -> Iterator[
         else:
             yield from told(name, ~finite, "are missing or not finite")
         yield from told(name, finite & ~_in_kind(values, kind), f"do not fit the kind {kind}")
+        yield from told(name, finite & (np.abs(values) > LARGEST), TOO_LARGE)
 
 
 def _in_kind(values: np.ndarray, kind: str) -> np.ndarray:
@@ -581,25 +629,8 @@ def _infinite(frame: pd.DataFrame, columns: Sequence[str]) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
-def _eligible_in(table: pa.Table) -> np.ndarray | None:
-    return as_matrix(table.column("eligible")) if "eligible" in table.column_names else None
-
-
-def as_matrix(column: pa.ChunkedArray) -> np.ndarray:
-    """A list column as bool[R, A]; a missing list or entry counts as not eligible."""
-    width = column.type.list_size
-    out_RA = np.zeros((len(column), width), bool)
-    start = 0
-    for chunk in column.chunks:
-        if chunk.null_count == 0:
-            flat = pc.fill_null(chunk.flatten(), False).to_numpy(zero_copy_only=False)
-            out_RA[start : start + len(chunk)] = flat.reshape(-1, width)
-        else:
-            present = pc.is_valid(chunk).to_numpy(zero_copy_only=False)
-            flat = pc.fill_null(chunk.drop_null().flatten(), False).to_numpy(zero_copy_only=False)
-            out_RA[start : start + len(chunk)][present] = flat.reshape(-1, width)
-        start += len(chunk)
-    return out_RA
+def _eligible_in(table: pa.Table, actions: int) -> np.ndarray | None:
+    return as_flags(table.column("eligible"), actions) if "eligible" in table.column_names else None
 
 
 def _as_arrow_column(column: pa.Array | pa.ChunkedArray, index: pd.Index | None) -> pd.Series:
@@ -623,8 +654,7 @@ def _as_table(frame: pd.DataFrame, schema: LogSchema, actions: int) -> pa.Table:
 
 
 def _repeated_users(files: Sequence[Path]) -> list[str]:
-    columns = [pq.ParquetFile(file).read(columns=["user_id"]).column(0) for file in files]
-    ids = pa.chunked_array([chunk for column in columns for chunk in column.chunks], columns[0].type)
+    ids = read_ids(*files)
     place, problems = f"{files[0].parent}: column user_id", []
     if ids.null_count:
         problems.append(f"{place}: {ids.null_count:,} of {len(ids):,} rows are missing")

@@ -20,6 +20,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ranker.columns import (
+    FIRST_DAY,
+    LAST_DAY,
+    as_ids,
+    as_lists,
+    as_text,
+    is_id,
+    is_list_of,
+    is_text,
+    read_ids,
+    value_problems,
+)
+from ranker.files import InputError, batches, open_parquet, read_json_object, some_parquet_files
+
 ROWS_PER_FILE = 2_000_000
 ROWS_PER_GROUP = 65_536
 MOST_SEGMENT_VALUES = 10_000
@@ -27,17 +41,9 @@ MOST_HISTORY_DAYS = 366
 """How far back `history/` goes, and so how many days a contact rule may count."""
 BASES = ("history", "same week")
 """What an estimate of one offer beside another rests on: offers of the days before, or of the same seven days."""
+LARGEST = 1e30
+"""Of an action's numbers; sums of what is larger would lose everything else, or overflow."""
 ONE_SIDED_90 = 1.281552
-
-
-class InputError(ValueError):
-    """Input or configuration is wrong. `problems` lists everything found, each sentence opening with its place."""
-
-    def __init__(self, problems: Sequence[str]):
-        self.problems = tuple(problems)
-        count = len(self.problems)
-        heading = "1 problem in the input:" if count == 1 else f"{count} problems in the input:"
-        super().__init__("\n".join([heading, *(f"  - {problem}" for problem in self.problems)]))
 
 
 @dataclass(frozen=True)
@@ -139,7 +145,8 @@ class Catalogue:
 
     def numbers(self, attribute: str) -> np.ndarray:
         """float64[A]: a numeric attribute of every action, 0 where an action does not have it."""
-        return np.array([float(action.get(attribute) or 0.0) for action in self.actions])
+        found = [action.get(attribute) for action in self.actions]
+        return np.array([float(x) if isinstance(x, int | float) and not isinstance(x, bool) else 0.0 for x in found])
 
     def with_scores(
         self,
@@ -170,7 +177,7 @@ def read_catalogue(path: Path, *, with_metrics: bool = False) -> Catalogue:
     with_metrics: require the metrics that a scores dataset must have.
     """
     content = read_json_object(path)
-    problems = [*_action_problems(content.get("actions")), *_head_problems(content, with_metrics)]
+    problems = [*action_problems(content.get("actions")), *_head_problems(content, with_metrics)]
     interference = content.get("interference")
     if interference is not None:
         problems += _interference_problems(interference, content.get("actions"))
@@ -191,20 +198,8 @@ def write_catalogue(path: Path, catalogue: Catalogue) -> None:
     path.write_text(json.dumps(catalogue.to_json(), indent=1) + "\n")
 
 
-def read_json_object(path: Path) -> dict:
-    """The JSON object that a file holds; InputError where there is none."""
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError([f"{path}: there is no such file"]) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError([f"{path}: is not valid JSON ({error})"]) from None
-    if not isinstance(content, dict):
-        raise InputError([f"{path}: must hold one JSON object"])
-    return content
-
-
-def _action_problems(actions: object) -> Iterator[str]:
+def action_problems(actions: object) -> Iterator[str]:
+    """What is wrong with the actions of a catalogue."""
     if not isinstance(actions, list) or not actions:
         yield "actions: must be a list with at least one action"
         return
@@ -221,8 +216,10 @@ def _action_problems(actions: object) -> Iterator[str]:
                 yield f"{place}.{key}: must be a string, a number, true or false"
             elif isinstance(value, float) and not np.isfinite(value):
                 yield f"{place}.{key}: must be a finite number"
-    ids = Counter(action.get("id") for action in actions if isinstance(action, dict))
-    for repeated in (name for name, count in ids.items() if count > 1 and isinstance(name, str)):
+            elif isinstance(value, int | float) and abs(value) > LARGEST:
+                yield f"{place}.{key}: must be a number of at most {LARGEST:g}"
+    ids = Counter(action["id"] for action in actions if isinstance(action, dict) and isinstance(action.get("id"), str))
+    for repeated in (name for name, count in ids.items() if count > 1):
         yield f"actions: the id '{repeated}' stands {ids[repeated]} times"
 
 
@@ -238,13 +235,25 @@ def _head_problems(content: Mapping, with_metrics: bool) -> Iterator[str]:
         for name, count in Counter(m["name"] for m in metrics).items():
             if count > 1:
                 yield f"metrics: '{name}' stands {count} times"
+        for metric in metrics:
+            if not isinstance(metric.get("unit", ""), str):
+                yield f"metrics: the unit of '{metric['name']}' must be text"
     segments = content.get("segments", [])
-    if not isinstance(segments, list) or not all(isinstance(s, str) for s in segments):
+    if not isinstance(segments, list) or not all(isinstance(s, str) and s for s in segments):
         yield "segments: must be a list of column names"
+    else:
+        for name, count in Counter(segments).items():
+            if count > 1:
+                yield f"segments: '{name}' stands {count} times"
+            if name in ("user_id", "eligible"):
+                yield f"segments: '{name}' is the name of another column of the scores"
     try:
-        date.fromisoformat(content["as_of"]) if content.get("as_of") is not None else None
+        day = date.fromisoformat(content["as_of"]) if content.get("as_of") is not None else FIRST_DAY
     except (TypeError, ValueError):
         yield f"as_of: '{content['as_of']}' is not a date like 2026-11-23"
+    else:
+        if not FIRST_DAY <= day <= LAST_DAY:
+            yield f"as_of: {day} is not between the years {FIRST_DAY.year} and {LAST_DAY.year}"
 
 
 def _interference_problems(content: object, actions: object) -> Iterator[str]:
@@ -282,7 +291,7 @@ def _kept_problems(content: object, place: str) -> Iterator[str]:
         return
     for key in ("kept", "stderr"):
         value = content.get(key)
-        number = isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
+        number = isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(float(value))
         if not number or value < 0:
             yield f"{place}.{key}: must be a number of at least 0"
 
@@ -305,6 +314,11 @@ class Shard:
     def __len__(self) -> int:
         return len(self.user_id)
 
+    @property
+    def places(self) -> range:
+        """Where the users stand in the dataset."""
+        return range(self.start, self.start + len(self))
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -319,22 +333,15 @@ class Scores:
 
     @cached_property
     def vocabulary(self) -> Mapping[str, tuple[str, ...]]:
-        """Per segment its values, sorted; a user's code is the position in it."""
+        """Per segment its values, sorted; a user's code is the position in it. Those of more than MOST_SEGMENT_VALUES are left out."""
         found: dict[str, set[str]] = {name: set() for name in self.catalogue.segments}
-        problems = []
         for file in self.files if found else ():
-            for batch in pq.ParquetFile(file).iter_batches(1 << 20, columns=list(found)):
-                for name, values in found.items():
-                    column = _plain_strings(batch.column(name))
-                    values.update(pc.unique(column.drop_null()).to_pylist())
-        for name, values in found.items():
-            if len(values) > MOST_SEGMENT_VALUES:
-                problems.append(
-                    f"{self.path}: segment {name}: {len(values):,} different values; at most {MOST_SEGMENT_VALUES:,} fit"
-                )
-        if problems:
-            raise InputError(problems)
-        return {name: tuple(sorted(values)) for name, values in found.items()}
+            names = [name for name, values in found.items() if len(values) <= MOST_SEGMENT_VALUES]
+            for batch in batches(file, 1 << 20, names):
+                for name in names:
+                    if len(found[name]) <= MOST_SEGMENT_VALUES:
+                        found[name].update(pc.unique(as_text(batch.column(name)).drop_null()).to_pylist())
+        return {name: tuple(sorted(values)) for name, values in found.items() if len(values) <= MOST_SEGMENT_VALUES}
 
     def shards(
         self, rows: int = 262_144, *, check: bool = True, metrics: Collection[str] | None = None
@@ -347,7 +354,7 @@ class Scores:
         faults: Counter[tuple[str, str, str]] = Counter()
         start = 0
         for file in self.files:
-            for batch in pq.ParquetFile(file, pre_buffer=False).iter_batches(rows, columns=self._columns(metrics)):
+            for batch in batches(file, rows, self._columns(metrics)):
                 shard = self._shard(file, batch, start, faults if check else None)
                 start += len(shard)
                 yield shard
@@ -362,12 +369,12 @@ class Scores:
     def segment_codes(self, names: Sequence[str], rows: int = 1 << 20) -> Iterator[tuple[np.ndarray, ...]]:
         """Streams only the segments named: per batch of users, int32[U] codes into `vocabulary` for each name."""
         for file in self.files:
-            for batch in pq.ParquetFile(file).iter_batches(rows, columns=list(names)):
+            for batch in batches(file, rows, names):
                 yield tuple(self._codes(batch, name, file, None) for name in names)
 
     def check_users(self) -> None:
         """Raises InputError where a user stands twice or has no id; 8 bytes a user where ids are numbers."""
-        ids = (pq.ParquetFile(file).read(columns=["user_id"]).column(0).drop_null() for file in self.files)
+        ids = (read_ids(file).drop_null() for file in self.files)
         known, repeated = _count_ids(ids, self.users)
         missing, problems = self.users - known, []
         if missing:
@@ -381,7 +388,7 @@ class Scores:
         metrics = [m.name for m in self.catalogue.metrics if wanted is None or m.name in wanted]
         return [
             "user_id",
-            *self.catalogue.segments,
+            *self.vocabulary,
             *(["eligible"] if self.has_eligible else []),
             *(f"mean_{name}" for name in metrics),
             *(f"stderr_{name}" for name in metrics if name in self.stderr_metrics),
@@ -391,24 +398,24 @@ class Scores:
         actions = len(self.catalogue.actions)
 
         def matrix(column: str, value_type: pa.DataType) -> np.ndarray:
-            values, missing = _as_matrix(batch.column(column), actions, value_type, f"{file}: column {column}")
+            values, wrong = _as_matrix(batch.column(column), actions, value_type)
             if faults is not None:
-                _count_faults(faults, str(file), column, values, missing)
+                _count_faults(faults, str(file), column, values, wrong)
             return values
 
         eligible = matrix("eligible", pa.bool_()) if self.has_eligible else np.ones((len(batch), actions), bool)
         metrics = [m.name for m in self.catalogue.metrics if f"mean_{m.name}" in batch.schema.names]
         return Shard(
             start=start,
-            user_id=batch.column("user_id"),
-            segments={name: self._codes(batch, name, file, faults) for name in self.catalogue.segments},
+            user_id=as_ids(batch.column("user_id")),
+            segments={name: self._codes(batch, name, file, faults) for name in self.vocabulary},
             eligible_UA=eligible,
             mean={name: matrix(f"mean_{name}", pa.float32()) for name in metrics},
             stderr={name: matrix(f"stderr_{name}", pa.float32()) for name in metrics if name in self.stderr_metrics},
         )
 
     def _codes(self, batch: pa.RecordBatch, name: str, file: Path, faults: Counter | None) -> np.ndarray:
-        column = _plain_strings(batch.column(name))
+        column = as_text(batch.column(name))
         if column.null_count and faults is not None:
             faults[(str(file), name, "rows are missing")] += column.null_count
         codes = pc.index_in(column, pa.array(self.vocabulary[name], pa.string()))
@@ -421,27 +428,28 @@ def open_scores(path: Path) -> Scores:
     Raises InputError that lists everything wrong.
     """
     catalogue = read_catalogue(path / "catalogue.json", with_metrics=True)
-    files = tuple(sorted(path.glob("*.parquet")))
-    if not files:
-        raise InputError([f"{path}: there are no *.parquet files"])
+    files = tuple(some_parquet_files(path))
     problems: list[str] = []
     schemas: dict[Path, pa.Schema] = {}
     users = 0
     for file in files:
         try:
-            parquet = pq.ParquetFile(file)
-        except pa.ArrowException as error:
-            problems.append(f"{file}: is not a readable Parquet file ({error})")
+            with open_parquet(file) as parquet:
+                schemas[file], rows = parquet.schema_arrow, parquet.metadata.num_rows
+        except InputError as error:
+            problems += error.problems
             continue
-        schemas[file] = parquet.schema_arrow
-        users += parquet.metadata.num_rows
-        problems += [f"{file}: {problem}" for problem in _schema_problems(parquet.schema_arrow, catalogue)]
+        users += rows
+        found = [f"{file}: {problem}" for problem in _schema_problems(schemas[file], catalogue)]
+        problems += found or value_problems(file, ids=["user_id"])
     for optional in ["eligible", *(f"stderr_{metric.name}" for metric in catalogue.metrics)]:
         having = [file for file, schema in schemas.items() if optional in schema.names]
         if having and len(having) < len(schemas):
             lacking = next(file for file in schemas if file not in having)
             problems.append(f"{lacking}: column {optional}: is missing here but present in {having[0].name}")
     problems += _mixed_ids(schemas)
+    if not problems and not users:
+        problems.append(f"{path}: there are no users")
     if problems:
         raise InputError(problems)
     names = set(next(iter(schemas.values())).names)
@@ -459,12 +467,12 @@ def _schema_problems(schema: pa.Schema, catalogue: Catalogue) -> Iterator[str]:
     actions = len(catalogue.actions)
     if "user_id" not in schema.names:
         yield "column user_id: is missing"
-    elif not (pa.types.is_int64(schema.field("user_id").type) or _is_string(schema.field("user_id").type)):
+    elif not is_id(schema.field("user_id").type):
         yield f"column user_id: has type {schema.field('user_id').type}; int64 or string is needed"
     for name in catalogue.segments:
         if name not in schema.names:
             yield f"column {name}: is missing, and catalogue.json names it as a segment"
-        elif not _is_string(schema.field(name).type):
+        elif not is_text(schema.field(name).type):
             yield f"column {name}: has type {schema.field(name).type}; a segment is a string"
     wanted = {f"mean_{metric.name}": pa.types.is_floating for metric in catalogue.metrics}
     for name in wanted.keys() - set(schema.names):
@@ -474,7 +482,7 @@ def _schema_problems(schema: pa.Schema, catalogue: Catalogue) -> Iterator[str]:
     for name, fits in wanted.items():
         if name in schema.names:
             kind = schema.field(name).type
-            if not pa.types.is_fixed_size_list(kind) or kind.list_size != actions or not fits(kind.value_type):
+            if not is_list_of(kind, fits, actions):
                 needed = "bool" if name == "eligible" else "float32"
                 yield f"column {name}: has type {kind}; fixed_size_list<{needed}>[{actions}] is needed, an entry per action"
 
@@ -488,16 +496,6 @@ def _mixed_ids(schemas: Mapping[Path, pa.Schema]) -> Iterator[str]:
             yield f"{file}: column user_id: has type {kind} here but {wanted} in {first.name}"
 
 
-def _is_string(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-
-
-def _plain_strings(column: pa.Array) -> pa.Array:
-    return column if pa.types.is_string(column.type) else column.cast(pa.string())
-
-
 def _count_ids(parts: Iterable[pa.ChunkedArray], most: int) -> tuple[int, int]:
     """How many ids there are, at most `most`, and how many of them stand earlier already."""
     id_N, known, texts = np.empty(most, np.int64), 0, []
@@ -505,7 +503,7 @@ def _count_ids(parts: Iterable[pa.ChunkedArray], most: int) -> tuple[int, int]:
         if pa.types.is_integer(part.type):
             id_N[known : known + len(part)] = part.to_numpy()
         else:
-            texts += part.cast(pa.string()).chunks
+            texts += part.chunks
         known += len(part)
     if texts:
         return known, known - pc.count_distinct(pa.chunked_array(texts)).as_py()
@@ -515,22 +513,30 @@ def _count_ids(parts: Iterable[pa.ChunkedArray], most: int) -> tuple[int, int]:
     return known, int((id_N[1:] == id_N[:-1]).sum())
 
 
-def _as_matrix(column: pa.Array, width: int, value_type: pa.DataType, place: str) -> tuple[np.ndarray, int]:
-    """The list column as [rows, width], without a copy where Arrow allows, and how many entries were missing."""
-    if column.null_count:
-        raise InputError([f"{place}: {column.null_count:,} rows have no list at all; not eligible is eligible = false"])
-    values = column.flatten()
-    missing = values.null_count
-    if missing:
+def _as_matrix(column: pa.Array, width: int, value_type: pa.DataType) -> tuple[np.ndarray, dict[str, int]]:
+    """The list column as [rows, width], without a copy where Arrow allows, and how many rows and entries are not as they must be."""
+    values, whole_N = as_lists(column, width)
+    wrong = {
+        "rows have no list at all; not eligible is eligible = false": column.null_count,
+        f"rows have a list of another length than {width}, an entry per action": len(column)
+        - int(whole_N.sum())
+        - column.null_count,
+        "entries are missing; not eligible is eligible = false": values.null_count,
+    }
+    if values.null_count:
         values = values.fill_null(False if pa.types.is_boolean(values.type) else 0.0)
     if values.type != value_type:
         values = values.cast(value_type)
-    return values.to_numpy(zero_copy_only=False).reshape(len(column), width), missing
+    flat = values.to_numpy(zero_copy_only=False)
+    if whole_N.all():
+        return flat.reshape(len(column), width), wrong
+    matrix = np.zeros((len(column), width), flat.dtype)
+    matrix[whole_N] = flat.reshape(-1, width)
+    return matrix, wrong
 
 
-def _count_faults(faults: Counter, file: str, column: str, values: np.ndarray, missing: int) -> None:
-    if missing:
-        faults[(file, column, "entries are missing; not eligible is eligible = false")] += missing
+def _count_faults(faults: Counter, file: str, column: str, values: np.ndarray, wrong: Mapping[str, int]) -> None:
+    faults.update({(file, column, fault): count for fault, count in wrong.items() if count})
     if values.dtype == bool:
         return
     bad = values.size - int(np.count_nonzero(np.isfinite(values)))

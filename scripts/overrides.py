@@ -16,7 +16,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from rapidfuzz import fuzz, process
 
-from scripts.settings import known_keys
+from scripts.settings import as_spelled, in_ascii, known_keys
 
 
 @dataclass(frozen=True)
@@ -281,6 +281,7 @@ class _Word:
         levels = len(key.split("."))
         if levels < 2 or (levels == 2 and value != "null"):
             raise _Wrong(f"{self.text}: is not of the form set.ID.FIELD=VALUE")
+        key = in_ascii(key)
         word = f"++{key}={value}"
         try:
             if self.sweep or not OverridesParser.create().parse_override(word).is_sweep_override():
@@ -367,7 +368,7 @@ def readable(text: str) -> str:
     for _, keys in KEYS.values():
         for key in keys:
             text = text.replace(f"{key.target}=", f"{key.name}=") if key.target.startswith("paths.") else text
-    lines = [line.strip() for line in text.replace("++set.", "set.").splitlines() if line.strip()]
+    lines = [line.strip() for line in as_spelled(text).replace("++set.", "set.").splitlines() if line.strip()]
     return "; ".join(lines)
 
 

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from allocator.policy.grammar import Policy
 from allocator.policy.reader import read_policy
+from ranker.columns import as_text, is_text
 from ranker.contact_history import DAYS
+from ranker.files import InputError, batches, parquet_files, parquet_schema
 from ranker.logs import read_schema
-from ranker.scores import Catalogue, InputError, Interference, Metric, read_catalogue
+from ranker.scores import MOST_SEGMENT_VALUES, Catalogue, Interference, Metric, read_catalogue
 from scripts.settings import Settings
 
 MISSING = "unknown"  # as scores call a segment that a user does not have
@@ -38,7 +38,7 @@ def early_policy(policy: Path, settings: Settings, logs: Path, users: Path) -> P
 
 def are_dated(users: Path) -> bool:
     """Whether the users to score say which day it is."""
-    return all("as_of" in pq.read_schema(file).names for file in users.glob("*.parquet"))
+    return all("as_of" in parquet_schema(file).names for file in parquet_files(users))
 
 
 def objective_of(policy: Policy) -> dict[str, float]:
@@ -53,19 +53,11 @@ def objective_of(policy: Policy) -> dict[str, float]:
 def segments_of(users: Path) -> dict[str, frozenset[str]]:
     """Every text column of the users, apart from their ids, with its values."""
     found: dict[str, set[str]] = {}
-    for file in sorted(users.glob("*.parquet")):
-        try:
-            parquet = pq.ParquetFile(file)
-        except pa.ArrowException as error:
-            raise InputError([f"{file}: is not a readable Parquet file ({error})"]) from None
-        names = [field.name for field in parquet.schema_arrow if field.name != "user_id" and _is_text(field.type)]
-        for batch in parquet.iter_batches(1 << 20, columns=names):
+    for file in parquet_files(users):
+        names = [field.name for field in parquet_schema(file) if field.name != "user_id" and is_text(field.type)]
+        for batch in batches(file, 1 << 20, names):
             for name in names:
-                column = batch.column(name).cast(pa.string()).fill_null(MISSING)
-                found.setdefault(name, set()).update(pc.unique(column).to_pylist())
-    return {name: frozenset(values) for name, values in found.items()}
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return pa.types.is_string(plain) or pa.types.is_large_string(plain) or pa.types.is_string_view(plain)
+                values = found.setdefault(name, set())
+                if len(values) <= MOST_SEGMENT_VALUES:
+                    values.update(pc.unique(as_text(batch.column(name)).fill_null(MISSING)).to_pylist())
+    return {name: frozenset(values) for name, values in found.items() if len(values) <= MOST_SEGMENT_VALUES}

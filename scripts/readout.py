@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from allocator.allocation import read_price_book
 from allocator.given import give
@@ -28,12 +27,14 @@ from allocator.policy.reader import read_policy
 from allocator.problem import FREE, PINNED, build_problem, load_data
 from allocator.solve.passes import Users, sweep
 from allocator.solve.slates import compile_rules
+from ranker.columns import value_problems
 from ranker.evaluate.allocated import read_allocation
 from ranker.evaluate.lift import Condition, Lift, Metric, decide, lift, sample_ratio
 from ranker.evaluate.objective import OBJECTIVE
 from ranker.evaluate.week import Week, read_week
-from ranker.scores import InputError, Scores, open_scores
-from ranker.tables.check import as_frame
+from ranker.files import InputError, batches, parquet_files, parquet_schema
+from ranker.scores import Scores, open_scores
+from ranker.tables.check import ROWS_AT_ONCE, as_frame, type_problems
 from ranker.tables.schema import read_table_schema
 from scripts import command, stage, tracking
 from scripts.preflight import objective_of
@@ -169,6 +170,9 @@ def given_of(allocation: Path, sources: Sources) -> Given:
     scores, policy = sources.scores, sources.policy
     contacts = read_allocation(allocation)
     ids = {name: position for position, name in enumerate(scores.catalogue.ids)}
+    if unknown := int((~contacts["action"].isin(list(ids))).sum()):
+        told = f"{unknown:,} of {len(contacts):,} rows name an action that the scores do not have"
+        raise InputError([f"{allocation}: column action: {told}"])
     parts: list[dict] = []
     for shard in scores.shards(check=False):
         user_id = shard.user_id.to_numpy(zero_copy_only=False)
@@ -416,14 +420,21 @@ def exposed_in_holdout(tables: Path, day: date, given: Given) -> int | None:
 
 def _shown_on(tables: Path, day: date, more: tuple[str, ...]) -> pd.DataFrame | None:
     """The exposures of one day, with some columns more; None where there are none."""
-    files = sorted((tables / "exposures").glob("*.parquet"))
+    files = parquet_files(tables / "exposures")
     columns = ["user_id", "decided_on", "action", *more]
-    lacking = [(file, name) for file in files for name in columns if name not in pq.read_schema(file).names]
-    if lacking:
-        raise InputError([f"{file}: column {name}: is missing" for file, name in lacking])
+    wanted = {"user_id": "id", "decided_on": "date", "action": "string", **dict.fromkeys(more, "string")}
+    problems = []
+    for file in files:
+        found = [f"{file}: {problem}" for problem in type_problems(parquet_schema(file), wanted)]
+        problems += found or value_problems(file, ["user_id"], ["decided_on"])
+    if problems:
+        raise InputError(problems)
     if not files:
         return None
-    shown = as_frame(pa.concat_tables([pq.read_table(file, columns=columns) for file in files]))
+    parts = [as_frame(pa.table(batch)) for file in files for batch in batches(file, ROWS_AT_ONCE, columns)]
+    if not parts:
+        return None
+    shown = pd.concat(parts, ignore_index=True)
     on_day = shown[shown["decided_on"] == pd.Timestamp(day)]
     return None if on_day.empty else on_day
 

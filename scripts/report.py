@@ -1,6 +1,5 @@
 """Writes the report of a run as one HTML page: `python -m scripts.report run=DIR`."""
 
-import json
 from pathlib import Path
 
 from allocator.report.collect import Sources
@@ -32,9 +31,7 @@ def sources_of(folder: Path) -> Sources:
 
 def _policy_name(manifest: Path) -> str | None:
     """The policy file's name without its ending, from the allocation's manifest."""
-    if not manifest.exists():
-        return None
-    inputs = json.loads(manifest.read_text()).get("inputs", {})
+    inputs = (stage.read_manifest(manifest.parent) or {}).get("inputs", {})
     return next((Path(name).stem for name in inputs if name.endswith((".yaml", ".yml"))), None)
 
 

@@ -1,13 +1,15 @@
 """The settings of every command: what Hydra composed, typed, frozen and checked, with every error listed at once."""
 
+import re
 import types
 import typing
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError
 from pydantic_core import ErrorDetails
 from rapidfuzz import fuzz, process
 
@@ -128,6 +130,12 @@ class TrackingOptions(Frozen):
     registered_model: str = Field("valuenet", min_length=1, max_length=250)
 
 
+def _keys_as_spelled(rules: object) -> object:
+    if not isinstance(rules, Mapping):
+        return rules
+    return {as_spelled(key) if isinstance(key, str) else key: _keys_as_spelled(value) for key, value in rules.items()}
+
+
 class Settings(Frozen):
     """The whole configuration, as conf/config.yaml composes it."""
 
@@ -144,7 +152,9 @@ class Settings(Frozen):
     weekly: WeeklyOptions
     bench: BenchOptions
     paths: Paths
-    set: Mapping[str, Mapping[str, Any] | None] = Field(default_factory=dict)
+    set: Annotated[Mapping[str, Mapping[str, Any] | None], BeforeValidator(_keys_as_spelled)] = Field(
+        default_factory=dict
+    )
 
 
 class MakeMarketPaths(Paths):
@@ -268,6 +278,15 @@ class BenchSettings(Settings):
 
 class WeeklySettings(Settings):
     """The weekly run names its own paths."""
+
+
+def in_ascii(key: str) -> str:
+    """A key in letters that Hydra reads: `böcker` as `b_u00f6_cker`, and back by `as_spelled`."""
+    return re.sub(r"[^\x00-\x7f]", lambda letter: f"_u{ord(letter[0]):04x}_", unicodedata.normalize("NFC", key))
+
+
+def as_spelled(text: str) -> str:
+    return re.sub(r"_u([0-9a-f]{4,5})_", lambda found: chr(int(found[1], 16)), text)
 
 
 def problems_of(error: ValidationError, settings_type: type[Settings]) -> list[str]:

@@ -26,7 +26,7 @@ from pydantic import BaseModel
 
 from allocator.lock import Held, lock
 from allocator.publish import published_before
-from ranker.scores import InputError
+from ranker.files import InputError, not_a_file, not_a_folder, read_json_object
 
 ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = "manifest.json"
@@ -59,9 +59,11 @@ class Seen:
 
 def look_at(inputs: Sequence[Path]) -> Seen:
     """The inputs as they are now; InputError names those that are missing or cannot be read."""
-    missing = [path for path in inputs if not path.exists()]
-    if missing:
-        raise InputError([f"{path}: there is no such file or folder" for path in missing])
+    faults = {path: not_a_file(path) for path in inputs if not_a_folder(path)}
+    missing = "there is no such file"
+    if any(faults.values()):
+        told = {path: f"{missing} or folder" if fault == missing else fault for path, fault in faults.items() if fault}
+        raise InputError([f"{path}: {fault}" for path, fault in told.items()])
     try:
         state = {path: _state(path) for path in inputs}  # first, so that what changes meanwhile is noticed
         return Seen({path: digest(path) for path in inputs}, state)
@@ -197,10 +199,9 @@ def _are(inputs: Sequence[Path], made_from: object) -> bool:
 def read_manifest(out: Path) -> dict | None:
     """The manifest of a stage's folder, or None where there is no readable one."""
     try:
-        manifest = json.loads((out / MANIFEST).read_text())
-    except (OSError, ValueError):
+        return read_json_object(out / MANIFEST)
+    except InputError:
         return None
-    return manifest if isinstance(manifest, dict) else None
 
 
 def digest(path: Path) -> str:

@@ -19,9 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pyarrow.parquet as pq
-
 from allocator.lock import Held, lock
+from ranker.files import parquet_files, parquet_rows, parquet_schema, read_json_object
 from scripts import stage
 from scripts.settings import Settings
 
@@ -132,8 +131,8 @@ def read_week(
 
 def _json(path: Path) -> dict:
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
+        return read_json_object(path)
+    except ValueError:
         return {}
 
 
@@ -399,8 +398,8 @@ def _log_datasets(client: "MlflowClient", run_id: str, datasets: Sequence[tuple[
 
 def _shape(path: Path) -> tuple[list[str], int]:
     """Column names and the number of rows of the Parquet files of a folder."""
-    files = [pq.ParquetFile(file) for file in sorted(path.glob("*.parquet"))]
-    return (list(files[0].schema_arrow.names) if files else [], sum(file.metadata.num_rows for file in files))
+    files = parquet_files(path)
+    return (list(parquet_schema(files[0]).names) if files else [], sum(map(parquet_rows, files)))
 
 
 def _log_file(client: "MlflowClient", run_id: str, path: Path, folder: str) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from allocator.policy.grammar import Policy
 from allocator.publish import POINTER, current, published_before
+from ranker.files import read_json_object
 from ranker.scores import InputError
 from scripts import command, preflight, stage, tracking
 from scripts.settings import (
@@ -329,7 +330,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _read(path: Path) -> dict:
-    return json.loads(path.read_text())
+    return read_json_object(path)
 
 
 def _record(settings: WeeklySettings, name: str, folder: Path, ran: Sequence[Ran], *, finished: bool) -> str | None:

@@ -6,20 +6,20 @@ Axes: N contacts (rows).
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from allocator.audit.rows import (
     Contacts,
+    Numbered,
+    Numbering,
     Unreadable,
     batches,
     by_user,
     codes_of,
-    comparable,
     ids_of,
     open_rows,
-    type_of_ids,
 )
 from allocator.policy.grammar import Policy
+from ranker.files import parquet_files
 from ranker.scores import Scores
 
 COMPARING = ("change", "churn")
@@ -27,21 +27,19 @@ COLUMNS = ("user_id", "action")
 WHAT = "the earlier allocation's rows"
 
 
-def read_earlier(previous: Path | None, policy: Policy, scores: Scores) -> Contacts | None:
+def read_earlier(previous: Path | None, policy: Policy, scores: Scores, numbering: Numbering) -> Contacts | None:
     """The earlier allocation where a constraint compares with it: some 10 bytes a contact. Its actions may be gone since."""
     if not any(rule.kind in COMPARING for rule in policy.constraints):
         return None
-    files = [] if previous is None else sorted(previous.glob("*.parquet"))
+    files = [] if previous is None else parquet_files(previous)
     if not files:
         raise Unreadable("the policy compares with an earlier allocation, and there is none to read")
-    wanted, opened = type_of_ids(scores), [open_rows(file, COLUMNS, WHAT) for file in files]
+    opened = [open_rows(file, COLUMNS, WHAT) for file in files]
     action_N = np.empty(sum(parquet.metadata.num_rows for parquet in opened), np.int16)
-    user_parts, first = [comparable(pa.chunked_array([], wanted))], 0
+    users, first = Numbered(numbering), 0
     for parquet in opened:
         for table in batches(parquet, COLUMNS, WHAT):
             part = slice(first, first := first + len(table))
             action_N[part] = codes_of(table.column("action"), scores.catalogue.ids)
-            user_parts.append(ids_of(table, wanted, WHAT))
-    user_N = np.concatenate(user_parts)
-    user_parts.clear()
-    return Contacts(*by_user(user_N, action_N))
+            users.add(ids_of(table, numbering.type, WHAT))
+    return Contacts(*by_user(users.all(), action_N))

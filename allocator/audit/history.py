@@ -1,6 +1,6 @@
 """What users have received on earlier days: the dataset `history/` inside the scores, as far as contact rules count it.
 
-Axes: U all users of the scores sorted by id, u some of them, N rows of the history, A actions, C contact caps.
+Axes: U all users of the scores in their order, u some of them, N rows of the history, A actions, C contact caps.
 """
 
 from collections import Counter
@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from allocator.audit.rows import ROWS_PER_STEP, codes_of, comparable, type_of_ids
+from allocator.audit.rows import ROWS_PER_STEP, Numbering, cast, codes_of, type_of_ids
 from allocator.audit.scope import Cap
-from ranker.scores import InputError, Scores
+from ranker.files import InputError, batches_of, open_parquet, parquet_files
+from ranker.scores import Scores
 
 COLUMNS = ("user_id", "action", "date")
 EPOCH = date(1970, 1, 1)
@@ -26,18 +27,17 @@ EPOCH = date(1970, 1, 1)
 class Received:
     """How many earlier contacts each cap counts, for every user of the scores.
 
-    user_U: ids. count_UC: of the smallest unsigned type, and no more than the cap allows; 0 for caps that count this run alone.
+    count_UC: of the smallest unsigned type, and no more than the cap allows; 0 for caps that count this run alone.
     """
 
-    user_U: np.ndarray
     count_UC: np.ndarray
 
-    def of(self, user_u: np.ndarray) -> np.ndarray:
-        """[u, C]: the counts of these users, who are in the scores."""
-        return self.count_UC[np.searchsorted(self.user_U, user_u)]
+    def of(self, first: int, users: int) -> np.ndarray:
+        """[u, C]: the counts of so many users of the scores from number `first` on."""
+        return self.count_UC[first : first + users]
 
 
-def read_received(scores: Scores, caps: Sequence[Cap]) -> Received | None:
+def read_received(scores: Scores, caps: Sequence[Cap], numbering: Numbering) -> Received | None:
     """Streams the history where a cap counts it: then a number per user and cap is held, however long the history is.
 
     InputError lists everything wrong with it.
@@ -45,19 +45,20 @@ def read_received(scores: Scores, caps: Sequence[Cap]) -> Received | None:
     rules = list(dict.fromkeys(cap.rule for cap in caps if cap.days is not None))
     if not rules:
         return None
-    files = sorted((scores.path / "history").glob("*.parquet"))
+    files = parquet_files(scores.path / "history")
     problems = list(_lacking(scores, files, rules))
     opened = [_open(file, scores, problems) for file in files]
     if problems:
         raise InputError(problems)
-    counting = _Counting(scores, caps)
+    counting = _Counting(scores, caps, numbering)
     faults: Counter[tuple[Path, str]] = Counter()
     for file, parquet in zip(files, opened, strict=True):
         for table in _batches(file, parquet):
             counting.add(table, file, faults)
     if any(faults.values()):
         raise InputError([f"{file}: column {fault.format(f'{n:,}')}" for (file, fault), n in faults.items() if n])
-    return Received(counting.user_U, counting.count_UC)
+    counting.count()
+    return Received(counting.count_UC)
 
 
 def _lacking(scores: Scores, files: Sequence[Path], rules: Sequence[str]) -> Iterator[str]:
@@ -71,18 +72,18 @@ def _lacking(scores: Scores, files: Sequence[Path], rules: Sequence[str]) -> Ite
 def _open(file: Path, scores: Scores, problems: list[str]) -> pq.ParquetFile | None:
     """The file; what is wrong with its columns goes to `problems`."""
     try:
-        parquet = pq.ParquetFile(file)
-    except (pa.ArrowException, OSError) as error:
-        problems.append(f"{file}: is not a readable Parquet file ({type(error).__name__})")
+        parquet = open_parquet(file)
+    except InputError as error:
+        problems += error.problems
         return None
     kinds = {field.name: field.type for field in parquet.schema_arrow}
     ids = type_of_ids(scores)
     fits = {
         "user_id": lambda kind: _is_text(kind) if _is_text(ids) else pa.types.is_integer(kind),
         "action": _is_text,
-        "date": pa.types.is_date32,
+        "date": lambda kind: pa.types.is_date(kind) or pa.types.is_timestamp(kind),
     }
-    wanted = {"user_id": f"the scores have {ids}", "action": "text is needed", "date": "date32 is needed"}
+    wanted = {"user_id": f"the scores have {ids}", "action": "text is needed", "date": "a date is needed"}
     for name in COLUMNS:
         if name not in kinds:
             problems.append(f"{file}: column {name}: is missing")
@@ -92,11 +93,17 @@ def _open(file: Path, scores: Scores, problems: list[str]) -> pq.ParquetFile | N
 
 
 def _batches(file: Path, parquet: pq.ParquetFile) -> Iterator[pa.Table]:
-    try:
-        for batch in parquet.iter_batches(ROWS_PER_STEP, columns=list(COLUMNS)):
-            yield pa.table(batch)
-    except (pa.ArrowException, OSError) as error:
-        raise InputError([f"{file}: the rows cannot be read ({type(error).__name__})"]) from None
+    for batch in batches_of(parquet, file, ROWS_PER_STEP, COLUMNS):
+        days = _days(batch.column("date"))
+        users = batch.column("user_id")
+        users = users if pa.types.is_integer(users.type) else users.cast(pa.string())
+        yield pa.table({"user_id": users, "action": batch.column("action").cast(pa.string()), "date": days})
+
+
+def _days(dates: pa.Array) -> pa.Array:
+    """The day where a time was read, in its own zone."""
+    zone = getattr(dates.type, "tz", None)
+    return (dates if zone is None else pc.local_timestamp(dates)).cast(pa.date32(), safe=False)
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -108,11 +115,11 @@ def _is_text(kind: pa.DataType) -> bool:
 class _Counting:
     """Adds up batch after batch what the caps count."""
 
-    def __init__(self, scores: Scores, caps: Sequence[Cap]):
-        self.scores, self.caps = scores, caps
+    def __init__(self, scores: Scores, caps: Sequence[Cap], numbering: Numbering):
+        self.scores, self.caps, self.numbering = scores, caps, numbering
         most = max(cap.most for cap in caps if cap.days is not None)
-        self.user_U = _sorted_ids(scores)
-        self.count_UC = np.zeros((len(self.user_U), len(caps)), np.min_scalar_type(most))
+        self.count_UC = np.zeros((len(numbering), len(caps)), np.min_scalar_type(most))
+        self._waiting: list[tuple[pa.ChunkedArray, np.ndarray, np.ndarray]] = []
 
     def add(self, table: pa.Table, file: Path, faults: Counter[tuple[Path, str]]) -> None:
         """Users who are not in the scores and actions that are not in the catalogue are left out."""
@@ -125,15 +132,25 @@ class _Counting:
         age_N = (as_of - EPOCH).days - table.column("date").cast(pa.int32()).to_numpy().astype(np.int64)
         action_N = codes_of(table.column("action"), self.scores.catalogue.ids)
         recent_N = (action_N >= 0) & (age_N >= 0) & (age_N < max(cap.days or 0 for cap in self.caps))
-        user_N = comparable(table.filter(pa.array(recent_N)).column("user_id"))
-        order_N = np.argsort(user_N, kind="stable")
-        self._count(user_N[order_N], action_N[recent_N][order_N], age_N[recent_N][order_N])
+        user_N = cast(table.column("user_id").filter(pa.array(recent_N)), self.numbering.type, f"{file}: user_id")
+        self._waiting.append((user_N, action_N[recent_N], age_N[recent_N]))
+        if sum(len(user_N) for user_N, _, _ in self._waiting) >= max(len(self.numbering), ROWS_PER_STEP):
+            self.count()
 
-    def _count(self, user_N: np.ndarray, action_N: np.ndarray, age_N: np.ndarray) -> None:
-        """Rows sorted by user."""
-        place_N = np.minimum(np.searchsorted(self.user_U, user_N), len(self.user_U) - 1)
-        known_N = self.user_U[place_N] == user_N
-        place_N, action_N, age_N = place_N[known_N], action_N[known_N], age_N[known_N]
+    def count(self) -> None:
+        """Counts what was added so far: about as many rows at a time as there are users."""
+        if not self._waiting:
+            return
+        chunks = [chunk for user_N, _, _ in self._waiting for chunk in user_N.chunks]
+        place_N = self.numbering.of(pa.chunked_array(chunks, self.numbering.type))
+        action_N, age_N = (np.concatenate(each) for each in list(zip(*self._waiting, strict=True))[1:])
+        self._waiting.clear()
+        order_N = np.argsort(place_N, kind="stable")
+        order_N = order_N[place_N[order_N] >= 0]
+        self._count(place_N[order_N], action_N[order_N], age_N[order_N])
+
+    def _count(self, place_N: np.ndarray, action_N: np.ndarray, age_N: np.ndarray) -> None:
+        """Rows of users in the scores, sorted by them."""
         if not len(place_N):
             return
         first_u = np.flatnonzero(np.diff(place_N, prepend=-1))
@@ -143,12 +160,3 @@ class _Counting:
                 counts_N = cap.scope_A[action_N] & (age_N < cap.days)
                 total_u = self.count_UC[user_u, position] + np.add.reduceat(counts_N.astype(np.int64), first_u)
                 self.count_UC[user_u, position] = np.minimum(total_u, cap.most)
-
-
-def _sorted_ids(scores: Scores) -> np.ndarray:
-    parts = [comparable(pq.ParquetFile(file).read(columns=["user_id"]).column(0)) for file in scores.files]
-    user_U = np.concatenate(parts)
-    parts.clear()
-    if (user_U[1:] < user_U[:-1]).any():
-        user_U.sort()
-    return user_U

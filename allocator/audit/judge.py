@@ -16,7 +16,7 @@ from allocator.audit.claims import Claims, read_claims
 from allocator.audit.earlier import read_earlier
 from allocator.audit.history import read_received
 from allocator.audit.recounts import Recount, recounts_of
-from allocator.audit.rows import Unreadable, read_rows
+from allocator.audit.rows import Numbering, Unreadable, read_rows
 from allocator.audit.scope import caps_of
 from allocator.audit.seen import Seen, Week
 from allocator.audit.sums import Sum, Worth
@@ -43,12 +43,13 @@ def audit(
     policy = policy.active(opened.catalogue.as_of)
     try:
         claims = read_claims(allocation / "certificate.json")
-        rows = read_rows(allocation, opened)
-        before = read_earlier(previous, policy, opened)
+        opened.check_users()
+        numbering = Numbering(opened)
+        rows = read_rows(allocation, opened, numbering)
+        before = read_earlier(previous, policy, opened, numbering)
+        received = read_received(opened, caps_of(policy, opened.catalogue), numbering)
     except Unreadable as error:
         return Audit((Check("readable", "FAIL", str(error)),))
-    opened.check_users()
-    received = read_received(opened, caps_of(policy, opened.catalogue))
     judge = _Judge(opened, claims, Week(rows, policy, opened.catalogue, opened.vocabulary, before, received))
     for shard in opened.shards():
         judge.see(shard)

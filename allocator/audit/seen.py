@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from allocator.audit.history import Received
-from allocator.audit.rows import Contacts, Rows, comparable
+from allocator.audit.rows import Contacts, Rows
 from allocator.audit.scope import Cap, actions_in, caps_of, slots_of, users_in
 from allocator.policy.experiment import exploring, held_out
 from allocator.policy.grammar import Filter, Policy
@@ -52,9 +52,8 @@ class Seen:
     def __init__(self, shard: Shard, week: Week):
         self.shard, self.week, rows = shard, week, week.rows
         self._members: dict[Filter, np.ndarray] = {}
-        id_U = comparable(shard.user_id)
-        self.room_UC = self._room(id_U)
-        row_n, user_n = rows.of(id_U)
+        self.room_UC = self._room()
+        row_n, user_n = rows.of(shard.start, len(shard))
         known_n = rows.action_N[row_n] >= 0
         self.matched = len(row_n)
         row_n, self.user_n = row_n[known_n], user_n[known_n]
@@ -63,7 +62,7 @@ class Seen:
             each[row_n] for each in (rows.source_N, rows.value_N, rows.marginal_N)
         )
         if week.before is not None:
-            row_n, self.before_user_n = week.before.of(id_U)
+            row_n, self.before_user_n = week.before.of(shard.start, len(shard))
             self.before_action_n = week.before.action_N[row_n]
         self.held_U = held_out(week.policy, shard.user_id)
         self.pinned_U = self.pins_UA.any(axis=1)
@@ -72,12 +71,12 @@ class Seen:
     def __len__(self) -> int:
         return len(self.shard)
 
-    def _room(self, id_U: np.ndarray) -> np.ndarray:
+    def _room(self) -> np.ndarray:
         """[U, C]: what earlier contacts leave of each cap."""
         most_C = np.array([cap.most for cap in self.week.caps], np.int64)
         if self.week.received is None:
-            return np.broadcast_to(most_C, (len(id_U), len(most_C)))
-        return most_C - self.week.received.of(id_U)
+            return np.broadcast_to(most_C, (len(self), len(most_C)))
+        return most_C - self.week.received.of(self.shard.start, len(self))
 
     def members(self, words: Filter) -> np.ndarray:
         """bool[U]."""

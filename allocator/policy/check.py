@@ -4,15 +4,15 @@ Each check takes a record whose fields may be None where the file's value was al
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 
-from allocator.policy.grammar import Bound, Filter, Rule, Share, equal, shown
+from allocator.policy.grammar import Bound, Filter, Policy, Rule, Share, composed, equal, shown
 from allocator.policy.suggest import hint
-from allocator.policy.tree import Fault
-from ranker.scores import Catalogue
+from allocator.policy.tree import Fault, scalar
+from ranker.scores import MOST_SEGMENT_VALUES, Catalogue
 
 
 @dataclass(frozen=True)
@@ -27,23 +27,78 @@ class World:
         return tuple(metric.name for metric in self.catalogue.metrics)
 
     @cached_property
-    def attributes(self) -> Mapping[str, tuple[object, ...]]:
-        """Attribute -> the values it takes over the actions that have it."""
-        found: dict[str, list[object]] = {}
-        for action in self.catalogue.actions:
+    def ids(self) -> frozenset[str]:
+        """Of the actions."""
+        return frozenset(self.catalogue.ids)
+
+    @cached_property
+    def attributes(self) -> Mapping[str, Mapping[tuple[bool, object], frozenset[int]]]:
+        """Attribute -> (whether it is true or false, value) -> which actions have it: rules times actions would take minutes."""
+        found: dict[str, dict[tuple[bool, object], set[int]]] = {}
+        for position, action in enumerate(self.catalogue.actions):
             for name, value in action.items():
                 if value is not None:
-                    found.setdefault(name, []).append(value)
-        return {name: tuple(values) for name, values in found.items()}
+                    found.setdefault(name, {}).setdefault(_key(value), set()).add(position)
+        return {name: {key: frozenset(where) for key, where in each.items()} for name, each in found.items()}
 
-    def with_type(self, kind: type) -> list[str]:
-        """The attributes that are text (kind str) or numbers (kind float) on at least one action."""
-        return [name for name, values in self.attributes.items() if any(_is(value, kind) for value in values)]
+    def values(self, attribute: str) -> list[object]:
+        """What an attribute is over the actions that have it, each value once."""
+        return [value for _, value in self.attributes[attribute]]
 
-    def actions_in(self, *filters: Filter | None) -> list[Mapping[str, object]]:
-        return [
-            action for action in self.catalogue.actions if all(each is None or each.matches(action) for each in filters)
-        ]
+    def having(self, attribute: str, value: object) -> frozenset[int]:
+        """The actions that have this value."""
+        return self.attributes.get(attribute, {}).get(_key(value), frozenset())
+
+    @cached_property
+    def texts(self) -> Mapping[str, frozenset[int]]:
+        """The attributes that are text on at least one action, and on which."""
+        return self._with_type(str)
+
+    @cached_property
+    def numbers(self) -> Mapping[str, frozenset[int]]:
+        """The attributes that are numbers on at least one action, and on which."""
+        return self._with_type(float)
+
+    def _with_type(self, kind: type) -> Mapping[str, frozenset[int]]:
+        found = {
+            name: frozenset().union(*(where for (_, value), where in each.items() if _is(value, kind)))
+            for name, each in self.attributes.items()
+        }
+        return {name: where for name, where in found.items() if where}
+
+    @cached_property
+    def _spellings(self) -> Mapping[str, tuple[str, ...]]:
+        """Words of the scores that are not plain ASCII, by their composed form."""
+        texts = {str(each) for words in (self.metrics, self.ids, self.attributes, self.segments) for each in words}
+        texts |= {value for each in self.attributes.values() for _, value in each if isinstance(value, str)}
+        texts |= {value for values in self.segments.values() for value in values}
+        found: dict[str, list[str]] = {}
+        for text in sorted(text for text in texts if not text.isascii()):
+            found.setdefault(composed(text), []).append(text)
+        return {name: tuple(texts) for name, texts in found.items()}
+
+    def spelled(self, word: str) -> tuple[str, ...]:
+        """The word in every way that the scores spell it, whichever Unicode form it has; as it is where they do not have it."""
+        return (word,) if word.isascii() else self._spellings.get(composed(word), (word,))
+
+    @cached_property
+    def _everything(self) -> frozenset[int]:
+        return frozenset(range(len(self.catalogue.actions)))
+
+    def actions_in(self, *filters: Filter | None) -> frozenset[int]:
+        """Which actions pass all of the filters."""
+        left = self._everything
+        for words in filters:
+            for name, values in () if words is None else words.keys:
+                left &= frozenset().union(*(self.having(name, value) for value in values))
+            if words is not None and words.negated is not None:
+                left -= self.actions_in(words.negated)
+        return left
+
+
+def _key(value: object) -> tuple[bool, object]:
+    """1 and 1.0 are one number, but true is no number: what `grammar.equal` takes for equal has the same key."""
+    return isinstance(value, bool), value
 
 
 def _is(value: object, kind: type) -> bool:
@@ -62,14 +117,14 @@ def measure(world: World, record: object, *scope: Filter | None) -> Iterator[Fau
 
 
 def _attribute(world: World, name: str, kind: type, scope: Sequence[Filter | None], key: str) -> Iterator[Fault]:
-    wanted = "a number" if kind is float else "text"
+    wanted, having = ("a number", world.numbers) if kind is float else ("text", world.texts)
     if name not in world.attributes:
-        yield Fault((key,), f"no action has an attribute '{name}'{hint(name, world.with_type(kind))}")
-    elif name not in world.with_type(kind):
-        yield Fault((key,), f"the attribute '{name}' is not {wanted}{hint(name, world.with_type(kind))}")
+        yield Fault((key,), f"no action has an attribute '{name}'{hint(name, having)}")
+    elif name not in having:
+        yield Fault((key,), f"the attribute '{name}' is not {wanted}{hint(name, having)}")
     else:
         actions = world.actions_in(*scope)
-        if actions and not any(_is(action.get(name), kind) for action in actions):
+        if actions and not actions & having[name]:
             yield Fault((key,), f"no action in scope has the attribute '{name}' as {wanted}")
 
 
@@ -85,13 +140,14 @@ def actions(world: World, words: Filter | None, key: str) -> Iterator[Fault]:
 
 def _action_words(world: World, words: Filter) -> Iterator[Fault]:
     for key, values in words.keys:
-        known = world.attributes.get(key)
-        if known is None:
+        if key not in world.attributes:
             yield Fault((key,), f"no action has an attribute '{key}'{hint(key, world.attributes)}")
             continue
         for value in values:
-            if not any(equal(value, each) for each in known):
-                yield Fault((key,), f"no action has {key} {shown(value)}{hint(value, known)}")
+            if not world.having(key, value):
+                known = world.values(key)
+                told = _as_other_type(value, known, "the attribute") or hint(value, known)
+                yield Fault((key,), f"no action has {key} {shown(value)}{told}")
     if words.negated is not None:
         yield from (fault.under("not") for fault in _action_words(world, words.negated))
 
@@ -103,20 +159,45 @@ def users(world: World, words: Filter | None, key: str = "users") -> Iterator[Fa
     for name, values in words.keys:
         known = world.segments.get(name)
         if known is None:
-            ending = hint(name, world.segments) if world.segments else "; the scores have no segments"
-            yield Fault((key, name), f"there is no segment '{name}'{ending}")
+            yield Fault((key, name), _no_segment(world, name))
             continue
         for value in values:
             if value not in known:
-                yield Fault((key, name), f"no user has {name} {shown(value)}{_quoted(value, known)}")
+                told = _as_other_type(value, known, "a segment") or hint(value, known)
+                yield Fault((key, name), f"no user has {name} {shown(value)}{told}")
     if words.negated is not None:
         yield from (fault.under(key) for fault in users(world, words.negated, "not"))
 
 
-def _quoted(value: object, known: frozenset[str]) -> str:
-    if not isinstance(value, str) and str(value) in known:
-        return f"; segments are text, write '{value}' in quotes"
-    return hint(value, known)
+def _no_segment(world: World, name: str) -> str:
+    if name in world.catalogue.segments:
+        return (
+            f"'{name}' has more than {MOST_SEGMENT_VALUES:,} different values, too many for a segment; group them first"
+        )
+    ending = hint(name, world.segments) if world.segments else "; the scores have no segments"
+    return f"there is no segment '{name}'{ending}"
+
+
+def _as_other_type(value: object, known: Collection[object], what: str) -> str | None:
+    """Where the same is known as text, or as a number: that quotes were forgotten, or are too many."""
+    if isinstance(value, str):
+        meant = _unquoted(value)
+        found = next((each for each in known if not isinstance(each, str) and equal(each, meant)), None)
+        return None if found is None else f"; {what} is {_kind(found)} here, write {shown(found)} without quotes"
+    found = next((each for each in known if isinstance(each, str) and equal(_unquoted(each), value)), None)
+    return None if found is None else f"; {what} is text here, write '{found}' in quotes"
+
+
+def _unquoted(text: str) -> object:
+    """What a file that has the text without quotes means."""
+    try:
+        return scalar(text)
+    except ValueError:
+        return text
+
+
+def _kind(value: object) -> str:
+    return "true or false" if isinstance(value, bool) else "a number"
 
 
 def eligibility(world: World, rule: Rule) -> Iterator[Fault]:
@@ -183,7 +264,7 @@ def fallback(world: World, record: object) -> Iterator[Fault]:
 
 def _action_ids(world: World, *named: str | None) -> Iterator[Fault]:
     for name in named:
-        if name is not None and name not in world.catalogue.ids:
+        if name is not None and name not in world.ids:
             yield Fault(("action",), f"there is no action '{name}'{hint(name, world.catalogue.ids)}")
 
 
@@ -274,3 +355,15 @@ def unique_ids(ids: Sequence[tuple[tuple[str, int], str]]) -> Iterator[Fault]:
             section, position = first[name]
             yield Fault((*place, "id"), f"the id '{name}' is taken by {section}[{position}]; ids name one rule each")
         first.setdefault(name, place)
+
+
+def doubts(policy: Policy) -> Iterator[str]:
+    """What is right as it stands, and yet seldom meant: for the log, and whoever reads the report."""
+    for rule in policy.constraints:
+        for key, bound in (("min", rule.min), ("max", rule.max)):
+            if rule.kind == "volume" and bound is not None and not bound.percent and 0 < bound.amount < 1:
+                whole = "none at all" if key == "max" else "at least one"
+                yield (
+                    f"{rule.id}.{key}: {bound.amount:g} is a number of contacts, so {whole}; "
+                    f"did you mean {bound.amount * 100:g}%, a share of the users?"
+                )

@@ -8,6 +8,7 @@ reach those sections, which have no ids (a rule of that id goes first).
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from allocator.policy.grammar import composed
 from allocator.policy.suggest import hint
 from allocator.policy.tree import Fault, Node, Path_
 
@@ -27,7 +28,7 @@ def apply(root: Node, overrides: Mapping[str, object]) -> tuple[Node, list[Fault
         tiers
         | dict(SECTIONS)
         | {
-            str(item.child("id").value): (section, position)
+            str(composed(item.child("id").value)): (section, position)
             for section in RULES
             for position, item in enumerate(items(root.child(section)))
             if item.child("id") is not None
@@ -74,7 +75,7 @@ def items(node: Node | None) -> Sequence[Node]:
 def _leaves(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
     """Dotted name and value of everything in a nested mapping; an empty mapping is a value."""
     for key, value in values.items():
-        name = f"{prefix}{key}"
+        name = f"{prefix}{composed(str(key))}"
         if isinstance(value, Mapping) and value:
             yield from _leaves(value, f"{name}.")
         else:

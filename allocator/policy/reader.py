@@ -1,8 +1,10 @@
 """File in, policy out, or every mistake at once."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -29,6 +31,7 @@ from allocator.policy.grammar import (
     Tier,
     Total,
     Volume,
+    composed,
     shown,
 )
 from allocator.policy.overrides import RULES, apply, items
@@ -46,6 +49,9 @@ KINDS: Mapping[str, type[Rule]] = {
     "churn": Churn,
 }
 REQUIRED = ("version", "objective")
+FILTERS = frozenset({"where", "of", "users", "forbid"})
+WORDS = dict.fromkeys(("metric", "times", "each", "action"), "word")
+log = logging.getLogger(__name__)
 
 
 def read_policy(
@@ -81,13 +87,44 @@ def parse_policy(
         faults = [Fault((), "is empty; a policy has at least `version` and `objective`")]
     if root is not None:
         root, more = apply(root, overrides)
-        reading = _Reading(root, check.World(catalogue, segments), previous)
+        world = check.World(catalogue, segments)
+        root = _spelled(root, world)
+        reading = _Reading(root, world, previous)
         policy = reading.policy()
         refused = {fault.path for fault in faults}
         faults = [*faults, *more, *(fault for fault in reading.faults if fault.path not in refused)]
     if faults or policy is None:
         raise InputError(list(dict.fromkeys(tree.sentence(name, root, fault) for fault in _in_order(root, faults))))
+    for doubt in check.doubts(policy):
+        log.warning("%s: %s", name, doubt)
     return policy
+
+
+def _spelled(node: Node, world: check.World, role: str = "") -> Node:
+    """The tree with words and filters as the scores spell them, so that the same letters match in whichever Unicode form.
+
+    role: whether the node is a filter, the values of one, or a single word of the scores.
+    """
+    if isinstance(node.value, Mapping):
+        entries = {}
+        for key, child in node.value.items():
+            inner = role == "filter" and key == "not"
+            below = "filter" if key in FILTERS or inner else "values" if role == "filter" else WORDS.get(key, "")
+            named = world.spelled(key)[0] if role == "filter" and not inner else key
+            entries[named] = _spelled(child, world, below)
+        return replace(node, value=entries)
+    if isinstance(node.value, tuple):
+        items = []
+        for child in node.value:
+            read = _spelled(child, world, role)
+            items += read.value if isinstance(child.value, str) and isinstance(read.value, tuple) else [read]
+        return replace(node, value=tuple(items))
+    if not isinstance(node.value, str) or not role:
+        return node
+    words = world.spelled(node.value)
+    if role == "values" and len(words) > 1:
+        return replace(node, value=tuple(replace(node, value=word) for word in words))
+    return replace(node, value=words[0])
 
 
 def _in_order(root: Node | None, faults: Sequence[Fault]) -> list[Fault]:
@@ -166,7 +203,7 @@ class _Reading:
         rules = self._list(section, read)
         if section == "constraints":
             ids = [
-                ((kind, position), item.child("id").value)
+                ((kind, position), composed(item.child("id").value))
                 for kind in RULES
                 for position, item in enumerate(items(self.root.child(kind)))
                 if item.child("id") is not None and isinstance(item.child("id").value, str)
@@ -295,11 +332,17 @@ def _read(model: type[BaseModel], node: Node) -> tuple[BaseModel | None, list[Fa
     faults = [_told(model, each) for each in errors]
     refused = {each["loc"][0] for each in errors if each["loc"]}
     kept = {
-        name: TypeAdapter(info.rebuild_annotation()).validate_python(plain[name])
-        for name, info in model.model_fields.items()
+        name: adapter.validate_python(plain[name])
+        for name, adapter in _adapters(model).items()
         if name in plain and name not in refused
     }
     return model.model_construct(**(dict.fromkeys(model.model_fields.keys() & refused) | kept)), faults
+
+
+@cache
+def _adapters(model: type[BaseModel]) -> Mapping[str, TypeAdapter]:
+    """What validates each field alone; made once, since making it takes longer than reading a rule."""
+    return {name: TypeAdapter(info.rebuild_annotation()) for name, info in model.model_fields.items()}
 
 
 def _told(model: type[BaseModel], error: Mapping) -> Fault:

@@ -96,7 +96,7 @@ def parse(text: str) -> tuple[Node | None, list[Fault]]:
     """The tree of the only document in the text, and everything in it that is refused; no tree where the YAML is broken."""
     builder = _Builder()
     try:
-        builder.build(YAML(typ="rt", pure=True).parse(text))
+        builder.build(YAML(typ="safe", pure=True).parse(text))
     except YAMLError as error:
         builder.faults.append(_syntax_fault(error))
         return None, builder.faults

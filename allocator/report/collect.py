@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pydantic import ValidationError
 
+from allocator.policy.check import doubts
 from allocator.policy.grammar import Policy
 from allocator.report.records import (
     Audit,
@@ -23,11 +23,12 @@ from allocator.report.records import (
     MetricTotal,
     ObjectiveTerm,
     TruthTable,
-    read_json,
     read_record,
 )
 from allocator.report.sentences import formula
-from ranker.scores import Catalogue, InputError, Scores, Shard, open_scores
+from ranker.columns import is_id, is_number, is_text, type_of_ids
+from ranker.files import InputError, batches, parquet_schema, read_json, some_parquet_files
+from ranker.scores import Catalogue, Scores, Shard, open_scores
 
 ROWS_PER_SHARD = 65_536
 MOST_SEGMENTS = 6
@@ -85,6 +86,7 @@ class Unreached:
 @dataclass(frozen=True)
 class Report:
     """All of the page. value_unit: the unit of the objective; warnings: where the sources disagree with one another.
+    doubts: rules that may not say what was meant.
 
     policy: as it was used, where the allocation holds it; left_out: ids of the rules that this run left out of it.
     """
@@ -105,6 +107,7 @@ class Report:
     truth: TruthTable | None
     provenance: Mapping[str, Mapping[str, str]]
     warnings: tuple[str, ...]
+    doubts: tuple[str, ...]
 
 
 def collect(sources: Sources) -> Report:
@@ -132,6 +135,7 @@ def collect(sources: Sources) -> Report:
         truth=_optional(sources.truth, TruthTable),
         provenance=_provenance(sources),
         warnings=tuple(_disagreements(certificate, policy, tally, scores)),
+        doubts=() if policy is None else tuple(doubts(policy)),
     )
 
 
@@ -213,27 +217,26 @@ class _Tally:
 
 
 def _read_contacts(allocation: Path, scores: Scores) -> _Contacts:
-    files = sorted(allocation.glob("*.parquet"))
-    if not files:
-        raise InputError([f"{allocation}: there are no *.parquet files"])
-    wanted = ["user_id", "action", "value", "source"]
-    problems = [
-        f"{file}: column {column}: is missing"
-        for file in files
-        for column in wanted
-        if column not in pq.read_schema(file).names
-    ]
+    user_type = type_of_ids(parquet_schema(scores.files[0]).field("user_id").type)
+    wanted = {"user_id": is_id, "action": is_text, "value": is_number, "source": is_text}
+    files, problems = some_parquet_files(allocation), []
+    for file in files:
+        kinds = {field.name: field.type for field in parquet_schema(file)}
+        for name, fits in wanted.items():
+            if name not in kinds:
+                problems.append(f"{file}: column {name}: is missing")
+            elif not fits(kinds[name]):
+                problems.append(f"{file}: column {name}: has type {kinds[name]}, as no allocation has it")
+            elif name == "user_id" and type_of_ids(kinds[name]) != user_type:
+                problems.append(f"{file}: column user_id: has type {kinds[name]}; the scores have {user_type}")
     if problems:
         raise InputError(problems)
-    table = pa.concat_tables([pq.read_table(file, columns=wanted) for file in files], promote_options="permissive")
-    user_type = pq.read_schema(scores.files[0]).field("user_id").type
-    try:
-        user = table["user_id"].combine_chunks().cast(user_type)
-    except pa.ArrowInvalid:
-        found = table["user_id"].type
-        raise InputError([f"{allocation}: column user_id: has type {found}; the scores have {user_type}"]) from None
-    action = pc.index_in(table["action"].combine_chunks().cast(pa.string()), pa.array(scores.catalogue.ids))
-    counts = pc.value_counts(table["source"].combine_chunks().cast(pa.string())).to_pylist()
+    schema = pa.schema({"user_id": user_type, "action": pa.string(), "value": pa.float64(), "source": pa.string()})
+    parts = [batch.cast(schema) for file in files for batch in batches(file, ROWS_PER_SHARD, schema.names)]
+    table = pa.Table.from_batches(parts, schema)
+    user = table["user_id"].combine_chunks()
+    action = pc.index_in(table["action"].combine_chunks(), pa.array(scores.catalogue.ids))
+    counts = pc.value_counts(table["source"].combine_chunks()).to_pylist()
     return _Contacts(
         user=user,
         action=action.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64),

@@ -3,13 +3,12 @@
 Keys that the contract asks for must be there; everything else is optional and stays empty where it is missing.
 """
 
-import json
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from ranker.scores import InputError
+from ranker.files import InputError, read_json
 
 
 class Record(BaseModel):
@@ -247,15 +246,6 @@ def read_record(path: Path, record: type[SomeRecord]) -> SomeRecord:
         return record.model_validate(content)
     except ValidationError as error:
         raise InputError([f"{path}: {_place(fault['loc'])}: {fault['msg']}" for fault in error.errors()]) from None
-
-
-def read_json(path: Path) -> object:
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError([f"{path}: there is no such file"]) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError([f"{path}: is not valid JSON ({error})"]) from None
 
 
 def _place(location: tuple[str | int, ...]) -> str:

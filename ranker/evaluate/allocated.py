@@ -3,18 +3,18 @@
 Axes: R rows of the held-out logs, A actions, B = A + 1 arms, the last one `none`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
+from ranker.columns import as_ids, as_text, frequent, is_id, is_text
 from ranker.evaluate import off_policy
 from ranker.evaluate.off_policy import Decisions, Estimate
-from ranker.logs import Logs
-from ranker.scores import InputError
+from ranker.files import InputError, batches, parquet_files, parquet_schema
+from ranker.logs import ROWS_PER_BATCH, Logs
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,32 @@ class Verdict:
 
 def read_allocation(path: Path) -> pd.DataFrame:
     """user_id and action of every contact of an allocation directory."""
-    files = sorted(path.glob("*.parquet"))
+    files = parquet_files(path)
     if not files:
         raise InputError([f"{path}: there are no *.parquet files of an allocation"])
-    return pd.concat([pq.read_table(f, columns=["user_id", "action"]).to_pandas() for f in files], ignore_index=True)
+    problems = [problem for file in files for problem in _column_problems(file)]
+    if problems:
+        raise InputError(problems)
+    parts = [
+        pd.DataFrame(
+            {
+                "user_id": as_ids(batch.column("user_id")).to_pandas(),
+                "action": as_text(batch.column("action")).to_pandas(),
+            }
+        )
+        for file in files
+        for batch in batches(file, ROWS_PER_BATCH, ["user_id", "action"])
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"user_id": [], "action": []})
+
+
+def _column_problems(file: Path) -> Iterator[str]:
+    schema = parquet_schema(file)
+    for name, fits in (("user_id", is_id), ("action", is_text)):
+        if name not in schema.names:
+            yield f"{file}: column {name}: is missing"
+        elif not fits(schema.field(name).type):
+            yield f"{file}: column {name}: has type {schema.field(name).type}, as no allocation has it"
 
 
 def best_in_logs(logs: Logs) -> str:
@@ -94,9 +116,11 @@ def _arms(allocation: pd.DataFrame, logs: Logs, ids: Sequence[str]) -> np.ndarra
         problems.append(
             f"allocation: {repeated:,} users have more than one contact; a trial of one e-mail can judge only one"
         )
-    unknown = sorted(set(allocation["action"].astype(str)) - set(ids))
+    names = allocation["action"].astype(str)
+    unknown = names[~names.isin(list(ids))].value_counts().to_dict()
     if unknown:
-        problems.append(f"allocation: the logs have no action {', '.join(repr(name) for name in unknown[:3])}")
+        told = f"{sum(unknown.values()):,} of {len(names):,} rows name an action that the logs do not have"
+        problems.append(f"allocation: {told}{frequent(unknown, len(names))}")
     strange = int((~allocation["user_id"].isin(logs.frame["user_id"])).sum())
     if strange:
         problems.append(f"allocation: {strange:,} users are not in the logs to judge by")

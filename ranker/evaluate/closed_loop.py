@@ -14,8 +14,9 @@ from datetime import date, timedelta
 
 import numpy as np
 
+from ranker.columns import as_flags
 from ranker.evaluate.off_policy import greedy, uniform
-from ranker.logs import Logs, as_matrix, eligible_of
+from ranker.logs import Logs, eligible_of
 from ranker.market import answers, listeners, week, world
 from ranker.market.decisions import Choices
 from ranker.market.settings import MarketSettings
@@ -192,7 +193,7 @@ def known(market: week.Market, tables: Sequence[week.Tables], day: date) -> Logs
         users=as_frame(rows.users),
         exposures=as_frame(rows.exposures.drop_columns("eligible")),
         outcomes=as_frame(rows.outcomes),
-        eligible=as_matrix(rows.exposures.column("eligible")),
+        eligible=as_flags(rows.exposures.column("eligible"), len(market.catalogue.actions)),
     )
     frame = join(part, schema, day)
     return Logs(schema.log_schema(), market.catalogue.actions, frame.drop(columns="eligible"), eligible_of(frame))

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pyarrow import dataset
+import pyarrow as pa
 
 from ranker.evaluate.baselines import design
 from ranker.features import fit_encoder
-from ranker.scores import Catalogue, InputError
-from ranker.tables.check import Described, as_frame, check_types, check_values, files_of
+from ranker.files import InputError, batches, parquet_schema
+from ranker.scores import Catalogue
+from ranker.tables.check import ROWS_AT_ONCE, Described, as_frame, check_types, check_values, files_of
 from ranker.tables.join import Part, join
 from ranker.tables.schema import TableSchema, Window, read_table_schema
 
@@ -76,9 +77,14 @@ def read_week(tables: Path, catalogue: Catalogue, day: date, user_id: np.ndarray
 
 
 def _rows(tables: Path, name: str, user_id: np.ndarray, columns: tuple[str, ...]) -> pd.DataFrame:
-    data = dataset.dataset([str(file) for file in files_of(tables, name)])
-    frame = as_frame(data.to_table(columns=list(columns)))
-    return frame[frame["user_id"].isin(pd.Index(user_id))].reset_index(drop=True)
+    wanted, parts = pd.Index(user_id), []
+    for file in files_of(tables, name):
+        for batch in batches(file, ROWS_AT_ONCE, columns):
+            frame = as_frame(pa.Table.from_batches([batch]))
+            parts.append(frame[frame["user_id"].isin(wanted)])
+    if not parts:  # of the right types all the same
+        parts = [as_frame(parquet_schema(file).empty_table().select(columns)) for file in files_of(tables, name)]
+    return pd.concat(parts, ignore_index=True)
 
 
 def _joined(

@@ -4,7 +4,6 @@ The truth of single contacts lies in truth/given_all and truth/given_observed, i
 come, A actions (catalogue order), N contacts, P metrics.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +12,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
+from ranker.files import InputError, read_json_object, some_parquet_files
 from ranker.market import catalogue, decisions, listeners
 from ranker.market.settings import MarketSettings
-from ranker.scores import Catalogue, InputError
+from ranker.scores import Catalogue
 
 MONTH = 4  # weeks for which an offer of the one product spoils the other
 
@@ -50,9 +50,11 @@ def read_world(path: Path) -> World:
     """Reads truth/world.json of the market in `path`; InputError where there is none or it is not a market's."""
     file = path / "truth" / "world.json"
     try:
-        settings = MarketSettings.model_validate(json.loads(file.read_text())["settings"])
-    except FileNotFoundError:
-        raise InputError([f"{file}: there is no such file; only a market written with its truth can judge"]) from None
+        if not file.exists():
+            raise InputError([f"{file}: there is no such file; only a market written with its truth can judge"])
+        settings = MarketSettings.model_validate(read_json_object(file)["settings"])
+    except InputError:
+        raise
     except (KeyError, TypeError, ValueError, ValidationError):
         raise InputError([f"{file}: does not hold the settings of a market"]) from None
     return World(path, settings, catalogue.build(settings))
@@ -60,9 +62,7 @@ def read_world(path: Path) -> World:
 
 def read_users(world: World) -> pd.DataFrame:
     """The users of the week to come with their features and what is `eligible`, in file then row order."""
-    files = sorted((world.path / "users").glob("*.parquet"))
-    if not files:
-        raise InputError([f"{world.path / 'users'}: there are no *.parquet files"])
+    files = some_parquet_files(world.path / "users")
     return pd.concat([pq.read_table(file).to_pandas() for file in files], ignore_index=True)
 
 

@@ -10,11 +10,11 @@ from datetime import date
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from ranker.features import Encoder
+from ranker.files import InputError, read_bytes, read_json_object
 from ranker.logs import LogSchema, Outcome
 from ranker.model.calibration import Calibration
 from ranker.model.carryover import Carryover
@@ -22,9 +22,10 @@ from ranker.model.ensemble import ValueModel
 from ranker.model.losses import Target
 from ranker.model.network import ActionCode, ValueNet
 from ranker.model.settings import ModelSettings
-from ranker.scores import InputError, Interference
+from ranker.scores import Interference, action_problems
 
 FORMAT = 4
+MOST_WEIGHTS = 4 << 30
 MODEL, WEIGHTS = "model.json", "weights.safetensors"
 
 
@@ -70,21 +71,30 @@ def _description(model: ValueModel) -> dict:
 
 def load_model(path: Path) -> tuple[ValueModel, str]:
     """The model in directory `path` and its id; InputError where files are missing, damaged or do not belong together."""
-    content = _read_json(path / MODEL)
+    content = read_json_object(path / MODEL)
     if content.get("format") != FORMAT:
         raise InputError([f"{path / MODEL}: format is {content.get('format')!r}; this version reads format {FORMAT}"])
     try:
         tensors = load(_verified_weights(path, content["weights"]["sha256"]))
         return _assembled(content, tensors), str(content["id"])
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, ValidationError, SafetensorError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RuntimeError,
+        SafetensorError,
+        TypeError,
+        ValueError,
+    ) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(
-            [f"{path / MODEL}: is damaged ({type(error).__name__}: {str(error).splitlines()[0]})"]
-        ) from None
+        told = " ".join(str(error).split())[:200]
+        raise InputError([f"{path / MODEL}: is damaged ({type(error).__name__}: {told})"]) from None
 
 
 def _assembled(content: Mapping, tensors: Mapping[str, torch.Tensor]) -> ValueModel:
+    if problems := list(action_problems(content["actions"])):
+        raise ValueError("; ".join(problems))
     settings = ModelSettings.model_validate(content["settings"])
     encoder = Encoder.from_json(content["encoder"])
     targets = tuple(
@@ -132,22 +142,7 @@ def _schema(content: Mapping) -> LogSchema:
 
 def _verified_weights(path: Path, digest: str) -> bytes:
     file = path / WEIGHTS
-    try:
-        weights = file.read_bytes()
-    except FileNotFoundError:
-        raise InputError([f"{file}: there is no such file"]) from None
+    weights = read_bytes(file, MOST_WEIGHTS)
     if hashlib.sha256(weights).hexdigest() != digest:
         raise InputError([f"{file}: is not the file that {MODEL} was written with (its sha256 differs)"])
     return weights
-
-
-def _read_json(file: Path) -> dict:
-    try:
-        content = json.loads(file.read_text())
-    except FileNotFoundError:
-        raise InputError([f"{file}: there is no such file"]) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError([f"{file}: is not valid JSON ({error})"]) from None
-    if not isinstance(content, dict):
-        raise InputError([f"{file}: must hold one JSON object"])
-    return content

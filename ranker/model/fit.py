@@ -32,7 +32,7 @@ from ranker.model.linear import Actions, Design, Path, fit_design, own_paths
 from ranker.model.losses import Channel, channel_losses, fit_targets
 from ranker.model.network import ValueNet, action_code
 from ranker.model.settings import FitSettings, ModelSettings
-from ranker.model.splits import Splits, split_users
+from ranker.model.splits import Splits, split_users, too_few_users
 from ranker.model.surrogate import Finding, stand_in
 from ranker.model.threads import fixed_threads
 from ranker.scores import InputError
@@ -82,7 +82,10 @@ def fit(
     the encoded features, which stay in memory without it; the examples need it as long as they are used.
     """
     started, accelerator = time.perf_counter(), _accelerator(fitting)
-    splits = split_users(logs.columns(["user_id"])["user_id"], settings.members, fitting.test_share, seed)
+    user_id = logs.columns(["user_id"])["user_id"]
+    splits = split_users(user_id, settings.members, fitting.test_share, seed)
+    if problem := too_few_users(user_id, splits, fitting.test_share):
+        raise InputError([f"{logs.place}: column user_id: {problem}"])
     encoder = fit_encoder(logs.rows(thinned(np.flatnonzero(splits.learn_R), ENCODER_ROWS)), logs.schema)
     examples = examples_of(logs, encoder, folder)
     learn, fold_R = examples.take(splits.learn_R), splits.fold_R[splits.learn_R]

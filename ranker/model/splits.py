@@ -32,6 +32,18 @@ def split_users(user_id: pd.Series, folds: int, test_share: float, seed: int) ->
     return Splits(np.where(uniform_R < test_share, -1, fold_R), folds)
 
 
+def too_few_users(user_id: pd.Series, splits: Splits, test_share: float) -> str | None:
+    """Why training cannot do with these users: none of them is in the test, or in one of the folds."""
+    if len(np.unique(splits.fold_R)) == splits.folds + (test_share > 0):
+        return None
+    users, rows = user_id.nunique(), f"{len(user_id):,} rows"
+    whose = f"all {rows} are of one user" if users == 1 else f"all {rows} are of {users:,} users"
+    return (
+        f"{whose}, too few: some users are held out for the test and the others are split into {splits.folds} parts, "
+        "none of which may be empty; was the column filled in where ids were missing?"
+    )
+
+
 def _uniform(user_id: pd.Series, seed: int) -> np.ndarray:
     hashed_R = np.empty(len(user_id), np.uint64)
     for start in range(0, len(user_id), ROWS_AT_ONCE):

@@ -10,15 +10,28 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa_check
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pandera.errors import SchemaErrors
 
-from ranker.scores import Catalogue
+from ranker.columns import (
+    as_days,
+    as_flags,
+    as_ids,
+    as_text,
+    frequent,
+    is_date,
+    is_id,
+    is_list_of,
+    is_number,
+    is_text,
+    value_problems,
+)
+from ranker.files import InputError, batches, parquet_files, parquet_rows, parquet_schema
+from ranker.logs import LEAST_CHANCE, TOO_LARGE, TOO_SMALL
+from ranker.scores import LARGEST, Catalogue
 from ranker.tables.schema import TableSchema
 
 TABLES = ("users", "exposures", "outcomes")
 ROWS_AT_ONCE = 262_144
-EXAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -35,7 +48,7 @@ class Described:
 
 
 def files_of(tables: Path, name: str) -> list[Path]:
-    return sorted((tables / name).glob("*.parquet"))
+    return parquet_files(tables / name)
 
 
 def check_types(tables: Path, described: Described, names: Sequence[str] = TABLES) -> Iterator[str]:
@@ -47,17 +60,29 @@ def check_types(tables: Path, described: Described, names: Sequence[str] = TABLE
             yield f"{tables / name}: there are no *.parquet files"
         for file in files:
             try:
-                arrow = pq.read_schema(file)
-            except (pa.ArrowException, OSError) as error:
-                yield f"{file}: is not a readable Parquet file ({error})"
+                arrow = parquet_schema(file)
+                found = [f"{file}: {problem}" for problem in _column_problems(arrow, name, described)]
+                lists = {"eligible": len(described.catalogue.actions)} if "eligible" in arrow.names else {}
+                lists = lists if name == "exposures" else {}
+                yield from found or value_problems(file, ["user_id"], _dates(name, described), lists)
+            except InputError as error:
+                yield from error.problems
                 continue
-            yield from (f"{file}: {problem}" for problem in type_problems(arrow, _wanted(name, described)))
-            yield from (f"{file}: {problem}" for problem in _eligible_problems(arrow, described))
             if "user_id" in arrow.names:
-                id_types.setdefault("string" if _is_string(arrow.field("user_id").type) else "integer", file)
+                id_types.setdefault("string" if is_text(arrow.field("user_id").type) else "integer", file)
     if len(id_types) > 1:
         first, second = id_types.items()
         yield f"{second[1]}: column user_id: is {second[0]}, but {first[0]} in {first[1]}"
+
+
+def _column_problems(arrow: pa.Schema, name: str, described: Described) -> Iterator[str]:
+    yield from type_problems(arrow, _wanted(name, described))
+    if name == "exposures":
+        yield from _eligible_problems(arrow, described)
+
+
+def _dates(name: str, described: Described) -> list[str]:
+    return [column for column, kind in _wanted(name, described).items() if kind == "date"]
 
 
 def check_values(tables: Path, described: Described, names: Sequence[str] = TABLES) -> Iterator[str]:
@@ -69,26 +94,25 @@ def check_values(tables: Path, described: Described, names: Sequence[str] = TABL
 
 def _file_problems(file: Path, name: str, described: Described) -> Iterator[str]:
     schema = _row_schema(name, described)
-    parquet = pq.ParquetFile(file)
-    columns = [column for column in _wanted(name, described) if column in parquet.schema_arrow.names]
-    columns += ["eligible"] if name == "exposures" and "eligible" in parquet.schema_arrow.names else []
+    names = parquet_schema(file).names
+    columns = [column for column in _wanted(name, described) if column in names]
+    columns += ["eligible"] if name == "exposures" and "eligible" in names else []
     faults: Counter[tuple[str, str]] = Counter()
-    examples: dict[tuple[str, str], set[str]] = {}
-    for batch in parquet.iter_batches(ROWS_AT_ONCE, columns=columns):
+    examples: dict[tuple[str, str], Counter[str]] = {}
+    for batch in batches(file, ROWS_AT_ONCE, columns):
         frame = as_frame(pa.Table.from_batches([batch.drop_columns("eligible") if "eligible" in columns else batch]))
         if "eligible" in columns:
             frame["shown_eligible"] = _shown_eligible(batch, described)
         for column, fault, count, values in _failures(schema, frame):
             faults[(column, fault)] += count
-            examples.setdefault((column, fault), set()).update(values)
-    rows = parquet.metadata.num_rows
+            examples.setdefault((column, fault), Counter()).update(values)
+    rows = parquet_rows(file)
     for (column, fault), count in faults.items():
-        shown = ", ".join(f"'{value}'" for value in sorted(examples[(column, fault)])[:EXAMPLES])
-        yield f"{file}: column {column}: {count:,} of {rows:,} rows {fault}" + (f" (such as {shown})" if shown else "")
+        yield f"{file}: column {column}: {count:,} of {rows:,} rows {fault}{frequent(examples[(column, fault)], rows)}"
 
 
-def _failures(schema: pa_check.DataFrameSchema, frame: pd.DataFrame) -> Iterator[tuple[str, str, int, set[str]]]:
-    """Column, fault, number of rows and examples of every check that failed."""
+def _failures(schema: pa_check.DataFrameSchema, frame: pd.DataFrame) -> Iterator[tuple[str, str, int, Counter[str]]]:
+    """Column, fault, number of rows and, of names, the rows of each value, of every check that failed."""
     try:
         schema.validate(frame, lazy=True)
     except SchemaErrors as error:
@@ -99,8 +123,8 @@ def _failures(schema: pa_check.DataFrameSchema, frame: pd.DataFrame) -> Iterator
         for (column, check), group in cases.groupby(["column", "check"], sort=False):
             place, _, fault = check.rpartition("|") if "|" in check else (column, "", check)
             named = fault.startswith(("are not one of", "name "))
-            values = {str(value) for value in group["failure_case"].unique()} if named else set()
-            yield place, fault, group["index"].nunique(), values
+            values = group["failure_case"].astype(str).value_counts().to_dict() if named else {}
+            yield place, fault, group["index"].nunique(), Counter(values)
 
 
 def as_frame(table: pa.Table) -> pd.DataFrame:
@@ -108,13 +132,12 @@ def as_frame(table: pa.Table) -> pd.DataFrame:
     columns = {}
     for name in table.column_names:
         column = table.column(name)
-        if pa.types.is_dictionary(column.type):
-            column = column.cast(column.type.value_type)
-        if pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
-            column = column.cast(pa.date32(), safe=False).cast(pa.timestamp("s"))
-        columns[name] = column.to_pandas()
-        if _is_string(column.type):
-            columns[name] = columns[name].astype("str")
+        if is_date(column.type):
+            columns[name] = as_days(column).cast(pa.timestamp("s")).to_pandas()
+        elif is_text(column.type):
+            columns[name] = as_text(column).to_pandas().astype("str")
+        else:
+            columns[name] = (as_ids(column) if name == "user_id" else column).to_pandas()
     return pd.DataFrame(columns)
 
 
@@ -148,7 +171,10 @@ def _exposures_schema(described: Described) -> pa_check.DataFrameSchema:
             checks=pa_check.Check.isin(described.actions, error="name an action that catalogue.json does not have"),
         ),
         "propensity": pa_check.Column(
-            checks=pa_check.Check(lambda p: (p > 0) & (p <= 1), error="are not in (0, 1]", ignore_na=True)
+            checks=[
+                pa_check.Check(lambda p: (p > 0) & (p <= 1), error="are not in (0, 1]", ignore_na=True),
+                pa_check.Check(lambda p: (p <= 0) | (p >= LEAST_CHANCE), error=TOO_SMALL, ignore_na=True),
+            ]
         ),
         "arm": pa_check.Column(required=False),
     }
@@ -174,7 +200,12 @@ def _outcomes_schema(described: Described) -> pa_check.DataFrameSchema:
         "outcome": pa_check.Column(checks=_one_of(names)),
         "occurred_on": pa_check.Column(),
         "recorded_on": pa_check.Column(),
-        "value": pa_check.Column(checks=pa_check.Check(np.isfinite, error="are infinite", ignore_na=True)),
+        "value": pa_check.Column(
+            checks=[
+                pa_check.Check(np.isfinite, error="are infinite", ignore_na=True),
+                pa_check.Check(lambda v: (v.abs() <= LARGEST) | np.isinf(v), error=TOO_LARGE, ignore_na=True),
+            ]
+        ),
     }
     kinds = {outcome.name: outcome.kind for outcome in described.schema.outcomes}
     checks = [
@@ -208,10 +239,7 @@ def _shown_eligible(batch: pa.RecordBatch, described: Described) -> np.ndarray:
     """bool[R]: whether the action was eligible; none always is."""
     ids = pd.Index(described.catalogue.ids)
     position = ids.get_indexer(batch.column("action").to_pandas().astype("str"))
-    column = batch.column("eligible")
-    if column.null_count:
-        return np.asarray(column.is_valid()) | (position < 0)
-    flags_RA = column.flatten().fill_null(False).to_numpy(zero_copy_only=False).reshape(len(batch), len(ids))
+    flags_RA = as_flags(pa.chunked_array([batch.column("eligible")]), len(ids))
     return flags_RA[np.arange(len(batch)), position] | (position < 0)
 
 
@@ -228,10 +256,10 @@ def _wanted(name: str, described: Described) -> dict[str, str]:
 def type_problems(arrow: pa.Schema, wanted: dict[str, str]) -> Iterator[str]:
     """Columns that are missing or of a wrong type. wanted: column -> id, date, string or number; a trailing ? marks what may be absent."""
     fits = {
-        "id": (lambda t: pa.types.is_int64(t) or _is_string(t), "int64 or string"),
-        "date": (lambda t: pa.types.is_date(t) or pa.types.is_timestamp(t), "a date"),
-        "string": (_is_string, "string"),
-        "number": (lambda t: pa.types.is_integer(t) or pa.types.is_floating(t) or pa.types.is_boolean(t), "a number"),
+        "id": (is_id, "int64 or string"),
+        "date": (is_date, "a date"),
+        "string": (is_text, "string"),
+        "number": (is_number, "a number"),
     }
     for column, kind in wanted.items():
         test, told = fits[kind.rstrip("?")]
@@ -246,11 +274,5 @@ def _eligible_problems(arrow: pa.Schema, described: Described) -> Iterator[str]:
     if "eligible" not in arrow.names:
         return
     kind, actions = arrow.field("eligible").type, len(described.catalogue.actions)
-    if not pa.types.is_fixed_size_list(kind) or kind.list_size != actions or not pa.types.is_boolean(kind.value_type):
+    if not is_list_of(kind, pa.types.is_boolean, actions):
         yield f"column eligible: has type {kind}; fixed_size_list<bool>[{actions}] is needed, an entry per action"
-
-
-def _is_string(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ranker.scores import MOST_HISTORY_DAYS, InputError, open_scores
+from ranker.columns import Places, as_days, as_ids, as_text, read_ids, together, type_of_ids, value_problems
+from ranker.files import InputError, batches, parquet_files, parquet_rows, parquet_schema
+from ranker.scores import MOST_HISTORY_DAYS, open_scores
 from ranker.tables.check import type_problems
 
 WANTED = {"user_id": "id", "decided_on": "date", "action": "string"}
@@ -36,7 +37,7 @@ def check_exposures(exposures: Path, users: Path) -> None:
     wanted = next(map(_type_of_ids, user_schemas.values()), None)
     for file, schema in schemas.items():
         found = [f"{file}: {problem}" for problem in type_problems(schema, WANTED)]
-        problems += found
+        problems += found or value_problems(file, ["user_id"], ["decided_on"])
         if not found and wanted not in (None, kind := _type_of_ids(schema)):
             problems.append(f"{file}: column user_id: has type {kind}; the users to score have {wanted}")
     if problems:
@@ -46,11 +47,11 @@ def check_exposures(exposures: Path, users: Path) -> None:
 def _schemas(folder: Path) -> tuple[dict[Path, pa.Schema], list[str]]:
     """The columns of each file, and which files cannot be read."""
     schemas, problems = {}, []
-    for file in _files(folder):
+    for file in parquet_files(folder):
         try:
-            schemas[file] = pq.read_schema(file)
-        except (pa.ArrowException, OSError) as error:
-            problems.append(f"{file}: is not a readable Parquet file ({error})")
+            schemas[file] = parquet_schema(file)
+        except InputError as error:
+            problems += error.problems
     return schemas, problems
 
 
@@ -58,75 +59,49 @@ def write_history(exposures: Path, none: str, scores: Path, advance: Callable[[i
     """Writes `history/` into a scores dataset, a row per contact that its users have received; returns how many.
 
     A contact is an exposure with an action, other than `none`, in the MOST_HISTORY_DAYS days up to the scores' as_of, that day
-    included. Memory: 8 bytes a user where ids are numbers, however many exposures there are. advance: called with the number of
+    included. Memory: some 24 bytes a user where ids are numbers, however many exposures there are. advance: called with the number of
     exposures just read. Raises InputError with all missing values, counted by file; types must be right (see `check_exposures`).
     """
     opened = open_scores(scores)
     as_of = opened.catalogue.as_of
-    user_U = _sorted_ids(opened.files)
-    kind = _type_of_ids(pq.read_schema(opened.files[0]))
+    places = Places(read_ids(*opened.files))
+    kind = type_of_ids(parquet_schema(opened.files[0]).field("user_id").type)
     schema = pa.schema([("user_id", kind), ("action", pa.string()), ("date", pa.date32())])
     recent = (pc.field("date") > as_of - timedelta(MOST_HISTORY_DAYS)) & (pc.field("date") <= as_of)
     received = recent & (pc.field("action") != none)  # neither holds for a missing value
     faults: Counter[tuple[Path, str]] = Counter()
     (scores / "history").mkdir()
     rows = 0
-    with pq.ParquetWriter(scores / "history" / "part-00000.parquet", schema, compression="zstd") as writer:
-        for file, batch in _batches(_files(exposures)):
+
+    def contacts() -> Iterator[pa.Table]:
+        for file, batch in _batches(parquet_files(exposures)):
             faults.update({(file, name): batch.column(name).null_count for name in NEVER_MISSING})
-            columns = [batch.column(name) for name in ("user_id", "action", "decided_on")]
-            contacts = pa.table([c.cast(t, safe=False) for c, t in zip(columns, schema.types, strict=True)], schema)
-            contacts = contacts.filter(received).drop_null()
-            contacts = contacts.filter(pa.array(_are_among(user_U, _comparable(contacts.column("user_id")))))
-            writer.write_table(contacts)
-            rows += len(contacts)
+            columns = (("user_id", as_ids), ("action", as_text), ("decided_on", as_days))
+            yield pa.table([read(batch.column(name)) for name, read in columns], schema).filter(received).drop_null()
             advance(len(batch))
+
+    with pq.ParquetWriter(scores / "history" / "part-00000.parquet", schema, compression="zstd") as writer:
+        for table in together(contacts(), max(len(places), ROWS_AT_ONCE)):
+            kept = table.filter(pa.array(places.of(table.column("user_id")) >= 0))
+            writer.write_table(kept)
+            rows += len(kept)
     if problems := list(_missing(faults)):
         raise InputError(problems)
     return rows
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.parquet"))
-
-
 def _batches(files: Sequence[Path]) -> Iterator[tuple[Path, pa.RecordBatch]]:
-    for file in files:
-        try:
-            for batch in pq.ParquetFile(file).iter_batches(ROWS_AT_ONCE, columns=list(WANTED)):
-                yield file, batch
-        except (pa.ArrowException, OSError) as error:
-            raise InputError([f"{file}: the rows cannot be read ({error})"]) from None
+    yield from ((file, batch) for file in files for batch in batches(file, ROWS_AT_ONCE, list(WANTED)))
 
 
 def _missing(faults: Counter[tuple[Path, str]]) -> Iterator[str]:
     for (file, name), count in faults.items():
         if count:
-            yield f"{file}: column {name}: {count:,} of {pq.read_metadata(file).num_rows:,} rows are missing"
+            yield f"{file}: column {name}: {count:,} of {parquet_rows(file):,} rows are missing"
 
 
 def _type_of_ids(schema: pa.Schema) -> pa.DataType | None:
     """int64 or string, whatever the encoding; None without the column."""
     if "user_id" not in schema.names:
         return None
-    return pa.int64() if pa.types.is_integer(schema.field("user_id").type) else pa.string()
-
-
-def _comparable(ids: pa.ChunkedArray) -> np.ndarray:
-    """Ids as an array that sorts: int64, or numpy's strings."""
-    if pa.types.is_integer(ids.type):
-        return ids.to_numpy()
-    return np.array(ids.to_pylist(), dtype=np.dtypes.StringDType())
-
-
-def _sorted_ids(files: Sequence[Path]) -> np.ndarray:
-    user_U = np.concatenate([_comparable(pq.read_table(file, columns=["user_id"]).column(0)) for file in files])
-    if (user_U[1:] < user_U[:-1]).any():
-        user_U.sort()
-    return user_U
-
-
-def _are_among(user_U: np.ndarray, user_N: np.ndarray) -> np.ndarray:
-    """bool[N]: who is one of the sorted users."""
-    place_N = np.minimum(np.searchsorted(user_U, user_N), len(user_U) - 1)
-    return user_U[place_N] == user_N
+    return type_of_ids(schema.field("user_id").type)

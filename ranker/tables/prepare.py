@@ -1,7 +1,7 @@
 """Tables to logs: validated, joined point in time and written in ranges of users, so that memory does not grow with them."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -10,10 +10,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyarrow import dataset
 
-from ranker.logs import as_matrix, write_logs
-from ranker.scores import InputError, read_catalogue
+from ranker.columns import ROWS_AT_ONCE, as_days, as_flags, as_ids, as_text, is_date, is_text, read_ids
+from ranker.files import InputError, batches_of, open_parquet, parquet_rows
+from ranker.logs import write_logs
+from ranker.scores import read_catalogue
 from ranker.tables.check import TABLES, Described, as_frame, check_types, check_values, files_of
 from ranker.tables.join import Part, is_mature, join, key_faults
 from ranker.tables.schema import TableSchema, read_table_schema
@@ -140,21 +141,13 @@ def _key_problems(tables: Path, schema: TableSchema, ranges: list[Range]) -> Ite
     for name, count in faults.items():
         if count:
             table, columns, fault = FAULTS[name]
-            rows = sum(pq.read_metadata(file).num_rows for file in files_of(tables, table))
+            rows = sum(map(parquet_rows, files_of(tables, table)))
             yield f"{tables / table}: {columns}: {count:,} of {rows:,} {fault}"
 
 
 def _ranges(tables: Path, rows_at_once: int) -> list[Range]:
     """Half-open ranges of user ids with about rows_at_once decisions each; together they hold every user of every table."""
-    column = pa.chunked_array(
-        [
-            chunk
-            for file in files_of(tables, "exposures")
-            for chunk in pq.ParquetFile(file).read(columns=["user_id"]).column(0).chunks
-        ]
-    ).drop_null()
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
+    column = read_ids(*files_of(tables, "exposures")).drop_null()
     ids = column.take(pc.sort_indices(column)) if len(column) > rows_at_once else column
     cuts = sorted({ids[position].as_py() for position in range(rows_at_once, len(ids), rows_at_once)})
     return list(zip([None, *cuts], [*cuts, None], strict=True))
@@ -162,25 +155,64 @@ def _ranges(tables: Path, rows_at_once: int) -> list[Range]:
 
 def _read(tables: Path, described: Described, low: object, high: object) -> Part:
     features = described.schema.log_schema().features
-    exposures = _rows(tables, "exposures", low, high, None)
+    exposures = _rows(tables, "exposures", low, high, ("user_id", "decided_on", "action", "propensity", "eligible"))
     return Part(
         users=as_frame(_rows(tables, "users", low, high, ("user_id", "as_of", *features))),
         exposures=as_frame(exposures.select(["user_id", "decided_on", "action", "propensity"])),
         outcomes=as_frame(_rows(tables, "outcomes", low, high, (*KEYS["outcomes"], "recorded_on", "value"))),
-        eligible=as_matrix(exposures.column("eligible")) if "eligible" in exposures.column_names else None,
+        eligible=as_flags(exposures.column("eligible"), len(described.catalogue.actions))
+        if "eligible" in exposures.column_names
+        else None,
     )
 
 
-def _rows(tables: Path, name: str, low: object, high: object, columns: tuple[str, ...] | None) -> pa.Table:
+def _rows(tables: Path, name: str, low: object, high: object, columns: tuple[str, ...]) -> pa.Table:
     """The rows of the users low <= id < high; row groups that hold none of them are not read."""
-    chosen: pc.Expression | None = None
+    parts = [_rows_of(file, low, high, columns) for file in files_of(tables, name)]
+    return pa.concat_tables(parts, promote_options="permissive")
+
+
+def _rows_of(file: Path, low: object, high: object, columns: tuple[str, ...]) -> pa.Table:
+    """Of one file, of these columns those that it has, in the form that all files have here."""
+    with open_parquet(file) as parquet:
+        held = [name for name in columns if name in parquet.schema_arrow.names]
+        kinds = {name: parquet.schema_arrow.field(name).type for name in held}
+        groups = _groups(parquet, low, high)
+        parts = [
+            _within(_as_here(batch, held), low, high) for batch in batches_of(parquet, file, ROWS_AT_ONCE, held, groups)
+        ]
+    empty = pa.table({name: _plain(name, pa.chunked_array([], kinds[name])) for name in held})
+    return pa.concat_tables([empty, *parts])
+
+
+def _groups(parquet: pq.ParquetFile, low: object, high: object) -> list[int]:
+    """The row groups that may hold users low <= id < high, as far as the file tells."""
+    wanted = []
+    for group in range(parquet.metadata.num_row_groups):
+        columns = map(parquet.metadata.row_group(group).column, range(parquet.metadata.num_columns))
+        told = next((c.statistics for c in columns if c.path_in_schema == "user_id"), None)
+        known = told is not None and told.has_min_max and type(told.min) in (int, str)
+        outside = known and ((low is not None and told.max < low) or (high is not None and told.min >= high))
+        wanted += [] if outside else [group]
+    return wanted
+
+
+def _within(table: pa.Table, low: object, high: object) -> pa.Table:
     if low is not None:
-        chosen = pc.field("user_id") >= pa.scalar(low)
-    if high is not None:
-        below = pc.field("user_id") < pa.scalar(high)
-        chosen = below if chosen is None else chosen & below
-    data = dataset.dataset([str(file) for file in files_of(tables, name)])
-    return data.to_table(columns=None if columns is None else list(columns), filter=chosen)
+        table = table.filter(pc.field("user_id") >= low)
+    return table if high is None else table.filter(pc.field("user_id") < high)
+
+
+def _as_here(batch: pa.RecordBatch, names: Sequence[str]) -> pa.Table:
+    return pa.table({name: _plain(name, pa.chunked_array([batch.column(name)])) for name in names})
+
+
+def _plain(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if name == "user_id":
+        return as_ids(column)
+    if name == "eligible":
+        return column.cast(pa.list_(pa.bool_()))
+    return as_text(column) if is_text(column.type) else as_days(column) if is_date(column.type) else column
 
 
 def _nothing_mature(tables: Path, described: Described, decisions: int) -> str:

@@ -14,6 +14,7 @@ import pytest
 
 from allocator.audit.history import Received, read_received
 from allocator.audit.judge import audit
+from allocator.audit.rows import Numbering
 from allocator.audit.scope import caps_of
 from ranker.scores import InputError, open_scores
 from tests.allocator.judging import (
@@ -189,7 +190,7 @@ def test_pinned_contacts_need_room_beside_what_was_received(case: Case) -> None:
 
 def received_by(case: Case) -> Received:
     scores = open_scores(case.folder / "scores")
-    return read_received(scores, caps_of(case.policy, scores.catalogue))
+    return read_received(scores, caps_of(case.policy, scores.catalogue), Numbering(scores))
 
 
 @pytest.mark.parametrize("rows", [3, 1_000_000])
@@ -203,7 +204,7 @@ def test_counts_are_those_of_plain_loops(case: Case, rows: int, monkeypatch: pyt
     caps = caps_of(case.policy, CATALOGUE)
     rules = {rule.id: rule for rule in case.policy.contact}
     for user in range(USERS):
-        for cap, found in zip(caps, received.of(np.array([case.id_of(user)]))[0], strict=True):
+        for cap, found in zip(caps, received.of(user, 1)[0], strict=True):
             rule = rules[cap.rule]
             value = None if rule.each is None else ACTIONS[int(np.flatnonzero(cap.scope_A)[0])][rule.each]
             assert found == min(had_before(case, rule, user, value), rule.max)

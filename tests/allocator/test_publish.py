@@ -280,7 +280,27 @@ def test_rollback_refuses_what_was_never_published_or_is_not_what_it_was(tmp_pat
         rollback(tmp_path, "W12")
 
 
-def test_a_broken_pointer_is_not_guessed_at(tmp_path: Path) -> None:
-    (tmp_path / POINTER).write_text("{")
-    with pytest.raises(InputError, match="cannot be read"):
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"{", "is not valid JSON"),
+        (b"\xff", "is not UTF-8"),
+        (b"[" * 100_000, "nests deeper"),
+        (
+            b'{"run": 5, "at": "", "previous": null, "allocation": "a", "allocation_digest": "b"}',
+            "is no pointer to a run",
+        ),
+        (b'{"run": "r"}', "is no pointer to a run"),
+    ],
+)
+def test_a_broken_pointer_is_not_guessed_at(tmp_path: Path, content: bytes, told: str) -> None:
+    (tmp_path / POINTER).write_bytes(content)
+    with pytest.raises(InputError, match=told):
         publish(write_run(tmp_path, "W48"), 1e-4)
+
+
+def test_lines_of_the_history_that_cannot_be_read_are_passed_over(tmp_path: Path) -> None:
+    whole = {"run": "r", "at": "now", "previous": None, "allocation": "r/allocation", "allocation_digest": "d"}
+    lines = [b"\xff\xfe", b"{", b"[]", b'{"run": 5}', b"[" * 100_000, json.dumps(whole).encode()]
+    (tmp_path / HISTORY).write_bytes(b"\n".join(lines))
+    assert [pointer.run for pointer in published_before(tmp_path)] == ["r"]

@@ -1,5 +1,6 @@
 """A policy file is read strictly, and every mistake in it is told at once, with its line and the word that was meant."""
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from allocator.policy import check
 from allocator.policy.grammar import Bound, Filter, Policy, Strength
 from allocator.policy.reader import parse_policy, read_policy
 from allocator.policy.tree import scalar
@@ -720,3 +722,95 @@ def test_scores_that_do_not_say_what_spoils_what_are_refused_with_everything_els
             "where logs tell of earlier contacts",
         ],
     ]
+
+
+def nfd(text: str) -> str:
+    return unicodedata.normalize("NFD", text)
+
+
+SWEDISH = Catalogue(
+    ({"id": "push/böcker", "slot": "push", "produkt": "ljudböcker", nfd("språk"): nfd("på"), "code": 1, "flag": True},),
+    METRICS,
+    ("ort",),
+)
+TOWNS = {"ort": frozenset({"Göteborg", nfd("Göteborg"), nfd("Umeå"), "1e6", "true"})}
+
+
+def read_swedish(rules: str, overrides: Mapping[str, object] | None = None) -> Policy:
+    return parse_policy(HEAD + rules, "p.yaml", overrides or {}, SWEDISH, TOWNS)
+
+
+def test_the_same_letters_match_in_whichever_unicode_form() -> None:
+    rules = f"""pinned: [{{id: pin, action: {nfd("push/böcker")}}}]
+contact: [{{id: lang, max: 1, each: språk, where: {{språk: på}}}}]
+constraints:
+  - {{id: {nfd("böcker")}, kind: volume, where: {{produkt: {nfd("ljudböcker")}}}, users: {{ort: [{nfd("Göteborg")}, Umeå]}}, max: 5}}
+  - {{id: not, kind: volume, users: {{not: {{ort: Umeå}}}}, max: 5}}
+"""
+    policy = read_swedish(rules, {nfd("böcker"): {"max": 3}})
+    assert policy.pinned[0].action == "push/böcker"
+    assert (policy.contact[0].each, policy.contact[0].where.keys) == (nfd("språk"), ((nfd("språk"), (nfd("på"),)),))
+    rule = policy.constraints[0]
+    assert (rule.id, rule.max.amount) == ("böcker", 3)
+    assert rule.where.keys == (("produkt", ("ljudböcker",)),)
+    assert set(rule.users.keys[0][1]) == {"Göteborg", nfd("Göteborg"), nfd("Umeå")}, "as many spellings as there are"
+    assert policy.constraints[1].users.negated.keys == (("ort", (nfd("Umeå"),)),)
+
+
+def test_ids_are_one_whatever_their_unicode_form() -> None:
+    rules = f"constraints: [{{id: böcker, kind: volume, max: 5}}, {{id: {nfd('böcker')}, kind: volume, max: 5}}]\n"
+    with pytest.raises(InputError, match=r"the id 'böcker' is taken by constraints\[0\]"):
+        read_swedish(rules)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ('where: {code: "1"}', "the attribute is a number here, write 1 without quotes"),
+        ('where: {flag: "true"}', "the attribute is true or false here, write true without quotes"),
+        ("users: {ort: 1e6}", "a segment is text here, write '1e6' in quotes"),
+        ("users: {ort: true}", "a segment is text here, write 'true' in quotes"),
+        ("where: {produkt: 1}", "no action has produkt 1"),
+    ],
+)
+def test_numbers_and_texts_are_told_apart(fields: str, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        read_swedish(f"constraints: [{{id: a, kind: volume, max: 5, {fields}}}]\n")
+
+
+def test_a_fraction_of_a_contact_is_doubted(caplog: pytest.LogCaptureFixture) -> None:
+    read(rule("kind: volume, min: 0.05, max: 0.1"))
+    assert [record.getMessage() for record in caplog.records] == [
+        "p.yaml: cap.min: 0.05 is a number of contacts, so at least one; did you mean 5%, a share of the users?",
+        "p.yaml: cap.max: 0.1 is a number of contacts, so none at all; did you mean 10%, a share of the users?",
+    ]
+    caplog.clear()
+    for fields in ("kind: volume, max: 0", "kind: volume, max: 1", "kind: volume, max: 0.1%", "kind: churn, max: 0.3"):
+        read(rule(fields), previous=True)
+    assert not caplog.records
+
+
+def test_a_text_column_of_too_many_values_is_no_segment() -> None:
+    catalogue = replace(CATALOGUE, segments=("market", "postcode"))
+    with pytest.raises(InputError, match="'postcode' has more than 10,000 different values, too many for a segment"):
+        parse_policy(rule("kind: volume, max: 5, users: {postcode: '11122'}"), "p", {}, catalogue, SEGMENTS)
+
+
+def test_reading_takes_no_time_per_rule_and_action() -> None:
+    """Filters are sets of actions: a rule looks at those that it names, not at all of them."""
+    actions = tuple({"id": f"a{n}", "slot": f"s{n}", "product": f"p{n}", "discount_eur": 1.0} for n in range(3_000))
+    catalogue = replace(CATALOGUE, actions=actions)
+    world = check.World(catalogue, SEGMENTS)
+    filters = [Filter((("product", (f"p{n}", f"p{n + 1}")),)) for n in range(0, 3_000, 3)]
+    assert [sorted(world.actions_in(words)) for words in filters] == [[n, n + 1] for n in range(0, 3_000, 3)]
+    assert world.actions_in(Filter((), filters[0])) == frozenset(range(2, 3_000))
+    assert world.actions_in(filters[0], filters[1]) == frozenset()
+
+
+@given(st.lists(st.sampled_from([1, 1.0, True, "1", 0, False, 2.5, "x"]), min_size=1, max_size=5))
+def test_sets_of_actions_are_those_that_match(values: list) -> None:
+    actions = tuple({"id": f"a{n}", "slot": "s", "code": value} for n, value in enumerate(values))
+    world = check.World(replace(CATALOGUE, actions=actions), SEGMENTS)
+    for wanted in (1, True, "1", 0, False, 2.5):
+        for words in (Filter((("code", (wanted, "x")),)), Filter((), Filter((("code", (wanted,)),)))):
+            assert world.actions_in(words) == {n for n, action in enumerate(actions) if words.matches(action)}

@@ -1,0 +1,188 @@
+"""Files as they come: where every reader opens JSON and Parquet, so that whatever is wrong with a file is one sentence with its place."""
+
+import json
+import stat
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+MOST_JSON_BYTES = 64 << 20
+MOST_JSON_LEVELS = 64
+MOST_DIGITS = 300
+"""Of a whole number in JSON; more than that is beyond every float."""
+UNREADABLE = (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError, KeyError)
+"""What Arrow raises over damaged files; ValueError has the text that is not UTF-8 among others."""
+
+
+class InputError(ValueError):
+    """Input or configuration is wrong. `problems` lists everything found, each sentence opening with its place."""
+
+    def __init__(self, problems: Sequence[str]):
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        heading = "1 problem in the input:" if count == 1 else f"{count} problems in the input:"
+        super().__init__("\n".join([heading, *(f"  - {problem}" for problem in self.problems)]))
+
+
+def not_a_file(path: Path) -> str | None:
+    """Why nothing can be read from the path, in words; None for a file. Devices, sockets and pipes may never end."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return "is a link to a file that is not there" if path.is_symlink() else "there is no such file"
+    except (OSError, ValueError) as error:
+        return f"cannot be read ({getattr(error, 'strerror', None) or error})"
+    if stat.S_ISDIR(mode):
+        return "is a folder; a file is needed"
+    return None if stat.S_ISREG(mode) else "is a device, a socket or a pipe; a file is needed"
+
+
+def not_a_folder(path: Path) -> str | None:
+    """Why the path is no folder, in words."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return "is a link to a folder that is not there" if path.is_symlink() else "there is no such directory"
+    except (OSError, ValueError) as error:
+        return f"cannot be read ({getattr(error, 'strerror', None) or error})"
+    return None if stat.S_ISDIR(mode) else "is no directory"
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """What the file holds; InputError where that is more than `most` bytes, or not to be read at all."""
+    if fault := not_a_file(path):
+        raise InputError([f"{path}: {fault}"])
+    try:
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+    except OSError as error:
+        raise InputError([f"{path}: cannot be read ({error.strerror})"]) from None
+    if len(content) > most:
+        raise InputError([f"{path}: is longer than {most >> 20} MiB, the most that such a file may have"])
+    return content
+
+
+def read_json(path: Path) -> object:
+    """The JSON value that a file holds; InputError where there is none, or one that nothing of ours would write."""
+    content = read_bytes(path, MOST_JSON_BYTES)
+    try:
+        value = json.loads(content.decode("utf-8-sig"), parse_int=_whole)
+    except UnicodeDecodeError as error:
+        raise InputError([f"{path}: is not UTF-8 text (byte {error.start + 1})"]) from None
+    except RecursionError:
+        raise InputError([f"{path}: nests deeper than {MOST_JSON_LEVELS} levels"]) from None
+    except ValueError as error:
+        raise InputError([f"{path}: is not valid JSON ({error})"]) from None
+    if fault := _strange(value, surrogates=b"\\ud" in content.lower()):
+        raise InputError([f"{path}: {fault}"])
+    return value
+
+
+def read_json_object(path: Path) -> dict:
+    """The JSON object that a file holds; InputError where there is none."""
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise InputError([f"{path}: must hold one JSON object"])
+    return content
+
+
+def _whole(text: str) -> int:
+    if len(text) > MOST_DIGITS:
+        raise ValueError(f"the number {text[:20]}... has more than {MOST_DIGITS} digits")
+    return int(text)
+
+
+def _strange(value: object, surrogates: bool) -> str | None:
+    """What no reader could work with: too many levels, or halves of characters (looked for where there may be any)."""
+    level = [value]
+    for _ in range(MOST_JSON_LEVELS):
+        texts = [each for each in level if isinstance(each, str)]
+        texts += [key for each in level if isinstance(each, dict) for key in each]
+        if surrogates and not all(map(_is_text, texts)):
+            return "has text with half a character (a lone surrogate)"
+        lists = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)]
+        level = [each for values in lists for each in values]
+        if not level:
+            return None
+    return f"nests deeper than {MOST_JSON_LEVELS} levels"
+
+
+def _is_text(text: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def parquet_files(folder: Path) -> list[Path]:
+    """Its *.parquet, sorted; hidden ones are nobody's data. Empty where there is no such folder."""
+    if not_a_folder(folder):
+        return []
+    return sorted(file for file in folder.glob("*.parquet") if not file.name.startswith("."))
+
+
+def some_parquet_files(folder: Path) -> list[Path]:
+    """At least one file; InputError where there is no such folder or none in it."""
+    if fault := not_a_folder(folder):
+        raise InputError([f"{folder}: {fault}"])
+    if not (files := parquet_files(folder)):
+        raise InputError([f"{folder}: there are no *.parquet files"])
+    return files
+
+
+def open_parquet(file: Path) -> pq.ParquetFile:
+    """The file, which the caller closes; InputError where it is none, or one whose columns cannot be told apart."""
+    if fault := not_a_file(file):
+        raise InputError([f"{file}: {fault}"])
+    try:
+        parquet = pq.ParquetFile(file, pre_buffer=False, coerce_int96_timestamp_unit="us")
+        names = parquet.schema_arrow.names
+    except UNREADABLE as error:
+        raise InputError([f"{file}: is not a readable Parquet file ({type(error).__name__})"]) from None
+    if repeated := {name: count for name, count in Counter(names).items() if count > 1}:
+        parquet.close()
+        raise InputError([f"{file}: column {name}: stands {count} times" for name, count in repeated.items()])
+    return parquet
+
+
+def parquet_schema(file: Path) -> pa.Schema:
+    """Names and types of the columns; InputError as of `open_parquet`."""
+    with open_parquet(file) as parquet:
+        return parquet.schema_arrow
+
+
+def parquet_rows(file: Path) -> int:
+    """How many rows the file says that it has; InputError as of `open_parquet`."""
+    with open_parquet(file) as parquet:
+        return parquet.metadata.num_rows
+
+
+def batches(file: Path, rows: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The columns, at most `rows` rows at a time; InputError where the pages are damaged."""
+    with open_parquet(file) as parquet:
+        yield from batches_of(parquet, file, rows, columns)
+
+
+def batches_of(
+    parquet: pq.ParquetFile, file: Path, rows: int, columns: Sequence[str], groups: Sequence[int] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """As `batches`, of an open file; groups: of these row groups alone."""
+    found = parquet.iter_batches(rows, row_groups=groups, columns=list(columns))
+    while True:
+        try:
+            batch = next(found)
+        except StopIteration:
+            return
+        except UNREADABLE as error:
+            raise InputError([f"{file}: the rows cannot be read ({type(error).__name__})"]) from None
+        if wrong := [name for name in batch.schema.names if not _is_valid(batch.column(name))]:
+            raise InputError([f"{file}: column {name}: is damaged, or has text that is not UTF-8" for name in wrong])
+        yield batch
+
+
+def _is_valid(column: pa.Array) -> bool:
+    try:
+        column.validate(full=True)
+    except UNREADABLE:
+        return False
+    return True

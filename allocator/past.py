@@ -144,9 +144,7 @@ def _read(
     """Streams rows into compact arrays; with as_of, the rows of the last most_days days alone. Raises InputError with all faults."""
     faults: list[str] = []
     rows = (part for file in files for part in _batches(file, columns, scores, as_of, most_days, faults))
-    places = Places(
-        pa.chunked_array([chunk for file in scores.files for chunk in read_ids(file).chunks], id_type(scores))
-    )
+    places = Places(read_ids(*scores.files))
     parts = [_placed(places, table) for table in together(rows, max(len(places), ROWS_PER_STEP))]
     if faults:
         raise InputError(faults)

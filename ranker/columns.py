@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ranker.files import UNREADABLE, batches, open_parquet
+from ranker.files import UNREADABLE, batches, open_parquet, parquet_schema
 
 FIRST_DAY, LAST_DAY = date(1000, 1, 1), date(2999, 12, 31)
 """Beyond them a date is a mistake or a placeholder, and arithmetic with it ends somewhere else."""
@@ -60,6 +60,11 @@ def as_ids(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
 
 def as_text(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     return column if pa.types.is_string(column.type) else column.cast(pa.string())
+
+
+def as_numbers(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """float64; whole numbers beyond 2^53 are rounded."""
+    return column.cast(pa.float64(), safe=False)
 
 
 def as_days(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
@@ -160,13 +165,11 @@ def _is_known(zone: str) -> bool:
     return True
 
 
-def read_ids(file: Path) -> pa.ChunkedArray:
-    """The users of all rows of a file, as `as_ids` gives them."""
-    parts = [as_ids(batch.column(0)) for batch in batches(file, ROWS_AT_ONCE, ["user_id"])]
-    if parts:
-        return pa.chunked_array(parts)
-    with open_parquet(file) as parquet:
-        return pa.chunked_array([], type_of_ids(parquet.schema_arrow.field("user_id").type))
+def read_ids(*files: Path) -> pa.ChunkedArray:
+    """The users of all rows of some files, as `as_ids` gives them; the files hold ids of one kind."""
+    kind = type_of_ids(parquet_schema(files[0]).field("user_id").type)
+    parts = [as_ids(batch.column(0)) for file in files for batch in batches(file, ROWS_AT_ONCE, ["user_id"])]
+    return pa.chunked_array(parts, kind)
 
 
 class Places:

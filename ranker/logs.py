@@ -24,6 +24,7 @@ from ranker.columns import (
     as_flags,
     as_ids,
     as_moments,
+    as_numbers,
     as_text,
     is_date,
     is_id,
@@ -442,6 +443,8 @@ class _Columns:
                 yield f"column {name}: is missing"
             elif not fits(arrow.field(name).type):
                 yield f"column {name}: has type {arrow.field(name).type}; {wanted} is needed"
+        if "as_of" in arrow.names and not is_date(arrow.field("as_of").type) and "as_of" not in self._wanted():
+            yield f"column as_of: has type {arrow.field('as_of').type}; a date is needed"
         if "eligible" in arrow.names:
             kind = arrow.field("eligible").type
             if self.width is None:
@@ -488,7 +491,8 @@ class _Columns:
 
 def _as_series(column: pa.ChunkedArray, target: str) -> pd.Series:
     if target in ("float32", "float64"):
-        return column.cast(pa.float64()).to_pandas().astype(target)
+        with np.errstate(over="ignore"):  # what is too large is told as infinite
+            return as_numbers(column).to_pandas().astype(target)
     if target == "date":
         return as_moments(column).to_pandas()
     if target == "keep":
@@ -642,7 +646,7 @@ def _as_table(frame: pd.DataFrame, schema: LogSchema, actions: int) -> pa.Table:
 
 
 def _repeated_users(files: Sequence[Path]) -> list[str]:
-    ids = pa.chunked_array([chunk for file in files for chunk in read_ids(file).chunks], read_ids(files[0]).type)
+    ids = read_ids(*files)
     place, problems = f"{files[0].parent}: column user_id", []
     if ids.null_count:
         problems.append(f"{place}: {ids.null_count:,} of {len(ids):,} rows are missing")

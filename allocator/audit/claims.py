@@ -9,6 +9,7 @@ from pathlib import Path
 from allocator.audit.checks import number
 from allocator.audit.rows import Unreadable
 from allocator.policy.grammar import tier_id
+from ranker.files import MOST_JSON_BYTES, read_bytes
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ class Claims:
 
 def read_claims(path: Path) -> Claims:
     try:
-        content = json.loads(path.read_text(), parse_constant=_refuse_constant)
-    except (OSError, ValueError, RecursionError) as error:
+        content = json.loads(read_bytes(path, MOST_JSON_BYTES), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
         raise Unreadable(f"certificate.json cannot be read ({type(error).__name__})") from None
     if not isinstance(content, dict) or not isinstance(content.get("constraints"), list):
         raise Unreadable("certificate.json is not an object with a list of constraints")

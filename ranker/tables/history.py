@@ -64,7 +64,7 @@ def write_history(exposures: Path, none: str, scores: Path, advance: Callable[[i
     """
     opened = open_scores(scores)
     as_of = opened.catalogue.as_of
-    places = Places(pa.chunked_array([chunk for file in opened.files for chunk in read_ids(file).chunks]))
+    places = Places(read_ids(*opened.files))
     kind = type_of_ids(parquet_schema(opened.files[0]).field("user_id").type)
     schema = pa.schema([("user_id", kind), ("action", pa.string()), ("date", pa.date32())])
     recent = (pc.field("date") > as_of - timedelta(MOST_HISTORY_DAYS)) & (pc.field("date") <= as_of)

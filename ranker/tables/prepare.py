@@ -147,8 +147,7 @@ def _key_problems(tables: Path, schema: TableSchema, ranges: list[Range]) -> Ite
 
 def _ranges(tables: Path, rows_at_once: int) -> list[Range]:
     """Half-open ranges of user ids with about rows_at_once decisions each; together they hold every user of every table."""
-    column = pa.chunked_array([chunk for file in files_of(tables, "exposures") for chunk in read_ids(file).chunks])
-    column = column.drop_null()
+    column = read_ids(*files_of(tables, "exposures")).drop_null()
     ids = column.take(pc.sort_indices(column)) if len(column) > rows_at_once else column
     cuts = sorted({ids[position].as_py() for position in range(rows_at_once, len(ids), rows_at_once)})
     return list(zip([None, *cuts], [*cuts, None], strict=True))

@@ -11,6 +11,8 @@ import pandas as pd
 
 WEEK = 7
 DAYS = 28
+MOST_DAYS = 10_000
+"""What any number of days may be: 27 years; beyond it dates end."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def problems_of(content: object, numeric: Collection[str]) -> Iterator[str]:
 
 
 def _is_days(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_DAYS
 
 
 @dataclass(frozen=True)

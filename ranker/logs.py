@@ -35,7 +35,7 @@ from ranker.columns import (
     type_of_ids,
     value_problems,
 )
-from ranker.contact_history import HistoryColumns, problems_of
+from ranker.contact_history import MOST_DAYS, HistoryColumns, problems_of
 from ranker.files import (
     InputError,
     batches,
@@ -45,12 +45,15 @@ from ranker.files import (
     read_json_object,
     some_parquet_files,
 )
-from ranker.scores import Catalogue, read_catalogue, write_catalogue
+from ranker.scores import LARGEST, Catalogue, read_catalogue, write_catalogue
 
 KINDS = ("binary", "count", "amount", "real")
 RESERVED = ("user_id", "as_of", "action", "propensity", "eligible")
 UNIQUE = ["user_id", "as_of", "action"]  # no two rows have the same
 IMMATURE = "immature"
+LEAST_CHANCE = 1e-12
+TOO_SMALL = f"are below {LEAST_CHANCE:g}, as no chance of what happened is"
+TOO_LARGE = f"are beyond {LARGEST:g}, as no outcome is"
 ROWS_PER_BATCH = 65_536
 
 
@@ -386,7 +389,7 @@ def _schema_problems(content: Mapping) -> Iterator[str]:
     for position, early in enumerate(earlies):
         if not isinstance(early, dict) or early.get("outcome") not in names or not isinstance(early.get("name"), str):
             yield f"early[{position}]: must be an object with a name, an outcome of those named, and days"
-        elif not isinstance(early.get("days"), int):
+        elif not isinstance(early.get("days"), int) or not 0 <= early["days"] <= MOST_DAYS:
             yield f"early[{position}].days: must be a whole number of days after the decision"
         else:
             names.append(early["name"])
@@ -596,6 +599,7 @@ def _faults(frame: pd.DataFrame, schema: LogSchema, immature: bool) -> Iterator[
         yield from told(column, frame[column].isna(), "are missing")
     propensity = frame["propensity"].to_numpy()
     yield from told("propensity", ~((propensity > 0) & (propensity <= 1)), "are not in (0, 1]")
+    yield from told("propensity", (propensity > 0) & (propensity < LEAST_CHANCE), TOO_SMALL)
     for column, count in _infinite(frame, schema.numeric).items():
         yield (column, "are infinite"), count
     for name, kind in schema.measured.items():
@@ -606,6 +610,7 @@ def _faults(frame: pd.DataFrame, schema: LogSchema, immature: bool) -> Iterator[
         else:
             yield from told(name, ~finite, "are missing or not finite")
         yield from told(name, finite & ~_in_kind(values, kind), f"do not fit the kind {kind}")
+        yield from told(name, finite & (np.abs(values) > LARGEST), TOO_LARGE)
 
 
 def _in_kind(values: np.ndarray, kind: str) -> np.ndarray:

@@ -41,6 +41,8 @@ MOST_HISTORY_DAYS = 366
 """How far back `history/` goes, and so how many days a contact rule may count."""
 BASES = ("history", "same week")
 """What an estimate of one offer beside another rests on: offers of the days before, or of the same seven days."""
+LARGEST = 1e30
+"""Of an action's numbers; sums of what is larger would lose everything else, or overflow."""
 ONE_SIDED_90 = 1.281552
 
 
@@ -214,6 +216,8 @@ def action_problems(actions: object) -> Iterator[str]:
                 yield f"{place}.{key}: must be a string, a number, true or false"
             elif isinstance(value, float) and not np.isfinite(value):
                 yield f"{place}.{key}: must be a finite number"
+            elif isinstance(value, int | float) and abs(value) > LARGEST:
+                yield f"{place}.{key}: must be a number of at most {LARGEST:g}"
     ids = Counter(action["id"] for action in actions if isinstance(action, dict) and isinstance(action.get("id"), str))
     for repeated in (name for name, count in ids.items() if count > 1):
         yield f"actions: the id '{repeated}' stands {ids[repeated]} times"

@@ -1,6 +1,7 @@
 """The entry of every command: composes the settings, runs it, and turns what went wrong into an exit status and one message."""
 
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -38,6 +39,10 @@ from scripts.settings import Settings, problems_of
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 DONE, FAILED, WRONG_INPUT, INFEASIBLE, REFUSED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 4, 130, 143
+OF_THE_INPUT = (
+    errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS,
+)  # fmt: skip
+"""What the system says of a path that was named wrong, or that this user may not read or write."""
 SECONDS_BETWEEN_LINES = 5.0
 SECONDS_BETWEEN_TELLING = 10.0
 
@@ -171,9 +176,16 @@ def _explain(name: str, error: Exception) -> int:
     if _is(error, "allocator.publish", "Refused"):
         _say(f"{name}: {error}")
         return REFUSED
+    if isinstance(error, OSError) and error.errno in OF_THE_INPUT and error.filename is not None:
+        _say(f"{name}: {InputError([f'{_shortened(str(error.filename))}: {error.strerror}'])}")
+        return WRONG_INPUT
     where = _write_traceback(name, error)
     _say(f"{name}: failed: {type(error).__name__}: {overrides.first_line(error)} (details: {where})")
     return FAILED
+
+
+def _shortened(path: str) -> str:
+    return path if len(path) <= 200 else f"{path[:150]}...{path[-40:]}"
 
 
 def _resolving(error: OmegaConfBaseException) -> InputError:

@@ -32,6 +32,8 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from ranker.scores import MOST_HISTORY_DAYS
 
 Scalar = str | bool | int | float
+LARGEST = 1e15
+"""Of a weight or a penalty: beyond it, sums of values lose every other metric, or overflow."""
 
 
 def composed(text: object) -> object:
@@ -64,8 +66,8 @@ def shown(value: object) -> str:
 
 
 Text = Annotated[str, Strict(), Field(min_length=1)]
-Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
-Amount = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0)]
+Number = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=-LARGEST, le=LARGEST)]
+Amount = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0, le=LARGEST)]
 Whole = Annotated[int, Strict(), Field(ge=0)]
 Days = Annotated[int, Strict(), Field(ge=1, le=MOST_HISTORY_DAYS)]
 Part = Annotated[float, Strict(), Field(allow_inf_nan=False, gt=0, le=1)]
@@ -209,8 +211,8 @@ def strength_from_words(words: object) -> Strength:
     if not isinstance(words, Mapping) or set(words) != {"soft"}:
         raise _fault(f"{shown(words)} is none of hard, {{soft: PENALTY}}, report_only")
     penalty = words["soft"]
-    if not _is_number(penalty) or penalty < 0:
-        raise _fault(f"the penalty of a soft constraint is a number of at least 0, not {shown(penalty)}")
+    if not _is_number(penalty) or not 0 <= penalty <= LARGEST:
+        raise _fault(f"the penalty of a soft constraint is a number from 0 to {LARGEST:g}, not {shown(penalty)}")
     return Strength("soft", float(penalty))
 
 

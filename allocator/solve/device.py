@@ -14,6 +14,7 @@ import torch
 
 from allocator.problem import FREE
 from allocator.solve.slates import NONE, Rules
+from ranker.files import InputError
 
 FAR = float("inf")
 
@@ -41,6 +42,15 @@ class DevicePart:
     count_SA: np.ndarray
     sum_SPA: np.ndarray
     hard_U: np.ndarray
+
+
+def check(device: str) -> None:
+    """InputError where this machine does not have the device."""
+    try:
+        torch.empty(0, device=device)
+    except (AssertionError, RuntimeError) as error:
+        told = " ".join(str(error).split())[:200]
+        raise InputError([f"solve.device: {device}: is not to be had on this machine ({told})"]) from None
 
 
 def rules_on(rules: Rules, device: str) -> DeviceRules:

@@ -36,8 +36,13 @@ def solve(
     """Integral slates for the free users that keep every hard constraint, and prices that prove how good they are.
 
     fixed: (user position, action) of contacts that are given, which use up their part of every bound. start: prices to begin
-    with, by constraint id and side. tell: is told what happens, and how many users were swept for it. Raises Unsolvable, TooLarge.
+    with, by constraint id and side. tell: is told what happens, and how many users were swept for it. Raises Unsolvable, TooLarge,
+    and InputError where there is no such device.
     """
+    if settings.device != "cpu":
+        from allocator.solve import device  # brings torch, which is slow to import and seldom needed
+
+        device.check(settings.device)
     if settings.threads:
         numba.set_num_threads(min(settings.threads, numba.config.NUMBA_NUM_THREADS))
     with threadpool_limits(1):  # sums inside the linear algebra library must not depend on its threads

@@ -25,7 +25,8 @@ from ranker.columns import (
     value_problems,
 )
 from ranker.files import InputError, batches, parquet_files, parquet_rows, parquet_schema
-from ranker.scores import Catalogue
+from ranker.logs import LEAST_CHANCE, TOO_LARGE, TOO_SMALL
+from ranker.scores import LARGEST, Catalogue
 from ranker.tables.schema import TableSchema
 
 TABLES = ("users", "exposures", "outcomes")
@@ -171,7 +172,10 @@ def _exposures_schema(described: Described) -> pa_check.DataFrameSchema:
             checks=pa_check.Check.isin(described.actions, error="name an action that catalogue.json does not have"),
         ),
         "propensity": pa_check.Column(
-            checks=pa_check.Check(lambda p: (p > 0) & (p <= 1), error="are not in (0, 1]", ignore_na=True)
+            checks=[
+                pa_check.Check(lambda p: (p > 0) & (p <= 1), error="are not in (0, 1]", ignore_na=True),
+                pa_check.Check(lambda p: (p <= 0) | (p >= LEAST_CHANCE), error=TOO_SMALL, ignore_na=True),
+            ]
         ),
         "arm": pa_check.Column(required=False),
     }
@@ -197,7 +201,12 @@ def _outcomes_schema(described: Described) -> pa_check.DataFrameSchema:
         "outcome": pa_check.Column(checks=_one_of(names)),
         "occurred_on": pa_check.Column(),
         "recorded_on": pa_check.Column(),
-        "value": pa_check.Column(checks=pa_check.Check(np.isfinite, error="are infinite", ignore_na=True)),
+        "value": pa_check.Column(
+            checks=[
+                pa_check.Check(np.isfinite, error="are infinite", ignore_na=True),
+                pa_check.Check(lambda v: (v.abs() <= LARGEST) | np.isinf(v), error=TOO_LARGE, ignore_na=True),
+            ]
+        ),
     }
     kinds = {outcome.name: outcome.kind for outcome in described.schema.outcomes}
     checks = [

@@ -10,9 +10,10 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from ranker.contact_history import HistoryColumns, Since
+from ranker.columns import FIRST_DAY, LAST_DAY
+from ranker.contact_history import MOST_DAYS, HistoryColumns, Since
 from ranker.files import InputError, read_json_object
 from ranker.logs import RESERVED, Early, LogSchema, Outcome
 
@@ -27,6 +28,12 @@ class Number(_Frozen):
     min: float | None = None
     max: float | None = None
     missing: bool = False
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Number":
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min:g} is above max {self.max:g}")
+        return self
 
 
 class Category(_Frozen):
@@ -45,9 +52,9 @@ class Window(_Frozen):
     name: str = Field(min_length=1)
     kind: Literal["binary", "count", "amount", "real"]
     unit: str = Field(min_length=1)
-    from_day: int = Field(ge=0)
-    to_day: int = Field(ge=1)
-    matures_after: int = Field(ge=1)
+    from_day: int = Field(ge=0, le=MOST_DAYS)
+    to_day: int = Field(ge=1, le=MOST_DAYS)
+    matures_after: int = Field(ge=1, le=MOST_DAYS)
     early_days: tuple[int, ...] = ()
 
     @model_validator(mode="after")
@@ -70,13 +77,13 @@ class LastOffer(_Frozen):
 
     column: str = Field(min_length=1)
     where: Mapping[str, str] = Field(min_length=1)
-    days: int = Field(ge=1)
+    days: int = Field(ge=1, le=MOST_DAYS)
 
 
 class History(_Frozen):
     """Which numeric features tell of earlier contacts. contacts: counts those of the last `days` days."""
 
-    days: int = Field(ge=1)
+    days: int = Field(ge=1, le=MOST_DAYS)
     contacts: str | None = None
     since: tuple[LastOffer, ...] = ()
 
@@ -95,6 +102,13 @@ class TableSchema(_Frozen):
     none: str = Field("none", min_length=1)
     snapshot: date
     history: History | None = None
+
+    @field_validator("snapshot")
+    @classmethod
+    def _is_a_day_of_ours(cls, snapshot: date) -> date:
+        if not FIRST_DAY <= snapshot <= LAST_DAY:
+            raise ValueError(f"{snapshot} is not between the years {FIRST_DAY.year} and {LAST_DAY.year}")
+        return snapshot
 
     @model_validator(mode="after")
     def _history_is_there(self) -> "TableSchema":

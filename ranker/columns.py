@@ -19,6 +19,8 @@ FIRST_DAY, LAST_DAY = date(1000, 1, 1), date(2999, 12, 31)
 """Beyond them a date is a mistake or a placeholder, and arithmetic with it ends somewhere else."""
 NO_LISTS: Mapping[str, int] = MappingProxyType({})
 ROWS_AT_ONCE = 1_048_576
+MANY_ROWS, MANY_SHARE, EXAMPLES = 100, 0.01, 3
+"""A value that may be told stands in so many rows, and in such a share of them."""
 UNITS_PER_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
 
 
@@ -163,6 +165,16 @@ def _is_known(zone: str) -> bool:
     except UNREADABLE:
         return False
     return True
+
+
+def frequent(counts: Mapping[str, int], rows: int) -> str:
+    """' (such as ...)' with the values that stand in so many rows that they are no users' ids; nothing where there are none.
+
+    counts: value -> rows. A column may have been mixed up with the users', and no message has an id in it.
+    """
+    many = [value for value, count in counts.items() if count >= max(MANY_ROWS, MANY_SHARE * rows)]
+    told = sorted(many, key=lambda value: -counts[value])[:EXAMPLES]
+    return f" (such as {', '.join(repr(value) for value in told)})" if told else ""
 
 
 def read_ids(*files: Path) -> pa.ChunkedArray:

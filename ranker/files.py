@@ -171,9 +171,18 @@ def batches_of(
     while True:
         try:
             batch = next(found)
-            batch.validate(full=True)
         except StopIteration:
             return
         except UNREADABLE as error:
             raise InputError([f"{file}: the rows cannot be read ({type(error).__name__})"]) from None
+        if wrong := [name for name in batch.schema.names if not _is_valid(batch.column(name))]:
+            raise InputError([f"{file}: column {name}: is damaged, or has text that is not UTF-8" for name in wrong])
         yield batch
+
+
+def _is_valid(column: pa.Array) -> bool:
+    try:
+        column.validate(full=True)
+    except UNREADABLE:
+        return False
+    return True

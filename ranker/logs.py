@@ -26,6 +26,7 @@ from ranker.columns import (
     as_moments,
     as_numbers,
     as_text,
+    frequent,
     is_date,
     is_id,
     is_list_of,
@@ -564,8 +565,9 @@ class _Checks:
                 yield f"column {outcome.name}: is missing in all {rows:,} rows; there is nothing to learn it from"
         unknown = sorted(self._actions.keys() - {self._schema.none, *self.ids})
         if unknown:
-            examples, count = ", ".join(f"'{name}'" for name in unknown[:3]), sum(self._actions[n] for n in unknown)
-            yield f"column action: {count:,} of {rows:,} rows name an action not in catalogue.json ({examples})"
+            counts = {name: self._actions[name] for name in unknown}
+            told = f"{sum(counts.values()):,} of {rows:,} rows name an action not in catalogue.json"
+            yield f"column action: {told}{frequent(counts, rows)}"
         repeated = self._repeated(columns, files)
         if repeated:
             yield f"columns user_id, as_of, action: {repeated:,} of {rows:,} rows repeat an earlier row"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ranker.columns import as_ids, as_text, is_id, is_text
+from ranker.columns import as_ids, as_text, frequent, is_id, is_text
 from ranker.evaluate import off_policy
 from ranker.evaluate.off_policy import Decisions, Estimate
 from ranker.files import InputError, batches, parquet_files, parquet_schema
@@ -116,9 +116,11 @@ def _arms(allocation: pd.DataFrame, logs: Logs, ids: Sequence[str]) -> np.ndarra
         problems.append(
             f"allocation: {repeated:,} users have more than one contact; a trial of one e-mail can judge only one"
         )
-    unknown = sorted(set(allocation["action"].astype(str)) - set(ids))
+    names = allocation["action"].astype(str)
+    unknown = names[~names.isin(list(ids))].value_counts().to_dict()
     if unknown:
-        problems.append(f"allocation: the logs have no action {', '.join(repr(name) for name in unknown[:3])}")
+        told = f"{sum(unknown.values()):,} of {len(names):,} rows name an action that the logs do not have"
+        problems.append(f"allocation: {told}{frequent(unknown, len(names))}")
     strange = int((~allocation["user_id"].isin(logs.frame["user_id"])).sum())
     if strange:
         problems.append(f"allocation: {strange:,} users are not in the logs to judge by")

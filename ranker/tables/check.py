@@ -17,6 +17,7 @@ from ranker.columns import (
     as_flags,
     as_ids,
     as_text,
+    frequent,
     is_date,
     is_id,
     is_list_of,
@@ -31,7 +32,6 @@ from ranker.tables.schema import TableSchema
 
 TABLES = ("users", "exposures", "outcomes")
 ROWS_AT_ONCE = 262_144
-EXAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -98,22 +98,21 @@ def _file_problems(file: Path, name: str, described: Described) -> Iterator[str]
     columns = [column for column in _wanted(name, described) if column in names]
     columns += ["eligible"] if name == "exposures" and "eligible" in names else []
     faults: Counter[tuple[str, str]] = Counter()
-    examples: dict[tuple[str, str], set[str]] = {}
+    examples: dict[tuple[str, str], Counter[str]] = {}
     for batch in batches(file, ROWS_AT_ONCE, columns):
         frame = as_frame(pa.Table.from_batches([batch.drop_columns("eligible") if "eligible" in columns else batch]))
         if "eligible" in columns:
             frame["shown_eligible"] = _shown_eligible(batch, described)
         for column, fault, count, values in _failures(schema, frame):
             faults[(column, fault)] += count
-            examples.setdefault((column, fault), set()).update(values)
+            examples.setdefault((column, fault), Counter()).update(values)
     rows = parquet_rows(file)
     for (column, fault), count in faults.items():
-        shown = ", ".join(f"'{value}'" for value in sorted(examples[(column, fault)])[:EXAMPLES])
-        yield f"{file}: column {column}: {count:,} of {rows:,} rows {fault}" + (f" (such as {shown})" if shown else "")
+        yield f"{file}: column {column}: {count:,} of {rows:,} rows {fault}{frequent(examples[(column, fault)], rows)}"
 
 
-def _failures(schema: pa_check.DataFrameSchema, frame: pd.DataFrame) -> Iterator[tuple[str, str, int, set[str]]]:
-    """Column, fault, number of rows and examples of every check that failed."""
+def _failures(schema: pa_check.DataFrameSchema, frame: pd.DataFrame) -> Iterator[tuple[str, str, int, Counter[str]]]:
+    """Column, fault, number of rows and, of names, the rows of each value, of every check that failed."""
     try:
         schema.validate(frame, lazy=True)
     except SchemaErrors as error:
@@ -124,8 +123,8 @@ def _failures(schema: pa_check.DataFrameSchema, frame: pd.DataFrame) -> Iterator
         for (column, check), group in cases.groupby(["column", "check"], sort=False):
             place, _, fault = check.rpartition("|") if "|" in check else (column, "", check)
             named = fault.startswith(("are not one of", "name "))
-            values = {str(value) for value in group["failure_case"].unique()} if named else set()
-            yield place, fault, group["index"].nunique(), values
+            values = group["failure_case"].astype(str).value_counts().to_dict() if named else {}
+            yield place, fault, group["index"].nunique(), Counter(values)
 
 
 def as_frame(table: pa.Table) -> pd.DataFrame:

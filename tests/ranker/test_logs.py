@@ -113,7 +113,7 @@ def test_every_wrong_value_is_told_at_once(frame: pd.DataFrame, tmp_path: Path) 
     for problem in (
         "column propensity: 2 of 4 rows are not in (0, 1]",
         "column action: 1 of 4 rows are missing",
-        "column action: 1 of 4 rows name an action not in catalogue.json ('zebra')",
+        "column action: 1 of 4 rows name an action not in catalogue.json",
         "column visit: 1 of 4 rows are missing or not finite",
         "column visit: 1 of 4 rows do not fit the kind binary",
         "column pages: 3 of 4 rows do not fit the kind count",

@@ -400,7 +400,8 @@ def _schema_problems(content: Mapping) -> Iterator[str]:
         if name in RESERVED:
             yield f"'{name}' is the name of another column of the logs and can be no feature or outcome"
     if "history" in content:
-        yield from problems_of(content["history"], features.get("numeric", []) if isinstance(features, dict) else [])
+        numeric = features.get("numeric", []) if isinstance(features, dict) else []
+        yield from problems_of(content["history"], numeric if isinstance(numeric, list) else [])
     if not isinstance(content.get("none", "none"), str) or not content.get("none", "none"):
         yield "none: must be the action id that stands for showing nothing"
 

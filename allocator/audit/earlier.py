@@ -19,6 +19,7 @@ from allocator.audit.rows import (
     open_rows,
 )
 from allocator.policy.grammar import Policy
+from ranker.files import parquet_files
 from ranker.scores import Scores
 
 COMPARING = ("change", "churn")
@@ -30,7 +31,7 @@ def read_earlier(previous: Path | None, policy: Policy, scores: Scores, numberin
     """The earlier allocation where a constraint compares with it: some 10 bytes a contact. Its actions may be gone since."""
     if not any(rule.kind in COMPARING for rule in policy.constraints):
         return None
-    files = [] if previous is None else sorted(previous.glob("*.parquet"))
+    files = [] if previous is None else parquet_files(previous)
     if not files:
         raise Unreadable("the policy compares with an earlier allocation, and there is none to read")
     opened = [open_rows(file, COLUMNS, WHAT) for file in files]

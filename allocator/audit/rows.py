@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from allocator.audit.checks import Check, none_of, verdict
-from ranker.files import InputError, batches_of, open_parquet
+from ranker.files import InputError, batches_of, open_parquet, parquet_files
 from ranker.scores import Catalogue, Scores
 
 SOURCES = ("optimised", "exploration", "fallback", "pinned")
@@ -125,7 +125,7 @@ def type_of_ids(scores: Scores) -> pa.DataType:
 
 def read_rows(allocation: Path, scores: Scores, numbering: Numbering) -> Rows:
     """Streams the rows into compact arrays: some 30 bytes a contact."""
-    files = sorted(allocation.glob("*.parquet"))
+    files = parquet_files(allocation)
     if not files:
         raise Unreadable("there are no *.parquet files")
     opened = [open_rows(file, COLUMNS, "the rows") for file in files]

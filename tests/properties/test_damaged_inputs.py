@@ -35,7 +35,7 @@ from ranker.tables.settings import PrepareSettings
 from tests.allocator.instances import AS_OF, catalogue, write_scores
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
-FEW, MANY = 60, 1_500
+FEW, MANY = 60, 400
 STRANGE = (
     None, True, -1, 0, 0.5, 1e308, -1e308, 1e-300, 10**30, -(10**30), "", "x", "user_id", "none", "7", "\x00", "ö" * 300, [], {}, [1], [[]],
     {"a": 1}, {"id": None}, [None], float("nan"), float("inf"), "2026-13-45", "9999-12-31", "0001-01-01", [["a"]], {"min": 5, "max": 1},
@@ -174,12 +174,17 @@ def columns_like(rows: int, drawn: random.Random) -> pa.Array:
 def damage_parquet(file: Path, drawn: random.Random) -> None:
     kind, table = drawn.random(), pq.read_table(file)
     if kind < 0.1:
-        return no_file(file, drawn)
-    if kind < 0.3:
+        no_file(file, drawn)
+    elif kind < 0.3:
         pq.write_table(table, file, compression=drawn.choice(("none", "snappy", "zstd")))
-        return file.write_bytes(flipped(file.read_bytes(), drawn)) and None
-    if kind < 0.35:
-        return file.write_bytes(drawn.choice(RAW)) and None
+        file.write_bytes(flipped(file.read_bytes(), drawn))
+    elif kind < 0.35:
+        file.write_bytes(drawn.choice(RAW))
+    else:
+        damage_columns(file, table, drawn)
+
+
+def damage_columns(file: Path, table: pa.Table, drawn: random.Random) -> None:
     for _ in range(drawn.choice((1, 1, 3))):
         name = drawn.choice(table.column_names)
         place, act = table.schema.get_field_index(name), drawn.random()
@@ -189,7 +194,7 @@ def damage_parquet(file: Path, drawn: random.Random) -> None:
             table = table.drop_columns(name)
         elif act < 0.87:
             pq.write_table(table.append_column(name, table.column(place)), file)
-            return None
+            return
         elif act < 0.92:
             table = table.slice(0, 0)
         elif act < 0.96:
@@ -199,7 +204,6 @@ def damage_parquet(file: Path, drawn: random.Random) -> None:
             table = table.rename_columns({name: other, other: name} if name != other else {name: f"{name} "})
     target = file if drawn.random() < 0.8 else file.with_name("part-9.parquet")
     pq.write_table(table, target)
-    return None
 
 
 POLICY = """version: 1

@@ -128,3 +128,50 @@ def test_all_that_is_wrong_with_what_contacts_take_is_told(tmp_path: Path) -> No
 
 def test_the_upper_bound_of_a_factor_is_that_of_a_normal() -> None:
     assert Kept(0.4, 0.1).at_most == pytest.approx(0.4 + 0.1 * 1.2815516)
+
+
+def test_a_text_column_of_too_many_values_is_no_segment(tmp_path: Path) -> None:
+    """A postcode may be a feature of the model: it is carried along, and nothing can be said of it."""
+    users = 10_001
+    catalogue = Catalogue(ACTIONS, (Metric("subs", "subscribers"),), ("market", "postcode"))
+    write_catalogue(tmp_path / "catalogue.json", catalogue)
+    columns = {
+        "user_id": pa.array(range(users)),
+        "market": pa.array(["SE", "NO", "SE"] * 3_333 + ["NO"] * 2),
+        "postcode": pa.array([f"{n:05d}" for n in range(users)]),
+        "mean_subs": pa.FixedSizeListArray.from_arrays(pa.array(np.ones(2 * users), pa.float32()), 2),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "p.parquet")
+    scores = open_scores(tmp_path)
+    assert dict(scores.vocabulary) == {"market": ("NO", "SE")}
+    assert [set(shard.segments) for shard in scores.shards()] == [{"market"}]
+    pq.write_table(pa.table(columns).slice(0, 10_000), tmp_path / "p.parquet")
+    assert len(open_scores(tmp_path).vocabulary["postcode"]) == 10_000
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"metrics": [{"name": "subs", "unit": 3}]}, "metrics: the unit of 'subs' must be text"),
+        ({"segments": ["market", "market"]}, "segments: 'market' stands 2 times"),
+        ({"segments": ["user_id"]}, "segments: 'user_id' is the name of another column"),
+        ({"segments": [3]}, "segments: must be a list of column names"),
+        ({"actions": [{"id": ["a"], "slot": "s"}]}, r"actions\[0\].id: must be a string"),
+        ({"actions": [{"id": "a", "slot": "s", "n": 1e40}]}, r"actions\[0\].n: must be a number of at most 1e\+30"),
+        ({"as_of": "9999-12-31"}, "as_of: 9999-12-31 is not between the years 1000 and 2999"),
+    ],
+)
+def test_a_catalogue_of_wrong_types_is_told(tmp_path: Path, change: dict, told: str) -> None:
+    content = {"actions": list(ACTIONS), "metrics": [{"name": "subs"}], "segments": ["market"]} | change
+    (tmp_path / "catalogue.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=told):
+        read_catalogue(tmp_path / "catalogue.json", with_metrics=True)
+
+
+def test_text_among_numbers_counts_nothing() -> None:
+    actions = (
+        {"id": "a", "slot": "s", "eur": 2},
+        {"id": "b", "slot": "s", "eur": "x"},
+        {"id": "c", "slot": "s", "eur": True},
+    )
+    assert Catalogue(actions).numbers("eur").tolist() == [2.0, 0.0, 0.0]

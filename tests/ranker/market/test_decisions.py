@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ranker.logs import as_matrix
+from ranker.columns import as_flags
+from ranker.logs import eligible_of
 from ranker.market import answers, decisions, listeners, world
 from ranker.tables.check import as_frame
 from ranker.tables.join import Part, join
@@ -86,7 +87,7 @@ def test_inverse_propensity_estimates_recover_the_truth(market, chunk) -> None:
     day = market.settings.snapshot - timedelta(days=35)
     chosen = np.array([d <= day for d in chunk.tables.exposures.column("decided_on").to_pylist()])
     exposures = chunk.tables.exposures.filter(chosen)
-    eligible_RA = as_matrix(exposures.column("eligible"))
+    eligible_RA = as_flags(exposures.column("eligible"), len(market.catalogue.actions))
     part = Part(
         *(as_frame(t) for t in (chunk.tables.users, exposures.drop_columns("eligible"), chunk.tables.outcomes)),
         eligible_RA,
@@ -95,7 +96,7 @@ def test_inverse_propensity_estimates_recover_the_truth(market, chunk) -> None:
     assert len(logs) == len(exposures) == 4 * 8000
     signals_US = listeners.signals(market.settings, logs)
     truth = answers.given_observed(market.answers, answers.situation(market.answers, logs, signals_US))
-    eligible_RA = as_matrix(logs["eligible"].array.__arrow_array__())
+    eligible_RA = eligible_of(logs)
     uniform_RA = np.column_stack([eligible_RA, np.zeros(len(logs))]) / eligible_RA.sum(axis=1, keepdims=True)
     nothing_RA = np.zeros_like(uniform_RA)
     nothing_RA[:, -1] = 1

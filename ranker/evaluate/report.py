@@ -109,7 +109,7 @@ def compare(each: Objective, chosen: Mapping[str, np.ndarray], opinions: Opinion
         name: objective.judge(each, decisions, policy_RB, test.outcome_RO, expected)
         for name, policy_RB in chosen.items()
     }
-    logged = objective.as_logged(each, decisions, test.outcome_RO, expected)
+    logged = objective.as_logged(each, decisions, test.logged_RO, expected)
     judged[LOGGING] = dict.fromkeys(off_policy.ESTIMATORS, logged)
     ranked = [name for name in (NETWORK, FIXED, AVERAGE, RESPONSE, RIDGE, SINGLE, LOGGING) if name in judged]
     return [

@@ -125,6 +125,31 @@ class ValueModel:
             for none_U, mean_U1 in _means(link, self.targets):
                 yield none_U.numpy(), mean_U1[:, 0].numpy()
 
+    def beside(self, features: Features, action_U: np.ndarray, others_UA: np.ndarray) -> np.ndarray:
+        """float64[U, O]: what other contacts add beside an action, on average over members: their effects add up on the scale of the
+        link. A calibration, where there is one, corrects each of them in the outcome's unit."""
+        wide_UW, position_U = self._wide(features), torch.from_numpy(np.minimum(action_U, len(self.actions) - 1))
+        others = torch.from_numpy(others_UA)
+        with torch.inference_mode():
+            links, _ = self._links(self.members, wide_UW, self.actions)
+            added = [self._added(link, position_U, others) for link in links]
+            raw = [[mean_UA - none_U[:, None] for none_U, mean_UA in _means(link, self.targets)] for link in links]
+        added_UO = torch.stack(added).mean(0).numpy().astype(np.float64)
+        if self.calibration is None:
+            return added_UO
+        for o, effects in enumerate(self.effects(features).values()):
+            raw_UA = torch.stack([member[o] for member in raw]).mean(0).numpy()
+            added_UO[:, o] += ((effects.mean_UA - raw_UA) * others_UA).sum(1)
+        return added_UO
+
+    def _added(self, link: "Link", position_U: Tensor, others_UA: Tensor) -> Tensor:
+        """[U, O]"""
+        base_UC, effect_UCA = link
+        own_UC = base_UC + effect_UCA[torch.arange(len(base_UC)), :, position_U]
+        whole_UC = own_UC + torch.einsum("uca,ua->uc", effect_UCA, others_UA)
+        parts = _channels_of(self.targets)
+        return torch.stack([target.mean(whole_UC[:, c]) - target.mean(own_UC[:, c]) for target, c in parts], dim=1)
+
     def _member(
         self, network: ValueNet, wide_UW: Tensor, outcome: int, actions: Sequence[Mapping[str, object]]
     ) -> tuple[np.ndarray, np.ndarray]:

@@ -122,7 +122,8 @@ class KeyFaults:
 def key_faults(part: Part, schema: TableSchema, slots: Mapping[str, str] = NO_SLOTS) -> KeyFaults:
     """Repeated keys, and rows that refer to nobody; only key columns of `part` are read, and none may be missing.
 
-    slots: of the actions; those that are not in it share one. A listener gets one contact per slot and day. An amount may stand twice on a day (two purchases of the same price); a binary outcome or a count may not.
+    slots: of the actions; those that are not in it share one. A listener gets one contact per slot and day.
+    An amount may stand twice on a day (two purchases of the same price); a binary outcome or a count may not.
     """
     users, exposures, outcomes = part.users, part.exposures, part.outcomes
     codes = pd.Index(users["user_id"].unique())

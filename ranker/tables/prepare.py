@@ -141,7 +141,9 @@ Range = tuple[object | None, object | None]
 
 
 def _validated(tables: Path, described: Described, settings: PrepareSettings) -> tuple[list[Range], int]:
-    """The ranges of users to work in, and the days of listeners with several contacts; InputError with the problems of types, or of values and keys."""
+    """The ranges of users to work in, and the days of listeners with several contacts.
+
+    InputError with the problems of types, or of values and keys."""
     if problems := list(check_types(tables, described)):
         raise InputError(problems)
     ranges = _ranges(tables, settings.rows_at_once)

@@ -112,6 +112,8 @@ def _gain_tiles(evaluation: Mapping) -> Iterator[Tile]:
 def _notices(evaluation: Mapping) -> Iterator[str]:
     if evaluation["left_out"]:
         yield f"Only the choice is judged. Left out of the policy: {', '.join(evaluation['left_out'])}."
+    if slates := evaluation["slates"]:
+        yield f"{slates['decisions']:,} of the decisions showed several contacts. {slates['judged']}"
     for name in evaluation["unsolved"]:
         yield f"{name.capitalize()}: found no allocation that keeps the rules, so it is not compared."
     first = _first(evaluation)

@@ -212,10 +212,18 @@ class Calibration(Record):
     deciles: tuple[Decile, ...] = ()
 
 
+class Slates(Record):
+    """decisions: that showed several contacts. judged: how, in a sentence."""
+
+    decisions: int
+    judged: str
+
+
 class Evaluation(Record):
     """The ranker's report on itself, from held-out users."""
 
     rows: dict[str, int] = {}
+    slates: Slates | None = None
     outcomes: tuple[str, ...] = ()
     objective: dict[str, float] = {}
     policies: tuple[PolicyValue, ...] = ()

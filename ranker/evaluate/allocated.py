@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from ranker.evaluate import off_policy
 from ranker.evaluate.off_policy import Decisions, Estimate
 from ranker.logs import Logs
+from ranker.model.slates import draw
 from ranker.scores import InputError
 
 
@@ -89,6 +90,8 @@ def judge_allocation(
 def _arms(allocation: pd.DataFrame, logs: Logs, ids: Sequence[str]) -> np.ndarray:
     """int64[R]: the arm that the allocation gives to the user of each row."""
     problems = []
+    if logs.tells_slates and draw(logs) is not None:
+        problems.append("logs: have contacts that were decided together; judged are trials of one contact a decision")
     repeated = int(allocation["user_id"].duplicated().sum())
     if repeated:
         problems.append(

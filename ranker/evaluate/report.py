@@ -26,6 +26,7 @@ from ranker.evaluate.learners import (
 from ranker.evaluate.objective import OBJECTIVE, Objective
 from ranker.evaluate.off_policy import Estimate, Judged
 from ranker.evaluate.qini import Qini, qini
+from ranker.model.beside import slates_in
 from ranker.model.calibration import OutcomeCalibration
 from ranker.model.ensemble import ValueModel
 from ranker.model.examples import Examples, of_some_users
@@ -52,6 +53,7 @@ def evaluate(model: ValueModel, examples: Examples, splits: Splits, settings: Ev
     return {
         "rows": _rows(splits),
         "sample": {"judged": len(test), "baselines": len(learn)},
+        "slates": slates_in(test),
         "outcomes": names,
         "objective": weights,
         "policies": policies(objectives, opinions, test),

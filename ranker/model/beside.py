@@ -12,9 +12,9 @@ from ranker.model.ensemble import USERS_AT_ONCE, ValueModel
 from ranker.model.examples import Examples
 from ranker.model.splits import Splits
 
-SLATES = (
-    "Of the contacts that a listener gets on one day one, drawn at random, is judged, with its own propensity over their number; "
-    "what the others add by the model's effects, which add up, is taken off its outcomes."
+JUDGED = (
+    "Of the contacts that were decided together one, drawn at random, is judged, with its marginal propensity over their number; "
+    "what the others added, by the model's own effects, is taken off its outcomes."
 )
 
 
@@ -27,6 +27,13 @@ def calibrated_alone(model: ValueModel, examples: Examples, splits: Splits) -> t
         return found, told
     found = calibrated(model, alone(found, examples), splits)
     return found, alone(found, examples)
+
+
+def slates_in(examples: Examples) -> dict | None:
+    """For evaluation.json: how many decisions had several contacts, and how these are judged; None where none had."""
+    if examples.others_RA is None:
+        return None
+    return {"decisions": int((np.diff(examples.others_RA.indptr) > 0).sum()), "judged": JUDGED}
 
 
 def alone(model: ValueModel, examples: Examples) -> Examples:

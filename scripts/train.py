@@ -1,6 +1,7 @@
 """Trains, calibrates and evaluates a model on logs: `python -m scripts.train logs=DIR model=DIR`."""
 
 import json
+import logging
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ranker.evaluate.reliability import reliabilities
-from ranker.evaluate.report import evaluate, summary, table
+from ranker.evaluate.report import evaluate, finite, summary, table
 from ranker.logs import open_logs
 from ranker.model.artifact import save_model
 from ranker.model.beside import calibrated_alone
@@ -18,8 +19,11 @@ from ranker.model.examples import thinned
 from ranker.model.fit import Curve, Fit, fit
 from ranker.model.interference import estimate
 from ranker.model.threads import fixed_threads
+from ranker.scores import not_told
 from scripts import command, reliability, stage
 from scripts.settings import TrainSettings
+
+log = logging.getLogger("offermix.train")
 
 HISTORY_ROWS = 4_000  # to learn how far users differ by their history
 
@@ -64,8 +68,11 @@ def run(settings: TrainSettings) -> TrainResult:
         if estimated is not None:
             evaluation["interference"] = estimated.to_json()
         evaluation["training"] = _training(fitted, time.perf_counter() - started)
+        evaluation = finite(evaluation)
         model_id = save_model(out, model, summary(evaluation))
         (out / "evaluation.json").write_text(json.dumps(evaluation, indent=1, allow_nan=False) + "\n")
+    if sentence := not_told(model.unidentified):
+        log.warning(sentence)
     return TrainResult(paths.model, model_id, evaluation)
 
 

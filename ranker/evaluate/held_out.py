@@ -162,6 +162,7 @@ def judge(
         "rows": {"logged": held.logged, "held_out": held.held_out, "judged": len(test), "trained": len(held.learn)},
         "users": len(np.unique(test.user_R)),
         "slates": slates_in(test),
+        "unidentified": [each.to_json() for each in model.unidentified],
         "outcomes": [{"name": target.name, "unit": target.unit, "kind": target.kind} for target in model.targets],
         "policies": report.policies(objectives, opinions, test),
         "allocated": None if allocated is None else _allocated(objectives, allocated, opinions, test),

@@ -54,6 +54,7 @@ def evaluate(model: ValueModel, examples: Examples, splits: Splits, settings: Ev
         "rows": _rows(splits),
         "sample": {"judged": len(test), "baselines": len(learn)},
         "slates": slates_in(test),
+        "unidentified": [each.to_json() for each in model.unidentified],
         "outcomes": names,
         "objective": weights,
         "policies": policies(objectives, opinions, test),
@@ -143,6 +144,15 @@ def _policy_record(
 def interval(estimate: Estimate) -> dict[str, float | None]:
     """value, stderr, low and high for JSON, which has no infinity: null where nothing is known."""
     return {name: value if np.isfinite(value) else None for name, value in estimate.to_json().items()}
+
+
+def finite(found: object) -> object:
+    """The same for JSON, which has no infinity: null where nothing is known, however deep it stands."""
+    if isinstance(found, Mapping):
+        return {name: finite(value) for name, value in found.items()}
+    if isinstance(found, list | tuple):
+        return [finite(value) for value in found]
+    return None if isinstance(found, float) and not np.isfinite(found) else found
 
 
 def qinis(model: ValueModel, test: Examples, opinions: Opinions) -> list[dict]:

@@ -7,6 +7,7 @@ Modules, in the order in which data flows:
 - splits: which users train, calibrate and test
 - slates: contacts that were decided together, as one trial
 - examples: logged decisions as arrays, and their weights
+- identified: which effects the logs can tell
 - losses: channels, link functions and losses per kind of outcome
 - linear: the linear path in closed form, shrunk as far as the data ask for
 - lending: what the linear paths of outcomes lend each other

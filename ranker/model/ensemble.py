@@ -19,7 +19,7 @@ from ranker.model.lending import LEAST_DOUBT
 from ranker.model.losses import Target
 from ranker.model.network import ALL, ActionCode, ValueNet
 from ranker.model.settings import ModelSettings
-from ranker.scores import Interference
+from ranker.scores import NEVER_SHOWN, Interference, Unidentified
 
 USERS_AT_ONCE = 8_192
 
@@ -41,6 +41,7 @@ class ValueModel:
     """Everything that is needed to score users. targets: in the order of the schema's outcomes. typical_W: features of an average
     user. doubt_CA: variance of what tells users apart in an effect, per channel on the scale of its link; average_doubt_CA: of an
     action's average less that of all. as_of: the latest logged day.
+    unidentified: actions whose effects the logs do not tell.
     interference: what contacts take from each other, where the logs could tell. carryover: what of that features tell."""
 
     settings: ModelSettings
@@ -57,6 +58,7 @@ class ValueModel:
     as_of: date
     interference: Interference | None = None
     carryover: Carryover | None = None
+    unidentified: tuple[Unidentified, ...] = ()
 
     def calibrated(self, calibration: Calibration) -> "ValueModel":
         return replace(self, calibration=calibration)
@@ -88,9 +90,12 @@ class ValueModel:
             np.where(known_A < 0, each_CA.max(1, keepdims=True), each_CA[:, known_A])
             for each_CA in (self.doubt_CA, self.average_doubt_CA)
         )
+        new = [str(action["id"]) for action, known in zip(actions, known_A, strict=True) if known < 0]
+        here = [each for each in self.unidentified if any(action["id"] == each.action for action in actions)]
         return replace(
             self,
             actions=tuple(actions),
+            unidentified=(*here, *(Unidentified(action, NEVER_SHOWN) for action in new)),
             doubt_CA=doubt_CA,
             average_doubt_CA=average_doubt_CA,
             calibration=self.calibration.reindexed(known_A, typical_AK),

@@ -27,6 +27,7 @@ from ranker.features import Features, fit_encoder
 from ranker.logs import Logs, StoredLogs
 from ranker.model.ensemble import ValueModel
 from ranker.model.examples import Examples, examples_of, stabilised_weights, thinned
+from ranker.model.identified import unidentified
 from ranker.model.lending import lend
 from ranker.model.linear import Actions, Design, Path, fit_design, own_paths
 from ranker.model.losses import Channel, channel_losses, fit_targets
@@ -88,6 +89,7 @@ def fit(
     examples = examples_of(logs, encoder, folder)
     splits = splits.of(examples.row_R)
     learn, fold_R = examples.take(splits.learn_R), splits.fold_R[splits.learn_R]
+    not_told = unidentified(learn, logs.actions, logs.schema.none)
     targets = fit_targets([(o.name, o.kind, o.unit) for o in logs.schema.outcomes], learn.outcome_RO)
     code = action_code(logs.actions)
     arms, count = arms_of(learn.action_R, learn.others_RA, learn.actions), learn.actions
@@ -132,6 +134,7 @@ def fit(
         average_doubt_CA=np.stack([path.average_doubt_A for path in paths[0]]).astype(np.float32),
         calibration=None,
         as_of=logs.latest,
+        unidentified=not_told,
     )
     examples = filled.among(examples, splits.learn_R)
     return Fit(model, examples, splits, tuple(curves), filled.findings, time.perf_counter() - started)

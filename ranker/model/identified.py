@@ -11,7 +11,9 @@ from ranker.model.examples import Examples
 from ranker.scores import NEVER_AT_RANDOM, NEVER_SHOWN, InputError, Unidentified
 
 CERTAIN = 1 - 1e-9
-REMEDY = "keep a holdout (experiment.holdout in the policy) and log it: a row with the action '{none}' and the chance of being shown nothing"
+REMEDY = (
+    "keep a holdout (experiment.holdout in the policy) and log it as '{none}', with the chance of being shown nothing"
+)
 
 
 def unidentified(learn: Examples, actions: Sequence[Mapping[str, object]], none: str) -> tuple[Unidentified, ...]:

@@ -19,7 +19,7 @@ WEEK = ["-m", "scripts.weekly", "+debug=tiny", "fit=fast", "tracking.enabled=fal
 def test_two_weeks_in_a_row_learn_from_the_slates_of_the_week_before(
     call: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    called = call(*WEEK, f"runs={tmp_path / 'runs'}", "run=first", "data.users=600")
+    called = call(*WEEK, f"runs={tmp_path / 'runs'}", "run=first", "data.users=400")
     assert called.returncode == 0, called.stderr
     market = company = tmp_path / "runs" / "first" / "market"
     run = "first"
@@ -41,3 +41,13 @@ def test_two_weeks_in_a_row_learn_from_the_slates_of_the_week_before(
         evaluation = json.loads((folder / "model" / "evaluation.json").read_text())
         assert evaluation["slates"]["decisions"] > 0
         assert "marginal propensity" in (folder / "report" / "report.html").read_text()
+    inputs = [f"{name}={folder / name}" for name in ("model", "logs", "scores")]
+    words = [
+        "policy=conf/policy/minimal.yaml",
+        f"out={tmp_path / 'evaluation'}",
+        "+debug=tiny",
+        "tracking.enabled=false",
+    ]
+    called = call("-m", "scripts.evaluate", *inputs, *words)
+    assert called.returncode == 0, called.stderr
+    assert "marginal propensity" in (tmp_path / "evaluation" / "evaluation.html").read_text()

@@ -12,7 +12,8 @@ import pytest
 
 from tests.scripts.next_week import write_company_after
 
-WEEK = ["-m", "scripts.weekly", "+debug=tiny", "fit=fast", "tracking.enabled=false", "solve.price_ranges=false"]
+WEEK = ["-m", "scripts.weekly", "+debug=tiny", "fit=fast", "tracking.enabled=false", "publish.max_gap=0.01"]
+WEEK += ["solve.price_ranges=false"]
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ WEEK += ["solve.price_ranges=false"]
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_two_weeks_in_a_row_learn_from_the_slates_of_the_week_before(
     call: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:

@@ -49,7 +49,8 @@ from ranker.files import (
 from ranker.scores import LARGEST, Catalogue, read_catalogue, write_catalogue
 
 KINDS = ("binary", "count", "amount", "real")
-RESERVED = ("user_id", "as_of", "action", "propensity", "eligible")
+DECISION = "decision_id"  # optional: contacts of a user and day with the same one were decided together, and share their outcomes
+RESERVED = ("user_id", "as_of", "action", "propensity", "eligible", DECISION)
 UNIQUE = ["user_id", "as_of", "action"]  # no two rows have the same
 IMMATURE = "immature"
 LEAST_CHANCE = 1e-12
@@ -145,6 +146,11 @@ class Logs:
             eligible = None if self.eligible is None else self.eligible[here]
             yield replace(self, frame=self.frame.iloc[here], eligible=eligible)
 
+    @property
+    def tells_slates(self) -> bool:
+        """Whether rows say with which others they were decided."""
+        return DECISION in self.frame
+
     def columns(self, names: Sequence[str]) -> pd.DataFrame:
         """Some columns of all rows."""
         return self.frame[list(names)]
@@ -184,6 +190,11 @@ class StoredLogs:
         """All rows in order, in parts of at most ROWS_PER_BATCH."""
         for table in self._tables():
             yield Logs(self.schema, self.actions, self._columns.frame(table), _eligible_in(table, len(self.actions)))
+
+    @property
+    def tells_slates(self) -> bool:
+        """Whether rows say with which others they were decided."""
+        return DECISION in pq.read_schema(self.files[0]).names
 
     def columns(self, names: Sequence[str]) -> pd.DataFrame:
         """Some columns of all rows."""
@@ -450,6 +461,8 @@ class _Columns:
                 yield f"column {name}: has type {arrow.field(name).type}; {wanted} is needed"
         if "as_of" in arrow.names and not is_date(arrow.field("as_of").type) and "as_of" not in self._wanted():
             yield f"column as_of: has type {arrow.field('as_of').type}; a date is needed"
+        if self.what == "logs" and DECISION in arrow.names and not is_id(arrow.field(DECISION).type):
+            yield f"column {DECISION}: has type {arrow.field(DECISION).type}; int64 or string is needed"
         if "eligible" in arrow.names:
             kind = arrow.field("eligible").type
             if self.width is None:
@@ -469,7 +482,8 @@ class _Columns:
     def present(self, arrow: pa.Schema) -> list[str]:
         """The wanted columns, the optional ones that are there, and (of users) every further string column."""
         names = list(self._wanted())
-        names += [name for name in ("as_of", "eligible") if name in arrow.names and name not in names]
+        optional = ("as_of", "eligible", *([DECISION] if self.what == "logs" else []))
+        names += [name for name in optional if name in arrow.names and name not in names]
         if self.what == "users":
             names += [f.name for f in arrow if is_text(f.type) and f.name not in names]
         return names
@@ -491,7 +505,7 @@ class _Columns:
             return "float32"
         if name == "propensity" or (self.what == "logs" and name in self.schema.measured):
             return "float64"
-        return {"user_id": "keep", "as_of": "date"}.get(name, "text")
+        return {"user_id": "keep", DECISION: "keep", "as_of": "date"}.get(name, "text")
 
 
 def _as_series(column: pa.ChunkedArray, target: str) -> pd.Series:
@@ -521,7 +535,7 @@ class _Checks:
         self._known: Counter[str] = Counter()  # per outcome
         self._actions: Counter[str] = Counter()
         self._keys: list[np.ndarray] = []  # a hash per row of what may not repeat
-        self._without_eligible = self._barred = 0
+        self._without_eligible = self._without_decision = self._barred = 0
         self.latest = pd.Timestamp.min
 
     @property
@@ -541,6 +555,7 @@ class _Checks:
         self._actions.update(frame["action"].value_counts().to_dict())
         self._keys.append(pd.util.hash_pandas_object(frame[UNIQUE], index=False).to_numpy())
         self.latest = max(self.latest, frame["as_of"].max())
+        self._without_decision += DECISION not in frame
         if eligible_RA is None:
             self._without_eligible += 1
         else:
@@ -574,6 +589,8 @@ class _Checks:
             yield f"columns user_id, as_of, action: {repeated:,} of {rows:,} rows repeat an earlier row"
         if 0 < self._without_eligible < len(self._keys):
             yield "column eligible: is in some files of the logs and missing in others"
+        if 0 < self._without_decision < len(self._keys):
+            yield f"column {DECISION}: is in some files of the logs and missing in others"
         if self._barred:
             yield f"column eligible: {self._barred:,} of {rows:,} rows were shown an action that is not eligible"
 
@@ -648,6 +665,8 @@ def _as_table(frame: pd.DataFrame, schema: LogSchema, actions: int) -> pa.Table:
     for name in schema.categorical:
         columns[name] = pa.array(frame[name], pa.string(), from_pandas=True).dictionary_encode()
     columns |= {name: pa.array(frame[name], pa.float64(), from_pandas=True) for name in schema.measured}
+    if DECISION in frame:
+        columns[DECISION] = pa.array(frame[DECISION])
     if "eligible" in frame:
         columns["eligible"] = pa.array(frame["eligible"]).cast(pa.list_(pa.bool_(), actions))
     return pa.table(columns)

@@ -84,7 +84,9 @@ def _catalogue(model: ValueModel, model_id: str, users: pd.DataFrame, as_of: dat
     metrics = [Metric(target.name, target.unit) for target in model.targets]
     if as_of is None:
         as_of = users["as_of"].max().date() if "as_of" in users else model.as_of
-    return Catalogue(tuple(model.actions)).with_scores(metrics, texts, model_id, as_of, model.interference)
+    return Catalogue(tuple(model.actions)).with_scores(
+        metrics, texts, model_id, as_of, model.interference, model.unidentified
+    )
 
 
 def _scored(model: ValueModel, catalogue: Catalogue, batch: pd.DataFrame) -> dict:

@@ -124,9 +124,37 @@ def _any_has(actions: Sequence[Mapping[str, object]], words: Mapping[str, object
     return any(all(action.get(key) == value for key, value in words.items()) for action in actions)
 
 
+NEVER_AT_RANDOM, NEVER_SHOWN = "never at random", "never shown"
+
+
+@dataclass(frozen=True)
+class Unidentified:
+    """An action whose effect the logs do not tell, and why. Its score rests on what actions with the same attributes do."""
+
+    action: str
+    why: str
+
+    def to_json(self) -> dict:
+        return {"action": self.action, "why": self.why}
+
+
+def not_told(found: Sequence[Unidentified]) -> str | None:
+    """A sentence for people about effects that are not identified; None where all are."""
+    parts = []
+    for why, told in ((NEVER_AT_RANDOM, "given wherever it was possible, never at random"), (NEVER_SHOWN, "not shown")):
+        if mine := [each.action for each in found if each.why == why]:
+            named = f"{', '.join(mine[:5])}{f' and {len(mine) - 5:,} more' if len(mine) > 5 else ''}"
+            parts.append(f"{named} ({told})")
+    if not parts:
+        return None
+    rest = "their scores rest on what actions with the same attributes do, or on the model's word alone."
+    return f"The logs do not tell the effect of {'; '.join(parts)}: {rest}"
+
+
 @dataclass(frozen=True)
 class Catalogue:
-    """The actions in their fixed order, and what is measured about them. interference: None where nothing was estimated."""
+    """The actions in their fixed order, and what is measured about them. interference: None where nothing was estimated.
+    unidentified: actions of whose effects the logs tell nothing."""
 
     actions: tuple[Mapping[str, object], ...]
     metrics: tuple[Metric, ...] = ()
@@ -134,6 +162,7 @@ class Catalogue:
     model_id: str = ""
     as_of: date | None = None
     interference: Interference | None = None
+    unidentified: tuple[Unidentified, ...] = ()
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -155,10 +184,11 @@ class Catalogue:
         model_id: str,
         as_of: date | None,
         interference: Interference | None = None,
+        unidentified: Sequence[Unidentified] = (),
     ) -> "Catalogue":
         """The same actions as the head of a scores dataset."""
         known = None if interference is None else interference.among(self.actions)
-        return Catalogue(self.actions, tuple(metrics), tuple(segments), model_id, as_of, known)
+        return Catalogue(self.actions, tuple(metrics), tuple(segments), model_id, as_of, known, tuple(unidentified))
 
     def to_json(self) -> dict:
         content = {
@@ -168,7 +198,8 @@ class Catalogue:
             "model_id": self.model_id,
             "as_of": None if self.as_of is None else self.as_of.isoformat(),
         }
-        return content if self.interference is None else {**content, "interference": self.interference.to_json()}
+        content |= {} if self.interference is None else {"interference": self.interference.to_json()}
+        return content | ({"unidentified": [each.to_json() for each in self.unidentified]} if self.unidentified else {})
 
 
 def read_catalogue(path: Path, *, with_metrics: bool = False) -> Catalogue:
@@ -181,6 +212,8 @@ def read_catalogue(path: Path, *, with_metrics: bool = False) -> Catalogue:
     interference = content.get("interference")
     if interference is not None:
         problems += _interference_problems(interference, content.get("actions"))
+    unidentified = content.get("unidentified", [])
+    problems += _unidentified_problems(unidentified)
     if problems:
         raise InputError([f"{path}: {problem}" for problem in problems])
     as_of = content.get("as_of")
@@ -191,7 +224,18 @@ def read_catalogue(path: Path, *, with_metrics: bool = False) -> Catalogue:
         model_id=str(content.get("model_id", "")),
         as_of=None if as_of is None else date.fromisoformat(as_of),
         interference=None if interference is None else Interference.from_json(interference),
+        unidentified=tuple(Unidentified(each["action"], each["why"]) for each in unidentified),
     )
+
+
+def _unidentified_problems(content: object) -> Iterator[str]:
+    form = f'{{"action": "push/books", "why": "{NEVER_SHOWN}"}}'
+    if not isinstance(content, list):
+        yield f"unidentified: must be a list of objects like {form}"
+        return
+    for position, each in enumerate(content):
+        if not isinstance(each, dict) or not all(isinstance(each.get(key), str) for key in ("action", "why")):
+            yield f"unidentified[{position}]: must be an object like {form}"
 
 
 def write_catalogue(path: Path, catalogue: Catalogue) -> None:

@@ -54,6 +54,7 @@ def run(settings: EvaluateSettings) -> dict:
     config["objective"] = settings.fit.evaluate.objective
     with stage.write(paths.out, "evaluate", inputs, config) as made:
         evaluation = evaluate(settings)
+        evaluation = report.finite(evaluation)
         evaluation["seconds"] = round(time.perf_counter() - started, 1)
         (made / "evaluation.json").write_text(json.dumps(evaluation, indent=1, allow_nan=False) + "\n")
         write_page(evaluation, made / "evaluation.html")

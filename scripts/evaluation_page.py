@@ -13,6 +13,7 @@ from allocator.report.records import Evaluation
 from ranker.evaluate.learners import AVERAGE, NETWORK, RANDOM, RIDGE, SINGLE, WITHOUT_COVARIATES
 from ranker.evaluate.objective import OBJECTIVE
 from ranker.evaluate.off_policy import Z95
+from ranker.scores import Unidentified, not_told
 from scripts import figures, pages, reliability
 from scripts.pages import Page, Section, Table, Tile
 
@@ -112,6 +113,10 @@ def _gain_tiles(evaluation: Mapping) -> Iterator[Tile]:
 def _notices(evaluation: Mapping) -> Iterator[str]:
     if evaluation["left_out"]:
         yield f"Only the choice is judged. Left out of the policy: {', '.join(evaluation['left_out'])}."
+    if sentence := not_told([Unidentified(**each) for each in evaluation["unidentified"]]):
+        yield sentence
+    if slates := evaluation["slates"]:
+        yield f"{slates['decisions']:,} of the decisions showed several contacts. {slates['judged']}"
     for name in evaluation["unsolved"]:
         yield f"{name.capitalize()}: found no allocation that keeps the rules, so it is not compared."
     first = _first(evaluation)

@@ -28,6 +28,10 @@ def run(settings: PrepareSettings) -> Prepared:
         f"{prepared.known_in_part:,}",
         settings.paths.logs,
     )
+    if prepared.slates:
+        log.info("Slates: %s listeners and days have several contacts, each a row", f"{prepared.slates:,}")
+    if prepared.beside:
+        log.info("Nothing shown beside a contact of that day: %s decisions, left out", f"{prepared.beside:,}")
     return prepared
 
 

@@ -503,6 +503,8 @@ def evaluation_metrics(evaluation: Mapping[str, object]) -> dict[str, float]:
     for each in evaluation.get("calibration") or ():
         place = f"calibration/{each.get('outcome')}/{_flat(each.get('action'))}"
         metrics |= {f"{place}/slope": each.get("slope"), f"{place}/slope_stderr": each.get("stderr")}
+    if "unidentified" in evaluation:
+        metrics["actions/unidentified"] = len(evaluation["unidentified"])
     for each in evaluation.get("reliability") or ():
         metrics[f"reliability/{each['outcome']}/{_flat(each['action'])}"] = each["reliability"]
     return _numbers(metrics)
@@ -556,7 +558,9 @@ def training_curves(evaluation: Mapping[str, object]) -> dict[str, list[tuple[in
     """Losses by epoch of an evaluation.json."""
     curve = (evaluation.get("training") or {}).get("curve") or ()
     return {
-        f"loss/{part}": [(int(point["epoch"]), point[part]) for point in curve if part in point and "epoch" in point]
+        f"loss/{part}": [
+            (int(point["epoch"]), point[part]) for point in curve if point.get(part) is not None and "epoch" in point
+        ]
         for part in ("train", "validation")
     }
 

@@ -1,6 +1,7 @@
 """Trains, calibrates and evaluates a model on logs: `python -m scripts.train logs=DIR model=DIR`."""
 
 import json
+import logging
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -10,16 +11,19 @@ from pathlib import Path
 import numpy as np
 
 from ranker.evaluate.reliability import reliabilities
-from ranker.evaluate.report import evaluate, summary, table
+from ranker.evaluate.report import evaluate, finite, summary, table
 from ranker.logs import open_logs
 from ranker.model.artifact import save_model
-from ranker.model.calibrate import calibrated
+from ranker.model.beside import calibrated_alone
 from ranker.model.examples import thinned
 from ranker.model.fit import Curve, Fit, fit
 from ranker.model.interference import estimate
 from ranker.model.threads import fixed_threads
+from ranker.scores import not_told
 from scripts import command, reliability, stage
 from scripts.settings import TrainSettings
+
+log = logging.getLogger("offermix.train")
 
 HISTORY_ROWS = 4_000  # to learn how far users differ by their history
 
@@ -49,23 +53,26 @@ def run(settings: TrainSettings) -> TrainResult:
         logs = open_logs(paths.logs)
         with command.progress("Training", settings.model.members * settings.fit.max_epochs) as advance:
             fitted = fit(logs, settings.model, settings.fit, settings.seed, advance, Path(folder))
-        model = calibrated(fitted.model, fitted.examples, fitted.splits)
-        estimated = estimate(model, logs, fitted.examples, fitted.splits, settings.fit.interference)
+        model, examples = calibrated_alone(fitted.model, fitted.examples, fitted.splits)
+        estimated = estimate(model, logs, examples, fitted.splits, settings.fit.interference)
         if estimated is not None:
             model = replace(model, interference=estimated.interference)
             if estimated.carryover is not None:
                 rows = thinned(np.flatnonzero(fitted.splits.learn_R), HISTORY_ROWS)
-                carrying = model.carrying(estimated.carryover, fitted.examples.features.take(rows))
-                model = calibrated(carrying, fitted.examples, fitted.splits)
-        evaluation = evaluate(model, fitted.examples, fitted.splits, settings.fit.evaluate)
+                carrying = model.carrying(estimated.carryover, examples.features.take(rows))
+                model, examples = calibrated_alone(carrying, examples, fitted.splits)
+        evaluation = evaluate(model, examples, fitted.splits, settings.fit.evaluate)
         test = np.flatnonzero(fitted.splits.test_R)
-        evaluation["reliability"] = reliabilities(model, fitted.examples, test)
+        evaluation["reliability"] = reliabilities(model, examples, test)
         evaluation["surrogates"] = [finding.to_json() for finding in fitted.findings]
         if estimated is not None:
             evaluation["interference"] = estimated.to_json()
         evaluation["training"] = _training(fitted, time.perf_counter() - started)
+        evaluation = finite(evaluation)
         model_id = save_model(out, model, summary(evaluation))
         (out / "evaluation.json").write_text(json.dumps(evaluation, indent=1, allow_nan=False) + "\n")
+    if sentence := not_told(model.unidentified):
+        log.warning(sentence)
     return TrainResult(paths.model, model_id, evaluation)
 
 

@@ -170,14 +170,15 @@ def _funnel(names: Sequence[str], counts: Sequence[int]) -> go.Figure:
 
 def policy_chart(evaluation: Evaluation) -> Chart | None:
     """Value per decision of each policy on held-out users, with 95 % intervals; one figure per outcome and estimator."""
-    pairs = dict.fromkeys((value.outcome, value.estimator) for value in evaluation.policies)
+    known = [value for value in evaluation.policies if value.known]
+    pairs = dict.fromkeys((value.outcome, value.estimator) for value in known)
     order = {"DR": 0, "SNIPS": 1, "IPS": 2}
     outcomes = list(dict.fromkeys(["objective", *(outcome for outcome, _ in pairs)]))
     ranked = sorted(pairs, key=lambda pair: (outcomes.index(pair[0]), order.get(pair[1], 3)))
     variants = tuple(
         (
             f"{outcome}, {ESTIMATORS.get(estimator, estimator)}",
-            _policies([v for v in evaluation.policies if (v.outcome, v.estimator) == (outcome, estimator)]),
+            _policies([v for v in known if (v.outcome, v.estimator) == (outcome, estimator)]),
         )
         for outcome, estimator in ranked
     )
@@ -228,8 +229,9 @@ def _dots(
 
 def qini_chart(evaluation: Evaluation) -> Chart | None:
     """Qini per action, the model next to its baselines; the actions with most held-out rows are shown."""
-    outcomes = list(dict.fromkeys(row.outcome for row in evaluation.qini))
-    variants = tuple((outcome, _qini([r for r in evaluation.qini if r.outcome == outcome])) for outcome in outcomes)
+    known = [row for row in evaluation.qini if row.known]
+    outcomes = list(dict.fromkeys(row.outcome for row in known))
+    variants = tuple((outcome, _qini([r for r in known if r.outcome == outcome])) for outcome in outcomes)
     return Chart("qini", "Qini per action, 95 % interval", variants) if variants else None
 
 
@@ -269,8 +271,9 @@ def _qini(rows: Sequence[Qini]) -> go.Figure:
 
 def slope_chart(evaluation: Evaluation) -> Chart | None:
     """Calibration slope per action: 1 where the size of predicted differences can be taken at face value."""
-    outcomes = list(dict.fromkeys(row.outcome for row in evaluation.calibration))
-    variants = tuple((o, _slopes([r for r in evaluation.calibration if r.outcome == o])) for o in outcomes)
+    known = [row for row in evaluation.calibration if row.known]
+    outcomes = list(dict.fromkeys(row.outcome for row in known))
+    variants = tuple((o, _slopes([r for r in known if r.outcome == o])) for o in outcomes)
     return Chart("slopes", "Calibration slope per action, 95 % interval", variants) if variants else None
 
 
@@ -301,7 +304,7 @@ def _slopes(rows: Sequence[Calibration]) -> go.Figure:
 
 def decile_chart(evaluation: Evaluation) -> Chart | None:
     """Predicted against realised effect by tenth of the prediction: every action faint, their average strong."""
-    having = [row for row in evaluation.calibration if row.deciles]
+    having = [row for row in evaluation.calibration if row.deciles and all(decile.known for decile in row.deciles)]
     outcomes = list(dict.fromkeys(row.outcome for row in having))
     variants = tuple((o, _deciles([r for r in having if r.outcome == o])) for o in outcomes)
     return Chart("deciles", "Predicted against realised effect, by tenth", variants) if variants else None

@@ -19,6 +19,7 @@ from allocator.report import amounts, charts, rules, sentences
 from allocator.report.charts import Chart
 from allocator.report.collect import Report, Sources, collect
 from allocator.report.records import Calibration, ConstraintRecord, Evaluation, FunnelStage, PolicyValue
+from ranker.scores import not_told
 
 HERE = Path(__file__).parent
 STAGE_WORDS = {
@@ -137,6 +138,7 @@ def render(report: Report) -> str:
         source_words=SOURCE_WORDS,
         funnel=funnel_rows(report.funnel),
         model_sentence=model_sentence(report),
+        not_told=not_told(report.catalogue.unidentified),
         without=without_rows(report),
         objective=sentences.formula(report.certificate.objective),
         pinned=rules.pinned_rows(report),
@@ -313,8 +315,8 @@ def policy_rows(evaluation: Evaluation | None) -> list[Mapping[str, str]]:
             "name": value.name,
             "outcome": value.outcome,
             "estimator": charts.ESTIMATORS.get(value.estimator, value.estimator),
-            "value": amounts.number(value.value),
-            "interval": f"{amounts.number(value.low)} to {amounts.number(value.high)}",
+            "value": amounts.number(value.value) if value.known else "not enough data",
+            "interval": f"{amounts.number(value.low)} to {amounts.number(value.high)}" if value.known else "",
             "difference": _difference(value),
             "sample": "" if value.effective_sample_size is None else f"{value.effective_sample_size:,.0f}",
         }
@@ -326,12 +328,14 @@ def _difference(value: PolicyValue) -> str:
     difference = value.difference_to_best_fixed
     if difference is None or value.name == BEST_FIXED:
         return ""
+    if not difference.known:
+        return "not enough data"
     return f"{amounts.number(difference.value)} ({amounts.number(difference.low)} to {amounts.number(difference.high)})"
 
 
 def calibration_rows(evaluation: Evaluation | None) -> list[Mapping[str, str]]:
     def cell(value: float | None, stderr: float | None) -> str:
-        return "" if value is None else f"{amounts.number(value)} ± {amounts.number(1.96 * (stderr or 0.0))}"
+        return "" if value is None or stderr is None else f"{amounts.number(value)} ± {amounts.number(1.96 * stderr)}"
 
     rows: tuple[Calibration, ...] = evaluation.calibration if evaluation else ()
     qini = {(row.model, row.outcome, row.action): row for row in (evaluation.qini if evaluation else ())}

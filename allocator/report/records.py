@@ -165,23 +165,29 @@ class Audit(Record):
         return bool(self.checks) and all(check.passed for check in self.checks)
 
 
-class Difference(Record):
-    value: float
-    low: float
-    high: float
+class Interval(Record):
+    """An estimate and its 95 % interval; null where the logs are too few to make it."""
+
+    value: float | None
+    low: float | None
+    high: float | None
     stderr: float | None = None
 
+    @property
+    def known(self) -> bool:
+        return None not in (self.value, self.low, self.high)
 
-class PolicyValue(Record):
-    """The value per user of a policy, estimated off-policy on held-out users; low and high: 95 % interval."""
+
+class Difference(Interval):
+    pass
+
+
+class PolicyValue(Interval):
+    """The value per user of a policy, estimated off-policy on held-out users."""
 
     name: str
     outcome: str
     estimator: str
-    value: float
-    low: float
-    high: float
-    stderr: float | None = None
     effective_sample_size: float | None = None
     difference_to_best_fixed: Difference | None = None
 
@@ -190,31 +196,51 @@ class Qini(Record):
     model: str
     outcome: str
     action: str
-    qini: float
-    stderr: float = 0.0
+    qini: float | None
+    stderr: float | None = 0.0
     rows: int = 0
+
+    @property
+    def known(self) -> bool:
+        return None not in (self.qini, self.stderr)
 
 
 class Decile(Record):
-    predicted: float
-    realised: float
-    stderr: float = 0.0
+    predicted: float | None
+    realised: float | None
+    stderr: float | None = 0.0
+
+    @property
+    def known(self) -> bool:
+        return None not in (self.predicted, self.realised, self.stderr)
 
 
 class Calibration(Record):
     outcome: str
     action: str
-    slope: float
-    stderr: float = 0.0
+    slope: float | None
+    stderr: float | None = 0.0
     average_effect: float | None = None
     average_effect_stderr: float | None = None
     deciles: tuple[Decile, ...] = ()
+
+    @property
+    def known(self) -> bool:
+        return None not in (self.slope, self.stderr)
+
+
+class Slates(Record):
+    """decisions: that showed several contacts. judged: how, in a sentence."""
+
+    decisions: int
+    judged: str
 
 
 class Evaluation(Record):
     """The ranker's report on itself, from held-out users."""
 
     rows: dict[str, int] = {}
+    slates: Slates | None = None
     outcomes: tuple[str, ...] = ()
     objective: dict[str, float] = {}
     policies: tuple[PolicyValue, ...] = ()

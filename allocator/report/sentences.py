@@ -203,6 +203,9 @@ def model_against_best_fixed(value: PolicyValue, unit: str) -> str:
     difference = value.difference_to_best_fixed
     if difference is None:
         return ""
+    judged = "the objective" if value.outcome == "objective" else value.outcome
+    if not difference.known:
+        return f"There is not enough data to judge the learned policy on {judged}."
     interval = f"(95 % interval {number(difference.low)} to {number(difference.high)})"
     if difference.low > 0:
         verdict = f"beats the best fixed action by {with_unit(difference.value, unit)} per user {interval}"
@@ -212,7 +215,6 @@ def model_against_best_fixed(value: PolicyValue, unit: str) -> str:
         verdict = (
             f"cannot be told apart from the best fixed action: {with_unit(difference.value, unit)} per user {interval}"
         )
-    judged = "the objective" if value.outcome == "objective" else value.outcome
     return f"On held-out users, judged on {judged}, the learned policy {verdict}."
 
 

@@ -15,6 +15,7 @@ from ranker.evaluate import off_policy
 from ranker.evaluate.off_policy import Decisions, Estimate
 from ranker.files import InputError, batches, parquet_files, parquet_schema
 from ranker.logs import ROWS_PER_BATCH, Logs
+from ranker.model.slates import draw
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,8 @@ def judge_allocation(
 def _arms(allocation: pd.DataFrame, logs: Logs, ids: Sequence[str]) -> np.ndarray:
     """int64[R]: the arm that the allocation gives to the user of each row."""
     problems = []
+    if logs.tells_slates and draw(logs) is not None:
+        problems.append("logs: have contacts that were decided together; judged are trials of one contact a decision")
     repeated = int(allocation["user_id"].duplicated().sum())
     if repeated:
         problems.append(

@@ -33,7 +33,8 @@ def average_effects(decisions: Decisions, outcome_R: np.ndarray) -> np.ndarray:
 def best_fixed(effect_A: np.ndarray, decisions: Decisions) -> int:
     """The arm that, given to everyone eligible (none to the others), earns most by its average effect; A is none."""
     share_A = decisions.eligible_RB[:, :-1].mean(0)
-    gain_B = np.append(np.where(np.isfinite(effect_A), effect_A * share_A, -np.inf), 0.0)
+    seen_A = np.isfinite(effect_A)
+    gain_B = np.append(np.where(seen_A, np.where(seen_A, effect_A, 0.0) * share_A, -np.inf), 0.0)
     return int(np.argmax(gain_B))
 
 

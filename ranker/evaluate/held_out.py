@@ -16,6 +16,7 @@ from ranker.evaluate.learners import AVERAGE, FIXED, NETWORK, RANDOM, WITHOUT_CO
 from ranker.evaluate.objective import Objective
 from ranker.evaluate.off_policy import Estimate
 from ranker.logs import Logs
+from ranker.model.beside import alone, slates_in
 from ranker.model.ensemble import ValueModel
 from ranker.model.examples import Examples, examples_of
 from ranker.model.splits import split_users
@@ -89,21 +90,24 @@ def hold_out(model: ValueModel, training: Training, logs: Logs, most_rows: int, 
                 f"logs: all {len(logs):,} rows are of users who trained the model; train with fit.test_share > 0, or give others"
             ]
         )
-    examples = examples_of(logs, model.encoder)
+    examples = alone(model, examples_of(logs, model.encoder))
+    frame = logs.frame if examples.row_R is None else logs.frame.iloc[examples.row_R]
+    held_R = held_R if examples.row_R is None else held_R[examples.row_R]
     held_R &= examples.complete_R
     if not held_R.any():
         raise InputError(["logs: no row of users who did not train the model knows every outcome"])
-    chosen_R = held_R & _sampled(logs.frame["user_id"], held_R, most_rows, seed)
+    chosen_R = held_R & _sampled(frame["user_id"], held_R, most_rows, seed)
     same = logs is training.logs
-    learn = (examples if same else examples_of(training.logs, model.encoder)).take(splits.learn_R)
+    trained_on = examples if same else alone(model, examples_of(training.logs, model.encoder))
+    learn = trained_on.take(splits.of(trained_on.row_R).learn_R)
     days = logs.frame["as_of"].nunique()
     return HeldOut(
         learn=learn,
         test=examples.take(chosen_R),
-        frame=logs.frame[chosen_R].reset_index(drop=True),
-        logged=len(logs),
+        frame=frame[chosen_R].reset_index(drop=True),
+        logged=len(frame),
         held_out=int(held_R.sum()),
-        week_users=len(logs) / max(days, 1),
+        week_users=len(frame) / max(days, 1),
     )
 
 
@@ -157,6 +161,8 @@ def judge(
     return {
         "rows": {"logged": held.logged, "held_out": held.held_out, "judged": len(test), "trained": len(held.learn)},
         "users": len(np.unique(test.user_R)),
+        "slates": slates_in(test),
+        "unidentified": [each.to_json() for each in model.unidentified],
         "outcomes": [{"name": target.name, "unit": target.unit, "kind": target.kind} for target in model.targets],
         "policies": report.policies(objectives, opinions, test),
         "allocated": None if allocated is None else _allocated(objectives, allocated, opinions, test),

@@ -86,7 +86,7 @@ def _ridge_by_arm(model: ValueModel, learn: Examples, test: Examples) -> dict[st
     ridge, response = [], []
     for o, target in enumerate(model.targets):
         rows, y = learn.known(o)
-        arms = fit_arms(target.kind, learn_RD[rows], decisions.take(rows), y)
+        arms = fit_arms(_kind(target.kind, learn), learn_RD[rows], decisions.take(rows), y)
         expected_RB = arms.expected(test_RD).astype(np.float32)
         ridge.append(expected_RB[:, :-1] - expected_RB[:, -1:])
         response.append(expected_RB[:, :-1])
@@ -100,9 +100,14 @@ def _ridge_shared(model: ValueModel, learn: Examples, test: Examples) -> list[np
     effects = []
     for o, target in enumerate(model.targets):
         rows, y = learn.known(o)
-        shared = fit_shared(target.kind, learn_RD[rows], decisions.take(rows), y, table_BM)
+        shared = fit_shared(_kind(target.kind, learn), learn_RD[rows], decisions.take(rows), y, table_BM)
         effects.append(shared.effect(test_RD, table_BM[:-1]).astype(np.float32))
     return effects
+
+
+def _kind(kind: str, learn: Examples) -> str:
+    """What came of one contact of a slate is no longer 0 or 1."""
+    return kind if learn.others_RA is None else "real"
 
 
 def attributes(model: ValueModel) -> np.ndarray:

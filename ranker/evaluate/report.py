@@ -26,6 +26,7 @@ from ranker.evaluate.learners import (
 from ranker.evaluate.objective import OBJECTIVE, Objective
 from ranker.evaluate.off_policy import Estimate, Judged
 from ranker.evaluate.qini import Qini, qini
+from ranker.model.beside import slates_in
 from ranker.model.calibration import OutcomeCalibration
 from ranker.model.ensemble import ValueModel
 from ranker.model.examples import Examples, of_some_users
@@ -52,6 +53,8 @@ def evaluate(model: ValueModel, examples: Examples, splits: Splits, settings: Ev
     return {
         "rows": _rows(splits),
         "sample": {"judged": len(test), "baselines": len(learn)},
+        "slates": slates_in(test),
+        "unidentified": [each.to_json() for each in model.unidentified],
         "outcomes": names,
         "objective": weights,
         "policies": policies(objectives, opinions, test),
@@ -109,7 +112,7 @@ def compare(each: Objective, chosen: Mapping[str, np.ndarray], opinions: Opinion
         name: objective.judge(each, decisions, policy_RB, test.outcome_RO, expected)
         for name, policy_RB in chosen.items()
     }
-    logged = objective.as_logged(each, decisions, test.outcome_RO, expected)
+    logged = objective.as_logged(each, decisions, test.logged_RO, expected)
     judged[LOGGING] = dict.fromkeys(off_policy.ESTIMATORS, logged)
     ranked = [name for name in (NETWORK, FIXED, AVERAGE, RESPONSE, RIDGE, SINGLE, LOGGING) if name in judged]
     return [
@@ -141,6 +144,15 @@ def _policy_record(
 def interval(estimate: Estimate) -> dict[str, float | None]:
     """value, stderr, low and high for JSON, which has no infinity: null where nothing is known."""
     return {name: value if np.isfinite(value) else None for name, value in estimate.to_json().items()}
+
+
+def finite(found: object) -> object:
+    """The same for JSON, which has no infinity: null where nothing is known, however deep it stands."""
+    if isinstance(found, Mapping):
+        return {name: finite(value) for name, value in found.items()}
+    if isinstance(found, list | tuple):
+        return [finite(value) for value in found]
+    return None if isinstance(found, float) and not np.isfinite(found) else found
 
 
 def qinis(model: ValueModel, test: Examples, opinions: Opinions) -> list[dict]:

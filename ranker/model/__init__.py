@@ -5,7 +5,9 @@ Modules, in the order in which data flows:
 - settings: shape, shrinkage and training, validated
 - threads: how many torch and linear algebra use, since sums depend on it
 - splits: which users train, calibrate and test
+- slates: contacts that were decided together, as one trial
 - examples: logged decisions as arrays, and their weights
+- identified: which effects the logs can tell
 - losses: channels, link functions and losses per kind of outcome
 - linear: the linear path in closed form, shrunk as far as the data ask for
 - lending: what the linear paths of outcomes lend each other
@@ -14,6 +16,7 @@ Modules, in the order in which data flows:
 - calibration: how averages and slopes turn raw effects into scores
 - carryover: what earlier contacts leave of an effect, by features
 - ensemble: the members together, raw and calibrated
+- beside: what the other contacts of a slate add, taken off its outcomes
 - fit: trains the members; the only module that imports lightning
 - calibrate: estimates averages and slopes from users a member did not see
 - interference: what contacts take from each other's effects, of one user's contacts one after the other

@@ -22,7 +22,7 @@ from ranker.model.ensemble import ValueModel
 from ranker.model.losses import Target
 from ranker.model.network import ActionCode, ValueNet
 from ranker.model.settings import ModelSettings
-from ranker.scores import Interference, action_problems
+from ranker.scores import Interference, Unidentified, action_problems
 
 FORMAT = 4
 MOST_WEIGHTS = 4 << 30
@@ -66,6 +66,7 @@ def _description(model: ValueModel) -> dict:
         "calibration": model.calibration.to_json(),
         "interference": None if model.interference is None else model.interference.to_json(),
         "carryover": None if model.carryover is None else model.carryover.to_json(),
+        **({"unidentified": [each.to_json() for each in model.unidentified]} if model.unidentified else {}),
     }
 
 
@@ -128,6 +129,7 @@ def _assembled(content: Mapping, tensors: Mapping[str, torch.Tensor]) -> ValueMo
         as_of=date.fromisoformat(content["as_of"]),
         interference=None if content.get("interference") is None else Interference.from_json(content["interference"]),
         carryover=None if content.get("carryover") is None else Carryover.from_json(content["carryover"], encoder),
+        unidentified=tuple(Unidentified(**each) for each in content.get("unidentified", ())),
     )
 
 

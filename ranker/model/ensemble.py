@@ -19,7 +19,7 @@ from ranker.model.lending import LEAST_DOUBT
 from ranker.model.losses import Target
 from ranker.model.network import ALL, ActionCode, ValueNet
 from ranker.model.settings import ModelSettings
-from ranker.scores import Interference
+from ranker.scores import NEVER_SHOWN, Interference, Unidentified
 
 USERS_AT_ONCE = 8_192
 
@@ -41,6 +41,7 @@ class ValueModel:
     """Everything that is needed to score users. targets: in the order of the schema's outcomes. typical_W: features of an average
     user. doubt_CA: variance of what tells users apart in an effect, per channel on the scale of its link; average_doubt_CA: of an
     action's average less that of all. as_of: the latest logged day.
+    unidentified: actions whose effects the logs do not tell.
     interference: what contacts take from each other, where the logs could tell. carryover: what of that features tell."""
 
     settings: ModelSettings
@@ -57,6 +58,7 @@ class ValueModel:
     as_of: date
     interference: Interference | None = None
     carryover: Carryover | None = None
+    unidentified: tuple[Unidentified, ...] = ()
 
     def calibrated(self, calibration: Calibration) -> "ValueModel":
         return replace(self, calibration=calibration)
@@ -88,9 +90,12 @@ class ValueModel:
             np.where(known_A < 0, each_CA.max(1, keepdims=True), each_CA[:, known_A])
             for each_CA in (self.doubt_CA, self.average_doubt_CA)
         )
+        new = [str(action["id"]) for action, known in zip(actions, known_A, strict=True) if known < 0]
+        here = [each for each in self.unidentified if any(action["id"] == each.action for action in actions)]
         return replace(
             self,
             actions=tuple(actions),
+            unidentified=(*here, *(Unidentified(action, NEVER_SHOWN) for action in new)),
             doubt_CA=doubt_CA,
             average_doubt_CA=average_doubt_CA,
             calibration=self.calibration.reindexed(known_A, typical_AK),
@@ -124,6 +129,31 @@ class ValueModel:
             (link,), _ = self._links([self.members[member]], self._wide(features), self.actions[action : action + 1])
             for none_U, mean_U1 in _means(link, self.targets):
                 yield none_U.numpy(), mean_U1[:, 0].numpy()
+
+    def beside(self, features: Features, action_U: np.ndarray, others_UA: np.ndarray) -> np.ndarray:
+        """float64[U, O]: what other contacts add beside an action, on average over members: their effects add up on the scale of the
+        link. A calibration, where there is one, corrects each of them in the outcome's unit."""
+        wide_UW, position_U = self._wide(features), torch.from_numpy(np.minimum(action_U, len(self.actions) - 1))
+        others = torch.from_numpy(others_UA)
+        with torch.inference_mode():
+            links, _ = self._links(self.members, wide_UW, self.actions)
+            added = [self._added(link, position_U, others) for link in links]
+            raw = [[mean_UA - none_U[:, None] for none_U, mean_UA in _means(link, self.targets)] for link in links]
+        added_UO = torch.stack(added).mean(0).numpy().astype(np.float64)
+        if self.calibration is None:
+            return added_UO
+        for o, effects in enumerate(self.effects(features).values()):
+            raw_UA = torch.stack([member[o] for member in raw]).mean(0).numpy()
+            added_UO[:, o] += ((effects.mean_UA - raw_UA) * others_UA).sum(1)
+        return added_UO
+
+    def _added(self, link: "Link", position_U: Tensor, others_UA: Tensor) -> Tensor:
+        """[U, O]"""
+        base_UC, effect_UCA = link
+        own_UC = base_UC + effect_UCA[torch.arange(len(base_UC)), :, position_U]
+        whole_UC = own_UC + torch.einsum("uca,ua->uc", effect_UCA, others_UA)
+        parts = _channels_of(self.targets)
+        return torch.stack([target.mean(whole_UC[:, c]) - target.mean(own_UC[:, c]) for target, c in parts], dim=1)
 
     def _member(
         self, network: ValueNet, wide_UW: Tensor, outcome: int, actions: Sequence[Mapping[str, object]]

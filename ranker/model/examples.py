@@ -1,17 +1,20 @@
 """Logged decisions as arrays: what the network, the calibration and the evaluation all read.
 
+A row is a decision: of contacts that were decided together one stands for all (see `slates`).
 Axes: R rows, A actions (catalogue order), O outcomes. Action index A is `none`.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_array
 
 from ranker.features import Encoder, FeatureFiles, Features
 from ranker.logs import Logs, StoredLogs
+from ranker.model.slates import draw
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,8 @@ class Examples:
     """features: of R rows. action_R: int64 in 0..A. propensity_R: of the logged action. outcome_RO: natural units, NaN where not known.
     user_R: int64 codes of users, for clustered standard errors. eligible_RA: bool. early_RE: what is known early, columns as in the
     schema. stand_in_RO: in place of outcomes that are not known, NaN where nothing is; weight_RO: what it tells, next to an outcome.
+    Where there are slates (else None): row_R: rows of the logs that stand for a decision; others_RA: what else it showed; whole_RO: what
+    came of all it showed, outcome_RO being, after `beside.alone`, what came of the one contact; whole_stand_in_RO likewise.
 
     Of each row there are in memory 24 bytes, 8 per outcome and early column (16 more per outcome if anything stands in) and, where the
     logs say what is eligible, one per action. Features may lie in files.
@@ -33,6 +38,10 @@ class Examples:
     early_RE: np.ndarray
     stand_in_RO: np.ndarray | None = None
     weight_RO: np.ndarray | None = None
+    row_R: np.ndarray | None = None
+    others_RA: csr_array | None = None
+    whole_RO: np.ndarray | None = None
+    whole_stand_in_RO: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.action_R)
@@ -40,6 +49,11 @@ class Examples:
     @property
     def actions(self) -> int:
         return self.eligible_RA.shape[1]
+
+    @property
+    def logged_RO(self) -> np.ndarray:
+        """What came of everything that a decision showed."""
+        return self.outcome_RO if self.whole_RO is None else self.whole_RO
 
     @property
     def complete_R(self) -> np.ndarray:
@@ -64,6 +78,8 @@ class Examples:
     def take(self, rows: np.ndarray) -> "Examples":
         """The rows of a mask or of positions."""
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows
+        optional = ("stand_in_RO", "weight_RO", "row_R", "others_RA", "whole_RO", "whole_stand_in_RO")
+        held = {name: getattr(self, name) for name in optional}
         return Examples(
             features=self.features.take(rows),
             action_R=self.action_R[rows],
@@ -72,8 +88,7 @@ class Examples:
             user_R=self.user_R[rows],
             eligible_RA=_everything(len(rows), self.actions) if self._is_open else self.eligible_RA[rows],
             early_RE=self.early_RE[rows],
-            stand_in_RO=None if self.stand_in_RO is None else self.stand_in_RO[rows],
-            weight_RO=None if self.weight_RO is None else self.weight_RO[rows],
+            **{name: None if value is None else value[rows] for name, value in held.items()},
         )
 
     @property
@@ -90,9 +105,10 @@ def examples_of(logs: Logs | StoredLogs, encoder: Encoder, folder: Path | None =
     """The logs as arrays; the features in files of the folder, if one is given."""
     ids = pd.Index([*(str(action["id"]) for action in logs.actions), logs.schema.none], dtype=object)
     outcomes, early = [o.name for o in logs.schema.outcomes], [e.name for e in logs.schema.early]
-    files = None if folder is None else FeatureFiles(folder, len(logs), encoder)
+    drawn = draw(logs)
+    files = None if folder is None else FeatureFiles(folder, len(logs) if drawn is None else len(drawn.row_D), encoder)
     features, parts = [], []
-    for part in logs.batches():
+    for part in logs.batches() if drawn is None else _standing(logs, drawn.row_D):
         frame = part.frame
         encoded = encoder.encode(frame)
         if files is None:
@@ -110,7 +126,7 @@ def examples_of(logs: Logs | StoredLogs, encoder: Encoder, folder: Path | None =
             )
         )
     action_R, propensity_R, outcome_RO, user_R, eligible_RA, early_RE = map(_joined, zip(*parts, strict=True))
-    return Examples(
+    found = Examples(
         features=_together(features) if files is None else files.features(),
         action_R=action_R,
         propensity_R=propensity_R,
@@ -119,6 +135,22 @@ def examples_of(logs: Logs | StoredLogs, encoder: Encoder, folder: Path | None =
         eligible_RA=eligible_RA,
         early_RE=early_RE,
     )
+    if drawn is None:
+        return found
+    propensity_R = propensity_R / drawn.size_D
+    slates = {"row_R": drawn.row_D, "others_RA": drawn.others_DA, "whole_RO": outcome_RO}
+    return replace(found, propensity_R=propensity_R, **slates)
+
+
+def _standing(logs: Logs | StoredLogs, rows: np.ndarray) -> Iterator[Logs]:
+    """The logs in parts, of each the rows that are asked for, in rising order."""
+    start = 0
+    for part in logs.batches():
+        first, last = np.searchsorted(rows, [start, start + len(part)])
+        here = rows[first:last] - start
+        eligible_RA = None if part.eligible is None else part.eligible[here]
+        yield replace(part, frame=part.frame.iloc[here], eligible=eligible_RA)
+        start += len(part)
 
 
 def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:

@@ -27,11 +27,13 @@ from ranker.features import Features, fit_encoder
 from ranker.logs import Logs, StoredLogs
 from ranker.model.ensemble import ValueModel
 from ranker.model.examples import Examples, examples_of, stabilised_weights, thinned
+from ranker.model.identified import unidentified
 from ranker.model.lending import lend
 from ranker.model.linear import Actions, Design, Path, fit_design, own_paths
 from ranker.model.losses import Channel, channel_losses, fit_targets
 from ranker.model.network import ValueNet, action_code
 from ranker.model.settings import FitSettings, ModelSettings
+from ranker.model.slates import Arms, arms_of
 from ranker.model.splits import Splits, split_users, too_few_users
 from ranker.model.surrogate import Finding, stand_in
 from ranker.model.threads import fixed_threads
@@ -88,29 +90,34 @@ def fit(
         raise InputError([f"{logs.place}: column user_id: {problem}"])
     encoder = fit_encoder(logs.rows(thinned(np.flatnonzero(splits.learn_R), ENCODER_ROWS)), logs.schema)
     examples = examples_of(logs, encoder, folder)
+    splits = splits.of(examples.row_R)
     learn, fold_R = examples.take(splits.learn_R), splits.fold_R[splits.learn_R]
+    not_told = unidentified(learn, logs.actions, logs.schema.none)
     targets = fit_targets([(o.name, o.kind, o.unit) for o in logs.schema.outcomes], learn.outcome_RO)
     code = action_code(logs.actions)
-    actions = Actions(code.table(logs.actions), code.attribute, settings.contact_sd, settings.size_sd, settings.tails)
+    arms, count = arms_of(learn.action_R, learn.others_RA, learn.actions), learn.actions
+    table_AM = code.table(logs.actions)
+    table_BM = table_AM if arms.members_BA is None else (arms.members_BA @ table_AM).astype(np.float32)
+    actions = Actions(table_BM, code.attribute, settings.contact_sd, settings.size_sd, settings.tails, count)
     with fixed_threads(fitting.threads):
         design = fit_design(learn.features, encoder.kind_W)
         filled = stand_in(logs.schema, targets, learn, fold_R, design)
         channels = [channel for mine in filled.channels for channel in mine]
         start = [value for target in targets for value in target.start]
-        paths = lend(actions, *own_paths(design, learn.features, fold_R, learn.action_R, actions, channels, start))
+        paths = lend(actions, *own_paths(design, learn.features, fold_R, arms.arm_D, actions, channels, start))
     weight_R = stabilised_weights(learn.action_R, learn.propensity_R, learn.actions, fitting.weight_clip)
-    table_AM = torch.from_numpy(code.table(logs.actions, none=True))
+    shown = _Shown.of(code.table(logs.actions, none=True), arms)
     members, curves, gains = [], [], []
     with fixed_threads(fitting.threads), torch.random.fork_rng(devices=[]), _quiet_lightning():
         for fold in range(settings.members):
             torch.manual_seed(seed * 1_000 + fold)
             network = ValueNet(settings, encoder.width, len(channels), len(code.names))
             _set_linear(network, design, paths[fold])
-            told = _told(network, learn, channels, weight_R, table_AM)
+            told = _told(network, learn, arms, channels, weight_R, shown)
             train = _Rows(told, np.flatnonzero(fold_R != fold))
             held_out = _Rows(told, thinned(np.flatnonzero(fold_R == fold), fitting.epoch_rows))
             links = [channel.link for channel in channels]
-            training = _Training(network, links, encoder.levels, table_AM, len(train), fitting)
+            training = _Training(network, links, encoder.levels, shown.table_AM, len(train), fitting, shown.members_BA)
             curves.append(_train(training, train, held_out, fitting, accelerator, seed * 1_000 + fold, advance))
             gains.append(training.gain(held_out))
             members.append(network.eval())
@@ -130,6 +137,7 @@ def fit(
         average_doubt_CA=np.stack([path.average_doubt_A for path in paths[0]]).astype(np.float32),
         calibration=None,
         as_of=logs.latest,
+        unidentified=not_told,
     )
     examples = filled.among(examples, splits.learn_R)
     return Fit(model, examples, splits, tuple(curves), filled.findings, time.perf_counter() - started)
@@ -165,12 +173,36 @@ class _Told:
         return *read, *(other[here] for other in self.others)
 
 
+@dataclass(frozen=True)
+class _Shown:
+    """table_AM: of actions, none last. members_BA: which of them every arm shows, none last; None where arms are these."""
+
+    table_AM: Tensor
+    members_BA: Tensor | None
+
+    @staticmethod
+    def of(table_AM: np.ndarray, arms: Arms) -> "_Shown":
+        if arms.members_BA is None:
+            return _Shown(torch.from_numpy(table_AM), None)
+        shown_BA = np.pad(arms.members_BA, ((0, 1), (0, 1))).astype(np.float32)
+        return _Shown(torch.from_numpy(table_AM), torch.from_numpy(shown_BA))
+
+    @property
+    def table_BM(self) -> Tensor:
+        return self.table_AM if self.members_BA is None else self.members_BA @ self.table_AM
+
+
 def _told(
-    network: ValueNet, learn: Examples, channels: Sequence[Channel], weight_R: np.ndarray, table_AM: Tensor
+    network: ValueNet,
+    learn: Examples,
+    arms: Arms,
+    channels: Sequence[Channel],
+    weight_R: np.ndarray,
+    shown: _Shown,
 ) -> _Told:
     others = (
-        torch.from_numpy(learn.action_R),
-        _linear_links(network, learn.features, learn.action_R, table_AM),
+        torch.from_numpy(arms.arm_D),
+        _linear_links(network, learn.features, arms.arm_D, shown.table_BM),
         torch.from_numpy(np.stack([channel.y_R for channel in channels], axis=1)),
         torch.from_numpy(np.stack([channel.told_R() for channel in channels], axis=1)),
         torch.from_numpy(weight_R.astype(np.float32)),
@@ -232,7 +264,14 @@ class _Training(lightning.LightningModule):
     """
 
     def __init__(
-        self, network: ValueNet, links: Sequence[str], levels: int, table_AM: Tensor, rows: int, fitting: FitSettings
+        self,
+        network: ValueNet,
+        links: Sequence[str],
+        levels: int,
+        table_AM: Tensor,
+        rows: int,
+        fitting: FitSettings,
+        members_BA: Tensor | None = None,
     ):
         super().__init__()
         self.network, self.links, self.levels, self.rows, self.fitting = network, links, levels, rows, fitting
@@ -240,6 +279,7 @@ class _Training(lightning.LightningModule):
         self.steady = AveragedModel(network, multi_avg_fn=partial(_towards, 1 - fitting.averaging))
         self.steady.requires_grad_(False)
         self.register_buffer("table_AM", table_AM)
+        self.register_buffer("members_BA", members_BA)
         self.register_buffer("curve_E2", torch.full((fitting.max_epochs, 2), torch.nan))  # losses: train, validation
         self.register_buffer("linear", torch.tensor(torch.nan))
         self.register_buffer("best", torch.tensor(0))
@@ -261,7 +301,7 @@ class _Training(lightning.LightningModule):
         """[R, C]"""
         numeric_RN, index_RG, action_R, linear_RC, y_RC, told_RC, _ = batch
         wide_RW = torch.cat([numeric_RN, _one_hot(index_RG, self.levels)], dim=1)
-        link_RC = linear_RC + network.deep(wide_RW, action_R, self.table_AM)
+        link_RC = linear_RC + network.deep(wide_RW, action_R, self.table_AM, self.members_BA)
         return channel_losses(self.links, link_RC, y_RC, told_RC)
 
     def gain(self, held_out: _Rows) -> np.ndarray:

@@ -124,6 +124,7 @@ def estimate(
     contacts = other_contacts(frame, logs.schema.history, logs.actions, attribute)
     if contacts is None:
         return None
+    contacts = contacts if examples.row_R is None else contacts.take(examples.row_R)
     held = _average_history(logs)
     rows = _rows(model, held, examples, splits, contacts)
     solved = solve(rows)

@@ -51,7 +51,7 @@ class Lending:
 
 def lending_of(actions: Actions) -> Lending:
     """The values of attributes that have few, in which every action has one."""
-    has_AM = actions.table_AM > 0
+    has_AM = actions.alone_AM > 0
     count_M = has_AM.sum(0)
     values_M = np.bincount(actions.attribute_M)[actions.attribute_M]  # of the attribute that each is a value of
     few_M = values_M * ENOUGH_ACTIONS <= len(has_AM)
@@ -76,7 +76,7 @@ def _told(
         left_BD = sums.target_BD - sums.curved(path_C[channel].base_D + arms_of(actions, average_MD))
         for a, has_M in enumerate(actions.table_AM > 0):
             here_V = np.flatnonzero(has_M[lending.values_V])
-            of_MV = lending.implied_MV[np.ix_(has_M, here_V)].astype(np.float64)
+            of_MV = lending.implied_MV[np.ix_(has_M, here_V)] * actions.table_AM[a, has_M, None].astype(np.float64)
             apart_WD = np.tensordot(of_MV.T, apart_CMD[:, has_M], (1, 1)).reshape(-1, apart_CMD.shape[2])
             at_W = (here_V[:, None] * count + np.arange(count)).ravel()
             gradient_W[at_W] += apart_WD @ left_BD[a]
@@ -160,5 +160,5 @@ def _lent(weight_CMC: np.ndarray, actions: Actions, paths: Sequence[Path]) -> li
 
 def _of_actions(weight_M: np.ndarray, actions: Actions, path: Path) -> np.ndarray:
     """float64[A]: the weight in each action's effect, that of its attribute values, each counting as far as users may differ by it."""
-    part_AM = actions.table_AM * path.prior_MD[:, 1:].sum(1)
+    part_AM = actions.alone_AM * path.prior_MD[:, 1:].sum(1)
     return part_AM @ weight_M / part_AM.sum(1)

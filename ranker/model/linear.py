@@ -89,7 +89,8 @@ def fit_design(features: Features, kind_W: np.ndarray) -> Design:
 
 @dataclass(frozen=True)
 class Actions:
-    """table_AM: which attribute values an action has. attribute_M: the number of each value's attribute; 0 is what all contacts
+    """table_AM: which attribute values an action has; after the actions, `count` of them, the sums of slates that are arms of their own
+    (None: there are none). attribute_M: the number of each value's attribute; 0 is what all contacts
     share, whose average has the standard deviation contact_sd, or size_sd where it is of the size of an amount. tails: degrees of
     freedom of the prior of single coefficients."""
 
@@ -98,6 +99,12 @@ class Actions:
     contact_sd: float
     size_sd: float
     tails: float
+    count: int | None = None
+
+    @property
+    def alone_AM(self) -> np.ndarray:
+        """The actions, each alone."""
+        return self.table_AM[: self.count]
 
     def shared_sd(self, link: str) -> float:
         return self.size_sd if link == SIZE else self.contact_sd
@@ -185,7 +192,7 @@ def _groups(fold_R: np.ndarray, action_R: np.ndarray, actions: int) -> list[list
 def _empty(actions: Actions, width: int, link: str, start: float) -> Path:
     """Nothing but a constant."""
     prior_D, prior_MD = _priors(actions, width, link)
-    none_A = np.zeros(len(actions.table_AM))
+    none_A = np.zeros(len(actions.alone_AM))
     return Path(np.eye(1, width)[0] * start, np.zeros_like(prior_MD), prior_D, prior_MD, none_A, none_A)
 
 
@@ -193,7 +200,7 @@ def _priors(actions: Actions, width: int, link: str) -> tuple[np.ndarray, np.nda
     """Variances [D] of base and [M, D] of effects, before the data say anything."""
     prior_D = np.full(width, BASE_SD**2)
     prior_D[0] = INTERCEPT_SD**2
-    parts = actions.table_AM.sum(1).mean() * max(width - 1, 1)  # of which an action's effect on a user is made
+    parts = actions.alone_AM.sum(1).mean() * max(width - 1, 1)  # of which an action's effect on a user is made
     prior_MD = np.full((len(actions.attribute_M), width), SPREAD_SD**2 / parts)
     prior_MD[:, 0] = np.where(actions.attribute_M == 0, actions.shared_sd(link) ** 2, AVERAGE_SD**2)
     return prior_D, prior_MD
@@ -387,8 +394,11 @@ def _variances(sums: Sums, actions: Actions, path: Path) -> tuple[np.ndarray, np
     """Posterior variances of base [D], of effects [M, D], of an action's interactions in all [A] and of its average [A], less that of
     all actions.
 
-    Each feature on its own: those of a Gaussian process over the arms. Features of x have deviation 1, so variances add up.
+    Each feature on its own: those of a Gaussian process over the arms, or, where slates make these many, of as many coefficients.
+    Features of x have deviation 1, so variances add up.
     """
+    if len(actions.table_AM) > len(path.prior_MD):
+        return _variances_by_values(sums, actions, path)
     root_DB = np.sqrt(np.einsum("bdd->bd", sums.curvature_BDD).astype(np.float64).T)
     arms, values = len(root_DB[0]), len(path.prior_MD)
     table_BM = np.vstack([actions.table_AM, np.zeros(values)]).astype(np.float64)
@@ -402,11 +412,35 @@ def _variances(sums: Sums, actions: Actions, path: Path) -> tuple[np.ndarray, np
     variance_D = path.prior_D - path.prior_D**2 * told_DBB.sum((1, 2))
     variance_DM = prior_DM - prior_DM**2 * told_DM
     action_DB = np.einsum("dbb->db", effect_DBB) - np.einsum("dbc,dbc->db", effect_DBB @ told_DBB, effect_DBB)
-    average_AA = (effect_DBB[0] - effect_DBB[0] @ told_DBB[0] @ effect_DBB[0])[:-1, :-1]
-    apart_A = np.diag(average_AA) - 2 * average_AA.mean(0) + average_AA.mean()
+    average_BB = effect_DBB[0] - effect_DBB[0] @ told_DBB[0] @ effect_DBB[0]
+    count = len(actions.alone_AM)
     return (
         np.maximum(variance_D, 0.0),
         np.maximum(variance_DM, 0.0).T,
-        np.maximum(action_DB[1:, :-1], 0.0).sum(0),
-        np.maximum(apart_A, 0.0),
+        np.maximum(action_DB[1:, :count], 0.0).sum(0),
+        _apart(average_BB[:count, :count]),
     )
+
+
+def _variances_by_values(
+    sums: Sums, actions: Actions, path: Path
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The same as `_variances`, from the precision of the coefficients of each feature."""
+    values = len(path.prior_MD)
+    curvature_DB = np.einsum("bdd->bd", sums.curvature_BDD).astype(np.float64).T
+    table_BX = np.ones((len(actions.table_AM) + 1, 1 + values))  # X: base, then values
+    table_BX[:, 1:] = np.vstack([actions.table_AM, np.zeros(values)])
+    root_DX = np.sqrt(np.vstack([path.prior_D, path.prior_MD])).T
+    told_DXX = np.stack([(table_BX.T * curvature_B) @ table_BX for curvature_B in curvature_DB])
+    scale_DXX = root_DX[:, :, None] * root_DX[:, None, :]
+    variance_DXX = scale_DXX * np.linalg.inv(np.eye(1 + values) + scale_DXX * told_DXX)
+    alone_AM = actions.alone_AM.astype(np.float64)
+    action_DA = np.einsum("am,dmn,an->da", alone_AM, variance_DXX[1:, 1:, 1:], alone_AM, optimize=True)
+    variance_DX = np.maximum(np.einsum("dxx->dx", variance_DXX), 0.0)
+    apart_A = _apart(alone_AM @ variance_DXX[0, 1:, 1:] @ alone_AM.T)
+    return variance_DX[:, 0], variance_DX[:, 1:].T, np.maximum(action_DA, 0.0).sum(0), apart_A
+
+
+def _apart(average_AA: np.ndarray) -> np.ndarray:
+    """Variances [A] of averages less that of all actions, from their covariances."""
+    return np.maximum(np.diag(average_AA) - 2 * average_AA.mean(0) + average_AA.mean(), 0.0)

@@ -110,10 +110,13 @@ class ValueNet(nn.Module):
         weight_CW, constant_C = self._effect_of(row_1M, ALL)
         return self.base(wide_RW) + wide_RW @ weight_CW.T + constant_C
 
-    def deep(self, wide_RW: Tensor, action_R: Tensor, table_AM: Tensor) -> Tensor:
-        """link_RC that the deep path adds for the logged actions, whether or not it is used."""
+    def deep(self, wide_RW: Tensor, arm_R: Tensor, table_AM: Tensor, members_BA: Tensor | None = None) -> Tensor:
+        """link_RC that the deep path adds for the logged arms, whether or not it is used. members_BA: the actions of every arm, whose
+        effects add up; None where arms are actions."""
         base_RC, query_RCK = self._deep(wide_RW)
-        return base_RC + (query_RCK * self._embedding(table_AM)[action_R][:, None, :]).sum(-1)
+        embedding_BK = self._embedding(table_AM)
+        embedding_BK = embedding_BK if members_BA is None else members_BA @ embedding_BK
+        return base_RC + (query_RCK * embedding_BK[arm_R][:, None, :]).sum(-1)
 
     def _deep(self, wide_RW: Tensor) -> tuple[Tensor, Tensor]:
         hidden_RH = self.tower(wide_RW)

@@ -15,6 +15,10 @@ class Splits:
     fold_R: np.ndarray
     folds: int
 
+    def of(self, rows: np.ndarray | None) -> "Splits":
+        """Those of some rows; of all for None."""
+        return self if rows is None else Splits(self.fold_R[rows], self.folds)
+
     @property
     def test_R(self) -> np.ndarray:
         return self.fold_R < 0

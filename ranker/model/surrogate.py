@@ -77,7 +77,8 @@ class StandIns:
             return examples
         value_RO, weight_RO = np.full(examples.outcome_RO.shape, np.nan), np.ones(examples.outcome_RO.shape)
         value_RO[learn_R], weight_RO[learn_R] = self.value_RO, self.weight_RO
-        return replace(examples, stand_in_RO=value_RO, weight_RO=weight_RO)
+        whole_RO = None if examples.whole_RO is None else value_RO
+        return replace(examples, stand_in_RO=value_RO, weight_RO=weight_RO, whole_stand_in_RO=whole_RO)
 
 
 def stand_in(

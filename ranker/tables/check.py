@@ -249,7 +249,8 @@ def _wanted(name: str, described: Described) -> dict[str, str]:
         numbers = dict.fromkeys(described.schema.numeric, "number")
         return {"user_id": "id", "as_of": "date", **numbers, **dict.fromkeys(described.schema.categorical, "string")}
     if name == "exposures":
-        return {"user_id": "id", "decided_on": "date", "action": "string", "arm": "string?", "propensity": "number"}
+        own = {"arm": "string?", "decision_id": "id?", "propensity": "number"}
+        return {"user_id": "id", "decided_on": "date", "action": "string", **own}
     return {"user_id": "id", "outcome": "string", "occurred_on": "date", "recorded_on": "date", "value": "number"}
 
 

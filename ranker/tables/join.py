@@ -3,19 +3,23 @@
 Features are those of the latest snapshot on or before the day of the decision. An outcome is the sum of its events in the days
 [from_day, to_day) after the decision, among the events recorded before the day `known_before`; it is missing where it is not complete
 by then. What is known of it early counts events recorded within so many days after the decision, in young and old decisions alike.
-Axes: R decisions, P pairs of a decision and an event in its window.
+What one listener was shown on one day is a slate: its contacts have the same features and outcomes, one window being that of all.
+Axes: R decisions, P pairs of a decision and an event in its window, D days of listeners.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 
-from ranker.logs import eligible_column
+from ranker.logs import DECISION, eligible_column
 from ranker.tables.schema import TableSchema, Window
 
 DAY_SPAN = 1 << 20  # days of one user in a combined key; 2,800 years
+NO_SLOTS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -28,17 +32,20 @@ class Part:
     eligible: np.ndarray | None
 
 
-def join(part: Part, schema: TableSchema, known_before: date) -> pd.DataFrame:
+def join(part: Part, schema: TableSchema, known_before: date, *, slates: bool = False) -> pd.DataFrame:
     """Logs of the decisions of which anything is known, in order of user and day, with the columns of `ranker.logs.Logs.frame`.
 
-    Every exposure must have a snapshot on or before its day (`keys` tells otherwise).
+    slates: whether days with several contacts are to be told, by a number that the contacts of a day share.
+    Every exposure must have a snapshot on or before its day (`key_faults` tells otherwise).
     """
     exposures = part.exposures
-    chosen = np.flatnonzero(_is_old_enough(exposures["decided_on"], min(schema.ages), known_before))
+    chosen = np.flatnonzero(is_known(part, schema, known_before))
     exposures = exposures.iloc[chosen]
     order = np.lexsort((_days(exposures["decided_on"]), exposures["user_id"].to_numpy()))
     chosen, exposures = chosen[order], exposures.iloc[order].reset_index(drop=True)
     codes = pd.Index(exposures["user_id"].unique())
+    kept, exposures = _whole_days(exposures, _keys(codes, exposures["user_id"], exposures["decided_on"]), schema.none)
+    chosen = chosen[kept]
     decision_keys = _keys(codes, exposures["user_id"], exposures["decided_on"])
     snapshots = part.users.iloc[_latest(codes, part.users, decision_keys)]
     columns = {
@@ -57,9 +64,36 @@ def join(part: Part, schema: TableSchema, known_before: date) -> pd.DataFrame:
             known_R = _is_old_enough(exposures["decided_on"], days, known_before)
             columns[name] = np.where(known_R, _total(outcome, pairs, len(exposures), days), np.nan)
     frame = pd.DataFrame(columns)
+    if slates:
+        frame[DECISION] = np.unique(decision_keys, return_inverse=True)[1]
     if part.eligible is not None:
         frame["eligible"] = eligible_column(part.eligible[chosen], frame.index)
     return frame
+
+
+def _whole_days(exposures: pd.DataFrame, day_R: np.ndarray, none: str) -> tuple[np.ndarray, pd.DataFrame]:
+    """Positions of the rows that tell a day, and these rows: its contacts, or one row of nothing.
+
+    Decisions of one day that showed nothing say nothing of their own beside a contact of another decision. Several of them alone are
+    one: the listener was shown nothing with the product of their chances.
+    """
+    if len(day_R) == len(np.unique(day_R)):
+        return np.arange(len(day_R)), exposures
+    day_R = np.unique(day_R, return_inverse=True)[1]
+    nothing_R = exposures["action"].isna().to_numpy() | (exposures["action"] == none).to_numpy()
+    contacted_D = np.bincount(day_R, ~nothing_R) > 0
+    first_R = ~pd.Series(day_R).duplicated().to_numpy()
+    kept = np.flatnonzero(~nothing_R | (~contacted_D[day_R] & first_R))
+    several_R = nothing_R & (np.bincount(day_R)[day_R] > 1)
+    propensity_R = exposures["propensity"].to_numpy(np.float64, copy=True)
+    chance_D = np.exp(np.bincount(day_R[several_R], np.log(propensity_R[several_R]), minlength=len(contacted_D)))
+    propensity_R[several_R] = chance_D[day_R[several_R]]
+    return kept, exposures.assign(propensity=propensity_R).iloc[kept].reset_index(drop=True)
+
+
+def is_known(part: Part, schema: TableSchema, known_before: date) -> np.ndarray:
+    """bool[exposures]: whether anything is known of what came of the decision."""
+    return _is_old_enough(part.exposures["decided_on"], min(schema.ages), known_before)
 
 
 def is_mature(decided_on: pd.Series, schema: TableSchema, known_before: date) -> np.ndarray:
@@ -73,35 +107,63 @@ def _is_old_enough(decided_on: pd.Series, days: int, known_before: date) -> np.n
 
 @dataclass(frozen=True)
 class KeyFaults:
-    """Numbers of rows whose key is wrong."""
+    """Numbers of rows whose key is wrong; of days with several contacts, which are right."""
 
     users_repeated: int
     exposures_repeated: int
+    nothing_beside: int
+    slates: int
     exposures_without_user: int
     exposures_before_snapshot: int
     outcomes_repeated: int
     outcomes_without_user: int
 
 
-def key_faults(part: Part, schema: TableSchema) -> KeyFaults:
+def key_faults(part: Part, schema: TableSchema, slots: Mapping[str, str] = NO_SLOTS) -> KeyFaults:
     """Repeated keys, and rows that refer to nobody; only key columns of `part` are read, and none may be missing.
 
+    slots: of the actions; those that are not in it share one. A listener gets one contact per slot and day.
     An amount may stand twice on a day (two purchases of the same price); a binary outcome or a count may not.
     """
     users, exposures, outcomes = part.users, part.exposures, part.outcomes
     codes = pd.Index(users["user_id"].unique())
     known = exposures["user_id"].isin(codes)
     late = _latest(codes, users, _keys(codes, exposures["user_id"][known], exposures["decided_on"][known])) < 0
+    shown = _Shown.of(exposures, schema.none, slots)
     once = [outcome.name for outcome in schema.outcomes if outcome.kind in ("binary", "count")]
     single = outcomes[outcomes["outcome"].isin(once)]
     return KeyFaults(
         users_repeated=int(users.duplicated(["user_id", "as_of"]).sum()),
-        exposures_repeated=int(exposures.duplicated(["user_id", "decided_on"]).sum()),
+        exposures_repeated=shown.repeated,
+        nothing_beside=shown.nothing_beside,
+        slates=shown.slates,
         exposures_without_user=int((~known).sum()),
         exposures_before_snapshot=int(late.sum()),
         outcomes_repeated=int(single.duplicated(["user_id", "outcome", "occurred_on"]).sum()),
         outcomes_without_user=int((~outcomes["user_id"].isin(codes)).sum()),
     )
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """Rows that repeat the slot of a day, or a decision to show nothing; rows of nothing beside a contact of the same decision; days
+    with several contacts."""
+
+    repeated: int
+    nothing_beside: int
+    slates: int
+
+    @staticmethod
+    def of(exposures: pd.DataFrame, none: str, slots: Mapping[str, str]) -> "_Shown":
+        day = ["user_id", "decided_on"]
+        decision = [*day, *([DECISION] if DECISION in exposures else [])]
+        nothing_R = exposures["action"] == none
+        contacts = exposures[~nothing_R].assign(slot=[slots.get(a, "") for a in exposures["action"][~nothing_R]])
+        repeated = contacts.duplicated([*day, "slot"]).sum() + exposures[nothing_R].duplicated(decision).sum()
+        decided = pd.MultiIndex.from_frame(contacts[decision])
+        beside = pd.MultiIndex.from_frame(exposures.loc[nothing_R, decision]).isin(decided).sum()
+        days = contacts.loc[contacts.duplicated(day), day].drop_duplicates()
+        return _Shown(int(repeated), int(beside), len(days))
 
 
 def _latest(codes: pd.Index, users: pd.DataFrame, decision_keys: np.ndarray) -> np.ndarray:

@@ -13,21 +13,30 @@ import pyarrow.parquet as pq
 
 from ranker.columns import ROWS_AT_ONCE, as_days, as_flags, as_ids, as_text, is_date, is_text, read_ids
 from ranker.files import InputError, batches_of, open_parquet, parquet_rows
-from ranker.logs import write_logs
+from ranker.logs import DECISION, write_logs
 from ranker.scores import read_catalogue
 from ranker.tables.check import TABLES, Described, as_frame, check_types, check_values, files_of
-from ranker.tables.join import Part, is_mature, join, key_faults
-from ranker.tables.schema import TableSchema, read_table_schema
+from ranker.tables.join import Part, is_known, is_mature, join, key_faults
+from ranker.tables.schema import read_table_schema
 from ranker.tables.settings import PrepareSettings
 
 KEYS = {
     "users": ("user_id", "as_of"),
-    "exposures": ("user_id", "decided_on"),
+    "exposures": ("user_id", "decided_on", "action"),
     "outcomes": ("user_id", "outcome", "occurred_on"),
 }
 FAULTS = {
     "users_repeated": ("users", "columns user_id, as_of", "rows repeat an earlier row"),
-    "exposures_repeated": ("exposures", "columns user_id, decided_on", "rows repeat an earlier row"),
+    "exposures_repeated": (
+        "exposures",
+        "columns user_id, decided_on, action",
+        "rows repeat an earlier row, or its listener, day and slot",
+    ),
+    "nothing_beside": (
+        "exposures",
+        "columns user_id, decided_on, action",
+        "rows show nothing beside a contact of the same decision",
+    ),
     "exposures_without_user": ("exposures", "column user_id", "rows name a user that users/ does not have"),
     "exposures_before_snapshot": (
         "exposures",
@@ -42,7 +51,8 @@ FAULTS = {
 @dataclass(frozen=True)
 class Prepared:
     """What was prepared. decisions: all in the tables; immature: of them, not complete; known_in_part: of those, in the logs apart;
-    rows: complete ones in the logs. nothing: complete rows whose action is none.
+    rows: complete ones in the logs. nothing: complete rows whose action is none. slates: days of listeners with several contacts;
+    beside: decisions that showed nothing while another one of that day showed something, which are left out.
     """
 
     known_before: date
@@ -51,6 +61,8 @@ class Prepared:
     known_in_part: int
     rows: int
     nothing: int
+    slates: int
+    beside: int
 
 
 def catalogue_of(tables: Path) -> Path:
@@ -67,17 +79,21 @@ def prepare(
     advance: called with the number of decisions just joined.
     """
     described = _described(tables, settings)
-    ranges = _validated(tables, described, settings)
+    ranges, slates = _validated(tables, described, settings)
     counts: Counter[str] = Counter()
 
     def frames() -> Iterator[pd.DataFrame]:
         for low, high in ranges:
             part = _read(tables, described, low, high)
             before = len(part.exposures)
-            frame = join(part, described.schema, described.known_before)
+            frame = join(part, described.schema, described.known_before, slates=slates > 0)
+            if slates:
+                frame[DECISION] += counts["numbered"]
+                counts.update(numbered=frame[DECISION].nunique())
             mature_R = is_mature(frame["as_of"], described.schema, described.known_before)
-            mature = int(mature_R.sum())
-            counts.update(decisions=before, immature=before - mature, known_in_part=len(frame) - mature)
+            mature, told = int(mature_R.sum()), int(is_known(part, described.schema, described.known_before).sum())
+            counts.update(decisions=before, immature=before - mature - (told - len(frame)))
+            counts.update(known_in_part=len(frame) - mature, beside=told - len(frame))
             counts.update(nothing=int((frame["action"] == described.schema.none)[mature_R].sum()))
             yield frame
             if advance is not None:
@@ -93,6 +109,8 @@ def prepare(
         known_in_part=counts["known_in_part"],
         rows=rows,
         nothing=counts["nothing"],
+        slates=slates,
+        beside=counts["beside"],
     )
 
 
@@ -123,23 +141,41 @@ def _described(tables: Path, settings: PrepareSettings) -> Described:
 Range = tuple[object | None, object | None]
 
 
-def _validated(tables: Path, described: Described, settings: PrepareSettings) -> list[Range]:
-    """The ranges of users to work in; InputError with the problems of types, or of values and keys."""
+def _validated(tables: Path, described: Described, settings: PrepareSettings) -> tuple[list[Range], int]:
+    """The ranges of users to work in, and the days of listeners with several contacts.
+
+    InputError with the problems of types, or of values and keys."""
     if problems := list(check_types(tables, described)):
         raise InputError(problems)
     ranges = _ranges(tables, settings.rows_at_once)
-    if problems := [*check_values(tables, described), *_key_problems(tables, described.schema, ranges)]:
+    faults = _key_faults(tables, described, ranges)
+    if problems := [*check_values(tables, described), *_key_problems(tables, faults)]:
         raise InputError(problems)
-    return ranges
+    return ranges, faults["slates"]
 
 
-def _key_problems(tables: Path, schema: TableSchema, ranges: list[Range]) -> Iterator[str]:
+def _key_faults(tables: Path, described: Described, ranges: list[Range]) -> Counter[str]:
+    schema = described.schema
+    slots = {str(action["id"]): str(action["slot"]) for action in described.catalogue.actions}
     faults: Counter[str] = Counter()
     for low, high in ranges:
-        frames = {name: as_frame(_rows(tables, name, low, high, KEYS[name])).dropna() for name in TABLES}
-        faults.update(asdict(key_faults(Part(**frames, eligible=None), schema)))
+        frames = {name: _keys_of(tables, name, low, high, schema.none) for name in TABLES}
+        faults.update(asdict(key_faults(Part(**frames, eligible=None), schema, slots)))
+    return faults
+
+
+def _keys_of(tables: Path, name: str, low: object, high: object, none: str) -> pd.DataFrame:
+    """Rows whose key is whole. In the holdout an action may be missing: nothing was shown."""
+    if name != "exposures":
+        return as_frame(_rows(tables, name, low, high, KEYS[name])).dropna()
+    there = all(DECISION in pq.read_schema(file).names for file in files_of(tables, name))
+    frame = as_frame(_rows(tables, name, low, high, (*KEYS[name], *([DECISION] if there else []))))
+    return frame.fillna({"action": none}).dropna(subset=["user_id", "decided_on"])
+
+
+def _key_problems(tables: Path, faults: Counter[str]) -> Iterator[str]:
     for name, count in faults.items():
-        if count:
+        if count and name in FAULTS:
             table, columns, fault = FAULTS[name]
             rows = sum(map(parquet_rows, files_of(tables, table)))
             yield f"{tables / table}: {columns}: {count:,} of {rows:,} {fault}"

@@ -277,6 +277,32 @@ def test_an_evaluation_without_deciles_or_policies(tmp_path):
     assert not {"policies", "qini", "slopes", "deciles"} & set(read(made.sources).figures)
 
 
+def test_estimates_that_cannot_be_made_and_effects_that_are_not_told_are_said(tmp_path):
+    made = write_run(tmp_path)
+    file = made.sources.model / "evaluation.json"
+    content = json.loads(file.read_text())
+    nothing = {"low": None, "high": None, "stderr": None}
+    content["policies"][0] |= nothing
+    for record in content["policies"]:
+        record["difference_to_best_fixed"] |= {"value": None, **nothing}
+    content["qini"][0] |= {"qini": None, "stderr": None}
+    content["calibration"][0] |= {"slope": None, "stderr": None}
+    content["calibration"][1]["deciles"][0] |= {"realised": None, "stderr": None}
+    content["slates"] = {"decisions": 1234, "judged": "One contact of each is judged."}
+    file.write_text(json.dumps(content))
+    head = made.sources.scores / "catalogue.json"
+    catalogue = json.loads(head.read_text())
+    action = catalogue["actions"][0]["id"]
+    head.write_text(json.dumps(catalogue | {"unidentified": [{"action": action, "why": "never at random"}]}))
+    found = read(made.sources)
+    assert "There is not enough data to judge the learned policy on the objective." in found.text
+    assert (
+        f"The logs do not tell the effect of {action} (given wherever it was possible, never at random)" in found.text
+    )
+    assert "1,234 of the decisions showed several contacts. One contact of each is judged." in found.text
+    assert {"policies", "qini", "slopes", "deciles"} <= set(found.figures)
+
+
 def test_zero_contacts(tmp_path):
     made = write_run(tmp_path, users=2, constraints=[constraint(kind="share", min=0.5, max=None, achieved=None, denominator=0.0,
                                                                  slack=None, binding=None, price=0.0, multiplier=0.0)])  # fmt: skip

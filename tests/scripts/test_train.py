@@ -2,22 +2,31 @@
 
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from omegaconf import DictConfig
 
+from allocator.report import charts
+from allocator.report.page import calibration_rows, policy_rows
+from allocator.report.records import Evaluation, read_record
 from ranker.logs import write_logs
+from ranker.market.world import write as write_market
 from ranker.model.artifact import load_model
 from ranker.model.carryover import Carryover
 from ranker.model.fit import Fit
 from ranker.model.interference import Estimated, grown
 from ranker.model.lending import LEAST_DOUBT
-from ranker.scores import Interference, Kept
+from ranker.model.settings import FitSettings, ModelSettings
+from ranker.predict import predict
+from ranker.scores import InputError, Interference, Kept, Unidentified, open_scores
+from ranker.tables.prepare import prepare
 from scripts import train
 from scripts.command import validated
-from scripts.settings import TrainSettings
+from scripts.settings import Settings, TrainSettings
+from scripts.tracking import evaluation_metrics
 from tests.ranker.worlds import SCHEMA, make_world
 
 
@@ -64,6 +73,72 @@ def test_the_model_does_not_depend_on_the_threads_of_its_surroundings(
         assert called.returncode == 0, called.stderr
     for name in ("weights.safetensors", "model.json"):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes(), name
+
+
+def test_effects_that_the_logs_do_not_tell_are_named_wherever_they_are_used(
+    composed: Callable[..., DictConfig], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = make_world(2_000, np.random.default_rng(3))
+    frame = world.logs.frame.assign(user_id=np.arange(2_000))
+    frame.loc[frame["action"] == "home/books", "propensity"] = 1.0
+    (tmp_path / "logs").mkdir()
+    write_logs(tmp_path / "logs", SCHEMA, world.logs.actions, [frame[frame["action"] != "push/student"]])
+    paths = [f"paths.{name}='{tmp_path / name}'" for name in ("model", "logs", "runs")]
+    result = train.run(validated(TrainSettings, composed(*paths, "fit.max_epochs=1", "model.members=2")))
+    found = (Unidentified("home/books", "never at random"), Unidentified("push/student", "never shown"))
+    assert result.evaluation["unidentified"] == [each.to_json() for each in found]
+    told = "effect of home/books (given wherever it was possible, never at random); push/student (not shown):"
+    assert told in caplog.text
+    model, _ = load_model(tmp_path / "model")
+    assert model.unidentified == found
+    (tmp_path / "users").mkdir()
+    frame[["user_id", *SCHEMA.features]].to_parquet(tmp_path / "users" / "part.parquet")
+    (tmp_path / "scores").mkdir()
+    predict(model, "m", tmp_path / "users", tmp_path / "scores")
+    assert open_scores(tmp_path / "scores").catalogue.unidentified == found
+    assert evaluation_metrics(result.evaluation)["actions/unidentified"] == 2
+    fewer = model.for_actions([*model.actions[1:], {"id": "home/new", "slot": "home_1"}])
+    assert fewer.unidentified == (found[1], Unidentified("home/new", "never shown"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        (lambda frame: frame[frame["action"] != "none"], r"none of [\d,]+ rows to learn from shows 'none'.* keep a holdout"),
+        (lambda frame: frame.assign(propensity=frame["propensity"].where(frame["action"] != "none", 1.0)),
+         "is 1 in all [0-9,]+ rows that show 'none'.* keep a holdout"),
+        (lambda frame: frame.assign(propensity=frame["propensity"].where(frame["action"] == "none", 1.0)),
+         "is 1 in all [0-9,]+ rows that show an action, so no contact was left to chance"),
+    ],
+)  # fmt: skip
+def test_without_anybody_left_to_chance_nothing_is_learned(changed: Callable, why: str) -> None:
+    world = make_world(2_000, np.random.default_rng(3))
+    logs = replace(world.logs, frame=changed(world.logs.frame).reset_index(drop=True))
+    with pytest.raises(InputError, match=why):
+        train.fit(logs, ModelSettings(members=2), FitSettings(max_epochs=1), 0)
+
+
+@pytest.mark.parametrize("users", [300, *(pytest.param(few, marks=pytest.mark.slow) for few in (100, 40))])
+def test_the_report_reads_what_is_written_of_few_listeners(
+    composed: Callable[..., DictConfig], tmp_path: Path, users: int
+) -> None:
+    """Some estimates cannot be made: they are null, and their place on the page says so."""
+    paths = [f"paths.{name}='{tmp_path / name}'" for name in ("model", "logs", "runs")]
+    settings = composed(
+        *paths, "fit.max_epochs=1", "model.members=2", "fit=fast", f"data.users={users}", "data.truth=false"
+    )
+    settings = validated(Settings, settings)
+    (tmp_path / "market").mkdir()
+    write_market(settings.data, 0, tmp_path / "market")
+    (tmp_path / "logs").mkdir()
+    prepare(tmp_path / "market" / "tables", tmp_path / "logs", settings.prepare)
+    train.run(validated(TrainSettings, composed(*paths, "fit.max_epochs=1", "model.members=2", "fit=fast")))
+    found = read_record(tmp_path / "model" / "evaluation.json", Evaluation)
+    judged = [value.known for value in found.policies]
+    assert 0 < sum(judged) < len(judged)
+    assert {row["value"] == "not enough data" for row in policy_rows(found)} == {True, False}
+    assert charts.policy_chart(found) is not None
+    assert len(calibration_rows(found)) == len(found.calibration)
 
 
 def test_what_contacts_add_is_printed_outcome_by_outcome(capsys: pytest.CaptureFixture[str]) -> None:

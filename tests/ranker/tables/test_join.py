@@ -1,5 +1,6 @@
 """The join never sees the future: hand-made tables, and a second implementation by loops."""
 
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -225,3 +226,35 @@ def test_wrong_keys_are_counted() -> None:
     assert faults.exposures_before_snapshot == 1
     assert faults.outcomes_repeated == 1
     assert faults.outcomes_without_user == 1
+
+
+def test_several_contacts_of_a_day_are_one_slate_unless_a_slot_has_two_or_nothing_is_among_them() -> None:
+    users = snapshots(*((user, "2026-09-01", 1.0) for user in range(1, 6)))
+    exposures = decisions(
+        (1, "2026-10-05", "a"),
+        (1, "2026-10-05", "b"),
+        (2, "2026-10-05", "a"),
+        (2, "2026-10-05", "a2"),  # the same slot
+        (3, "2026-10-05", "a"),
+        (3, "2026-10-05", "none"),  # the same decision
+        (4, "2026-10-05", "a"),
+        (4, "2026-10-05", "none"),  # another decision: says nothing of its own
+        (5, "2026-10-05", "none"),
+        (5, "2026-10-05", "none"),  # two decisions for nothing are one
+    )
+    exposures["decision_id"] = [0, 0, 0, 0, 0, 0, 0, 1, 0, 1]
+    part, slots = Part(users, exposures, events((1, "subs", "2026-10-06", 1)), None), {"a": "x", "a2": "x", "b": "y"}
+    faults = key_faults(part, SCHEMA, slots)
+    assert (faults.exposures_repeated, faults.nothing_beside, faults.slates) == (1, 1, 2)
+    assert key_faults(replace(part, exposures=exposures.drop(columns="decision_id")), SCHEMA, slots).nothing_beside == 2
+    right = replace(part, exposures=exposures[exposures["user_id"].isin([1, 4, 5])])
+    assert not key_faults(right, SCHEMA, slots).exposures_repeated
+    logs = join(right, SCHEMA, TODAY, slates=True)
+    assert logs[["user_id", "action", "decision_id"]].to_numpy().tolist() == [
+        [1, "a", 0],
+        [1, "b", 0],
+        [4, "a", 1],
+        [5, "none", 2],
+    ]
+    assert logs["propensity"].tolist() == [0.25, 0.25, 0.25, pytest.approx(0.25**2)]
+    assert logs["subs"].tolist() == [1, 1, 0, 0]

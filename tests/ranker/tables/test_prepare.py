@@ -107,6 +107,25 @@ def test_features_that_tell_of_contacts_must_be_there(tables: Path, tmp_path: Pa
     assert read_logs(tmp_path / "without").schema.history is None
 
 
+def test_the_contacts_of_a_slate_are_rows_of_one_decision(tables: Path, tmp_path: Path) -> None:
+    catalogue = json.loads((tables.parent / "catalogue.json").read_text())["actions"]
+    first, second = (next(a["id"] for a in catalogue if a["slot"] == slot) for slot in ("home_1", "push_1"))
+
+    def both(frame: pd.DataFrame) -> pd.DataFrame:
+        frame = frame[frame["arm"] != "holdout"].groupby("user_id").head(1)
+        return pd.concat([frame.assign(action=first), frame.assign(action=second)])
+
+    change(tables, "exposures", both)
+    for name, settings in (("whole", EVERYTHING), ("parts", PrepareSettings(rows_at_once=500))):
+        (tmp_path / name).mkdir()
+        prepared = prepare(tables, tmp_path / name, settings)
+    assert prepared.slates * 2 == prepared.rows == prepared.decisions > 700
+    whole, parts = read_logs(tmp_path / "whole").frame, read_logs(tmp_path / "parts").frame
+    pd.testing.assert_frame_equal(whole, parts)
+    assert all(set(shown) == {first, second} for _, shown in whole.groupby("decision_id")["action"])
+    assert (whole.groupby("decision_id")[["user_id", "as_of", "subs", "revenue"]].nunique() == 1).all(axis=None)
+
+
 def test_ranges_of_users_do_not_change_the_logs(market: Path, tmp_path: Path) -> None:
     (tmp_path / "whole").mkdir()
     (tmp_path / "parts").mkdir()
@@ -178,7 +197,8 @@ def test_every_wrong_value_is_told_at_once(tables: Path, tmp_path: Path) -> None
         f"exposures/{file} action: 3 of 3,201 rows name an action that catalogue.json does not have",
         f"exposures/{file} action: 3 of 3,201 rows are in the holdout and not 'none'",
         f"exposures/{file} action: 1 of 3,201 rows are missing, outside the holdout",
-        "exposures: columns user_id, decided_on: 4 of 3,201 rows repeat an earlier row",
+        "exposures: columns user_id, decided_on, action: 2 of 3,201 rows repeat an earlier row, or its listener, day and slot",
+        "exposures: columns user_id, decided_on, action: 2 of 3,201 rows show nothing beside a contact of the same decision",
         "exposures: column user_id: 4 of 3,201 rows name a user that users/ does not have",
         "exposures: column decided_on: 1 of 3,201 rows are older than the first snapshot of their user",
         f"outcomes/{file} value: 3 of {outcomes:,} rows do not fit the kind of their outcome",

@@ -15,13 +15,29 @@ from tests.scripts.next_week import write_company_after
 WEEK = ["-m", "scripts.weekly", "+debug=tiny", "fit=fast", "tracking.enabled=false", "publish.max_gap=0.01"]
 WEEK += ["solve.price_ranges=false"]
 
+POLICY = """
+version: 1
+objective:
+  - {metric: revenue, weight: 1.0}
+  - {metric: subs, weight: 6.0}
+experiment:
+  holdout: {share: 0.05, salt: h}
+  exploration: {share: 0.2, salt: e}
+contact:
+  - {id: total, max: 2}
+constraints:
+  - {id: push_capacity, kind: volume, where: {surface: push}, max: 20%}
+"""
+
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_two_weeks_in_a_row_learn_from_the_slates_of_the_week_before(
     call: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    called = call(*WEEK, f"runs={tmp_path / 'runs'}", "run=first", "data.users=400")
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    words = [*WEEK, f"runs={tmp_path / 'runs'}", f"policy={tmp_path / 'policy.yaml'}"]
+    called = call(*words, "run=first", "data.users=400")
     assert called.returncode == 0, called.stderr
     market = company = tmp_path / "runs" / "first" / "market"
     run = "first"
@@ -32,7 +48,7 @@ def test_two_weeks_in_a_row_learn_from_the_slates_of_the_week_before(
         assert slates > 100
         write_company_after(company, market, contacts, tmp_path / f"company-{week}", seed=week)
         company, run = tmp_path / f"company-{week}", f"week-{week}"
-        called = call(*WEEK, f"runs={tmp_path / 'runs'}", f"run={run}", f"tables={company}")
+        called = call(*words, f"run={run}", f"tables={company}")
         assert called.returncode == 0, called.stderr
         assert "listeners and days have several contacts" in called.stderr
         folder = tmp_path / "runs" / run

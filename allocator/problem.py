@@ -131,11 +131,11 @@ class Rows:
         """float64[S] >= 0: what it is worth at these prices that a user keeps the earlier slate."""
         return -(self.member_RS.T * price_R) @ self.keep_R
 
-    def tables(self, value_PA: np.ndarray, price_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def tables(self, value_A: np.ndarray, value_PA: np.ndarray, price_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The reduced value's coefficients at these prices: const_SA and plane_SPA, by user class."""
         weight_SR = self.member_RS.T * price_R
         plane_SPA = value_PA - np.tensordot(weight_SR, self.plane_RPA, axes=1)
-        return -weight_SR @ self.const_RA, plane_SPA
+        return value_A - weight_SR @ self.const_RA, plane_SPA
 
     def usage(self, count_SA: np.ndarray, sum_SPA: np.ndarray, kept_S: np.ndarray) -> np.ndarray:
         """[R]: g_r of contacts summarised per class and action, and of the users per class who keep their slates."""
@@ -308,11 +308,15 @@ class Funnel:
 
 @dataclass(frozen=True)
 class Problem:
-    """Everything the solvers need, and nothing they have to look up again."""
+    """Everything the solvers need, and nothing they have to look up again.
+
+    What a contact is worth is value_A[a] + sum_p value_PA[p,a] X[u,p,a]: of attributes of the action alone, and of metrics.
+    """
 
     catalogue: Catalogue
     policy: Policy
     planes: tuple[tuple[str, str], ...]
+    value_A: np.ndarray
     value_PA: np.ndarray
     measured: tuple[Measured, ...]
     rows: Rows
@@ -330,11 +334,28 @@ class Problem:
 
     def net_tables(self, price_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The coefficients of the net value at these prices, const_SA and plane_SPA, per user class."""
-        return self.rows.tables(self.value_PA, price_R)
+        return self.rows.tables(self.value_A, self.value_PA, price_R)
+
+    def worth(self, action_N: np.ndarray, plane_NP: np.ndarray) -> np.ndarray:
+        """float64[N]: what contacts with these actions and planes add to the objective."""
+        return (plane_NP * self.value_PA[:, action_N].T).sum(axis=1) + self.value_A[action_N]
+
+    def worth_of_all(self, planes_UPA: np.ndarray) -> np.ndarray:
+        """[U, A]: what each contact would add to the objective."""
+        return np.einsum("upa,pa->ua", planes_UPA, self.value_PA) + self.value_A
+
+    def worth_of_sums(self, count_SA: np.ndarray, sum_SPA: np.ndarray) -> float:
+        """What contacts summarised per class and action are worth."""
+        return float((sum_SPA * self.value_PA).sum() + (count_SA * self.value_A).sum())
+
+    def worthless(self) -> "Problem":
+        """The same rules where no contact is worth anything."""
+        return replace(self, value_A=np.zeros_like(self.value_A), value_PA=np.zeros_like(self.value_PA))
 
     def with_objective(self, terms: Sequence[Term]) -> "Problem":
         """The same problem with another value of contacts."""
-        return replace(self, value_PA=_value(terms, self.policy.risk_z, self.catalogue, self.planes))
+        value_A, value_PA = _value(terms, self.policy.risk_z, self.catalogue, self.planes)
+        return replace(self, value_A=value_A, value_PA=value_PA)
 
     def with_measured(self, measured: Sequence[Measured]) -> "Problem":
         """The same users under other constraints or bounds."""
@@ -356,11 +377,13 @@ def build_problem(scores: Scores, policy: Policy, previous: Path | None = None) 
     if any(rule.kind == "change" for rule in policy.constraints):
         before_SA = contacts_before(read_previous(scores, previous), scores, classes.of, len(classes))
     measured = tuple(_measure(rule, catalogue, planes, classes, sizes, before_SA) for rule in policy.constraints)
+    value_A, value_PA = _value(policy.objective, policy.risk_z, catalogue, planes)
     return Problem(
         catalogue=catalogue,
         policy=policy,
         planes=planes,
-        value_PA=_value(policy.objective, policy.risk_z, catalogue, planes),
+        value_A=value_A,
+        value_PA=value_PA,
         measured=measured,
         rows=_rows(measured, len(planes), len(catalogue.actions), len(classes)),
         contact=_contact_rules(policy, catalogue),
@@ -374,9 +397,9 @@ def build_problem(scores: Scores, policy: Policy, previous: Path | None = None) 
 
 def _planes(policy: Policy, scores: Scores) -> tuple[tuple[str, str], ...]:
     """(mean | stderr, metric) of every plane that the policy needs, in catalogue order."""
-    objective = {term.metric for term in policy.terms}
+    objective = {term.metric for term in policy.terms if term.metric is not None}
     used = objective | {rule.metric for rule in policy.constraints if rule.metric is not None}
-    used |= {rule.per.metric for rule in policy.constraints if rule.per is not None}
+    used |= {rule.per.metric for rule in policy.constraints if rule.per is not None and rule.per.metric is not None}
     names = [metric.name for metric in scores.catalogue.metrics]
     planes = [("mean", name) for name in names if name in used]
     if policy.risk_z > 0:
@@ -392,15 +415,21 @@ def _planes(policy: Policy, scores: Scores) -> tuple[tuple[str, str], ...]:
     return tuple(planes)
 
 
-def _value(terms: Sequence[Term], risk_z: float, catalogue: Catalogue, planes: Sequence[tuple[str, str]]) -> np.ndarray:
-    """value_PA: each term adds weight * times to its metric's mean and -z |weight * times| to its stderr."""
-    value_PA = np.zeros((len(planes), len(catalogue.actions)))
+def _value(
+    terms: Sequence[Term], risk_z: float, catalogue: Catalogue, planes: Sequence[tuple[str, str]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """value_A, value_PA: each term adds weight * times to its metric's mean and -z |weight * times| to its stderr; without a metric
+    to the action itself."""
+    value_A, value_PA = np.zeros(len(catalogue.actions)), np.zeros((len(planes), len(catalogue.actions)))
     for term in terms:
         weight_A = term.weight * _times(term.times, catalogue)
+        if term.metric is None:
+            value_A += weight_A
+            continue
         value_PA[planes.index(("mean", term.metric))] += weight_A
         if risk_z > 0:
             value_PA[planes.index(("stderr", term.metric))] -= risk_z * np.abs(weight_A)
-    return value_PA
+    return value_A, value_PA
 
 
 def _times(attribute: str | None, catalogue: Catalogue) -> np.ndarray:
@@ -470,8 +499,10 @@ def _measure(
     def count(actions_A: np.ndarray) -> Linear:
         return Linear(member_S, actions_A.astype(float), np.zeros((len(planes), len(actions_A))))
 
-    def total(metric: str, times: str | None) -> Linear:
+    def total(metric: str | None, times: str | None) -> Linear:
         plane_PA = np.zeros((len(planes), len(scope_A)))
+        if metric is None:
+            return Linear(member_S, scope_A * _times(times, catalogue), plane_PA)
         plane_PA[planes.index(("mean", metric))] = scope_A * _times(times, catalogue)
         return Linear(member_S, np.zeros(len(scope_A)), plane_PA)
 

@@ -214,12 +214,25 @@ BoundField = Annotated[InstanceOf[Bound], BeforeValidator(bound_from_words), _TO
 StrengthField = Annotated[InstanceOf[Strength], BeforeValidator(strength_from_words), _TO_JSON]
 
 
-class Term(Record):
-    """A part of the value of a contact: weight * metric, times an action's attribute where given."""
+NO_METRIC = "no_metric"
 
-    metric: Text
+
+def _sums_something(record: "Term | Measure | Total | Ratio") -> "Term | Measure | Total | Ratio":
+    """A metric's mean, times an action's attribute where given; or the attribute alone."""
+    if record.metric is None and record.times is None:
+        message = "is missing; name a metric, or `times` alone for the sum of an attribute of the actions"
+        raise PydanticCustomError(NO_METRIC, "{message}", {"message": message})
+    return record
+
+
+class Term(Record):
+    """A part of the value of a contact: weight * metric, times an action's attribute where given; or weight * attribute alone."""
+
+    metric: Text | None = None
     weight: Number
     times: Text | None = None
+
+    _summed = model_validator(mode="after")(_sums_something)
 
 
 class Tier(Record):
@@ -239,10 +252,12 @@ class Tier(Record):
 
 
 class Measure(Record):
-    """What a ratio divides by: the sum of a metric, times an action's attribute where given."""
+    """What a ratio divides by: the sum of a metric, times an action's attribute where given; or of the attribute alone."""
 
-    metric: Text
+    metric: Text | None = None
     times: Text | None = None
+
+    _summed = model_validator(mode="after")(_sums_something)
 
 
 class Risk(Record):
@@ -380,25 +395,27 @@ class Churn(_Constraint):
 
 
 class Total(_Constraint):
-    """The sum of a metric's mean, times an attribute, over the contacts in scope."""
+    """The sum of a metric's mean, times an attribute, over the contacts in scope; or of the attribute alone."""
 
     of: ClassVar[None] = None
     per: ClassVar[None] = None
 
     kind: Literal["total"] = "total"
-    metric: Text
+    metric: Text | None = None
     times: Text | None = None
+
+    _summed = model_validator(mode="after")(_sums_something)
 
 
 class ShareOf(_Constraint):
-    """Contacts in `where` and `of` divided by contacts in `of`."""
+    """Contacts in `where` and `of` divided by contacts in `of`, which is all contacts if nothing is said."""
 
     metric: ClassVar[None] = None
     times: ClassVar[None] = None
     per: ClassVar[None] = None
 
     kind: Literal["share"] = "share"
-    of: FilterField
+    of: FilterField = Filter()
 
 
 class Average(_Constraint):
@@ -413,14 +430,16 @@ class Average(_Constraint):
 
 
 class Ratio(_Constraint):
-    """The sum of a metric divided by the sum of `per`, both over the scope."""
+    """The sum of a metric, or of an attribute, divided by the sum of `per`, both over the scope."""
 
     of: ClassVar[None] = None
 
     kind: Literal["ratio"] = "ratio"
-    metric: Text
+    metric: Text | None = None
     times: Text | None = None
     per: Measure
+
+    _summed = model_validator(mode="after")(_sums_something)
 
 
 class TierFloor(_Constraint):

@@ -81,7 +81,9 @@ class MetricTotal(Record):
 
 
 class ObjectiveTerm(Record):
-    metric: str
+    """metric: None where the attribute in `times` is taken alone."""
+
+    metric: str | None = None
     weight: float
     times: str | None = None
 

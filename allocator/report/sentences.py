@@ -54,8 +54,8 @@ def formula(terms: Sequence[ObjectiveTerm]) -> str:
     parts = []
     for term in terms:
         sign = "\u2212 " if term.weight < 0 else "+ " if parts else ""
-        times = f" \u00d7 {term.times}" if term.times else ""
-        parts.append(f"{sign}{exact(abs(term.weight))} \u00d7 {term.metric}{times}")
+        factors = " \u00d7 ".join(name for name in (term.metric, term.times) if name)
+        parts.append(f"{sign}{exact(abs(term.weight))} \u00d7 {factors}")
     return " ".join(parts)
 
 

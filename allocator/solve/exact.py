@@ -44,7 +44,7 @@ def eligible_pairs(users: Users) -> Pairs:
     return Pairs(
         user_N,
         action_N,
-        (plane_NP * problem.value_PA[:, action_N].T).sum(axis=1),
+        problem.worth(action_N, plane_NP),
         problem.rows.contributions(data.class_U[user_N], action_N, plane_NP),
         user_H,
         problem.rows.keep_R * problem.rows.member_RS.T[data.class_U[user_H]],

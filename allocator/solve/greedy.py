@@ -44,7 +44,7 @@ def greedy(users: Users, scale: Scale, *, per_cost: bool = False) -> Greedy:
     if per_cost and len(capped):
         share_R = np.zeros(len(rows))
         share_R[capped] = 1.0 / np.maximum(users.limit_R[capped], 1e-12)
-        cost_SA, cost_SPA = rows.tables(np.zeros_like(problem.value_PA), -share_R)
+        cost_SA, cost_SPA = problem.worthless().net_tables(-share_R)
         key_N = key_N / (1e-9 + np.maximum(_linear(users, user_N, action_N, cost_SA, cost_SPA), 0.0))
     user_N, action_N, key_N = user_N[positive], action_N[positive], key_N[positive]
     order = _falling(key_N)

@@ -105,7 +105,7 @@ def sweep(users: Users, price_R: np.ndarray) -> Pass:
     return Pass(
         price_R=price_R,
         dual=float(sums.dual_S @ weight_S) + float(users.limit_R @ price_R),
-        value=float((sum_SPA * problem.value_PA).sum()),
+        value=problem.worth_of_sums(count_SA, sum_SPA),
         usage_R=problem.rows.usage(count_SA, sum_SPA, sums.kept_S * weight_S),
         slate_UK=slate_UK,
         margin_U=margin_U,
@@ -457,7 +457,7 @@ def value_of(users: Users, slate_UK: np.ndarray) -> float:
     for k in range(slate_UK.shape[1]):
         user_N = np.flatnonzero(slate_UK[:, k] >= 0)
         action_N = slate_UK[user_N, k].astype(np.int64)
-        worth_N = (data.planes_UPA[user_N, :, action_N] * problem.value_PA[:, action_N].T).sum(axis=1)
+        worth_N = problem.worth(action_N, data.planes_UPA[user_N, :, action_N])
         value += float(worth_N @ users.many(user_N))
     penalty_R = problem.rows.penalty_R
     soft_R = np.isfinite(penalty_R)

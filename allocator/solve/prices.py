@@ -89,7 +89,7 @@ def measure_scale(users: Users, generator: np.random.Generator) -> Scale:
     part = data.take(np.sort(generator.choice(len(data), size, replace=False)))
     user_N, action_N = np.nonzero(part.eligible_UA)
     plane_NP = part.planes_UPA[user_N, :, action_N].astype(float)
-    value_N = (plane_NP * problem.value_PA[:, action_N].T).sum(axis=1)
+    value_N = problem.worth(action_N, plane_NP)
     positive = value_N[value_N > 0]
     value = float(np.median(positive)) if len(positive) else 1.0
     used_NR = problem.rows.contributions(part.class_U[user_N], action_N, plane_NP)

@@ -46,7 +46,7 @@ def _worthless(users: Users, slate_UK: np.ndarray) -> tuple[np.ndarray, np.ndarr
         user_n, k_n = np.nonzero(slate_UK[part] != NONE)
         user_n = user_n + part.start
         action_n = slate_UK[user_n, k_n].astype(np.int64)
-        value_n = (data.planes_UPA[user_n, :, action_n].astype(float) * problem.value_PA[:, action_n].T).sum(axis=1)
+        value_n = problem.worth(action_n, data.planes_UPA[user_n, :, action_n].astype(float))
         low_n = np.flatnonzero(value_n <= 0.0)
         if data.remembers and problem.rows.keep_R.any():
             low_n = low_n[~data.keeps(user_n[low_n], slate_UK[user_n[low_n]])]

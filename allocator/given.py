@@ -17,6 +17,7 @@ from allocator.problem import EXPLORATION, FREE, HOLDOUT, NONE, PINNED, ContactR
 from allocator.solve.kernel import kernel
 
 USERS_PER_STEP = 65_536
+MOST_CELLS = 2**26
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,9 @@ def fall_back(problem: Problem, data: Data, given: Given, slate_UK: np.ndarray, 
     action_F = np.array([problem.catalogue.ids.index(name) for name in fallback.action])
     hard_R = np.flatnonzero(~np.isfinite(problem.rows.penalty_R))
     left_R = _usage(problem, data, given, slate_UK)[hard_R]
-    for first in range(0, len(user_N), USERS_PER_STEP):
-        part = slice(first, first + USERS_PER_STEP)
+    step = max(min(USERS_PER_STEP, MOST_CELLS // max(len(hard_R) * len(action_F), 1)), 1)
+    for first in range(0, len(user_N), step):
+        part = slice(first, first + step)
         user_n, explores_n = user_N[part], explores_N[part]
         eligible_nF = data.eligible_UA[user_n][:, action_F]
         adds_nFR = np.stack([_adds(problem, data, user_n, int(action))[:, hard_R] for action in action_F], axis=1)

@@ -7,7 +7,7 @@ bound leaves out everything else, so what it calls impossible is impossible; wha
 Axes: U users, A actions, S user classes, P planes, R scopes, N actions of a scope, T parts of the users.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numba
@@ -73,7 +73,15 @@ def preflight(problem: Problem, data: Data, fixed: tuple[np.ndarray, np.ndarray]
     ]
     floors = [row for row in _floors(problem) if row in needy]
     covers = _wide_covers(problem, floors)
-    reached = reach(problem, data, [*(row_scope(problem, row) for row in needy), *covers])
+    known: dict[bytes, int] = {}
+
+    def most(actions_A: np.ndarray) -> int:  # rules with `each` have thousands of rows with the same actions
+        key = actions_A.tobytes()
+        if key not in known:
+            known[key] = most_contacts(problem.contact, actions_A)
+        return known[key]
+
+    reached = reach(problem, data, [*(row_scope(problem, row, most) for row in needy), *covers])
     single = dict(zip(needy, reached, strict=False))
     words = given_in_words(data, fixed)
     found = [_out_of_reach(problem, words, row, left_R, single[row]) for row in needy]
@@ -132,12 +140,12 @@ def _distinct(findings: Sequence[Finding]) -> list[Finding]:
     return kept
 
 
-def row_scope(problem: Problem, row: int) -> Scope:
-    """What brings a row below its limit: minus its use."""
+def row_scope(problem: Problem, row: int, most: Callable[[np.ndarray], int]) -> Scope:
+    """What brings a row below its limit: minus its use. most: `most_contacts` of these contact rules."""
     rows = problem.rows
     const_A, plane_PA = -rows.const_RA[row], -rows.plane_RPA[row]
     actions_A = (const_A != 0) | (plane_PA != 0).any(axis=0)
-    return Scope(rows.member_RS[row] > 0, const_A, plane_PA, most_contacts(problem.contact, actions_A))
+    return Scope(rows.member_RS[row] > 0, const_A, plane_PA, most(actions_A))
 
 
 def most_contacts(contact: ContactRules, actions_A: np.ndarray) -> int:
@@ -301,12 +309,13 @@ def _floors(problem: Problem) -> list[int]:
 def _asked_twice(problem: Problem, left_R: np.ndarray, floors: Sequence[int]) -> Iterator[Finding]:
     """Minimums of disjoint volumes that together are above the maximum of a volume that covers them."""
     rows = problem.rows
+    covers_RR, meets_RR = _covers(rows), _meets(rows)
     for cap in range(len(rows)):
         measured = problem.measured[int(rows.constraint_R[cap])]
         if rows.sign_R[cap] < 0 or measured.rule.kind != "volume" or np.isfinite(rows.penalty_R[cap]):
             continue
-        inside = [row for row in floors if _covers(rows, cap, row)]
-        chosen = _disjoint_above(rows, left_R, inside, max(float(left_R[cap]), 0.0))
+        inside = [row for row in floors if covers_RR[cap, row]]
+        chosen = _disjoint_above(meets_RR, left_R, inside, max(float(left_R[cap]), 0.0))
         if chosen:
             asked = sum(problem.measured[int(rows.constraint_R[row])].low for row in chosen)
             allows = f"{_name(measured)} allows at most {_amount(measured.high)} contacts"
@@ -331,9 +340,11 @@ def _asked_of_all(
     problem: Problem, left_R: np.ndarray, floors: Sequence[int], covers: Sequence[tuple[Scope, Reach]]
 ) -> Iterator[Finding]:
     """Minimums of disjoint volumes that together are above what their users can get at all."""
+    member_RS, meets_RR = problem.rows.member_RS > 0, _meets(problem.rows)
     for scope, most in covers:
-        inside = [row for row in floors if not (problem.rows.member_RS[row].astype(bool) & ~scope.member_S).any()]
-        chosen = _disjoint_above(problem.rows, left_R, inside, most.amount)
+        outside_R = (member_RS & ~scope.member_S).any(axis=1)
+        inside = [row for row in floors if not outside_R[row]]
+        chosen = _disjoint_above(meets_RR, left_R, inside, most.amount)
         if chosen:
             asked = sum(problem.measured[int(problem.rows.constraint_R[row])].low for row in chosen)
             ask = f"{_names(problem, chosen)} together ask for {_amount(asked)} contacts"
@@ -341,18 +352,18 @@ def _asked_of_all(
             yield _joint(problem, tuple(chosen), f"{ask}, but {can}")
 
 
-def _covers(rows: Rows, cap: int, row: int) -> bool:
-    outside_users = (rows.member_RS[row] > 0) & (rows.member_RS[cap] == 0)
-    outside_actions = (rows.const_RA[row] != 0) & (rows.const_RA[cap] == 0)
-    return not outside_users.any() and not outside_actions.any()
+def _covers(rows: Rows) -> np.ndarray:
+    """bool[R, R]: whether the first row counts every contact that the second one counts. Products, since rows may be thousands."""
+    users_RS, actions_RA = (rows.member_RS > 0).astype(np.float32), (rows.const_RA != 0).astype(np.float32)
+    return ((1 - users_RS) @ users_RS.T == 0) & ((1 - actions_RA) @ actions_RA.T == 0)
 
 
-def _disjoint_above(rows: Rows, left_R: np.ndarray, inside: Sequence[int], capacity: float) -> list[int]:
+def _disjoint_above(meets_RR: np.ndarray, left_R: np.ndarray, inside: Sequence[int], capacity: float) -> list[int]:
     """The fewest of the largest disjoint minimums whose sum is above the capacity; none where all fit."""
     chosen: list[int] = []
     asked = 0.0
     for row in sorted(inside, key=lambda row: float(left_R[row])):
-        if all(_apart(rows, row, other) for other in chosen):
+        if not meets_RR[row, chosen].any():
             chosen.append(row)
             asked -= float(left_R[row])
             if asked > capacity + 0.5:
@@ -360,10 +371,10 @@ def _disjoint_above(rows: Rows, left_R: np.ndarray, inside: Sequence[int], capac
     return []
 
 
-def _apart(rows: Rows, one: int, other: int) -> bool:
-    shared_users = (rows.member_RS[one] > 0) & (rows.member_RS[other] > 0)
-    shared_actions = (rows.const_RA[one] != 0) & (rows.const_RA[other] != 0)
-    return not (shared_users.any() and shared_actions.any())
+def _meets(rows: Rows) -> np.ndarray:
+    """bool[R, R]: whether a contact can count in both rows."""
+    users_RS, actions_RA = (rows.member_RS > 0).astype(np.float32), (rows.const_RA != 0).astype(np.float32)
+    return (users_RS @ users_RS.T > 0) & (actions_RA @ actions_RA.T > 0)
 
 
 def _joint(problem: Problem, rows: tuple[int, ...], sentence: str) -> Finding:

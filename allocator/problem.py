@@ -36,7 +36,7 @@ from allocator.past import (
     slates_before,
 )
 from allocator.policy.experiment import exploring, held_out, uniform
-from allocator.policy.grammar import Constraint, ContactRule, Filter, Policy, Strength, Term, filter_from_words
+from allocator.policy.grammar import Constraint, ContactRule, Filter, Policy, Strength, Term, filter_from_words, row_id
 from ranker.scores import Catalogue, InputError, Scores, Shard
 
 FREE, HOLDOUT, EXPLORATION, PINNED = 0, 1, 2, 3
@@ -376,7 +376,10 @@ def build_problem(scores: Scores, policy: Policy, previous: Path | None = None) 
     before_SA = None
     if any(rule.kind == "change" for rule in policy.constraints):
         before_SA = contacts_before(read_previous(scores, previous), scores, classes.of, len(classes))
-    measured = tuple(_measure(rule, catalogue, planes, classes, sizes, before_SA) for rule in policy.constraints)
+    measured = tuple(
+        _measure(rule, member_S, catalogue, planes, sizes, before_SA)
+        for rule, member_S in _each_row(policy.constraints, catalogue, classes, sizes)
+    )
     value_A, value_PA = _value(policy.objective, policy.risk_z, catalogue, planes)
     return Problem(
         catalogue=catalogue,
@@ -439,19 +442,24 @@ def _times(attribute: str | None, catalogue: Catalogue) -> np.ndarray:
 def _user_classes(policy: Policy, vocabulary: Mapping[str, tuple[str, ...]]) -> UserClasses:
     """Cells of the segments that any `users` filter names, merged where all filters agree."""
     filters = policy.user_filters
-    segments = tuple(name for name in vocabulary if any(_names(users, name) for users in filters))
+    by_value = [rule for rule in policy.constraints if rule.each in vocabulary]
+    named = {rule.each for rule in by_value}
+    segments = tuple(name for name in vocabulary if name in named or any(_names(users, name) for users in filters))
     shape = tuple(len(vocabulary[name]) for name in segments)
     cells = int(np.prod(shape, dtype=object)) if shape else 1
     if cells > 5_000_000:
         raise InputError(
             [f"policy: the users filters name {len(segments)} segments with {cells:,} combinations; too many"]
         )
-    signatures: dict[tuple[bool, ...], int] = {}
+    signatures: dict[tuple[bool | str | None, ...], int] = {}
     records: list[Mapping[str, str]] = []
     class_of_cell = np.empty(cells, np.int32)
     for cell, values in enumerate(cross(*(vocabulary[name] for name in segments))):
         record = dict(zip(segments, values, strict=True))
-        signature = tuple(users.matches(record) for users in filters)
+        signature = (
+            *(users.matches(record) for users in filters),
+            *(record[rule.each] if rule.users.matches(record) else None for rule in by_value),
+        )
         if signature not in signatures:
             signatures[signature] = len(records)
             records.append(record)
@@ -484,15 +492,48 @@ def _chosen(where: Filter, catalogue: Catalogue) -> np.ndarray:
     return np.array([where.matches(action) for action in catalogue.actions], bool)
 
 
+def _each_row(
+    rules: Sequence[Constraint], catalogue: Catalogue, classes: UserClasses, sizes_S: np.ndarray
+) -> Iterator[tuple[Constraint, np.ndarray]]:
+    """Every constraint, one with `each` once per value, with the classes of users that it is about.
+
+    Of a segment the values that users in its `users` have; otherwise those of the attribute that actions in its scope have.
+    """
+    for rule in rules:
+        member_S = classes.members(rule.users)
+        if rule.each is None:
+            yield rule, member_S
+        elif rule.each in classes.segments:
+            value_S = np.array([record[rule.each] for record in classes.records], dtype=object)
+            for value in sorted(set(value_S[member_S & (sizes_S > 0)])):
+                users = replace(rule.users, keys=(*rule.users.keys, (rule.each, (value,))))
+                yield _row(rule, value, users=users), member_S & (value_S == value)
+        else:
+            values = [a.get(rule.each) for a in catalogue.actions if rule.where.matches(a) and _within(rule.of, a)]
+            for value in dict.fromkeys(value for value in values if value is not None):
+                yield (
+                    _row(rule, value, where=replace(rule.where, keys=(*rule.where.keys, (rule.each, (value,))))),
+                    member_S,
+                )
+
+
+def _within(words: Filter | None, action: Mapping[str, object]) -> bool:
+    return words is None or words.matches(action)
+
+
+def _row(rule: Constraint, value: str | bool | int | float, **scope: Filter) -> Constraint:
+    label = None if rule.label is None else f"{rule.label} ({value})"
+    return rule.model_copy(update={"id": row_id(rule.id, value), "label": label, "each": None, **scope})
+
+
 def _measure(
     rule: Constraint,
+    member_S: np.ndarray,
     catalogue: Catalogue,
     planes: Sequence[tuple[str, str]],
-    classes: UserClasses,
     sizes_S: np.ndarray,
     before_SA: np.ndarray | None,
 ) -> Measured:
-    member_S = classes.members(rule.users)
     scope_users = int(sizes_S[member_S].sum())
     scope_A = _chosen(rule.where, catalogue)
 

@@ -13,6 +13,7 @@ import numpy as np
 from allocator.audit.bound import Best
 from allocator.audit.checks import TOLERANCE, Audit, Check, equal, none_of, number, told, verdict
 from allocator.audit.claims import Claims, read_claims
+from allocator.audit.each import rules_of
 from allocator.audit.earlier import read_earlier
 from allocator.audit.history import read_received
 from allocator.audit.recounts import Recount, recounts_of
@@ -49,7 +50,9 @@ def audit(
         return Audit((Check("readable", "FAIL", str(error)),))
     opened.check_users()
     received = read_received(opened, caps_of(policy, opened.catalogue))
-    judge = _Judge(opened, claims, Week(rows, policy, opened.catalogue, opened.vocabulary, before, received))
+    rules = rules_of(policy, opened)
+    week = Week(rows, policy, opened.catalogue, opened.vocabulary, rules, before, received)
+    judge = _Judge(opened, claims, week)
     for shard in opened.shards():
         judge.see(shard)
         seen(len(shard))

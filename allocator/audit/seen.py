@@ -14,7 +14,7 @@ from allocator.audit.history import Received
 from allocator.audit.rows import Contacts, Rows, comparable
 from allocator.audit.scope import Cap, actions_in, caps_of, slots_of, users_in
 from allocator.policy.experiment import exploring, held_out
-from allocator.policy.grammar import Filter, Policy
+from allocator.policy.grammar import Constraint, Filter, Policy
 from ranker.scores import Catalogue, Shard
 
 
@@ -22,13 +22,15 @@ from ranker.scores import Catalogue, Shard
 class Week:
     """What is the same for every shard: the allocation's rows, the policy and what it speaks of, and what was given before.
 
-    before: the earlier allocation. received: the contacts of earlier days.
+    constraints: those of the policy, one with `each` once per value. before: the earlier allocation. received: the contacts of
+    earlier days.
     """
 
     rows: Rows
     policy: Policy
     catalogue: Catalogue
     vocabulary: Mapping[str, Sequence[str]]
+    constraints: Sequence[Constraint]
     before: Contacts | None = None
     received: Received | None = None
 

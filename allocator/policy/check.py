@@ -194,9 +194,26 @@ def constraint(world: World, rule: Rule) -> Iterator[Fault]:
         scope_faults = [Fault(("where",), "no action is in both `where` and `of`")]
     yield from scope_faults
     yield from users(world, rule.users)
+    yield from _each(world, rule)
     yield from measure(world, rule, rule.where)
     if rule.per is not None:
         yield from (fault.under("per") for fault in measure(world, rule.per, rule.where))
+
+
+def _each(world: World, rule: Rule) -> Iterator[Fault]:
+    """A constraint's `each` is a segment, or an attribute that an action in scope has."""
+    name = rule.each
+    if name is None or name in world.segments:
+        return
+    if rule.kind == "churn":
+        yield Fault(
+            ("each",), f"there is no segment '{name}'{hint(name, world.segments)}; churn counts users, by segment alone"
+        )
+    elif name not in world.attributes:
+        known = {*world.segments, *world.attributes}
+        yield Fault(("each",), f"there is no segment and no attribute of actions '{name}'{hint(name, known)}")
+    elif not any(action.get(name) is not None for action in world.actions_in(rule.where, rule.of)):
+        yield Fault(("each",), f"no action in scope has the attribute '{name}'")
 
 
 def bounds(rule: Rule) -> Iterator[Fault]:

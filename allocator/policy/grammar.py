@@ -337,6 +337,7 @@ class Fallback(Record):
 class _Constraint(Rule):
     """What all kinds of constraint have. A kind names what it lacks as a class variable: an error in a file.
 
+    `each`: a segment, or else an attribute of actions; the rule then holds for each of its values on its own (see `row_id`).
     `compares`: whether the kind needs an earlier allocation to compare with.
     """
 
@@ -344,6 +345,7 @@ class _Constraint(Rule):
 
     where: FilterField = Filter()
     users: FilterField = Filter()
+    each: Text | None = None
     min: BoundField | None = None
     max: BoundField | None = None
     strength: StrengthField = Strength()
@@ -452,6 +454,11 @@ class TierFloor(_Constraint):
 
     id: Text
     kind: Literal["tier"] = "tier"
+
+
+def row_id(rule: str, value: Scalar) -> str:
+    """What the row of a rule with `each` is called that is about one value: books@SE."""
+    return f"{rule}@{value if isinstance(value, str) else json.dumps(value)}"
 
 
 def tier_id(position: int) -> str:

@@ -61,7 +61,8 @@ class ConstraintRecord(Record):
 
     @property
     def name(self) -> str:
-        return self.label or self.id.replace("_", " ").capitalize()
+        rule, _, value = self.id.partition("@")
+        return self.label or " @ ".join([rule.replace("_", " ").capitalize(), *([value] if value else [])])
 
 
 class Greedy(Record):

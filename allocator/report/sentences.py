@@ -10,6 +10,7 @@ from allocator.report.records import Certificate, ConstraintRecord, ObjectiveTer
 RATES = ("share", "average", "ratio")
 COUNTS = ("volume", "change", "churn")
 FINEST = 1e-7
+MOST_NAMED = 25
 
 
 def headline(certificate: Certificate, unit: str) -> str:
@@ -193,7 +194,10 @@ def binding_summary(records: Sequence[ConstraintRecord]) -> str:
     costly = sorted((r for r in enforced if r.binding and r.price > 0), key=worth_of_one_percent, reverse=True)
     if not costly:
         return f"None of the {len(enforced)} enforced constraints holds the value back: loosening any of them changes nothing."
-    names = _listed([record.name for record in costly])
+    names = [record.name for record in costly]
+    if len(names) > MOST_NAMED:
+        names = [*names[:MOST_NAMED], f"{len(names) - MOST_NAMED:,} others, each less"]
+    names = _listed(names)
     verb = "holds" if len(costly) == 1 else "hold"
     return f"{len(costly)} of {len(enforced)} enforced constraints {verb} the value back: {names}. Loosening any other changes nothing."
 

@@ -36,6 +36,8 @@ from allocator.solve.slates import (
 
 BLOCK = 8_192
 FEW = 256
+MOST_CELLS = 2**26
+"""Users times rows of a table of what each uses of every row: half a gigabyte."""
 
 
 @dataclass(frozen=True)
@@ -444,9 +446,12 @@ def slate_usage(users: Users, user_N: np.ndarray, slate_NK: np.ndarray) -> np.nd
 def total_usage(users: Users, slate_UK: np.ndarray) -> np.ndarray:
     """[R]: what the slates of all users use of each row."""
     used_R = np.zeros(len(users.problem.rows))
-    for part in users.data.shards():
-        used_UR = slate_usage(users, np.arange(part.start, part.stop), slate_UK[part])
-        used_R += users.many_U[part] @ used_UR if len(users.many_U) else used_UR.sum(axis=0)
+    step = max(MOST_CELLS // max(len(used_R), 1), 1)
+    for shard in users.data.shards():
+        for first in range(shard.start, shard.stop, step):
+            part = slice(first, min(first + step, shard.stop))
+            used_UR = slate_usage(users, np.arange(part.start, part.stop), slate_UK[part])
+            used_R += users.many_U[part] @ used_UR if len(users.many_U) else used_UR.sum(axis=0)
     return used_R
 
 

@@ -66,8 +66,9 @@ class Best:
         """
         priced = [recount for recount in self.recounts if recount.multiplied[0] and recount.rule.kind != "churn"]
         net_UA = np.empty((len(seen), len(self.week.catalogue.actions)))
+        members = [seen.members(recount.rule.users) for recount in priced]
         for user_u in seen.alike([recount.rule.users for recount in priced]):
-            inside = [recount for recount in priced if seen.members(recount.rule.users)[user_u[0]]]
+            inside = [recount for recount, member_U in zip(priced, members, strict=True) if member_U[user_u[0]]]
             net_UA[user_u] = self._net_alike(seen.shard, user_u, inside)
         return net_UA
 

@@ -519,6 +519,37 @@ constraints:
     ]
 
 
+def test_a_constraint_may_be_one_for_each_value() -> None:
+    policy = read(rule("kind: volume, each: market, max: 5%") + "  - {id: b, kind: share, each: product, max: 20%}\n")
+    assert [each.each for each in policy.constraints] == ["market", "product"]
+    assert Policy.model_validate(policy.to_json()) == policy
+    assert "each" not in read(rule("kind: volume, max: 5%")).to_json()["constraints"][0], "digests stay what they were"
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        (
+            "kind: volume, each: markt, max: 5",
+            "each: there is no segment and no attribute of actions 'markt'; did you mean 'market'?",
+        ),
+        ("kind: churn, each: product, max: 5%", "each: there is no segment 'product'"),
+        ("kind: volume, each: [market], max: 5", "each: must be text"),
+    ],
+)
+def test_what_a_constraint_cannot_be_for_each_of(fields: str, told: str) -> None:
+    (one,) = problems(rule(fields), previous=True)
+    assert told in one
+
+
+def test_a_row_of_a_rule_cannot_be_set_alone() -> None:
+    text = rule("kind: volume, each: market, max: 5%")
+    name = read(text).constraints[0].id
+    (one,) = problems(text, {f"{name}@SE": {"max": 4}})
+    assert f"'{name}@SE' is one row of {name}, whose fields hold for every value; write set.{name}.FIELD=VALUE" in one
+    assert read(text, {name: {"max": "4%"}}).constraints[0].max == Bound(4.0, True)
+
+
 def test_a_change_is_a_part_of_what_was() -> None:
     policies = [read(rule(f"kind: change, max: {most}"), previous=True) for most in ("30%", "0.3")]
     assert policies[0] == policies[1]

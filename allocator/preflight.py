@@ -8,11 +8,12 @@ Axes: U users, A actions, S user classes, P planes, R scopes, N actions of a sco
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numba
 import numpy as np
 
+from allocator.asks import NO_ASKS
 from allocator.problem import EXPLORATION, FREE, LOST, ContactRules, Data, Measured, Problem, Rows, has
 from allocator.solve.kernel import kernel
 from allocator.solve.slates import best_slate, compile_rules, make_work
@@ -113,7 +114,8 @@ def left_together(problem: Problem) -> list[str]:
 def _kept_apart(contact: ContactRules, one_A: np.ndarray, other_A: np.ndarray) -> bool:
     """Whether no slate holds an action of each: one slot, or a cap of one contact over both."""
     together_AA = contact.slot_A[:, None] == contact.slot_A
-    single_CA = contact.member_CA[contact.capacity_C == 1].astype(int)
+    some_C = contact.free_SC.any(axis=0) if len(contact.free_SC) else np.zeros(len(contact.names), bool)
+    single_CA = contact.member_CA[(contact.capacity_C == 1) & ~some_C].astype(int)
     together_AA |= single_CA.T @ single_CA > 0
     return bool(together_AA[np.ix_(one_A, other_A)].all())
 
@@ -149,8 +151,13 @@ def row_scope(problem: Problem, row: int, most: Callable[[np.ndarray], int]) -> 
 
 
 def most_contacts(contact: ContactRules, actions_A: np.ndarray) -> int:
-    """The size of the largest slate of these actions, by the exact slate kernel."""
-    rules = compile_rules(contact)
+    """The size of the largest slate of these actions, by the exact slate kernel: of those who are bound by the fewest caps, and who
+    have all that contacts ask for."""
+    some_C = contact.free_SC.any(axis=0) if len(contact.free_SC) else np.zeros(len(contact.names), bool)
+    bare = replace(contact, asks=NO_ASKS)
+    for name in {name for name, some in zip(contact.names, some_C, strict=True) if some}:
+        bare = bare.without(name)
+    rules = compile_rules(bare)
     work = make_work(rules)
     work.net_A[:] = np.where(actions_A & contact.allowed_A, 1.0, -np.inf)
     return int(best_slate(rules, work, np.empty(max(rules.most, 1), np.int64))[0])
@@ -174,8 +181,11 @@ def reach(problem: Problem, data: Data, scopes: Sequence[Scope]) -> list[Reach]:
         np.array([not scope.plane_PA.any() for scope in scopes]),
     )
     for part in data.shards():
+        eligible_UA = problem.contact.possible(
+            np.asarray(data.eligible_UA[part]), data.received_UC[part], data.class_U[part]
+        )
         _count(
-            np.asarray(data.planes_UPA[part]), np.asarray(data.eligible_UA[part]), data.class_U[part], data.group_U[part],
+            np.asarray(data.planes_UPA[part]), eligible_UA, data.class_U[part], data.group_U[part],
             slot_A, first_R, np.concatenate(chosen), *tables, amount_TR, contacts_TR, users_TR,
         )  # fmt: skip
     sums = zip(amount_TR.sum(axis=0), contacts_TR.sum(axis=0), users_TR.sum(axis=0), strict=True)

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from allocator.audit.rows import ROWS_PER_STEP, codes_of, comparable, type_of_ids
-from allocator.audit.scope import Cap
+from allocator.audit.scope import Cap, Need
 from ranker.scores import InputError, Scores
 
 COLUMNS = ("user_id", "action", "date")
@@ -24,9 +24,9 @@ EPOCH = date(1970, 1, 1)
 
 @dataclass(frozen=True)
 class Received:
-    """How many earlier contacts each cap counts, for every user of the scores.
+    """How many earlier contacts each cap counts, then each need, for every user of the scores.
 
-    user_U: ids. count_UC: of the smallest unsigned type, and no more than the cap allows; 0 for caps that count this run alone.
+    user_U: ids. count_UC: of the smallest unsigned type, and no more than matter; 0 for what counts this run alone.
     """
 
     user_U: np.ndarray
@@ -37,8 +37,8 @@ class Received:
         return self.count_UC[np.searchsorted(self.user_U, user_u)]
 
 
-def read_received(scores: Scores, caps: Sequence[Cap]) -> Received | None:
-    """Streams the history where a cap counts it: then a number per user and cap is held, however long the history is.
+def read_received(scores: Scores, caps: Sequence[Cap | Need]) -> Received | None:
+    """Streams the history where a cap or a need counts it: then a number per user and cap is held, however long the history is.
 
     InputError lists everything wrong with it.
     """
@@ -108,7 +108,7 @@ def _is_text(kind: pa.DataType) -> bool:
 class _Counting:
     """Adds up batch after batch what the caps count."""
 
-    def __init__(self, scores: Scores, caps: Sequence[Cap]):
+    def __init__(self, scores: Scores, caps: Sequence[Cap | Need]):
         self.scores, self.caps = scores, caps
         most = max(cap.most for cap in caps if cap.days is not None)
         self.user_U = _sorted_ids(scores)

@@ -18,7 +18,7 @@ from allocator.audit.earlier import read_earlier
 from allocator.audit.history import read_received
 from allocator.audit.recounts import Recount, recounts_of
 from allocator.audit.rows import Unreadable, read_rows
-from allocator.audit.scope import caps_of
+from allocator.audit.scope import caps_of, needs_of
 from allocator.audit.seen import Seen, Week
 from allocator.audit.sums import Sum, Worth
 from allocator.audit.users import FALLBACK, UserRules
@@ -49,7 +49,7 @@ def audit(
     except Unreadable as error:
         return Audit((Check("readable", "FAIL", str(error)),))
     opened.check_users()
-    received = read_received(opened, caps_of(policy, opened.catalogue))
+    received = read_received(opened, [*caps_of(policy, opened.catalogue), *needs_of(policy, opened.catalogue)])
     rules = rules_of(policy, opened)
     week = Week(rows, policy, opened.catalogue, opened.vocabulary, rules, before, received)
     judge = _Judge(opened, claims, week)

@@ -61,6 +61,7 @@ Text = Annotated[str, Strict(), Field(min_length=1)]
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Amount = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0)]
 Whole = Annotated[int, Strict(), Field(ge=0)]
+Counted = Annotated[int, Strict(), Field(ge=1)]
 Days = Annotated[int, Strict(), Field(ge=1, le=MOST_HISTORY_DAYS)]
 Part = Annotated[float, Strict(), Field(allow_inf_nan=False, gt=0, le=1)]
 Portion = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0, lt=1)]
@@ -214,14 +215,18 @@ BoundField = Annotated[InstanceOf[Bound], BeforeValidator(bound_from_words), _TO
 StrengthField = Annotated[InstanceOf[Strength], BeforeValidator(strength_from_words), _TO_JSON]
 
 
-NO_METRIC = "no_metric"
+LACKING = "lacking"
+"""The type of an error about a record of which a key is missing, named in its context."""
+
+
+def _lacks(key: str, message: str) -> PydanticCustomError:
+    return PydanticCustomError(LACKING, "{message}", {"message": message, "key": key})
 
 
 def _sums_something(record: "Term | Measure | Total | Ratio") -> "Term | Measure | Total | Ratio":
     """A metric's mean, times an action's attribute where given; or the attribute alone."""
     if record.metric is None and record.times is None:
-        message = "is missing; name a metric, or `times` alone for the sum of an attribute of the actions"
-        raise PydanticCustomError(NO_METRIC, "{message}", {"message": message})
+        raise _lacks("metric", "is missing; name a metric, or `times` alone for the sum of an attribute of the actions")
     return record
 
 
@@ -309,15 +314,31 @@ class EligibilityRule(Rule):
 class ContactRule(Rule):
     """Per user at most `max` contacts in `where`; with `each`, at most that many for each value of the attribute.
 
-    With `days`, contacts that the user has received in so many days up to the scores' date count as well. With `spoils`, at most that
-    many of each two sorts of offers that leave less than this part of each other's effect, as the scores say.
+    With `min`, none of them or at least that many. With `days`, contacts that the user has received in so many days up to the scores'
+    date count as well. With `spoils`, at most that many of each two sorts of offers that leave less than this part of each other's
+    effect, as the scores say. With `requires` and without `max`, contacts in `where` only beside one in `requires`, or with `days`
+    after one. Users who are not in `users` are not bound.
     """
 
-    max: Whole
+    max: Whole | None = None
     where: FilterField = Filter()
     each: Text | None = None
     days: Days | None = None
     spoils: Part | None = None
+    min: Counted | None = None
+    users: FilterField | None = None
+    requires: FilterField | None = None
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> "ContactRule":
+        if self.max is None and self.requires is None:
+            raise _lacks("max", "is missing")
+        return self
+
+    @property
+    def listeners(self) -> Filter:
+        """Whom it binds."""
+        return Filter() if self.users is None else self.users
 
 
 class PinnedRule(Rule):
@@ -522,7 +543,9 @@ class Policy(Record):
     def user_filters(self) -> tuple[Filter, ...]:
         """Every `users` filter of the policy."""
         last = () if self.fallback is None else (self.fallback.users,)
-        return (*(rule.users for rule in (*self.eligibility, *self.pinned, *self.constraints)), *last)
+        rules = (*self.eligibility, *self.pinned, *self.constraints)
+        bound = (rule.users for rule in self.contact if rule.users is not None)
+        return (*(rule.users for rule in rules), *bound, *last)
 
     def active(self, as_of: date | None) -> "Policy":
         """The same policy without the rules that do not hold on that day; without a day, all of them."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from allocator.policy import check, tree
 from allocator.policy.grammar import (
-    NO_METRIC,
+    LACKING,
     Average,
     Bound,
     Change,
@@ -307,8 +307,8 @@ def _read(model: type[BaseModel], node: Node) -> tuple[BaseModel | None, list[Fa
 def _told(model: type[BaseModel], error: Mapping) -> Fault:
     """What pydantic found, in our words."""
     place, value, context = error["loc"], error["input"], error.get("ctx", {})
-    if error["type"] == NO_METRIC:
-        return Fault((*place, "metric"), error["msg"])
+    if error["type"] == LACKING:
+        return Fault((*place, context["key"]), error["msg"])
     told = {
         "extra_forbidden": lambda: _unknown_key(model, place),
         "missing": lambda: "is missing",

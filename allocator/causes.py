@@ -13,7 +13,7 @@ import numpy as np
 
 from allocator.policy.grammar import ContactRule
 from allocator.preflight import Reach, Scope, given_in_words, most_contacts, reach
-from allocator.problem import FREE, HOLDOUT, ContactRules, Data, Problem
+from allocator.problem import FREE, HOLDOUT, Data, Problem
 from allocator.solve.solver import free_users
 from ranker.scores import Scores, Shard
 
@@ -105,27 +105,26 @@ def _exploration(
             yield Cause(rule.id, "exploration", None, users, len(fixed[0]), None, sentence)
 
 
-def _capped(problem: Problem, data: Data, counted: Sequence[_Counted]) -> Iterator[Cause]:
+def _capped(problem: Problem, data: Data, floors: Sequence[_Counted]) -> Iterator[Cause]:
     """Caps without which users could get more contacts in scope."""
     for rule in problem.policy.contact:
-        freed = _without_cap(problem.contact, rule)
-        if freed is None:
+        if rule.id not in problem.contact.names:
             continue
-        scopes = [replace(each.scope, most=most_contacts(freed, each.scope.actions_A)) for each in counted]
-        for each, more in zip(counted, reach(problem, data, scopes), strict=True):
+        freed = problem.contact.without(rule.id)
+        eased = replace(problem, contact=freed)
+        kept_C = np.array([name != rule.id for name in problem.contact.names], bool)
+        counted = data.received_UC[:, kept_C] if len(freed.asks) and data.received_UC.shape[1] else data.received_UC
+        scopes = [replace(each.scope, most=most_contacts(freed, each.scope.actions_A)) for each in floors]
+        for each, more in zip(floors, reach(eased, replace(data, received_UC=counted), scopes), strict=True):
             if more.contacts > each.now.contacts:
-                yield _cause(each, "contact", rule.id, f"contact rule {rule.id} (at most {rule.max} a user)", more)
+                yield _cause(each, "contact", rule.id, f"contact rule {rule.id} ({_limit(rule)})", more)
 
 
-def _without_cap(contact: ContactRules, rule: ContactRule) -> ContactRules | None:
-    """The rules without this one; None where nothing of it is left among them."""
-    kept = np.array([name != rule.id for name in contact.names], bool)
-    if kept.all():
-        return None
-    names = tuple(name for name in contact.names if name != rule.id)
-    return replace(
-        contact, member_CA=contact.member_CA[kept], capacity_C=contact.capacity_C[kept], days_C=contact.days_C[kept], names=names
-    )  # fmt: skip
+def _limit(rule: ContactRule) -> str:
+    """What the rule lets a user have."""
+    if rule.requires is not None:
+        return "only beside what it requires" if rule.days is None else "only beside or after what it requires"
+    return f"at most {rule.max} a user" if rule.min is None else f"none or {rule.min} to {rule.max} a user"
 
 
 def _filtered(problem: Problem, data: Data, counted: Sequence[_Counted], scores: Scores) -> Iterator[Cause]:
@@ -135,7 +134,7 @@ def _filtered(problem: Problem, data: Data, counted: Sequence[_Counted], scores:
     users = {name: np.zeros(len(counted), np.int64) for name in variants}
     for shard in scores.shards(check=False, metrics=()):
         part = _part(data, shard)
-        full_UA = problem.contact.full(part.received_UC)
+        full_UA = problem.contact.full(part.received_UC, part.class_U)
         for name, (allowed_SA, group) in variants.items():
             eligible_UA = np.ones_like(shard.eligible_UA) if name == ("scores", None) else shard.eligible_UA
             group_U = np.where(part.group_U == group, FREE, part.group_U).astype(np.int8)
@@ -182,7 +181,8 @@ def _variants(problem: Problem) -> Iterator[tuple[tuple[str, str | None], tuple[
     for rule in problem.policy.contact:
         if rule.max == 0:
             inside = [rule.where.matches(a) and (rule.each is None or a.get(rule.each) is not None) for a in actions]
-            forbidden["contact", rule.id] = np.outer(np.ones(len(records), bool), inside)
+            bound_S = np.array([rule.listeners.matches(record) for record in records], bool)
+            forbidden["contact", rule.id] = np.outer(bound_S, inside)
     for name in forbidden:
         others = [other for key, other in forbidden.items() if key != name]
         yield name, (~np.logical_or.reduce(others) if others else np.ones_like(everything_SA), FREE)

@@ -25,6 +25,7 @@ from allocator.problem import FREE, Data, Funnel, Measured, Problem
 from allocator.remarks import Remark, cannot_be_met, far_from_the_best, only_for_a_rule
 from allocator.solve.solution import Solution
 
+MONEY = ("_eur", "_usd", "_gbp")
 SOURCES = ("optimised", "exploration", "fallback", "pinned")
 
 
@@ -150,7 +151,7 @@ def contact_values(problem: Problem, data: Data, user_N: np.ndarray, action_N: n
     value_N = np.empty(len(user_N))
     for part in parts_of(user_N, data):
         planes_nP = data.planes_UPA[user_N[part], :, action_N[part]].astype(np.float64)
-        value_N[part] = (planes_nP * problem.value_PA[:, action_N[part]].T).sum(axis=1)
+        value_N[part] = problem.worth(action_N[part], planes_nP)
     return value_N
 
 
@@ -308,14 +309,12 @@ def _unit(problem: Problem, measured: Measured) -> str:
     """The unit of `achieved`, in words."""
     units = {metric.name: metric.unit for metric in problem.catalogue.metrics}
 
-    def words(metric: str, times: str | None) -> str:
+    def words(metric: str | None, times: str | None) -> str:
         if times is None:
             return units[metric]
-        return (
-            times.rsplit("_", 1)[-1].upper()
-            if times.endswith(("_eur", "_usd", "_gbp"))
-            else f"{units[metric]} x {times}"
-        )
+        if metric is None or times.endswith(MONEY):
+            return unit_of_attribute(times)
+        return f"{units[metric]} x {times}"
 
     rule = measured.rule
     if measured.whole:
@@ -329,6 +328,11 @@ def _unit(problem: Problem, measured: Measured) -> str:
     if rule.kind == "average":
         return f"{words(rule.metric, rule.times)} per contact"
     return f"{words(rule.metric, rule.times)} per {words(rule.per.metric, rule.per.times)}"
+
+
+def unit_of_attribute(name: str) -> str:
+    """The unit of an action's attribute: the money that its name ends with, or its name."""
+    return name.rsplit("_", 1)[-1].upper() if name.endswith(MONEY) else name
 
 
 def _funnel(offered: Funnel, contacts: Contacts) -> tuple[Mapping[str, object], ...]:

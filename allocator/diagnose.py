@@ -215,7 +215,7 @@ def _conflicting(case: _Case, positions: list[int]) -> bool:
 def _possible_whole(case: _Case, positions: list[int]) -> bool:
     """Whether whole contacts can keep these; taken for granted where the integer programme would be too large to tell."""
     problem = case.problem.with_measured([case.problem.measured[position] for position in positions])
-    bare = replace(problem, value_PA=np.zeros_like(problem.value_PA))
+    bare = problem.worthless()
     users = free_users(bare, case.data, case.fixed)
     if count_pairs(users.data) > case.settings.exact_cells:
         return True
@@ -240,7 +240,7 @@ def _violated(case: _Case, positions: list[int], elastic: list[int]) -> Priced:
     inside_R = np.isin(rows.constraint_R, positions)
     loose_R = np.isin(rows.constraint_R, elastic)
     most_R = np.where(inside_R, np.where(loose_R, 1.0, 1e4) / case.scale.usage_R, 0.0)
-    bare = replace(case.problem, value_PA=np.zeros_like(case.problem.value_PA), rows=replace(rows, penalty_R=most_R))
+    bare = replace(case.problem.worthless(), rows=replace(rows, penalty_R=most_R))
     users = free_users(bare, case.data, case.fixed)
     scale = Scale(1.0, case.scale.usage_R)
     return find_prices(

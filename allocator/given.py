@@ -17,6 +17,7 @@ from allocator.problem import EXPLORATION, FREE, HOLDOUT, NONE, PINNED, ContactR
 from allocator.solve.kernel import kernel
 
 USERS_PER_STEP = 65_536
+MOST_CELLS = 2**26
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,10 @@ def give(problem: Problem, data: Data) -> tuple[Data, Given]:
 
 
 def _pin(problem: Problem, data: Data) -> tuple[np.ndarray, np.ndarray]:
-    """(user position, action), sorted by user: rule after rule what is eligible and fits slot and caps beside earlier pins."""
+    """(user position, action), sorted by user: rule after rule what is eligible and fits slot and caps beside earlier pins.
+
+    Pins that then lack what they ask for are dropped.
+    """
     contact = problem.contact
     member_S = np.zeros(len(problem.classes), bool)
     for rule in problem.policy.pinned:
@@ -68,6 +72,8 @@ def _pin(problem: Problem, data: Data) -> tuple[np.ndarray, np.ndarray]:
     got_NA = np.zeros((len(user_N), len(contact.slot_A)), bool)
     for rule in problem.policy.pinned:
         _pin_rule(problem, data, rule, user_N, got_NA)
+    if len(contact.asks):
+        got_NA = contact.asked(data.received_UC[user_N], data.class_U[user_N]).settled(got_NA)
     place_N, action_N = np.nonzero(got_NA)
     return user_N[place_N], action_N
 
@@ -75,15 +81,15 @@ def _pin(problem: Problem, data: Data) -> tuple[np.ndarray, np.ndarray]:
 def _pin_rule(problem: Problem, data: Data, rule: PinnedRule, user_N: np.ndarray, got_NA: np.ndarray) -> None:
     action = problem.catalogue.ids.index(rule.action)
     wanted_N = problem.classes.members(rule.users)[data.class_U[user_N]] & data.eligible_UA[user_N, action]
-    got_NA[:, action] |= wanted_N & _fits(problem.contact, got_NA, data.received_UC[user_N], action)
+    got_NA[:, action] |= wanted_N & _fits(problem.contact, got_NA, data, user_N, action)
 
 
-def _fits(contact: ContactRules, got_NA: np.ndarray, received_NC: np.ndarray, action: int) -> np.ndarray:
+def _fits(contact: ContactRules, got_NA: np.ndarray, data: Data, user_N: np.ndarray, action: int) -> np.ndarray:
     """bool[N]: whether the slot is free and every cap over the action has room."""
     room_N = ~got_NA[:, contact.slot_A == contact.slot_A[action]].any(axis=1)
+    base_NC = contact.base(data.received_UC[user_N], data.class_U[user_N])
     for cap in np.flatnonzero(contact.member_CA[:, action]):
-        before_N = received_NC[:, cap] if received_NC.shape[1] else 0
-        room_N &= got_NA[:, contact.member_CA[cap]].sum(axis=1) + before_N < contact.capacity_C[cap]
+        room_N &= got_NA[:, contact.member_CA[cap]].sum(axis=1) + base_NC[:, cap] < contact.capacity_C[cap]
     return room_N
 
 
@@ -116,10 +122,12 @@ def fall_back(problem: Problem, data: Data, given: Given, slate_UK: np.ndarray, 
     action_F = np.array([problem.catalogue.ids.index(name) for name in fallback.action])
     hard_R = np.flatnonzero(~np.isfinite(problem.rows.penalty_R))
     left_R = _usage(problem, data, given, slate_UK)[hard_R]
-    for first in range(0, len(user_N), USERS_PER_STEP):
-        part = slice(first, first + USERS_PER_STEP)
+    step = max(min(USERS_PER_STEP, MOST_CELLS // max(len(hard_R) * len(action_F), 1)), 1)
+    for first in range(0, len(user_N), step):
+        part = slice(first, first + step)
         user_n, explores_n = user_N[part], explores_N[part]
-        eligible_nF = data.eligible_UA[user_n][:, action_F]
+        alone_nA = problem.contact.alone(data.eligible_UA[user_n], data.received_UC[user_n], data.class_U[user_n])
+        eligible_nF = alone_nA[:, action_F]
         adds_nFR = np.stack([_adds(problem, data, user_n, int(action))[:, hard_R] for action in action_F], axis=1)
         limit_R, quantum_R = problem.rows.limit_R[hard_R], problem.rows.quantum_R[hard_R]
         pick_n = _take(eligible_nF, adds_nFR, ~explores_n, left_R, limit_R, quantum_R)

@@ -1,7 +1,7 @@
 """How likely each contact was over all ways to it, which is what learning from logs needs, not only within the arm that was drawn.
 
 A user with a pinned contact gets it unless held out. Any other is held out, explores or is free with the policy's shares, so a contact
-`a` of one with E eligible actions has
+`a` of one with E eligible actions (that may be given alone) has
 
     P(a) = P(explores) / (E + 1) + P(free) [what the user gets when free holds a]
 
@@ -57,8 +57,11 @@ def marginal_propensity(problem: Problem, data: Data, contacts: Contacts, forego
         user_n, action_n, source_n = contacts.user_N[part], contacts.action_N[part], contacts.source_N[part]
         free_n = source_n != SOURCES.index("exploration")
         free_n[~free_n] = foregone.holds(user_n[~free_n], action_n[~free_n])
-        choices_U = np.einsum("ua->u", data.eligible_UA[shard].view(np.int8), dtype=np.int64) + 1
+        alone_UA = problem.contact.alone(data.eligible_UA[shard], data.received_UC[shard], data.class_U[shard])
+        choices_U = np.einsum("ua->u", alone_UA.view(np.int8), dtype=np.int64) + 1
         explored_n = drawn.explores / choices_U[user_n - shard.start]
+        if len(problem.contact.asks):
+            explored_n *= alone_UA[user_n - shard.start, action_n]
         pinned_n = source_n == SOURCES.index("pinned")
         marginal_N[part] = np.where(pinned_n, 1 - drawn.held, explored_n + drawn.free * free_n)
     return marginal_N

@@ -7,12 +7,13 @@ bound leaves out everything else, so what it calls impossible is impossible; wha
 Axes: U users, A actions, S user classes, P planes, R scopes, N actions of a scope, T parts of the users.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numba
 import numpy as np
 
+from allocator.asks import NO_ASKS
 from allocator.problem import EXPLORATION, FREE, LOST, ContactRules, Data, Measured, Problem, Rows, has
 from allocator.solve.kernel import kernel
 from allocator.solve.slates import best_slate, compile_rules, make_work
@@ -73,7 +74,15 @@ def preflight(problem: Problem, data: Data, fixed: tuple[np.ndarray, np.ndarray]
     ]
     floors = [row for row in _floors(problem) if row in needy]
     covers = _wide_covers(problem, floors)
-    reached = reach(problem, data, [*(row_scope(problem, row) for row in needy), *covers])
+    known: dict[bytes, int] = {}
+
+    def most(actions_A: np.ndarray) -> int:  # rules with `each` have thousands of rows with the same actions
+        key = actions_A.tobytes()
+        if key not in known:
+            known[key] = most_contacts(problem.contact, actions_A)
+        return known[key]
+
+    reached = reach(problem, data, [*(row_scope(problem, row, most) for row in needy), *covers])
     single = dict(zip(needy, reached, strict=False))
     words = given_in_words(data, fixed)
     found = [_out_of_reach(problem, words, row, left_R, single[row]) for row in needy]
@@ -105,7 +114,8 @@ def left_together(problem: Problem) -> list[str]:
 def _kept_apart(contact: ContactRules, one_A: np.ndarray, other_A: np.ndarray) -> bool:
     """Whether no slate holds an action of each: one slot, or a cap of one contact over both."""
     together_AA = contact.slot_A[:, None] == contact.slot_A
-    single_CA = contact.member_CA[contact.capacity_C == 1].astype(int)
+    some_C = contact.free_SC.any(axis=0) if len(contact.free_SC) else np.zeros(len(contact.names), bool)
+    single_CA = contact.member_CA[(contact.capacity_C == 1) & ~some_C].astype(int)
     together_AA |= single_CA.T @ single_CA > 0
     return bool(together_AA[np.ix_(one_A, other_A)].all())
 
@@ -132,17 +142,22 @@ def _distinct(findings: Sequence[Finding]) -> list[Finding]:
     return kept
 
 
-def row_scope(problem: Problem, row: int) -> Scope:
-    """What brings a row below its limit: minus its use."""
+def row_scope(problem: Problem, row: int, most: Callable[[np.ndarray], int]) -> Scope:
+    """What brings a row below its limit: minus its use. most: `most_contacts` of these contact rules."""
     rows = problem.rows
     const_A, plane_PA = -rows.const_RA[row], -rows.plane_RPA[row]
     actions_A = (const_A != 0) | (plane_PA != 0).any(axis=0)
-    return Scope(rows.member_RS[row] > 0, const_A, plane_PA, most_contacts(problem.contact, actions_A))
+    return Scope(rows.member_RS[row] > 0, const_A, plane_PA, most(actions_A))
 
 
 def most_contacts(contact: ContactRules, actions_A: np.ndarray) -> int:
-    """The size of the largest slate of these actions, by the exact slate kernel."""
-    rules = compile_rules(contact)
+    """The size of the largest slate of these actions, by the exact slate kernel: of those who are bound by the fewest caps, and who
+    have all that contacts ask for."""
+    some_C = contact.free_SC.any(axis=0) if len(contact.free_SC) else np.zeros(len(contact.names), bool)
+    bare = replace(contact, asks=NO_ASKS)
+    for name in {name for name, some in zip(contact.names, some_C, strict=True) if some}:
+        bare = bare.without(name)
+    rules = compile_rules(bare)
     work = make_work(rules)
     work.net_A[:] = np.where(actions_A & contact.allowed_A, 1.0, -np.inf)
     return int(best_slate(rules, work, np.empty(max(rules.most, 1), np.int64))[0])
@@ -166,8 +181,11 @@ def reach(problem: Problem, data: Data, scopes: Sequence[Scope]) -> list[Reach]:
         np.array([not scope.plane_PA.any() for scope in scopes]),
     )
     for part in data.shards():
+        eligible_UA = problem.contact.possible(
+            np.asarray(data.eligible_UA[part]), data.received_UC[part], data.class_U[part]
+        )
         _count(
-            np.asarray(data.planes_UPA[part]), np.asarray(data.eligible_UA[part]), data.class_U[part], data.group_U[part],
+            np.asarray(data.planes_UPA[part]), eligible_UA, data.class_U[part], data.group_U[part],
             slot_A, first_R, np.concatenate(chosen), *tables, amount_TR, contacts_TR, users_TR,
         )  # fmt: skip
     sums = zip(amount_TR.sum(axis=0), contacts_TR.sum(axis=0), users_TR.sum(axis=0), strict=True)
@@ -301,12 +319,13 @@ def _floors(problem: Problem) -> list[int]:
 def _asked_twice(problem: Problem, left_R: np.ndarray, floors: Sequence[int]) -> Iterator[Finding]:
     """Minimums of disjoint volumes that together are above the maximum of a volume that covers them."""
     rows = problem.rows
+    covers_RR, meets_RR = _covers(rows), _meets(rows)
     for cap in range(len(rows)):
         measured = problem.measured[int(rows.constraint_R[cap])]
         if rows.sign_R[cap] < 0 or measured.rule.kind != "volume" or np.isfinite(rows.penalty_R[cap]):
             continue
-        inside = [row for row in floors if _covers(rows, cap, row)]
-        chosen = _disjoint_above(rows, left_R, inside, max(float(left_R[cap]), 0.0))
+        inside = [row for row in floors if covers_RR[cap, row]]
+        chosen = _disjoint_above(meets_RR, left_R, inside, max(float(left_R[cap]), 0.0))
         if chosen:
             asked = sum(problem.measured[int(rows.constraint_R[row])].low for row in chosen)
             allows = f"{_name(measured)} allows at most {_amount(measured.high)} contacts"
@@ -331,9 +350,11 @@ def _asked_of_all(
     problem: Problem, left_R: np.ndarray, floors: Sequence[int], covers: Sequence[tuple[Scope, Reach]]
 ) -> Iterator[Finding]:
     """Minimums of disjoint volumes that together are above what their users can get at all."""
+    member_RS, meets_RR = problem.rows.member_RS > 0, _meets(problem.rows)
     for scope, most in covers:
-        inside = [row for row in floors if not (problem.rows.member_RS[row].astype(bool) & ~scope.member_S).any()]
-        chosen = _disjoint_above(problem.rows, left_R, inside, most.amount)
+        outside_R = (member_RS & ~scope.member_S).any(axis=1)
+        inside = [row for row in floors if not outside_R[row]]
+        chosen = _disjoint_above(meets_RR, left_R, inside, most.amount)
         if chosen:
             asked = sum(problem.measured[int(problem.rows.constraint_R[row])].low for row in chosen)
             ask = f"{_names(problem, chosen)} together ask for {_amount(asked)} contacts"
@@ -341,18 +362,18 @@ def _asked_of_all(
             yield _joint(problem, tuple(chosen), f"{ask}, but {can}")
 
 
-def _covers(rows: Rows, cap: int, row: int) -> bool:
-    outside_users = (rows.member_RS[row] > 0) & (rows.member_RS[cap] == 0)
-    outside_actions = (rows.const_RA[row] != 0) & (rows.const_RA[cap] == 0)
-    return not outside_users.any() and not outside_actions.any()
+def _covers(rows: Rows) -> np.ndarray:
+    """bool[R, R]: whether the first row counts every contact that the second one counts. Products, since rows may be thousands."""
+    users_RS, actions_RA = (rows.member_RS > 0).astype(np.float32), (rows.const_RA != 0).astype(np.float32)
+    return ((1 - users_RS) @ users_RS.T == 0) & ((1 - actions_RA) @ actions_RA.T == 0)
 
 
-def _disjoint_above(rows: Rows, left_R: np.ndarray, inside: Sequence[int], capacity: float) -> list[int]:
+def _disjoint_above(meets_RR: np.ndarray, left_R: np.ndarray, inside: Sequence[int], capacity: float) -> list[int]:
     """The fewest of the largest disjoint minimums whose sum is above the capacity; none where all fit."""
     chosen: list[int] = []
     asked = 0.0
     for row in sorted(inside, key=lambda row: float(left_R[row])):
-        if all(_apart(rows, row, other) for other in chosen):
+        if not meets_RR[row, chosen].any():
             chosen.append(row)
             asked -= float(left_R[row])
             if asked > capacity + 0.5:
@@ -360,10 +381,10 @@ def _disjoint_above(rows: Rows, left_R: np.ndarray, inside: Sequence[int], capac
     return []
 
 
-def _apart(rows: Rows, one: int, other: int) -> bool:
-    shared_users = (rows.member_RS[one] > 0) & (rows.member_RS[other] > 0)
-    shared_actions = (rows.const_RA[one] != 0) & (rows.const_RA[other] != 0)
-    return not (shared_users.any() and shared_actions.any())
+def _meets(rows: Rows) -> np.ndarray:
+    """bool[R, R]: whether a contact can count in both rows."""
+    users_RS, actions_RA = (rows.member_RS > 0).astype(np.float32), (rows.const_RA != 0).astype(np.float32)
+    return (users_RS @ users_RS.T > 0) & (actions_RA @ actions_RA.T > 0)
 
 
 def _joint(problem: Problem, rows: tuple[int, ...], sentence: str) -> Finding:

@@ -17,7 +17,7 @@ import math
 import mmap
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import product as cross
 from pathlib import Path
@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from allocator.asks import NO_ASKS, NO_LIMIT, NOT_BOUND, Asked, Asks
 from allocator.mapped import mapped
 from allocator.past import (
     PastContacts,
@@ -36,7 +37,7 @@ from allocator.past import (
     slates_before,
 )
 from allocator.policy.experiment import exploring, held_out, uniform
-from allocator.policy.grammar import Constraint, ContactRule, Filter, Policy, Strength, Term, filter_from_words
+from allocator.policy.grammar import Constraint, ContactRule, Filter, Policy, Strength, Term, filter_from_words, row_id
 from ranker.scores import Catalogue, InputError, Scores, Shard
 
 FREE, HOLDOUT, EXPLORATION, PINNED = 0, 1, 2, 3
@@ -131,11 +132,11 @@ class Rows:
         """float64[S] >= 0: what it is worth at these prices that a user keeps the earlier slate."""
         return -(self.member_RS.T * price_R) @ self.keep_R
 
-    def tables(self, value_PA: np.ndarray, price_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def tables(self, value_A: np.ndarray, value_PA: np.ndarray, price_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The reduced value's coefficients at these prices: const_SA and plane_SPA, by user class."""
         weight_SR = self.member_RS.T * price_R
         plane_SPA = value_PA - np.tensordot(weight_SR, self.plane_RPA, axes=1)
-        return -weight_SR @ self.const_RA, plane_SPA
+        return value_A - weight_SR @ self.const_RA, plane_SPA
 
     def usage(self, count_SA: np.ndarray, sum_SPA: np.ndarray, kept_S: np.ndarray) -> np.ndarray:
         """[R]: g_r of contacts summarised per class and action, and of the users per class who keep their slates."""
@@ -167,6 +168,8 @@ class ContactRules:
 
     slot_A: int64[A]. member_CA: bool, capacity_C: int64. Actions of a cap of zero are forbidden instead: allowed_A.
     days_C: int64, how many days of contacts received before the cap counts too, 0 for none. names: per cap the rule's id.
+    free_SC: bool, the caps that do not bind the users of a class; empty where every cap binds everybody. asks: what contacts ask for,
+    about caps or about sets that are caps without a limit.
     """
 
     slot_A: np.ndarray
@@ -175,17 +178,67 @@ class ContactRules:
     days_C: np.ndarray
     allowed_A: np.ndarray
     names: tuple[str, ...]
+    free_SC: np.ndarray = field(default_factory=lambda: np.empty((0, 0), bool))
+    asks: Asks = NO_ASKS
 
     @property
     def slots(self) -> int:
         return int(self.slot_A.max()) + 1
 
-    def full(self, received_UC: np.ndarray) -> np.ndarray:
+    @property
+    def counted_C(self) -> np.ndarray:
+        """int64: beyond how many contacts received before it makes no difference how many there are."""
+        return np.where(self.capacity_C == NO_LIMIT, 1, self.capacity_C)
+
+    def base(self, received_UC: np.ndarray, class_U: np.ndarray) -> np.ndarray:
+        """int64[U, C]: where each cap's count begins: at what was received before, far below where it does not bind."""
+        base_UC = received_UC.astype(np.int64)
+        if not received_UC.shape[1]:
+            base_UC = np.zeros((len(received_UC), len(self.names)), np.int64)
+        if len(self.free_SC):
+            base_UC[self.free_SC[class_U]] = NOT_BOUND
+        return base_UC
+
+    def full(self, received_UC: np.ndarray, class_U: np.ndarray) -> np.ndarray:
         """bool[U, A]: the actions for which a cap has no room left after what was received before."""
-        full_UC = (
-            received_UC >= self.capacity_C if received_UC.shape[1] else np.zeros((len(received_UC), len(self.names)))
-        )
+        full_UC = self.base(received_UC, class_U) >= self.capacity_C
         return full_UC.astype(np.float32) @ self.member_CA > 0
+
+    def asked(self, received_UC: np.ndarray, class_U: np.ndarray) -> Asked:
+        """What is asked of these users."""
+        return Asked(self.asks, self.member_CA, self.base(received_UC, class_U), class_U)
+
+    def alone(self, eligible_UA: np.ndarray, received_UC: np.ndarray, class_U: np.ndarray) -> np.ndarray:
+        """bool[U, A]: which of the eligible actions a user may get as the only one."""
+        return self.asked(received_UC, class_U).alone(eligible_UA) if len(self.asks) else eligible_UA
+
+    def possible(self, eligible_UA: np.ndarray, received_UC: np.ndarray, class_U: np.ndarray) -> np.ndarray:
+        """bool[U, A]: which of the eligible actions may have what they ask for; a superset of those that can be given."""
+        if not len(self.asks):
+            return eligible_UA
+        return self.asked(received_UC, class_U).possible(eligible_UA, self.slot_A)
+
+    def keeps(self, chosen_UA: np.ndarray, received_UC: np.ndarray, class_U: np.ndarray) -> np.ndarray:
+        """bool[U]: whether these contacts are one per slot, keep every cap and have what they ask for."""
+        in_slot_AL = self.slot_A[:, None] == np.arange(self.slots)
+        kept_U = (chosen_UA.astype(np.float32) @ in_slot_AL <= 1).all(axis=1)
+        used_UC = chosen_UA.astype(np.float32) @ self.member_CA.T + self.base(received_UC, class_U)
+        kept_U &= (used_UC <= self.capacity_C).all(axis=1)
+        return kept_U & self.asked(received_UC, class_U).kept(chosen_UA) if len(self.asks) else kept_U
+
+    def without(self, name: str) -> "ContactRules":
+        """The rules without the one of this id."""
+        kept_C = np.array([each != name for each in self.names], bool)
+        kept_Q = np.array([each != name for each in self.asks.names], bool)
+        return replace(
+            self,
+            member_CA=self.member_CA[kept_C],
+            capacity_C=self.capacity_C[kept_C],
+            days_C=self.days_C[kept_C],
+            names=tuple(each for each in self.names if each != name),
+            free_SC=self.free_SC[:, kept_C] if len(self.free_SC) else self.free_SC,
+            asks=self.asks.take(kept_Q, np.cumsum(kept_C) - 1) if len(self.asks) else self.asks,
+        )
 
 
 @dataclass(frozen=True)
@@ -308,11 +361,15 @@ class Funnel:
 
 @dataclass(frozen=True)
 class Problem:
-    """Everything the solvers need, and nothing they have to look up again."""
+    """Everything the solvers need, and nothing they have to look up again.
+
+    What a contact is worth is value_A[a] + sum_p value_PA[p,a] X[u,p,a]: of attributes of the action alone, and of metrics.
+    """
 
     catalogue: Catalogue
     policy: Policy
     planes: tuple[tuple[str, str], ...]
+    value_A: np.ndarray
     value_PA: np.ndarray
     measured: tuple[Measured, ...]
     rows: Rows
@@ -330,11 +387,28 @@ class Problem:
 
     def net_tables(self, price_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The coefficients of the net value at these prices, const_SA and plane_SPA, per user class."""
-        return self.rows.tables(self.value_PA, price_R)
+        return self.rows.tables(self.value_A, self.value_PA, price_R)
+
+    def worth(self, action_N: np.ndarray, plane_NP: np.ndarray) -> np.ndarray:
+        """float64[N]: what contacts with these actions and planes add to the objective."""
+        return (plane_NP * self.value_PA[:, action_N].T).sum(axis=1) + self.value_A[action_N]
+
+    def worth_of_all(self, planes_UPA: np.ndarray) -> np.ndarray:
+        """[U, A]: what each contact would add to the objective."""
+        return np.einsum("upa,pa->ua", planes_UPA, self.value_PA) + self.value_A
+
+    def worth_of_sums(self, count_SA: np.ndarray, sum_SPA: np.ndarray) -> float:
+        """What contacts summarised per class and action are worth."""
+        return float((sum_SPA * self.value_PA).sum() + (count_SA * self.value_A).sum())
+
+    def worthless(self) -> "Problem":
+        """The same rules where no contact is worth anything."""
+        return replace(self, value_A=np.zeros_like(self.value_A), value_PA=np.zeros_like(self.value_PA))
 
     def with_objective(self, terms: Sequence[Term]) -> "Problem":
         """The same problem with another value of contacts."""
-        return replace(self, value_PA=_value(terms, self.policy.risk_z, self.catalogue, self.planes))
+        value_A, value_PA = _value(terms, self.policy.risk_z, self.catalogue, self.planes)
+        return replace(self, value_A=value_A, value_PA=value_PA)
 
     def with_measured(self, measured: Sequence[Measured]) -> "Problem":
         """The same users under other constraints or bounds."""
@@ -355,15 +429,20 @@ def build_problem(scores: Scores, policy: Policy, previous: Path | None = None) 
     before_SA = None
     if any(rule.kind == "change" for rule in policy.constraints):
         before_SA = contacts_before(read_previous(scores, previous), scores, classes.of, len(classes))
-    measured = tuple(_measure(rule, catalogue, planes, classes, sizes, before_SA) for rule in policy.constraints)
+    measured = tuple(
+        _measure(rule, member_S, catalogue, planes, sizes, before_SA)
+        for rule, member_S in _each_row(policy.constraints, catalogue, classes, sizes)
+    )
+    value_A, value_PA = _value(policy.objective, policy.risk_z, catalogue, planes)
     return Problem(
         catalogue=catalogue,
         policy=policy,
         planes=planes,
-        value_PA=_value(policy.objective, policy.risk_z, catalogue, planes),
+        value_A=value_A,
+        value_PA=value_PA,
         measured=measured,
         rows=_rows(measured, len(planes), len(catalogue.actions), len(classes)),
-        contact=_contact_rules(policy, catalogue),
+        contact=_contact_rules(policy, catalogue, classes),
         classes=classes,
         allowed_SA=_allowed(policy, catalogue, classes),
         class_sizes_S=sizes,
@@ -374,9 +453,9 @@ def build_problem(scores: Scores, policy: Policy, previous: Path | None = None) 
 
 def _planes(policy: Policy, scores: Scores) -> tuple[tuple[str, str], ...]:
     """(mean | stderr, metric) of every plane that the policy needs, in catalogue order."""
-    objective = {term.metric for term in policy.terms}
+    objective = {term.metric for term in policy.terms if term.metric is not None}
     used = objective | {rule.metric for rule in policy.constraints if rule.metric is not None}
-    used |= {rule.per.metric for rule in policy.constraints if rule.per is not None}
+    used |= {rule.per.metric for rule in policy.constraints if rule.per is not None and rule.per.metric is not None}
     names = [metric.name for metric in scores.catalogue.metrics]
     planes = [("mean", name) for name in names if name in used]
     if policy.risk_z > 0:
@@ -392,15 +471,21 @@ def _planes(policy: Policy, scores: Scores) -> tuple[tuple[str, str], ...]:
     return tuple(planes)
 
 
-def _value(terms: Sequence[Term], risk_z: float, catalogue: Catalogue, planes: Sequence[tuple[str, str]]) -> np.ndarray:
-    """value_PA: each term adds weight * times to its metric's mean and -z |weight * times| to its stderr."""
-    value_PA = np.zeros((len(planes), len(catalogue.actions)))
+def _value(
+    terms: Sequence[Term], risk_z: float, catalogue: Catalogue, planes: Sequence[tuple[str, str]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """value_A, value_PA: each term adds weight * times to its metric's mean and -z |weight * times| to its stderr; without a metric
+    to the action itself."""
+    value_A, value_PA = np.zeros(len(catalogue.actions)), np.zeros((len(planes), len(catalogue.actions)))
     for term in terms:
         weight_A = term.weight * _times(term.times, catalogue)
+        if term.metric is None:
+            value_A += weight_A
+            continue
         value_PA[planes.index(("mean", term.metric))] += weight_A
         if risk_z > 0:
             value_PA[planes.index(("stderr", term.metric))] -= risk_z * np.abs(weight_A)
-    return value_PA
+    return value_A, value_PA
 
 
 def _times(attribute: str | None, catalogue: Catalogue) -> np.ndarray:
@@ -410,19 +495,24 @@ def _times(attribute: str | None, catalogue: Catalogue) -> np.ndarray:
 def _user_classes(policy: Policy, vocabulary: Mapping[str, tuple[str, ...]]) -> UserClasses:
     """Cells of the segments that any `users` filter names, merged where all filters agree."""
     filters = policy.user_filters
-    segments = tuple(name for name in vocabulary if any(_names(users, name) for users in filters))
+    by_value = [rule for rule in policy.constraints if rule.each in vocabulary]
+    named = {rule.each for rule in by_value}
+    segments = tuple(name for name in vocabulary if name in named or any(_names(users, name) for users in filters))
     shape = tuple(len(vocabulary[name]) for name in segments)
     cells = int(np.prod(shape, dtype=object)) if shape else 1
     if cells > 5_000_000:
         raise InputError(
             [f"policy: the users filters name {len(segments)} segments with {cells:,} combinations; too many"]
         )
-    signatures: dict[tuple[bool, ...], int] = {}
+    signatures: dict[tuple[bool | str | None, ...], int] = {}
     records: list[Mapping[str, str]] = []
     class_of_cell = np.empty(cells, np.int32)
     for cell, values in enumerate(cross(*(vocabulary[name] for name in segments))):
         record = dict(zip(segments, values, strict=True))
-        signature = tuple(users.matches(record) for users in filters)
+        signature = (
+            *(users.matches(record) for users in filters),
+            *(record[rule.each] if rule.users.matches(record) else None for rule in by_value),
+        )
         if signature not in signatures:
             signatures[signature] = len(records)
             records.append(record)
@@ -455,23 +545,58 @@ def _chosen(where: Filter, catalogue: Catalogue) -> np.ndarray:
     return np.array([where.matches(action) for action in catalogue.actions], bool)
 
 
+def _each_row(
+    rules: Sequence[Constraint], catalogue: Catalogue, classes: UserClasses, sizes_S: np.ndarray
+) -> Iterator[tuple[Constraint, np.ndarray]]:
+    """Every constraint, one with `each` once per value, with the classes of users that it is about.
+
+    Of a segment the values that users in its `users` have; otherwise those of the attribute that actions in its scope have.
+    """
+    for rule in rules:
+        member_S = classes.members(rule.users)
+        if rule.each is None:
+            yield rule, member_S
+        elif rule.each in classes.segments:
+            value_S = np.array([record[rule.each] for record in classes.records], dtype=object)
+            for value in sorted(set(value_S[member_S & (sizes_S > 0)])):
+                users = replace(rule.users, keys=(*rule.users.keys, (rule.each, (value,))))
+                yield _row(rule, value, users=users), member_S & (value_S == value)
+        else:
+            values = [a.get(rule.each) for a in catalogue.actions if rule.where.matches(a) and _within(rule.of, a)]
+            for value in dict.fromkeys(value for value in values if value is not None):
+                yield (
+                    _row(rule, value, where=replace(rule.where, keys=(*rule.where.keys, (rule.each, (value,))))),
+                    member_S,
+                )
+
+
+def _within(words: Filter | None, action: Mapping[str, object]) -> bool:
+    return words is None or words.matches(action)
+
+
+def _row(rule: Constraint, value: str | bool | int | float, **scope: Filter) -> Constraint:
+    label = None if rule.label is None else f"{rule.label} ({value})"
+    return rule.model_copy(update={"id": row_id(rule.id, value), "label": label, "each": None, **scope})
+
+
 def _measure(
     rule: Constraint,
+    member_S: np.ndarray,
     catalogue: Catalogue,
     planes: Sequence[tuple[str, str]],
-    classes: UserClasses,
     sizes_S: np.ndarray,
     before_SA: np.ndarray | None,
 ) -> Measured:
-    member_S = classes.members(rule.users)
     scope_users = int(sizes_S[member_S].sum())
     scope_A = _chosen(rule.where, catalogue)
 
     def count(actions_A: np.ndarray) -> Linear:
         return Linear(member_S, actions_A.astype(float), np.zeros((len(planes), len(actions_A))))
 
-    def total(metric: str, times: str | None) -> Linear:
+    def total(metric: str | None, times: str | None) -> Linear:
         plane_PA = np.zeros((len(planes), len(scope_A)))
+        if metric is None:
+            return Linear(member_S, scope_A * _times(times, catalogue), plane_PA)
         plane_PA[planes.index(("mean", metric))] = scope_A * _times(times, catalogue)
         return Linear(member_S, np.zeros(len(scope_A)), plane_PA)
 
@@ -557,25 +682,67 @@ def one_sided(problem: Problem, price_R: np.ndarray) -> np.ndarray:
     return price_R
 
 
-def _contact_rules(policy: Policy, catalogue: Catalogue) -> ContactRules:
-    """Expands `each` and `spoils`, and drops caps that one action per slot already keeps."""
+@dataclass
+class _Caps:
+    """The caps and asks of a policy, rule after rule. caps: rule, actions, capacity, days, and whether it binds its users alone."""
+
+    classes: UserClasses
+    caps: list[tuple[ContactRule, np.ndarray, int, int, bool]] = field(default_factory=list)
+    asks: list[tuple[ContactRule, int, int, int]] = field(default_factory=list)
+
+    def add(self, rule: ContactRule, member_A: np.ndarray) -> None:
+        self.caps.append((rule, member_A, rule.max, rule.days or 0, rule.users is not None))
+        if rule.min is not None and rule.min > 1:
+            cap = len(self.caps) - 1
+            self.asks.append((rule, cap, cap, rule.min))
+
+    def require(self, rule: ContactRule, asking_A: np.ndarray, wanted_A: np.ndarray) -> None:
+        for member_A, days in ((asking_A, 0), (wanted_A, rule.days or 0)):
+            self.caps.append((rule, member_A, NO_LIMIT, days, False))
+        self.asks.append((rule, len(self.caps) - 2, len(self.caps) - 1, 1))
+
+    @property
+    def free_SC(self) -> np.ndarray:
+        if not any(own for *_, own in self.caps):
+            return np.empty((0, 0), bool)
+        free = [~self.classes.members(rule.listeners) & own for rule, *_, own in self.caps]
+        return np.stack(free, axis=1)
+
+    @property
+    def asked(self) -> Asks:
+        if not self.asks:
+            return NO_ASKS
+        trigger, wanted = (np.array(each, np.int64) for each in zip(*((t, w) for _, t, w, _ in self.asks), strict=True))
+        number = [self.classes.members(rule.listeners) * number for rule, *_, number in self.asks]
+        return Asks(trigger, wanted, np.stack(number, axis=1), tuple(rule.id for rule, *_ in self.asks))
+
+
+def _contact_rules(policy: Policy, catalogue: Catalogue, classes: UserClasses) -> ContactRules:
+    """Expands `each` and `spoils`, and drops caps that one action per slot already keeps. A cap of zero for some users alone is in
+    `_allowed`."""
     slots = {slot: position for position, slot in enumerate(dict.fromkeys(catalogue.slots))}
     slot_A = np.array([slots[slot] for slot in catalogue.slots], np.int64)
     allowed_A = np.ones(len(slot_A), bool)
-    caps: list[tuple[ContactRule, np.ndarray]] = []
+    found = _Caps(classes)
     for rule in policy.contact:
+        if rule.requires is not None:
+            wanted_A = _chosen(rule.requires, catalogue)
+            found.require(rule, _chosen(rule.where, catalogue) & ~wanted_A, wanted_A)
+            continue
         for member_A in _parts(rule, catalogue):
             if rule.max == 0:
-                allowed_A &= ~member_A
-            elif rule.days or rule.max < len(set(slot_A[member_A])):
-                caps.append((rule, member_A))
+                allowed_A &= ~member_A | (rule.users is not None)
+            elif rule.days or rule.max < len(set(slot_A[member_A])) or (rule.min or 1) > 1:
+                found.add(rule, member_A)
     return ContactRules(
         slot_A=slot_A,
-        member_CA=np.array([member_A for _, member_A in caps], bool).reshape(len(caps), len(slot_A)),
-        capacity_C=np.array([rule.max for rule, _ in caps], np.int64),
-        days_C=np.array([rule.days or 0 for rule, _ in caps], np.int64),
+        member_CA=np.array([member_A for _, member_A, *_ in found.caps], bool).reshape(len(found.caps), len(slot_A)),
+        capacity_C=np.array([capacity for _, _, capacity, *_ in found.caps], np.int64),
+        days_C=np.array([days for *_, days, _ in found.caps], np.int64),
         allowed_A=allowed_A,
-        names=tuple(rule.id for rule, _ in caps),
+        names=tuple(rule.id for rule, *_ in found.caps),
+        free_SC=found.free_SC,
+        asks=found.asked,
     )
 
 
@@ -607,10 +774,14 @@ def has(words: Mapping[str, object], catalogue: Catalogue) -> np.ndarray:
 
 
 def _allowed(policy: Policy, catalogue: Catalogue, classes: UserClasses) -> np.ndarray:
-    """bool[S, A]: what the policy's eligibility rules leave to each class of users."""
+    """bool[S, A]: what the policy's eligibility rules, and contact rules of zero for some users, leave to each class of users."""
     allowed_SA = np.ones((len(classes), len(catalogue.actions)), bool)
     for rule in policy.eligibility:
         allowed_SA &= ~np.outer(classes.members(rule.users), _chosen(rule.forbid, catalogue))
+    for rule in policy.contact:
+        if rule.max == 0 and rule.users is not None:
+            for member_A in _parts(rule, catalogue):
+                allowed_SA &= ~np.outer(classes.members(rule.users), member_A)
     return allowed_SA
 
 
@@ -637,7 +808,7 @@ def load_data(
         class_U=np.empty(users, np.int32),
         group_U=np.empty(users, np.int8),
         before_UK=np.empty((users, past.width), np.int16),
-        received_UC=np.empty((users, past.caps), counted_as(problem.contact.capacity_C)),
+        received_UC=np.empty((users, past.caps), counted_as(problem.contact.counted_C)),
         offered=Funnel(()),
     )
     ids, tally = [], np.zeros((4, 2), np.int64)
@@ -648,7 +819,8 @@ def load_data(
         data.class_U[part] = problem.classes.of(shard)
         data.group_U[part] = group_of(problem.policy, shard.user_id)
         eligible_UA = shard.eligible_UA & problem.contact.allowed_A & problem.allowed_SA[data.class_U[part]]
-        past.fill(problem.contact, shard.places, eligible_UA, data.before_UK[part], data.received_UC[part])
+        classes, before_UK, received_UC = data.class_U[part], data.before_UK[part], data.received_UC[part]
+        past.fill(problem.contact, shard.places, classes, eligible_UA, before_UK, received_UC)
         data.eligible_UA[part] = eligible_UA
         ids.append(shard.user_id.to_numpy(zero_copy_only=False))
         tally += _tally(shard.eligible_UA, eligible_UA, data.group_U[part])
@@ -683,33 +855,29 @@ class _Past:
         self,
         contact: ContactRules,
         users: range,
+        class_U: np.ndarray,
         eligible_UA: np.ndarray,
         before_UK: np.ndarray,
         received_UC: np.ndarray,
     ) -> None:
         """Fills what some users had before, and takes away the eligibility that full caps leave no room for."""
         if self.history is not None:
-            received_UC[:] = received(self.history, users, contact.member_CA, contact.capacity_C, contact.days_C)
-            eligible_UA &= ~contact.full(received_UC)
+            received_UC[:] = received(self.history, users, contact.member_CA, contact.counted_C, contact.days_C)
+            eligible_UA &= ~contact.full(received_UC, class_U)
         if self.previous is not None:
             before_UK[:], whole_U = slates_before(self.previous, users, self.width, NONE)
-            before_UK[~(whole_U & _allows(contact, eligible_UA, before_UK, received_UC)), 0] = LOST
+            before_UK[~(whole_U & _allows(contact, eligible_UA, before_UK, received_UC, class_U)), 0] = LOST
 
 
 def _allows(
-    contact: ContactRules, eligible_UA: np.ndarray, slate_UK: np.ndarray, received_UC: np.ndarray
+    contact: ContactRules, eligible_UA: np.ndarray, slate_UK: np.ndarray, received_UC: np.ndarray, class_U: np.ndarray
 ) -> np.ndarray:
-    """bool[U]: whether these slates may be given: eligible, one action per slot, every cap kept."""
+    """bool[U]: whether these slates may be given: eligible, one action per slot, every contact rule kept."""
     chosen_UA = np.zeros(eligible_UA.shape, bool)
     user_n, k_n = np.nonzero(slate_UK >= 0)
     chosen_UA[user_n, slate_UK[user_n, k_n]] = True
-    in_slot_AL = contact.slot_A[:, None] == np.arange(contact.slots)
     fits_U = ~(chosen_UA & ~eligible_UA).any(axis=1)
-    fits_U &= (chosen_UA.astype(np.float32) @ in_slot_AL <= 1).all(axis=1)
-    used_UC = chosen_UA.astype(np.float32) @ contact.member_CA.T
-    if received_UC.shape[1]:
-        used_UC += received_UC
-    return fits_U & (used_UC <= contact.capacity_C).all(axis=1)
+    return fits_U & contact.keeps(chosen_UA, received_UC, class_U)
 
 
 @dataclass(frozen=True)
@@ -744,12 +912,13 @@ def explore(problem: Problem, data: Data) -> tuple[np.ndarray, np.ndarray, np.nd
     """The exploration users' random slates: (user position, action, propensity), a row per contact.
 
     Each exploration user gets one of its E eligible actions or nothing, all E + 1 with the same probability, drawn by a salted
-    hash of the user id, so the draw does not depend on shards, threads or the rest of the problem.
+    hash of the user id, so the draw does not depend on shards, threads or the rest of the problem. What contact rules allow only
+    beside something else is not drawn.
     """
     user_N = np.flatnonzero(data.group_U == EXPLORATION)
     if not len(user_N):
         return user_N, user_N, np.empty(0)
-    eligible_NA = data.eligible_UA[user_N]
+    eligible_NA = problem.contact.alone(data.eligible_UA[user_N], data.received_UC[user_N], data.class_U[user_N])
     choices_N = eligible_NA.sum(axis=1)
     pick_N = (uniform(f"{problem.policy.exploration.salt}:action", data.user_id[user_N]) * (choices_N + 1)).astype(
         np.int64

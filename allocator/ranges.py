@@ -31,7 +31,8 @@ MOST_USERS = 2_000_000
 SAMPLE_USERS = 10_000
 NEAR_USERS = 1_000
 STEP_USERS = 1_000
-"""What the algebra of one step costs, in users swept."""
+STEP_ROWS = 128
+"""What the algebra of one step costs, in users swept, with so many rows or fewer."""
 PART = 0.5
 LEAST_WORK = 100_000
 MOST_STEPS = 6
@@ -54,7 +55,9 @@ def price_ranges(
     """
     if not settings.price_ranges or not (price_R > 0).any() or len(users.data) > MOST_USERS:
         return {}
-    work = _Work(max(PART * sum(step.users + STEP_USERS for step in steps), LEAST_WORK))
+    work = _Work(max(PART * sum(step.users + STEP_USERS for step in steps), LEAST_WORK), len(price_R))
+    if not work.think():
+        return {}
     with threadpool_limits(1):
         again = _resolver(users, given, price_R, denominators, settings, work)
         worth = {row: again.bounds.slope_R[row] * abs(again.bounds.bound(row)) for row in np.flatnonzero(price_R > 0)}
@@ -65,13 +68,20 @@ def price_ranges(
 
 @dataclass
 class _Work:
-    """What solving again may still cost, in users swept."""
+    """What solving again may still cost, in users swept. rows: beyond some hundred the algebra of a step is what takes the time."""
 
     left: float
+    rows: int
 
     def spend(self, users: int) -> bool:
         self.left -= users + STEP_USERS
         return self.left >= 0
+
+    def think(self) -> bool:
+        """Before the algebra of a step, which costs something of its own where there are many rows."""
+        more = STEP_USERS * max((self.rows / STEP_ROWS) ** 2 - 1.0, 0.0)
+        self.left -= more
+        return not more or self.left >= 0
 
 
 @dataclass(frozen=True)
@@ -281,6 +291,8 @@ class _Dual:
         best, radius = self._before(moved, row, step), 0.3
         for _ in range(MOST_STEPS):
             if best.dual - self.base.dual < least:  # and it can only fall further
+                return False
+            if not self.work.think():
                 return False
             toward_R, decrease = self._newton(best, moved.limit_R, radius)
             if decrease < enough:

@@ -47,7 +47,7 @@ def settle(
 
 def _floor(stage: Problem, position: int, floor: float) -> Measured:
     everyone_S = np.ones(len(stage.classes), bool)
-    worth = Linear(everyone_S, np.zeros(stage.value_PA.shape[1]), stage.value_PA)
+    worth = Linear(everyone_S, stage.value_A, stage.value_PA)
     return Measured(TierFloor(id=tier_id(position), min=Bound(floor)), worth, None, floor, None)
 
 

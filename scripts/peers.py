@@ -94,7 +94,7 @@ def _pairs(problem: Problem, shard: Shard) -> tuple[np.ndarray, np.ndarray, np.n
     user_N, action_N = np.nonzero(eligible_UA)
     planes = [getattr(shard, kind)[metric][user_N, action_N] for kind, metric in problem.planes]
     plane_NP = np.stack(planes, axis=1).astype(float)
-    value_N = (plane_NP * problem.value_PA[:, action_N].T).sum(axis=1)
+    value_N = problem.worth(action_N, plane_NP)
     usage = sparse.csr_matrix(problem.rows.contributions(class_U[user_N], action_N, plane_NP))
     return user_N + shard.start, action_N, value_N, usage
 

@@ -185,7 +185,8 @@ def judge_one(
     left_N = np.ones(len(user_N))
     if rival is not None:  # the logging policy shows one action at most
         left_N = left_beside(truth.world, truth.spoiled_UA, user_N, action_N)
-    alone_N = chance_N * (true_NP * problem.value_PA[:, action_N].T).sum(axis=1)
+    alone_N = chance_N * problem.worth(action_N, true_NP)
+    always_N = chance_N * problem.value_A[action_N]  # what a contact itself costs, whatever stands beside it
     everyone = tuple(np.concatenate([mine, extra]) for mine, extra in zip((user_N, action_N), fixed, strict=True))
     weight_N = np.concatenate([chance_N, np.ones(len(fixed[0]))])
     all_true_NP = truth.given["given_all"][everyone[0], :, everyone[1]] * 1.0
@@ -195,13 +196,13 @@ def judge_one(
         width = len(problem.planes)
         believed_NP = rival.data.planes_UPA[everyone[0], :width, everyone[1]] * 1.0
         mine_NP = believed_NP[: len(user_N)]
-        believed = None if rival.name == rivals.RANDOM else float((mine_NP * problem.value_PA[:, action_N].T).sum())
+        believed = None if rival.name == rivals.RANDOM else float(problem.worth(action_N, mine_NP).sum())
     return Judged(
         name=LOGGING if rival is None else rival.name,
         about="one action or none by the market's old habits; obeys no rule of the week"
         if rival is None
         else rival.about,
-        worth_U=np.bincount(user_N, alone_N * left_N, len(data)),
+        worth_U=np.bincount(user_N, alone_N * left_N + always_N * (1 - left_N), len(data)),
         believed=believed,
         alone=float(alone_N.sum()),
         contacts=float(chance_N.sum()),

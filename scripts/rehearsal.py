@@ -62,6 +62,7 @@ def policy_of(
     left_out += [f"{rule.id} (compares with an earlier week)" for rule in whole.constraints if rule.kind in COMPARE]
     looks_back = [rule for rule in whole.contact if rule.days is not None]
     left_out += [f"the earlier days of {rule.id}" for rule in looks_back]
+    left_out += [f"what contacts cost themselves ({term.times})" for term in whole.objective if term.metric is None]
     left_out += ["all tiers but the last"] if whole.tiers else []
     changes = {
         "experiment": Experiment(),
@@ -80,6 +81,8 @@ def objective_of(terms: Sequence[Term], catalogue: Catalogue, names: Sequence[st
     """What the policy maximises, as weights of outcomes."""
     weight_OA, plain_O = np.zeros((len(names), len(catalogue.actions))), np.zeros(len(names))
     for term in terms:
+        if term.metric is None:  # logs have no outcome of that name
+            continue
         o = names.index(term.metric)
         weight_OA[o] += term.weight * (1.0 if term.times is None else catalogue.numbers(term.times))
         plain_O[o] += term.weight if term.times is None else 0.0

@@ -82,7 +82,7 @@ def averaged(data: Data) -> np.ndarray:
 
 def worth(problem: Problem, data: Data) -> np.ndarray:
     """float64[U, A]: what a contact adds to the objective."""
-    return np.einsum("upa,pa->ua", data.planes_UPA, problem.value_PA)
+    return problem.worth_of_all(data.planes_UPA)
 
 
 def best_fixed(problem: Problem, averages: Data) -> int:
@@ -109,7 +109,8 @@ def valued(problem: Problem, data: Data, value_UA: np.ndarray) -> tuple[Problem,
         replace(each, numerator=_wider(each.numerator), denominator=each.denominator and _wider(each.denominator))
         for each in problem.measured
     ]
-    own = replace(problem, planes=(*problem.planes, VALUE), value_PA=value_PA).with_measured(measured)
+    bare = replace(problem.worthless(), planes=(*problem.planes, VALUE), value_PA=value_PA)
+    own = bare.with_measured(measured)
     planes_UPA = np.concatenate([data.planes_UPA, value_UA[:, None, :].astype(np.float32)], axis=1)
     return own, replace(data, planes_UPA=planes_UPA)
 

@@ -7,6 +7,7 @@ Modules, in the order in which data flows:
 
 - checks: what is told about each thing that was recounted
 - scope: which actions and users a rule speaks of
+- each: constraints that hold for every value of a segment or an attribute
 - rows: the allocation's rows
 - earlier: what users were given before
 - history: what users have received on earlier days

@@ -36,7 +36,7 @@ class Best:
         given_n = (seen.explores_U | seen.pinned_U)[seen.user_n]
         self.users.add(net_UA[seen.user_n[given_n], seen.action_n[given_n]])
         net_UA[~(seen.allowed_UA & free_U[:, None])] = -np.inf
-        best_U = self.slates.best(net_UA, seen.room_UC)
+        best_U = self.slates.best(net_UA, seen.room_UC, seen.lack_UN)
         churning = [recount for recount in self.recounts if recount.rule.kind == "churn" and recount.multiplied[0]]
         if churning:
             bonus_U = sum(each.multiplied[0] * seen.members(each.rule.users) for each in churning)
@@ -47,6 +47,7 @@ class Best:
     def _again(self, seen: Seen, net_UA: np.ndarray) -> np.ndarray:
         """float64[U]: what the contacts of the earlier allocation would be worth; -inf where they cannot be given again."""
         possible_U = seen.repeatable_U & self.slates.keeps_caps(seen.had_UA, seen.room_UC)
+        possible_U &= seen.needs_met(seen.had_UA).all(axis=1)
         return np.where(possible_U, np.where(seen.had_UA, net_UA, 0.0).sum(axis=1), -np.inf)
 
     @property
@@ -57,7 +58,8 @@ class Best:
 
     @cached_property
     def slates(self) -> Slates:
-        return Slates(self.week.slot_A, [cap.scope_A for cap in self.week.caps])
+        needs = [(need.given_A, need.scope_A) for need in self.week.needs]
+        return Slates(self.week.slot_A, [cap.scope_A for cap in self.week.caps], needs)
 
     def _net(self, seen: Seen) -> np.ndarray:
         """float64[U, A]: the value of each contact less what its use of the constraints costs at the multipliers.
@@ -66,8 +68,9 @@ class Best:
         """
         priced = [recount for recount in self.recounts if recount.multiplied[0] and recount.rule.kind != "churn"]
         net_UA = np.empty((len(seen), len(self.week.catalogue.actions)))
+        members = [seen.members(recount.rule.users) for recount in priced]
         for user_u in seen.alike([recount.rule.users for recount in priced]):
-            inside = [recount for recount in priced if seen.members(recount.rule.users)[user_u[0]]]
+            inside = [recount for recount, member_U in zip(priced, members, strict=True) if member_U[user_u[0]]]
             net_UA[user_u] = self._net_alike(seen.shard, user_u, inside)
         return net_UA
 

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from allocator.audit.rows import ROWS_PER_STEP, Numbering, cast, codes_of, type_of_ids
-from allocator.audit.scope import Cap
+from allocator.audit.scope import Cap, Need
 from ranker.files import InputError, batches_of, open_parquet, parquet_files
 from ranker.scores import Scores
 
@@ -25,9 +25,9 @@ EPOCH = date(1970, 1, 1)
 
 @dataclass(frozen=True)
 class Received:
-    """How many earlier contacts each cap counts, for every user of the scores.
+    """How many earlier contacts each cap counts, then each need, for every user of the scores.
 
-    count_UC: of the smallest unsigned type, and no more than the cap allows; 0 for caps that count this run alone.
+    count_UC: of the smallest unsigned type, and no more than matter; 0 for what counts this run alone.
     """
 
     count_UC: np.ndarray
@@ -37,8 +37,8 @@ class Received:
         return self.count_UC[first : first + users]
 
 
-def read_received(scores: Scores, caps: Sequence[Cap], numbering: Numbering) -> Received | None:
-    """Streams the history where a cap counts it: then a number per user and cap is held, however long the history is.
+def read_received(scores: Scores, caps: Sequence[Cap | Need], numbering: Numbering) -> Received | None:
+    """Streams the history where a cap or a need counts it: then a number per user and cap is held, however long the history is.
 
     InputError lists everything wrong with it.
     """
@@ -115,7 +115,7 @@ def _is_text(kind: pa.DataType) -> bool:
 class _Counting:
     """Adds up batch after batch what the caps count."""
 
-    def __init__(self, scores: Scores, caps: Sequence[Cap], numbering: Numbering):
+    def __init__(self, scores: Scores, caps: Sequence[Cap | Need], numbering: Numbering):
         self.scores, self.caps, self.numbering = scores, caps, numbering
         most = max(cap.most for cap in caps if cap.days is not None)
         self.count_UC = np.zeros((len(numbering), len(caps)), np.min_scalar_type(most))

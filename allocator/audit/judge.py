@@ -13,11 +13,12 @@ import numpy as np
 from allocator.audit.bound import Best
 from allocator.audit.checks import TOLERANCE, Audit, Check, equal, none_of, number, told, verdict
 from allocator.audit.claims import Claims, read_claims
+from allocator.audit.each import rules_of
 from allocator.audit.earlier import read_earlier
 from allocator.audit.history import read_received
 from allocator.audit.recounts import Recount, recounts_of
 from allocator.audit.rows import Numbering, Unreadable, read_rows
-from allocator.audit.scope import caps_of
+from allocator.audit.scope import caps_of, needs_of
 from allocator.audit.seen import Seen, Week
 from allocator.audit.sums import Sum, Worth
 from allocator.audit.users import FALLBACK, UserRules
@@ -47,10 +48,13 @@ def audit(
         numbering = Numbering(opened)
         rows = read_rows(allocation, opened, numbering)
         before = read_earlier(previous, policy, opened, numbering)
-        received = read_received(opened, caps_of(policy, opened.catalogue), numbering)
+        counted = [*caps_of(policy, opened.catalogue), *needs_of(policy, opened.catalogue)]
+        received = read_received(opened, counted, numbering)
     except Unreadable as error:
         return Audit((Check("readable", "FAIL", str(error)),))
-    judge = _Judge(opened, claims, Week(rows, policy, opened.catalogue, opened.vocabulary, before, received))
+    rules = rules_of(policy, opened)
+    week = Week(rows, policy, opened.catalogue, opened.vocabulary, rules, before, received)
+    judge = _Judge(opened, claims, week)
     for shard in opened.shards():
         judge.see(shard)
         seen(len(shard))

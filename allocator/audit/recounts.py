@@ -122,7 +122,7 @@ class Recount:
 def recounts_of(week: Week, claims: Claims) -> list[Recount]:
     """The policy's constraints, then the floors of the earlier tiers, as the certificate tells them."""
     policy, catalogue = week.policy, week.catalogue
-    ruled = [(rule, parts_of(rule, catalogue)) for rule in policy.constraints]
+    ruled = [(rule, parts_of(rule, catalogue)) for rule in week.constraints]
     for tier, told_tier in zip(policy.tiers[:-1], claims.tiers, strict=False):
         floor = TierFloor(id=told_tier.id, min=Bound(told_tier.floor))
         ruled.append((floor, (Worth(tier.objective, policy.risk_z, catalogue), None)))

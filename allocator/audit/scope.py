@@ -9,7 +9,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from allocator.policy.grammar import Filter, Policy
+from allocator.policy.grammar import ContactRule, Filter, Policy
 from ranker.scores import Catalogue, Shard
 
 
@@ -48,31 +48,64 @@ def slots_of(catalogue: Catalogue) -> np.ndarray:
 class Cap:
     """At most `most` contacts per user among the actions of scope_A, as the contact rule with the id `rule` says.
 
-    days: on how many days up to the scores' date contacts count, beside those of this run; None: these alone.
+    days: on how many days up to the scores' date contacts count, beside those of this run; None: these alone. users: whom it binds.
     """
 
     rule: str
     scope_A: np.ndarray
     most: int
     days: int | None
+    users: Filter
+
+
+@dataclass(frozen=True)
+class Need:
+    """Whoever of `users` gets an action of `given_A` has at least `most` contacts of scope_A, those of so many days before included.
+
+    The same names as in a cap, since both are counted alike.
+    """
+
+    rule: str
+    given_A: np.ndarray
+    scope_A: np.ndarray
+    most: int
+    days: int | None
+    users: Filter
 
 
 def caps_of(policy: Policy, catalogue: Catalogue) -> list[Cap]:
-    """Every contact rule, one with `each` once per value, one with `spoils` once for each two sorts of offers."""
+    """Every contact rule with a maximum, one with `each` once per value, one with `spoils` once for each two sorts of offers."""
+    return [
+        Cap(rule.id, scope_A, rule.max, rule.days, rule.listeners)
+        for rule in policy.contact
+        if rule.max is not None
+        for scope_A in _scopes(rule, catalogue)
+    ]
+
+
+def needs_of(policy: Policy, catalogue: Catalogue) -> list[Need]:
+    """What contacts need beside or before them: all or nothing the minimum of their own scope, a requirement one of another."""
     found = []
     for rule in policy.contact:
-        scope_A = actions_in(rule.where, catalogue)
-        if rule.spoils is not None:
-            unions = spoiled_by(catalogue, rule.spoils)
-            found += [Cap(rule.id, scope_A & np.isin(catalogue.ids, list(ids)), rule.max, rule.days) for ids in unions]
-        elif rule.each is None:
-            found.append(Cap(rule.id, scope_A, rule.max, rule.days))
-        if rule.each is None:
-            continue
-        value_A = np.array([action.get(rule.each) for action in catalogue.actions], dtype=object)
-        for value in dict.fromkeys(value for value in value_A if value is not None):
-            found.append(Cap(rule.id, scope_A & (value_A == value), rule.max, rule.days))
+        if rule.requires is not None:
+            wanted_A = actions_in(rule.requires, catalogue)
+            given_A = actions_in(rule.where, catalogue)
+            found.append(Need(rule.id, given_A, wanted_A, 1, rule.days, rule.listeners))
+        elif rule.min is not None:
+            own = _scopes(rule, catalogue)
+            found += [Need(rule.id, scope_A, scope_A, rule.min, rule.days, rule.listeners) for scope_A in own]
     return found
+
+
+def _scopes(rule: ContactRule, catalogue: Catalogue) -> list[np.ndarray]:
+    """bool[A]: the actions that the rule counts together."""
+    scope_A = actions_in(rule.where, catalogue)
+    if rule.spoils is not None:
+        return [scope_A & np.isin(catalogue.ids, list(ids)) for ids in spoiled_by(catalogue, rule.spoils)]
+    if rule.each is None:
+        return [scope_A]
+    value_A = np.array([action.get(rule.each) for action in catalogue.actions], dtype=object)
+    return [scope_A & (value_A == value) for value in dict.fromkeys(value for value in value_A if value is not None)]
 
 
 def spoiled_by(catalogue: Catalogue, limit: float) -> list[frozenset[str]]:

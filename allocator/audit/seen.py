@@ -12,9 +12,9 @@ import pandas as pd
 
 from allocator.audit.history import Received
 from allocator.audit.rows import Contacts, Rows
-from allocator.audit.scope import Cap, actions_in, caps_of, slots_of, users_in
+from allocator.audit.scope import Cap, Need, actions_in, caps_of, needs_of, slots_of, users_in
 from allocator.policy.experiment import exploring, held_out
-from allocator.policy.grammar import Filter, Policy
+from allocator.policy.grammar import Constraint, Filter, Policy
 from ranker.scores import Catalogue, Shard
 
 
@@ -22,19 +22,25 @@ from ranker.scores import Catalogue, Shard
 class Week:
     """What is the same for every shard: the allocation's rows, the policy and what it speaks of, and what was given before.
 
-    before: the earlier allocation. received: the contacts of earlier days.
+    constraints: those of the policy, one with `each` once per value. before: the earlier allocation. received: the contacts of
+    earlier days.
     """
 
     rows: Rows
     policy: Policy
     catalogue: Catalogue
     vocabulary: Mapping[str, Sequence[str]]
+    constraints: Sequence[Constraint]
     before: Contacts | None = None
     received: Received | None = None
 
     @cached_property
     def caps(self) -> list[Cap]:
         return caps_of(self.policy, self.catalogue)
+
+    @cached_property
+    def needs(self) -> list[Need]:
+        return needs_of(self.policy, self.catalogue)
 
     @cached_property
     def slot_A(self) -> np.ndarray:
@@ -47,12 +53,13 @@ class Seen:
     matched: number of its rows. user_n, action_n, source_n, value_n, marginal_n: those whose action is known, sorted by user;
     user_n is the position in the shard. before_user_n, before_action_n: the earlier contacts, -1 being an action that is gone.
     held_U, explores_U, pinned_U: bool, and nobody is in two of them. room_UC: how many contacts each cap has left for this run.
+    lack_UN: how many contacts of this run each need wants of its scope, 0 or less where it wants nothing of the user.
     """
 
     def __init__(self, shard: Shard, week: Week):
         self.shard, self.week, rows = shard, week, week.rows
         self._members: dict[Filter, np.ndarray] = {}
-        self.room_UC = self._room()
+        self.room_UC, self.lack_UN = self._room_and_lack()
         row_n, user_n = rows.of(shard.start, len(shard))
         known_n = rows.action_N[row_n] >= 0
         self.matched = len(row_n)
@@ -71,12 +78,18 @@ class Seen:
     def __len__(self) -> int:
         return len(self.shard)
 
-    def _room(self) -> np.ndarray:
-        """[U, C]: what earlier contacts leave of each cap."""
-        most_C = np.array([cap.most for cap in self.week.caps], np.int64)
-        if self.week.received is None:
-            return np.broadcast_to(most_C, (len(self), len(most_C)))
-        return most_C - self.week.received.of(self.shard.start, len(self))
+    def _room_and_lack(self) -> tuple[np.ndarray, np.ndarray]:
+        """[U, C] and [U, N]: what earlier contacts leave of each cap, and lack of each need. Who is not bound has room for everything."""
+        week, users = self.week, len(self)
+        rules = [*week.caps, *week.needs]
+        left_UC = np.tile(np.array([rule.most for rule in rules], np.int64), (users, 1))
+        if week.received is not None:
+            left_UC -= week.received.of(self.shard.start, users)
+        for c, rule in enumerate(rules):
+            if not rule.users.is_empty:
+                beyond = len(week.catalogue.actions) if c < len(week.caps) else 0
+                left_UC[~self.members(rule.users), c] = beyond
+        return left_UC[:, : len(week.caps)], left_UC[:, len(week.caps) :]
 
     def members(self, words: Filter) -> np.ndarray:
         """bool[U]."""
@@ -108,12 +121,19 @@ class Seen:
 
     @cached_property
     def choices_U(self) -> np.ndarray:
-        """int64[U]: among how many actions exploration draws: those allowed, of which no cap is full already."""
+        """int64[U]: among how many actions exploration draws."""
+        return self.drawable_UA.sum(axis=1)
+
+    @cached_property
+    def drawable_UA(self) -> np.ndarray:
+        """bool[U, A]: what exploration may give: what is allowed, of which no cap is full already, and which needs nothing beside it."""
         drawable_UA = self.allowed_UA.copy()
         for cap, room_U in zip(self.week.caps, self.room_UC.T, strict=True):
             if (room_U <= 0).any():
                 drawable_UA &= ~((room_U <= 0)[:, None] & cap.scope_A)
-        return drawable_UA.sum(axis=1)
+        for need, lack_U in zip(self.week.needs, self.lack_UN.T, strict=True):
+            drawable_UA &= ~(need.given_A & (need.scope_A.astype(int) < lack_U[:, None]))
+        return drawable_UA
 
     @cached_property
     def pins_UA(self) -> np.ndarray:
@@ -128,7 +148,27 @@ class Seen:
                 if cap.scope_A[action]:
                     want_U &= pins_UA[:, cap.scope_A].sum(axis=1) < room_U
             pins_UA[:, action] |= want_U
+        return self._with_what_they_need(pins_UA)
+
+    def _with_what_they_need(self, pins_UA: np.ndarray) -> np.ndarray:
+        """The pins without those that lack what they need, until none does."""
+        for _ in range(pins_UA.shape[1]):
+            for need, lack_U in zip(self.week.needs, self.lack_UN.T, strict=True):
+                pins_UA[pins_UA[:, need.scope_A].sum(axis=1) < lack_U] &= ~need.given_A
         return pins_UA
+
+    def needs_met(self, got_UA: np.ndarray) -> np.ndarray:
+        """bool[U, N]: whether who gets these contacts has what each need wants."""
+        met_UN = np.ones(self.lack_UN.shape, bool)
+        for n, need in enumerate(self.week.needs):
+            has_U = got_UA[:, need.scope_A].sum(axis=1) >= self.lack_UN[:, n]
+            met_UN[:, n] = has_U | ~got_UA[:, need.given_A].any(axis=1)
+        return met_UN
+
+    @cached_property
+    def got_UA(self) -> np.ndarray:
+        """bool[U, A]: who gets what."""
+        return self._matrix(self.user_n, self.action_n)
 
     @cached_property
     def had_UA(self) -> np.ndarray:
@@ -146,8 +186,7 @@ class Seen:
     @cached_property
     def changed_U(self) -> np.ndarray:
         """bool[U]: who is given another set of actions than in the earlier allocation."""
-        got_UA = self._matrix(self.user_n, self.action_n)
-        return ~self.repeatable_U | (got_UA != self.had_UA).any(axis=1)
+        return ~self.repeatable_U | (self.got_UA != self.had_UA).any(axis=1)
 
     def _matrix(self, user_n: np.ndarray, action_n: np.ndarray) -> np.ndarray:
         """bool[U, A]: these pairs."""

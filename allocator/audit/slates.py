@@ -1,9 +1,10 @@
 """The best that one user could get: the value of the best slate, exactly.
 
-Axes: U users, u some of them, A actions, L slots, C caps, S states of what is left of the caps.
+Axes: U users, u some of them, A actions, L slots, C caps, N needs, S states of what is left of the caps and lacking of the needs.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -11,20 +12,44 @@ import numpy as np
 USERS_PER_STEP = 65_536
 CELLS_PER_STEP = 4_000_000
 
-Plan = list[list[list[tuple[int, int]]]]
-"""Per slot and kind of action (the first: none) the moves (state before, state after)."""
+Needed = tuple[int, int]
+"""Of one need: whether a contact that has it was given (0, 1), and how many of what it wants are lacking."""
+State = tuple[tuple[int, ...], tuple[Needed, ...]]
+"""What is left of every cap, and how every need stands."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Actions of one slot that count towards the same caps and stand alike to all needs; () for none."""
+
+    caps: tuple[int, ...] = ()
+    given: tuple[int, ...] = ()
+    wanted: tuple[int, ...] = ()
+    actions: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """moves: per slot and kind of action (the first: none) pairs (state before, state after). ends: states in which nothing is lacking."""
+
+    moves: list[list[list[tuple[int, int]]]]
+    ends: list[int]
 
 
 class Slates:
-    """The value of a user's best slate, exactly: at most one action per slot, and every cap kept.
+    """The value of a user's best slate, exactly: at most one action per slot, every cap kept, and all there that contacts need.
 
     Slot after slot, remembering only what later slots still depend on: per cap, how many contacts it has left, as far as the
-    slots to come could use them up. Actions of one slot that count towards the same caps differ in value alone, so the best of
-    them stands for all. Users with the same room in the caps are worked out together.
+    slots to come could use them up; per need, whether anything has it and what is lacking. Actions of one slot that are alike in all
+    this differ in value alone, so the best of them stands for all. Users with the same room and needs are worked out together.
+
+    needs: (the actions that have it, the actions that it wants).
     """
 
-    def __init__(self, slot_A: np.ndarray, scopes: Sequence[np.ndarray]):
-        self.scopes = scopes
+    def __init__(
+        self, slot_A: np.ndarray, scopes: Sequence[np.ndarray], needs: Sequence[tuple[np.ndarray, np.ndarray]] = ()
+    ):
+        self.scopes, self.needs = scopes, needs
         self.slots = [np.flatnonzero(slot_A == slot) for slot in range(int(slot_A.max()) + 1)]
         self.steps = [self._twins(actions) for actions in self.slots]
         touched_LC = np.array([[bool(scope_A[actions].any()) for scope_A in scopes] for actions in self.slots])
@@ -32,13 +57,15 @@ class Slates:
         self.left_LC = np.vstack([later, np.zeros((1, len(scopes)), int)]).astype(int)
         self._plan = cache(self._plan_from)
 
-    def _twins(self, actions: np.ndarray) -> list[tuple[tuple[int, ...], np.ndarray]]:
-        """(the caps that they count towards, the actions), for each kind of action in a slot."""
-        kinds: dict[tuple[int, ...], list[int]] = {}
+    def _twins(self, actions: np.ndarray) -> list[Kind]:
+        """Every kind of action in a slot."""
+        kinds: dict[tuple[tuple[int, ...], ...], list[int]] = {}
         for action in actions:
             caps = tuple(c for c, scope_A in enumerate(self.scopes) if scope_A[action])
-            kinds.setdefault(caps, []).append(int(action))
-        return [(caps, np.array(alike)) for caps, alike in kinds.items()]
+            given = tuple(n for n, (given_A, _) in enumerate(self.needs) if given_A[action])
+            wanted = tuple(n for n, (_, wanted_A) in enumerate(self.needs) if wanted_A[action])
+            kinds.setdefault((caps, given, wanted), []).append(int(action))
+        return [Kind(*alike, tuple(some)) for alike, some in kinds.items()]
 
     def keeps_caps(self, slate_UA: np.ndarray, room_UC: np.ndarray) -> np.ndarray:
         """bool[U]: whether these actions are at most one per slot, and fit into the room of every cap."""
@@ -49,16 +76,18 @@ class Slates:
             kept_U &= slate_UA[:, scope_A].sum(axis=1) <= room_U
         return kept_U
 
-    def best(self, net_UA: np.ndarray, room_UC: np.ndarray) -> np.ndarray:
-        """float64[U]: the best slate's value, 0 for none; -inf marks what is not allowed. room_UC: contacts that the caps leave."""
+    def best(self, net_UA: np.ndarray, room_UC: np.ndarray, lack_UN: np.ndarray | None = None) -> np.ndarray:
+        """float64[U]: the best slate's value, 0 for none; -inf marks what is not allowed. room_UC: contacts that the caps leave.
+        lack_UN: contacts that the needs want."""
         best_U = np.empty(len(net_UA))
+        lack_UN = np.zeros((len(net_UA), 0), int) if lack_UN is None else lack_UN.clip(0, len(self.slots) + 1)
         for start in range(0, len(net_UA), USERS_PER_STEP):
             part = slice(start, start + USERS_PER_STEP)
-            best_U[part] = self._best_of_some(net_UA[part], room_UC[part])
+            best_U[part] = self._best_of_some(net_UA[part], room_UC[part], lack_UN[part])
         return best_U
 
-    def _best_of_some(self, net_UA: np.ndarray, room_UC: np.ndarray) -> np.ndarray:
-        """Users whose best action of every slot already keeps the caps are done; the others are worked out."""
+    def _best_of_some(self, net_UA: np.ndarray, room_UC: np.ndarray, lack_UN: np.ndarray) -> np.ndarray:
+        """Users whose best action of every slot already keeps the caps and lacks nothing are done; the others are worked out."""
         net_UA = self._without_full(net_UA, room_UC)
         top_UL = np.stack([actions[net_UA[:, actions].argmax(axis=1)] for actions in self.slots], axis=1)
         gain_UL = np.maximum(np.take_along_axis(net_UA, top_UL, axis=1), 0.0)
@@ -67,12 +96,16 @@ class Slates:
         for scope_A, slots, room_U in zip(self.scopes, self.left_LC[0], room_UC.T, strict=True):
             if room_U.min() < slots:
                 broken_U |= (scope_A[top_UL] & (gain_UL > 0)).sum(axis=1) > room_U
+        for (given_A, wanted_A), lack_U in zip(self.needs, lack_UN.T, strict=True):
+            has_U = (wanted_A[top_UL] & (gain_UL > 0)).sum(axis=1) >= lack_U
+            broken_U |= (given_A[top_UL] & (gain_UL > 0)).any(axis=1) & ~has_U
         user_u = np.flatnonzero(broken_U)
-        for room, alike in self._alike(net_UA[user_u], room_UC[user_u]):
-            step = max(1, CELLS_PER_STEP // max(1, self._most_states(room)))
+        for room, lack, alike in self._alike(net_UA[user_u], room_UC[user_u], lack_UN[user_u]):
+            plan = self._plan(room, lack)
+            step = max(1, CELLS_PER_STEP // max(1, self._most_states(plan)))
             for start in range(0, len(alike), step):
                 some_u = user_u[alike[start : start + step]]
-                best_U[some_u] = self._slot_by_slot(net_UA[some_u], self._plan(room))
+                best_U[some_u] = self._slot_by_slot(net_UA[some_u], plan)
         return best_U
 
     def _without_full(self, net_UA: np.ndarray, room_UC: np.ndarray) -> np.ndarray:
@@ -85,57 +118,75 @@ class Slates:
             full_UA |= full_U[:, None] & scope_A
         return np.where(full_UA, -np.inf, net_UA)
 
-    def _alike(self, net_uA: np.ndarray, room_uC: np.ndarray) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
-        """Users with the same room in the caps: the room, and their positions.
+    def _alike(
+        self, net_uA: np.ndarray, room_uC: np.ndarray, lack_uN: np.ndarray
+    ) -> Iterator[tuple[tuple[int, ...], tuple[int, ...], np.ndarray]]:
+        """Users with the same room in the caps and the same needs: the room, what is lacking, and their positions.
 
-        A cap that has room for all that a user could gain by never binds, so the user may as well be in the largest group.
+        A cap that has room for all that a user could gain by (or, where others may need it, could get at all) never binds, so the user
+        may as well be in the largest group.
         """
         room_uC = np.minimum(room_uC, self.left_LC[0])
         kind_u = np.zeros(len(room_uC), np.int64)
+        for lack_u in lack_uN.T:
+            kind_u = np.unique(kind_u * (len(self.slots) + 2) + lack_u, return_inverse=True)[1]
+        useless = -np.inf if self.needs else 0.0
         for c in np.flatnonzero((room_uC != room_uC[:1]).any(axis=0)):
             most = int(room_uC[:, c].max())
-            useful_u = sum((net_uA[:, a[self.scopes[c][a]]] > 0).any(axis=1) for a in self.slots)
+            useful_u = sum((net_uA[:, a[self.scopes[c][a]]] > useless).any(axis=1) for a in self.slots)
             room_uC[useful_u <= room_uC[:, c], c] = most
             kind_u = np.unique(kind_u * (most + 1) + room_uC[:, c], return_inverse=True)[1]
         order_u = np.argsort(kind_u, kind="stable")
         edges = np.flatnonzero(np.diff(kind_u[order_u])) + 1
         for alike in np.split(order_u, edges):
             if len(alike):
-                yield tuple(room_uC[alike[0]].tolist()), alike
+                yield tuple(room_uC[alike[0]].tolist()), tuple(lack_uN[alike[0]].tolist()), alike
 
-    def _plan_from(self, room: tuple[int, ...]) -> Plan:
-        """The moves of users with this room."""
-        moves, before = [], {self._seen(room, 0): 0}
+    def _plan_from(self, room: tuple[int, ...], lack: tuple[int, ...]) -> Plan:
+        """The moves of users with this room who lack so much."""
+        moves = []
+        before: dict[State, int] = {(self._seen(room, 0), tuple((0, number) for number in lack)): 0}
         for slot, kinds in enumerate(self.steps):
-            after: dict[tuple[int, ...], int] = {}
+            after: dict[State, int] = {}
             of_slot = []
-            for caps in [(), *(caps for caps, _ in kinds)]:
+            for kind in (Kind(), *kinds):
                 of_kind = []
-                for state, position in before.items():
-                    left = [have - (c in caps) for c, have in enumerate(state)]
+                for (have, needed), position in before.items():
+                    left = [number - (c in kind.caps) for c, number in enumerate(have)]
                     if min(left, default=0) >= 0:
-                        reached = after.setdefault(self._seen(left, slot + 1), len(after))
-                        of_kind.append((position, reached))
+                        state = self._seen(left, slot + 1), self._after(needed, kind)
+                        of_kind.append((position, after.setdefault(state, len(after))))
                 of_slot.append(of_kind)
             moves.append(of_slot)
             before = after
-        return moves
+        ends = [at for (_, needed), at in before.items() if not any(given and lacking for given, lacking in needed)]
+        return Plan(moves, ends)
+
+    @staticmethod
+    def _after(needed: Sequence[Needed], kind: Kind) -> tuple[Needed, ...]:
+        """How the needs stand after one more contact; who gives what lacks nothing any more makes no difference."""
+        found = []
+        for n, (given, lacking) in enumerate(needed):
+            still = max(lacking - (n in kind.wanted), 0)
+            found.append((int(given or n in kind.given) if still else 0, still))
+        return tuple(found)
 
     def _seen(self, left: Sequence[int], slot: int) -> tuple[int, ...]:
         """What is left of the caps, as far as the slots from here on could use it up."""
         return tuple(min(have, int(need)) for have, need in zip(left, self.left_LC[slot], strict=True))
 
-    def _most_states(self, room: tuple[int, ...]) -> int:
-        return max(len({after for kind in slot for _, after in kind}) for slot in self._plan(room))
+    @staticmethod
+    def _most_states(plan: Plan) -> int:
+        return max(len({after for kind in slot for _, after in kind}) for slot in plan.moves)
 
     def _slot_by_slot(self, net_uA: np.ndarray, plan: Plan) -> np.ndarray:
         worth_Su = np.zeros((1, len(net_uA)))
-        for kinds, moves in zip(self.steps, plan, strict=True):
+        for kinds, moves in zip(self.steps, plan.moves, strict=True):
             states = 1 + max(after for kind in moves for _, after in kind)
             next_Su = np.full((states, len(net_uA)), -np.inf)
-            gains = [np.zeros(len(net_uA)), *(net_uA[:, actions].max(axis=1) for _, actions in kinds)]
-            for gain_u, kind in zip(gains, moves, strict=True):
-                for before, after in kind:
+            gains = [np.zeros(len(net_uA)), *(net_uA[:, list(kind.actions)].max(axis=1) for kind in kinds)]
+            for gain_u, of_kind in zip(gains, moves, strict=True):
+                for before, after in of_kind:
                     np.maximum(next_Su[after], worth_Su[before] + gain_u, out=next_Su[after])
             worth_Su = next_Su
-        return worth_Su.max(axis=0)
+        return worth_Su[plan.ends].max(axis=0)

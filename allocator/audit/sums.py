@@ -80,7 +80,10 @@ class Changed:
 
 @dataclass(frozen=True)
 class Worth:
-    """What contacts are worth by an objective: the sum over its terms of weight * metric [* times], risk taken off."""
+    """What contacts are worth by an objective: the sum over its terms of weight * metric [* times], risk taken off.
+
+    A term without a metric is weight * times, whoever gets the contact.
+    """
 
     terms: Sequence[Term]
     risk_z: float
@@ -95,6 +98,11 @@ class Worth:
         """float64[n] twice: what each contact adds, and the sum of the absolute terms."""
         value_n, absolute_n = np.zeros(len(user_n)), np.zeros(len(user_n))
         for term in self.terms:
+            if term.metric is None:
+                cost_n = (term.weight * times_of(term.times, self.catalogue))[action_n]
+                value_n += cost_n
+                absolute_n += np.abs(cost_n)
+                continue
             mean_n = shard.mean[term.metric][user_n, action_n].astype(np.float64)
             weight_n = (term.weight * times_of(term.times, self.catalogue))[action_n]
             value_n += weight_n * mean_n
@@ -109,6 +117,10 @@ class Worth:
         """Adds `factor` times this objective."""
         for term in self.terms:
             weight_A = term.weight * times_of(term.times, self.catalogue)
+            if term.metric is None:
+                constant_A = weights.constant_A
+                constant_A += factor * weight_A
+                continue
             weights.mean[term.metric] += factor * weight_A
             weights.spread[term.metric] -= factor * self.risk_z * np.abs(weight_A)
 

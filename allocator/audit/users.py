@@ -14,6 +14,7 @@ from allocator.audit.rows import MARGINAL, SOURCES
 from allocator.audit.scope import actions_in
 from allocator.audit.seen import Seen, Week
 from allocator.policy.experiment import shares
+from allocator.policy.grammar import ContactRule
 
 EXPLORATION, FALLBACK, PINNED = (SOURCES.index(name) for name in ("exploration", "fallback", "pinned"))
 
@@ -31,6 +32,7 @@ class UserRules:
     ineligible: int = 0
     forbidden: Counter[str] = field(default_factory=Counter)
     broken: Counter[str] = field(default_factory=Counter)
+    lacking: Counter[str] = field(default_factory=Counter)
     held_contacts: int = 0
     wrong_source: int = 0
     chances: int = 0
@@ -59,6 +61,10 @@ class UserRules:
         for cap, room_U in zip(self.week.caps, seen.room_UC.T, strict=True):
             got_U = np.bincount(seen.user_n[cap.scope_A[seen.action_n]], minlength=len(seen))
             self.broken[cap.rule] += int(np.count_nonzero(got_U > room_U))
+        if self.week.needs:
+            met_UN = seen.needs_met(seen.got_UA)
+            for need, met_U in zip(self.week.needs, met_UN.T, strict=True):
+                self.lacking[need.rule] += int(np.count_nonzero(~met_U))
 
     def _see_groups(self, seen: Seen) -> None:
         self.held_contacts += int(seen.held_U[seen.user_n].sum())
@@ -68,7 +74,7 @@ class UserRules:
     def _see_chances(self, seen: Seen) -> None:
         """Of one who explores only the solver can say whether the contact would have been chosen as well, so either is right."""
         drawn = shares(self.week.policy)
-        explored_n = drawn.explores / (seen.choices_U[seen.user_n] + 1)
+        explored_n = drawn.explores / (seen.choices_U[seen.user_n] + 1) * seen.drawable_UA[seen.user_n, seen.action_n]
         wanted_n = np.where(seen.source_n == PINNED, 1 - drawn.held, drawn.free + explored_n)
         right_n = np.isclose(seen.marginal_n, wanted_n, TOLERANCE, 0.0)
         right_n |= (seen.source_n == EXPLORATION) & np.isclose(seen.marginal_n, explored_n, TOLERANCE, 0.0)
@@ -102,7 +108,7 @@ class UserRules:
         yield none_of("slots", self.twice, "rows give a user a second action in one slot")
         yield self._eligibility_check()
         for rule in self.week.policy.contact:
-            yield none_of(f"contact {rule.id}", self.broken[rule.id], "users get more than the rule allows")
+            yield self._contact_check(rule)
         yield none_of("holdout", self.held_contacts, "rows are for users who are held out")
         yield none_of(
             "exploration", self.wrong_source, "rows have a source that does not fit whether their user explores"
@@ -111,6 +117,16 @@ class UserRules:
             yield none_of(MARGINAL, self.wrong_chances, "rows have another chance than the shares give")
         yield none_of("pinned", self.wrong_pins, "contacts are not as the pinned rules have them")
         yield none_of("fallback", self.wrong_fallbacks, "rows fall back where the policy does not say so")
+
+    def _contact_check(self, rule: ContactRule) -> Check:
+        if rule.requires is not None:
+            return none_of(f"contact {rule.id}", self.lacking[rule.id], "users lack what the rule requires")
+        if rule.min is None:
+            return none_of(f"contact {rule.id}", self.broken[rule.id], "users get more than the rule allows")
+        more, fewer = self.broken[rule.id], self.lacking[rule.id]
+        wrong = [f"{more:,} users get more than the rule allows"] * (more > 0)
+        wrong += [f"{fewer:,} users get some, but fewer than the rule's minimum"] * (fewer > 0)
+        return verdict(f"contact {rule.id}", wrong, "every user gets none or as many as the rule says")
 
     def _eligibility_check(self) -> Check:
         wrong = [f"{self.ineligible:,} rows are not eligible in the scores"] if self.ineligible else []

@@ -211,6 +211,45 @@ def contact(world: World, rule: Rule) -> Iterator[Fault]:
         yield from _attribute(world, rule.each, str, (rule.where,), "each")
     if rule.spoils is not None:
         yield from _spoils(world, rule)
+    yield from users(world, rule.users)
+    if rule.requires is not None:
+        yield from _requires(world, rule)
+    elif rule.min is not None:
+        yield from _least(world, rule)
+
+
+def _requires(world: World, rule: Rule) -> Iterator[Fault]:
+    for key in ("max", "min", "each", "spoils"):
+        if getattr(rule, key) is not None:
+            yield Fault((key,), "stands beside `requires`; write two rules")
+    faults = list(actions(world, rule.requires, "requires"))
+    yield from faults
+    if faults or rule.where is None:
+        return
+    wanted = world.actions_in(rule.requires)
+    asking = [action for action in world.actions_in(rule.where) if not rule.requires.matches(action)]
+    if world.actions_in(rule.where) and not asking:
+        yield Fault(("requires",), "every action in `where` is in `requires` as well, so the rule asks for nothing")
+    beside = any(one["slot"] != other["slot"] for one in asking for other in wanted)
+    if asking and not beside and rule.days is None:
+        why = "none in `where` can stand beside one in `requires`, all of them being of one slot"
+        yield Fault(("requires",), f"{why}; with `days` it may come after one")
+
+
+def _least(world: World, rule: Rule) -> Iterator[Fault]:
+    if rule.spoils is not None:
+        yield Fault(("min",), "stands beside `spoils`; write two rules")
+    if rule.max is not None and rule.min > rule.max:
+        yield Fault(("min",), f"the minimum {rule.min} is above the maximum {rule.max}")
+        return
+    found: dict[object, set[object]] = {}
+    for action in world.actions_in(rule.where):
+        if rule.each is None or action.get(rule.each) is not None:
+            found.setdefault(None if rule.each is None else action[rule.each], set()).add(action["slot"])
+    most = max(map(len, found.values()), default=rule.min)
+    if most < rule.min and rule.days is None:
+        slots = f"{most} slot{'' if most == 1 else 's'}, and a slot holds one contact"
+        yield Fault(("min",), f"a user can never get {rule.min}: the actions in scope are of {slots}")
 
 
 def _spoils(world: World, rule: Rule) -> Iterator[Fault]:
@@ -275,9 +314,26 @@ def constraint(world: World, rule: Rule) -> Iterator[Fault]:
         scope_faults = [Fault(("where",), "no action is in both `where` and `of`")]
     yield from scope_faults
     yield from users(world, rule.users)
+    yield from _each(world, rule)
     yield from measure(world, rule, rule.where)
     if rule.per is not None:
         yield from (fault.under("per") for fault in measure(world, rule.per, rule.where))
+
+
+def _each(world: World, rule: Rule) -> Iterator[Fault]:
+    """A constraint's `each` is a segment, or an attribute that an action in scope has."""
+    name = rule.each
+    if name is None or name in world.segments:
+        return
+    if rule.kind == "churn":
+        yield Fault(
+            ("each",), f"there is no segment '{name}'{hint(name, world.segments)}; churn counts users, by segment alone"
+        )
+    elif name not in world.attributes:
+        known = {*world.segments, *world.attributes}
+        yield Fault(("each",), f"there is no segment and no attribute of actions '{name}'{hint(name, known)}")
+    elif not any(action.get(name) is not None for action in world.actions_in(rule.where, rule.of)):
+        yield Fault(("each",), f"no action in scope has the attribute '{name}'")
 
 
 def bounds(rule: Rule) -> Iterator[Fault]:

@@ -69,6 +69,7 @@ Text = Annotated[str, Strict(), Field(min_length=1)]
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=-LARGEST, le=LARGEST)]
 Amount = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0, le=LARGEST)]
 Whole = Annotated[int, Strict(), Field(ge=0)]
+Counted = Annotated[int, Strict(), Field(ge=1)]
 Days = Annotated[int, Strict(), Field(ge=1, le=MOST_HISTORY_DAYS)]
 Part = Annotated[float, Strict(), Field(allow_inf_nan=False, gt=0, le=1)]
 Portion = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0, lt=1)]
@@ -222,12 +223,29 @@ BoundField = Annotated[InstanceOf[Bound], BeforeValidator(bound_from_words), _TO
 StrengthField = Annotated[InstanceOf[Strength], BeforeValidator(strength_from_words), _TO_JSON]
 
 
-class Term(Record):
-    """A part of the value of a contact: weight * metric, times an action's attribute where given."""
+LACKING = "lacking"
+"""The type of an error about a record of which a key is missing, named in its context."""
 
-    metric: Text
+
+def _lacks(key: str, message: str) -> PydanticCustomError:
+    return PydanticCustomError(LACKING, "{message}", {"message": message, "key": key})
+
+
+def _sums_something(record: "Term | Measure | Total | Ratio") -> "Term | Measure | Total | Ratio":
+    """A metric's mean, times an action's attribute where given; or the attribute alone."""
+    if record.metric is None and record.times is None:
+        raise _lacks("metric", "is missing; name a metric, or `times` alone for the sum of an attribute of the actions")
+    return record
+
+
+class Term(Record):
+    """A part of the value of a contact: weight * metric, times an action's attribute where given; or weight * attribute alone."""
+
+    metric: Text | None = None
     weight: Number
     times: Text | None = None
+
+    _summed = model_validator(mode="after")(_sums_something)
 
 
 class Tier(Record):
@@ -247,10 +265,12 @@ class Tier(Record):
 
 
 class Measure(Record):
-    """What a ratio divides by: the sum of a metric, times an action's attribute where given."""
+    """What a ratio divides by: the sum of a metric, times an action's attribute where given; or of the attribute alone."""
 
-    metric: Text
+    metric: Text | None = None
     times: Text | None = None
+
+    _summed = model_validator(mode="after")(_sums_something)
 
 
 class Risk(Record):
@@ -302,15 +322,31 @@ class EligibilityRule(Rule):
 class ContactRule(Rule):
     """Per user at most `max` contacts in `where`; with `each`, at most that many for each value of the attribute.
 
-    With `days`, contacts that the user has received in so many days up to the scores' date count as well. With `spoils`, at most that
-    many of each two sorts of offers that leave less than this part of each other's effect, as the scores say.
+    With `min`, none of them or at least that many. With `days`, contacts that the user has received in so many days up to the scores'
+    date count as well. With `spoils`, at most that many of each two sorts of offers that leave less than this part of each other's
+    effect, as the scores say. With `requires` and without `max`, contacts in `where` only beside one in `requires`, or with `days`
+    after one. Users who are not in `users` are not bound.
     """
 
-    max: Whole
+    max: Whole | None = None
     where: FilterField = Filter()
     each: Text | None = None
     days: Days | None = None
     spoils: Part | None = None
+    min: Counted | None = None
+    users: FilterField | None = None
+    requires: FilterField | None = None
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> "ContactRule":
+        if self.max is None and self.requires is None:
+            raise _lacks("max", "is missing")
+        return self
+
+    @property
+    def listeners(self) -> Filter:
+        """Whom it binds."""
+        return Filter() if self.users is None else self.users
 
 
 class PinnedRule(Rule):
@@ -330,6 +366,7 @@ class Fallback(Record):
 class _Constraint(Rule):
     """What all kinds of constraint have. A kind names what it lacks as a class variable: an error in a file.
 
+    `each`: a segment, or else an attribute of actions; the rule then holds for each of its values on its own (see `row_id`).
     `compares`: whether the kind needs an earlier allocation to compare with.
     """
 
@@ -337,6 +374,7 @@ class _Constraint(Rule):
 
     where: FilterField = Filter()
     users: FilterField = Filter()
+    each: Text | None = None
     min: BoundField | None = None
     max: BoundField | None = None
     strength: StrengthField = Strength()
@@ -388,25 +426,27 @@ class Churn(_Constraint):
 
 
 class Total(_Constraint):
-    """The sum of a metric's mean, times an attribute, over the contacts in scope."""
+    """The sum of a metric's mean, times an attribute, over the contacts in scope; or of the attribute alone."""
 
     of: ClassVar[None] = None
     per: ClassVar[None] = None
 
     kind: Literal["total"] = "total"
-    metric: Text
+    metric: Text | None = None
     times: Text | None = None
+
+    _summed = model_validator(mode="after")(_sums_something)
 
 
 class ShareOf(_Constraint):
-    """Contacts in `where` and `of` divided by contacts in `of`."""
+    """Contacts in `where` and `of` divided by contacts in `of`, which is all contacts if nothing is said."""
 
     metric: ClassVar[None] = None
     times: ClassVar[None] = None
     per: ClassVar[None] = None
 
     kind: Literal["share"] = "share"
-    of: FilterField
+    of: FilterField = Filter()
 
 
 class Average(_Constraint):
@@ -421,14 +461,16 @@ class Average(_Constraint):
 
 
 class Ratio(_Constraint):
-    """The sum of a metric divided by the sum of `per`, both over the scope."""
+    """The sum of a metric, or of an attribute, divided by the sum of `per`, both over the scope."""
 
     of: ClassVar[None] = None
 
     kind: Literal["ratio"] = "ratio"
-    metric: Text
+    metric: Text | None = None
     times: Text | None = None
     per: Measure
+
+    _summed = model_validator(mode="after")(_sums_something)
 
 
 class TierFloor(_Constraint):
@@ -441,6 +483,11 @@ class TierFloor(_Constraint):
 
     id: Text
     kind: Literal["tier"] = "tier"
+
+
+def row_id(rule: str, value: Scalar) -> str:
+    """What the row of a rule with `each` is called that is about one value: books@SE."""
+    return f"{rule}@{value if isinstance(value, str) else json.dumps(value)}"
 
 
 def tier_id(position: int) -> str:
@@ -504,7 +551,9 @@ class Policy(Record):
     def user_filters(self) -> tuple[Filter, ...]:
         """Every `users` filter of the policy."""
         last = () if self.fallback is None else (self.fallback.users,)
-        return (*(rule.users for rule in (*self.eligibility, *self.pinned, *self.constraints)), *last)
+        rules = (*self.eligibility, *self.pinned, *self.constraints)
+        bound = (rule.users for rule in self.contact if rule.users is not None)
+        return (*(rule.users for rule in rules), *bound, *last)
 
     def active(self, as_of: date | None) -> "Policy":
         """The same policy without the rules that do not hold on that day; without a day, all of them."""

@@ -55,6 +55,9 @@ def apply(root: Node, overrides: Mapping[str, object]) -> tuple[Node, list[Fault
 def _unknown(name: str, targets: Mapping[str, Path_], tiers: int) -> str:
     """What the name should have begun with."""
     wanted = name.split(".")[0]
+    rule = wanted.split("@")[0]
+    if rule != wanted and rule in targets:
+        return f"'{wanted}' is one row of {rule}, whose fields hold for every value; write set.{rule}.FIELD=VALUE"
     if wanted != "tiers":
         return (
             f"no rule has the id '{wanted}'{hint(wanted, [each for each in targets if not each.startswith('tiers.')])}"

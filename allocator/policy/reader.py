@@ -11,6 +11,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from allocator.policy import check, tree
 from allocator.policy.grammar import (
+    LACKING,
     Average,
     Bound,
     Change,
@@ -49,9 +50,10 @@ KINDS: Mapping[str, type[Rule]] = {
     "churn": Churn,
 }
 REQUIRED = ("version", "objective")
-FILTERS = frozenset({"where", "of", "users", "forbid"})
+FILTERS = frozenset({"where", "of", "users", "forbid", "requires"})
 WORDS = dict.fromkeys(("metric", "times", "each", "action"), "word")
 log = logging.getLogger(__name__)
+SUM_OF_ATTRIBUTE = ". The sum of an attribute over contacts is of kind total, with `times` and without `metric`"
 
 
 def read_policy(
@@ -348,6 +350,8 @@ def _adapters(model: type[BaseModel]) -> Mapping[str, TypeAdapter]:
 def _told(model: type[BaseModel], error: Mapping) -> Fault:
     """What pydantic found, in our words."""
     place, value, context = error["loc"], error["input"], error.get("ctx", {})
+    if error["type"] == LACKING:
+        return Fault((*place, context["key"]), error["msg"])
     told = {
         "extra_forbidden": lambda: _unknown_key(model, place),
         "missing": lambda: "is missing",
@@ -378,5 +382,6 @@ def _unknown_key(model: type[BaseModel], place: Sequence[str | int]) -> str:
     others = [kind for kind, each in KINDS.items() if key in each.model_fields]
     if owner in KINDS.values() and others:
         own = next(kind for kind, each in KINDS.items() if each is owner)
-        return f"'{key}' is for {', '.join(others)}; a constraint of kind {own} has no such key"
+        told = f"'{key}' is for {', '.join(others)}; a constraint of kind {own} has no such key"
+        return f"{told}{SUM_OF_ATTRIBUTE}" if (own, key) == ("volume", "times") else told
     return f"unknown key{hint(key, owner.model_fields)}"

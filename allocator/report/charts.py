@@ -32,6 +32,7 @@ FONT = {
 }
 ESTIMATORS = {"DR": "doubly robust", "SNIPS": "self-normalised", "IPS": "inverse propensity"}
 MOST_ACTIONS = 20
+MOST_BARS = 40
 LEARNED = "valuenet"
 
 
@@ -142,6 +143,7 @@ def value_chart(report: Report) -> Chart:
 def room_chart(constraints: Sequence[ConstraintRecord], unit: str) -> Chart | None:
     """Binding constraints by what one percent of room could gain at most."""
     costly = sorted((c for c in constraints if worth_of_one_percent(c) > 0), key=worth_of_one_percent, reverse=True)
+    costly = costly[:MOST_BARS]
     if not costly:
         return None
     worths = [worth_of_one_percent(record) for record in costly]

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
+from allocator.certificate import unit_of_attribute
 from allocator.policy.check import doubts
 from allocator.policy.grammar import Policy
 from allocator.report.records import (
@@ -303,11 +304,14 @@ def _add_users(tally: _Tally, shard: Shard, user: np.ndarray, certificate: Certi
 def _value_of(shard: Shard, certificate: Certificate, catalogue: Catalogue) -> np.ndarray:
     """float64[U, A]: value = sum of weight * (mean, made cautious by risk z) * times. Without an objective all is worth 1."""
     known = {metric.name for metric in catalogue.metrics}
-    terms = [term for term in certificate.objective if term.metric in known]
+    terms = [term for term in certificate.objective if term.metric in known or term.metric is None]
     if not terms:
         return np.ones(shard.eligible_UA.shape)
     value_UA = np.zeros(shard.eligible_UA.shape)
     for term in terms:
+        if term.metric is None:
+            value_UA += term.weight * catalogue.numbers(term.times)
+            continue
         mean_UA = shard.mean[term.metric].astype(np.float64)
         if certificate.risk_z and term.metric in shard.stderr:
             mean_UA = mean_UA - np.sign(term.weight) * certificate.risk_z * shard.stderr[term.metric]
@@ -376,9 +380,13 @@ def _sum_by(contacts_A: np.ndarray, label_A: tuple[str, ...]) -> dict[str, int]:
 
 
 def _unit_of(objective: Sequence[ObjectiveTerm], catalogue: Catalogue) -> str:
-    """The unit that value is counted in: that of a term taken as it is (weight 1), money first; otherwise 'points'."""
+    """The unit that value is counted in: that of a term taken as it is (weight 1, an attribute's -1), money first; otherwise 'points'."""
     units = {metric.name: metric.unit for metric in catalogue.metrics}
-    plain = [units.get(t.metric, t.metric) for t in objective if t.weight == 1 and t.times is None]
+    plain = [
+        unit_of_attribute(t.times) if t.metric is None else units.get(t.metric, t.metric)
+        for t in objective
+        if (t.metric is None and abs(t.weight) == 1) or (t.weight == 1 and t.times is None)
+    ]
     money = [unit for unit in plain if len(unit) == 3 and unit.isupper()]
     if money:
         return money[0]

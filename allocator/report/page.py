@@ -7,7 +7,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jinja2
@@ -203,7 +203,16 @@ def constraint_rows(report: Report) -> list[ConstraintRow]:
     """Every constraint, in the policy's words where these are known."""
     rules_by_id = {} if report.policy is None else {rule.id: rule for rule in report.policy.constraints}
     records = report.certificate.constraints
-    return [constraint_row(record, report.value_unit, rules_by_id.get(record.id)) for record in records]
+    return [constraint_row(record, report.value_unit, _rule_of(record, rules_by_id)) for record in records]
+
+
+def _rule_of(record: ConstraintRecord, rules_by_id: Mapping[str, Constraint]) -> Constraint | None:
+    """The policy's rule; of one with `each`, the part that the record is about."""
+    name, _, value = record.id.partition("@")
+    rule = rules_by_id.get(name)
+    if rule is None or not value or rule.kind != "churn":
+        return rule
+    return rule.model_copy(update={"users": replace(rule.users, keys=(*rule.users.keys, (rule.each, (value,))))})
 
 
 def constraint_row(record: ConstraintRecord, value_unit: str, rule: Constraint | None = None) -> ConstraintRow:

@@ -60,7 +60,8 @@ class ConstraintRecord(Record):
 
     @property
     def name(self) -> str:
-        return self.label or self.id.replace("_", " ").capitalize()
+        rule, _, value = self.id.partition("@")
+        return self.label or " @ ".join([rule.replace("_", " ").capitalize(), *([value] if value else [])])
 
 
 class Greedy(Record):
@@ -80,7 +81,9 @@ class MetricTotal(Record):
 
 
 class ObjectiveTerm(Record):
-    metric: str
+    """metric: None where the attribute in `times` is taken alone."""
+
+    metric: str | None = None
     weight: float
     times: str | None = None
 

@@ -10,6 +10,7 @@ from allocator.report.records import Certificate, ConstraintRecord, ObjectiveTer
 RATES = ("share", "average", "ratio")
 COUNTS = ("volume", "change", "churn")
 FINEST = 1e-7
+MOST_NAMED = 25
 
 
 def headline(certificate: Certificate, unit: str) -> str:
@@ -54,8 +55,8 @@ def formula(terms: Sequence[ObjectiveTerm]) -> str:
     parts = []
     for term in terms:
         sign = "\u2212 " if term.weight < 0 else "+ " if parts else ""
-        times = f" \u00d7 {term.times}" if term.times else ""
-        parts.append(f"{sign}{exact(abs(term.weight))} \u00d7 {term.metric}{times}")
+        factors = " \u00d7 ".join(name for name in (term.metric, term.times) if name)
+        parts.append(f"{sign}{exact(abs(term.weight))} \u00d7 {factors}")
     return " ".join(parts)
 
 
@@ -193,7 +194,10 @@ def binding_summary(records: Sequence[ConstraintRecord]) -> str:
     costly = sorted((r for r in enforced if r.binding and r.price > 0), key=worth_of_one_percent, reverse=True)
     if not costly:
         return f"None of the {len(enforced)} enforced constraints holds the value back: loosening any of them changes nothing."
-    names = _listed([record.name for record in costly])
+    names = [record.name for record in costly]
+    if len(names) > MOST_NAMED:
+        names = [*names[:MOST_NAMED], f"{len(names) - MOST_NAMED:,} others, each less"]
+    names = _listed(names)
     verb = "holds" if len(costly) == 1 else "hold"
     return f"{len(costly)} of {len(enforced)} enforced constraints {verb} the value back: {names}. Loosening any other changes nothing."
 

@@ -81,10 +81,12 @@ def sweep_part(
     class_U: np.ndarray,
     group_U: np.ndarray,
     received_UC: np.ndarray,
+    free_SC: np.ndarray,
     const_SA: np.ndarray,
     plane_SPA: np.ndarray,
 ) -> DevicePart:
-    """One shard at the prices that the tables were made from; received_UC: as in the data, [U, 0] for nothing."""
+    """One shard at the prices that the tables were made from; received_UC: as in the data, [U, 0] for nothing. free_SC: caps that do not
+    bind a class, as in the rules."""
     device = rules.slot_A.device
     planes = torch.as_tensor(np.ascontiguousarray(planes_UPA), device=device)
     klass = torch.as_tensor(class_U, device=device).long()
@@ -99,6 +101,8 @@ def sweep_part(
     room_UC = rules.capacity_C.expand(len(net_UA), -1)
     if received_UC.shape[1]:
         room_UC = room_UC - torch.as_tensor(received_UC.astype(np.float64), device=device)
+    if len(free_SC):
+        room_UC = torch.where(torch.as_tensor(free_SC, device=device)[klass], FAR, room_UC)
     slate_UK, chosen_UA = _greedy(rules, net_UA, room_UC)
     left_UC = room_UC - chosen_UA.double() @ rules.member_CA.T
     hard_U = (left_UC < 0).any(dim=1)

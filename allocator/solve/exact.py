@@ -44,7 +44,7 @@ def eligible_pairs(users: Users) -> Pairs:
     return Pairs(
         user_N,
         action_N,
-        (plane_NP * problem.value_PA[:, action_N].T).sum(axis=1),
+        problem.worth(action_N, plane_NP),
         problem.rows.contributions(data.class_U[user_N], action_N, plane_NP),
         user_H,
         problem.rows.keep_R * problem.rows.member_RS.T[data.class_U[user_H]],
@@ -106,7 +106,7 @@ def best_fractional(users: Users, pairs: Pairs, unit_R: np.ndarray, seconds: flo
 
 
 def _programme(users: Users, pairs: Pairs, unit_R: np.ndarray, *, integral: bool) -> Programme:
-    """Rows in this order: constraints (divided by unit_R, with a violation variable each), one action per slot, caps."""
+    """Rows in this order: constraints (divided by unit_R, with a violation variable each), one action per slot, caps, asks."""
     penalty_R, limit_R = users.problem.rows.penalty_R, users.limit_R
     count, kept, rows = len(pairs.user_N), len(pairs.user_H), len(limit_R)
     if integral:
@@ -151,14 +151,14 @@ def _keeping_rows(users: Users, pairs: Pairs) -> tuple[sparse.csr_matrix, np.nda
 
 
 def _personal_rows(users: Users, pairs: Pairs) -> tuple[sparse.csr_matrix, np.ndarray]:
-    """One row per user and slot, then per user and cap; only those with more pairs than they allow."""
+    """One row per user and slot, then per user and cap, only those with more pairs than they allow; then those of `_asking_rows`."""
     contact = users.problem.contact
     blocks, capacities = [], []
     people = len(users.data)
     groups = [(contact.slot_A == slot, np.ones(people)) for slot in range(contact.slots)]
+    base_UC = contact.base(users.data.received_UC, users.data.class_U)
     for cap, member_A in enumerate(contact.member_CA):
-        before_U = users.data.received_UC[:, cap] if users.data.received_UC.shape[1] else 0.0
-        groups.append((member_A, np.full(people, float(contact.capacity_C[cap])) - before_U))
+        groups.append((member_A, np.full(people, float(contact.capacity_C[cap])) - base_UC[:, cap]))
     for member_A, most_U in groups:
         inside = np.flatnonzero(member_A[pairs.action_N])
         over_U = np.bincount(pairs.user_N[inside], minlength=people) > most_U
@@ -167,7 +167,26 @@ def _personal_rows(users: Users, pairs: Pairs) -> tuple[sparse.csr_matrix, np.nd
         shape = (int(over_U.sum()), len(pairs.user_N))
         blocks.append(sparse.csr_matrix((np.ones(len(kept)), (row_U[pairs.user_N[kept]], kept)), shape=shape))
         capacities.append(most_U[over_U])
+    for q in range(len(contact.asks)):
+        rows = _asking_rows(users, pairs, q)
+        blocks.append(rows)
+        capacities.append(np.zeros(rows.shape[0]))
     return sparse.vstack(blocks, format="csr"), np.concatenate(capacities)
+
+
+def _asking_rows(users: Users, pairs: Pairs, q: int) -> sparse.csr_matrix:
+    """Per pair that asks for something its user has not received: lacking x - sum of what is wanted <= 0."""
+    contact, asks, data = users.problem.contact, users.problem.contact.asks, users.data
+    base_U = contact.base(data.received_UC, data.class_U)[:, asks.wanted_Q[q]]
+    lacking_N = (asks.number_SQ[data.class_U, q] - np.maximum(base_U, 0))[pairs.user_N]
+    asking = np.flatnonzero(contact.member_CA[asks.trigger_Q[q], pairs.action_N] & (lacking_N > 0))
+    wanted = np.flatnonzero(contact.member_CA[asks.wanted_Q[q], pairs.action_N])
+    shape = (len(data), len(pairs.user_N))
+    wanted_UN = sparse.csr_matrix((np.ones(len(wanted)), (pairs.user_N[wanted], wanted)), shape=shape)
+    own = sparse.csr_matrix(
+        (lacking_N[asking].astype(float), (np.arange(len(asking)), asking)), shape=(len(asking), shape[1])
+    )
+    return sparse.csr_matrix(own - wanted_UN[pairs.user_N[asking]])
 
 
 def _slates(users: Users, pairs: Pairs, chosen_N: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from allocator.solve.kernel import kernel
 from allocator.solve.lend import lend
 from allocator.solve.passes import Users, total_usage
 from allocator.solve.prices import Scale
-from allocator.solve.slates import NONE, count_from, fits, make_work, mark, start_caps
+from allocator.solve.slates import NONE, count_from, fits, keeps_asks, make_work, mark, start_caps
 
 MOST_USERS = 250_000
 """It sorts every eligible contact: beyond so many users that takes more memory than all else."""
@@ -44,7 +44,7 @@ def greedy(users: Users, scale: Scale, *, per_cost: bool = False) -> Greedy:
     if per_cost and len(capped):
         share_R = np.zeros(len(rows))
         share_R[capped] = 1.0 / np.maximum(users.limit_R[capped], 1e-12)
-        cost_SA, cost_SPA = rows.tables(np.zeros_like(problem.value_PA), -share_R)
+        cost_SA, cost_SPA = problem.worthless().net_tables(-share_R)
         key_N = key_N / (1e-9 + np.maximum(_linear(users, user_N, action_N, cost_SA, cost_SPA), 0.0))
     user_N, action_N, key_N = user_N[positive], action_N[positive], key_N[positive]
     order = _falling(key_N)
@@ -94,7 +94,7 @@ def _take(
         user, action = user_N[n], action_N[n]
         if full_U[user]:
             continue
-        count_from(work, received_UC[user])
+        count_from(rules, work, received_UC[user], class_U[user])
         start_caps(work)
         count, slot_free = 0, True
         while count < rules.most and slate_UK[user, count] != NONE:
@@ -104,7 +104,8 @@ def _take(
             count += 1
         if count == rules.most or not slot_free or not fits(rules, work.used_C, action, NONE, False):
             continue
-        room = True
+        mark(rules, work.used_C, action, 1)
+        room = keeps_asks(rules, work)  # what it asks for must be there already
         for r in range(len(left_R)):
             used_R[r] = const_RA[r, action]
             for p in range(plane_RPA.shape[1]):

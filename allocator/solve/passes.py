@@ -19,6 +19,7 @@ from allocator.solve.lend import lend
 from allocator.solve.slates import (
     NONE,
     Rules,
+    asks_matter,
     best_slate,
     clear,
     copy_before,
@@ -26,9 +27,11 @@ from allocator.solve.slates import (
     exchange,
     fits,
     is_slate,
+    keeps_asks,
     make_work,
     mark,
     near_slates,
+    second_value,
     settle,
     start_caps,
     worth_before,
@@ -36,6 +39,8 @@ from allocator.solve.slates import (
 
 BLOCK = 8_192
 FEW = 256
+MOST_CELLS = 2**26
+"""Users times rows of a table of what each uses of every row: half a gigabyte."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,7 @@ def sweep(users: Users, price_R: np.ndarray) -> Pass:
     sums = _Sums(len(problem.classes), len(problem.planes), len(problem.catalogue.actions))
     for part in data.shards():
         who = part
-        if users.device != "cpu" and not data.remembers:
+        if users.device != "cpu" and not data.remembers and not len(users.rules.trigger_Q):
             who = _sweep_on_device(users, part, tables, sums, slate_UK[part], margin_U[part])
         blocks, slate_uK, margin_u = _sweep_compiled(users, who, tables, sums)
         slate_UK[who], margin_U[who] = slate_uK, margin_u
@@ -105,7 +110,7 @@ def sweep(users: Users, price_R: np.ndarray) -> Pass:
     return Pass(
         price_R=price_R,
         dual=float(sums.dual_S @ weight_S) + float(users.limit_R @ price_R),
-        value=float((sum_SPA * problem.value_PA).sum()),
+        value=problem.worth_of_sums(count_SA, sum_SPA),
         usage_R=problem.rows.usage(count_SA, sum_SPA, sums.kept_S * weight_S),
         slate_UK=slate_UK,
         margin_U=margin_U,
@@ -163,7 +168,7 @@ def _sweep_on_device(
     data = users.data
     found = device.sweep_part(
         device.rules_on(users.rules, users.device), data.planes_UPA[part], data.eligible_UA[part], data.class_U[part],
-        data.group_U[part], data.received_UC[part], tables.const_SA, tables.plane_SPA,
+        data.group_U[part], data.received_UC[part], users.rules.free_SC, tables.const_SA, tables.plane_SPA,
     )  # fmt: skip
     slate_UK[:], margin_U[:] = found.slate_UK, found.margin_U
     sums.add((found.dual_S[None], found.count_SA[None], found.sum_SPA[None], np.zeros((1, len(found.dual_S)))))
@@ -230,7 +235,12 @@ def least_loss(net, lowest):
 
 @kernel(forceinline=True)
 def slate_margin(rules, work, slate_K, count):
-    """By how much the best slate beats the best slate that differs by one exchange."""
+    """By how much the best slate beats the best slate that differs by one exchange; where contacts ask for others, every other slate."""
+    if asks_matter(rules, work):
+        value = 0.0
+        for k in range(count):
+            value += work.net_A[slate_K[k]]
+        return value - second_value(rules, work, slate_K, count)
     lowest = np.inf
     for k in range(count):
         lowest = min(lowest, work.net_A[slate_K[k]])
@@ -275,7 +285,7 @@ def _sweep_block(
         s = class_U[u]
         many = many_U[u] if len(many_U) > 0 else 1.0
         fill_net(work, planes_UPA[u], eligible_UA[u], const_SA[s], plane_SPA[s])
-        count_from(work, received_UC[u])
+        count_from(rules, work, received_UC[u], s)
         count, value = best_slate(rules, work, slate_K)
         margin = slate_margin(rules, work, slate_K, count)
         if before_UK.shape[1] > 0:
@@ -347,7 +357,7 @@ def _near_ties(
     for u in who_U:
         s = class_U[u]
         fill_net(work, planes_UPA[u], eligible_UA[u], const_SA[s], plane_SPA[s])
-        count_from(work, received_UC[u])
+        count_from(rules, work, received_UC[u], s)
         left, bonus = 0, 0.0
         if before_UK.shape[1] > 0:
             count, value = best_slate(rules, work, slate_K)
@@ -416,7 +426,7 @@ def _near_swaps(
     for u in who_U:
         s = class_U[u]
         fill_net(work, planes_UPA[u], eligible_UA[u], const_SA[s], plane_SPA[s])
-        count_from(work, received_UC[u])
+        count_from(rules, work, received_UC[u], s)
         count, value = best_slate(rules, work, slate_K)
         kept_value = worth_before(work, before_UK[u]) + bonus_S[s]
         if is_slate(slate_K, count, before_UK[u]) or not abs(kept_value - value) < width:
@@ -444,9 +454,12 @@ def slate_usage(users: Users, user_N: np.ndarray, slate_NK: np.ndarray) -> np.nd
 def total_usage(users: Users, slate_UK: np.ndarray) -> np.ndarray:
     """[R]: what the slates of all users use of each row."""
     used_R = np.zeros(len(users.problem.rows))
-    for part in users.data.shards():
-        used_UR = slate_usage(users, np.arange(part.start, part.stop), slate_UK[part])
-        used_R += users.many_U[part] @ used_UR if len(users.many_U) else used_UR.sum(axis=0)
+    step = max(MOST_CELLS // max(len(used_R), 1), 1)
+    for shard in users.data.shards():
+        for first in range(shard.start, shard.stop, step):
+            part = slice(first, min(first + step, shard.stop))
+            used_UR = slate_usage(users, np.arange(part.start, part.stop), slate_UK[part])
+            used_R += users.many_U[part] @ used_UR if len(users.many_U) else used_UR.sum(axis=0)
     return used_R
 
 
@@ -457,7 +470,7 @@ def value_of(users: Users, slate_UK: np.ndarray) -> float:
     for k in range(slate_UK.shape[1]):
         user_N = np.flatnonzero(slate_UK[:, k] >= 0)
         action_N = slate_UK[user_N, k].astype(np.int64)
-        worth_N = (data.planes_UPA[user_N, :, action_N] * problem.value_PA[:, action_N].T).sum(axis=1)
+        worth_N = problem.worth(action_N, data.planes_UPA[user_N, :, action_N])
         value += float(worth_N @ users.many(user_N))
     penalty_R = problem.rows.penalty_R
     soft_R = np.isfinite(penalty_R)
@@ -537,7 +550,7 @@ def _enumerate_block(
         u = who_U[i]
         s = class_U[u]
         fill_net(work, planes_UPA[u], eligible_UA[u], const_SA[s], plane_SPA[s])
-        count_from(work, received_UC[u])
+        count_from(rules, work, received_UC[u], s)
         _, best = best_slate(rules, work, best_K)
         kept_value = -np.inf
         if keeping:
@@ -620,7 +633,7 @@ def _explain_block(
             continue
         s = class_U[u]
         fill_net(work, planes_UPA[u], eligible_UA[u], const_SA[s], plane_SPA[s])
-        count_from(work, received_UC[u])
+        count_from(rules, work, received_UC[u], s)
         start_caps(work)
         count = slate_size(slate_UK[u])
         for k in range(count):
@@ -630,13 +643,18 @@ def _explain_block(
             bonus = bonus_S[s]
         for k in range(count):
             margin, instead_UK[u, k] = best_instead(rules, work, slate_UK[u], slate_UK[u, k])
+            if margin == np.inf:  # what is left could not stand without it
+                margin = margin_without(rules, work, slate_UK[u], count, slate_UK[u, k])
             margin_UK[u, k] = margin + bonus
 
 
 @kernel(forceinline=True)
 def best_instead(rules, work, slate_K, contact):
-    """(margin, action) of the best thing to do in place of one contact of a slate whose caps are counted in work.used_C."""
-    best, instead = 0.0, NONE
+    """(margin, action) of the best thing to do in place of one contact of a slate whose caps are counted in work.used_C.
+
+    A margin of inf: the others ask for this contact, and nothing can stand in its place.
+    """
+    best, instead = 0.0 if leaves_whole(rules, work, contact, NONE) else -np.inf, NONE
     for action in range(len(rules.slot_A)):
         if not work.net_A[action] > best or action == contact:
             continue
@@ -645,6 +663,36 @@ def best_instead(rules, work, slate_K, contact):
             other = slate_K[k]
             if other != NONE and other != contact and rules.slot_A[other] == rules.slot_A[action]:
                 free = False
-        if free and fits(rules, work.used_C, action, contact, False):
+        if free and fits(rules, work.used_C, action, contact, False) and leaves_whole(rules, work, contact, action):
             best, instead = work.net_A[action], action
     return work.net_A[contact] - best, instead
+
+
+@kernel(forceinline=True)
+def leaves_whole(rules, work, contact, action):
+    """Whether what a slate's contacts ask for is still there with `action` (or NONE) in the place of one of them."""
+    if len(rules.trigger_Q) == 0:
+        return True
+    mark(rules, work.used_C, contact, -1)
+    if action != NONE:
+        mark(rules, work.used_C, action, 1)
+    whole = keeps_asks(rules, work)
+    mark(rules, work.used_C, contact, 1)
+    if action != NONE:
+        mark(rules, work.used_C, action, -1)
+    return whole
+
+
+@kernel(forceinline=True)
+def margin_without(rules, work, slate_uK, count, contact):
+    """By how much a slate beats the best one without this contact of it; counts the slate's caps again."""
+    value, net = 0.0, work.net_A[contact]
+    for k in range(count):
+        value += work.net_A[slate_uK[k]]
+    work.net_A[contact] = -np.inf
+    _, other = best_slate(rules, work, work.slate_K)
+    work.net_A[contact] = net
+    start_caps(work)
+    for k in range(count):
+        mark(rules, work.used_C, slate_uK[k], 1)
+    return value - other

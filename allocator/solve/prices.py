@@ -17,11 +17,13 @@ import numpy as np
 from scipy.optimize import minimize
 
 from allocator.problem import FREE, Data, Problem
-from allocator.solve.passes import Pass, Users, near_swaps, near_ties, slate_usage, sweep
+from allocator.solve.passes import Pass, Users, enumerate_slates, near_swaps, near_ties, slate_usage, sweep
 from allocator.solve.slates import Rules
 
 MOST_TIES = 20_000
 FEWEST_TIES_PER_ROW = 10
+MOST_SLATES = 8
+"""Of one user, where whole slates nearly tie."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def measure_scale(users: Users, generator: np.random.Generator) -> Scale:
     part = data.take(np.sort(generator.choice(len(data), size, replace=False)))
     user_N, action_N = np.nonzero(part.eligible_UA)
     plane_NP = part.planes_UPA[user_N, :, action_N].astype(float)
-    value_N = (plane_NP * problem.value_PA[:, action_N].T).sum(axis=1)
+    value_N = problem.worth(action_N, plane_NP)
     positive = value_N[value_N > 0]
     value = float(np.median(positive)) if len(positive) else 1.0
     used_NR = problem.rows.contributions(part.class_U[user_N], action_N, plane_NP)
@@ -179,6 +181,9 @@ def curvature(users: Users, swept: Pass, width: float, scale: Scale, generator: 
     if len(near_U):
         near = users.take(near_U)
         there = replace(swept, slate_UK=swept.slate_UK[near_U], margin_U=margin_U[near_U])
+        if len(users.rules.trigger_Q):
+            hessian = thinned * _curvature_of_slates(near, there, width)
+            return hessian + np.diag(_ridge(users, scale, hessian))
         ties = near_ties(near, there, np.arange(len(near_U)), width)
         if len(ties.user_T) > MOST_TIES:
             thinned *= len(ties.user_T) / MOST_TIES
@@ -190,8 +195,26 @@ def curvature(users: Users, swept: Pass, width: float, scale: Scale, generator: 
         hessian = change_TR.T @ (change_TR * weight_T[:, None])
         if near.data.remembers:
             hessian += _curvature_of_keeping(near, there, width, kept_part)
-    ridge_R = 1e-9 * users.people * scale.usage_R**2 / scale.value
-    return hessian + np.diag(np.maximum(ridge_R, 1e-6 * np.diag(hessian)))
+    return hessian + np.diag(_ridge(users, scale, hessian))
+
+
+def _ridge(users: Users, scale: Scale, hessian: np.ndarray) -> np.ndarray:
+    return np.maximum(1e-9 * users.people * scale.usage_R**2 / scale.value, 1e-6 * np.diag(hessian))
+
+
+def _curvature_of_slates(users: Users, swept: Pass, width: float) -> np.ndarray:
+    """[R, R]: of whole slates that nearly tie with the best, where contacts ask for others and change only together."""
+    everyone = np.arange(len(users.data))
+    choices = enumerate_slates(users, swept.price_R, everyone, width, MOST_SLATES)
+    best_U = np.full(len(everyone), -np.inf)
+    np.maximum.at(best_U, choices.user_N, choices.net_N)
+    loss_N = best_U[choices.user_N] - choices.net_N
+    other = np.flatnonzero((loss_N < width) & (loss_N > 0))
+    user_T = choices.user_N[other]
+    change_TR = slate_usage(users, user_T, choices.slate_NK[other]) - slate_usage(users, user_T, swept.slate_UK[user_T])
+    stands_for_T = users.weight_S[users.data.class_U[user_T]] * users.many(user_T)
+    weight_T = stands_for_T * (1.0 - loss_N[other] / width) / width
+    return change_TR.T @ (change_TR * weight_T[:, None])
 
 
 def _curvature_of_keeping(users: Users, swept: Pass, width: float, thinned: float) -> np.ndarray:

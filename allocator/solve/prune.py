@@ -19,9 +19,42 @@ TURNS = 2
 def prune(users: Users, slate_UK: np.ndarray) -> np.ndarray:
     """The slates without contacts of no positive value whose going breaks no hard row and costs no more in soft ones than it brings.
 
-    The worst go first. Users who keep their earlier slate keep it.
+    The worst go first. Users who keep their earlier slate keep it, and nothing goes that another contact of the slate asks for.
     """
-    user_N, k_N, value_N = _worthless(users, slate_UK)
+    if not len(users.problem.contact.asks):
+        return _without(users, slate_UK, *_worthless(users, slate_UK))
+    for _ in range(users.rules.most):  # what was asked for may go after what asked for it
+        pruned_UK = _without(users, slate_UK, *_one_each(users, slate_UK, *_worthless(users, slate_UK)))
+        if (pruned_UK == slate_UK).all():
+            break
+        slate_UK = pruned_UK
+    return slate_UK
+
+
+def _one_each(
+    users: Users, slate_UK: np.ndarray, user_N: np.ndarray, k_N: np.ndarray, value_N: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each user the worst of the contacts without which the slate is still one that may be given."""
+    data, contact = users.data, users.problem.contact
+    free_N = np.zeros(len(user_N), bool)
+    for first in range(0, len(user_N), PART):
+        part = slice(first, first + PART)
+        left_nK = slate_UK[user_N[part]].copy()
+        left_nK[np.arange(len(left_nK)), k_N[part]] = NONE
+        got_nA = np.zeros((len(left_nK), len(contact.slot_A)), bool)
+        row_n, k_n = np.nonzero(left_nK != NONE)
+        got_nA[row_n, left_nK[row_n, k_n]] = True
+        free_N[part] = contact.keeps(got_nA, data.received_UC[user_N[part]], data.class_U[user_N[part]])
+    free = np.flatnonzero(free_N)
+    free = free[np.lexsort((value_N[free], user_N[free]))]
+    worst = free[np.flatnonzero(np.diff(user_N[free], prepend=-1))]
+    return user_N[worst], k_N[worst], value_N[worst]
+
+
+def _without(
+    users: Users, slate_UK: np.ndarray, user_N: np.ndarray, k_N: np.ndarray, value_N: np.ndarray
+) -> np.ndarray:
+    """The slates without those of these contacts that the rows can do without."""
     if not len(user_N):
         return slate_UK
     rows, slate_UK, used_R = users.problem.rows, slate_UK.copy(), total_usage(users, slate_UK)
@@ -46,7 +79,7 @@ def _worthless(users: Users, slate_UK: np.ndarray) -> tuple[np.ndarray, np.ndarr
         user_n, k_n = np.nonzero(slate_UK[part] != NONE)
         user_n = user_n + part.start
         action_n = slate_UK[user_n, k_n].astype(np.int64)
-        value_n = (data.planes_UPA[user_n, :, action_n].astype(float) * problem.value_PA[:, action_n].T).sum(axis=1)
+        value_n = problem.worth(action_n, data.planes_UPA[user_n, :, action_n].astype(float))
         low_n = np.flatnonzero(value_n <= 0.0)
         if data.remembers and problem.rows.keep_R.any():
             low_n = low_n[~data.keeps(user_n[low_n], slate_UK[user_n[low_n]])]

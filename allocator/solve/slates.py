@@ -2,16 +2,17 @@
 
 A slate takes at most one action per slot and keeps every cap. Caps that are unions of whole slots and nest (laminar) are solved by
 greedy over the slots' best actions, which is exact there (a laminar matroid: Schrijver, Combinatorial Optimization, ch. 40);
-other caps by branch and bound over the slots, tried only where greedy without them breaks one. Everything is compiled by numba and
-works on one user, so a pass over users is a loop around it.
+other caps by branch and bound over the slots, tried only where greedy without them breaks one, and so is what contacts ask for
+(see `asks`). Everything is compiled by numba and works on one user, so a pass over users is a loop around it.
 
-Axes: A actions, L slots, C caps, D caps of one action (padded with -1), K the most contacts a slate can have.
+Axes: A actions, L slots, C caps, D caps of one action (padded with -1), K the most contacts a slate can have, Q asks, S user classes.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
+from allocator.asks import NO_LIMIT, NOT_BOUND
 from allocator.problem import LOST, NONE, ContactRules
 from allocator.solve.kernel import kernel
 
@@ -20,7 +21,8 @@ class Rules(NamedTuple):
     """The contact rules of one user as arrays.
 
     slot_A; cap_AD: the caps of each action, padded with NONE; mask_AW: the same as bits; capacity_C; easy_C: a cap greedy can
-    keep; all_easy: every cap is; twin_A: actions of one slot with the same twin are alike in every cap; slots, most: L, K.
+    keep; all_easy: every cap is; twin_A: actions of one slot with the same twin are alike in every cap; slots, most: L, K. free_SC:
+    caps that do not bind a class, no rows where all bind all; trigger_Q, wanted_Q, number_SQ: as in `Asks`.
     """
 
     slot_A: np.ndarray
@@ -32,6 +34,10 @@ class Rules(NamedTuple):
     twin_A: np.ndarray
     slots: int
     most: int
+    free_SC: np.ndarray
+    trigger_Q: np.ndarray
+    wanted_Q: np.ndarray
+    number_SQ: np.ndarray
 
 
 def compile_rules(contact: ContactRules) -> Rules:
@@ -48,7 +54,8 @@ def compile_rules(contact: ContactRules) -> Rules:
         ],
         bool,
     ).reshape(caps)
-    easy_C = whole_C & _nested(covers_CL, whole_C)
+    counted_C = contact.capacity_C == NO_LIMIT
+    easy_C = counted_C | (whole_C & _nested(covers_CL, whole_C & ~counted_C))
     depth = int(contact.member_CA.sum(axis=0).max(initial=0)) if caps else 0
     cap_AD = np.full((actions, max(depth, 1)), NONE, np.int64)
     for action in range(actions):
@@ -58,7 +65,8 @@ def compile_rules(contact: ContactRules) -> Rules:
     twin_A = np.array(
         [kinds.setdefault((contact.slot_A[a], tuple(cap_AD[a])), len(kinds)) for a in range(actions)], np.int64
     )
-    everywhere = [int(contact.capacity_C[c]) for c in range(caps) if contact.member_CA[c].all()]
+    some_C = contact.free_SC.any(axis=0) if len(contact.free_SC) else np.zeros(caps, bool)
+    everywhere = [int(contact.capacity_C[c]) for c in range(caps) if contact.member_CA[c].all() and not some_C[c]]
     return Rules(
         slot_A=contact.slot_A.astype(np.int64),
         cap_AD=cap_AD,
@@ -69,6 +77,10 @@ def compile_rules(contact: ContactRules) -> Rules:
         twin_A=twin_A,
         slots=slots,
         most=min([slots, *everywhere]),
+        free_SC=contact.free_SC,
+        trigger_Q=contact.asks.trigger_Q,
+        wanted_Q=contact.asks.wanted_Q,
+        number_SQ=contact.asks.number_SQ,
     )
 
 
@@ -94,13 +106,15 @@ def _nested(covers_CL: np.ndarray, whole_C: np.ndarray) -> np.ndarray:
 
 
 class Work(NamedTuple):
-    """Scratch arrays of one thread. base_C: what the user has already received of each cap, where counting starts.
+    """Scratch arrays of one thread. base_C: what the user has already received of each cap, where counting starts. owes_Q: how many
+    contacts each ask wants of the user.
 
     full_W: the caps that are full, as bits; holder_L: what holds each slot (see `settle`). slate_K: a slate.
     """
 
     net_A: np.ndarray
     base_C: np.ndarray
+    owes_Q: np.ndarray
     full_W: np.ndarray
     holder_L: np.ndarray
     slate_K: np.ndarray
@@ -121,6 +135,7 @@ def make_work(rules):
     return Work(
         np.empty(actions, np.float64),
         np.zeros(max(caps, 1), np.int64),
+        np.zeros(max(len(rules.trigger_Q), 1), np.int64),
         np.zeros(rules.mask_AW.shape[1], np.uint64),
         np.full(slots, NONE),
         np.empty(rules.most, np.int64),
@@ -137,10 +152,18 @@ def make_work(rules):
 
 
 @kernel(forceinline=True)
-def count_from(work, received_C):
-    """Starts the user's caps at what was received before; an empty array stands for nothing at all."""
+def count_from(rules, work, received_C, s):
+    """Starts the caps of a user of class s at what was received before; an empty array stands for nothing at all."""
     for c in range(len(received_C)):
         work.base_C[c] = received_C[c]
+    if len(rules.free_SC) > 0:
+        for c in range(len(rules.capacity_C)):
+            if rules.free_SC[s, c]:
+                work.base_C[c] = NOT_BOUND
+            elif len(received_C) == 0:
+                work.base_C[c] = 0
+    for q in range(len(rules.trigger_Q)):
+        work.owes_Q[q] = rules.number_SQ[s, q]
 
 
 @kernel(forceinline=True)
@@ -222,6 +245,31 @@ def keeps_all(rules, used_C):
 
 
 @kernel(forceinline=True)
+def keeps_asks(rules, work):
+    """Whether the contacts counted in work.used_C have what they ask for, beside them or received before."""
+    kept = True
+    for q in range(len(rules.trigger_Q)):
+        trigger = rules.trigger_Q[q]
+        asked = work.owes_Q[q] > 0 and work.used_C[trigger] > work.base_C[trigger]
+        kept = kept and not (asked and work.used_C[rules.wanted_Q[q]] < work.owes_Q[q])
+    return kept
+
+
+@kernel(forceinline=True)
+def asks_matter(rules, work):
+    """Whether the user may get a contact that asks for something which was not received before."""
+    for q in range(len(rules.trigger_Q)):
+        if work.owes_Q[q] <= 0 or work.base_C[rules.wanted_Q[q]] >= work.owes_Q[q]:
+            continue
+        for action in range(len(rules.slot_A)):
+            if work.net_A[action] > -np.inf:
+                for d in range(rules.cap_AD.shape[1]):
+                    if rules.cap_AD[action, d] == rules.trigger_Q[q]:
+                        return True
+    return False
+
+
+@kernel(forceinline=True)
 def fill_tops(rules, work):
     """Per slot the best action of positive net value, the first among equals."""
     clear(work.top_L, NONE)
@@ -240,10 +288,14 @@ def best_slate(rules, work, slate_K):
     """
     fill_tops(rules, work)
     count, value = greedy_slate(rules, work, slate_K, True)
-    if rules.all_easy or keeps_all(rules, work.used_C):
+    if (rules.all_easy or keeps_all(rules, work.used_C)) and keeps_asks(rules, work):
         return count, value
-    count, value = greedy_slate(rules, work, slate_K, False)
-    count, value = branch(rules, work, slate_K, count, value)
+    floor = 0.0
+    if asks_matter(rules, work):  # what is asked for may be worth less than nothing
+        count, value, floor = 0, 0.0, -reach_of_all(rules, work)
+    else:
+        count, value = greedy_slate(rules, work, slate_K, False)
+    count, value = branch(rules, work, slate_K, count, value, floor)
     start_caps(work)
     for k in range(count):
         mark(rules, work.used_C, slate_K[k], 1)
@@ -302,9 +354,12 @@ def reach(rules, work, filled, i, taken):
 
 
 @kernel(forceinline=True)
-def branch(rules, work, slate_K, count, best):
-    """Depth-first branch and bound over the slots; starts from the feasible slate given and returns the best one."""
-    filled = fill_candidates(rules, work, 0.0, True)
+def branch(rules, work, slate_K, count, best, floor):
+    """Depth-first branch and bound over the slots; starts from the feasible slate given and returns the best one.
+
+    floor: actions of no more net value are in no better slate.
+    """
+    filled = fill_candidates(rules, work, floor, True)
     start_caps(work)
     i, taken = 0, 0
     work.pointer_L[0], work.value_L[0] = 0, 0.0
@@ -314,11 +369,45 @@ def branch(rules, work, slate_K, count, best):
         if i < filled and taken < rules.most:
             if value + reach(rules, work, filled, i, taken) > best:
                 deeper, taken = descend(rules, work, filled, i, taken, best)
-        elif value > best:
+        elif value > best and keeps_asks(rules, work):
             best, count = value, copy_chosen(work, i, slate_K)
         i, taken = move(rules, work, i, taken, deeper)
         if i < 0:
             return count, best
+
+
+@kernel(forceinline=True)
+def second_value(rules, work, slate_K, count):
+    """The value of the best slate but for the one given, which is the best; -inf where there is no other."""
+    best = 0.0 if count > 0 else -np.inf
+    filled = fill_candidates(rules, work, best - reach_of_all(rules, work), False)
+    start_caps(work)
+    i, taken = 0, 0
+    work.pointer_L[0], work.value_L[0] = 0, 0.0
+    while True:
+        deeper = False
+        value = work.value_L[i]
+        if i < filled and taken < rules.most:
+            if value + reach(rules, work, filled, i, taken) > best:
+                deeper, taken = descend(rules, work, filled, i, taken, best)
+        elif value > best and keeps_asks(rules, work) and not is_chosen(work, i, taken, slate_K, count):
+            best = value
+        i, taken = move(rules, work, i, taken, deeper)
+        if i < 0:
+            return best
+
+
+@kernel(forceinline=True)
+def is_chosen(work, i, taken, slate_K, count):
+    """Whether the first i slots chose the slate."""
+    same = taken == count
+    for j in range(i):
+        if work.chosen_L[j] != NONE:
+            found = False
+            for k in range(count):
+                found = found or slate_K[k] == work.chosen_L[j]
+            same = same and found
+    return same
 
 
 @kernel(forceinline=True)
@@ -386,7 +475,7 @@ def near_slates(rules, work, least, slates_NK, value_N):
         if i < filled and taken < rules.most:
             if value + reach(rules, work, filled, i, taken) > least:
                 deeper, taken = descend(rules, work, filled, i, taken, least)
-        elif value > least:
+        elif value > least and keeps_asks(rules, work):
             if found == len(value_N):
                 return found + 1
             clear(slates_NK[found], NONE)

@@ -218,7 +218,7 @@ def worst_value(users: Users) -> float:
         part = slice(first, first + 65_536)
         allowed_UA = data.eligible_UA[part] & (data.group_U[part] == FREE)[:, None]
         planes_UPA = data.planes_UPA[part]
-        value_UA = np.einsum("upa,pa->ua", planes_UPA, problem.value_PA)
+        value_UA = problem.worth_of_all(planes_UPA)
         worst += _by_slot(np.where(allowed_UA, -value_UA, 0.0), slot_A, users.many(part))
         data.release()
         for position, row in enumerate(soft):

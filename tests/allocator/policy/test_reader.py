@@ -173,7 +173,6 @@ EXPECTED = """
 28: constraints.again: the key 'max' stands twice
 28: constraints.again.<<: merge keys
 29: constraints[10]: must be a mapping
-30: constraints.where.of: is missing
 30: constraints.where.where.not.product: no action has product 'hifi'
 """
 
@@ -487,6 +486,70 @@ def test_any_values_set_make_a_policy_or_a_list_of_problems(overrides: dict) -> 
         read(OVERRIDABLE, overrides)
     except InputError as error:
         assert all(problem.startswith("p.yaml") for problem in error.problems)
+
+
+def test_attributes_are_summed_without_a_metric() -> None:
+    policy = read(f"""{HEAD[:-2]}, {{times: discount_eur, weight: -1}}]
+constraints:
+  - {{id: postage, kind: total, times: discount_eur, max: 20}}
+  - {{id: roi, kind: ratio, metric: revenue, per: {{times: discount_eur}}, min: 2}}
+  - {{id: books, kind: share, where: {{product: audiobooks}}, max: 20%}}
+""")
+    assert [(term.metric, term.times) for term in policy.objective] == [("revenue", None), (None, "discount_eur")]
+    assert [(each.metric, each.times) for each in policy.constraints[:2]] == [(None, "discount_eur"), ("revenue", None)]
+    assert policy.constraints[2].of == Filter()
+    assert Policy.model_validate(policy.to_json()) == policy
+
+
+def test_every_mistake_in_a_sum_of_attributes_is_told() -> None:
+    told = problems(f"""{HEAD[:-2]}, {{weight: -1}}]
+constraints:
+  - {{id: cap, kind: volume, times: discount_eur, max: 5}}
+  - {{id: sum, kind: total, max: 5}}
+  - {{id: roi, kind: ratio, times: discount, per: {{}}, min: 2}}
+  - {{id: rate, kind: average, times: discount_eur, min: 2}}
+""")
+    missing = "is missing; name a metric, or `times` alone for the sum of an attribute of the actions"
+    assert told == [
+        f"p.yaml:2: objective[1].metric: {missing}",
+        "p.yaml:4: constraints.cap.times: 'times' is for total, average, ratio; a constraint of kind volume has no such key. The sum "
+        "of an attribute over contacts is of kind total, with `times` and without `metric`",
+        f"p.yaml:5: constraints.sum.metric: {missing}",
+        f"p.yaml:6: constraints.roi.per.metric: {missing}",
+        "p.yaml:6: constraints.roi.times: no action has an attribute 'discount'; did you mean 'discount_eur'?",
+        "p.yaml:7: constraints.rate.metric: is missing",
+    ]
+
+
+def test_a_constraint_may_be_one_for_each_value() -> None:
+    policy = read(rule("kind: volume, each: market, max: 5%") + "  - {id: b, kind: share, each: product, max: 20%}\n")
+    assert [each.each for each in policy.constraints] == ["market", "product"]
+    assert Policy.model_validate(policy.to_json()) == policy
+    assert "each" not in read(rule("kind: volume, max: 5%")).to_json()["constraints"][0], "digests stay what they were"
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        (
+            "kind: volume, each: markt, max: 5",
+            "each: there is no segment and no attribute of actions 'markt'; did you mean 'market'?",
+        ),
+        ("kind: churn, each: product, max: 5%", "each: there is no segment 'product'"),
+        ("kind: volume, each: [market], max: 5", "each: must be text"),
+    ],
+)
+def test_what_a_constraint_cannot_be_for_each_of(fields: str, told: str) -> None:
+    (one,) = problems(rule(fields), previous=True)
+    assert told in one
+
+
+def test_a_row_of_a_rule_cannot_be_set_alone() -> None:
+    text = rule("kind: volume, each: market, max: 5%")
+    name = read(text).constraints[0].id
+    (one,) = problems(text, {f"{name}@SE": {"max": 4}})
+    assert f"'{name}@SE' is one row of {name}, whose fields hold for every value; write set.{name}.FIELD=VALUE" in one
+    assert read(text, {name: {"max": "4%"}}).constraints[0].max == Bound(4.0, True)
 
 
 def test_a_change_is_a_part_of_what_was() -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from allocator.policy.grammar import ContactRule
 from allocator.preflight import Reach, Scope, given_in_words, most_contacts, reach
 from allocator.problem import FREE, HOLDOUT, Data, Problem
+from allocator.solve.passes import sweep
 from allocator.solve.solver import free_users
 from ranker.scores import Scores, Shard
 
@@ -36,12 +37,16 @@ class Cause:
 
 @dataclass(frozen=True)
 class _Counted:
-    """One constraint's scope, what can be had in it, and whether more would help (it has a floor)."""
+    """One constraint's scope, what can be had in it, and whether more would help (it has a floor).
+
+    now: by counting, which is at most too much; best: by everybody's best slate, where contacts ask for others, else the same.
+    """
 
     name: str
     id: str
     scope: Scope
     now: Reach
+    best: Reach
     floor: bool
 
 
@@ -62,7 +67,8 @@ def find_causes(
     for position, scope, now in zip(positions, scopes, reach(problem, data, scopes), strict=True):
         sides = problem.rows.sign_R[problem.rows.constraint_R == position]
         rule = problem.measured[position].rule
-        counted.append(_Counted(rule.name, rule.id, scope, now, bool((sides < 0).any())))
+        best = _by_slates(problem, data, scope) if len(problem.contact.asks) else now
+        counted.append(_Counted(rule.name, rule.id, scope, now, best, bool((sides < 0).any())))
     causes = [_reach_of(each) for each in counted]
     causes += _exploration(problem, data, fixed, positions)
     floors = [each for each in counted if each.floor]
@@ -85,8 +91,21 @@ def _scope(problem: Problem, position: int) -> Scope:
 
 
 def _reach_of(each: _Counted) -> Cause:
-    sentence = f"{each.name}: {each.now.users:,} users are eligible for its scope and can get {each.now.contacts:,} contacts there"
-    return Cause(each.id, "reach", None, each.now.users, each.now.contacts, None, sentence)
+    users, contacts = each.now.users, each.best.contacts
+    sentence = f"{each.name}: {users:,} users are eligible for its scope and can get {contacts:,} contacts there"
+    return Cause(each.id, "reach", None, users, contacts, None, sentence)
+
+
+def _by_slates(problem: Problem, data: Data, scope: Scope) -> Reach:
+    """The most contacts that slates of the users in scope can hold there, all contact rules kept."""
+    value_A = scope.actions_A.astype(float)
+    counting = replace(problem.worthless(), value_A=value_A).with_measured([])
+    group_U = np.where(scope.member_S[data.class_U], data.group_U, HOLDOUT).astype(np.int8)
+    nobody = np.empty(0, np.int64)
+    users = free_users(counting, replace(data, group_U=group_U, before_UK=data.before_UK[:, :0]), (nobody, nobody))
+    swept = sweep(users, np.empty(0))
+    inside_U = ((swept.slate_UK >= 0) & scope.actions_A[swept.slate_UK]).any(axis=1)
+    return Reach(swept.dual, round(swept.dual), int(inside_U.sum()))
 
 
 def _exploration(
@@ -113,11 +132,15 @@ def _capped(problem: Problem, data: Data, floors: Sequence[_Counted]) -> Iterato
         freed = problem.contact.without(rule.id)
         eased = replace(problem, contact=freed)
         kept_C = np.array([name != rule.id for name in problem.contact.names], bool)
-        counted = data.received_UC[:, kept_C] if len(freed.asks) and data.received_UC.shape[1] else data.received_UC
+        counted = data.received_UC[:, kept_C] if data.received_UC.shape[1] else data.received_UC
         scopes = [replace(each.scope, most=most_contacts(freed, each.scope.actions_A)) for each in floors]
-        for each, more in zip(floors, reach(eased, replace(data, received_UC=counted), scopes), strict=True):
-            if more.contacts > each.now.contacts:
-                yield _cause(each, "contact", rule.id, f"contact rule {rule.id} ({_limit(rule)})", more)
+        if len(problem.contact.asks):
+            found = [_by_slates(eased, replace(data, received_UC=counted), scope) for scope in scopes]
+        else:
+            found = reach(eased, data, scopes)
+        for each, more in zip(floors, found, strict=True):
+            if more.contacts > each.best.contacts:
+                yield _cause(each, each.best, "contact", rule.id, f"contact rule {rule.id} ({_limit(rule)})", more)
 
 
 def _limit(rule: ContactRule) -> str:
@@ -149,7 +172,7 @@ def _filtered(problem: Problem, data: Data, counted: Sequence[_Counted], scores:
         for i, each in enumerate(counted):
             more = Reach(0.0, int(contacts[kind, rule][i]), int(users[kind, rule][i]))
             if more.contacts > each.now.contacts:
-                yield _cause(each, kind, rule, words, more)
+                yield _cause(each, each.now, kind, rule, words, more)
 
 
 def _worded(variants: Mapping) -> Iterator[tuple[tuple[str, str | None], str]]:
@@ -198,8 +221,7 @@ def _part(data: Data, shard: Shard) -> Data:
     )  # fmt: skip
 
 
-def _cause(each: _Counted, kind: str, rule: str | None, words: str, more: Reach) -> Cause:
-    now = each.now
+def _cause(each: _Counted, now: Reach, kind: str, rule: str | None, words: str, more: Reach) -> Cause:
     can = f"{each.name}: without {words}, {more.users:,} users could get {more.contacts:,} contacts in its scope"
     sentence = f"{can} instead of {now.users:,} users {now.contacts:,}"
     return Cause(each.id, kind, rule, now.users, now.contacts, more.contacts, sentence)

@@ -86,9 +86,14 @@ def contact_rows(policy: Policy, known: Interference | None) -> list[Mapping[str
 
 def _contacts(rule: ContactRule, known: Interference | None) -> str:
     what = "contacts" if rule.where.is_empty else f"contacts with {filter_words(rule.where)}"
+    if rule.requires is not None:
+        return _for_whom(rule, f"{what} {_required(rule)}")
     if rule.max == 1:
         what = what.replace("contacts", "contact", 1)
     words = f"no {what}" if rule.max == 0 else f"at most {rule.max} {what}"
+    if rule.min is not None and rule.min > 1:
+        several = f"{rule.min}" if rule.min == rule.max else f"{rule.min} to {rule.max}"
+        words = f"none or {several} {what}"
     if rule.each is not None:
         words += f", for each {rule.each.replace('_', ' ')} on its own"
     if rule.spoils is not None:
@@ -96,7 +101,19 @@ def _contacts(rule: ContactRule, known: Interference | None) -> str:
     if rule.days is not None:
         days = "day" if rule.days == 1 else f"{rule.days} days"
         words += f"; contacts received in the last {days} count as well"
-    return words
+    return _for_whom(rule, words)
+
+
+def _for_whom(rule: ContactRule, words: str) -> str:
+    return words if rule.users is None else f"{people(rule.users)}: {words}"
+
+
+def _required(rule: ContactRule) -> str:
+    """only beside product audiobooks, or within 28 days after it"""
+    beside = f"only beside one with {filter_words(rule.requires)}"
+    if rule.days is None:
+        return beside
+    return f"{beside}, or after one received in the last {'day' if rule.days == 1 else f'{rule.days} days'}"
 
 
 def _two(limit: float, known: Interference | None) -> str:

@@ -15,11 +15,18 @@ UNIONS = """contact:
 """
 
 
-@pytest.fixture(params=["overlapping caps", "unions of slots", "no caps"])
+SOME = """contact:
+  - {id: total, max: 2, users: {market: [SE, DE]}}
+  - {id: push, max: 1, where: {surface: [push, home]}, users: {market: [DE, "NO"]}}
+"""
+
+
+@pytest.fixture(params=["overlapping caps", "unions of slots", "caps of some", "no caps"])
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
     rules = random_rules(1, 3_000)
     constraints = "constraints:" + rules.partition("constraints:")[2]
     contact = {"overlapping caps": rules.partition("constraints:")[0], "unions of slots": UNIONS, "no caps": ""}
+    contact["caps of some"] = SOME
     experiment = "experiment:\n  exploration: {share: 0.1, salt: e}\n"
     return make_case(tmp_path, 3_000, 1, experiment + contact[request.param] + constraints)
 

@@ -636,6 +636,50 @@ def test_days_that_no_contact_rule_can_look_back(days: str, told: str) -> None:
     assert found == [f"p.yaml:3: contact.total.days: {told}"]
 
 
+def test_contact_rules_of_every_kind() -> None:
+    policy = read(f"""{HEAD}contact:
+  - {{id: calm, max: 1, users: {{market: SE}}}}
+  - {{id: series, min: 2, max: 3, where: {{surface: home}}, days: 7}}
+  - {{id: after, requires: {{product: audiobooks}}, where: {{product: premium_family}}, days: 28}}
+""")
+    calm, series, after = policy.contact
+    assert (calm.listeners, series.listeners) == (Filter((("market", ("SE",)),)), Filter())
+    assert (series.min, series.max, after.max, after.requires) == (2, 3, None, Filter((("product", ("audiobooks",)),)))
+    assert policy.user_filters == (calm.users,)
+    assert Policy.model_validate(policy.to_json()) == policy
+    plain = read(f"{HEAD}contact: [{{id: total, max: 2}}]\n").to_json()["contact"]
+    assert plain == [{"id": "total", "max": 2, "where": {}}], "digests stay what they were"
+    changed = read(
+        f"{HEAD}contact: [{{id: a, requires: {{product: audiobooks}}}}]\n",
+        {"a": {"requires": {"surface": "home"}, "days": 7}},
+    )
+    assert changed.contact[0].requires.keys[-1] == ("surface", ("home",))
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ("where: {surface: home}", "contact.r.max: is missing"),
+        ("max: 1, users: {markt: SE}", "contact.r.users.markt: there is no segment 'markt'; did you mean 'market'?"),
+        ("max: 1, min: 2", "contact.r.min: the minimum 2 is above the maximum 1"),
+        ("max: 1, min: 0", "contact.r.min: must be at least 1, not 0"),
+        ("max: 9, min: 9", "contact.r.min: a user can never get 9: the actions in scope are of"),
+        ("max: 1, requires: {surface: home}", "contact.r.max: stands beside `requires`; write two rules"),
+        ("requires: {surface: hom}", "contact.r.requires.surface: no action has surface 'hom'; did you mean 'home'?"),
+        (
+            "requires: {}",
+            "contact.r.requires: every action in `where` is in `requires` as well, so the rule asks for nothing",
+        ),
+        ("requires: {surface: home}, where: {surface: home}", "the rule asks for nothing"),
+        ("requres: {surface: home}, max: 1", "contact.r.requres: unknown key; did you mean 'requires'?"),
+    ],
+)
+def test_a_contact_rule_that_cannot_mean_anything(fields: str, told: str) -> None:
+    (one,) = problems(f"{HEAD}contact: [{{id: r, {fields}}}]\n")
+    assert one.startswith("p.yaml:3: ")
+    assert told in one
+
+
 def test_pinned_and_fallback_contacts_are_read() -> None:
     policy = read(
         f"""{HEAD}pinned:

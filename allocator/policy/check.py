@@ -85,6 +85,10 @@ class World:
     def _everything(self) -> frozenset[int]:
         return frozenset(range(len(self.catalogue.actions)))
 
+    def attributes_in(self, *filters: Filter | None) -> list[Mapping[str, object]]:
+        """The actions that pass all of these filters, in catalogue order."""
+        return [self.catalogue.actions[position] for position in sorted(self.actions_in(*filters))]
+
     def actions_in(self, *filters: Filter | None) -> frozenset[int]:
         """Which actions pass all of the filters."""
         left = self._everything
@@ -226,8 +230,8 @@ def _requires(world: World, rule: Rule) -> Iterator[Fault]:
     yield from faults
     if faults or rule.where is None:
         return
-    wanted = world.actions_in(rule.requires)
-    asking = [action for action in world.actions_in(rule.where) if not rule.requires.matches(action)]
+    wanted = world.attributes_in(rule.requires)
+    asking = [action for action in world.attributes_in(rule.where) if not rule.requires.matches(action)]
     if world.actions_in(rule.where) and not asking:
         yield Fault(("requires",), "every action in `where` is in `requires` as well, so the rule asks for nothing")
     beside = any(one["slot"] != other["slot"] for one in asking for other in wanted)
@@ -243,7 +247,7 @@ def _least(world: World, rule: Rule) -> Iterator[Fault]:
         yield Fault(("min",), f"the minimum {rule.min} is above the maximum {rule.max}")
         return
     found: dict[object, set[object]] = {}
-    for action in world.actions_in(rule.where):
+    for action in world.attributes_in(rule.where):
         if rule.each is None or action.get(rule.each) is not None:
             found.setdefault(None if rule.each is None else action[rule.each], set()).add(action["slot"])
     most = max(map(len, found.values()), default=rule.min)
@@ -332,7 +336,7 @@ def _each(world: World, rule: Rule) -> Iterator[Fault]:
     elif name not in world.attributes:
         known = {*world.segments, *world.attributes}
         yield Fault(("each",), f"there is no segment and no attribute of actions '{name}'{hint(name, known)}")
-    elif not any(action.get(name) is not None for action in world.actions_in(rule.where, rule.of)):
+    elif not any(action.get(name) is not None for action in world.attributes_in(rule.where, rule.of)):
         yield Fault(("each",), f"no action in scope has the attribute '{name}'")
 
 

@@ -16,7 +16,7 @@ from allocator.audit.history import read_received
 from allocator.audit.rows import Numbering
 from allocator.audit.scope import Cap
 from allocator.past import read_history, read_previous
-from allocator.policy.grammar import Churn, Policy, Term
+from allocator.policy.grammar import Churn, Filter, Policy, Term
 from ranker.columns import Places
 from ranker.scores import Scores, ScoresWriter, open_scores
 from ranker.tables.history import write_history
@@ -68,7 +68,7 @@ def test_what_a_user_was_given_is_found_again(ids: list, kind: pa.DataType, draw
         judged = read_earlier(folder / "earlier", CHURN, scores, numbering)
         for user, one in enumerate(known):
             assert len(judged.of(user, 1)[0]) == wanted[one]
-        cap = Cap("rule", np.ones(len(HEAD.actions), bool), 200, 28)
+        cap = Cap("rule", np.ones(len(HEAD.actions), bool), 200, 28, Filter())
         counted = read_received(scores, [cap], numbering).of(0, len(known))[:, 0]
         assert dict(zip(known, counted.tolist(), strict=True)) == {user: wanted[user] for user in known}
 

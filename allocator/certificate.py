@@ -26,6 +26,7 @@ from allocator.remarks import Remark, cannot_be_met, far_from_the_best, only_for
 from allocator.solve.solution import Solution
 
 MONEY = ("_eur", "_usd", "_gbp")
+ROUNDING = 1e-9
 SOURCES = ("optimised", "exploration", "fallback", "pinned")
 
 
@@ -178,7 +179,9 @@ def certify(
     given = contacts.value_of("exploration", "pinned")
     price_bound = solution.dual + given
     whole = _gap(value, price_bound) > wanted_gap and solution.whole_bound < solution.dual
-    bound = max(solution.whole_bound + given, value) if whole else price_bound
+    bound = solution.whole_bound + given if whole else price_bound
+    if bound < value <= bound + ROUNDING * abs(bound):  # the same but for the rounding of two sums
+        bound = value
     gap = _gap(value, bound)
     full = [step for step in solution.steps if step.users >= (data.group_U == FREE).sum()]
     return Certificate(

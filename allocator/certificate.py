@@ -140,6 +140,19 @@ def tally(problem: Problem, data: Data, user_N: np.ndarray, action_N: np.ndarray
     return Tally(count.reshape(classes, actions), by_class, kept_S)
 
 
+def contacts_in(slate_UK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(user position, action) of every contact of the slates, sorted by user."""
+    user_N, k_N = np.nonzero(slate_UK >= 0)
+    return user_N, slate_UK[user_N, k_N].astype(np.int64)
+
+
+def tally_all(problem: Problem, data: Data, given: tuple[np.ndarray, np.ndarray], slate_UK: np.ndarray) -> Tally:
+    """The sums over contacts that were given, (user position, action), and those of the slates together."""
+    user_N, action_N = (np.concatenate(both) for both in zip(given, contacts_in(slate_UK), strict=True))
+    order_N = np.argsort(user_N, kind="stable")
+    return tally(problem, data, user_N[order_N], action_N[order_N])
+
+
 def parts_of(user_N: np.ndarray, data: Data) -> Iterator[slice]:
     """Contacts, sorted by user, a bounded number of users at a time."""
     for shard in data.shards():

@@ -95,12 +95,6 @@ class _Case:
     start_R: np.ndarray
     work: Work
 
-    @property
-    def hard(self) -> list[int]:
-        """Constraints that must hold, by position."""
-        rows = self.problem.rows
-        return sorted({int(c) for c, p in zip(rows.constraint_R, rows.penalty_R, strict=True) if not np.isfinite(p)})
-
 
 def diagnose(
     problem: Problem,
@@ -147,12 +141,12 @@ def _with_proof(case: _Case, findings: Sequence[Finding]) -> _Case:
         return replace(case, start_R=np.where(inside_R, 1.0 / case.scale.usage_R, 0.0))
     if case.start_R.any():
         return case
-    return replace(case, start_R=_violated(case, case.hard, case.hard).best.price_R)
+    return replace(case, start_R=_violated(case, case.problem.hard, case.problem.hard).best.price_R)
 
 
 def _explain(case: _Case, unsolvable: Unsolvable, scores: Scores | None, findings: Sequence[Finding]) -> Diagnosis:
     problem = case.problem
-    proven = unsolvable.proven or _conflicting(case, case.hard)
+    proven = unsolvable.proven or _conflicting(case, case.problem.hard)
     conflict = list(findings[0].positions) if findings else _smallest_conflict(case)
     rules = [problem.measured[position].rule for position in conflict]
     causes = find_causes(problem, case.data, case.fixed, conflict, scores)
@@ -183,7 +177,7 @@ def _exploration_alone(case: _Case, conflict: list[int]) -> list[Cause]:
 
 def _smallest_conflict(case: _Case) -> list[int]:
     """Deletion filter: constraints with the least part in the proof go first, so that a short conflict is left."""
-    kept = case.hard
+    kept = case.problem.hard
     if _conflicting(case, kept):
         part = _parts(case)
         proven = [position for position in kept if part[position] > 0]
@@ -200,7 +194,7 @@ def _smallest_conflict(case: _Case) -> list[int]:
 
 def _parts(case: _Case) -> dict[int, float]:
     """How much of the proof each constraint is: its prices in units of value per typical contact."""
-    parts = dict.fromkeys(case.hard, 0.0)
+    parts = dict.fromkeys(case.problem.hard, 0.0)
     for row, position in enumerate(case.problem.rows.constraint_R):
         if int(position) in parts:
             parts[int(position)] += float(case.start_R[row] * case.scale.usage_R[row])

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from allocator.certificate import SOURCES, tally
+from allocator.certificate import SOURCES, tally_all
 from allocator.mixture import Foregone
 from allocator.policy.grammar import PinnedRule
 from allocator.problem import EXPLORATION, FREE, HOLDOUT, NONE, PINNED, ContactRules, Data, Problem, explore
@@ -142,11 +142,7 @@ def fall_back(problem: Problem, data: Data, given: Given, slate_UK: np.ndarray, 
 
 def _usage(problem: Problem, data: Data, given: Given, slate_UK: np.ndarray) -> np.ndarray:
     """float64[R]: what all contacts so far use."""
-    user_N = np.nonzero(slate_UK >= 0)[0]
-    user_N = np.concatenate([given.user_N, user_N])
-    action_N = np.concatenate([given.action_N, slate_UK[slate_UK >= 0].astype(np.int64)])
-    order_N = np.argsort(user_N, kind="stable")
-    counted = tally(problem, data, user_N[order_N], action_N[order_N])
+    counted = tally_all(problem, data, given.fixed, slate_UK)
     return problem.rows.usage(counted.count_SA, counted.sum_SPA, counted.kept_S)
 
 

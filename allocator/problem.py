@@ -385,6 +385,12 @@ class Problem:
         """Whether a constraint counts the users whose slate is not what it was before."""
         return any(measured.rule.kind == "churn" for measured in self.measured)
 
+    @property
+    def hard(self) -> list[int]:
+        """Constraints that must hold, by position."""
+        rows = self.rows
+        return sorted({int(c) for c, p in zip(rows.constraint_R, rows.penalty_R, strict=True) if not np.isfinite(p)})
+
     def net_tables(self, price_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The coefficients of the net value at these prices, const_SA and plane_SPA, per user class."""
         return self.rows.tables(self.value_A, self.value_PA, price_R)

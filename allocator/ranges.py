@@ -18,7 +18,7 @@ from typing import Protocol
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from allocator.certificate import tally
+from allocator.certificate import contacts_in, tally
 from allocator.problem import Measured
 from allocator.solve.exact import Pairs, best_fractional, count_pairs, eligible_pairs
 from allocator.solve.passes import Pass, Users, sweep
@@ -137,11 +137,6 @@ def _denominators(users: Users, contacts: Contacts) -> np.ndarray:
         for each in problem.measured
     ]
     return np.array(totals)[problem.rows.constraint_R]
-
-
-def _chosen(slate_UK: np.ndarray) -> Contacts:
-    user_N, k_N = np.nonzero(slate_UK >= 0)
-    return user_N, slate_UK[user_N, k_N].astype(np.int64)
 
 
 class _Resolver(Protocol):
@@ -341,8 +336,8 @@ def _dual(
     base = sweep(near, price_R)
     near = replace(near, limit_R=_centred(users, swept) - (swept.usage_R - base.usage_R))
     base = replace(base, dual=base.dual + float((near.limit_R - users.limit_R) @ price_R))
-    chosen_R = given_R + _denominators(users, _chosen(swept.slate_UK))
-    outside_R = _rooms(users, chosen_R - _denominators(near, _chosen(base.slate_UK)))
+    chosen_R = given_R + _denominators(users, contacts_in(swept.slate_UK))
+    outside_R = _rooms(users, chosen_R - _denominators(near, contacts_in(base.slate_UK)))
     if slope_R is None:
         slope_R = price_R * np.maximum(_rooms(users, chosen_R), 0.0)
     work.left -= 2 * len(users.data)

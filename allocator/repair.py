@@ -14,7 +14,7 @@ from itertools import combinations
 
 import numpy as np
 
-from allocator.certificate import tally
+from allocator.certificate import tally_all
 from allocator.preflight import preflight
 from allocator.problem import Data, Measured, Problem
 from allocator.solve.passes import value_of
@@ -81,12 +81,6 @@ class Conflict:
     scale: Scale
     positions: Sequence[int]
 
-    @property
-    def hard(self) -> list[int]:
-        """Constraints that must hold, by position."""
-        rows = self.problem.rows
-        return sorted({int(c) for c, p in zip(rows.constraint_R, rows.penalty_R, strict=True) if not np.isfinite(p)})
-
 
 Moves = dict[tuple[int, str], float]
 
@@ -114,7 +108,7 @@ def _to_try(conflict: Conflict) -> Iterator[tuple[int, ...]]:
     yield from ((position,) for position in singles)
     if len(conflict.positions) > 2:
         yield from list(combinations(singles, 2))[:MOST_PAIRS]
-    yield tuple(conflict.hard)
+    yield tuple(conflict.problem.hard)
 
 
 def _eased(conflict: Conflict, positions: Sequence[int]) -> Moves | None:
@@ -141,15 +135,10 @@ def _solved(conflict: Conflict, problem: Problem) -> np.ndarray | None:
 
 def _broken(conflict: Conflict, slate_UK: np.ndarray, positions: Sequence[int]) -> Moves:
     """The bounds that this allocation does not keep, each moved to where it does."""
-    problem, data = conflict.problem, conflict.data
-    user_N = np.nonzero(slate_UK >= 0)[0]
-    user_N = np.concatenate([conflict.fixed[0], user_N])
-    action_N = np.concatenate([conflict.fixed[1], slate_UK[slate_UK >= 0].astype(np.int64)])
-    order_N = np.argsort(user_N, kind="stable")
-    counted = tally(problem, data, user_N[order_N], action_N[order_N])
+    counted = tally_all(conflict.problem, conflict.data, conflict.fixed, slate_UK)
     moves: Moves = {}
     for position in positions:
-        measured = problem.measured[position]
+        measured = conflict.problem.measured[position]
         amounts = [
             None if linear is None else linear.total(counted.count_SA, counted.sum_SPA, counted.kept_S)
             for linear in (measured.numerator, measured.denominator)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from allocator.certificate import contact_values
+from allocator.certificate import contact_values, contacts_in
 from allocator.given import Given
 from allocator.policy.grammar import Bound, TierFloor, tier_id
 from allocator.problem import Data, Linear, Measured, Problem
@@ -29,7 +29,7 @@ def settle(
         stage = problem.with_objective(tier.objective)
         solution = solve(stage)
         fixed = _worth(stage, data, *given.fixed)
-        value = fixed + _worth(stage, data, *_chosen(solution))
+        value = fixed + _worth(stage, data, *contacts_in(solution.slate_UK))
         floor = tier.floor(value)
         records.append(
             {
@@ -49,11 +49,6 @@ def _floor(stage: Problem, position: int, floor: float) -> Measured:
     everyone_S = np.ones(len(stage.classes), bool)
     worth = Linear(everyone_S, stage.value_A, stage.value_PA)
     return Measured(TierFloor(id=tier_id(position), min=Bound(floor)), worth, None, floor, None)
-
-
-def _chosen(solution: Solution) -> tuple[np.ndarray, np.ndarray]:
-    user_N, k_N = np.nonzero(solution.slate_UK >= 0)
-    return user_N, solution.slate_UK[user_N, k_N].astype(np.int64)
 
 
 def _worth(stage: Problem, data: Data, user_N: np.ndarray, action_N: np.ndarray) -> float:

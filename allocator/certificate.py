@@ -23,7 +23,7 @@ import numpy as np
 
 from allocator.problem import FREE, Data, Funnel, Measured, Problem
 from allocator.remarks import Remark, cannot_be_met, far_from_the_best, only_for_a_rule
-from allocator.solve.solution import Solution
+from allocator.solve.solution import Solution, relative_gap
 
 MONEY = ("_eur", "_usd", "_gbp")
 ROUNDING = 1e-9
@@ -77,7 +77,7 @@ class ConstraintRecord:
 
 @dataclass(frozen=True)
 class Certificate:
-    """What `certificate.json` holds; value <= bound <= price_bound, gap = (bound - value) / |bound|.
+    """What `certificate.json` holds; value <= bound <= price_bound, gap = (bound - value) / |bound|, or |value| where the bound is 0.
 
     remarks: what must be known before the numbers are read. bound_by: `prices`, where bound is price_bound, or `whole contacts`.
     """
@@ -191,11 +191,13 @@ def certify(
     value = float(contacts.value_N.sum()) - penalty
     given = contacts.value_of("exploration", "pinned")
     price_bound = solution.dual + given
-    whole = _gap(value, price_bound) > wanted_gap and solution.whole_bound < solution.dual
+    whole = relative_gap(value, price_bound) > wanted_gap and solution.whole_bound < solution.dual
     bound = solution.whole_bound + given if whole else price_bound
-    if bound < value <= bound + ROUNDING * abs(bound):  # the same but for the rounding of two sums
+    if (
+        bound < value <= bound + ROUNDING * max(abs(bound), abs(price_bound))
+    ):  # the same but for the rounding of two sums
         bound = value
-    gap = _gap(value, bound)
+    gap = relative_gap(value, bound)
     full = [step for step in solution.steps if step.users >= (data.group_U == FREE).sum()]
     return Certificate(
         status=solution.status.value,
@@ -253,10 +255,6 @@ def _only_for_a_rule(problem: Problem, data: Data, solution: Solution, contacts:
     chosen_N = contacts.source_N == SOURCES.index("optimised")
     columns = (contacts.user_N[chosen_N], contacts.action_N[chosen_N], contacts.value_N[chosen_N])
     return only_for_a_rule(problem, data, solution.price_R, *columns)
-
-
-def _gap(value: float, bound: float) -> float:
-    return (bound - value) / abs(bound) if bound else 0.0
 
 
 def _penalty(measured: Measured, record: ConstraintRecord) -> float:

@@ -38,6 +38,8 @@ NOT_FOUND = (
     "nothing was allocated."
 )
 FEASIBLE_VIOLATION = 1e-6
+WHOLE_PAIRS = 4_000
+"""Eligible user-action pairs up to which the integer programme is asked whether whole contacts can keep some constraints."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +213,7 @@ def _possible_whole(case: _Case, positions: list[int]) -> bool:
     problem = case.problem.with_measured([case.problem.measured[position] for position in positions])
     bare = problem.worthless()
     users = free_users(bare, case.data, case.fixed)
-    if count_pairs(users.data) > case.settings.exact_cells:
+    if count_pairs(users.data) > WHOLE_PAIRS:
         return True
     scale = measure_scale(users, np.random.default_rng(case.settings.seed))
     try:

@@ -35,6 +35,8 @@ STEP_ROWS = 128
 """What the algebra of one step costs, in users swept, with so many rows or fewer."""
 PART = 0.5
 LEAST_WORK = 100_000
+LINEAR_PAIRS = 4_000
+"""Eligible user-action pairs up to which a bound is moved in the linear programme, which is then the quicker way."""
 MOST_STEPS = 6
 
 Contacts = tuple[np.ndarray, np.ndarray]
@@ -165,7 +167,7 @@ def _resolver(
         sample = sample_users(users, SAMPLE_USERS, np.random.default_rng(settings.seed))
         return _dual(sample, given_R, price_R, None, scale, settings, work)
     slope_R = price_R * np.array([_room(each) for each in denominators])[users.problem.rows.constraint_R]
-    if count_pairs(users.data) <= settings.exact_cells:
+    if count_pairs(users.data) <= LINEAR_PAIRS:
         return _linear(_Bounds(users, _rooms(users, given_R), slope_R), scale, settings, work)
     return _dual(users, given_R, price_R, slope_R, scale, settings, work)
 

@@ -3,7 +3,6 @@
 Axes: n rows of a shard.
 """
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -158,7 +157,7 @@ class _Judge:
         value, bound = number(self.claims.get("value")), number(self.claims.get("bound"))
         if value is None or bound is None:
             return Check("certificate gap", "FAIL", "there is no value or no bound to take it from")
-        gap = (bound - value) / abs(bound) if bound else 0.0 if abs(value) <= slip else math.inf
+        gap = (bound - value) / (abs(bound) or abs(value) or 1.0)
         return equal("certificate gap", self.claims.get("gap"), gap, TOLERANCE * max(1.0, abs(gap)))
 
     def _metric_checks(self) -> Iterator[Check]:

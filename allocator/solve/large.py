@@ -18,7 +18,7 @@ from allocator.solve.prices import Scale, Step, find_prices, proves_contradictio
 from allocator.solve.programs import Outcome
 from allocator.solve.settings import SolveSettings
 from allocator.solve.slates import NONE
-from allocator.solve.solution import Unsolvable
+from allocator.solve.solution import Unsolvable, relative_gap
 from allocator.solve.steps import step_of
 
 SAMPLE_PART = 4
@@ -140,7 +140,7 @@ class Decided:
 
     @property
     def gap(self) -> float:
-        return (self.bound - self.value) / max(abs(self.bound), 1e-12)
+        return relative_gap(self.value, self.bound)
 
 
 def first_core(everybody: int, settings: SolveSettings) -> int:
@@ -245,7 +245,10 @@ def _plain(users: Users, swept: Pass, scale: Scale) -> Decided:
 
 def whole_steps(bound: float, value_step: float) -> float:
     """The most whole steps of value below a bound; infinite where value comes in none."""
-    return math.floor(bound / value_step + 1e-9) * value_step if value_step > 0 else np.inf
+    if value_step <= 0:
+        return np.inf
+    steps = bound / value_step
+    return math.floor(steps + ROUNDING * (1.0 + abs(steps))) * value_step
 
 
 def _better(
@@ -260,7 +263,7 @@ def _better(
     bound = min(bound, whole_steps(proof.dual, value_step))
     if best is None or swept.dual - rounded.loss > best.value:
         best = Decided(rounded.slate_UK, swept.dual - rounded.loss, proof, rounded.shares)
-    if abs(bound - best.value) <= ROUNDING * abs(swept.dual):
+    if abs(bound - best.value) <= ROUNDING * max(abs(swept.dual), abs(proof.dual)):
         bound = best.value
     return replace(best, proof=proof, whole_bound=bound)
 

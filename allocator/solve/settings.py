@@ -12,8 +12,8 @@ class SolveSettings(BaseModel):
 
     method: Literal["auto", "exact", "prices"] = "auto"
     """`exact`: the whole problem as one integer programme. `prices`: price, fix, core. `auto`: exact where it is small."""
-    exact_cells: Annotated[int, Field(ge=0)] = 4_000
-    """`auto` takes the exact path up to this many eligible user-action pairs."""
+    exact_cells: Annotated[int, Field(ge=0)] = 1_000
+    """`auto` takes the exact path up to this many eligible user-action pairs, and prices too where it does not come to an end."""
     most_cells: Annotated[int, Field(gt=0)] = 200_000
     """The exact path refuses more eligible user-action pairs than this."""
     gap: Annotated[float, Field(gt=0, lt=1)] = 1e-5

@@ -38,6 +38,11 @@ class Solution:
     whole_bound: float = np.inf
 
 
+def relative_gap(value: float, bound: float) -> float:
+    """How far a value may be from the best possible, as a part of the bound; of the value where the bound is nothing."""
+    return (bound - value) / (abs(bound) or abs(value) or 1.0)
+
+
 class Unsolvable(Exception):
     """No allocation keeps every hard constraint: proven by prices, or by the integer solver where `proven_by` says so.
 

@@ -18,6 +18,7 @@ from allocator.solve.exact import count_pairs, refuse_if_large, solve_exact
 from allocator.solve.greedy import MOST_USERS, greedy
 from allocator.solve.large import (
     CORE_GROWTH,
+    ROUNDING,
     Decided,
     Tell,
     Trace,
@@ -32,7 +33,7 @@ from allocator.solve.prices import Scale, find_prices, measure_scale, sample_use
 from allocator.solve.prune import prune
 from allocator.solve.settings import SolveSettings
 from allocator.solve.slates import compile_rules
-from allocator.solve.solution import Solution, Status, TooLarge
+from allocator.solve.solution import Solution, Status, TooLarge, Unsolvable, relative_gap
 from allocator.solve.untie import Untied, ties, untie
 
 SPECK = 1e-9
@@ -60,7 +61,18 @@ def solve(
         numba.set_num_threads(min(settings.threads, numba.config.NUMBA_NUM_THREADS))
     with threadpool_limits(1):  # sums inside the linear algebra library must not depend on its threads
         solution = _solve(problem, data, fixed, settings, start, tell)
-        return replace(solution, slate_UK=prune(free_users(problem, data, fixed), solution.slate_UK))
+        users = free_users(problem, data, fixed)
+        slate_UK = prune(users, solution.slate_UK)
+        return replace(solution, slate_UK=slate_UK, whole_bound=_not_below(users, slate_UK, solution))
+
+
+def _not_below(users: Users, slate_UK: np.ndarray, solution: Solution) -> float:
+    """The bound of whole contacts, and the value itself where the two differ by the rounding of their sums."""
+    bound = solution.whole_bound
+    if not np.isfinite(bound):
+        return bound
+    value = value_of(users, slate_UK)
+    return max(bound, value) if value - bound <= ROUNDING * max(abs(value), abs(solution.dual)) else bound
 
 
 def _solve(
@@ -75,13 +87,38 @@ def _solve(
     scale = measure_scale(users, np.random.default_rng(settings.seed))
     trace = Trace(len(data), tell=tell)
     alike = None if settings.method == "exact" else find_alike(users)
+    whole = None
     if alike is None and _exact(users, settings):
         try:
-            return _solve_whole(users, scale, settings, trace)
+            whole = _solve_whole(users, scale, settings, trace)
         except TooLarge:
             if settings.method == "exact":
                 raise
-    return _solve_by_prices(users, alike, scale, _start(problem, start), settings, trace)
+    if whole is not None and (settings.method == "exact" or whole.status is Status.OPTIMAL):
+        return whole
+    try:
+        priced = _solve_by_prices(users, alike, scale, _start(problem, start), settings, trace)
+    except Unsolvable as unsolvable:
+        if whole is None or unsolvable.proven:
+            raise
+        return whole
+    return priced if whole is None else _better(users, whole, priced, settings)
+
+
+def _better(users: Users, whole: Solution, priced: Solution, settings: SolveSettings) -> Solution:
+    """The more valuable of two solutions of the same users, with the lowest bounds of both."""
+    value, other = value_of(users, whole.slate_UK), value_of(users, priced.slate_UK)
+    best = whole if value > other else priced
+    proof = min(whole, priced, key=lambda solution: solution.dual)
+    bound = min(whole.whole_bound, priced.whole_bound)
+    gap = relative_gap(max(value, other), min(proof.dual, bound))
+    return replace(
+        best,
+        status=Status.OPTIMAL if gap <= settings.gap else Status.FEASIBLE,
+        price_R=proof.price_R,
+        dual=proof.dual,
+        whole_bound=bound,
+    )
 
 
 def _solve_by_prices(

@@ -13,7 +13,7 @@ from allocator.policy.reader import read_policy
 from allocator.problem import build_problem, load_data
 from allocator.solve.passes import sweep, total_usage, value_of
 from allocator.solve.settings import SolveSettings
-from allocator.solve.solution import Solution, Unsolvable
+from allocator.solve.solution import Solution, Status, Unsolvable
 from allocator.solve.solver import free_users, solve
 from ranker.scores import open_scores
 from tests.allocator.shapes import Instance, best, make, make_far_apart
@@ -76,6 +76,22 @@ def test_values_far_apart_come_to_the_optimum(tmp_path: Path, seed: int) -> None
 @pytest.mark.parametrize("seed", range(50))
 def test_fifty_instances_of_values_far_apart(tmp_path: Path, seed: int) -> None:
     check(tmp_path, make_far_apart(seed))
+
+
+@pytest.mark.parametrize("seed", [38, 171])
+def test_rounding_of_sums_puts_no_bound_below_the_value(tmp_path: Path, seed: int) -> None:
+    """Whole values whose dual is a hair below the whole number, and a share that only no contacts at all can meet."""
+    value, bound, _ = solved(tmp_path, make(seed)[1])
+    assert bound - value <= 1e-5 * abs(bound)
+
+
+@pytest.mark.parametrize("cells", [0, 1_000, 4_000])
+def test_small_problems_come_to_the_optimum_either_way(tmp_path: Path, cells: int) -> None:
+    """With few nodes the integer programme does not come to an end, and prices have the last word."""
+    instance = third("0.32", users=400)
+    value, bound, solution = solved(tmp_path, instance, SolveSettings(exact_cells=cells, nodes=5))
+    assert value == pytest.approx(best(instance).value, rel=1e-5)
+    assert solution.status is Status.OPTIMAL and bound - value <= 1e-5 * bound
 
 
 def coupons(users: int = 1_400) -> Instance:

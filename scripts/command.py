@@ -34,7 +34,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from ranker.mapped import FULL
+from ranker.files import FULL
 from ranker.scores import InputError
 from scripts import overrides
 from scripts.settings import Settings, problems_of

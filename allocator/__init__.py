@@ -4,7 +4,6 @@ Modules, in the order in which data flows:
 
 - policy: the constraint file of the product managers, read strictly
 - past: what users were given before, by an earlier allocation and in the contact history
-- mapped: arrays in files, whose space is taken before it is used
 - asks: what contacts ask for beside or before them
 - problem: scores and policy as arrays
 - solve: prices, core, the exact oracle and the greedy baseline

@@ -193,9 +193,10 @@ def certify(
     price_bound = solution.dual + given
     whole = relative_gap(value, price_bound) > wanted_gap and solution.whole_bound < solution.dual
     bound = solution.whole_bound + given if whole else price_bound
-    if (
-        bound < value <= bound + ROUNDING * max(abs(bound), abs(price_bound))
-    ):  # the same but for the rounding of two sums
+    scale = max(
+        abs(price_bound), abs(float(greedy["value"]))
+    )  # of what was added up, where the sum itself is about nothing
+    if bound < value <= bound + ROUNDING * scale:  # the same but for the rounding of two sums
         bound = value
     gap = relative_gap(value, bound)
     full = [step for step in solution.steps if step.users >= (data.group_U == FREE).sum()]

@@ -15,7 +15,6 @@ Axes: U users, A actions, P planes (a metric's mean or stderr), R rows, S user c
 
 import math
 import mmap
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -26,7 +25,6 @@ import numpy as np
 import pyarrow as pa
 
 from allocator.asks import NO_ASKS, NO_LIMIT, NOT_BOUND, Asked, Asks
-from allocator.mapped import mapped
 from allocator.past import (
     PastContacts,
     contacts_before,
@@ -38,6 +36,7 @@ from allocator.past import (
 )
 from allocator.policy.experiment import exploring, held_out, uniform
 from allocator.policy.grammar import Constraint, ContactRule, Filter, Policy, Strength, Term, filter_from_words, row_id
+from ranker.files import unnamed
 from ranker.scores import Catalogue, InputError, Scores, Shard
 
 FREE, HOLDOUT, EXPLORATION, PINNED = 0, 1, 2, 3
@@ -896,7 +895,7 @@ class _Room:
     def empty(self, shape: tuple[int, ...], dtype: type) -> np.ndarray:
         if self.fits or not np.prod(shape):
             return np.empty(shape, dtype)
-        return mapped(shape, dtype, Path(tempfile.gettempdir()) if self.folder is None else self.folder)
+        return unnamed(shape, dtype, self.folder)
 
 
 def _tally(scored_UA: np.ndarray, left_UA: np.ndarray, group_U: np.ndarray) -> np.ndarray:

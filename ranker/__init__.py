@@ -2,7 +2,7 @@
 
 Modules, in the order in which data flows:
 
-- files: where every reader opens JSON and Parquet
+- files: where every reader opens JSON and Parquet, and arrays in files
 - columns: columns as other programs write them, in one form
 - market: a synthetic market whose truth is known, to test everything after it
 - tables: readers of users, exposures and outcomes, and the point-in-time join
@@ -12,7 +12,6 @@ Modules, in the order in which data flows:
 - hillstrom: a public e-mail trial as logs and users
 - promotion: a public trial of a promotion as logs
 - open_bandit: a public sample of recommendations under two policies
-- mapped: arrays in files, whose space is taken before it is used
 - features: numeric and categorical columns as tensors; missing and unseen values are normal
 - model: ValueNet, its training and its calibration
 - evaluate: off-policy value, Qini and the baselines

@@ -12,8 +12,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from ranker.files import named
 from ranker.logs import LogSchema
-from ranker.mapped import named
 
 MOST_LEVELS = 50  # of a category, the most frequent; the linear path grows with their square
 FEW_VALUES = 9  # a number with so many values or fewer has a level for each

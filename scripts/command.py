@@ -34,7 +34,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from ranker.mapped import FULL
+from ranker.files import FULL
 from ranker.scores import InputError
 from scripts import overrides
 from scripts.settings import Settings, problems_of
@@ -222,6 +222,19 @@ def _explain(name: str, error: Exception) -> int:
 
 def _shortened(path: str) -> str:
     return path if len(path) <= 200 else f"{path[:150]}...{path[-40:]}"
+
+
+@contextlib.contextmanager
+def naming(**paths: Path | None) -> Iterator[None]:
+    """Within it a problem that opens with one of these keys, as `logs:`, opens with the path that was given for the key."""
+    try:
+        yield
+    except InputError as error:
+        given = {f"{key}:": path for key, path in paths.items() if path is not None}
+        parted = [(*problem.partition(" "), problem) for problem in error.problems]
+        raise InputError(
+            [f"{given[key]}: {rest}" if key in given else problem for key, _, rest, problem in parted]
+        ) from None
 
 
 def _resolving(error: OmegaConfBaseException) -> InputError:

@@ -52,7 +52,7 @@ def run(settings: EvaluateSettings) -> dict:
     ]
     config = {name: getattr(settings, name) for name in ("seed", "evaluate", "solve", "set")}
     config["objective"] = settings.fit.evaluate.objective
-    with stage.write(paths.out, "evaluate", inputs, config) as made:
+    with command.naming(logs=paths.logs), stage.write(paths.out, "evaluate", inputs, config) as made:
         evaluation = evaluate(settings)
         evaluation = report.finite(evaluation)
         evaluation["seconds"] = round(time.perf_counter() - started, 1)

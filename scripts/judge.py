@@ -15,10 +15,11 @@ from scripts.settings import JudgeSettings
 def run(settings: JudgeSettings) -> tuple[str, list[Verdict]]:
     """The action given to all that the allocation is compared with (the best of the logs), and the verdicts."""
     paths = settings.paths
-    logs, allocation = read_logs(paths.logs).complete, read_allocation(paths.allocation)
-    fixed = best_in_logs(logs)
-    expected = None if paths.model is None else _expected(paths.model, logs)
-    return fixed, judge_allocation(allocation, logs, fixed, expected)
+    with command.naming(logs=paths.logs, allocation=paths.allocation):
+        logs, allocation = read_logs(paths.logs).complete, read_allocation(paths.allocation)
+        fixed = best_in_logs(logs)
+        expected = None if paths.model is None else _expected(paths.model, logs)
+        return fixed, judge_allocation(allocation, logs, fixed, expected)
 
 
 def _expected(path: Path, logs: Logs) -> dict[str, np.ndarray]:

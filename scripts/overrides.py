@@ -6,6 +6,7 @@ is the name of an option of the group (`model=valuenet`, with no slash) chooses 
 conf/policy/default.yaml.
 """
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -206,7 +207,7 @@ def translate(command: str, argv: Sequence[str], conf: Path) -> Call:
     """Splits a command line into Hydra's flags and overrides; problems are collected, not raised."""
     flags, words, problems = _split(argv)
     if COMPLETION_FLAGS & set(flags):
-        return Call(tuple(flags), tuple(words), tuple(problems))
+        return Call(tuple(flags), tuple(words), (*problems, *_completion_problems(words)))
     sweep = "--multirun" in flags or "-m" in flags
     translated: list[str] = []
     for word in words:
@@ -215,6 +216,17 @@ def translate(command: str, argv: Sequence[str], conf: Path) -> Call:
         except _Wrong as wrong:
             problems.append(str(wrong))
     return Call(tuple(flags), tuple(translated), tuple(problems))
+
+
+def _completion_problems(words: Sequence[str]) -> list[str]:
+    """What Hydra's completion would end in a traceback over."""
+    if len(words) != 1 or not re.fullmatch(r"(install|uninstall|query)=(bash|fish|zsh)", words[0]):
+        return [
+            "--shell-completion: needs one of install=SHELL, uninstall=SHELL, query=SHELL; SHELL is bash, fish or zsh"
+        ]
+    if words[0].startswith("query=") and "COMP_LINE" not in os.environ:
+        return [f"--shell-completion {words[0]}: is what a shell calls, with the line so far in COMP_LINE"]
+    return []
 
 
 def _split(argv: Sequence[str]) -> tuple[list[str], list[str], list[str]]:

@@ -46,6 +46,7 @@ def run(settings: TrainSettings) -> TrainResult:
     paths = settings.paths
     config = {"model": settings.model, "fit": settings.fit, "seed": settings.seed}
     with (
+        command.naming(logs=paths.logs),
         stage.write(paths.model, stage="train", inputs=[paths.logs], config=config) as out,
         tempfile.TemporaryDirectory(dir=out) as folder,
         fixed_threads(settings.fit.threads),

@@ -4,15 +4,29 @@ Each check takes a record whose fields may be None where the file's value was al
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 
-from allocator.policy.grammar import Bound, Filter, Policy, Rule, Share, composed, equal, shown
-from allocator.policy.suggest import hint
+from allocator.policy.grammar import Bound, Filter, Policy, Rule, Share, composed, shown
+from allocator.policy.suggest import Vocabulary, hint
 from allocator.policy.tree import Fault, scalar
 from ranker.scores import MOST_SEGMENT_VALUES, Catalogue
+
+
+class Known(Vocabulary):
+    """The values of an attribute or a segment, each once."""
+
+    @cached_property
+    def texts(self) -> Mapping[tuple[bool, object], str]:
+        """Those that are text, by what they would mean without quotes."""
+        return {_key(_unquoted(each)): each for each in sorted(e for e in self.words if isinstance(e, str))[::-1]}
+
+    @cached_property
+    def others(self) -> Mapping[tuple[bool, object], object]:
+        """Those that are none."""
+        return {_key(each): each for each in self.words if not isinstance(each, str)}
 
 
 @dataclass(frozen=True)
@@ -41,9 +55,15 @@ class World:
                     found.setdefault(name, {}).setdefault(_key(value), set()).add(position)
         return {name: {key: frozenset(where) for key, where in each.items()} for name, each in found.items()}
 
-    def values(self, attribute: str) -> list[object]:
+    @cached_property
+    def known(self) -> Mapping[str, Known]:
         """What an attribute is over the actions that have it, each value once."""
-        return [value for _, value in self.attributes[attribute]]
+        return {name: Known(tuple(value for _, value in each)) for name, each in self.attributes.items()}
+
+    @cached_property
+    def known_of_users(self) -> Mapping[str, Known]:
+        """What a segment is over the users."""
+        return {name: Known(tuple(values)) for name, values in self.segments.items()}
 
     def having(self, attribute: str, value: object) -> frozenset[int]:
         """The actions that have this value."""
@@ -149,8 +169,8 @@ def _action_words(world: World, words: Filter) -> Iterator[Fault]:
             continue
         for value in values:
             if not world.having(key, value):
-                known = world.values(key)
-                told = _as_other_type(value, known, "the attribute") or hint(value, known)
+                known = world.known[key]
+                told = _as_other_type(value, known, "the attribute") or known.hint(value)
                 yield Fault((key,), f"no action has {key} {shown(value)}{told}")
     if words.negated is not None:
         yield from (fault.under("not") for fault in _action_words(world, words.negated))
@@ -167,7 +187,8 @@ def users(world: World, words: Filter | None, key: str = "users") -> Iterator[Fa
             continue
         for value in values:
             if value not in known:
-                told = _as_other_type(value, known, "a segment") or hint(value, known)
+                of_users = world.known_of_users[name]
+                told = _as_other_type(value, of_users, "a segment") or of_users.hint(value)
                 yield Fault((key, name), f"no user has {name} {shown(value)}{told}")
     if words.negated is not None:
         yield from (fault.under(key) for fault in users(world, words.negated, "not"))
@@ -182,14 +203,13 @@ def _no_segment(world: World, name: str) -> str:
     return f"there is no segment '{name}'{ending}"
 
 
-def _as_other_type(value: object, known: Collection[object], what: str) -> str | None:
+def _as_other_type(value: object, known: Known, what: str) -> str | None:
     """Where the same is known as text, or as a number: that quotes were forgotten, or are too many."""
     if isinstance(value, str):
-        meant = _unquoted(value)
-        found = next((each for each in known if not isinstance(each, str) and equal(each, meant)), None)
+        found = known.others.get(_key(_unquoted(value)))
         return None if found is None else f"; {what} is {_kind(found)} here, write {shown(found)} without quotes"
-    found = next((each for each in known if isinstance(each, str) and equal(_unquoted(each), value)), None)
-    return None if found is None else f"; {what} is text here, write '{found}' in quotes"
+    text = known.texts.get(_key(value))
+    return None if text is None else f"; {what} is text here, write '{text}' in quotes"
 
 
 def _unquoted(text: str) -> object:

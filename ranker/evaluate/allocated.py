@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ranker.columns import as_ids, as_text, frequent, is_id, is_text
+from ranker.columns import as_ids, as_text, frequent, is_id, is_text, value_problems
 from ranker.evaluate import off_policy
 from ranker.evaluate.off_policy import Decisions, Estimate
 from ranker.files import InputError, batches, parquet_files, parquet_schema
@@ -37,7 +37,9 @@ def read_allocation(path: Path) -> pd.DataFrame:
     files = parquet_files(path)
     if not files:
         raise InputError([f"{path}: there are no *.parquet files of an allocation"])
-    problems = [problem for file in files for problem in _column_problems(file)]
+    problems = []
+    for file in files:
+        problems += list(_column_problems(file)) or value_problems(file, ["user_id"])
     if problems:
         raise InputError(problems)
     parts = [

@@ -5,10 +5,11 @@ Loading executes nothing from the files: names, numbers and tensors of known sha
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -114,7 +115,7 @@ def _assembled(content: Mapping, tensors: Mapping[str, torch.Tensor]) -> ValueMo
         prefix = f"member{k}."
         network.load_state_dict({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})
         members.append(network.eval())
-    return ValueModel(
+    model = ValueModel(
         settings=settings,
         schema=_schema(content["schema"]),
         encoder=encoder,
@@ -131,6 +132,21 @@ def _assembled(content: Mapping, tensors: Mapping[str, torch.Tensor]) -> ValueMo
         carryover=None if content.get("carryover") is None else Carryover.from_json(content["carryover"], encoder),
         unidentified=tuple(Unidentified(**each) for each in content.get("unidentified", ())),
     )
+    if problems := list(_misfits(model)):
+        raise ValueError("; ".join(problems))
+    return model
+
+
+def _misfits(model: ValueModel) -> Iterator[str]:
+    """Where the calibration is not of these actions and members, or no number."""
+    count, shapes = len(model.actions), {"A": (len(model.actions),), "KA": (len(model.members), len(model.actions))}
+    for target in model.targets:
+        for name, held in vars(model.calibration.of(target.name)).items():
+            place, wanted = f"calibration.{target.name}.{name}", shapes.get(name.rpartition("_")[2], ())
+            if np.shape(held) != wanted:
+                yield f"{place} has shape {np.shape(held)} where {wanted} belongs to {count} actions"
+            elif not np.isfinite(held).all():
+                yield f"{place} is not finite"
 
 
 def _schema(content: Mapping) -> LogSchema:

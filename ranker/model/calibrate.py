@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from ranker.mapped import unnamed
+from ranker.files import unnamed
 from ranker.model.calibration import Calibration, OutcomeCalibration
 from ranker.model.ensemble import ValueModel
 from ranker.model.examples import Examples, thinned

@@ -369,3 +369,12 @@ def make(seed: int, largest: int = LARGEST) -> tuple[str, Instance]:
 
 def make_far_apart(seed: int, largest: int = LARGEST) -> Instance:
     return far_apart(np.random.default_rng([seed, 6]), largest)
+
+
+def third(share: str, users: int = 150) -> Instance:
+    """Four offers in two slots; the first is a given part of all contacts."""
+    generator = np.random.default_rng(0)
+    values = generator.normal(0.2, 1.0, (users, 4))
+    instance = Instance(values, np.ones((users, 4)), np.full(users, "g"), np.array([0, 0, 1, 1]))
+    instance.share([0], Fraction(share), Fraction(share))
+    return instance

@@ -2,7 +2,6 @@
 
 import shutil
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import Solution, Status, Unsolvable
 from allocator.solve.solver import free_users, solve
 from ranker.scores import open_scores
-from tests.allocator.shapes import Instance, best, make, make_far_apart
+from tests.allocator.shapes import Instance, best, make, make_far_apart, third
 
 SETTINGS = SolveSettings()
 FEW = range(11)
@@ -122,15 +121,6 @@ def test_the_order_of_users_changes_no_value(tmp_path: Path, seed: int) -> None:
     )
     once, again = solved(tmp_path / "once", instance)[0], solved(tmp_path / "again", mixed)[0]
     assert again == pytest.approx(once, rel=1e-9)
-
-
-def third(share: str, users: int = 150) -> Instance:
-    """Four offers in two slots; the first is a given part of all contacts."""
-    generator = np.random.default_rng(0)
-    values = generator.normal(0.2, 1.0, (users, 4))
-    instance = Instance(values, np.ones((users, 4)), np.full(users, "g"), np.array([0, 0, 1, 1]))
-    instance.share([0], Fraction(share), Fraction(share))
-    return instance
 
 
 def test_a_share_is_met_exactly_in_whole_counts(tmp_path: Path) -> None:

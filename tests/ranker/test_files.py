@@ -1,14 +1,28 @@
-"""Whatever stands where a file belongs, and whatever a file holds, is told in one sentence; nothing is waited for."""
+"""Whatever stands where a file belongs, and whatever a file holds, is told in one sentence; nothing is waited for.
 
+Arrays in files are like those in memory, and a full disk is an error with words rather than a signal.
+"""
+
+import errno
 import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ranker.files import InputError, parquet_files, parquet_schema, read_bytes, read_json, some_parquet_files
+from ranker.files import (
+    InputError,
+    named,
+    parquet_files,
+    parquet_schema,
+    read_bytes,
+    read_json,
+    some_parquet_files,
+    unnamed,
+)
 
 
 @pytest.mark.parametrize(
@@ -70,3 +84,44 @@ def test_hidden_files_are_not_read_and_columns_stand_once(tmp_path: Path) -> Non
     pq.write_table(table.append_column("a", table["a"]), tmp_path / "a.parquet")
     with pytest.raises(InputError, match="column a: stands 2 times"):
         parquet_schema(tmp_path / "a.parquet")
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    array = named(tmp_path / "a.npy", (3, 2), np.float32)
+    assert (array == 0).all()
+    array[1] = 7.0
+    array.flush()
+    read = np.load(tmp_path / "a.npy", mmap_mode="r")
+    assert read.tolist() == [[0, 0], [7, 7], [0, 0]]
+    assert read.dtype == np.float32
+    nameless = unnamed((2, 2), np.int16, tmp_path)
+    nameless[0, 1] = 5
+    assert nameless.tolist() == [[0, 5], [0, 0]]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npy"]
+
+
+def test_space_is_taken_before_it_is_used(tmp_path: Path) -> None:
+    named(tmp_path / "a.npy", (1 << 18,), np.float32)
+    assert (tmp_path / "a.npy").stat().st_blocks * 512 >= 1 << 20
+
+
+def test_a_full_disk_is_told_with_the_folder_and_the_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match=r"No space left on device: 4,000 bytes are needed and [\d,]+ are free") as raised:
+        unnamed((1_000,), np.float32, tmp_path)
+    assert raised.value.filename == str(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(OSError, match="are needed"):
+        named(tmp_path / "a.npy", (1_000,), np.float32)
+
+
+def test_filesystems_that_promise_nothing_are_used_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unable(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr(os, "posix_fallocate", unable)
+    assert named(tmp_path / "a.npy", (5,), np.float32).sum() == 0
+    assert unnamed((5,), np.float32, tmp_path).sum() == 0

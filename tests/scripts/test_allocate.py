@@ -13,6 +13,7 @@ from allocator.diagnose import Infeasible
 from ranker.scores import InputError, Interference, Kept, Pair
 from scripts import allocate, stage
 from tests.allocator.instances import random_rules, write_scores
+from tests.allocator.shapes import third
 
 USERS = 400
 EXPERIMENT = """experiment:
@@ -45,6 +46,16 @@ def test_a_policy_without_constraints_gives_everyone_their_best(tmp_path: Path, 
     write_scores(tmp_path / "scores", USERS, 1)
     result = allocate.run(settings_for(tmp_path, ""))
     assert result.certificate.gap == pytest.approx(0.0, abs=1e-12)
+
+
+def test_where_nothing_is_the_best_there_is_no_gap(tmp_path: Path, settings_for: Callable) -> None:
+    """The bound is a sum of large terms that cancel: about 0, and by its rounding below 0."""
+    scores, policy = third("0.3333", users=2_000).write(tmp_path / "third")
+    settings = settings_for(tmp_path, "")
+    paths = settings.paths.model_copy(update={"scores": scores, "policy": policy})
+    certificate = allocate.run(settings.model_copy(update={"paths": paths})).certificate
+    assert (certificate.value, certificate.contacts, certificate.gap) == (0.0, 0, 0.0)
+    assert 0.0 <= certificate.bound < 1e-9
 
 
 def test_a_contradiction_writes_the_diagnosis_alone(tmp_path: Path, settings_for: Callable) -> None:

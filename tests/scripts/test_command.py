@@ -19,12 +19,16 @@ from pathlib import Path
 
 import pytest
 
+from ranker.files import InputError
 from scripts import command
+from scripts.settings import TrainSettings
 from tests.conftest import ROOT
 
 BODY = """
 import sys, types
+from ranker.files import InputError
 from scripts import command
+from scripts.settings import TrainSettings
 from scripts.settings import {settings}
 
 def run(settings):
@@ -170,6 +174,21 @@ def test_a_shell_can_complete_the_words(call: Callable[..., subprocess.Completed
     assert "complete -o nospace" in shell.stdout
     words = call("-m", "scripts.allocate", "--shell-completion", "query=bash", COMP_LINE="allocate solve.no")
     assert (words.returncode, words.stdout.split()) == (0, ["solve.nodes="])
+
+
+@pytest.mark.parametrize("words", [["query=bash"], ["install=nope"], ["install=bash", "query=bash"], []])
+def test_a_completion_that_no_shell_asks_for_is_wrong_input(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.delenv("COMP_LINE", raising=False)
+    assert command.execute("train", TrainSettings, lambda settings: None, ["-sc", *words]) == 2
+    assert "--shell-completion" in capsys.readouterr().err
+
+
+def test_problems_name_the_folder_instead_of_its_key() -> None:
+    with pytest.raises(InputError) as raised, command.naming(logs=Path("some/logs"), model=None):
+        raise InputError(["logs: column y: is wrong", "model: is missing", "logs are many"])
+    assert raised.value.problems == ("some/logs: column y: is wrong", "model: is missing", "logs are many")
 
 
 def test_a_reader_who_leaves_early_is_no_failure(

@@ -118,6 +118,19 @@ def test_without_anybody_left_to_chance_nothing_is_learned(changed: Callable, wh
         train.fit(logs, ModelSettings(members=2), FitSettings(max_epochs=1), 0)
 
 
+def test_what_is_wrong_with_logs_names_their_folder(composed: Callable[..., DictConfig], tmp_path: Path) -> None:
+    world = make_world(300, np.random.default_rng(3))
+    shown = world.logs.frame[world.logs.frame["action"] != "none"]
+    (tmp_path / "logs").mkdir()
+    write_logs(tmp_path / "logs", SCHEMA, world.logs.actions, [shown.assign(user_id=np.arange(len(shown)))])
+    paths = [f"paths.{name}='{tmp_path / name}'" for name in ("model", "logs", "runs")]
+    with pytest.raises(InputError) as raised:
+        train.run(validated(TrainSettings, composed(*paths, "model.members=2")))
+    [problem] = raised.value.problems
+    assert problem.startswith(f"{tmp_path / 'logs'}: column action: none of ")
+    assert not (tmp_path / "model").exists()
+
+
 @pytest.mark.parametrize("users", [300, *(pytest.param(few, marks=pytest.mark.slow) for few in (100, 40))])
 def test_the_report_reads_what_is_written_of_few_listeners(
     composed: Callable[..., DictConfig], tmp_path: Path, users: int

@@ -56,6 +56,22 @@ def test_a_damaged_description_is_told_not_traced(trained, tmp_path, damage) -> 
         load_model(tmp_path)
 
 
+@pytest.mark.parametrize("damage", ["an action less", "a value less", "no list", "not finite"])
+def test_a_calibration_of_other_actions_is_refused(trained, tmp_path, damage) -> None:
+    save_model(tmp_path, trained.model, {})
+    content = json.loads((tmp_path / "model.json").read_text())
+    first = next(iter(content["calibration"].values()))
+    if damage == "an action less":
+        del content["actions"][-1]
+    elif damage == "a value less":
+        del first["average_stderr_A"][-1]
+    else:
+        first["slope_A" if damage == "no list" else "steepness"] = 1.0 if damage == "no list" else float("nan")
+    (tmp_path / "model.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"model\.json: is damaged .*calibration\.\w+\.\w+ (has shape|is not finite)"):
+        load_model(tmp_path)
+
+
 def test_missing_files_are_named(trained, tmp_path) -> None:
     with pytest.raises(InputError, match="there is no such file"):
         load_model(tmp_path)

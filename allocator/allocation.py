@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from allocator.certificate import SOURCES, Contacts, contact_values, tally
-from allocator.given import Fallen, Given
-from allocator.mixture import marginal_propensity
+from allocator.assign.preassigned import Fallen, Given
+from allocator.assign.propensity import marginal_propensity
+from allocator.certify.certificate import SOURCES, Contacts, contact_values, tally
 from allocator.problem import Data, Problem
-from allocator.solve.passes import Users, explain_contacts
+from allocator.solve.dual import Users, explain_contacts
 from allocator.solve.slates import NONE
 from ranker.files import InputError, read_json_object
 from ranker.scores import Scores

@@ -25,7 +25,9 @@ import numpy as np
 import pyarrow as pa
 
 from allocator.asks import NO_ASKS, NO_LIMIT, NOT_BOUND, Asked, Asks
-from allocator.past import (
+from allocator.policy.experiment import exploring, held_out, uniform
+from allocator.policy.grammar import Constraint, ContactRule, Filter, Policy, Strength, Term, filter_from_words, row_id
+from allocator.previous_contacts import (
     PastContacts,
     contacts_before,
     counted_as,
@@ -34,8 +36,6 @@ from allocator.past import (
     received,
     slates_before,
 )
-from allocator.policy.experiment import exploring, held_out, uniform
-from allocator.policy.grammar import Constraint, ContactRule, Filter, Policy, Strength, Term, filter_from_words, row_id
 from ranker.files import unnamed
 from ranker.scores import Catalogue, InputError, Scores, Shard
 

@@ -8,10 +8,7 @@ Modules, in the order in which data flows:
 - tables: readers of users, exposures and outcomes, and the point-in-time join
 - logs: logged decisions, the training data
 - contact_history: what logs know of a user's other contacts
-- trials: what public randomised trials have in common
-- hillstrom: a public e-mail trial as logs and users
-- promotion: a public trial of a promotion as logs
-- open_bandit: a public sample of recommendations under two policies
+- trials: public randomised trials as logs
 - features: numeric and categorical columns as tensors; missing and unseen values are normal
 - model: ValueNet, its training and its calibration
 - evaluate: off-policy value, Qini and the baselines

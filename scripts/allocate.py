@@ -8,24 +8,25 @@ from functools import partial
 from pathlib import Path
 
 from allocator.allocation import assemble, metric_totals, price_book, read_price_book, write_rows
+from allocator.assign.preassigned import Given, fall_back, give
+from allocator.assign.propensity import forego
 from allocator.audit.checks import Audit, write_audit
 from allocator.audit.judge import audit
-from allocator.certificate import Certificate, certify
-from allocator.diagnose import Infeasible, contradiction, diagnose
-from allocator.given import Given, fall_back, give
-from allocator.mixture import forego
+from allocator.certify.certificate import Certificate, certify
+from allocator.certify.price_ranges import price_ranges
+from allocator.infeasible.counting import left_together, preflight
+from allocator.infeasible.diagnosis import Infeasible, contradiction, diagnose
+from allocator.lexicographic import settle
 from allocator.policy.grammar import Policy
 from allocator.policy.reader import read_policy
-from allocator.preflight import left_together, preflight
 from allocator.problem import Data, Problem, build_problem, load_data
-from allocator.ranges import price_ranges
 from allocator.solve.solution import Solution, TooLarge, Unsolvable
 from allocator.solve.solver import compare_with_greedy, free_users, solve
-from allocator.tiers import settle
 from ranker.scores import InputError, Scores, open_scores
-from scripts import command, stage
-from scripts.pace import Pace
-from scripts.settings import AllocateSettings
+from scripts.cli import entry
+from scripts.cli.progress import Pace
+from scripts.cli.settings import AllocateSettings
+from scripts.runs import stage
 
 log = logging.getLogger("offermix")
 
@@ -51,7 +52,7 @@ def run(settings: AllocateSettings) -> Allocated:
     pace = Pace()
     try:
         with (
-            command.watched(lambda: f"Allocating {pace.line()}"),
+            entry.watched(lambda: f"Allocating {pace.line()}"),
             stage.write(paths.out, "allocate", inputs, config, leftover="diagnosis.json") as made,
         ):
             certificate, judged = _allocate(settings, pace, made)
@@ -183,8 +184,8 @@ def main(settings: AllocateSettings) -> None:
     held = result.certificate
     for remark in held.remarks:
         log.warning("%s.", remark.sentence)
-    command.show_table("Allocation", ("", ""), list(_summary(result)))
-    command.show_table(
+    entry.show_table("Allocation", ("", ""), list(_summary(result)))
+    entry.show_table(
         "Constraints",
         ("constraint", "at least", "at most", "achieved", "binding", "worth of one unit more", "which holds"),
         [
@@ -221,4 +222,4 @@ def _number(value: float | None) -> str:
 
 
 if __name__ == "__main__":
-    command.main("allocate", AllocateSettings, main)
+    entry.main("allocate", AllocateSettings, main)

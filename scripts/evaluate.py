@@ -24,10 +24,13 @@ from ranker.logs import Logs, read_logs
 from ranker.model.artifact import load_model
 from ranker.model.ensemble import ValueModel
 from ranker.scores import Catalogue, InputError, open_scores
-from scripts import command, rehearsal, reliability, stage, tracking
-from scripts.evaluation_page import write_page
-from scripts.rehearsal import Week
-from scripts.settings import EvaluateSettings
+from scripts.cli import entry
+from scripts.cli.settings import EvaluateSettings
+from scripts.judging import rehearsal
+from scripts.judging.rehearsal import Week
+from scripts.pages import reliability
+from scripts.pages.evaluation_page import write_page
+from scripts.runs import stage, tracking
 
 log = logging.getLogger("offermix.evaluate")
 
@@ -52,7 +55,7 @@ def run(settings: EvaluateSettings) -> dict:
     ]
     config = {name: getattr(settings, name) for name in ("seed", "evaluate", "solve", "set")}
     config["objective"] = settings.fit.evaluate.objective
-    with command.naming(logs=paths.logs), stage.write(paths.out, "evaluate", inputs, config) as made:
+    with entry.naming(logs=paths.logs), stage.write(paths.out, "evaluate", inputs, config) as made:
         evaluation = evaluate(settings)
         evaluation = report.finite(evaluation)
         evaluation["seconds"] = round(time.perf_counter() - started, 1)
@@ -79,7 +82,7 @@ def evaluate(settings: EvaluateSettings) -> dict:
     if plan is not None:
         with (
             tempfile.TemporaryDirectory() as folder,
-            command.progress("Rehearsing the policy", total=len(opinions.effect) + 4) as advance,
+            entry.progress("Rehearsing the policy", total=len(opinions.effect) + 4) as advance,
         ):
             solve = settings.solve.model_copy(update={"gap": max(settings.solve.gap, options.gap)})
             allocated, unsolved = rehearsal.rehearse(
@@ -204,7 +207,7 @@ def show(evaluation: Mapping) -> None:
     ]
     rules = "each choosing freely" if allocated is None else f"under the rules of {evaluation['policy']}"
     title = f"{first.capitalize()} per decision on {evaluation['rows']['judged']:,} held-out rows, {rules} (doubly robust ± 95 %)"
-    command.show_table(title, ("policy", "value", "- valuenet", "effective rows"), rows)
+    entry.show_table(title, ("policy", "value", "- valuenet", "effective rows"), rows)
     promised = evaluation["promised"][0]
     print(f"Gain over nothing: promised {promised['predicted']:.5g}, realised {_figure(promised['realised'])}")
     if averages := reliability.sentence(evaluation["reliability"]):
@@ -225,4 +228,4 @@ def main(settings: EvaluateSettings) -> None:
 
 
 if __name__ == "__main__":
-    command.main("evaluate", EvaluateSettings, main)
+    entry.main("evaluate", EvaluateSettings, main)

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ranker.hillstrom import read_trial, write_trial
-from scripts import command, stage
-from scripts.settings import HillstromSettings
+from ranker.trials.hillstrom import read_trial, write_trial
+from scripts.cli import entry
+from scripts.cli.settings import HillstromSettings
+from scripts.runs import stage
 
 TEST_SHARE = 0.5
 
@@ -34,4 +35,4 @@ def main(settings: HillstromSettings) -> None:
 
 
 if __name__ == "__main__":
-    command.main("hillstrom", HillstromSettings, main)
+    entry.main("hillstrom", HillstromSettings, main)

@@ -8,14 +8,14 @@ from ranker.evaluate.allocated import Verdict, best_in_logs, judge_allocation, r
 from ranker.evaluate.off_policy import Estimate
 from ranker.logs import Logs, read_logs
 from ranker.model.artifact import load_model
-from scripts import command
-from scripts.settings import JudgeSettings
+from scripts.cli import entry
+from scripts.cli.settings import JudgeSettings
 
 
 def run(settings: JudgeSettings) -> tuple[str, list[Verdict]]:
     """The action given to all that the allocation is compared with (the best of the logs), and the verdicts."""
     paths = settings.paths
-    with command.naming(logs=paths.logs, allocation=paths.allocation):
+    with entry.naming(logs=paths.logs, allocation=paths.allocation):
         logs, allocation = read_logs(paths.logs).complete, read_allocation(paths.allocation)
         fixed = best_in_logs(logs)
         expected = None if paths.model is None else _expected(paths.model, logs)
@@ -40,7 +40,7 @@ def main(settings: JudgeSettings) -> None:
         )
         for v in verdicts
     ]
-    command.show_table("Per user, on held-out logs (± standard error)", columns, rows)
+    entry.show_table("Per user, on held-out logs (± standard error)", columns, rows)
 
 
 def _figure(estimate: Estimate) -> str:
@@ -48,4 +48,4 @@ def _figure(estimate: Estimate) -> str:
 
 
 if __name__ == "__main__":
-    command.main("judge", JudgeSettings, main)
+    entry.main("judge", JudgeSettings, main)

@@ -3,8 +3,9 @@
 import logging
 
 from ranker.market import world
-from scripts import command, stage
-from scripts.settings import MakeMarketSettings
+from scripts.cli import entry
+from scripts.cli.settings import MakeMarketSettings
+from scripts.runs import stage
 
 log = logging.getLogger("offermix")
 
@@ -14,7 +15,7 @@ def run(settings: MakeMarketSettings) -> world.Summary:
     config = {"market": settings.data, "seed": settings.seed}
     with (
         stage.write(settings.paths.out, stage="make_market", config=config) as out,
-        command.progress("Listeners", settings.data.users) as advance,
+        entry.progress("Listeners", settings.data.users) as advance,
     ):
         summary = world.write(settings.data, settings.seed, out, advance)
     log.info(
@@ -30,4 +31,4 @@ def run(settings: MakeMarketSettings) -> world.Summary:
 
 
 if __name__ == "__main__":
-    command.main("make_market", MakeMarketSettings, run)
+    entry.main("make_market", MakeMarketSettings, run)

@@ -3,8 +3,9 @@
 import logging
 
 from ranker.tables.prepare import Prepared, catalogue_of, prepare
-from scripts import command, stage
-from scripts.settings import PrepareSettings
+from scripts.cli import entry
+from scripts.cli.settings import PrepareSettings
+from scripts.runs import stage
 
 log = logging.getLogger("offermix")
 
@@ -15,7 +16,7 @@ def run(settings: PrepareSettings) -> Prepared:
     inputs = [path for path in (tables, catalogue_of(tables)) if path.exists()]
     with (
         stage.write(settings.paths.logs, stage="prepare", inputs=inputs, config=settings.prepare) as out,
-        command.progress("Decisions joined") as advance,
+        entry.progress("Decisions joined") as advance,
     ):
         prepared = prepare(tables, out, settings.prepare, advance)
     log.info(
@@ -36,4 +37,4 @@ def run(settings: PrepareSettings) -> Prepared:
 
 
 if __name__ == "__main__":
-    command.main("prepare", PrepareSettings, run)
+    entry.main("prepare", PrepareSettings, run)

@@ -2,15 +2,15 @@
 
 import logging
 
-from allocator.publish import Flip, publish
-from scripts import command
-from scripts.settings import PublishSettings
+from scripts.cli import entry
+from scripts.cli.settings import PublishSettings
+from scripts.runs.pointer import Flip, publish
 
 log = logging.getLogger("offermix")
 
 
 def run(settings: PublishSettings) -> Flip:
-    """Checks the guardrails and publishes; raises allocator.publish.Refused with every reason where one does not hold."""
+    """Checks the guardrails and publishes; raises scripts.runs.pointer.Refused with every reason where one does not hold."""
     flip = publish(settings.paths.run, settings.publish.max_gap)
     if flip.moved:
         log.info("Published %s; before it: %s", flip.pointer.run, flip.pointer.previous or "nothing")
@@ -20,4 +20,4 @@ def run(settings: PublishSettings) -> Flip:
 
 
 if __name__ == "__main__":
-    command.main("publish", PublishSettings, run)
+    entry.main("publish", PublishSettings, run)

@@ -20,12 +20,12 @@ import pandas as pd
 import pyarrow as pa
 
 from allocator.allocation import read_price_book
-from allocator.given import give
+from allocator.assign.preassigned import give
 from allocator.policy.experiment import exploring, held_out, shares
 from allocator.policy.grammar import Policy
 from allocator.policy.reader import read_policy
 from allocator.problem import FREE, PINNED, build_problem, load_data
-from allocator.solve.passes import Users, sweep
+from allocator.solve.dual import Users, sweep
 from allocator.solve.slates import compile_rules
 from ranker.columns import value_problems
 from ranker.evaluate.allocated import read_allocation
@@ -36,11 +36,12 @@ from ranker.files import InputError, batches, parquet_files, parquet_schema
 from ranker.scores import Scores, open_scores
 from ranker.tables.check import ROWS_AT_ONCE, as_frame, type_problems
 from ranker.tables.schema import read_table_schema
-from scripts import command, stage, tracking
-from scripts.preflight import objective_of
-from scripts.readout_page import write_page
-from scripts.rehearsal import COMPARE
-from scripts.settings import ReadoutOptions, ReadoutSettings
+from scripts.cli import entry
+from scripts.cli.settings import ReadoutOptions, ReadoutSettings
+from scripts.judging.rehearsal import COMPARE
+from scripts.pages.readout_page import write_page
+from scripts.runs import stage, tracking
+from scripts.runs.policy_check import objective_of
 
 log = logging.getLogger("offermix.readout")
 
@@ -111,7 +112,7 @@ def read_out(settings: ReadoutSettings) -> dict:
     if plain.keys() <= outcome.keys():
         outcome[OBJECTIVE] = sum(weight * outcome[name] for name, weight in plain.items())
         given = replace(given, promised={**given.promised, OBJECTIVE: _promised_value(given.promised, plain)})
-    with command.progress("Reading out", total=len(outcome)) as advance:
+    with entry.progress("Reading out", total=len(outcome)) as advance:
         readings = {}
         for name in outcome:
             readings[name] = _Reading(name, outcome[name], _covariates(week, name, plain), given)
@@ -454,7 +455,7 @@ def show(found: Mapping) -> None:
     ]
     sizes = found["sample_ratio"]["observed"]
     title = f"Week of {found['day']}: {sizes[CHOSEN]:,} chosen users against {sizes[HELD]:,} held out (adjusted lift per user, 95 %)"
-    command.show_table(title, ("outcome", "holdout", "lift", "promised", "detectable"), rows)
+    entry.show_table(title, ("outcome", "holdout", "lift", "promised", "detectable"), rows)
     for name, when in found["immature"].items():
         print(f"{name}: not complete before {when}")
     print(found["verdict"]["sentence"])
@@ -466,4 +467,4 @@ def main(settings: ReadoutSettings) -> None:
 
 
 if __name__ == "__main__":
-    command.main("readout", ReadoutSettings, main)
+    entry.main("readout", ReadoutSettings, main)

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from allocator.given import give
+from allocator.assign.preassigned import give
 from allocator.policy.grammar import Policy
 from allocator.policy.reader import read_policy
 from allocator.problem import FREE, Data, Linear, Measured, Problem, build_problem, load_data
@@ -26,9 +26,11 @@ from allocator.solve.solution import TooLarge
 from ranker.market.answers import DAYS
 from ranker.market.truth import MONTH, World, left_beside, logging_chances, read_users, read_world, spoiled_before
 from ranker.scores import Catalogue, InputError, Interference, Scores, open_scores
-from scripts import command, rivals, stage
-from scripts.rivals import LEARNED, LOGGING, ORACLE, Chosen
-from scripts.settings import RegretSettings
+from scripts.cli import entry
+from scripts.cli.settings import RegretSettings
+from scripts.judging import reference_policies
+from scripts.judging.reference_policies import LEARNED, LOGGING, ORACLE, Chosen
+from scripts.runs import stage
 
 log = logging.getLogger("offermix.regret")
 
@@ -98,7 +100,7 @@ def _must_be_there(folders: Sequence[Path]) -> None:
         raise InputError([f"{path}: {why}" for path in missing])
 
 
-Further = Callable[[Problem, Data], Iterable[rivals.Rival]]
+Further = Callable[[Problem, Data], Iterable[reference_policies.Rival]]
 
 
 def judge(settings: RegretSettings, further: Further = lambda problem, data: (), more: int = 0) -> dict:
@@ -110,10 +112,12 @@ def judge(settings: RegretSettings, further: Further = lambda problem, data: (),
     fixed = given.fixed
     solve = settings.solve.model_copy(update={"gap": max(settings.solve.gap, GAP)})
     judged, failed = [], []
-    with command.progress("Judging on the truth", total=6 + more) as advance:
-        for rival in chain(rivals.rivals(problem, data, truth.given, settings.seed), further(problem, data)):
+    with entry.progress("Judging on the truth", total=6 + more) as advance:
+        for rival in chain(
+            reference_policies.rivals(problem, data, truth.given, settings.seed), further(problem, data)
+        ):
             try:
-                chosen = rivals.choose(rival, fixed, solve)
+                chosen = reference_policies.choose(rival, fixed, solve)
             except TooLarge as error:
                 raise InputError([f"{settings.paths.scores}: {error}"]) from None
             if chosen is None:
@@ -121,7 +125,7 @@ def judge(settings: RegretSettings, further: Further = lambda problem, data: (),
             else:
                 judged.append(judge_one(problem, data, truth, chosen, fixed, rival))
             advance(note=rival.name)
-    judged.append(judge_one(problem, data, truth, rivals.as_logged(data, truth.chance_UA), fixed, None))
+    judged.append(judge_one(problem, data, truth, reference_policies.as_logged(data, truth.chance_UA), fixed, None))
     return summary(problem, data, truth, judged, failed)
 
 
@@ -177,7 +181,7 @@ def judge_one(
     truth: Truth,
     chosen: Chosen,
     fixed: tuple[np.ndarray, np.ndarray],
-    rival: rivals.Rival | None,
+    rival: reference_policies.Rival | None,
 ) -> Judged:
     """True value per user, and every constraint as believed and in truth, with the contacts of exploration. rival: None for logging."""
     user_N, action_N, chance_N = chosen.user_N, chosen.action_N, chosen.chance_N
@@ -196,7 +200,7 @@ def judge_one(
         width = len(problem.planes)
         believed_NP = rival.data.planes_UPA[everyone[0], :width, everyone[1]] * 1.0
         mine_NP = believed_NP[: len(user_N)]
-        believed = None if rival.name == rivals.RANDOM else float(problem.worth(action_N, mine_NP).sum())
+        believed = None if rival.name == reference_policies.RANDOM else float(problem.worth(action_N, mine_NP).sum())
     return Judged(
         name=LOGGING if rival is None else rival.name,
         about="one action or none by the market's old habits; obeys no rule of the week"
@@ -269,7 +273,7 @@ def summary(problem: Problem, data: Data, truth: Truth, judged: Sequence[Judged]
         "cannibalisation": {"products": list(truth.world.pair), "factor": truth.world.factor},
         "interference": interference(problem.catalogue, truth.world),
         "policies": [_entry(each, oracle, learned, free_U) for each in ranked],
-        "unsolved": rivals.unsolved(failed),
+        "unsolved": reference_policies.unsolved(failed),
     }
 
 
@@ -341,7 +345,7 @@ def show(table: Mapping) -> None:
     ]
     columns = ("policy", "value", "of the oracle", "regret", "learned - this", "contacts", "rules broken in truth")
     title = f"True value of the week, {table['users']:,} users (± standard error over users)"
-    command.show_table(title, columns, rows)
+    entry.show_table(title, columns, rows)
     said = [
         (
             each["where"],
@@ -351,9 +355,7 @@ def show(table: Mapping) -> None:
         )
         for each in table["interference"]
     ]
-    command.show_table(
-        "What is left of an effect", ("effect of", "after or beside", "the scores say", "in truth"), said
-    )
+    entry.show_table("What is left of an effect", ("effect of", "after or beside", "the scores say", "in truth"), said)
     for each in table["unsolved"]:
         log.warning("%s: %s", each["policy"], each["reason"])
 
@@ -370,4 +372,4 @@ def main(settings: RegretSettings) -> None:
 
 
 if __name__ == "__main__":
-    command.main("regret", RegretSettings, main)
+    entry.main("regret", RegretSettings, main)

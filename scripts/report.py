@@ -4,8 +4,9 @@ from pathlib import Path
 
 from allocator.report.collect import Sources
 from allocator.report.page import write_report
-from scripts import command, stage
-from scripts.settings import ReportSettings
+from scripts.cli import entry
+from scripts.cli.settings import ReportSettings
+from scripts.runs import stage
 
 
 def run(settings: ReportSettings) -> Path:
@@ -40,4 +41,4 @@ def main(settings: ReportSettings) -> None:
 
 
 if __name__ == "__main__":
-    command.main("report", ReportSettings, main)
+    entry.main("report", ReportSettings, main)

@@ -2,15 +2,15 @@
 
 import logging
 
-from allocator.publish import Flip, rollback
-from scripts import command
-from scripts.settings import RollbackSettings
+from scripts.cli import entry
+from scripts.cli.settings import RollbackSettings
+from scripts.runs.pointer import Flip, rollback
 
 log = logging.getLogger("offermix")
 
 
 def run(settings: RollbackSettings) -> Flip:
-    """`to` is a run's name under `runs`, or its folder; raises allocator.publish.Refused where it cannot be gone back to."""
+    """`to` is a run's name under `runs`, or its folder; raises scripts.runs.pointer.Refused where it cannot be gone back to."""
     to = settings.paths.to
     runs = settings.paths.runs if len(to.parts) == 1 and not to.is_absolute() else to.parent
     flip = rollback(runs, to.name)
@@ -22,4 +22,4 @@ def run(settings: RollbackSettings) -> Flip:
 
 
 if __name__ == "__main__":
-    command.main("rollback", RollbackSettings, run)
+    entry.main("rollback", RollbackSettings, run)

@@ -8,8 +8,9 @@ from ranker.model.artifact import load_model
 from ranker.predict import predict
 from ranker.scores import read_catalogue
 from ranker.tables.history import check_exposures, write_history
-from scripts import command, stage
-from scripts.settings import ScoreSettings
+from scripts.cli import entry
+from scripts.cli.settings import ScoreSettings
+from scripts.runs import stage
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,10 @@ def run(settings: ScoreSettings) -> ScoreResult:
             check_exposures(paths.exposures, paths.users)
         model, model_id = load_model(paths.model)
         actions = None if paths.catalogue is None else read_catalogue(paths.catalogue).actions
-        with command.progress("Scoring users") as advance:
+        with entry.progress("Scoring users") as advance:
             users = predict(model, model_id, paths.users, out, actions, advance)
         if paths.exposures is not None:
-            with command.progress("Reading exposures") as advance:
+            with entry.progress("Reading exposures") as advance:
                 received = write_history(paths.exposures, model.schema.none, out, advance)
     count = len(model.actions if actions is None else actions)
     return ScoreResult(paths.scores, users, count, received, time.perf_counter() - started)
@@ -51,4 +52,4 @@ def main(settings: ScoreSettings) -> None:
 
 
 if __name__ == "__main__":
-    command.main("score", ScoreSettings, main)
+    entry.main("score", ScoreSettings, main)

@@ -16,12 +16,14 @@ from ranker.logs import open_logs
 from ranker.model.artifact import save_model
 from ranker.model.beside import calibrated_alone
 from ranker.model.examples import thinned
+from ranker.model.fatigue_and_cannibalisation import estimate
 from ranker.model.fit import Curve, Fit, fit
-from ranker.model.interference import estimate
 from ranker.model.threads import fixed_threads
 from ranker.scores import not_told
-from scripts import command, reliability, stage
-from scripts.settings import TrainSettings
+from scripts.cli import entry
+from scripts.cli.settings import TrainSettings
+from scripts.pages import reliability
+from scripts.runs import stage
 
 log = logging.getLogger("offermix.train")
 
@@ -46,13 +48,13 @@ def run(settings: TrainSettings) -> TrainResult:
     paths = settings.paths
     config = {"model": settings.model, "fit": settings.fit, "seed": settings.seed}
     with (
-        command.naming(logs=paths.logs),
+        entry.naming(logs=paths.logs),
         stage.write(paths.model, stage="train", inputs=[paths.logs], config=config) as out,
         tempfile.TemporaryDirectory(dir=out) as folder,
         fixed_threads(settings.fit.threads),
     ):
         logs = open_logs(paths.logs)
-        with command.progress("Training", settings.model.members * settings.fit.max_epochs) as advance:
+        with entry.progress("Training", settings.model.members * settings.fit.max_epochs) as advance:
             fitted = fit(logs, settings.model, settings.fit, settings.seed, advance, Path(folder))
         model, examples = calibrated_alone(fitted.model, fitted.examples, fitted.splits)
         estimated = estimate(model, logs, examples, fitted.splits, settings.fit.interference)
@@ -131,7 +133,7 @@ def show_surrogates(findings: Sequence[Mapping]) -> None:
         "by what stands in",
         "weight",
     )
-    command.show_table("Known early, judged on complete decisions of other users", columns, rows)
+    entry.show_table("Known early, judged on complete decisions of other users", columns, rows)
 
 
 def show_interference(found: Mapping) -> None:
@@ -151,7 +153,7 @@ def show_interference(found: Mapping) -> None:
     ]
     judged = f"{len(found['pairs'])} pairs looked at, {found['handed_over'] or 'none'} believed"
     columns = ("after", "effect of", "is left", "probability", "before shrinking")
-    command.show_table(f"What contacts take from each other: {judged}", columns, rows)
+    entry.show_table(f"What contacts take from each other: {judged}", columns, rows)
     rows = [
         (
             growth["outcome"],
@@ -163,7 +165,7 @@ def show_interference(found: Mapping) -> None:
     ]
     if rows:
         columns = ("effects on", "log odds or log rate", "probability", "before shrinking")
-        command.show_table("What each earlier contact adds, outcome by outcome", columns, rows)
+        entry.show_table("What each earlier contact adds, outcome by outcome", columns, rows)
 
 
 def _left(kept: Mapping) -> str:
@@ -176,7 +178,7 @@ def _named(words: Mapping) -> str:
 
 def main(settings: TrainSettings) -> None:
     result = run(settings)
-    command.Printer(width=130).print(table(result.evaluation))
+    entry.Printer(width=130).print(table(result.evaluation))
     reliability.show(result.evaluation["reliability"])
     if findings := result.evaluation["surrogates"]:
         show_surrogates(findings)
@@ -186,4 +188,4 @@ def main(settings: TrainSettings) -> None:
 
 
 if __name__ == "__main__":
-    command.main("train", TrainSettings, main)
+    entry.main("train", TrainSettings, main)

@@ -20,11 +20,10 @@ from importlib import import_module
 from pathlib import Path
 
 from allocator.policy.grammar import Policy
-from allocator.publish import POINTER, current, published_before
 from ranker.files import read_json_object
 from ranker.scores import InputError
-from scripts import command, preflight, stage, tracking
-from scripts.settings import (
+from scripts.cli import entry
+from scripts.cli.settings import (
     AllocatePaths,
     AllocateSettings,
     MakeMarketPaths,
@@ -43,6 +42,8 @@ from scripts.settings import (
     TrainSettings,
     WeeklySettings,
 )
+from scripts.runs import policy_check, stage, tracking
+from scripts.runs.pointer import POINTER, current, published_before
 
 log = logging.getLogger("offermix.weekly")
 
@@ -129,11 +130,11 @@ def steps(settings: WeeklySettings, folder: Path) -> Iterator[Step]:
         yield Step("make market", "scripts.make_market", market, "a synthetic market")
     prepare = PreparePaths(tables=source / "tables", logs=folder / "logs")
     yield Step("prepare", "scripts.prepare", _for(settings, PrepareSettings, prepare), "logged decisions")
-    policy = preflight.early_policy(settings.weekly.policy, settings, folder / "logs", source / "users")
+    policy = policy_check.early_policy(settings.weekly.policy, settings, folder / "logs", source / "users")
     settings, previous = _compared(_judged_by(settings, policy), policy, folder)
     train = TrainPaths(logs=folder / "logs", model=folder / "model")
     yield Step("train", "scripts.train", _for(settings, TrainSettings, train), "a calibrated model")
-    exposures = source / "tables" / "exposures" if preflight.are_dated(source / "users") else None
+    exposures = source / "tables" / "exposures" if policy_check.are_dated(source / "users") else None
     score = ScorePaths(model=folder / "model", users=source / "users", scores=folder / "scores", exposures=exposures)
     yield Step("score", "scripts.score", _for(settings, ScoreSettings, score), "what each contact is worth")
     allocate = AllocatePaths(
@@ -158,7 +159,7 @@ def _judged_by(settings: WeeklySettings, policy: Policy) -> WeeklySettings:
     """The model is judged on the policy's objective unless another is set."""
     if settings.fit.evaluate.objective:
         return settings
-    evaluate = settings.fit.evaluate.model_copy(update={"objective": preflight.objective_of(policy)})
+    evaluate = settings.fit.evaluate.model_copy(update={"objective": policy_check.objective_of(policy)})
     return settings.model_copy(update={"fit": settings.fit.model_copy(update={"evaluate": evaluate})})
 
 
@@ -347,7 +348,7 @@ def _seconds(ran: Sequence[Ran]) -> dict[str, tuple[float, bool]]:
 
 def show(week: Week, seconds: float) -> None:
     """Prints what the week came to, for people who will act on it."""
-    command.show_table(
+    entry.show_table(
         "Stages",
         ("stage", "makes", "seconds", ""),
         [
@@ -355,7 +356,7 @@ def show(week: Week, seconds: float) -> None:
             for each in week.ran
         ],
     )
-    command.show_table(f"Week {week.name}", ("", ""), [*_result_rows(week), ("Took", f"{seconds:.0f} seconds")])
+    entry.show_table(f"Week {week.name}", ("", ""), [*_result_rows(week), ("Took", f"{seconds:.0f} seconds")])
 
 
 def _result_rows(week: Week) -> Iterator[tuple[str, str]]:
@@ -404,4 +405,4 @@ def _verdict(audit: dict) -> str:
 
 
 if __name__ == "__main__":
-    command.main("weekly", WeeklySettings, run)
+    entry.main("weekly", WeeklySettings, run)

@@ -1,4 +1,4 @@
-"""What several tests share: the repository's root, a shrunk configuration, and a way to call a command as people do."""
+"""What several tests share: the root, a shrunk configuration, the settings of `allocate`, and a way to call a command as people do."""
 
 import os
 import subprocess
@@ -9,6 +9,10 @@ from pathlib import Path
 import hydra
 import pytest
 from omegaconf import DictConfig
+
+from scripts.cli.entry import validated
+from scripts.cli.settings import AllocatePaths, AllocateSettings, Settings
+from tests.allocator.instances import OBJECTIVE
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -44,3 +48,19 @@ def call() -> Callable[..., Called]:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def settings_for(composed: Callable) -> Callable[..., AllocateSettings]:
+    """settings_for(folder, rules, ...): the command's settings, the policy written into the folder."""
+    base = validated(Settings, composed())
+
+    def make(folder: Path, rules: str, previous: Path | None = None, **solve: object) -> AllocateSettings:
+        policy = folder / "policy.yaml"
+        policy.write_text(OBJECTIVE + rules)
+        paths = AllocatePaths(scores=folder / "scores", policy=policy, out=folder / "out", previous=previous)
+        options = base.solve.model_copy(update={"gap": 1e-3, "nodes": 200, **solve})
+        held = {name: getattr(base, name) for name in Settings.model_fields} | {"paths": paths, "solve": options}
+        return AllocateSettings.model_construct(**held)
+
+    return make

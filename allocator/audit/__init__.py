@@ -9,12 +9,12 @@ Modules, in the order in which data flows:
 - scope: which actions and users a rule speaks of
 - each: constraints that hold for every value of a segment or an attribute
 - rows: the allocation's rows
-- earlier: what users were given before
-- history: what users have received on earlier days
-- seen: a shard of users with their rows
+- previous_allocation: what users were given before
+- contact_history: what users have received on earlier days
+- audited_shard: a shard of users with their rows
 - users: the rules that hold for each user
 - sums: what contacts are worth, and what constraints sum
-- claims: what the certificate says
+- certificate_as_read: what the certificate says
 - recounts: every constraint recounted, next to what is said of it
 - slates: the best that one user could get
 - bound: what no allocation can exceed, from the multipliers

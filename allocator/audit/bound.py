@@ -16,8 +16,8 @@ from functools import cached_property
 
 import numpy as np
 
+from allocator.audit.audited_shard import Seen, Week
 from allocator.audit.recounts import Recount
-from allocator.audit.seen import Seen, Week
 from allocator.audit.slates import Slates
 from allocator.audit.sums import Sum, Weights, Worth, no_weights
 from ranker.scores import Shard

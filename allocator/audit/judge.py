@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
+from allocator.audit.audited_shard import Seen, Week
 from allocator.audit.bound import Best
+from allocator.audit.certificate_as_read import Claims, read_claims
 from allocator.audit.checks import TOLERANCE, Audit, Check, equal, none_of, number, told, verdict
-from allocator.audit.claims import Claims, read_claims
+from allocator.audit.contact_history import read_received
 from allocator.audit.each import rules_of
-from allocator.audit.earlier import read_earlier
-from allocator.audit.history import read_received
+from allocator.audit.previous_allocation import read_earlier
 from allocator.audit.recounts import Recount, recounts_of
 from allocator.audit.rows import Numbering, Unreadable, read_rows
 from allocator.audit.scope import caps_of, needs_of
-from allocator.audit.seen import Seen, Week
 from allocator.audit.sums import Sum, Worth
 from allocator.audit.users import FALLBACK, UserRules
 from allocator.policy.grammar import Policy

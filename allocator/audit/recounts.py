@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from allocator.audit.audited_shard import Seen, Week
+from allocator.audit.certificate_as_read import Claims, priced_side
 from allocator.audit.checks import TOLERANCE, Check, number, told, verdict
-from allocator.audit.claims import Claims, priced_side
-from allocator.audit.seen import Seen, Week
 from allocator.audit.sums import Numerator, Part, Sum, Worth, parts_of
 from allocator.policy.grammar import Bound, Constraint, TierFloor
 

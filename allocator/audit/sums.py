@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from allocator.audit.audited_shard import Seen
 from allocator.audit.checks import TOLERANCE
 from allocator.audit.scope import actions_in, times_of
-from allocator.audit.seen import Seen
 from allocator.policy.grammar import Constraint, Term
 from ranker.scores import Catalogue, Shard
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from allocator.audit.audited_shard import Seen, Week
 from allocator.audit.checks import TOLERANCE, Check, none_of, verdict
 from allocator.audit.rows import MARGINAL, SOURCES
 from allocator.audit.scope import actions_in
-from allocator.audit.seen import Seen, Week
 from allocator.policy.experiment import shares
 from allocator.policy.grammar import ContactRule
 

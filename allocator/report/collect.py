@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
-from allocator.certificate import unit_of_attribute
+from allocator.certify.certificate import unit_of_attribute
 from allocator.policy.check import doubts
 from allocator.policy.grammar import Policy
 from allocator.report.records import (

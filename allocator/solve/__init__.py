@@ -4,20 +4,20 @@ Modules, in the order in which data flows:
 
 - settings: what an engineer may tune
 - kernel: functions that numba compiles, and where that is kept
-- lend: arrays inside kernels without reference counts
+- unowned_arrays: arrays inside kernels without reference counts
 - slates: one user's exact problem, compiled
 - device: the sweep in torch, for GPUs
-- passes: one sweep over the users at given prices
+- dual: one sweep over the users at given prices
 - alike: users who are alike as one who stands for many
 - prices: the dual, minimised
 - untie: many users who tie, told apart by a little noise
-- programs: linear and integer programmes handed whole to OR-Tools
+- mathprog: linear and integer programmes handed whole to OR-Tools
 - steps: limits that a solver's tolerance cannot break
 - lattice: shares that must be met nearly exactly, as whole counts
-- trades: few users exchange slates, so that sums fit their bounds
+- local_search: few users exchange slates, so that sums fit their bounds
 - core: the users who nearly tie, decided by OR-Tools
 - solution: what the solvers return, and why they refuse
-- large: the whole way by prices: price, fix, core
+- by_prices: the whole way by prices: price, fix, core
 - exact: the whole problem as one integer programme, the oracle
 - prune: contacts worth nothing that no rule asks for
 - greedy: the baselines, by value and by value per cost

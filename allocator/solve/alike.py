@@ -14,7 +14,7 @@ import numpy as np
 
 from allocator.policy.experiment import uniform
 from allocator.problem import FREE, Data
-from allocator.solve.passes import Users
+from allocator.solve.dual import Users
 from allocator.solve.slates import NONE
 
 MOST_DIFFERENT = 0.9

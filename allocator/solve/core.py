@@ -20,13 +20,13 @@ import numpy as np
 from scipy import sparse
 
 from allocator.solve.alike import Shares
+from allocator.solve.dual import Choices, Pass, Users, enumerate_slates, largest_loss, slate_usage
 from allocator.solve.lattice import lattices, more_rows
-from allocator.solve.passes import Choices, Pass, Users, enumerate_slates, largest_loss, slate_usage
+from allocator.solve.local_search import Room, trade
+from allocator.solve.mathprog import Outcome, Programme, solve_few_integers, solve_integer, solve_linear
 from allocator.solve.prices import Scale
-from allocator.solve.programs import Outcome, Programme, solve_few_integers, solve_integer, solve_linear
 from allocator.solve.settings import SolveSettings
 from allocator.solve.steps import HAIR, steps_of, tightened
-from allocator.solve.trades import Room, trade
 
 ROUNDING_USERS = (150, 500, 2_000)
 """Besides the fractional ones, whole core users that an integer programme may move."""

@@ -13,8 +13,8 @@ import numpy as np
 from scipy import sparse
 
 from allocator.problem import FREE, LOST, Data
-from allocator.solve.passes import Users
-from allocator.solve.programs import Outcome, Programme, solve_integer, solve_linear
+from allocator.solve.dual import Users
+from allocator.solve.mathprog import Outcome, Programme, solve_integer, solve_linear
 from allocator.solve.settings import SolveSettings
 from allocator.solve.slates import NONE
 from allocator.solve.solution import TooLarge, Unsolvable

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from allocator.problem import FREE
+from allocator.solve.dual import Users, total_usage
 from allocator.solve.kernel import kernel
-from allocator.solve.lend import lend
-from allocator.solve.passes import Users, total_usage
 from allocator.solve.prices import Scale
 from allocator.solve.slates import NONE, count_from, fits, keeps_asks, make_work, mark, start_caps
+from allocator.solve.unowned_arrays import lend
 
 MOST_USERS = 250_000
 """It sorts every eligible contact: beyond so many users that takes more memory than all else."""

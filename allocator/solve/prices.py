@@ -17,7 +17,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from allocator.problem import FREE, Data, Problem
-from allocator.solve.passes import Pass, Users, enumerate_slates, near_swaps, near_ties, slate_usage, sweep
+from allocator.solve.dual import Pass, Users, enumerate_slates, near_swaps, near_ties, slate_usage, sweep
 from allocator.solve.slates import Rules
 
 MOST_TIES = 20_000

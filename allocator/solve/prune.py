@@ -7,8 +7,8 @@ Axes: N contacts, R rows.
 
 import numpy as np
 
+from allocator.solve.dual import Users, contact_usage, total_usage
 from allocator.solve.kernel import kernel
-from allocator.solve.passes import Users, contact_usage, total_usage
 from allocator.solve.slates import NONE
 
 PART = 65_536

@@ -14,9 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from allocator.problem import FREE, Data, Problem, one_sided
 from allocator.solve.alike import Alike, find_alike, spread
-from allocator.solve.exact import count_pairs, refuse_if_large, solve_exact
-from allocator.solve.greedy import MOST_USERS, greedy
-from allocator.solve.large import (
+from allocator.solve.by_prices import (
     CORE_GROWTH,
     ROUNDING,
     Decided,
@@ -28,7 +26,9 @@ from allocator.solve.large import (
     step_of_values,
     whole_steps,
 )
-from allocator.solve.passes import Pass, Users, contact_usage, sweep, value_of
+from allocator.solve.dual import Pass, Users, contact_usage, sweep, value_of
+from allocator.solve.exact import count_pairs, refuse_if_large, solve_exact
+from allocator.solve.greedy import MOST_USERS, greedy
 from allocator.solve.prices import Scale, find_prices, measure_scale, sample_users
 from allocator.solve.prune import prune
 from allocator.solve.settings import SolveSettings

@@ -16,7 +16,7 @@ import numpy as np
 
 from allocator.problem import Problem
 from allocator.solve.alike import content_hashes
-from allocator.solve.passes import Pass, Users
+from allocator.solve.dual import Pass, Users
 from allocator.solve.prices import Scale, Step, find_prices
 from allocator.solve.settings import SolveSettings
 

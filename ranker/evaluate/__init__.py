@@ -5,10 +5,10 @@ Modules, in the order in which data flows:
 - off_policy: the value of a policy from logs of another one
 - objective: one outcome or a weighted sum of them, as what is judged
 - qini: how well a score ranks users by the effect of an action
-- realised: what contacts added, row by row and doubly robust
+- aipw: what contacts added, row by row and doubly robust
 - calibration: predicted against realised effects, slopes and groups
 - reliability: what is known of the differences between users, action by action
-- budgets: the multi-armed Qini, a score's worth at every budget
+- budget_curves: the multi-armed Qini, a score's worth at every budget
 - baselines: best fixed action, average effects, response model, ridge T- and S-learner
 - boosting: boosted trees as S- and T-learner, an optional extra
 - peers: learners of other libraries, an optional extra
@@ -18,6 +18,6 @@ Modules, in the order in which data flows:
 - week: what became of users after a day, and what was known of them before
 - lift: held out at random against not, what could be found, and whether to ship
 - allocated: what an allocation would have earned, from held-out logs
-- contest: learners side by side on the held-out half of a trial
+- trial_benchmark: learners side by side on the held-out half of a trial
 - closed_loop: weeks that learn from their own decisions, on the market
 """

@@ -20,9 +20,9 @@ from ranker.logs import Logs, eligible_of
 from ranker.market import answers, listeners, week, world
 from ranker.market.decisions import Choices
 from ranker.market.settings import MarketSettings
-from ranker.model.calibrate import calibrated
 from ranker.model.ensemble import ValueModel
 from ranker.model.fit import fit
+from ranker.model.fit_calibration import calibrated
 from ranker.model.settings import FitSettings, ModelSettings
 from ranker.tables.check import as_frame
 from ranker.tables.join import Part, join

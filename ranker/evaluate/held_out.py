@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ranker.evaluate import budgets, calibration, off_policy, realised, report
+from ranker.evaluate import aipw, budget_curves, calibration, off_policy, report
 from ranker.evaluate.learners import AVERAGE, FIXED, NETWORK, RANDOM, WITHOUT_COVARIATES, Opinions, decisions_of
 from ranker.evaluate.objective import Objective
 from ranker.evaluate.off_policy import Estimate
@@ -152,8 +152,7 @@ def judge(
     test = held.test
     decisions = decisions_of(test)
     realised_by = [
-        realised.effects(decisions, test.outcome_RO[:, o], opinions.expected[o])
-        for o in range(test.outcome_RO.shape[1])
+        aipw.effects(decisions, test.outcome_RO[:, o], opinions.expected[o]) for o in range(test.outcome_RO.shape[1])
     ]
     free = off_policy.greedy(objectives[0].effect(opinions.effect[NETWORK]), test.eligible_RA)
     ours_RB = free if allocated is None else allocated[0].policy_RB
@@ -219,7 +218,9 @@ def _budgets(
         AVERAGE: np.broadcast_to(each.effect(opinions.average_OA), ours_RA.shape),
     }
     realised_RA = each.effect(realised_by)
-    for curve in budgets.curves(effects, RANDOM, realised_RA, eligible_RA, rules.cost_A, test.user_R, rules.points):
+    for curve in budget_curves.curves(
+        effects, RANDOM, realised_RA, eligible_RA, rules.cost_A, test.user_R, rules.points
+    ):
         yield {
             "outcome": each.name,
             "name": curve.name,

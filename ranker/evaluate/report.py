@@ -9,7 +9,7 @@ from dataclasses import asdict
 import numpy as np
 from rich.table import Table
 
-from ranker.evaluate import calibration, objective, off_policy, realised
+from ranker.evaluate import aipw, calibration, objective, off_policy
 from ranker.evaluate.learners import (
     AVERAGE,
     FIXED,
@@ -188,7 +188,7 @@ def calibrations(model: ValueModel, test: Examples, opinions: Opinions, deciles:
         fitted = model.calibration.of(target.name)
         known, outcome_R = test.known(o)
         decisions, effect_RA = decisions_of(test).take(known), opinions.effect[NETWORK][o][known]
-        realised_RA = realised.effects(decisions, outcome_R, opinions.expected[o][known])
+        realised_RA = aipw.effects(decisions, outcome_R, opinions.expected[o][known])
         for a, action in enumerate(model.actions):
             rows = np.flatnonzero(decisions.eligible_RB[:, a])
             parts = effect_RA[rows, a], realised_RA[rows, a], decisions.user_R[rows]

@@ -8,9 +8,9 @@ Modules, in the order in which data flows:
 - slates: contacts that were decided together, as one trial
 - examples: logged decisions as arrays, and their weights
 - identified: which effects the logs can tell
-- losses: channels, link functions and losses per kind of outcome
+- outcome_heads: channels, link functions and losses per kind of outcome
 - linear: the linear path in closed form, shrunk as far as the data ask for
-- lending: what the linear paths of outcomes lend each other
+- cross_outcome_pooling: what the linear paths of outcomes lend each other
 - surrogate: what is known early in place of outcomes that are not complete yet
 - network: linear and deep path to the outcome without contact and the effects of actions
 - calibration: how averages and slopes turn raw effects into scores
@@ -18,7 +18,7 @@ Modules, in the order in which data flows:
 - ensemble: the members together, raw and calibrated
 - beside: what the other contacts of a slate add, taken off its outcomes
 - fit: trains the members; the only module that imports lightning
-- calibrate: estimates averages and slopes from users a member did not see
-- interference: what contacts take from each other's effects, of one user's contacts one after the other
+- fit_calibration: estimates averages and slopes from users a member did not see
+- fatigue_and_cannibalisation: what contacts take from each other's effects, of one user's contacts one after the other
 - artifact: the model on disk, with a digest
 """

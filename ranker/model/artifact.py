@@ -20,8 +20,8 @@ from ranker.logs import LogSchema, Outcome
 from ranker.model.calibration import Calibration
 from ranker.model.carryover import Carryover
 from ranker.model.ensemble import ValueModel
-from ranker.model.losses import Target
 from ranker.model.network import ActionCode, ValueNet
+from ranker.model.outcome_heads import Target
 from ranker.model.settings import ModelSettings
 from ranker.scores import Interference, Unidentified, action_problems
 

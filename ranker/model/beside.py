@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from ranker.model.calibrate import calibrated
 from ranker.model.ensemble import USERS_AT_ONCE, ValueModel
 from ranker.model.examples import Examples
+from ranker.model.fit_calibration import calibrated
 from ranker.model.splits import Splits
 
 JUDGED = (

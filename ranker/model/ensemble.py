@@ -15,9 +15,9 @@ from ranker.features import Encoder, Features
 from ranker.logs import LogSchema
 from ranker.model.calibration import Calibration, Doubt
 from ranker.model.carryover import MOST_ADDED, Carryover
-from ranker.model.lending import LEAST_DOUBT
-from ranker.model.losses import Target
+from ranker.model.cross_outcome_pooling import LEAST_DOUBT
 from ranker.model.network import ALL, ActionCode, ValueNet
+from ranker.model.outcome_heads import Target
 from ranker.model.settings import ModelSettings
 from ranker.scores import NEVER_SHOWN, Interference, Unidentified
 

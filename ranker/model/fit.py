@@ -25,13 +25,13 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from ranker.features import Features, fit_encoder
 from ranker.logs import Logs, StoredLogs
+from ranker.model.cross_outcome_pooling import lend
 from ranker.model.ensemble import ValueModel
 from ranker.model.examples import Examples, examples_of, stabilised_weights, thinned
 from ranker.model.identified import unidentified
-from ranker.model.lending import lend
 from ranker.model.linear import Actions, Design, Path, fit_design, own_paths
-from ranker.model.losses import Channel, channel_losses, fit_targets
 from ranker.model.network import ValueNet, action_code
+from ranker.model.outcome_heads import Channel, channel_losses, fit_targets
 from ranker.model.settings import FitSettings, ModelSettings
 from ranker.model.slates import Arms, arms_of
 from ranker.model.splits import Splits, split_users, too_few_users

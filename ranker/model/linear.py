@@ -23,7 +23,7 @@ from scipy.sparse.linalg import LinearOperator, cg
 from scipy.special import expit, softmax
 
 from ranker.features import Features
-from ranker.model.losses import IDENTITY, LARGEST_LOG, LOG, LOGIT, SIZE, Channel
+from ranker.model.outcome_heads import IDENTITY, LARGEST_LOG, LOG, LOGIT, SIZE, Channel
 
 SAMPLE = 100_000  # rows of the first passes
 PASSES, FULL_PASSES = 5, 2

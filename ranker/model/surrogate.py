@@ -25,7 +25,7 @@ import numpy as np
 from ranker.logs import LogSchema
 from ranker.model.examples import Examples, stabilised_weights
 from ranker.model.linear import Design
-from ranker.model.losses import Channel, Target, channels_of, ways_of
+from ranker.model.outcome_heads import Channel, Target, channels_of, ways_of
 
 LEAST_EXPLAINED = 0.5  # of the variance of what is stood in for; an index that knows less rests on its assumptions
 PRIOR_SD = 0.1  # how far kappa may plausibly be from the explained part of the variance

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from allocator.policy.grammar import Policy
 from allocator.policy.reader import read_policy
 from allocator.problem import Data, Problem, build_problem, explore, load_data
-from allocator.solve.passes import Users
+from allocator.solve.dual import Users
 from allocator.solve.solver import free_users
 from ranker.scores import Catalogue, Interference, Metric, Scores, ScoresWriter, open_scores
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from allocator.certificate import tally
+from allocator.certify.certificate import tally
 from allocator.problem import EXPLORATION, FREE, HOLDOUT, one_sided
 from ranker.scores import InputError
 from tests.allocator.instances import CONTACT, make_case

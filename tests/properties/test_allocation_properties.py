@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from allocator.problem import Data, load_data
+from allocator.solve.dual import Users, slate_usage, sweep, value_of
 from allocator.solve.exact import solve_exact
-from allocator.solve.passes import Users, slate_usage, sweep, value_of
 from allocator.solve.prices import find_prices, measure_scale
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import Solution, Unsolvable

@@ -19,11 +19,10 @@ from omegaconf import OmegaConf
 
 from allocator.allocation import read_price_book
 from allocator.audit.judge import audit
-from allocator.past import read_history, read_previous
 from allocator.policy.grammar import Policy, Term
 from allocator.policy.reader import read_policy
+from allocator.previous_contacts import read_history, read_previous
 from allocator.problem import build_problem, load_data
-from allocator.publish import published_before
 from allocator.report.collect import Sources, collect
 from ranker.logs import read_logs, read_schema, read_users
 from ranker.market import world
@@ -32,6 +31,7 @@ from ranker.scores import InputError, open_scores, read_catalogue
 from ranker.tables.history import check_exposures, write_history
 from ranker.tables.prepare import prepare
 from ranker.tables.settings import PrepareSettings
+from scripts.runs.pointer import published_before
 from tests.allocator.instances import AS_OF, catalogue, write_scores
 
 CONF = Path(__file__).resolve().parents[2] / "conf"

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from allocator.audit.earlier import read_earlier
-from allocator.audit.history import read_received
+from allocator.audit.contact_history import read_received
+from allocator.audit.previous_allocation import read_earlier
 from allocator.audit.rows import Numbering
 from allocator.audit.scope import Cap
-from allocator.past import read_history, read_previous
 from allocator.policy.grammar import Churn, Filter, Policy, Term
+from allocator.previous_contacts import read_history, read_previous
 from ranker.columns import Places
 from ranker.scores import Scores, ScoresWriter, open_scores
 from ranker.tables.history import write_history

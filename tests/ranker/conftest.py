@@ -10,9 +10,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from ranker.model.calibrate import calibrate
 from ranker.model.ensemble import ValueModel
 from ranker.model.fit import Fit, fit
+from ranker.model.fit_calibration import calibrate
 from ranker.model.settings import FitSettings, ModelSettings
 
 

@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from allocator.diagnose import Infeasible
+from allocator.infeasible.diagnosis import Infeasible
 from ranker.scores import InputError, Interference, Kept, Pair
-from scripts import allocate, stage
+from scripts import allocate
+from scripts.runs import stage
 from tests.allocator.instances import random_rules, write_scores
 from tests.allocator.shapes import third
 

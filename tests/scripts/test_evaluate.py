@@ -16,10 +16,11 @@ from ranker.evaluate.learners import NETWORK, Opinions, decisions_of, opinions_o
 from ranker.logs import read_logs, write_logs
 from ranker.model.artifact import load_model
 from ranker.scores import InputError
-from scripts import evaluate, rehearsal, train
-from scripts.command import validated
-from scripts.evaluation_page import page_of
-from scripts.settings import EvaluateSettings, TrainSettings
+from scripts import evaluate, train
+from scripts.cli.entry import validated
+from scripts.cli.settings import EvaluateSettings, TrainSettings
+from scripts.judging import rehearsal
+from scripts.pages.evaluation_page import page_of
 from tests.ranker.worlds import SCHEMA, World, make_world
 
 USERS = 3_000

@@ -18,9 +18,10 @@ from omegaconf import DictConfig
 from allocator.policy.experiment import uniform
 from ranker.market import world
 from ranker.scores import InputError, ScoresWriter, open_scores
-from scripts import allocate, readout, stage
-from scripts.command import validated
-from scripts.settings import AllocateSettings, ReadoutSettings
+from scripts import allocate, readout
+from scripts.cli.entry import validated
+from scripts.cli.settings import AllocateSettings, ReadoutSettings
+from scripts.runs import stage
 from tests.scripts.next_week import PURCHASE, expected_outcomes, write_tables_after
 
 USERS, FIRST = 2_500, 1_000_000_000  # the market's ids begin there

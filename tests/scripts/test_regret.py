@@ -13,9 +13,10 @@ from allocator.problem import EXPLORATION, FREE, HOLDOUT
 from ranker.market import world
 from ranker.market.truth import left_beside, logging_chances, read_users, read_world
 from ranker.scores import InputError, Interference, Kept, Pair, ScoresWriter, open_scores
-from scripts import regret, rivals
-from scripts.command import validated
-from scripts.settings import RegretSettings
+from scripts import regret
+from scripts.cli.entry import validated
+from scripts.cli.settings import RegretSettings
+from scripts.judging import reference_policies
 
 POLICY = """
 version: 1
@@ -115,8 +116,8 @@ def test_the_value_is_the_one_counted_by_hand(case: Case, parts: tuple) -> None:
     problem, data, truth = parts
     fixed = regret.give(problem, data)[1].fixed
     settings = case.settings.solve.model_copy(update={"gap": regret.GAP})
-    learned = next(iter(rivals.rivals(problem, data, truth.given, 0)))
-    chosen = rivals.choose(learned, fixed, settings)
+    learned = next(iter(reference_policies.rivals(problem, data, truth.given, 0)))
+    chosen = reference_policies.choose(learned, fixed, settings)
     true = open_scores(case.settings.paths.market / "truth" / "given_all")
     effect = {}
     for shard in true.shards():
@@ -159,12 +160,14 @@ def test_both_in_every_slate_lower_the_judged_value(parts: tuple) -> None:
     problem, data, truth = parts
     books, duo = (int(np.flatnonzero(offers_A)[0]) for offers_A in truth.world.offers_2A)
     free = np.flatnonzero(data.group_U == FREE)
-    chosen = rivals.Chosen(np.repeat(free, 2), np.tile([books, duo], len(free)), np.ones(2 * len(free)))
+    chosen = reference_policies.Chosen(np.repeat(free, 2), np.tile([books, duo], len(free)), np.ones(2 * len(free)))
     nothing = (np.empty(0, np.int64), np.empty(0, np.int64))
-    rival = rivals.Rival("learned", "", problem, data)
+    rival = reference_policies.Rival("learned", "", problem, data)
     judged = regret.judge_one(problem, data, truth, chosen, nothing, rival)
     clean = ~truth.spoiled_UA[free][:, [books, duo]].any(axis=1)
-    worth_U = rivals.worth(problem, replace(data, planes_UPA=truth.given["given_all"]))[:, [books, duo]].sum(axis=1)
+    worth_U = reference_policies.worth(problem, replace(data, planes_UPA=truth.given["given_all"]))[
+        :, [books, duo]
+    ].sum(axis=1)
     np.testing.assert_allclose(judged.worth_U[free][clean], truth.world.factor * worth_U[free][clean], rtol=1e-6)
     assert judged.with_both == len(free) - int(truth.spoiled_UA[free][:, [books, duo]].all(axis=1).sum())
 
@@ -185,7 +188,7 @@ def test_the_logging_policy_is_the_one_that_wrote_the_logs(case: Case, parts: tu
     """Its expected value is that of its chances, which are those of the market at the same features."""
     problem, data, truth = parts
     free_U = data.group_U == FREE
-    worth_UA = rivals.worth(problem, replace(data, planes_UPA=truth.given["given_all"]))
+    worth_UA = reference_policies.worth(problem, replace(data, planes_UPA=truth.given["given_all"]))
     expected = float((worth_UA * truth.chance_UA)[free_U].sum())
     judged = case.by_name["logging policy"]
     assert judged["value"] == pytest.approx(expected, rel=1e-6)
@@ -205,8 +208,12 @@ def test_only_the_free_are_judged(case: Case, parts: tuple) -> None:
 def test_the_best_fixed_action_is_given_and_others_only_where_they_must_be(case: Case, parts: tuple) -> None:
     problem, data, truth = parts
     fixed = regret.give(problem, data)[1].fixed
-    rival = next(each for each in rivals.rivals(problem, data, truth.given, 0) if each.name == rivals.FIXED)
-    chosen = rivals.choose(rival, fixed, case.settings.solve)
+    rival = next(
+        each
+        for each in reference_policies.rivals(problem, data, truth.given, 0)
+        if each.name == reference_policies.FIXED
+    )
+    chosen = reference_policies.choose(rival, fixed, case.settings.solve)
     best = rival.about.split(" for ")[0]
     given = np.bincount(chosen.action_N, minlength=len(problem.catalogue.ids))
     others = [count for name, count in zip(problem.catalogue.ids, given, strict=True) if name != best and count]

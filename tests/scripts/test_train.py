@@ -16,17 +16,17 @@ from ranker.logs import write_logs
 from ranker.market.world import write as write_market
 from ranker.model.artifact import load_model
 from ranker.model.carryover import Carryover
+from ranker.model.cross_outcome_pooling import LEAST_DOUBT
+from ranker.model.fatigue_and_cannibalisation import Estimated, grown
 from ranker.model.fit import Fit
-from ranker.model.interference import Estimated, grown
-from ranker.model.lending import LEAST_DOUBT
 from ranker.model.settings import FitSettings, ModelSettings
 from ranker.predict import predict
 from ranker.scores import InputError, Interference, Kept, Unidentified, open_scores
 from ranker.tables.prepare import prepare
 from scripts import train
-from scripts.command import validated
-from scripts.settings import Settings, TrainSettings
-from scripts.tracking import evaluation_metrics
+from scripts.cli.entry import validated
+from scripts.cli.settings import Settings, TrainSettings
+from scripts.runs.tracking import evaluation_metrics
 from tests.ranker.worlds import SCHEMA, make_world
 
 

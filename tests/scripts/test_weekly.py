@@ -17,9 +17,10 @@ from omegaconf import DictConfig
 
 from allocator.policy.grammar import Churn, Policy
 from ranker.scores import InputError
-from scripts import preflight, stage, weekly
-from scripts.command import validated
-from scripts.settings import Settings, WeeklySettings
+from scripts import weekly
+from scripts.cli.entry import validated
+from scripts.cli.settings import Settings, WeeklySettings
+from scripts.runs import policy_check, stage
 
 ORDER = ["make_market", "prepare", "train", "score", "allocate", "regret", "report", "publish"]
 
@@ -114,7 +115,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
     stand_ins = Stages()
     for name in ORDER:
         monkeypatch.setitem(sys.modules, f"scripts.{name}", stand_ins.module(name))
-    monkeypatch.setattr(preflight, "early_policy", lambda *_: stand_ins.policy)
+    monkeypatch.setattr(policy_check, "early_policy", lambda *_: stand_ins.policy)
     return stand_ins
 
 

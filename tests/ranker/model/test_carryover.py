@@ -12,11 +12,11 @@ from scipy.special import expit, logit
 from ranker.contact_history import HistoryColumns, Since
 from ranker.features import Encoder, fit_encoder
 from ranker.logs import LogSchema
-from ranker.model.calibrate import calibrate
 from ranker.model.carryover import Carryover, Growth, Lately, carryover_of
 from ranker.model.ensemble import _variances
+from ranker.model.fatigue_and_cannibalisation import estimate
 from ranker.model.fit import Fit, fit
-from ranker.model.interference import estimate
+from ranker.model.fit_calibration import calibrate
 from ranker.model.network import ValueNet
 from ranker.model.settings import FitSettings, ModelSettings
 from ranker.scores import Interference, Kept, Pair

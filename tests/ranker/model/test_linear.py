@@ -7,7 +7,7 @@ from scipy.optimize import minimize
 from ranker.features import LEVEL, TREND, Features
 from ranker.model import linear
 from ranker.model.linear import Actions, Path, fit_design, own_paths
-from ranker.model.losses import IDENTITY, LOG, LOGIT, SIZE, Channel
+from ranker.model.outcome_heads import IDENTITY, LOG, LOGIT, SIZE, Channel
 
 ROWS, NUMERIC, LEVELS, CHOICES = 6_000, 3, 4, 3
 KIND_W = np.repeat([TREND, LEVEL], [NUMERIC, LEVELS])

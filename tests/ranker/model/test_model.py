@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ranker.model.calibrate import shrink
 from ranker.model.fit import _pays
+from ranker.model.fit_calibration import shrink
 
 
 def test_effects_and_averages_are_found(trained) -> None:

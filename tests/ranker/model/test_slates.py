@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 
+from ranker.evaluate.aipw import effects
 from ranker.evaluate.learners import decisions_of
-from ranker.evaluate.realised import effects
 from ranker.logs import Logs, LogSchema, Outcome
 from ranker.model.beside import calibrated_alone
 from ranker.model.examples import Examples

@@ -9,7 +9,7 @@ from ranker.features import Features
 from ranker.logs import Early, LogSchema, Outcome
 from ranker.model.examples import Examples
 from ranker.model.linear import fit_design
-from ranker.model.losses import fit_targets
+from ranker.model.outcome_heads import fit_targets
 from ranker.model.surrogate import StandIns, stand_in
 
 ROWS, ACTIONS, YOUNG = 40_000, 3, 0.4

@@ -1,0 +1,7 @@
+"""Contacts that are given, not chosen by the optimiser, and how likely every contact was.
+
+Modules:
+
+- propensity: how likely each contact was, over all ways to it
+- preassigned: pinned contacts and those of exploration, and fallbacks once all others are decided
+"""

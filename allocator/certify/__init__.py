@@ -1,0 +1,8 @@
+"""What an allocation achieved, recounted, and how near it is to the best possible.
+
+Modules:
+
+- remarks: what must be known of an allocation before its numbers are read
+- certificate: what was achieved, next to the bound that no allocation exceeds
+- price_ranges: between which bounds a price holds
+"""

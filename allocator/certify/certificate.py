@@ -1,0 +1,356 @@
+"""The certificate: everything recounted from the integral allocation, next to the bound that no allocation can exceed.
+
+For m constraints and prices lambda >= 0 of their rows `+-(sum num - bound * sum den) <= limit` (den 0 and limit +-bound for volumes
+and totals, limit 0 for ratios), weak duality gives
+
+    value of any feasible allocation  <=  bound = lambda . limit + sum over users of max over slates (value - lambda . use)
+
+where exploration and pinned users keep what they are given and holdout users get nothing. A fallback is a contact that could have
+been chosen, so the bound holds with it; what it is worth less than nothing widens the gap. Anyone can recompute this bound from the
+scores, the policy and the multipliers below; `audit` does. A constraint of kind churn on N users is the row
+`-(users who keep the earlier slate) <= max - N`, so to a user who can have it that slate is worth lambda more.
+
+Contacts are whole. Where that alone keeps the value further below this bound than was asked for, `bound` is what an integer programme
+proved of whole contacts, and `price_bound` is the one by prices.
+
+Axes: N contacts, R rows, S user classes, A actions, P planes.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from allocator.certify.remarks import Remark, cannot_be_met, far_from_the_best, only_for_a_rule
+from allocator.problem import FREE, Data, Funnel, Measured, Problem
+from allocator.solve.solution import Solution, relative_gap
+
+MONEY = ("_eur", "_usd", "_gbp")
+ROUNDING = 1e-9
+SOURCES = ("optimised", "exploration", "fallback", "pinned")
+
+
+@dataclass(frozen=True)
+class Contacts:
+    """The allocation as rows: user position, action, value of each (float64, risk taken off), and source (place in SOURCES)."""
+
+    user_N: np.ndarray
+    action_N: np.ndarray
+    value_N: np.ndarray
+    source_N: np.ndarray
+
+    def value_of(self, *sources: str) -> float:
+        """What the contacts of these sources are worth."""
+        return float(self.value_N[np.isin(self.source_N, [SOURCES.index(source) for source in sources])].sum())
+
+    def __len__(self) -> int:
+        return len(self.user_N)
+
+
+@dataclass(frozen=True)
+class ConstraintRecord:
+    """One constraint of the certificate, in its own unit: contacts, a sum, or a ratio.
+
+    achieved: numerator, or numerator / denominator (None where nothing is in scope). slack: room to the binding or else the nearer
+    bound. price: value gained per unit of the binding bound relaxed. multiplier: of the linear row, both >= 0.
+    price_range: bounds between which a unit is worth the price within one per cent, where that was found out.
+    """
+
+    id: str
+    kind: str
+    label: str | None
+    owner: str | None
+    reason: str | None
+    unit: str
+    strength: str | dict
+    min: float | None
+    max: float | None
+    achieved: float | None
+    slack: float | None
+    binding: str | None
+    price: float
+    multiplier: float
+    numerator: float
+    denominator: float | None
+    price_range: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What `certificate.json` holds; value <= bound <= price_bound, gap = (bound - value) / |bound|, or |value| where the bound is 0.
+
+    remarks: what must be known before the numbers are read. bound_by: `prices`, where bound is price_bound, or `whole contacts`.
+    """
+
+    status: str
+    remarks: tuple[Remark, ...]
+    users: int
+    contacts: int
+    value: float
+    bound: float
+    bound_by: str
+    price_bound: float
+    gap: float
+    soft_penalty: float
+    constraints: tuple[ConstraintRecord, ...]
+    greedy: Mapping[str, object]
+    funnel: tuple[Mapping[str, object], ...]
+    metrics: Mapping[str, Mapping[str, object]]
+    objective: tuple[Mapping[str, object], ...]
+    risk_z: float
+    as_of: str | None
+    policy_digest: str
+    pinned: tuple[Mapping[str, object], ...]
+    fallback: Mapping[str, object] | None
+    tiers: tuple[Mapping[str, object], ...]
+    seconds: Mapping[str, float]
+    passes: Mapping[str, int]
+
+    def with_ranges(self, ranges: Mapping[int, tuple[float, float]], seconds: Mapping[str, float]) -> "Certificate":
+        """The same, with the price ranges of the constraints at these positions, and what all has taken by now."""
+        known = tuple(replace(each, price_range=ranges.get(i)) for i, each in enumerate(self.constraints))
+        return replace(self, constraints=known, seconds=seconds)
+
+    def to_json(self) -> dict:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Contacts summed per user class and action, counts and plane sums, in float64; and how many users keep their earlier slates."""
+
+    count_SA: np.ndarray
+    sum_SPA: np.ndarray
+    kept_S: np.ndarray
+
+
+def tally(problem: Problem, data: Data, user_N: np.ndarray, action_N: np.ndarray) -> Tally:
+    """Everything about all users' contacts, sorted by user, that constraints sum."""
+    classes, actions = len(problem.classes), len(problem.catalogue.actions)
+    size = classes * actions
+    count, sums = np.zeros(size), np.zeros((len(problem.planes), size))
+    for part in parts_of(user_N, data):
+        cell_n = data.class_U[user_N[part]].astype(np.int64) * actions + action_N[part]
+        planes_nP = data.planes_UPA[user_N[part], :, action_N[part]].astype(np.float64)
+        count += np.bincount(cell_n, minlength=size)
+        for plane in range(len(problem.planes)):
+            sums[plane] += np.bincount(cell_n, planes_nP[:, plane], size)
+    by_class = sums.reshape(len(problem.planes), classes, actions).swapaxes(0, 1)
+    kept_S = data.kept_by_class(user_N, action_N, np.ones(len(data), bool), classes)
+    return Tally(count.reshape(classes, actions), by_class, kept_S)
+
+
+def contacts_in(slate_UK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(user position, action) of every contact of the slates, sorted by user."""
+    user_N, k_N = np.nonzero(slate_UK >= 0)
+    return user_N, slate_UK[user_N, k_N].astype(np.int64)
+
+
+def tally_all(problem: Problem, data: Data, given: tuple[np.ndarray, np.ndarray], slate_UK: np.ndarray) -> Tally:
+    """The sums over contacts that were given, (user position, action), and those of the slates together."""
+    user_N, action_N = (np.concatenate(both) for both in zip(given, contacts_in(slate_UK), strict=True))
+    order_N = np.argsort(user_N, kind="stable")
+    return tally(problem, data, user_N[order_N], action_N[order_N])
+
+
+def parts_of(user_N: np.ndarray, data: Data) -> Iterator[slice]:
+    """Contacts, sorted by user, a bounded number of users at a time."""
+    for shard in data.shards():
+        first, last = np.searchsorted(user_N, [shard.start, shard.stop])
+        yield slice(int(first), int(last))
+
+
+def contact_values(problem: Problem, data: Data, user_N: np.ndarray, action_N: np.ndarray) -> np.ndarray:
+    """float64[N]: what each contact, sorted by user, adds to the objective."""
+    value_N = np.empty(len(user_N))
+    for part in parts_of(user_N, data):
+        planes_nP = data.planes_UPA[user_N[part], :, action_N[part]].astype(np.float64)
+        value_N[part] = problem.worth(action_N[part], planes_nP)
+    return value_N
+
+
+def certify(
+    problem: Problem,
+    data: Data,
+    contacts: Contacts,
+    solution: Solution,
+    greedy: Mapping[str, object],
+    metric_totals: Mapping[str, float],
+    seconds: Mapping[str, float],
+    wanted_gap: float,
+    left_without: int = 0,
+    tiers: Sequence[Mapping[str, object]] = (),
+) -> Certificate:
+    """Recounts the allocation and states the bound. metric_totals: sums of every metric's mean over the contacts. wanted_gap: as asked for.
+
+    left_without: users in the fallback's scope for whom nothing was left. tiers: what the earlier objectives reached.
+    """
+    counted = tally(problem, data, contacts.user_N, contacts.action_N)
+    records = tuple(_record(problem, position, counted, solution.price_R) for position in range(len(problem.measured)))
+    penalty = sum(_penalty(measured, record) for measured, record in zip(problem.measured, records, strict=True))
+    value = float(contacts.value_N.sum()) - penalty
+    given = contacts.value_of("exploration", "pinned")
+    price_bound = solution.dual + given
+    whole = relative_gap(value, price_bound) > wanted_gap and solution.whole_bound < solution.dual
+    bound = solution.whole_bound + given if whole else price_bound
+    scale = max(
+        abs(price_bound), abs(float(greedy["value"]))
+    )  # of what was added up, where the sum itself is about nothing
+    if bound < value <= bound + ROUNDING * scale:  # the same but for the rounding of two sums
+        bound = value
+    gap = relative_gap(value, bound)
+    full = [step for step in solution.steps if step.users >= (data.group_U == FREE).sum()]
+    return Certificate(
+        status=solution.status.value,
+        remarks=(
+            *far_from_the_best(gap - _fallback_cost(contacts, bound), wanted_gap),
+            *cannot_be_met(problem, data, [record.denominator for record in records]),
+            *_only_for_a_rule(problem, data, solution, contacts),
+        ),
+        users=problem.users,
+        contacts=len(contacts),
+        value=value,
+        bound=bound,
+        bound_by="whole contacts" if whole else "prices",
+        price_bound=price_bound,
+        gap=gap,
+        soft_penalty=penalty,
+        constraints=records,
+        greedy=greedy,
+        funnel=_funnel(data.offered, contacts),
+        metrics={m.name: {"total": metric_totals[m.name], "unit": m.unit} for m in problem.catalogue.metrics},
+        objective=tuple(term.model_dump() for term in problem.policy.objective),
+        risk_z=problem.policy.risk_z,
+        as_of=None if problem.catalogue.as_of is None else problem.catalogue.as_of.isoformat(),
+        policy_digest=problem.policy.digest,
+        pinned=_pinned(problem, contacts),
+        fallback=_fallback(problem, contacts, left_without),
+        tiers=tuple(tiers),
+        seconds=seconds,
+        passes={"all_users": len(full), "samples": len(solution.steps) - len(full)},
+    )
+
+
+def _pinned(problem: Problem, contacts: Contacts) -> tuple[Mapping[str, object], ...]:
+    """Per action that a rule pins, how many contacts were pinned."""
+    pinned_N = contacts.source_N == SOURCES.index("pinned")
+    count_A = np.bincount(contacts.action_N[pinned_N], minlength=len(problem.catalogue.actions))
+    named = dict.fromkeys(rule.action for rule in problem.policy.pinned)
+    return tuple({"action": name, "contacts": int(count_A[problem.catalogue.ids.index(name)])} for name in named)
+
+
+def _fallback(problem: Problem, contacts: Contacts, left_without: int) -> Mapping[str, object] | None:
+    """How many users fell back, what that was worth, and how many were left with nothing."""
+    if problem.policy.fallback is None:
+        return None
+    given = int((contacts.source_N == SOURCES.index("fallback")).sum())
+    return {"contacts": given, "value": contacts.value_of("fallback"), "left_without": left_without}
+
+
+def _fallback_cost(contacts: Contacts, bound: float) -> float:
+    """The part of the gap that fallbacks, which nobody chose for their value, account for."""
+    return max(-contacts.value_of("fallback"), 0.0) / abs(bound) if bound else 0.0
+
+
+def _only_for_a_rule(problem: Problem, data: Data, solution: Solution, contacts: Contacts) -> Iterator[Remark]:
+    chosen_N = contacts.source_N == SOURCES.index("optimised")
+    columns = (contacts.user_N[chosen_N], contacts.action_N[chosen_N], contacts.value_N[chosen_N])
+    return only_for_a_rule(problem, data, solution.price_R, *columns)
+
+
+def _penalty(measured: Measured, record: ConstraintRecord) -> float:
+    """What breaking a soft constraint costs: its penalty per unit of its linear row."""
+    if measured.rule.strength.kind != "soft":
+        return 0.0
+    scale = 1.0 if record.denominator is None else record.denominator
+    low = 0.0 if record.min is None else max(record.min * scale - record.numerator, 0.0)
+    high = 0.0 if record.max is None else max(record.numerator - record.max * scale, 0.0)
+    return measured.penalty * (low + high)
+
+
+def _record(problem: Problem, position: int, counted: Tally, price_R: np.ndarray) -> ConstraintRecord:
+    measured, rule = problem.measured[position], problem.measured[position].rule
+    numerator = measured.numerator.total(counted.count_SA, counted.sum_SPA, counted.kept_S)
+    denominator = None
+    if measured.denominator is not None:
+        denominator = measured.denominator.total(counted.count_SA, counted.sum_SPA, counted.kept_S)
+    achieved = numerator if denominator is None else numerator / denominator if denominator else None
+    binding, multiplier = _binding(problem, position, price_R)
+    return ConstraintRecord(
+        id=rule.id,
+        kind=rule.kind,
+        label=rule.label,
+        owner=rule.owner,
+        reason=rule.reason,
+        unit=_unit(problem, measured),
+        strength=rule.strength.to_json(),
+        min=measured.low,
+        max=measured.high,
+        achieved=achieved,
+        slack=_slack(measured, achieved, binding),
+        binding=binding,
+        price=multiplier if denominator is None else multiplier * abs(denominator),
+        multiplier=multiplier,
+        numerator=numerator,
+        denominator=denominator,
+    )
+
+
+def _binding(problem: Problem, position: int, price_R: np.ndarray) -> tuple[str | None, float]:
+    """The side with a price, and that price; without one, nothing binds."""
+    rows = np.flatnonzero(problem.rows.constraint_R == position)
+    priced = [
+        (float(price_R[row]), "max" if problem.rows.sign_R[row] > 0 else "min") for row in rows if price_R[row] > 0
+    ]
+    multiplier, side = max(priced, default=(0.0, None))
+    return side, multiplier
+
+
+def _slack(measured: Measured, achieved: float | None, binding: str | None) -> float | None:
+    """Room to the binding bound, or to the nearer one; negative where a soft or reported bound is broken."""
+    if achieved is None:
+        return None
+    room: dict[str, float] = {}
+    if measured.low is not None:
+        room["min"] = achieved - measured.low
+    if measured.high is not None:
+        room["max"] = measured.high - achieved
+    if not room:
+        return None
+    return room[binding] if binding is not None else min(room.values())
+
+
+def _unit(problem: Problem, measured: Measured) -> str:
+    """The unit of `achieved`, in words."""
+    units = {metric.name: metric.unit for metric in problem.catalogue.metrics}
+
+    def words(metric: str | None, times: str | None) -> str:
+        if times is None:
+            return units[metric]
+        if metric is None or times.endswith(MONEY):
+            return unit_of_attribute(times)
+        return f"{units[metric]} x {times}"
+
+    rule = measured.rule
+    if measured.whole:
+        return "users" if rule.kind == "churn" else "contacts"
+    if rule.kind == "tier":
+        return "value"
+    if rule.kind == "share":
+        return "share of contacts"
+    if rule.kind == "total":
+        return words(rule.metric, rule.times)
+    if rule.kind == "average":
+        return f"{words(rule.metric, rule.times)} per contact"
+    return f"{words(rule.metric, rule.times)} per {words(rule.per.metric, rule.per.times)}"
+
+
+def unit_of_attribute(name: str) -> str:
+    """The unit of an action's attribute: the money that its name ends with, or its name."""
+    return name.rsplit("_", 1)[-1].upper() if name.endswith(MONEY) else name
+
+
+def _funnel(offered: Funnel, contacts: Contacts) -> tuple[Mapping[str, object], ...]:
+    reached = len(np.unique(contacts.user_N))
+    stages: Sequence[tuple[str, int, int]] = (*offered.stages, ("allocated", len(contacts), reached))
+    return tuple({"stage": stage, "contacts": count, "users": users} for stage, count, users in stages)

@@ -1,0 +1,227 @@
+"""What stands behind a conflict besides constraints: eligibility, contact rules, holdout and exploration, by the rule's id.
+
+Each constraint of the conflict is counted again with one rule taken away at a time; a rule without which users could get more contacts
+in the constraint's scope is a cause. Shares its counting with `preflight`.
+
+Axes: U users, A actions, S user classes.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from allocator.infeasible.counting import Reach, Scope, given_in_words, most_contacts, reach
+from allocator.policy.grammar import ContactRule
+from allocator.problem import FREE, HOLDOUT, Data, Problem
+from allocator.solve.dual import sweep
+from allocator.solve.solver import free_users
+from ranker.scores import Scores, Shard
+
+
+@dataclass(frozen=True)
+class Cause:
+    """kind: reach (how much is possible at all), scores, history, eligibility, contact, holdout, exploration; rule: its id, if any.
+
+    users: eligible for any contact in the constraint's scope. contacts: that they can get there at most; without: if the rule were gone.
+    """
+
+    constraint: str
+    kind: str
+    rule: str | None
+    users: int
+    contacts: int
+    without: int | None
+    sentence: str
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """One constraint's scope, what can be had in it, and whether more would help (it has a floor).
+
+    now: by counting, which is at most too much; best: by everybody's best slate, where contacts ask for others, else the same.
+    """
+
+    name: str
+    id: str
+    scope: Scope
+    now: Reach
+    best: Reach
+    floor: bool
+
+
+def find_causes(
+    problem: Problem,
+    data: Data,
+    fixed: tuple[np.ndarray, np.ndarray],
+    positions: Sequence[int],
+    scores: Scores | None = None,
+) -> tuple[Cause, ...]:
+    """For each constraint how many users are eligible, and which rules limit it. scores: to count without eligibility rules.
+
+    A limit on churn is not about contacts in scope; what stands behind it is a finding of counting.
+    """
+    positions = [position for position in positions if not problem.measured[position].numerator.kept]
+    scopes = [_scope(problem, position) for position in positions]
+    counted = []
+    for position, scope, now in zip(positions, scopes, reach(problem, data, scopes), strict=True):
+        sides = problem.rows.sign_R[problem.rows.constraint_R == position]
+        rule = problem.measured[position].rule
+        best = _by_slates(problem, data, scope) if len(problem.contact.asks) else now
+        counted.append(_Counted(rule.name, rule.id, scope, now, best, bool((sides < 0).any())))
+    causes = [_reach_of(each) for each in counted]
+    causes += _exploration(problem, data, fixed, positions)
+    floors = [each for each in counted if each.floor]
+    if floors:
+        causes += _capped(problem, data, floors)
+        causes += [] if scores is None else _filtered(problem, data, floors, scores)
+    return tuple(causes)
+
+
+def _scope(problem: Problem, position: int) -> Scope:
+    """The contacts that the constraint counts, one each."""
+    linear = problem.measured[position].numerator
+    actions_A = (linear.const_A != 0) | (linear.plane_PA != 0).any(axis=0)
+    return Scope(
+        linear.member_S,
+        actions_A.astype(float),
+        np.zeros_like(linear.plane_PA),
+        most_contacts(problem.contact, actions_A),
+    )
+
+
+def _reach_of(each: _Counted) -> Cause:
+    users, contacts = each.now.users, each.best.contacts
+    sentence = f"{each.name}: {users:,} users are eligible for its scope and can get {contacts:,} contacts there"
+    return Cause(each.id, "reach", None, users, contacts, None, sentence)
+
+
+def _by_slates(problem: Problem, data: Data, scope: Scope) -> Reach:
+    """The most contacts that slates of the users in scope can hold there, all contact rules kept."""
+    value_A = scope.actions_A.astype(float)
+    counting = replace(problem.worthless(), value_A=value_A).with_measured([])
+    group_U = np.where(scope.member_S[data.class_U], data.group_U, HOLDOUT).astype(np.int8)
+    nobody = np.empty(0, np.int64)
+    users = free_users(counting, replace(data, group_U=group_U, before_UK=data.before_UK[:, :0]), (nobody, nobody))
+    swept = sweep(users, np.empty(0))
+    inside_U = ((swept.slate_UK >= 0) & scope.actions_A[swept.slate_UK]).any(axis=1)
+    return Reach(swept.dual, round(swept.dual), int(inside_U.sum()))
+
+
+def _exploration(
+    problem: Problem, data: Data, fixed: tuple[np.ndarray, np.ndarray], positions: Sequence[int]
+) -> Iterator[Cause]:
+    """Bounds that the exploration contacts break before anything is decided."""
+    rows, left_R = problem.rows, free_users(problem, data, fixed).limit_R
+    for position in positions:
+        broken = [
+            r for r in np.flatnonzero(rows.constraint_R == position) if left_R[r] < -1e-9 and rows.limit_R[r] >= 0
+        ]
+        if broken:
+            rule = problem.measured[position].rule
+            sentence = f"{rule.name}: {given_in_words(data, fixed)} already break it"
+            users = len(np.unique(fixed[0]))
+            yield Cause(rule.id, "exploration", None, users, len(fixed[0]), None, sentence)
+
+
+def _capped(problem: Problem, data: Data, floors: Sequence[_Counted]) -> Iterator[Cause]:
+    """Caps without which users could get more contacts in scope."""
+    for rule in problem.policy.contact:
+        if rule.id not in problem.contact.names:
+            continue
+        freed = problem.contact.without(rule.id)
+        eased = replace(problem, contact=freed)
+        kept_C = np.array([name != rule.id for name in problem.contact.names], bool)
+        counted = data.received_UC[:, kept_C] if data.received_UC.shape[1] else data.received_UC
+        scopes = [replace(each.scope, most=most_contacts(freed, each.scope.actions_A)) for each in floors]
+        if len(problem.contact.asks):
+            found = [_by_slates(eased, replace(data, received_UC=counted), scope) for scope in scopes]
+        else:
+            found = reach(eased, data, scopes)
+        for each, more in zip(floors, found, strict=True):
+            if more.contacts > each.best.contacts:
+                yield _cause(each, each.best, "contact", rule.id, f"contact rule {rule.id} ({_limit(rule)})", more)
+
+
+def _limit(rule: ContactRule) -> str:
+    """What the rule lets a user have."""
+    if rule.requires is not None:
+        return "only beside what it requires" if rule.days is None else "only beside or after what it requires"
+    return f"at most {rule.max} a user" if rule.min is None else f"none or {rule.min} to {rule.max} a user"
+
+
+def _filtered(problem: Problem, data: Data, counted: Sequence[_Counted], scores: Scores) -> Iterator[Cause]:
+    """Eligibility and the holdout: the users are read once more, and each rule is left out in turn."""
+    variants = dict(_variants(problem))
+    contacts = {name: np.zeros(len(counted), np.int64) for name in variants}
+    users = {name: np.zeros(len(counted), np.int64) for name in variants}
+    for shard in scores.shards(check=False, metrics=()):
+        part = _part(data, shard)
+        full_UA = problem.contact.full(part.received_UC, part.class_U)
+        for name, (allowed_SA, group) in variants.items():
+            eligible_UA = np.ones_like(shard.eligible_UA) if name == ("scores", None) else shard.eligible_UA
+            group_U = np.where(part.group_U == group, FREE, part.group_U).astype(np.int8)
+            eligible_UA = eligible_UA & allowed_SA[part.class_U]
+            if name != ("history", None):
+                eligible_UA &= ~full_UA
+            changed = replace(part, eligible_UA=eligible_UA, group_U=group_U)
+            found = reach(problem, changed, [each.scope for each in counted])
+            contacts[name] += [each.contacts for each in found]
+            users[name] += [each.users for each in found]
+    for (kind, rule), words in _worded(variants):
+        for i, each in enumerate(counted):
+            more = Reach(0.0, int(contacts[kind, rule][i]), int(users[kind, rule][i]))
+            if more.contacts > each.now.contacts:
+                yield _cause(each, each.now, kind, rule, words, more)
+
+
+def _worded(variants: Mapping) -> Iterator[tuple[tuple[str, str | None], str]]:
+    words = {
+        "scores": "what the scores call not eligible",
+        "history": "the contacts that users have received before",
+        "holdout": "the holdout, which gets nothing",
+    }
+    for kind, rule in variants:
+        yield (
+            (kind, rule),
+            words.get(kind, f"eligibility rule {rule}" if kind == "eligibility" else f"contact rule {rule}"),
+        )
+
+
+def _variants(problem: Problem) -> Iterator[tuple[tuple[str, str | None], tuple[np.ndarray, int]]]:
+    """What is allowed per class and action when one rule is gone, and the group that is free besides the free users."""
+    actions, records = problem.catalogue.actions, problem.classes.records
+    everything_SA = problem.allowed_SA & problem.contact.allowed_A
+    yield ("scores", None), (everything_SA, FREE)
+    if problem.contact.days_C.any():
+        yield ("history", None), (everything_SA, FREE)
+    if problem.policy.holdout is not None:
+        yield ("holdout", None), (everything_SA, HOLDOUT)
+    forbidden = {}
+    for rule in problem.policy.eligibility:
+        users_S = np.array([rule.users.matches(record) for record in records], bool)
+        forbidden["eligibility", rule.id] = np.outer(users_S, [rule.forbid.matches(action) for action in actions])
+    for rule in problem.policy.contact:
+        if rule.max == 0:
+            inside = [rule.where.matches(a) and (rule.each is None or a.get(rule.each) is not None) for a in actions]
+            bound_S = np.array([rule.listeners.matches(record) for record in records], bool)
+            forbidden["contact", rule.id] = np.outer(bound_S, inside)
+    for name in forbidden:
+        others = [other for key, other in forbidden.items() if key != name]
+        yield name, (~np.logical_or.reduce(others) if others else np.ones_like(everything_SA), FREE)
+
+
+def _part(data: Data, shard: Shard) -> Data:
+    """The loaded users of one shard of the scores, without their metrics, which counting contacts needs not."""
+    part = slice(shard.start, shard.start + len(shard))
+    none = np.empty((len(shard), 0, shard.eligible_UA.shape[1]), np.float32)
+    return replace(
+        data, user_id=data.user_id[part], planes_UPA=none, eligible_UA=shard.eligible_UA, class_U=data.class_U[part],
+        group_U=data.group_U[part], before_UK=data.before_UK[part], received_UC=data.received_UC[part],
+    )  # fmt: skip
+
+
+def _cause(each: _Counted, now: Reach, kind: str, rule: str | None, words: str, more: Reach) -> Cause:
+    can = f"{each.name}: without {words}, {more.users:,} users could get {more.contacts:,} contacts in its scope"
+    sentence = f"{can} instead of {now.users:,} users {now.contacts:,}"
+    return Cause(each.id, kind, rule, now.users, now.contacts, more.contacts, sentence)

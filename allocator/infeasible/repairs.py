@@ -1,0 +1,211 @@
+"""Which bounds, moved as little as can be, end a conflict: single ones, two of the conflict, or as many as it takes.
+
+Constraints whose bounds may move are made soft at a price far above the value of any contact, and the problem is solved. What the
+allocation then breaks is as little as can be, and where it stands is a bound that it keeps: so a repair is an allocation that was found,
+and its bounds are as exact as the allocation. (An elastic programme: Chinneck, Feasibility and Infeasibility in Optimization, 2008.)
+
+Axes: R rows.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from itertools import combinations
+
+import numpy as np
+
+from allocator.certify.certificate import tally_all
+from allocator.infeasible.counting import preflight
+from allocator.problem import Data, Measured, Problem
+from allocator.solve.dual import value_of
+from allocator.solve.prices import Scale
+from allocator.solve.settings import SolveSettings
+from allocator.solve.solution import TooLarge, Unsolvable
+from allocator.solve.solver import free_users, solve
+
+Contacts = tuple[np.ndarray, np.ndarray]
+
+DEAR = 1e3
+"""Times the value of a typical contact: what a contact too many or too few costs while bounds may move."""
+ROUGH = 1e-4
+"""The gap to which repairs are solved."""
+MOST_REPAIRS = 4
+MOST_SINGLE = 6
+MOST_PAIRS = 3
+MOST_SOLVES = 14
+"""Problems that a search for repairs solves at most."""
+DIGITS = 6
+"""Of a bound that is no whole number: it is rounded outwards, so that what people read can be kept."""
+
+
+@dataclass(frozen=True)
+class Repair:
+    """Bounds which, so changed, make the constraints hold together.
+
+    changes: constraint id -> {"min" or "max": new bound, in the constraint's own unit}. value: of the best allocation then. cost: what
+    it gives up against the best allocation without the constraints in the way. Both None where that was not found out.
+    """
+
+    changes: Mapping[str, Mapping[str, float]]
+    value: float | None
+    cost: float | None
+    sentence: str
+
+
+@dataclass
+class Work:
+    """How many problems may still be solved; `tell` passes on what is being tried."""
+
+    left: int = MOST_SOLVES
+    tell: Callable[[str], None] = lambda sentence: None
+    ended: bool = field(default=False, init=False)
+
+    def spend(self, sentence: str) -> bool:
+        """Whether there is work left for one more."""
+        if self.left <= 0:
+            self.ended = True
+            return False
+        self.left -= 1
+        self.tell(sentence)
+        return True
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """The problem that has no allocation, and the constraints that cannot hold together, by position."""
+
+    problem: Problem
+    data: Data
+    fixed: Contacts
+    settings: SolveSettings
+    scale: Scale
+    positions: Sequence[int]
+
+
+Moves = dict[tuple[int, str], float]
+
+
+def find_repairs(conflict: Conflict, work: Work) -> list[Repair]:
+    """The cheapest first. Empty where nothing was found: because nothing is left to move, or because the work was at its end."""
+    found: list[Moves] = []
+    for positions in _to_try(conflict):
+        if found and len(positions) > 2:
+            break  # what moves everything is for when nothing less will do
+        names = ", ".join(conflict.problem.measured[position].rule.id for position in positions)
+        if not work.spend(f"which change of {names} would do"):
+            break
+        moves = _eased(conflict, positions)
+        if moves and all(set(moves) != set(other) for other in found):
+            found.append(moves)
+    without = _without(conflict, found, work)
+    repairs = [_repair(conflict, moves, without, work) for moves in found]
+    return sorted(repairs, key=lambda repair: np.inf if repair.cost is None else repair.cost)[:MOST_REPAIRS]
+
+
+def _to_try(conflict: Conflict) -> Iterator[tuple[int, ...]]:
+    """Constraints whose bounds may move: each of the conflict alone, then two of it, then all that are hard."""
+    singles = list(conflict.positions)[:MOST_SINGLE]
+    yield from ((position,) for position in singles)
+    if len(conflict.positions) > 2:
+        yield from list(combinations(singles, 2))[:MOST_PAIRS]
+    yield tuple(conflict.problem.hard)
+
+
+def _eased(conflict: Conflict, positions: Sequence[int]) -> Moves | None:
+    """Where the bounds of these constraints must move to at least; None where that does not do."""
+    rows, scale = conflict.problem.rows, conflict.scale
+    measured = list(conflict.problem.measured)
+    for position in positions:
+        usage = float(scale.usage_R[rows.constraint_R == position].max())
+        measured[position] = measured[position].softened(DEAR * scale.value / usage)
+    problem = conflict.problem.with_measured(measured)
+    if any(finding.hard for finding in preflight(problem, conflict.data, conflict.fixed)):
+        return None
+    slate_UK = _solved(conflict, problem)
+    return None if slate_UK is None else _broken(conflict, slate_UK, positions)
+
+
+def _solved(conflict: Conflict, problem: Problem) -> np.ndarray | None:
+    rough = conflict.settings.model_copy(update={"gap": max(ROUGH, conflict.settings.gap)})
+    try:
+        return solve(problem, conflict.data, conflict.fixed, rough).slate_UK
+    except (Unsolvable, TooLarge):
+        return None
+
+
+def _broken(conflict: Conflict, slate_UK: np.ndarray, positions: Sequence[int]) -> Moves:
+    """The bounds that this allocation does not keep, each moved to where it does."""
+    counted = tally_all(conflict.problem, conflict.data, conflict.fixed, slate_UK)
+    moves: Moves = {}
+    for position in positions:
+        measured = conflict.problem.measured[position]
+        amounts = [
+            None if linear is None else linear.total(counted.count_SA, counted.sum_SPA, counted.kept_S)
+            for linear in (measured.numerator, measured.denominator)
+        ]
+        for side in ("min", "max"):
+            bound = _moved(measured, side, *amounts)
+            if bound is not None:
+                moves[position, side] = bound
+    return moves
+
+
+def _moved(measured: Measured, side: str, numerator: float, denominator: float | None) -> float | None:
+    """The bound that these sums keep, None where they keep the one there is."""
+    bound = measured.low if side == "min" else measured.high
+    outwards = -1.0 if side == "min" else 1.0
+    if bound is None or (denominator is not None and not denominator > 0):
+        return None
+    achieved = numerator if denominator is None else numerator / denominator
+    if outwards * (achieved - bound) <= 1e-9 * max(abs(bound), abs(achieved)):
+        return None
+    return float(round(achieved)) if measured.whole else outwards_rounded(achieved, side)
+
+
+def outwards_rounded(amount: float, side: str) -> float:
+    """A bound of few digits on the safe side of the amount, which itself is kept to a billionth."""
+    digits = DIGITS - 1 - (0 if amount == 0 else int(np.floor(np.log10(abs(amount)))))
+    if abs(amount - round(amount, digits)) <= 1e-10 * abs(amount):
+        return round(amount, digits)
+    step = Decimal(1).scaleb(-digits)
+    return float(Decimal(amount).quantize(step, rounding=ROUND_FLOOR if side == "min" else ROUND_CEILING))
+
+
+def _without(conflict: Conflict, found: Sequence[Moves], work: Work) -> float | None:
+    """What the best allocation is worth without the constraints in the way, None where nothing was found or no work is left."""
+    if not found or not work.spend("what is given up"):
+        return None
+    away = set(conflict.positions).union(*({position for position, _ in moves} for moves in found))
+    kept = [each for position, each in enumerate(conflict.problem.measured) if position not in away]
+    return _worth(conflict, conflict.problem.with_measured(kept))
+
+
+def _worth(conflict: Conflict, problem: Problem) -> float | None:
+    slate_UK = _solved(conflict, problem)
+    return None if slate_UK is None else value_of(free_users(problem, conflict.data, conflict.fixed), slate_UK)
+
+
+def _repair(conflict: Conflict, moves: Moves, without: float | None, work: Work) -> Repair:
+    measured, changes = list(conflict.problem.measured), {}
+    for (position, side), bound in moves.items():
+        changes.setdefault(measured[position].rule.id, {})[side] = bound
+        measured[position] = replace(measured[position], **{"low" if side == "min" else "high": bound})
+    words = "; and ".join(_sentence(conflict.problem.measured[p], side, bound) for (p, side), bound in moves.items())
+    value = None
+    if without is not None and work.spend("what is left then"):
+        value = _worth(conflict, conflict.problem.with_measured(measured))
+    if value is None:
+        return Repair(changes, None, None, words)
+    cost = max(without - value, 0.0)
+    return Repair(changes, value, cost, f"{words} (gives up {cost:,.4g} of value)")
+
+
+def _sentence(measured: Measured, side: str, bound: float) -> str:
+    old = measured.low if side == "min" else measured.high
+    verb = "Lower the minimum" if side == "min" else "Raise the maximum"
+    return f"{verb} of {measured.rule.name} from {old:,.6g} to {_exact(bound)}"
+
+
+def _exact(bound: float) -> str:
+    """All digits of a bound, since one less may not be enough."""
+    return f"{bound:,.0f}" if bound == round(bound) else f"{bound:,.10g}"

@@ -1,0 +1,55 @@
+"""Several objectives in order: each is maximised in its turn, and what it reached, less what it may give up, binds those after it.
+
+An earlier tier's value is linear in the contacts like any total, so its floor is one more row with a price of its own.
+
+Axes: N contacts.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from allocator.assign.preassigned import Given
+from allocator.certify.certificate import contact_values, contacts_in
+from allocator.policy.grammar import Bound, TierFloor, tier_id
+from allocator.problem import Data, Linear, Measured, Problem
+from allocator.solve.solution import Solution
+
+
+def settle(
+    problem: Problem, data: Data, given: Given, solve: Callable[[Problem], Solution]
+) -> tuple[Problem, tuple[Mapping[str, object], ...]]:
+    """The last tier's problem with the floors of those before it, and what each of them reached; as it was without tiers.
+
+    A record has the tier's `objective`, `give_up`, `value` (of the best allocation found), `bound` (no allocation that keeps the
+    hard constraints and earlier floors is worth more) and `floor`.
+    """
+    records = []
+    for position, tier in enumerate(problem.policy.tiers[:-1]):
+        stage = problem.with_objective(tier.objective)
+        solution = solve(stage)
+        fixed = _worth(stage, data, *given.fixed)
+        value = fixed + _worth(stage, data, *contacts_in(solution.slate_UK))
+        floor = tier.floor(value)
+        records.append(
+            {
+                "id": tier_id(position),
+                "objective": [term.model_dump() for term in tier.objective],
+                "give_up": tier.part,
+                "value": value,
+                "bound": solution.dual + fixed,
+                "floor": floor,
+            }
+        )
+        problem = problem.with_measured([*problem.measured, _floor(stage, position, floor)])
+    return problem, tuple(records)
+
+
+def _floor(stage: Problem, position: int, floor: float) -> Measured:
+    everyone_S = np.ones(len(stage.classes), bool)
+    worth = Linear(everyone_S, stage.value_A, stage.value_PA)
+    return Measured(TierFloor(id=tier_id(position), min=Bound(floor)), worth, None, floor, None)
+
+
+def _worth(stage: Problem, data: Data, user_N: np.ndarray, action_N: np.ndarray) -> float:
+    return float(contact_values(stage, data, user_N, action_N).sum())

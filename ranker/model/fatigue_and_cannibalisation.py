@@ -1,0 +1,504 @@
+"""What contacts take from each other's effects: fatigue by the contacts of the days before, and products that spoil each other.
+
+With e the calibrated effect that a member expects of a user whom it did not see, earlier contacts held at their average,
+
+    y = m_0 + h' b_o + k^(c - mean c) (e_o[a] (s_p + sum_j d_pj f_j) + t_o g_o (c - mean c)) + noise
+
+for outcome o, the logged action a of product p, c contacts of the days before, f_j flags of what else was offered, h = (1, c, f). k and
+the factors 1 + d_pj / s_p are the same for all outcomes, so these are stacked, each row by what it tells; what history does to the
+outcome without contact goes into b_o. g_o is what every earlier contact adds to an effect on this outcome alone, on the scale of its
+link, of which t_o is the slope: who is worn out buys less, but opts out more. Rows are weighted by stabilised inverse propensities,
+which makes the action independent of h. Solved by Gauss-Newton in log k; standard errors by the jackknife over groups of users
+(outcomes and weeks of a user go together).
+
+Most pairs take nothing from each other. A pair is believed by a mixture: with probability pi both of its directions have factors
+uniform on [0, 1], else both are 1; pi is learned from all pairs together, which is what corrects for looking at many (Scott and Berger
+2010). So is g_o, each outcome's on its own: with even odds it is 0, or normal around it. Axes: R rows, A actions, O outcomes, V products
+(values of the attribute), J flags, G groups of users, T coefficients, F factors.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.special import expit, logsumexp, softmax
+
+from ranker.contact_history import OtherContacts, other_contacts
+from ranker.features import Features
+from ranker.logs import Logs, StoredLogs
+from ranker.model.carryover import Carryover, Growth, carryover_of
+from ranker.model.ensemble import ValueModel
+from ranker.model.examples import Examples, stabilised_weights
+from ranker.model.outcome_heads import Target
+from ranker.model.splits import Splits
+from ranker.scores import BASES, Interference, Kept, Pair
+
+GROUPS = 20
+ROWS_AT_ONCE = 8_192
+WEIGHT_CLIP = 10.0
+FEWEST_ROWS = 100  # of a product beside another, to say anything of the pair
+SAME_WEEK_ROWS = 1_000  # of a product beside another in one week, to rest on these alone
+SCALE_SD = 0.5  # prior of s around 1: effects are calibrated
+CHANGE_SD = 3.0  # of d around 0: hardly any
+FATIGUE_SD = 0.3  # of log k around 0
+GROWTH_SD, GROWS = 0.1, 0.5  # of g around 0, where it is not 0; how likely it is not
+TELLS = 1e-6  # of a column must be left beside the others, to say anything of its coefficient
+STEPS, CLOSE = 6, 1e-3
+BELIEVED = 0.5
+FACTOR_F = (np.arange(1_000) + 0.5) / 1_000
+SMALLEST_STDERR = 2e-3  # the factors above are no finer
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One ordered pair. raw: the factor as estimated alone; effect: shrunk; probability: that the two spoil each other."""
+
+    where: object
+    beside: object
+    raw: Kept
+    effect: Kept
+    probability: float
+    basis: str
+
+    def to_json(self, attribute: str) -> dict:
+        return {
+            "where": {attribute: self.where},
+            "beside": {attribute: self.beside},
+            **self.effect.to_json(),
+            "raw": self.raw.kept,
+            "raw_stderr": self.raw.stderr,
+            "probability": self.probability,
+            "basis": self.basis,
+        }
+
+
+@dataclass(frozen=True)
+class Grown:
+    """What an earlier contact adds to effects on one outcome. raw, raw_stderr: as estimated alone; growth: shrunk; probability: that
+    it adds anything."""
+
+    growth: Growth
+    raw: float
+    raw_stderr: float
+    probability: float
+
+    def to_json(self) -> dict:
+        return {
+            **vars(self.growth),
+            "raw": self.raw,
+            "raw_stderr": self.raw_stderr,
+            "probability": self.probability,
+        }
+
+
+@dataclass(frozen=True)
+class Estimated:
+    """What is handed over, what of it features tell of single users, every pair that was looked at, the most probable first, and every
+    outcome."""
+
+    interference: Interference
+    carryover: Carryover | None
+    attribute: str
+    findings: tuple[Finding, ...]
+    growths: tuple[Grown, ...] = ()
+
+    def to_json(self) -> dict:
+        return {
+            **self.interference.to_json(),
+            "pairs": [each.to_json(self.attribute) for each in self.findings],
+            "handed_over": len(self.interference.pairs),
+            "growths": [each.to_json() for each in self.growths],
+        }
+
+
+def estimate(
+    model: ValueModel, logs: Logs | StoredLogs, examples: Examples, splits: Splits, attribute: str
+) -> Estimated | None:
+    """On the rows that are not test rows, with a calibrated model without carryover; pairs are of the actions' values of `attribute`.
+
+    None where the logs tell of no other contacts, or the actions have no such attribute.
+    """
+    told = () if logs.schema.history is None else logs.schema.history.columns
+    frame = logs.columns(("user_id", "as_of", "action", *told))
+    contacts = other_contacts(frame, logs.schema.history, logs.actions, attribute)
+    if contacts is None:
+        return None
+    contacts = contacts if examples.row_R is None else contacts.take(examples.row_R)
+    held = _average_history(logs)
+    rows = _rows(model, held, examples, splits, contacts)
+    solved = solve(rows)
+    count_VJ = np.stack([(rows.flag_RJ[rows.value_R == v] > 0.5).sum(0) for v in range(rows.values)])
+    findings = _findings(contacts.values, solved.factor_VJ, solved.factor_stderr_VJ, count_VJ)
+    believed = [each for each in findings if each.probability >= BELIEVED]
+    pairs = [Pair({attribute: e.where}, {attribute: e.beside}, e.effect, e.basis) for e in believed]
+    interference = Interference(contacts.days, solved.fatigue, tuple(pairs))
+    names = [target.name for target in model.targets]
+    growths = [
+        grown(name, float(raw), float(stderr))
+        for name, raw, stderr in zip(names, solved.growth_O, solved.growth_stderr_O, strict=True)
+        if np.isfinite(stderr)
+    ]
+    handed = [each.growth for each in growths]
+    carryover = carryover_of(interference, handed, logs.schema.history, model.encoder, held)
+    return Estimated(interference, carryover, attribute, tuple(findings), tuple(growths))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Contacts of products, and rows without contact (value -1). flag_RJ: offered lately, then in the same week; values in their order.
+
+    response_RO: outcome less what is expected without contact, NaN where not known. lever_RO: expected effect of the logged action.
+    steep_RO: by how much the expectation changes per unit of its link. precision_RO: what a row tells. group_R: users in GROUPS parts.
+    """
+
+    value_R: np.ndarray
+    contacts_R: np.ndarray
+    flag_RJ: np.ndarray
+    response_RO: np.ndarray
+    lever_RO: np.ndarray
+    steep_RO: np.ndarray
+    precision_RO: np.ndarray
+    group_R: np.ndarray
+    values: int
+
+
+def _rows(
+    model: ValueModel,
+    held: Mapping[str, float],
+    examples: Examples,
+    splits: Splits,
+    contacts: OtherContacts,
+) -> Rows:
+    value_B = np.append(contacts.value_A, -1)
+    of_none_R = examples.action_R == examples.actions
+    learn = np.flatnonzero(splits.learn_R & (of_none_R | (value_B[examples.action_R] >= 0)))
+    here = examples.take(learn)
+    none_RO, lever_RO = _levers(model, held, here, splits.fold_R[learn])
+    weight_R = stabilised_weights(here.action_R, here.propensity_R, here.actions, WEIGHT_CLIP)
+    response_RO, precision_RO, steep_RO = np.full_like(none_RO, np.nan), np.zeros_like(none_RO), np.zeros_like(none_RO)
+    for o, target in enumerate(model.targets):
+        known, outcome_r, told_r = here.filled(o)
+        response_RO[known, o] = outcome_r - none_RO[known, o]
+        expected_r = none_RO[known, o] + lever_RO[known, o]
+        steep_RO[known, o] = target.per_link(torch.from_numpy(expected_r)).numpy()
+        variance_r = _shape(target, expected_r) / told_r
+        noise_r = (response_RO[known, o] - lever_RO[known, o]) ** 2
+        precision_RO[known, o] = weight_R[known] * variance_r.sum() / (variance_r * max(noise_r.sum(), 1e-30))
+    mine = contacts.take(learn)
+    flags = [mine.lately_RV] + ([mine.same_week_RV.astype(np.float32)] if mine.same_week_RV.any() else [])
+    return Rows(
+        value_R=value_B[here.action_R],
+        contacts_R=mine.contacts_R - mine.contacts_R.mean(),
+        flag_RJ=np.concatenate(flags, axis=1),
+        response_RO=response_RO,
+        lever_RO=lever_RO,
+        steep_RO=steep_RO,
+        precision_RO=precision_RO,
+        group_R=here.user_R % GROUPS,
+        values=len(contacts.values),
+    )
+
+
+def _levers(
+    model: ValueModel, held: Mapping[str, float], examples: Examples, fold_R: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cross-fitted [R, O]: the outcome without contact, and the logged action's calibrated effect with history held at its average."""
+    none_RO = np.zeros((len(examples), len(model.targets)), np.float32)
+    lever_RO = np.zeros_like(none_RO)
+    for fold in range(len(model.members)):
+        for action in range(examples.actions + 1):
+            rows = np.flatnonzero((fold_R == fold) & (examples.action_R == action))
+            if not len(rows):
+                continue
+            for part in np.array_split(rows, len(rows) // ROWS_AT_ONCE + 1):
+                features = examples.features.take(part)
+                none_RO[part], lever_RO[part] = _expected(model, fold, action, features, held)
+    return none_RO, lever_RO
+
+
+def _expected(
+    model: ValueModel, fold: int, action: int, features: Features, held: Mapping[str, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """[R, O] twice: without contact, and what the action adds."""
+    known = [model.calibration.of(target.name) for target in model.targets]
+    none = [none_R for none_R, _ in model.expected_of_action(fold, features, 0)]
+    none_RO = np.stack(none, axis=1) + np.array([each.shift for each in known])
+    if action == len(model.actions):
+        return none_RO, np.zeros_like(none_RO)
+    there = model.expected_of_action(fold, model.encoder.holding(features, held), action)
+    raw_RO = np.stack([mean_R - base_R for base_R, mean_R in there], axis=1)
+    center_O, slope_O, average_O = (
+        np.array([values[action] for values in column])
+        for column in (
+            [each.center_KA[fold] for each in known],
+            [each.slope_A for each in known],
+            [each.average_A for each in known],
+        )
+    )
+    return none_RO, average_O + slope_O * (raw_RO - center_O)
+
+
+def _average_history(logs: Logs | StoredLogs) -> dict[str, float]:
+    """Feature -> value: an average number of contacts where any is known, and nothing offered lately."""
+    declared = logs.schema.history
+    if declared is None:
+        return {}
+    held = {each.column: np.nan for each in declared.since}
+    if declared.contacts is not None:
+        average = float(logs.columns([declared.contacts])[declared.contacts].mean())
+        held |= {declared.contacts: average} if np.isfinite(average) else {}
+    return held
+
+
+def _shape(target: Target, mean_R: np.ndarray) -> np.ndarray:
+    """The variance of an outcome with this expectation, up to a factor."""
+    if target.kind == "real":
+        return np.ones(len(mean_R))
+    shape_R = np.maximum(mean_R.astype(np.float64), 1e-9)
+    if target.kind == "binary" or target.bounded:
+        shape_R *= np.maximum(1 - shape_R / target.scale, 0.05)
+    return shape_R
+
+
+@dataclass(frozen=True)
+class Solved:
+    """What all outcomes together say. fatigue: factor of one contact. factor_VJ, factor_stderr_VJ: of each product beside each flag.
+    growth_O, growth_stderr_O: what a contact adds to effects on one outcome, were it the only one whose effects grow; infinite errors
+    where nothing tells."""
+
+    fatigue: Kept
+    factor_VJ: np.ndarray
+    factor_stderr_VJ: np.ndarray
+    growth_O: np.ndarray
+    growth_stderr_O: np.ndarray
+
+
+def solve(rows: Rows) -> Solved:
+    """Outcomes whose effects are believed to grow are taken out of what all outcomes have in common. Of those whose rows tell less of
+    it than was known before, which makes even odds of it, nothing is believed."""
+    found = _solved(rows, np.empty(0, int))
+    estimates = zip(found.growth_O, found.growth_stderr_O, strict=True)
+    own = np.array([stderr < GROWTH_SD and grows(raw, stderr) >= BELIEVED for raw, stderr in estimates])
+    return _solved(rows, np.flatnonzero(own)) if own.any() else found
+
+
+def _solved(rows: Rows, own: np.ndarray) -> Solved:
+    """own: outcomes with a g_o beside what is common; any other g_o is found as if it alone joined them."""
+    values, flags, outcomes = rows.values, rows.flag_RJ.shape[1], rows.response_RO.shape[1]
+    place = _Places(outcomes, values, flags)
+    beside = np.setdiff1d(np.arange(outcomes), own)
+    order = np.r_[np.arange(place.common), place.common + own, place.common + beside]
+    prior_T, center_T = np.full(place.common + len(own), 1e-6), np.zeros(place.common + len(own))
+    prior_T[place.scale], center_T[place.scale] = SCALE_SD**-2, 1.0
+    prior_T[place.change] = CHANGE_SD**-2
+    prior_T[place.fatigue] = FATIGUE_SD**-2
+    start_T, log_kept = np.zeros(place.count), 0.0
+    start_T[: len(center_T)] = center_T
+    for _ in range(STEPS):
+        gram_GTT, moment_GT = _normal_equations(rows, place, start_T, log_kept)
+        gram_GTT, moment_GT = gram_GTT[:, order[:, None], order], moment_GT[:, order]
+        center_T[place.fatigue] = -log_kept
+        gram_TT, moment_T = gram_GTT.sum(0), moment_GT.sum(0)
+        found = _solution(gram_TT, moment_T, prior_T, center_T)
+        start_T[order] = np.append(found.kept_T, np.zeros(len(beside)))
+        step, log_kept = start_T[place.fatigue], float(np.clip(log_kept + start_T[place.fatigue], -1.5, 0.7))
+        if abs(step) < CLOSE:
+            break
+    left_G = [
+        _solution(gram_TT - gram, moment_T - moment, prior_T, center_T)
+        for gram, moment in zip(gram_GTT, moment_GT, strict=True)
+    ]
+    informed_T = np.append(found.kept_stderr_T, found.added_stderr_O)
+    jackknife_T = _jackknife(np.stack([np.append(left.kept_T, left.added_O) for left in left_G]))
+    stderr_T, found_T = np.empty(place.count), np.empty(place.count)
+    stderr_T[order], found_T[order] = np.maximum(informed_T, jackknife_T), np.append(found.kept_T, found.added_O)
+    jackknife_VJ = _jackknife(np.stack([place.factor(left.kept_T) for left in left_G]))
+    informed_VJ = found.kept_stderr_T[place.change].reshape(values, flags) / np.abs(found_T[place.scale])[:, None]
+    kept = float(np.exp(log_kept))
+    return Solved(
+        fatigue=Kept(kept, kept * float(stderr_T[place.fatigue])),
+        factor_VJ=place.factor(found_T),
+        factor_stderr_VJ=np.maximum(jackknife_VJ, informed_VJ),
+        growth_O=found_T[place.common :],
+        growth_stderr_O=stderr_T[place.common :],
+    )
+
+
+@dataclass(frozen=True)
+class _Solution:
+    """kept_T: coefficients with a prior, and their standard errors. added_O: each of the others if it alone joined them."""
+
+    kept_T: np.ndarray
+    kept_stderr_T: np.ndarray
+    added_O: np.ndarray
+    added_stderr_O: np.ndarray
+
+
+def _solution(gram_TT: np.ndarray, moment_T: np.ndarray, prior_T: np.ndarray, center_T: np.ndarray) -> _Solution:
+    """prior_T, center_T: precisions and centres of the coefficients that have a prior, which come first. One more coefficient is what
+    these leave of its own column (Frisch and Waugh 1933)."""
+    kept, added = slice(0, len(prior_T)), slice(len(prior_T), None)
+    beside_TO = gram_TT[kept, added]
+    inverse_TT = np.linalg.inv(gram_TT[kept, kept] + np.diag(prior_T))
+    kept_T = inverse_TT @ (moment_T[kept] + prior_T * center_T)
+    whole_O = np.diag(gram_TT[added, added])
+    told_O = whole_O - (beside_TO * (inverse_TT @ beside_TO)).sum(0)
+    tells_O = told_O > TELLS * whole_O
+    safe_O = np.where(tells_O, told_O, 1.0)
+    return _Solution(
+        kept_T=kept_T,
+        kept_stderr_T=np.sqrt(np.diag(inverse_TT)),
+        added_O=np.where(tells_O, (moment_T[added] - beside_TO.T @ kept_T) / safe_O, 0.0),
+        added_stderr_O=np.where(tells_O, 1 / np.sqrt(safe_O), np.inf),
+    )
+
+
+def grows(raw: float, stderr: float) -> float:
+    """The probability that a g with this estimate is not 0 but normal around it."""
+    if not np.isfinite(stderr):
+        return 0.0
+    trust = GROWTH_SD**2 / (GROWTH_SD**2 + stderr**2)
+    evidence = 0.5 * (np.log1p(-trust) + trust * (raw / stderr) ** 2)
+    return float(expit(evidence + np.log(GROWS / (1 - GROWS))))
+
+
+def grown(outcome: str, raw: float, stderr: float) -> Grown:
+    """The mean and standard deviation of a g that is 0 or normal around it."""
+    trust, probability = GROWTH_SD**2 / (GROWTH_SD**2 + stderr**2), grows(raw, stderr)
+    mean, variance = trust * raw, trust * stderr**2
+    spread = float(np.sqrt(probability * variance + probability * (1 - probability) * mean**2))
+    return Grown(Growth(outcome, probability * mean, spread), raw, stderr, probability)
+
+
+class _Places:
+    """Where the coefficients stand: b_o per outcome, s_p, d_pj, the step in log k, and g_o, which are not `common`."""
+
+    def __init__(self, outcomes: int, values: int, flags: int):
+        self.values, self.flags, self.base = values, flags, 2 + flags
+        first = outcomes * self.base
+        self.scale = slice(first, first + values)
+        self.change = slice(first + values, first + values + values * flags)
+        self.fatigue = self.change.stop
+        self.common = self.fatigue + 1
+        self.count = self.common + outcomes
+
+    def outcome(self, o: int) -> np.ndarray:
+        return np.arange(o * self.base, (o + 1) * self.base)
+
+    def product(self, p: int) -> np.ndarray:
+        change = self.change.start + p * self.flags
+        return np.r_[self.scale.start + p, change : change + self.flags, self.fatigue]
+
+    def growth(self, o: int) -> np.ndarray:
+        return np.array([self.common + o])
+
+    def factor(self, theta_T: np.ndarray) -> np.ndarray:
+        return 1 + theta_T[self.change].reshape(self.values, self.flags) / theta_T[self.scale][:, None]
+
+
+def _normal_equations(
+    rows: Rows, place: _Places, theta_T: np.ndarray, log_kept: float
+) -> tuple[np.ndarray, np.ndarray]:
+    gram_GTT, moment_GT = np.zeros((GROUPS, place.count, place.count)), np.zeros((GROUPS, place.count))
+    order = np.lexsort((rows.group_R, rows.value_R))
+    cells = (rows.value_R[order] + 1) * GROUPS + rows.group_R[order]
+    ends = np.searchsorted(cells, np.arange((rows.values + 1) * GROUPS + 1))
+    for cell in np.flatnonzero(np.diff(ends)):
+        p, group = divmod(int(cell), GROUPS)
+        here = order[ends[cell] : ends[cell + 1]]
+        base_RB = np.column_stack([np.ones(len(here)), rows.contacts_R[here], rows.flag_RJ[here]])
+        if p > 0:
+            mine = place.product(p - 1)
+            tired_R = np.exp(log_kept * rows.contacts_R[here])
+            scale_R = rows.flag_RJ[here] @ theta_T[mine[1:-1]] + theta_T[mine[0]]
+            own_RX = np.column_stack([np.ones(len(here)), rows.flag_RJ[here], scale_R * rows.contacts_R[here]])
+            own_RX *= tired_R[:, None]
+            grows_R = tired_R * rows.contacts_R[here]
+        for o in range(rows.response_RO.shape[1]):
+            known = np.isfinite(rows.response_RO[here, o])
+            design_RX, at = [base_RB], [place.outcome(o)]
+            if p > 0:
+                more_R, mine_RX = grows_R * rows.steep_RO[here, o], own_RX * rows.lever_RO[here, o][:, None]
+                mine_RX[:, -1] += theta_T[place.growth(o)] * rows.contacts_R[here] * more_R
+                design_RX += [mine_RX, more_R[:, None]]
+                at += [mine, place.growth(o)]
+            x_RX, at_X = np.concatenate(design_RX, axis=1)[known], np.concatenate(at)
+            weighed_XR = (x_RX * rows.precision_RO[here[known], o][:, None]).T
+            gram_GTT[group][np.ix_(at_X, at_X)] += weighed_XR @ x_RX
+            moment_GT[group][at_X] += weighed_XR @ rows.response_RO[here[known], o]
+    return gram_GTT, moment_GT
+
+
+def _jackknife(left_G: np.ndarray) -> np.ndarray:
+    """Standard error by the delete-a-group jackknife."""
+    return np.sqrt((len(left_G) - 1) / len(left_G) * ((left_G - left_G.mean(0)) ** 2).sum(0))
+
+
+def _findings(
+    values: Sequence[object], raw_VJ: np.ndarray, stderr_VJ: np.ndarray, count_VJ: np.ndarray
+) -> list[Finding]:
+    """Every ordered pair with enough rows; a product beside itself is one too. Same-week rows go first where there are enough."""
+    size = len(values)
+    raw_VV, stderr_VV, basis_VV = raw_VJ[:, :size].copy(), stderr_VJ[:, :size].copy(), np.zeros((size, size), int)
+    judged_VV = count_VJ[:, :size] >= FEWEST_ROWS
+    if raw_VJ.shape[1] > size:
+        beside_VV = count_VJ[:, size:] >= SAME_WEEK_ROWS
+        raw_VV[beside_VV], stderr_VV[beside_VV] = raw_VJ[:, size:][beside_VV], stderr_VJ[:, size:][beside_VV]
+        basis_VV[beside_VV] = 1
+        judged_VV |= beside_VV
+    probability_VV = spoils(raw_VV, stderr_VV, judged_VV)
+    findings = []
+    for p, q in zip(*np.nonzero(judged_VV), strict=True):
+        kept, stderr = _shrunk(raw_VV[p, q], stderr_VV[p, q], probability_VV[p, q])
+        findings.append(
+            Finding(
+                where=values[p],
+                beside=values[q],
+                raw=Kept(float(raw_VV[p, q]), float(stderr_VV[p, q])),
+                effect=Kept(kept, stderr),
+                probability=float(probability_VV[p, q]),
+                basis=BASES[basis_VV[p, q]],
+            )
+        )
+    return sorted(findings, key=lambda each: -each.probability)
+
+
+def spoils(raw_VV: np.ndarray, stderr_VV: np.ndarray, judged_VV: np.ndarray) -> np.ndarray:
+    """float64[V, V], symmetric: the probability that two products spoil each other, given the estimates of all pairs."""
+    rows = zip(raw_VV, stderr_VV, strict=True)
+    evidence_VV = np.where(judged_VV, np.stack([_log_bayes_factor(raw_V, stderr_V) for raw_V, stderr_V in rows]), 0.0)
+    both_VV = evidence_VV + np.where(np.eye(len(raw_VV), dtype=bool), 0.0, evidence_VV.T)
+    pairs = np.triu(judged_VV | judged_VV.T)
+    log_M = both_VV[pairs]
+    if not len(log_M):
+        return np.zeros_like(raw_VV)
+    share_K = np.geomspace(0.1 / len(log_M), 0.5, 60)
+    with_KM = np.log(share_K)[:, None] + log_M
+    all_KM = np.logaddexp(with_KM, np.log1p(-share_K)[:, None])
+    log_K = all_KM.sum(1)
+    belief_K = np.exp(log_K - log_K.max())
+    found = np.zeros_like(raw_VV)
+    found[pairs] = (belief_K / belief_K.sum()) @ np.exp(with_KM - all_KM)
+    return np.maximum(found, found.T)
+
+
+def _log_likelihood(raw_N: np.ndarray, stderr_N: np.ndarray, factor_F: np.ndarray) -> np.ndarray:
+    """[N, F]: of each factor, up to a constant of the estimate."""
+    z_NF = (raw_N[:, None] - factor_F) / np.maximum(stderr_N, SMALLEST_STDERR)[:, None]
+    return -0.5 * z_NF**2
+
+
+def _log_bayes_factor(raw_N: np.ndarray, stderr_N: np.ndarray) -> np.ndarray:
+    """log p(estimate | factor uniform on [0, 1]) - log p(estimate | factor 1)."""
+    spoiled_N = logsumexp(_log_likelihood(raw_N, stderr_N, FACTOR_F), axis=1) - np.log(len(FACTOR_F))
+    return spoiled_N - _log_likelihood(raw_N, stderr_N, np.ones(1))[:, 0]
+
+
+def _shrunk(raw: float, stderr: float, probability: float) -> tuple[float, float]:
+    """Mean and standard deviation of the factor: 1, or with this probability what the estimate says within [0, 1]."""
+    weight_F = softmax(_log_likelihood(np.array([raw]), np.array([stderr]), FACTOR_F)[0])
+    mean = weight_F @ FACTOR_F
+    variance = weight_F @ (FACTOR_F - mean) ** 2
+    kept = 1 - probability * (1 - mean)
+    return float(kept), float(np.sqrt(probability * variance + probability * (1 - probability) * (1 - mean) ** 2))

@@ -1,0 +1,58 @@
+"""Kevin Hillstrom's e-mail trial (MineThatData 2008) as logs and users: mens, womens or no e-mail, a third each."""
+
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ranker.logs import LogSchema, Outcome, write_logs, write_schema
+from ranker.scores import Catalogue, InputError, write_catalogue
+from ranker.trials.adapters import Trial, read_csv, split
+
+ARMS = {"No E-Mail": "none", "Mens E-Mail": "mens", "Womens E-Mail": "womens"}
+ACTIONS = tuple(
+    {"id": name, "slot": "email_1", "surface": "email", "surface_kind": "messaging", "product": name}
+    for name in ("mens", "womens")
+)
+SCHEMA = LogSchema(
+    numeric=("recency", "history", "mens", "womens", "newbie"),
+    categorical=("history_segment", "zip_code", "channel"),
+    outcomes=(
+        Outcome("visit", "binary", "visits"),
+        Outcome("conversion", "binary", "purchases"),
+        Outcome("spend", "amount", "USD"),
+    ),
+    none="none",
+)
+DAY = date(2008, 3, 20)  # when the trial was published; the trial itself gives no day
+
+
+def read_trial(file: Path, test_share: float, seed: int) -> Trial:
+    """Reads the trial's CSV and splits its customers evenly by arm and outcome; InputError if it is not the trial."""
+    raw = read_csv(file, [*SCHEMA.features, *(outcome.name for outcome in SCHEMA.outcomes), "segment"])
+    unknown = ~raw["segment"].isin(ARMS)
+    if unknown.any():
+        raise InputError([f"{file}: column segment: {int(unknown.sum()):,} rows are none of {', '.join(ARMS)}"])
+    frame = raw.assign(
+        user_id=np.arange(len(raw)),
+        as_of=pd.Timestamp(DAY),
+        action=raw["segment"].map(ARMS),
+        propensity=1 / 3,
+        **{name: raw[name].astype("float32") for name in SCHEMA.numeric},
+    )
+    return split(frame, ["action", "visit", "conversion"], test_share, seed)
+
+
+def write_trial(trial: Trial, out: Path) -> None:
+    """Writes `logs/` (to learn from), `test_logs/` (to judge by) and `users/` (the customers of test_logs) under `out`."""
+    for name, frame in (("logs", trial.train), ("test_logs", trial.test)):
+        (out / name).mkdir()
+        write_logs(out / name, SCHEMA, ACTIONS, [frame])
+    (out / "users").mkdir()
+    users = trial.test[["user_id", *SCHEMA.features]]
+    pq.write_table(pa.Table.from_pandas(users, preserve_index=False), out / "users" / "part-00000.parquet")
+    write_schema(out / "users" / "schema.json", SCHEMA)
+    write_catalogue(out / "catalogue.json", Catalogue(ACTIONS))

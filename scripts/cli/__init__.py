@@ -1,0 +1,9 @@
+"""From the words of a command line to an exit status.
+
+Modules, in the order in which words flow:
+
+- settings: the whole configuration, typed, frozen and checked
+- keys: the words of a command line, translated and checked
+- entry: composition, logging and exit statuses
+- progress: how far an allocation is, and how long it may still take
+"""

@@ -1,0 +1,431 @@
+"""The words after a command: keys, group choices and `set.ID.FIELD`, translated to Hydra's language, with every mistake listed.
+
+Two meanings share a few names: `model=DIR` of a command is a path, and conf/model/ is a group of settings. The rule: a value that
+is the name of an option of the group (`model=valuenet`, with no slash) chooses the option; anything else is the path
+(`model=./valuenet`). conf/policy/ is never composed: `policy=FILE` is a path, and `policy=default` is short for
+conf/policy/default.yaml.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from rapidfuzz import fuzz, process
+
+from scripts.cli.settings import as_spelled, in_ascii, known_keys
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of a command: where it lives in the configuration, and what it means.
+
+    kind: `path`, `out` (a path that the command writes) or `value`.
+    """
+
+    name: str
+    target: str
+    meaning: str
+    kind: str = "path"
+
+
+@dataclass(frozen=True)
+class Call:
+    """A command line, translated: flags for Hydra's own parser, overrides in its language, and everything found wrong."""
+
+    flags: tuple[str, ...]
+    hydra: tuple[str, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def multirun(self) -> bool:
+        return "--multirun" in self.flags or "-m" in self.flags
+
+    @property
+    def completion(self) -> bool:
+        return bool(COMPLETION_FLAGS & set(self.flags))
+
+
+def _path(name: str, meaning: str, kind: str = "path") -> Key:
+    return Key(name, f"paths.{name}", meaning, kind)
+
+
+SEED = Key("seed", "seed", "the seed of everything random", "value")
+RUNS = _path("runs", "the folder of all runs; runs/ by default")
+POLICY = _path("policy", "the policy file, YAML")
+SCORES = _path("scores", "a scores dataset")
+RUN_NAME = Key("run", "weekly.run", "the name of the run's folder; the week by default", "value")
+USERS = Key("users", "data.users", "how many users", "value")
+
+KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
+    "make_market": (
+        "a synthetic market with known truth: tables/, users/, catalogue.json, truth/",
+        (USERS, SEED, _path("out", "the folder to write", "out")),
+    ),
+    "prepare": (
+        "joins exposures and outcomes, point in time, to logs",
+        (
+            _path("tables", "the folder of users/, exposures/ and outcomes/"),
+            _path("logs", "the logs to write", "out"),
+            SEED,
+        ),
+    ),
+    "hillstrom": (
+        "turns the public e-mail trial into logs, users and a catalogue",
+        (_path("file", "the trial's CSV file, plain or gzipped"), _path("out", "the folder to write", "out"), SEED),
+    ),
+    "judge": (
+        "judges an allocation of at most one contact per user from held-out logs",
+        (
+            _path("allocation", "an allocation dataset"),
+            _path("logs", "logs of the same users under a known policy"),
+            _path("model", "a model trained on other users, for the doubly robust estimate"),
+            SEED,
+        ),
+    ),
+    "train": (
+        "trains, calibrates and evaluates a model",
+        (_path("logs", "the logs to learn from"), _path("model", "the model to write", "out"), SEED),
+    ),
+    "score": (
+        "writes a scores dataset",
+        (
+            _path("model", "a trained model"),
+            _path("users", "the users to score"),
+            _path("scores", "the scores dataset to write", "out"),
+            _path("catalogue", "a catalogue.json other than the model's"),
+            _path("exposures", "the exposures table; adds the history/ that contact rules with days count"),
+            SEED,
+        ),
+    ),
+    "evaluate": (
+        "judges a model and the policy it leads to on logs of users who did not train it",
+        (
+            _path("model", "a trained model"),
+            _path("logs", "logs to judge by; of those that trained the model, the users it did not see"),
+            _path("training", "the logs that trained the model, where its manifest does not lead to them"),
+            _path("scores", "the scores that the policy is meant for: how many users, on which day"),
+            POLICY,
+            _path("out", "the folder of evaluation.json and evaluation.html to write", "out"),
+            RUNS,
+            SEED,
+        ),
+    ),
+    "allocate": (
+        "solves, audits and writes an allocation dataset",
+        (
+            SCORES,
+            POLICY,
+            _path("out", "the allocation to write", "out"),
+            _path("previous", "the published allocation, for churn and change"),
+            SEED,
+        ),
+    ),
+    "readout": (
+        "what a week really brought: the holdout against everybody else, and whether to ship",
+        (
+            _path("allocation", "the allocation that ran"),
+            _path("tables", "tables taken after the week: schema.json, users/ and outcomes/, optional exposures/"),
+            _path("out", "the folder of readout.json and readout.html to write", "out"),
+            _path("scores", "the scores that the allocation was made from, where its manifest does not lead to them"),
+            Key("policy", "paths.policy", "the policy file of the allocation, likewise"),
+            RUNS,
+            SEED,
+        ),
+    ),
+    "regret": (
+        "judges the learned policy, and others under the same rules, on a synthetic market's truth",
+        (
+            _path("market", "a market that was written with its truth"),
+            SCORES,
+            POLICY,
+            _path("out", "the folder of regret.json to write", "out"),
+            SEED,
+        ),
+    ),
+    "report": ("writes the report of a run as one HTML page", (_path("run", "a run's folder"), SEED)),
+    "publish": ("flips the pointer to an audited run", (_path("run", "a run's folder"), RUNS, SEED)),
+    "rollback": (
+        "flips the pointer back to an earlier audited run",
+        (Key("to", "paths.to", "the run's name or folder"), RUNS, SEED),
+    ),
+    "bench": (
+        "python -m scripts.bench allocator: the allocator next to general solvers and rules of thumb, on seeded instances; "
+        "python -m scripts.bench ranker: the ranker next to its baselines and other libraries, on trials and markets",
+        (
+            Key("what", "bench.what", "what is measured: allocator or ranker; the word alone will do", "value"),
+            Key("sizes", "bench.sizes", "users of each instance, like 10000,100000", "value"),
+            Key("shapes", "bench.shapes", "market, knapsack, grid; all of them by default", "value"),
+            Key("peers", "bench.peers", "the peers, like [GLOP,HiGHS]; all of them by default", "value"),
+            Key("limit", "bench.limit", "seconds that a peer may take to solve, or to learn", "value"),
+            Key("gaps", "bench.gaps", "random instances of each shape for the distribution of gaps", "value"),
+            Key("users", "bench.users", "users of each of those, or of each market of the ranker's", "value"),
+            Key(
+                "parts", "bench.parts", "of the ranker's: hillstrom,promotion,bandit,market,exploration,speed", "value"
+            ),
+            Key("seeds", "bench.seeds", "how many splits of each trial, and markets", "value"),
+            Key("trials", "bench.trials", "the folder of the public trials' files", "value"),
+            Key("rows", "bench.rows", "logged decisions to train on for speed", "value"),
+            Key(
+                "resume",
+                "bench.resume",
+                "true: leaves out what this program has measured already on this machine",
+                "value",
+            ),
+            Key("update_readme", "bench.update_readme", "true: writes the table into README.md", "value"),
+            _path("out", "the folder of results; runs/bench by default", "out"),
+            SEED,
+        ),
+    ),
+    "weekly": (
+        "the whole week: market or tables, prepare, train, score, allocate, audit, report, publish",
+        (
+            RUN_NAME,
+            Key(
+                "tables",
+                "weekly.tables",
+                "a folder with tables/, users/ and catalogue.json instead of a synthetic market",
+            ),
+            Key("policy", "weekly.policy", "the policy file, YAML"),
+            RUNS,
+            USERS,
+            SEED,
+        ),
+    ),
+}
+POLICY_COMMANDS = frozenset({"allocate", "evaluate", "regret", "weekly"})
+FLAGS_WITH_VALUE = frozenset({"--cfg", "-c", "--package", "-p", "--info", "-i"})
+COMPLETION_FLAGS = frozenset({"--shell-completion", "-sc"})  # their words are Hydra's: install=bash, query=bash
+FOREIGN_FLAGS = ("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")
+
+
+def translate(command: str, argv: Sequence[str], conf: Path) -> Call:
+    """Splits a command line into Hydra's flags and overrides; problems are collected, not raised."""
+    flags, words, problems = _split(argv)
+    if COMPLETION_FLAGS & set(flags):
+        return Call(tuple(flags), tuple(words), (*problems, *_completion_problems(words)))
+    sweep = "--multirun" in flags or "-m" in flags
+    translated: list[str] = []
+    for word in words:
+        try:
+            translated.append(_Word(command, word, conf, sweep).translated())
+        except _Wrong as wrong:
+            problems.append(str(wrong))
+    return Call(tuple(flags), tuple(translated), tuple(problems))
+
+
+def _completion_problems(words: Sequence[str]) -> list[str]:
+    """What Hydra's completion would end in a traceback over."""
+    if len(words) != 1 or not re.fullmatch(r"(install|uninstall|query)=(bash|fish|zsh)", words[0]):
+        return [
+            "--shell-completion: needs one of install=SHELL, uninstall=SHELL, query=SHELL; SHELL is bash, fish or zsh"
+        ]
+    if words[0].startswith("query=") and "COMP_LINE" not in os.environ:
+        return [f"--shell-completion {words[0]}: is what a shell calls, with the line so far in COMP_LINE"]
+    return []
+
+
+def _split(argv: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+    flags: list[str] = []
+    words: list[str] = []
+    problems: list[str] = []
+    rest = iter(argv)
+    for word in rest:
+        if word.split("=")[0] in FOREIGN_FLAGS:
+            problems.append(f"{word}: the configuration is always conf/config.yaml; choose with groups and overrides")
+        elif word in FLAGS_WITH_VALUE:
+            flags += [word, next(rest, "")]
+        elif word.startswith("-"):
+            flags.append(word)
+        else:
+            words.append(word)
+    return flags, words, problems
+
+
+class _Wrong(Exception):
+    """One override that cannot be understood; its text is the sentence to print."""
+
+
+@dataclass(frozen=True)
+class _Word:
+    """One override of a command line, `key=value`."""
+
+    command: str
+    text: str
+    conf: Path
+    sweep: bool
+
+    def translated(self) -> str:
+        key, equals, value = self.text.partition("=")
+        if self.text.startswith("~"):
+            return self.text
+        if not equals:
+            raise _Wrong(f"{self.text}: is not of the form key=value")
+        plain = key.lstrip("+")
+        if plain == "set" or plain.startswith("set."):
+            return self._of_a_rule(plain, value)
+        own = {known.name: known for known in self._keys()}.get(plain)
+        if own is not None and not self._chooses_option(plain, value):
+            return self._of_a_key(own, value)
+        if (self.conf / plain).is_dir():
+            return self._of_a_group(key, plain, value)
+        self._check_name(key, plain)
+        return self._parsable(self.text)
+
+    def _keys(self) -> tuple[Key, ...]:
+        return KEYS[self.command][1]
+
+    def _chooses_option(self, group: str, value: str) -> bool:
+        return group != "policy" and all(part in options(self.conf, group) for part in self._parts(value))
+
+    def _parts(self, value: str) -> list[str]:
+        """The values of a sweep `a,b`; a file that exists is itself, whatever its name."""
+        swept = self.sweep and "," in value and not Path(value).exists()
+        return value.split(",") if swept else [value]
+
+    def _of_a_rule(self, key: str, value: str) -> str:
+        if self.command not in POLICY_COMMANDS:
+            raise _Wrong(f"{self.text}: {self.command} takes no policy, so there is no rule to change")
+        levels = len(key.split("."))
+        if levels < 2 or (levels == 2 and value != "null"):
+            raise _Wrong(f"{self.text}: is not of the form set.ID.FIELD=VALUE")
+        key = in_ascii(key)
+        word = f"++{key}={value}"
+        try:
+            if self.sweep or not OverridesParser.create().parse_override(word).is_sweep_override():
+                return word
+        except HydraException:
+            pass  # not a value in Hydra's language, so it is text
+        return self._parsable(f"++{key}={quoted(value)}")
+
+    def _of_a_key(self, key: Key, value: str) -> str:
+        if key.kind == "value":
+            return self._parsable(f"{key.target}={value}")
+        if value == "":
+            raise _Wrong(f"{self.text}: names no path")
+        parts = self._parts(value)
+        if key.name == "policy":
+            parts = [_policy_file(self.conf, part) for part in parts]
+        return f"{key.target}=" + ",".join(quoted(part) for part in parts)
+
+    def _of_a_group(self, key: str, group: str, value: str) -> str:
+        known = options(self.conf, group)
+        if group == "policy":
+            raise _Wrong(f"{self.text}: {self.command} takes no policy")
+        for part in self._parts(value):
+            if part not in known and part != "null" and not part.startswith(("glob(", "choice(", "[")):
+                raise _Wrong(f"{self.text}: conf/{group}/ has no {part}.yaml{did_you_mean(part, known)}")
+        if group in ("experiment", "debug") and not key.startswith("+"):
+            key = f"+{key}"  # these are chosen on top of the others, never instead of a default
+        return self._parsable(f"{key}={value}")
+
+    def _check_name(self, key: str, plain: str) -> None:
+        if plain.startswith("hydra"):
+            return
+        keys = known_keys()
+        if plain in keys or any(plain.startswith(f"{open_key}.") for open_key, is_open in keys.items() if is_open):
+            return
+        known = [key.name for key in self._keys()] + [key for key in keys if not key.startswith("paths.")]
+        raise _Wrong(f"{self.text}: there is no setting '{plain}'{did_you_mean(plain, known)}")
+
+    def _parsable(self, word: str) -> str:
+        try:
+            OverridesParser.create().parse_override(word)
+        except HydraException as error:
+            raise _Wrong(f"{self.text}: cannot be read ({first_line(error)}); quote it like 'key=\"value\"'") from None
+        return word
+
+
+def quoted(value: str) -> str:
+    """A value as it stands, in Hydra's quotes: no lists, no sweeps, no interpolation."""
+    value = value.replace("${", "\\${")
+    value = re.sub(r"(\\*)'", r"\1\1\\'", value)
+    value = re.sub(r"(\\+)$", r"\1\1", value)
+    return f"'{value}'"
+
+
+def _policy_file(conf: Path, value: str) -> str:
+    short = conf / "policy" / f"{value}.yaml"
+    return f"conf/policy/{value}.yaml" if "/" not in value and short.is_file() and not Path(value).exists() else value
+
+
+def options(conf: Path, group: str) -> list[str]:
+    """The options of a group: the names of the files in conf/GROUP/."""
+    return sorted(file.stem for file in (conf / group).glob("*.yaml"))
+
+
+def _groups(conf: Path) -> list[str]:
+    return sorted(folder.name for folder in conf.iterdir() if folder.is_dir())
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """`; did you mean 'x'?`, or the short list of what there is, or nothing."""
+    best = process.extractOne(word, list(known), scorer=fuzz.ratio, score_cutoff=60)
+    if best is not None:
+        return f"; did you mean '{best[0]}'?"
+    return f" (there are: {', '.join(known)})" if 0 < len(known) <= 12 else ""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line that says something."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def readable(text: str) -> str:
+    """Hydra's words back in the words of the command line, on one line."""
+    for _, keys in KEYS.values():
+        for key in keys:
+            text = text.replace(f"{key.target}=", f"{key.name}=") if key.target.startswith("paths.") else text
+    lines = [line.strip() for line in as_spelled(text).replace("++set.", "set.").splitlines() if line.strip()]
+    return "; ".join(lines)
+
+
+def apart(composed: DictConfig, command: str, number: int, call: Call) -> DictConfig:
+    """The configuration of one run of a sweep: what it writes goes into a folder of its own, DIR/0, DIR/1, ..."""
+    apart = OmegaConf.create(OmegaConf.to_container(composed, resolve=False))
+    for key in KEYS[command][1]:
+        swept = any(word.startswith(f"{key.target}=") and "," in word for word in call.hydra)
+        if key.kind == "out" and OmegaConf.select(apart, key.target) is not None and not swept:
+            OmegaConf.update(apart, key.target, str(Path(str(OmegaConf.select(apart, key.target))) / str(number)))
+    if command == "weekly":
+        name = OmegaConf.select(apart, "weekly.run") or "sweep"
+        OmegaConf.update(apart, "weekly.run", f"{name}-{number}")
+        if not any(word.startswith("weekly.publish=") for word in call.hydra):
+            OmegaConf.update(
+                apart, "weekly.publish", False
+            )  # a sweep compares; which of its runs to publish is for people to say
+    return apart
+
+
+def help_text(command: str, conf: Path) -> str:
+    """What `--help` prints."""
+    what, keys = KEYS[command]
+    width = max(len(key.name) for key in keys)
+    lines = [
+        f"python -m scripts.{command} key=value ...",
+        "",
+        f"{what[0].upper()}{what[1:]}.",
+        "",
+        "Keys:",
+        *(f"  {key.name.ljust(width)}  {key.meaning}" for key in keys),
+    ]
+    if command in POLICY_COMMANDS:
+        lines += [
+            "",
+            "One field of one rule of the policy: set.ID.FIELD=VALUE, like set.push_capacity.max=5%; without a rule: set.ID=null",
+        ]
+    lines += [
+        "",
+        "Groups of settings (conf/GROUP/OPTION.yaml), chosen as GROUP=OPTION, +experiment=OPTION, +debug=OPTION:",
+    ]
+    lines += [f"  {group}: {', '.join(options(conf, group))}" for group in _groups(conf) if options(conf, group)]
+    lines += [
+        "",
+        "Any setting by its path, like fit.max_epochs=5; `--cfg job` prints them all.",
+        "Several values and --multirun run the command once for each: set.push_capacity.max=5%,10% --multirun",
+    ]
+    return "\n".join(lines)

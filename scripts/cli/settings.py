@@ -1,0 +1,352 @@
+"""The settings of every command: what Hydra composed, typed, frozen and checked, with every error listed at once."""
+
+import re
+import types
+import typing
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic_core import ErrorDetails
+from rapidfuzz import fuzz, process
+
+from allocator.solve.settings import SolveSettings
+from ranker.market.settings import MarketSettings
+from ranker.model.settings import FitSettings, ModelSettings
+from ranker.tables.settings import PrepareSettings as PrepareOptions
+
+
+class Frozen(BaseModel):
+    """Settings never change after they were checked, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Paths(Frozen):
+    """Files and folders named on the command line; each command requires its own."""
+
+    runs: Path = Path("runs")
+    tables: Path | None = None
+    logs: Path | None = None
+    model: Path | None = None
+    users: Path | None = None
+    exposures: Path | None = None
+    scores: Path | None = None
+    catalogue: Path | None = None
+    policy: Path | None = None
+    previous: Path | None = None
+    allocation: Path | None = None
+    training: Path | None = None
+    out: Path | None = None
+    run: Path | None = None
+    to: Path | None = None
+    market: Path | None = None
+    file: Path | None = None
+
+
+class WeeklyOptions(Frozen):
+    """What the weekly run is about."""
+
+    run: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="folder under runs/; the week by default"
+    )
+    tables: Path | None = Field(None, description="real input; a synthetic market without it")
+    policy: Path = Path("conf/policy/default.yaml")
+    publish: bool = True
+
+
+class PublishOptions(Frozen):
+    """The guardrails of publishing."""
+
+    max_gap: float = Field(1e-4, ge=0, description="largest gap of the certificate")
+
+
+class BenchOptions(Frozen):
+    """What is measured, and for how long."""
+
+    what: Literal["allocator", "ranker"] = "allocator"
+    sizes: tuple[PositiveInt, ...] = Field(
+        (10_000, 100_000), description="users of each instance, every size with every peer"
+    )
+    shapes: tuple[str, ...] = Field(("market", "knapsack", "grid"), description="scripts/bench/instances.py has them")
+    peers: tuple[str, ...] | None = Field(
+        None, description="names as in scripts/bench/peers.py; all of them by default"
+    )
+    limit: float = Field(300.0, gt=0, description="seconds that a peer may take to solve, or to learn")
+    gaps: int = Field(0, ge=0, description="random instances of each shape for the distribution of gaps")
+    users: PositiveInt | None = Field(
+        None,
+        description="of each of those, by default 20,000; of each market of the ranker's, by default 200,000, 2,000 to explore",
+    )
+    parts: tuple[Literal["hillstrom", "promotion", "bandit", "market", "exploration", "speed"], ...] = Field(
+        ("hillstrom", "promotion", "bandit", "market", "exploration", "speed"),
+        description="of the ranker's benchmark",
+    )
+    seeds: PositiveInt = Field(5, description="splits of each trial, and markets")
+    trials: Path = Field(Path("../shared/data"), description="folder of the public trials' files")
+    rows: PositiveInt = Field(
+        2_000_000, description="logged decisions to train on for speed; half as many users to score"
+    )
+    resume: bool = Field(False, description="leaves out what this program has measured already on this machine")
+    update_readme: bool = False
+
+
+class EvaluateOptions(Frozen):
+    """How much of a model's evaluation is worked out, and how fine."""
+
+    rows: int = Field(100_000, ge=1_000, description="held-out rows to judge by, whole users, drawn by a hash")
+    points: int = Field(20, ge=2, le=200, description="budgets of the multi-armed Qini")
+    cost: str | None = Field(None, description="numeric attribute of actions that a budget pays; contacts without it")
+    groups: int = Field(10, ge=2, le=100, description="of predictions, for calibration")
+    segments: tuple[str, ...] | None = Field(None, description="text features; those with few values without it")
+    gap: float = Field(1e-3, gt=0, description="of the rehearsed allocations; policies differ by more")
+
+
+class ReadoutOptions(Frozen):
+    """What a week that ran must show before its policy is shipped."""
+
+    success: tuple[str, ...] | None = Field(
+        None, description="outcomes of which one must be better; those with a positive weight in the policy's objective"
+    )
+    guardrails: Mapping[str, float] | None = Field(
+        None, description="outcome -> share of the holdout's mean by which it may be worse; those that are better low"
+    )
+    margin: float = Field(0.1, ge=0, description="of guardrails that are not named")
+    lower_is_better: tuple[str, ...] = Field((), description="besides those with a negative weight in the objective")
+    groups: Literal["salt", "recorded"] = Field(
+        "salt", description="recorded: by the arm of the day's exposures, instead of the policy's salted hash"
+    )
+    level: float = Field(0.05, gt=0, lt=0.5, description="chance of a false alarm over all success metrics")
+    before_days: int = Field(28, ge=1, le=366, description="days before the week whose outcomes adjust the lift")
+    segments: tuple[str, ...] | None = Field(None, description="of the scores; those with few values without it")
+
+
+class TrackingOptions(Frozen):
+    """MLflow: on, and under which experiment; the server is MLFLOW_TRACKING_URI's."""
+
+    enabled: bool = True
+    experiment: str = Field("offermix", min_length=1, max_length=250)
+    registered_model: str = Field("valuenet", min_length=1, max_length=250)
+
+
+def _keys_as_spelled(rules: object) -> object:
+    if not isinstance(rules, Mapping):
+        return rules
+    return {as_spelled(key) if isinstance(key, str) else key: _keys_as_spelled(value) for key, value in rules.items()}
+
+
+class Settings(Frozen):
+    """The whole configuration, as conf/config.yaml composes it."""
+
+    seed: int = Field(0, ge=0, lt=2**32)
+    data: MarketSettings
+    prepare: PrepareOptions
+    model: ModelSettings
+    fit: FitSettings
+    solve: SolveSettings
+    evaluate: EvaluateOptions
+    readout: ReadoutOptions
+    publish: PublishOptions
+    tracking: TrackingOptions
+    weekly: WeeklyOptions
+    bench: BenchOptions
+    paths: Paths
+    set: Annotated[Mapping[str, Mapping[str, Any] | None], BeforeValidator(_keys_as_spelled)] = Field(
+        default_factory=dict
+    )
+
+
+class MakeMarketPaths(Paths):
+    out: Path
+
+
+class PreparePaths(Paths):
+    tables: Path
+    logs: Path
+
+
+class HillstromPaths(Paths):
+    file: Path
+    out: Path
+
+
+class TrainPaths(Paths):
+    logs: Path
+    model: Path
+
+
+class ScorePaths(Paths):
+    model: Path
+    users: Path
+    scores: Path
+
+
+class JudgePaths(Paths):
+    allocation: Path
+    logs: Path
+
+
+class EvaluatePaths(Paths):
+    model: Path
+    logs: Path
+    out: Path
+
+
+class AllocatePaths(Paths):
+    scores: Path
+    policy: Path
+    out: Path
+
+
+class ReadoutPaths(Paths):
+    allocation: Path
+    tables: Path
+    out: Path
+
+
+class RegretPaths(Paths):
+    market: Path
+    scores: Path
+    policy: Path
+    out: Path
+
+
+class RunPaths(Paths):
+    run: Path
+
+
+class RollbackPaths(Paths):
+    to: Path
+
+
+class MakeMarketSettings(Settings):
+    paths: MakeMarketPaths
+
+
+class PrepareSettings(Settings):
+    paths: PreparePaths
+
+
+class HillstromSettings(Settings):
+    paths: HillstromPaths
+
+
+class TrainSettings(Settings):
+    paths: TrainPaths
+
+
+class ScoreSettings(Settings):
+    paths: ScorePaths
+
+
+class JudgeSettings(Settings):
+    paths: JudgePaths
+
+
+class EvaluateSettings(Settings):
+    paths: EvaluatePaths
+
+
+class AllocateSettings(Settings):
+    paths: AllocatePaths
+
+
+class ReadoutSettings(Settings):
+    paths: ReadoutPaths
+
+
+class RegretSettings(Settings):
+    paths: RegretPaths
+
+
+class ReportSettings(Settings):
+    paths: RunPaths
+
+
+class PublishSettings(Settings):
+    paths: RunPaths
+
+
+class RollbackSettings(Settings):
+    paths: RollbackPaths
+
+
+class BenchSettings(Settings):
+    """A benchmark makes its own instances."""
+
+
+class WeeklySettings(Settings):
+    """The weekly run names its own paths."""
+
+
+def in_ascii(key: str) -> str:
+    """A key in letters that Hydra reads: `böcker` as `b_u00f6_cker`, and back by `as_spelled`."""
+    return re.sub(r"[^\x00-\x7f]", lambda letter: f"_u{ord(letter[0]):04x}_", unicodedata.normalize("NFC", key))
+
+
+def as_spelled(text: str) -> str:
+    return re.sub(r"_u([0-9a-f]{4,5})_", lambda found: chr(int(found[1], 16)), text)
+
+
+def problems_of(error: ValidationError, settings_type: type[Settings]) -> list[str]:
+    """Every error of a validation as a sentence that opens with the key."""
+    return [_sentence(details, settings_type) for details in error.errors(include_url=False)]
+
+
+def _sentence(details: ErrorDetails, settings_type: type[Settings]) -> str:
+    location = [str(part) for part in details["loc"]]
+    key, given = ".".join(location), details["input"]
+    if location[0] in ("paths", "weekly") and len(location) == 2:
+        key = location[1]
+    if details["type"] == "missing" or (location[0] == "paths" and given is None):
+        return f"{key}: is missing; give {key}=..."
+    if details["type"] == "extra_forbidden":
+        parent = ".".join(location[:-1])
+        near = process.extractOne(location[-1], _children(settings_type, parent), scorer=fuzz.ratio, score_cutoff=60)
+        return f"{key}: there is no such setting" + (f"; did you mean '{near[0]}'?" if near else "")
+    message = details["msg"].removeprefix("Value error, ")
+    return f"{key}: is {_shortened(given)}: {message[0].lower()}{message[1:]}"
+
+
+def _shortened(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _children(settings_type: type[BaseModel], parent: str) -> Sequence[str]:
+    prefix = f"{parent}." if parent else ""
+    below = [key.removeprefix(prefix) for key, _ in _walk(settings_type) if key.startswith(prefix)]
+    return sorted({name.split(".")[0] for name in below})
+
+
+@cache
+def known_keys() -> Mapping[str, bool]:
+    """Every setting by its dotted path, and whether any further key may follow below it."""
+    return dict(_walk(Settings))
+
+
+def _walk(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, bool]]:
+    for name, info in model.model_fields.items():
+        inner = list(_models(info.annotation))
+        is_open = not inner and _holds_keys(info.annotation)
+        yield f"{prefix}{name}", is_open or any(kind.model_config.get("extra") == "allow" for kind in inner)
+        for kind in inner:
+            yield from _walk(kind, f"{prefix}{name}.")
+
+
+def _models(annotation: object) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated):
+        for part in typing.get_args(annotation):
+            yield from _models(part)
+
+
+def _holds_keys(annotation: object) -> bool:
+    """Whether the value is a mapping or a list, whose keys are data."""
+    parts = [annotation, *typing.get_args(annotation)]
+    origins = [typing.get_origin(part) or part for part in parts]
+    return any(isinstance(kind, type) and issubclass(kind, Mapping | list | tuple) for kind in origins)

@@ -1,0 +1,10 @@
+"""Results as one HTML file each, for people.
+
+Modules; first what pages have in common:
+
+- html: a page from words, charts and tables
+- figures: what several pages show
+- reliability: what is known of the differences between users, in words
+- evaluation_page: the page about a model and its policy
+- readout_page: the page about a week that ran
+"""

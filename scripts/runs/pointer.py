@@ -1,0 +1,308 @@
+"""A pointer to the finished, audited run: flipped atomically, flipped back the same way, never to a run that fails a guardrail.
+
+The runs stand side by side in one folder: `published.json` there names the current one, `published_history.jsonl` each that was.
+Nothing else is written, so whatever goes wrong, what was published before stays as it was.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import math
+import os
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from scripts.runs.locks import Held, lock
+from ranker.files import InputError, read_bytes, read_json_object
+
+POINTER = "published.json"
+HISTORY = "published_history.jsonl"
+NEEDED = ("certificate.json", "audit.json", "prices.json", "manifest.json")
+FINISHED = ("optimal", "feasible")
+log = logging.getLogger("offermix.publish")
+WORDS = ("run", "at", "allocation", "allocation_digest")
+"""What every pointer says."""
+MOST_HISTORY_BYTES = 64 << 20
+
+
+class Refused(Exception):
+    """A guardrail does not let this run be published. `reasons` has all of them."""
+
+    def __init__(self, run: str, reasons: Sequence[str]):
+        self.reasons = tuple(reasons)
+        lines = "\n".join(f"  - {reason}" for reason in self.reasons)
+        super().__init__(f"{run} is not published; what was published before is untouched:\n{lines}")
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """Which run is published. previous: the one before it, or None; allocation_digest: sha256 over the allocation's files."""
+
+    run: str
+    at: str
+    previous: str | None
+    allocation: str
+    allocation_digest: str
+    action: str = "publish"
+
+
+@dataclass(frozen=True)
+class Flip:
+    """What became of a call: the pointer as it stands now, and whether it moved."""
+
+    pointer: Pointer
+    moved: bool
+
+
+def publish(run: Path, max_gap: float, now: datetime | None = None) -> Flip:
+    """Points to a run's allocation once every guardrail holds; the same run again changes nothing.
+
+    run: the run's folder, with the allocation in `allocation/`; or an allocation's folder itself. The pointer stands beside the
+    run. Raises InputError where there is no such folder, Refused with every reason otherwise.
+    """
+    run, allocation = _locate(run)
+    with _flipping(run.parent):
+        reasons = [*_file_reasons(allocation), *_judgement_reasons(allocation, max_gap)]
+        if reasons:
+            raise Refused(run.name, reasons)
+        return _flip(run, allocation, "publish", now)
+
+
+def rollback(runs: Path, to: str, now: datetime | None = None) -> Flip:
+    """Points back to a run that was published before and still is what it was then.
+
+    runs: the folder of all runs; to: the run's name in it. The gap is not judged again: it was when the run was published.
+    """
+    if to in ("", ".", ".."):
+        raise InputError(["to: is not the name of a run"])
+    run, allocation = _locate(runs / to)
+    with _flipping(run.parent):
+        digests = {pointer.allocation_digest for pointer in published_before(run.parent) if pointer.run == run.name}
+        reasons = [*_file_reasons(allocation), *_judgement_reasons(allocation, math.inf)]
+        if not digests:
+            reasons.append("it was never published; use publish")
+        elif not reasons and allocation_digest(allocation) not in digests:
+            reasons.append("its allocation is not the one that was published then")
+        if reasons:
+            raise Refused(run.name, reasons)
+        return _flip(run, allocation, "rollback", now)
+
+
+def current(runs: Path) -> Pointer | None:
+    """What is published, or None. InputError where the pointer cannot be read: guessing would be worse."""
+    path = runs / POINTER
+    if not os.path.lexists(path):
+        return None
+    pointer = _pointer(read_json_object(path))
+    if pointer is None:
+        raise InputError([f"{path}: is no pointer to a run: {', '.join(WORDS)} must be there, and be text"])
+    return pointer
+
+
+def _pointer(content: object) -> Pointer | None:
+    """None where the content is not that of a pointer."""
+    if not isinstance(content, dict) or not set(WORDS) <= content.keys() <= {*WORDS, "previous", "action"}:
+        return None
+    texts = [value for key, value in content.items() if (key, value) != ("previous", None)]
+    return Pointer(**{"previous": None, **content}) if all(isinstance(text, str) for text in texts) else None
+
+
+def published_before(runs: Path) -> tuple[Pointer, ...]:
+    """Every flip so far, in order; the pointer itself always counts."""
+    found, now = _history(runs), current(runs)
+    return found if now is None or now in found else (*found, now)
+
+
+def _history(runs: Path) -> tuple[Pointer, ...]:
+    """The flips that were written down; a line that a crash cut off is passed over."""
+    path, found = runs / HISTORY, []
+    if not os.path.lexists(path):
+        return ()
+    try:
+        text = read_bytes(path, MOST_HISTORY_BYTES).decode()
+    except UnicodeDecodeError as error:
+        raise InputError([f"{path}: is not UTF-8 text from byte {error.start} on; put back what was written"]) from None
+    for line in text.splitlines():
+        with contextlib.suppress(ValueError, RecursionError):
+            found.append(_pointer(json.loads(line)))
+    return tuple(pointer for pointer in found if pointer is not None)
+
+
+def _locate(run: Path) -> tuple[Path, Path]:
+    """(the run's folder, its allocation): `allocation/` in it, or the folder itself where it holds a certificate."""
+    run = Path(os.path.abspath(run))
+    if not run.is_dir():
+        raise InputError([f"{run}: there is no such run"])
+    if run == run.parent:
+        raise InputError([f"{run}: is not the folder of a run"])
+    if run.is_symlink():
+        raise InputError([f"{run}: is a link; name the run's own folder"])
+    inside = run / "allocation"
+    if inside.is_dir() or not (run / "certificate.json").exists():
+        return run, inside
+    return (run.parent, run) if run.name == "allocation" else (run, run)
+
+
+def _file_reasons(allocation: Path) -> Iterator[str]:
+    """The allocation is complete, and every file is what its manifest says."""
+    if allocation.is_symlink() or not allocation.is_dir():
+        yield "there is no allocation: the run did not finish"
+        return
+    missing = [name for name in NEEDED if not (allocation / name).is_file()]
+    if missing:
+        yield f"{', '.join(missing)} is missing: the run did not finish"
+    if not any(allocation.glob("*.parquet")):
+        yield "there are no *.parquet files: the run did not finish"
+    links = [path.name for path in sorted(allocation.rglob("*")) if path.is_symlink()]
+    if links:
+        yield f"{', '.join(links)}: links are not followed out of a run"
+    elif (allocation / "manifest.json").is_file():
+        yield from _manifest_reasons(allocation)
+
+
+def _manifest_reasons(allocation: Path) -> Iterator[str]:
+    manifest = _object(allocation / "manifest.json")
+    listed = manifest.get("outputs") if manifest is not None else None
+    if not isinstance(listed, dict) or not all(isinstance(entry, dict) for entry in listed.values()):
+        yield "manifest.json does not list the allocation's files"
+        return
+    found = _digests(allocation)
+    for name in sorted(found.keys() | listed.keys()):
+        if name not in found:
+            yield f"{name} is in the manifest but not there"
+        elif name not in listed:
+            yield f"{name} is not in the manifest"
+        elif listed[name].get("sha256") != found[name]:
+            yield f"{name} was changed after it was written: its digest is not the manifest's"
+
+
+def _judgement_reasons(allocation: Path, max_gap: float) -> Iterator[str]:
+    """The audit is clean, the solver finished, and the gap is within the guardrail."""
+    if (allocation / "audit.json").is_file():
+        yield from _audit_reasons(_object(allocation / "audit.json"))
+    if not (allocation / "certificate.json").is_file():
+        return
+    certificate = _object(allocation / "certificate.json")
+    if certificate is None:
+        yield "certificate.json cannot be read"
+        return
+    status, gap = certificate.get("status"), certificate.get("gap")
+    if status not in FINISHED:
+        yield f"its status is {status}; {' or '.join(FINISHED)} is needed"
+    if isinstance(gap, bool) or not isinstance(gap, int | float) or not math.isfinite(gap):
+        yield "its certificate states no gap"
+    elif gap - _fallback_part(certificate) > max_gap:
+        yield f"its gap {gap:.3g} is above the guardrail publish.max_gap={max_gap:g}"
+
+
+def _fallback_part(certificate: Mapping) -> float:
+    """The part of the gap that fallback contacts, which nobody chose for their value, account for."""
+    fallback, bound = certificate.get("fallback"), certificate.get("bound")
+    value = fallback.get("value") if isinstance(fallback, Mapping) else None
+    if not isinstance(value, int | float) or not isinstance(bound, int | float) or not bound:
+        return 0.0
+    return max(-value, 0.0) / abs(bound)
+
+
+def _audit_reasons(audit: Mapping | None) -> Iterator[str]:
+    checks = None if audit is None else audit.get("checks")
+    if not isinstance(checks, list) or not checks or not all(isinstance(check, dict) for check in checks):
+        yield "audit.json has no checks"
+        return
+    for check in checks:
+        if check.get("status") != "PASS":
+            yield f"the audit failed: {check.get('name')}: {check.get('detail')}"
+
+
+def _object(path: Path) -> dict | None:
+    try:
+        return read_json_object(path)
+    except InputError:
+        return None
+
+
+def allocation_digest(allocation: Path) -> str:
+    """sha256 over the names and digests of the allocation's files, its manifest (which has times in it) left out."""
+    lines = (f"{name} {digest}\n" for name, digest in _digests(allocation).items())
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _digests(allocation: Path) -> dict[str, str]:
+    """Relative name -> sha256 of every file but the manifest and what no reader of rows takes: hidden files that are not Parquet."""
+    found = {}
+    for file in sorted(allocation.rglob("*")):
+        parts = file.relative_to(allocation).parts
+        read = file.suffix == ".parquet" or not any(part.startswith(".") for part in parts)
+        if read and file.is_file() and parts != ("manifest.json",):
+            with file.open("rb") as content:
+                found["/".join(parts)] = hashlib.file_digest(content, "sha256").hexdigest()
+    return found
+
+
+def _flip(run: Path, allocation: Path, action: str, now: datetime | None) -> Flip:
+    runs, digest = run.parent, allocation_digest(allocation)
+    before = current(runs)
+    if before is not None and (before.run, before.allocation_digest) == (run.name, digest):
+        return Flip(before, moved=False)
+    at = (datetime.now(UTC) if now is None else now).isoformat(timespec="seconds")
+    previous = None if before is None else before.run
+    where = allocation.relative_to(runs).as_posix()
+    pointer = Pointer(run.name, at, previous, where, digest, action)
+    _write_pointer(runs, pointer)
+    try:
+        _append(runs, pointer)
+    except OSError as error:
+        log.warning("%s: lacks this flip (%s); the next call writes it", runs / HISTORY, error.strerror)
+    return Flip(pointer, moved=True)
+
+
+def _write_pointer(runs: Path, pointer: Pointer) -> None:
+    """Writes beside the pointer, to the disk, then renames: a reader sees the old one or the new one, whole."""
+    beside = runs / f".{POINTER}.{uuid.uuid4().hex[:8]}.new"
+    try:
+        with beside.open("x") as file:
+            file.write(json.dumps(asdict(pointer), indent=1) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, runs / POINTER)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    _sync(runs)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _append(runs: Path, pointer: Pointer) -> None:
+    path = runs / HISTORY
+    cut_off = path.exists() and not path.read_bytes().endswith(b"\n") and path.stat().st_size > 0
+    with path.open("a") as file:
+        file.write(("\n" if cut_off else "") + json.dumps(asdict(pointer)) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _flipping(runs: Path) -> Iterator[None]:
+    """One flip at a time; what a flip that died left undone is done first. InputError where the files cannot be read or written."""
+    try:
+        with lock(runs / f".{POINTER}.lock"):
+            for left in runs.glob(f".{POINTER}.*.new"):
+                left.unlink()
+            if (now := current(runs)) is not None and now not in _history(runs):
+                _append(runs, now)  # whoever flipped to it died before that was written down
+            yield
+    except Held:
+        raise InputError([f"{runs / POINTER}: another publish or rollback is at it now"]) from None
+    except OSError as error:
+        raise InputError([f"{error.filename or runs}: cannot be read or written ({error.strerror})"]) from None

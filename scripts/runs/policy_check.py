@@ -1,0 +1,63 @@
+"""The policy, read as soon as it is known what it is about, so that a mistake in it is told before a model is trained."""
+
+from pathlib import Path
+
+import pyarrow.compute as pc
+
+from allocator.policy.grammar import Policy
+from allocator.policy.reader import read_policy
+from ranker.columns import as_text, is_text
+from ranker.contact_history import DAYS
+from ranker.files import InputError, batches, parquet_files, parquet_schema
+from ranker.logs import read_schema
+from ranker.scores import MOST_SEGMENT_VALUES, Catalogue, Interference, Metric, read_catalogue
+from scripts.cli.settings import Settings
+
+MISSING = "unknown"  # as scores call a segment that a user does not have
+
+
+def early_policy(policy: Path, settings: Settings, logs: Path, users: Path) -> Policy:
+    """The policy, checked against the metrics and segments that the scores will have; InputError lists every mistake.
+
+    Whether there is an earlier allocation for its rules to compare with is for the week to find out. Contacts of earlier days are
+    refused where users do not say which day it is: then the scores have no history/.
+    """
+    segments = segments_of(users)
+    schema = read_schema(logs / "schema.json")
+    metrics = [Metric(outcome.name, outcome.unit) for outcome in schema.outcomes]
+    actions = read_catalogue(logs / "catalogue.json").actions
+    unknown_yet = Interference(DAYS, None, ())  # whether the logs tell what spoils what is for training to find out
+    catalogue = Catalogue(actions).with_scores(metrics, sorted(segments), "", None, unknown_yet)
+    read = read_policy(policy, settings.set, catalogue, segments, previous=True)
+    always = [rule.id for rule in read.contact if rule.days is not None and rule.valid_from is rule.valid_to is None]
+    if always and not are_dated(users):
+        why = f"counts contacts of earlier days, and {users} has no column as_of to count back from"
+        raise InputError([f"{policy}: contact.{name}.days: {why}; add it, or set.{name}.days=null" for name in always])
+    return read
+
+
+def are_dated(users: Path) -> bool:
+    """Whether the users to score say which day it is."""
+    return all("as_of" in parquet_schema(file).names for file in parquet_files(users))
+
+
+def objective_of(policy: Policy) -> dict[str, float]:
+    """Weight per outcome, for judging a model; terms that depend on the offer (`times`) are left to the allocation."""
+    weights: dict[str, float] = {}
+    for term in policy.objective:
+        if term.times is None:
+            weights[term.metric] = weights.get(term.metric, 0.0) + term.weight
+    return weights
+
+
+def segments_of(users: Path) -> dict[str, frozenset[str]]:
+    """Every text column of the users, apart from their ids, with its values."""
+    found: dict[str, set[str]] = {}
+    for file in parquet_files(users):
+        names = [field.name for field in parquet_schema(file) if field.name != "user_id" and is_text(field.type)]
+        for batch in batches(file, 1 << 20, names):
+            for name in names:
+                values = found.setdefault(name, set())
+                if len(values) <= MOST_SEGMENT_VALUES:
+                    values.update(pc.unique(as_text(batch.column(name)).fill_null(MISSING)).to_pylist())
+    return {name: frozenset(values) for name, values in found.items() if len(values) <= MOST_SEGMENT_VALUES}

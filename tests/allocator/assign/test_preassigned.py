@@ -1,0 +1,183 @@
+"""Pinned and fallback contacts are exactly those of the rules, count in every constraint, and the judge works them out again."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from allocator.audit.judge import audit
+from allocator.infeasible.diagnosis import Infeasible
+from allocator.policy.experiment import exploring, held_out
+from allocator.policy.grammar import Policy
+from allocator.policy.reader import read_policy
+from ranker.scores import open_scores
+from scripts import allocate
+from tests.allocator.instances import catalogue, random_rules, write_scores
+
+USERS = 400
+IDS = catalogue().ids
+EXPERIMENT = """experiment:
+  holdout: {share: 0.1, salt: h}
+  exploration: {share: 0.1, salt: e}
+"""
+PINNED = """pinned:
+  - {id: welcome, users: {market: SE}, action: push_1/duo}
+  - {id: second_push, users: {market: [SE, DE]}, action: push_1/books}
+  - {id: same_product, users: {market: SE}, action: home_1/duo}
+  - {id: more, users: {market: SE}, action: home_1/books, label: books on home}
+  - {id: one_too_many, users: {market: SE}, action: picker_1/family}
+"""
+
+
+def rows_of(folder: Path) -> pd.DataFrame:
+    return pd.concat(pd.read_parquet(file) for file in sorted(folder.glob("*.parquet")))
+
+
+def policy_of(folder: Path) -> Policy:
+    scores = open_scores(folder / "scores")
+    segments = {name: frozenset(values) for name, values in scores.vocabulary.items()}
+    return read_policy(folder / "policy.yaml", {}, scores.catalogue, segments)
+
+
+def expected(users: pd.DataFrame, policy: Policy) -> Iterator[tuple[int, str]]:
+    """The pinned contacts by plain loops: one action per slot, one per product, at most two, none for those held out."""
+    held_U = held_out(policy, users["user_id"].to_numpy())
+    for user, held in zip(users.itertuples(), held_U, strict=True):
+        got: list[str] = []
+        for rule in policy.pinned:
+            slot, product = rule.action.split("/")
+            taken = any(slot in other.split("/") or product in other.split("/") for other in got)
+            eligible = user.eligible[IDS.index(rule.action)]
+            if rule.users.matches({"market": user.market}) and eligible and not (held or taken or len(got) == 2):
+                got.append(rule.action)
+        yield from ((user.user_id, action) for action in got)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 3, 5, 6])
+def test_pinned_contacts_are_those_of_the_rules_and_nothing_else_for_their_users(
+    tmp_path: Path, settings_for: Callable, seed: int
+) -> None:
+    write_scores(tmp_path / "scores", USERS, seed)
+    drawn = [line for line in random_rules(seed, USERS).splitlines() if "push_cap" not in line]  # pins would break it
+    rules = EXPERIMENT + PINNED + "\n".join(drawn) + "\n"
+    method = "prices" if seed % 2 else "exact"
+    result = allocate.run(settings_for(tmp_path, rules, method=method))
+    policy, users = policy_of(tmp_path), rows_of(tmp_path / "scores")
+    rows = rows_of(tmp_path / "out")
+    pinned = rows[rows["source"] == "pinned"]
+    wanted = sorted(expected(users, policy))
+    assert sorted(zip(pinned["user_id"], pinned["action"], strict=True)) == wanted
+    assert pinned["propensity"].eq(1.0).all()
+    assert rows[rows["user_id"].isin(pinned["user_id"])]["source"].eq("pinned").all()
+    explores = users["user_id"][exploring(policy, users["user_id"].to_numpy())]
+    assert rows[rows["source"] == "exploration"]["user_id"].isin(set(explores) - set(pinned["user_id"])).all()
+    assert result.audit.clean
+    assert result.certificate.value <= result.certificate.bound + 1e-9
+    assert sum(each["contacts"] for each in result.certificate.pinned) == len(wanted) > 0
+
+
+def test_what_is_pinned_counts_in_every_constraint(tmp_path: Path, settings_for: Callable) -> None:
+    write_scores(tmp_path / "scores", USERS, 1)
+    pin = "pinned: [{id: all, users: {market: SE}, action: push_1/duo}]\n"
+    allocate.run(settings_for(tmp_path, pin))
+    count = int((rows_of(tmp_path / "out")["source"] == "pinned").sum())
+    cap = "constraints: [{{id: cap, kind: volume, where: {{surface: push}}, max: {most}}}]\n"
+    result = allocate.run(settings_for(tmp_path, pin + cap.format(most=count + 5), method="prices"))
+    assert result.certificate.constraints[0].achieved == count + 5
+    with pytest.raises(Infeasible) as caught:
+        allocate.run(settings_for(tmp_path, pin + cap.format(most=count - 1), method="prices"))
+    assert "cap" in caught.value.diagnosis.conflict
+
+
+BOOKS = (
+    EXPERIMENT
+    + """eligibility: [{id: books, forbid: {not: {product: books, surface: [home, push]}}}]
+contact: [{id: one, max: 1}]
+"""
+)
+FALLBACK = """fallback: {action: [push_1/books, home_1/books], users: {market: [SE, NO]}}
+"""
+
+
+def test_a_fallback_goes_to_those_who_got_nothing_as_far_as_the_constraints_allow(
+    tmp_path: Path, settings_for: Callable
+) -> None:
+    write_scores(tmp_path / "scores", USERS, 1)
+    before = allocate.run(settings_for(tmp_path, BOOKS)).certificate
+    without = rows_of(tmp_path / "out")
+    pushes = int(without["action"].eq("push_1/books").sum())
+    cap = f"constraints: [{{id: push, kind: volume, where: {{surface: push}}, max: {pushes + 3}}}]\n"
+    result = allocate.run(settings_for(tmp_path, BOOKS + FALLBACK + cap))
+    rows, users, policy = rows_of(tmp_path / "out"), rows_of(tmp_path / "scores"), policy_of(tmp_path)
+    ids = users["user_id"].to_numpy()
+    closed = set(ids[held_out(policy, ids) | exploring(policy, ids)]) | set(without["user_id"])
+    wanted, left, room = [], 0, 3
+    for user in users.itertuples():
+        if user.user_id in closed or user.market == "DE":
+            continue
+        eligible = [name for name in ("push_1/books", "home_1/books") if user.eligible[IDS.index(name)]]
+        fitting = [name for name in eligible if name != "push_1/books" or room]
+        wanted += [(user.user_id, name) for name in fitting[:1]]
+        room -= fitting[:1] == ["push_1/books"]
+        left += not fitting
+    fell = rows[rows["source"] == "fallback"]
+    assert list(zip(fell["user_id"], fell["action"], strict=True)) == wanted
+    assert room == 0 < left
+    assert len(wanted) > 3
+    told = result.certificate
+    assert told.fallback == {
+        "contacts": len(fell),
+        "value": pytest.approx(fell["value"].sum()),
+        "left_without": left,
+    }
+    assert told.value == pytest.approx(before.value + fell["value"].sum())
+    assert (told.bound, told.constraints[0].slack) == (pytest.approx(before.bound), 0)
+    assert result.audit.clean
+
+
+def test_a_fallback_with_room_reaches_everyone_who_can_have_it(tmp_path: Path, settings_for: Callable) -> None:
+    write_scores(tmp_path / "scores", USERS, 2)
+    free = "objective: [{metric: opt_out, weight: -1.0}]\nfallback: {action: [home_1/books, push_1/duo]}\n"
+    settings = settings_for(tmp_path, "")
+    settings.paths.policy.write_text("version: 1\n" + free)
+    result = allocate.run(settings)
+    rows, users = rows_of(tmp_path / "out"), rows_of(tmp_path / "scores")
+    for user in users.itertuples():
+        got = rows[rows["user_id"] == user.user_id]["action"].tolist()
+        wanted = [name for name in ("home_1/books", "push_1/duo") if user.eligible[IDS.index(name)]]
+        assert got == wanted[:1]
+    assert rows["source"].eq("fallback").all()
+    assert result.certificate.value < 0 <= result.certificate.bound
+    assert result.audit.clean
+
+
+@pytest.mark.parametrize(
+    ("bend", "named"),
+    [
+        (lambda rows: rows.drop(rows.index[rows["source"] == "pinned"][0]), "pinned"),
+        (lambda rows: rows.assign(source=rows["source"].replace("pinned", "optimised")), "pinned"),
+        (lambda rows: rows.assign(source=rows["source"].replace("optimised", "pinned")), "pinned"),
+        (lambda rows: rows.assign(source=rows["source"].replace("optimised", "fallback")), "fallback"),
+        (lambda rows: rows.assign(marginal_propensity=rows["propensity"]), "marginal_propensity"),
+        (lambda rows: rows.drop(rows.index[rows["source"] == "fallback"]), "certificate fallback.contacts"),
+        (lambda rows: rows.drop(rows.index[rows["source"] == "fallback"]), "certificate fallback.left_without"),
+    ],
+)
+def test_the_judge_sees_what_was_bent(tmp_path: Path, settings_for: Callable, bend: Callable, named: str) -> None:
+    write_scores(tmp_path / "scores", 120, 1)
+    rules = """experiment: {holdout: {share: 0.05, salt: h}}
+contact: [{id: one, max: 1}]
+pinned: [{id: all, users: {market: SE}, action: push_1/duo}]
+fallback: {action: home_1/books, users: {market: "NO"}}
+constraints:
+  - {id: few, kind: volume, where: {product: [duo, family]}, max: 40}
+  - {id: books, kind: volume, where: {product: books, not: {surface: home}}, max: 5}
+"""
+    allocate.run(settings_for(tmp_path, rules))
+    policy = policy_of(tmp_path)
+    assert audit(tmp_path / "scores", policy, tmp_path / "out").clean
+    bend(rows_of(tmp_path / "out").reset_index(drop=True)).to_parquet(tmp_path / "out" / "part-00000.parquet")
+    assert named in {check.name for check in audit(tmp_path / "scores", policy, tmp_path / "out").failures}
+    assert json.loads((tmp_path / "out" / "certificate.json").read_text())["fallback"]["contacts"] > 0

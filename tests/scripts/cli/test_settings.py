@@ -1,0 +1,86 @@
+"""The composed configuration becomes frozen settings, or every error of it is listed."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+from pydantic import ValidationError
+
+from allocator.solve.settings import SolveSettings
+from ranker.scores import InputError
+from scripts.cli import settings as kinds
+from scripts.cli.entry import validated
+from scripts.cli.keys import KEYS, options
+from scripts.cli.settings import Settings, TrainSettings, WeeklySettings, known_keys
+
+ROOT = Path(__file__).resolve().parents[3]
+MAIN = re.compile(r'command\.main\("(\w+)", (\w+), \w+\)')
+COMMANDS = dict(match for file in sorted((ROOT / "scripts").glob("*.py")) for match in MAIN.findall(file.read_text()))
+
+
+def test_the_default_configuration_is_valid(composed: Callable[..., DictConfig]) -> None:
+    assert validated(WeeklySettings, composed()).publish.max_gap == 1e-4
+
+
+def test_every_setting_of_solving_can_be_set_by_its_path_and_has_its_default(root: Path) -> None:
+    written = OmegaConf.to_container(OmegaConf.load(root / "conf" / "solve" / "default.yaml"))
+    assert set(written) == set(SolveSettings.model_fields)
+    assert SolveSettings(**written) == SolveSettings()
+
+
+def test_every_option_of_every_group_composes_to_valid_settings(
+    composed: Callable[..., DictConfig], root: Path
+) -> None:
+    for group in ("data", "model", "fit", "solve"):
+        for option in options(root / "conf", group):
+            validated(WeeklySettings, composed(f"{group}={option}"))
+    for group in ("experiment", "debug"):
+        for option in options(root / "conf", group):
+            validated(
+                WeeklySettings, composed(f"+{group}@_global_={option}" if group == "experiment" else f"debug={option}")
+            )
+
+
+def test_every_missing_path_of_a_command_is_listed(composed: Callable[..., DictConfig]) -> None:
+    with pytest.raises(InputError) as raised:
+        validated(TrainSettings, composed())
+    assert [problem.split(":")[0] for problem in raised.value.problems] == ["logs", "model"]
+
+
+def test_every_error_is_listed_with_its_key_and_value(composed: Callable[..., DictConfig]) -> None:
+    wrong = composed("paths.logs=l", "paths.model=m")
+    OmegaConf.set_struct(wrong, False)
+    wrong.seed, wrong.fit.max_epochs, wrong.publish.max_gp = -1, "many", 3
+    with pytest.raises(InputError) as raised:
+        validated(TrainSettings, wrong)
+    text = "\n".join(raised.value.problems)
+    assert len(raised.value.problems) == 3
+    for part in (
+        "seed: is -1",
+        "fit.max_epochs: is 'many'",
+        "publish.max_gp: there is no such setting; did you mean 'max_gap'?",
+    ):
+        assert part in text
+
+
+def test_settings_cannot_be_changed(composed: Callable[..., DictConfig]) -> None:
+    settings = validated(WeeklySettings, composed())
+    with pytest.raises(ValidationError):
+        settings.seed = 7
+
+
+def test_each_command_has_settings_and_its_keys_exist() -> None:
+    assert COMMANDS.keys() == KEYS.keys()
+    keys = known_keys()
+    for command, name in COMMANDS.items():
+        assert issubclass(getattr(kinds, name), Settings)
+        assert [key.target for key in KEYS[command][1] if key.target not in keys] == []
+
+
+def test_what_a_command_requires_is_among_its_keys() -> None:
+    for command, name in COMMANDS.items():
+        paths = getattr(kinds, name).model_fields["paths"].annotation
+        required = {field for field, info in paths.model_fields.items() if info.is_required()}
+        assert required <= {key.target.removeprefix("paths.") for key in KEYS[command][1]}

@@ -1,0 +1,258 @@
+"""What MLflow holds of a week, and that nothing is lost when it cannot be reached."""
+
+import contextlib
+import errno
+import json
+import logging
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from omegaconf import DictConfig
+
+from scripts.runs.locks import lock
+from scripts.runs import stage, tracking
+from scripts.cli.entry import validated
+from scripts.cli.settings import WeeklySettings
+
+CERTIFICATE = {
+    "status": "optimal",
+    "users": 10,
+    "contacts": 7,
+    "value": 12.5,
+    "bound": 12.6,
+    "gap": 0.008,
+    "greedy": {"value": 11.0, "feasible": False},
+    "metrics": {"subs": {"total": 0.3, "unit": "subscribers"}},
+    "constraints": [
+        {"id": "push capacity", "achieved": 4.0, "slack": 0.0, "price": 0.2},
+        {"id": "roi", "achieved": 2.7, "slack": float("inf"), "price": None},
+    ],
+}
+EVALUATION = {
+    "rows": {"train": 100, "test": 20},
+    "policies": [{"name": "valuenet", "outcome": "subs", "estimator": "DR", "value": 0.1, "stderr": 0.02}],
+    "qini": [{"model": "valuenet", "outcome": "subs", "action": "push_1/family/trial", "qini": 0.3}],
+    "calibration": [{"outcome": "subs", "action": "push_1/duo", "slope": 0.4, "stderr": 0.1}],
+    "reliability": [{"outcome": "subs", "action": "push_1/duo", "reliability": 0.6, "average": False}],
+    "training": {
+        "curve": [{"epoch": 1, "train": 0.5, "validation": 0.6}, {"epoch": 2, "train": 0.4, "validation": 0.55}]
+    },
+}
+REGRET = {
+    "policies": [
+        {"policy": "oracle", "value": 9.0, "share_of_oracle": 1.0, "regret": 0.0, "regret_stderr": 0.0},
+        {"policy": "best fixed action", "value": 3.0, "share_of_oracle": 1 / 3, "regret": 6.0, "regret_stderr": 0.5},
+    ]
+}
+SECONDS = {"train": (3.0, False), "score": (1.0, True), "allocate": (2.0, False)}
+SECRET_USER = "listener-4711"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run's folder with the files that the stages write."""
+    run = tmp_path_factory.mktemp("runs") / "2026-W48"
+    rows = pa.table({"user_id": [SECRET_USER, "b"], "value": [1.0, 2.0]})
+    for name, made_by in (("logs", "prepare"), ("model", "train"), ("scores", "score"), ("allocation", "allocate")):
+        with stage.write(run / name, stage=made_by) as out:
+            if name != "model":
+                pq.write_table(rows, out / "part-0.parquet")
+            if name == "model":
+                (out / "weights.safetensors").write_bytes(b"weights")
+                (out / "model.json").write_text("{}")
+                (out / "evaluation.json").write_text(json.dumps(EVALUATION))
+            if name == "allocation":
+                (out / "certificate.json").write_text(json.dumps(CERTIFICATE))
+                (out / "audit.json").write_text(json.dumps({"checks": [{"name": "caps", "status": "PASS"}]}))
+            if name == "scores":
+                (out / "catalogue.json").write_text("{}")
+    (run / "regret").mkdir()
+    (run / "regret" / "regret.json").write_text(json.dumps(REGRET))
+    (run / "report").mkdir()
+    (run / "report" / "report.html").write_text("<html></html>")
+    (run.parent / "policy.yaml").write_text("version: 1\n")
+    return run
+
+
+@pytest.fixture(scope="module")
+def settings(composed: Callable[..., DictConfig], folder: Path) -> WeeklySettings:
+    return validated(
+        WeeklySettings,
+        composed(
+            f"paths.runs='{folder.parent}'",
+            f"weekly.policy='{folder.parent}/policy.yaml'",
+            "tracking.experiment=a test",
+        ),
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_server() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        yield
+
+
+@pytest.fixture(scope="module")
+def recorded(folder: Path, settings: WeeklySettings) -> str:
+    recorded = tracking.record_week("2026-W48", folder, settings, SECONDS, finished=True)
+    assert recorded is not None
+    return recorded
+
+
+@pytest.fixture
+def client(settings: WeeklySettings) -> object:
+    return tracking.connect(settings)[0]
+
+
+def children(client: object, parent: str) -> Mapping[str, object]:
+    experiment = client.get_run(parent).info.experiment_id
+    found = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent}'")
+    return {run.data.tags["offermix.kind"]: run for run in found}
+
+
+def test_a_week_is_a_parent_with_a_child_per_stage(recorded: str, client: object) -> None:
+    parent = client.get_run(recorded)
+    assert parent.info.status == "FINISHED"
+    assert children(client, recorded).keys() == {"train", "score", "allocate"}
+    assert children(client, recorded)["score"].data.tags["offermix.resumed"] == "true"
+
+
+def test_metrics_are_those_of_the_certificate_and_the_evaluation(recorded: str, client: object) -> None:
+    allocate, train = (children(client, recorded)[name].data.metrics for name in ("allocate", "train"))
+    assert allocate["value"] == 12.5
+    assert allocate["constraint/push capacity/price"] == 0.2
+    assert allocate["constraint/roi/achieved"] == 2.7
+    assert "constraint/roi/slack" not in allocate  # infinite
+    assert allocate["audit/clean"] == 1.0
+    assert train["qini/valuenet/subs/push_1:family:trial"] == 0.3
+    assert train["policy/valuenet/subs/DR/value"] == 0.1
+    assert train["calibration/subs/push_1:duo/slope"] == 0.4
+    assert train["calibration/subs/push_1:duo/slope_stderr"] == 0.1
+    assert train["reliability/subs/push_1:duo"] == 0.6
+    week = client.get_run(recorded).data.metrics
+    assert week["seconds/train"] == 3.0
+    assert (week["truth/oracle/value"], week["truth/best fixed action/regret"]) == (9.0, 6.0)
+
+
+def test_the_loss_is_a_curve(recorded: str, client: object) -> None:
+    points = client.get_metric_history(children(client, recorded)["train"].info.run_id, "loss/validation")
+    assert [(point.step, point.value) for point in points] == [(1, 0.6), (2, 0.55)]
+
+
+def test_parameters_are_short_and_the_whole_configuration_is_an_artifact(recorded: str, client: object) -> None:
+    parent = client.get_run(recorded)
+    assert parent.data.params["data.users"] == "1000"
+    assert all(len(value) <= 250 for value in parent.data.params.values())
+    paths = {item.path for item in client.list_artifacts(recorded)}
+    assert {"config.yaml", "policy", "report"} <= paths
+
+
+def test_datasets_are_counted_and_no_listener_is_named(recorded: str, client: object, folder: Path) -> None:
+    (used,) = children(client, recorded)["train"].inputs.dataset_inputs
+    assert json.loads(used.dataset.profile) == {"num_rows": 2}
+    for file in (path for path in folder.parent.rglob("ml*/**/*") if path.is_file()):
+        assert SECRET_USER.encode() not in file.read_bytes()
+    assert SECRET_USER.encode() not in (folder.parent / "mlflow.db").read_bytes()
+
+
+def test_the_model_is_registered_as_challenger_without_code(recorded: str, client: object, folder: Path) -> None:
+    version = client.get_model_version_by_alias("valuenet", "challenger")
+    assert version.tags["weights_sha256"] == stage.digest(folder / "model" / "weights.safetensors")
+    files = {Path(item.path).name for item in client.list_artifacts(version.run_id, "model")}
+    assert files == {"model.json", "weights.safetensors", "evaluation.json", "manifest.json"}
+
+
+def test_the_same_week_is_recorded_once(recorded: str, client: object, folder: Path, settings: WeeklySettings) -> None:
+    assert tracking.record_week("2026-W48", folder, settings, SECONDS, finished=True) == recorded
+    assert len(client.search_model_versions("name = 'valuenet'")) == 1
+
+
+def test_a_week_that_failed_is_recorded_as_far_as_it_came(
+    recorded: str, client: object, folder: Path, settings: WeeklySettings
+) -> None:
+    failed = tracking.record_week("2026-W48", folder, settings, {"train": (3.0, False)}, finished=False)
+    assert client.get_run(failed).info.status == "FAILED"
+    assert children(client, failed).keys() == {"train"}
+
+
+def test_a_server_that_is_down_costs_a_warning_and_not_the_run(
+    folder: Path, settings: WeeklySettings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:hush@127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with caplog.at_level(logging.WARNING):
+        assert tracking.record_week("2026-W48", folder, settings, SECONDS, finished=True) is None
+    assert "could not be recorded" in caplog.text
+    assert "The run itself is complete" in caplog.text
+    assert "hush" not in caplog.text
+    assert "hush" not in tracking.where()
+
+
+def _elsewhere(settings: WeeklySettings, runs: Path) -> WeeklySettings:
+    return settings.model_copy(update={"paths": settings.paths.model_copy(update={"runs": runs})})
+
+
+def test_a_store_that_a_full_disk_cut_off_is_made_anew(
+    settings: WeeklySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = _elsewhere(settings, tmp_path)
+
+    def cut_off(database: Path) -> None:
+        database.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(tracking, "_open", cut_off)
+        tracking.connect(here)
+    assert list(tmp_path.iterdir()) == []
+    tracking._open(tmp_path / "whole.db")
+    (tmp_path / "whole.db").rename(tmp_path / "mlflow.db")
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as broken:
+        broken.execute("DELETE FROM alembic_version")  # as an earlier program left it
+        broken.commit()
+    client, experiment = tracking.connect(here)
+    client.create_run(experiment)
+    again, same = tracking.connect(here)
+    assert len(again.search_runs([same])) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
+
+
+def test_what_is_no_store_is_not_replaced(settings: WeeklySettings, tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_bytes(b"years of other work, not a database at all")
+    with pytest.raises(Exception, match="not a database"):
+        tracking.connect(_elsewhere(settings, tmp_path))
+    assert (tmp_path / "mlflow.db").read_bytes().startswith(b"years of other work")
+
+
+def test_waiting_for_another_run_has_a_limit(
+    settings: WeeklySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "LONGEST_WAIT", 0.1)
+    with lock(tmp_path / ".mlflow.lock"), pytest.raises(TimeoutError, match="another run has held it"):
+        tracking.connect(_elsewhere(settings, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("push capacity (5%)", "push capacity _5__"),
+        ("a[0]=b", "a_0__b"),
+        ("x//y/", "x/y"),
+        ("é", "é"),
+        ("", "_"),
+        ("n" * 300, "n" * 250),
+    ],
+)
+def test_names_are_what_mlflow_takes(name: str, kept: str) -> None:
+    assert tracking.sanitised(name) == kept
+
+
+def test_secrets_in_a_configuration_are_masked() -> None:
+    masked = tracking.without_secrets({"api_key": "k", "deep": {"uri": "http://me:hush@host/x"}, "keys": 3})
+    assert masked == {"api_key": "***", "deep": {"uri": "http://host/x"}, "keys": 3}

@@ -13,7 +13,9 @@ from allocator.assign.preassigned import Given
 from allocator.certify.certificate import contact_values, contacts_in
 from allocator.policy.grammar import Bound, TierFloor, tier_id
 from allocator.problem import Data, Linear, Measured, Problem
+from allocator.solve.dual import value_of
 from allocator.solve.solution import Solution
+from allocator.solve.solver import free_users
 
 
 def settle(
@@ -22,14 +24,15 @@ def settle(
     """The last tier's problem with the floors of those before it, and what each of them reached; as it was without tiers.
 
     A record has the tier's `objective`, `give_up`, `value` (of the best allocation found), `bound` (no allocation that keeps the
-    hard constraints and earlier floors is worth more) and `floor`.
+    hard constraints and earlier floors, and breaks soft ones no more than this one, is worth more) and `floor`.
     """
     records = []
     for position, tier in enumerate(problem.policy.tiers[:-1]):
         stage = problem.with_objective(tier.objective)
         solution = solve(stage)
-        fixed = _worth(stage, data, *given.fixed)
-        value = fixed + _worth(stage, data, *contacts_in(solution.slate_UK))
+        fixed, chosen = _worth(stage, data, *given.fixed), _worth(stage, data, *contacts_in(solution.slate_UK))
+        value = fixed + chosen
+        broken = chosen - value_of(free_users(stage, data, given.fixed), solution.slate_UK)
         floor = tier.floor(value)
         records.append(
             {
@@ -37,7 +40,7 @@ def settle(
                 "objective": [term.model_dump() for term in tier.objective],
                 "give_up": tier.part,
                 "value": value,
-                "bound": solution.dual + fixed,
+                "bound": solution.dual + fixed + broken,
                 "floor": floor,
             }
         )

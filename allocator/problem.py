@@ -17,7 +17,6 @@ import math
 import mmap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from itertools import product as cross
 from pathlib import Path
 
@@ -26,7 +25,17 @@ import pyarrow as pa
 
 from allocator.asks import NO_ASKS, NO_LIMIT, NOT_BOUND, Asked, Asks
 from allocator.policy.experiment import exploring, held_out, uniform
-from allocator.policy.grammar import Constraint, ContactRule, Filter, Policy, Strength, Term, filter_from_words, row_id
+from allocator.policy.grammar import (
+    Constraint,
+    ContactRule,
+    Filter,
+    Policy,
+    Strength,
+    Term,
+    filter_from_words,
+    row_id,
+    share_of,
+)
 from allocator.previous_contacts import (
     PastContacts,
     contacts_before,
@@ -664,7 +673,7 @@ def _quantum(measured: Measured, bound: float) -> float:
         return 1.0
     if measured.rule.kind != "share":
         return 0.0
-    parts = Fraction(str(bound)).denominator
+    parts = share_of(bound).denominator
     return 1.0 / parts if parts <= 1_000_000 else 0.0
 
 

@@ -11,6 +11,9 @@ from allocator.audit.checks import TOLERANCE, Check, number, told, verdict
 from allocator.audit.sums import Numerator, Part, Sum, Worth, parts_of
 from allocator.policy.grammar import Bound, Constraint, TierFloor
 
+CUT_OFF = Fraction(1, 10**12)
+"""Of a share: what digits that were cut off, as of 1/3, may lack."""
+
 
 @dataclass
 class Recount:
@@ -78,6 +81,8 @@ class Recount:
         if bound is None:
             return 0.0
         over = self._over(bound) * (1 if side == "max" else -1)
+        if self.rule.kind == "share" and over <= CUT_OFF * abs(bound) * Fraction(self.denominator.value):
+            return 0.0
         if over <= 0 or self.counts:
             return float(max(over, 0))
         slip = self.numerator.slip + abs(float(bound)) * (self.denominator.slip if self.parts[1] else TOLERANCE)

@@ -201,6 +201,8 @@ def _reach(again: _Resolver, row: int, direction: float, most: float) -> float:
     the way is taken in smaller steps.
     """
     step, good = min(again.guess(row), most), 0.0
+    if not step > 0:  # a bound of nothing cannot be tightened
+        return 0.0
     if again.bounds.is_ratio(row):
         return _reach_by_steps(again, row, direction, most, step / 8.0)
     for _ in range(4):

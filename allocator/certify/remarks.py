@@ -43,9 +43,20 @@ def cannot_be_met(problem: Problem, data: Data, totals: Sequence[float | None]) 
     people = int((data.group_U == FREE).sum())
     for lattice in lattices(problem, people):
         position = int(problem.rows.constraint_R[lattice.upper])
-        if not totals[position]:
+        if not totals[position] and not _can_be_met(lattice, people * _slots(problem, lattice)):
             rule = problem.measured[position].rule
             yield Remark("cannot_be_met", f"{rule.name}: {_nearest(lattice, people)}", rule.id, 0, 0.0)
+
+
+def _slots(problem: Problem, lattice: Lattice) -> int:
+    """In how many slots a user may get a contact that the whole counts."""
+    return len(np.unique(problem.contact.slot_A[lattice.whole.const_A > 0]))
+
+
+def _can_be_met(lattice: Lattice, most: int) -> bool:
+    """Whether some part of a whole of at most so many contacts lies between the bounds: the simple fraction next to their middle does."""
+    middle = ((lattice.low + lattice.high) / 2).limit_denominator(max(most, 1))
+    return lattice.low <= middle <= lattice.high
 
 
 def _nearest(lattice: Lattice, people: int) -> str:
@@ -58,7 +69,7 @@ def _nearest(lattice: Lattice, people: int) -> str:
         steps = f"{lattice.low.numerator:,} of {lattice.low.denominator:,} contacts and multiples of that"
         asked = f"exactly {_percent(low)} can only be met by {steps}"
     else:
-        asked = f"so few whole counts lie between {_percent(low)} and {_percent(high)} that none was found"
+        asked = f"no part of so few contacts lies between {_percent(low)} and {_percent(high)}"
     return f"{asked}, or by none at all; nothing was allocated in its scope. Whole contacts can keep {wider}"
 
 

@@ -32,6 +32,10 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from ranker.scores import MOST_HISTORY_DAYS
 
 Scalar = str | bool | int | float
+SIMPLE = 100_000
+"""Of a share that is a simple fraction: the largest denominator."""
+CUT_OFF = Fraction(1, 10**13)
+"""Of a share: how far digits that were cut off may be from the fraction that they come from."""
 LARGEST = 1e15
 """Of a weight or a penalty: beyond it, sums of values lose every other metric, or overflow."""
 
@@ -168,6 +172,13 @@ class Bound:
 
     def to_json(self) -> float | str:
         return f"{repr(self.amount).removesuffix('.0')}%" if self.percent else self.amount
+
+
+def share_of(bound: float) -> Fraction:
+    """The share that a bound means: its digits as they stand, or the simple fraction that they were cut off from (1/3)."""
+    exact = Fraction(str(bound))
+    simple = exact.limit_denominator(SIMPLE)
+    return simple if abs(simple - exact) <= CUT_OFF * abs(exact) else exact
 
 
 def bound_from_words(words: object) -> Bound:

@@ -44,6 +44,8 @@ MOST_SIFTS = 30
 LATTICE_NODES = 100
 SMALL_WORK = 1_000_000
 """Columns times nodes: as much as an integer programme over all columns may take."""
+WORK = 5_000_000
+"""The same of one over part of the core, without cuts."""
 FEWEST_NODES = 20
 WHOLE = 1e-7
 TOUCH = 1e-9
@@ -502,6 +504,7 @@ def _round(
     fixed = np.delete(pick_U, np.unique(core.user_N[columns]))
     left_R = _tightened(core, core.left_R - core.usage_NR[fixed].sum(axis=0))
     programme, count = _programme(core, columns, left_R, True)
+    nodes = min(nodes, max(WORK // max(len(columns), 1), FEWEST_NODES))
     answer = solve_integer(programme, seconds, nodes, max(0.5 * target, 0.0), cuts=False)
     if not answer.usable:
         return None

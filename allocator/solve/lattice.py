@@ -16,6 +16,7 @@ from fractions import Fraction
 import numpy as np
 from scipy import sparse
 
+from allocator.policy.grammar import share_of
 from allocator.problem import Linear, Problem
 from allocator.solve.slates import NONE
 
@@ -57,7 +58,7 @@ def lattices(problem: Problem, users: int) -> tuple[Lattice, ...]:
         sides = np.flatnonzero(rows.constraint_R == position)
         if each.rule.kind != "share" or len(sides) != 2 or np.isfinite(rows.penalty_R[sides]).any():
             continue
-        low, high = Fraction(str(each.low)), Fraction(str(each.high))
+        low, high = share_of(each.low), share_of(each.high)
         if (high - low) * users < NARROW and max(low.denominator, high.denominator) <= LARGEST:
             upper, lower = sides[np.argsort(-rows.sign_R[sides])]
             found.append(Lattice(int(upper), int(lower), each.numerator, each.denominator, low, high))

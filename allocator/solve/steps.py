@@ -42,10 +42,11 @@ def tightened(
 ) -> np.ndarray:
     """What is left of each limit, so that a solver's tolerance cannot break it. limit_R: the sizes that rounding is relative to.
 
-    quantum_R: of rows that count, as the policy says; step_R: as `steps_of` found it. hair_R: taken off sums of real numbers besides.
+    quantum_R: of rows that count, as the policy says; step_R: as `steps_of` found it. hair_R: taken off sums of real numbers besides,
+    but never so much that using nothing would no longer do.
     """
     size_R = np.where(step_R > 0, step_R, 1.0)
     slip_R = np.where(quantum_R > 0, 1e-6, np.minimum(LIKE * (1.0 + np.abs(limit_R) / size_R), 1e-3))
-    return np.where(
-        step_R > 0, np.floor(left_R / size_R + slip_R) * size_R, left_R - RELATIVE * np.abs(limit_R) - hair_R
-    )
+    less_R = left_R - RELATIVE * np.abs(limit_R) - hair_R
+    less_R = np.where((left_R >= 0) & (less_R < 0), 0.0, less_R)
+    return np.where(step_R > 0, np.floor(left_R / size_R + slip_R) * size_R, less_R)

@@ -95,3 +95,13 @@ def test_without_tiers_nothing_is_said_of_them(tmp_path: Path, settings_for: Cal
     result = allocate.run(settings_for(tmp_path, ""))
     assert OBJECTIVE in (tmp_path / "policy.yaml").read_text()
     assert result.certificate.tiers == ()
+
+
+def test_what_exploration_breaks_leaves_a_tier_its_bound(tmp_path: Path, settings_for: Callable) -> None:
+    """The floor is of contacts alone, while prices bound contacts less what soft rules cost."""
+    write_scores(tmp_path / "scores", USERS, 1, stderr=True)
+    rules = EXPERIMENT + "constraints:\n  - {id: none_of_it, kind: volume, max: 0, strength: {soft: 5.0}}\n"
+    result = allocate.run(settings_of(settings_for, tmp_path, rules, "1%"))
+    (tier,) = result.certificate.tiers
+    assert result.audit.clean and result.certificate.soft_penalty > 0
+    assert tier["value"] <= tier["bound"] <= tier["value"] + 1e-3

@@ -56,3 +56,11 @@ def test_a_share_that_no_counts_meet_is_named_with_a_band_that_can_be_kept(tmp_p
     assert remark.constraint == "third" and "3,333 of 10,000 contacts" in remark.sentence
     assert "32.83 % to 33.83 %" in remark.sentence
     assert not list(cannot_be_met(case.problem, case.data, [30_000.0]))
+
+
+def test_a_share_that_counts_could_meet_is_not_blamed_on_its_bounds(tmp_path: Path) -> None:
+    """Nothing may have been worth it, or another rule is in the way: then the bounds are no reason."""
+    for bounds in ("min: 50%, max: 50%", "min: 33%, max: 33%", "min: 60%, max: 60.01%"):
+        rules = f"constraints:\n  - {{id: part, kind: share, where: {{product: duo}}, of: {{}}, {bounds}}}\n"
+        case = make_case(tmp_path / bounds.replace(" ", ""), USERS, 1, rules)
+        assert not list(cannot_be_met(case.problem, case.data, [0.0])), bounds

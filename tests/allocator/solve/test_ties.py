@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -163,3 +164,29 @@ def test_many_users_who_tie_are_told_apart(tmp_path: Path) -> None:
     instance.total(None, 2.0 * users)
     value, bound, _ = solved(tmp_path, instance)
     assert bound - value <= 2e-5 * bound
+
+
+@pytest.mark.parametrize("share", [Fraction(1, 3), Fraction(2, 7), Fraction(98, 157)])
+def test_a_share_whose_digits_are_cut_off_is_the_fraction_they_come_from(tmp_path: Path, share: Fraction) -> None:
+    """A policy can only say 0.3333333333333333, which no counts meet to the last digit."""
+    instance = third("0.5")
+    instance.rules[0] = replace(
+        instance.rules[0], low=share, high=share, text=instance.rules[0].text.replace("50%", repr(float(share)))
+    )
+    value, bound, solution = solved(tmp_path, instance)
+    first, every = (solution.slate_UK == 0).sum(), (solution.slate_UK >= 0).sum()
+    assert Fraction(int(first), int(every)) == share
+    assert value >= best(instance, 5.0).value * (1 - 1e-5) and bound == pytest.approx(value, rel=1e-4)
+
+
+@pytest.mark.parametrize("value", [-2.0, 0.0])
+@pytest.mark.parametrize(
+    "low, high", [("0.3147894736842105", "0.3167894736842105"), ("0.5078883495145632", "0.6207524271844661")]
+)
+def test_contacts_that_are_worth_nothing_fill_no_share(tmp_path: Path, value: float, low: str, high: str) -> None:
+    """A share holds where nothing is given, also where its bounds are no simple fractions."""
+    users = 31
+    instance = Instance(np.full((users, 4), value), np.ones((users, 4)), np.full(users, "g"), np.array([0, 0, 1, 1]))
+    instance.share([0, 2], Fraction(low), Fraction(high))
+    worth, bound, solution = solved(tmp_path, instance)
+    assert worth == bound == 0.0 and not (solution.slate_UK >= 0).any()

@@ -2,6 +2,7 @@
 
 Modules, in the order in which data flows:
 
+- progress: what follows an allocation through its stages
 - policy: the constraint file of the product managers, read strictly
 - previous_contacts: what users were given before, by an earlier allocation and in the contact history
 - asks: what contacts ask for beside or before them
@@ -13,5 +14,6 @@ Modules, in the order in which data flows:
 - certify: what was achieved, recounted, and how near it is to the best possible
 - allocation: the dataset of contacts
 - audit: the independent judge
+- allocate: the whole way, from scores and a policy to an audited allocation
 - report: one page for people
 """

@@ -25,7 +25,7 @@ ROWS_PER_GROUP = 1_048_576
 
 
 @dataclass(frozen=True)
-class Allocation:
+class ContactRows:
     """Contacts in the order of users and slots, each with its margin, runner-up (-1: nothing), and chances: within the arm that was drawn
     (propensity) and over all ways to it (marginal).
     """
@@ -40,7 +40,7 @@ class Allocation:
         return len(self.contacts)
 
 
-def assemble(users: Users, price_R: np.ndarray, given: Given, fallen: Fallen) -> Allocation:
+def assemble(users: Users, price_R: np.ndarray, given: Given, fallen: Fallen) -> ContactRows:
     """Joins the optimised slates, those that were given and those who fell back, in dataset order."""
     problem, data = users.problem, users.data
     whole_UK = fallen.slate_UK.copy()
@@ -58,10 +58,10 @@ def assemble(users: Users, price_R: np.ndarray, given: Given, fallen: Fallen) ->
     source_U[given.user_N] = given.source_N
     contacts = Contacts(user_N, action_N, contact_values(problem, data, user_N, action_N), source_U[user_N])
     marginal_N = marginal_propensity(problem, data, contacts, fallen.foregone)
-    return Allocation(contacts, margin_UK[taken_UK], instead_UK[taken_UK], propensity_U[user_N], marginal_N)
+    return ContactRows(contacts, margin_UK[taken_UK], instead_UK[taken_UK], propensity_U[user_N], marginal_N)
 
 
-def write_rows(path: Path, problem: Problem, data: Data, allocation: Allocation) -> None:
+def write_rows(path: Path, problem: Problem, data: Data, allocation: ContactRows) -> None:
     """Writes `part-*.parquet` into an existing directory, also where there is not a single contact."""
     total, schema = len(allocation), _schema(data)
     for part, first in enumerate(range(0, max(total, 1), ROWS_PER_FILE)):
@@ -79,7 +79,7 @@ def _schema(data: Data) -> pa.Schema:
     return pa.schema([(name, types.get(name, pa.float64())) for name in names])
 
 
-def _columns(problem: Problem, data: Data, allocation: Allocation, rows: slice) -> dict[str, np.ndarray | pa.Array]:
+def _columns(problem: Problem, data: Data, allocation: ContactRows, rows: slice) -> dict[str, np.ndarray | pa.Array]:
     ids = np.array([*problem.catalogue.ids, None], dtype=object)
     slots = np.array(problem.catalogue.slots, dtype=object)
     action = allocation.contacts.action_N[rows]

@@ -14,6 +14,7 @@ from datetime import date
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +34,9 @@ from ranker.columns import (
     value_problems,
 )
 from ranker.files import InputError, batches, open_parquet, read_json_object, some_parquet_files
+
+if TYPE_CHECKING:
+    import pandas as pd  # half a second that no command that reads scores needs
 
 ROWS_PER_FILE = 2_000_000
 ROWS_PER_GROUP = 65_536
@@ -653,6 +657,24 @@ class ScoresWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._close_file()
+
+
+def write_frame(path: Path, catalogue: Catalogue | Mapping[str, object], frame: "pd.DataFrame") -> Scores:
+    """Writes a scores dataset from a frame, for notebooks, and opens it.
+
+    Args:
+        path: an existing folder to write into.
+        catalogue: the actions, metrics and segments, as a record or as the content of `catalogue.json`.
+        frame: a row per user: `user_id`, a column per segment, `mean_METRIC` (a number per action in each row), and where there are any
+            `stderr_METRIC` and `eligible`.
+
+    Raises:
+        InputError: with everything that is wrong with catalogue or frame.
+    """
+    content = catalogue.to_json() if isinstance(catalogue, Catalogue) else catalogue
+    (path / "catalogue.json").write_text(json.dumps(content, indent=1) + "\n")
+    pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), path / "part-00000.parquet")
+    return open_scores(path)
 
 
 def _as_lists(values_UA: np.ndarray, value_type: pa.DataType) -> pa.Array:

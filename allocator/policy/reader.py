@@ -1,5 +1,6 @@
 """File in, policy out, or every mistake at once."""
 
+import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -38,7 +39,7 @@ from allocator.policy.grammar import (
 from allocator.policy.overrides import RULES, apply, items
 from allocator.policy.suggest import hint, likely
 from allocator.policy.tree import Fault, Node
-from ranker.scores import Catalogue, InputError
+from ranker.scores import Catalogue, InputError, Scores
 
 KINDS: Mapping[str, type[Rule]] = {
     "volume": Volume,
@@ -71,6 +72,26 @@ def read_policy(
     every mistake, each as "file:line: key.path: what is wrong".
     """
     return parse_policy(tree.read_text(Path(path)), str(path), overrides, catalogue, segments, previous=previous)
+
+
+def policy_of(
+    source: Policy | Path | str | Mapping[str, object],
+    changes: Mapping[str, object],
+    scores: Scores,
+    *,
+    previous: bool = False,
+) -> Policy:
+    """The policy of a file, of its content as a mapping, or one that was read already, for the users of these scores.
+
+    changes and previous: as in `read_policy`; a policy that was read already is taken as it is. Raises InputError with every mistake.
+    """
+    if isinstance(source, Policy):
+        return source
+    segments = {name: frozenset(values) for name, values in scores.vocabulary.items()}
+    if not isinstance(source, Mapping):
+        return read_policy(Path(source), changes, scores.catalogue, segments, previous=previous)
+    text = json.dumps(source, indent=1, ensure_ascii=False, default=str)  # JSON is YAML, and its lines serve as places
+    return parse_policy(text, "policy", changes, scores.catalogue, segments, previous=previous)
 
 
 def parse_policy(

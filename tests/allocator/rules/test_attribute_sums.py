@@ -8,10 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from allocator.allocate import Allocation
 from allocator.report.collect import Sources, collect
 from allocator.report.sentences import formula
 from ranker.scores import Catalogue, Metric, ScoresWriter
-from scripts.allocate import Allocated, run
+from scripts.allocate import run
 
 USERS = 200
 COST = {"email": 0.1, "letter": 1.5, "call": 5.0}
@@ -33,10 +34,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
 
 
 @pytest.fixture
-def allocated(made: tuple[Path, np.ndarray], settings_for: Callable) -> Callable[..., Allocated]:
+def allocated(made: tuple[Path, np.ndarray], settings_for: Callable) -> Callable[..., Allocation]:
     """allocated(policy, ...): what the command made of a policy."""
 
-    def allocate(text: str, **solve: object) -> Allocated:
+    def allocate(text: str, **solve: object) -> Allocation:
         settings = settings_for(made[0], "", gap=1e-6, **solve)
         settings.paths.policy.write_text(text)
         return run(settings)
@@ -52,7 +53,7 @@ def test_a_contact_is_given_where_it_brings_more_than_it_costs(
     found = allocated(HEAD + "  - {weight: -1, times: cost_eur}\n", method=method)
     assert found.certificate.value == pytest.approx(np.maximum(rev_UA - COST_A, 0).sum())
     assert found.audit.clean
-    report = collect(Sources(found.out, folder / "scores"))
+    report = collect(Sources(found.folder, folder / "scores"))
     assert (report.value_unit, report.warnings) == ("EUR", ())
     assert formula(report.certificate.objective) == "1 \u00d7 rev \u2212 1 \u00d7 cost_eur"
     worthwhile = next(stage for stage in report.funnel if stage.stage == "allocated")
@@ -62,7 +63,7 @@ def test_a_contact_is_given_where_it_brings_more_than_it_costs(
 def test_a_budget_for_what_contacts_cost_is_kept(made: tuple[Path, np.ndarray], allocated: Callable) -> None:
     _, rev_UA = made
     found = allocated(HEAD + "constraints:\n  - {id: postage, kind: total, times: cost_eur, max: 100}\n")
-    (postage,) = json.loads((found.out / "certificate.json").read_text())["constraints"]
+    (postage,) = json.loads((found.folder / "certificate.json").read_text())["constraints"]
     assert postage["unit"] == "EUR"
     assert postage["achieved"] == pytest.approx(postage["numerator"])
     assert postage["achieved"] <= 100 + 1e-9

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from allocator.allocate import Allocation
 from allocator.audit.judge import audit
 from allocator.infeasible.diagnosis import Infeasible
 from allocator.policy.reader import read_policy
@@ -160,13 +161,11 @@ def volume(limit: Mapping) -> str:
     )
 
 
-def allocated(
-    settings_for: Callable, folder: Path, policy: str, **solve: object
-) -> tuple[allocate.Allocated, pd.DataFrame]:
+def allocated(settings_for: Callable, folder: Path, policy: str, **solve: object) -> tuple[Allocation, pd.DataFrame]:
     settings = settings_for(folder, "", gap=1e-7, **solve)
     settings.paths.policy.write_text(policy)
     result = allocate.run(settings)
-    rows = pd.concat(pd.read_parquet(file) for file in result.out.glob("*.parquet"))
+    rows = pd.concat(pd.read_parquet(file) for file in result.folder.glob("*.parquet"))
     return result, rows
 
 

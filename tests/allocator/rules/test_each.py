@@ -52,7 +52,7 @@ def test_each_value_is_a_rule_of_its_own(tmp_path: Path, settings_for: Callable,
     for each, one in zip(result.certificate.constraints, apart.constraints, strict=True):
         assert (each.min, each.max, each.numerator, each.price) == (one.min, one.max, one.numerator, one.price)
     pd.testing.assert_frame_equal(rows, pd.read_parquet(tmp_path / "out" / "part-00000.parquet"))
-    report = collect(Sources(result.out, tmp_path / "scores"))
+    report = collect(Sources(result.folder, tmp_path / "scores"))
     assert constraint_rows(report)[1].record.name == "Books @ SE"
     assert result.certificate.constraints[0].max == np.floor(0.12 * markets(tmp_path)["NO"])
 

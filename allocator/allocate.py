@@ -1,0 +1,208 @@
+"""The whole way from scores and a policy to a certified, audited allocation: what notebooks, commands and benchmarks call.
+
+Read, count what is possible, price and decide, write rows, certify, try other bounds, and let the independent judge recount it all.
+"""
+
+import json
+import logging
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from allocator.allocation import assemble, metric_totals, price_book, read_price_book, write_rows
+from allocator.assign.preassigned import Given, fall_back, give
+from allocator.assign.propensity import forego
+from allocator.audit.checks import Audit, write_audit
+from allocator.audit.judge import audit
+from allocator.certify.certificate import Certificate, certify
+from allocator.certify.price_ranges import price_ranges
+from allocator.infeasible.counting import left_together, preflight
+from allocator.infeasible.diagnosis import Infeasible, contradiction, diagnose
+from allocator.lexicographic import settle
+from allocator.policy.grammar import Policy
+from allocator.policy.reader import policy_of
+from allocator.problem import Data, Problem, build_problem, load_data
+from allocator.progress import Progress, Stopwatch
+from allocator.solve.settings import SolveSettings
+from allocator.solve.solution import Solution, TooLarge, Unsolvable
+from allocator.solve.solver import compare_with_greedy, free_users, solve
+from ranker.scores import InputError, Scores
+
+log = logging.getLogger("offermix")
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """An allocation that was written and recounted.
+
+    folder: the rows (`part-*.parquet`), `certificate.json`, `prices.json`, `policy.json` and `audit.json`. seconds: by stage. own: keeps
+    a folder of its own until the allocation is forgotten.
+    """
+
+    folder: Path
+    policy: Policy
+    certificate: Certificate
+    audit: Audit
+    seconds: Mapping[str, float]
+    own: "_OwnFolder | None" = field(default=None, repr=False)
+
+    def contacts(self) -> pd.DataFrame:
+        """A row per contact: user_id, action, slot, value, margin, runner_up, source, propensity, marginal_propensity."""
+        return pd.concat(
+            [pd.read_parquet(file) for file in sorted(self.folder.glob("part-*.parquet"))], ignore_index=True
+        )
+
+    def constraints(self) -> pd.DataFrame:
+        """A row per constraint as the certificate states it: bounds, what was achieved, slack, binding side, price, multiplier."""
+        return pd.DataFrame([asdict(record) for record in self.certificate.constraints])
+
+
+def allocate(
+    scores: Scores,
+    policy: Policy | Path | Mapping[str, object],
+    settings: SolveSettings | None = None,
+    *,
+    changes: Mapping[str, object] | None = None,
+    previous: Path | None = None,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+) -> Allocation:
+    """Gives every user of the scores the contacts that are worth most under the policy, with a proof of how near that is to the best.
+
+    Args:
+        scores: what each contact is worth to each user (`ranker.scores.open_scores`, or `write_frame` from a pandas frame).
+        policy: the rules; a file, or its content as a mapping. Rules that do not hold on the day of the scores are left out.
+        settings: how to solve; by default to a gap of 1e-5.
+        changes: rule id -> field -> value, as `set.ID.FIELD=VALUE` changes a policy that is a file or a mapping.
+        previous: the folder of an earlier allocation: it gives first prices, and `change` and `churn` compare with it.
+        folder: an existing folder to write into; by default one of its own, which goes with the allocation.
+        progress: is told how far it is.
+
+    Returns:
+        The allocation: its certificate, its audit, and rows and constraints as frames. Values are in the unit of the objective.
+
+    Raises:
+        InputError: scores, policy or previous allocation are not what they must be; lists everything that is wrong.
+        Infeasible: the constraints contradict each other; carries the diagnosis.
+        RuntimeError: the audit found the allocation wrong, which is a fault of this package.
+    """
+    own = _OwnFolder() if folder is None else None
+    made = own.path if own is not None else Path(folder)
+    rules = policy_of(policy, changes or {}, scores, previous=previous is not None).active(scores.catalogue.as_of)
+    run = _Run(scores, rules, settings or SolveSettings(), previous, made, progress or Stopwatch())
+    run.progress.expect(scores.users, max(len(rules.tiers), 1))
+    certificate = run.certificate()
+    run.progress.begin("audit")  # by now the arrays of solving are gone; the judge has its own
+    judged = run.judged()
+    run.progress.begin("digest")
+    return Allocation(made, rules, certificate, judged, {**certificate.seconds, **run.progress.seconds}, own)
+
+
+class _OwnFolder:
+    """A temporary folder that goes with this object."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="allocation-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One allocation under way: what it is made from, where it goes, and who watches."""
+
+    scores: Scores
+    policy: Policy
+    settings: SolveSettings
+    previous: Path | None
+    made: Path
+    progress: Progress
+
+    def certificate(self) -> Certificate:
+        """Reads, solves, writes the rows and certifies them."""
+        scores, progress = self.scores, self.progress
+        progress.begin("read")
+        start = None if self.previous is None else read_price_book(self.previous)
+        problem = build_problem(scores, self.policy, self.previous)
+        loaded = load_data(problem, scores, self.settings.memory_gib, self.made.parent, progress.handled)
+        data, given = give(problem, loaded)
+        progress.begin("preflight")
+        self._count_first(problem, data, given)
+        log.info(
+            "Read %s users and %s rules in %.1f s", f"{problem.users:,}", len(self.policy.constraints), progress.spent
+        )
+        progress.begin("solve")
+        problem, tiers = settle(problem, data, given, lambda stage: self._solved(stage, data, given, start))
+        solution = self._solved(problem, data, given, start)
+        log.info("Solved (%s) after %.1f s", solution.status.value, progress.spent)
+        return self._written(problem, data, given, solution, tiers)
+
+    def _written(
+        self, problem: Problem, data: Data, given: Given, solution: Solution, tiers: tuple[Mapping[str, object], ...]
+    ) -> Certificate:
+        progress, users = self.progress, free_users(problem, data, given.fixed)
+        progress.begin("write")
+        fallen = fall_back(problem, data, given, solution.slate_UK, forego(users, solution.price_R))
+        rows = assemble(users, solution.price_R, given, fallen)
+        greedy = compare_with_greedy(users, rows.contacts.value_of("exploration", "pinned"))
+        totals = metric_totals(self.scores, problem, data, rows.contacts)
+        write_rows(self.made, problem, data, rows)
+        progress.begin("certify")
+        seconds = {**progress.seconds, **solution.seconds}
+        certificate = certify(
+            problem, data, rows.contacts, solution, greedy, totals, seconds, self.settings.gap, fallen.left_without, tiers
+        )  # fmt: skip
+        progress.begin("ranges")
+        denominators = [each.denominator for each in certificate.constraints]
+        ranges = price_ranges(users, given.fixed, solution.price_R, denominators, solution.steps, self.settings)
+        certificate = certificate.with_ranges(ranges, {**seconds, **progress.seconds})
+        _write_json(self.made / "certificate.json", certificate.to_json())
+        _write_json(self.made / "prices.json", price_book(problem, solution.price_R))
+        _write_json(self.made / "policy.json", self.policy.to_json())
+        return certificate
+
+    def judged(self) -> Audit:
+        """The independent audit; an allocation that fails it is no allocation."""
+        judged = audit(self.scores.path, self.policy, self.made, self.previous, self.progress.handled)
+        if not judged.clean:
+            failures = "; ".join(f"{check.name}: {check.detail}" for check in judged.failures)
+            raise RuntimeError(f"the audit found the allocation wrong, so it was not written: {failures}")
+        write_audit(self.made / "audit.json", judged)
+        return judged
+
+    def _count_first(self, problem: Problem, data: Data, given: Given) -> None:
+        """Raises Infeasible for what counting alone shows to be impossible; wishes out of reach are said."""
+        findings = preflight(problem, data, given.fixed)
+        if any(finding.hard for finding in findings):
+            self.progress.begin("diagnose")
+            told = partial(self.progress.advance, 0)
+            raise Infeasible(contradiction(problem, data, given.fixed, self.settings, findings, self.scores, told))
+        for sentence in left_together(problem):
+            log.warning("%s%s", sentence[0].upper(), sentence[1:])
+        for finding in findings:
+            log.info("Out of reach, and not required: %s", finding.sentence)
+
+    def _solved(
+        self, problem: Problem, data: Data, given: Given, start: Mapping[tuple[str, str], float] | None
+    ) -> Solution:
+        def tell(note: str, swept: int = 0) -> None:
+            self.progress.advance(swept, note)
+
+        try:
+            return solve(problem, data, given.fixed, self.settings, start, tell)
+        except TooLarge as error:
+            raise InputError([f"{self.scores.path}: {error}"]) from None
+        except Unsolvable as error:
+            self.progress.begin("diagnose")
+            told = partial(self.progress.advance, 0)
+            found = diagnose(problem, data, given.fixed, self.settings, error, self.scores, tell=told)
+            raise Infeasible(found) from None
+
+
+def _write_json(path: Path, content: dict) -> None:
+    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")

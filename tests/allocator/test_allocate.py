@@ -1,0 +1,91 @@
+"""The entry as a notebook uses it: scores from a frame, a policy from a mapping or a file, the result as frames."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from allocator.allocate import allocate
+from allocator.infeasible.diagnosis import Infeasible
+from allocator.solve.settings import SolveSettings
+from ranker.scores import InputError, Scores, open_scores, write_frame
+from scripts import allocate as command
+
+CATALOGUE = {
+    "actions": [
+        {"id": "push/duo", "slot": "push_1", "surface": "push", "product": "duo", "price_eur": 14.99},
+        {"id": "push/books", "slot": "push_1", "surface": "push", "product": "books", "price_eur": 9.99},
+        {"id": "home/duo", "slot": "home_1", "surface": "home", "product": "duo", "price_eur": 14.99},
+    ],
+    "metrics": [{"name": "revenue", "unit": "EUR"}],
+    "segments": ["market"],
+    "model_id": "by hand",
+    "as_of": "2026-11-23",
+}
+POLICY = {
+    "version": 1,
+    "objective": [{"metric": "revenue", "weight": 1.0}],
+    "constraints": [{"id": "pushes", "kind": "volume", "where": {"surface": "push"}, "max": 5}],
+}
+
+
+@pytest.fixture
+def scores(tmp_path: Path) -> Scores:
+    generator = np.random.default_rng(0)
+    frame = pd.DataFrame({"user_id": np.arange(40), "market": ["SE", "NO"] * 20})
+    frame["mean_revenue"] = list(generator.gamma(1.0, 1.0, (40, 3)).astype(np.float32))
+    (tmp_path / "scores").mkdir()
+    return write_frame(tmp_path / "scores", CATALOGUE, frame)
+
+
+def best_by_hand(scores: Scores, pushes: int) -> float:
+    """Home to everybody, and the dearest pushes."""
+    (shard,) = scores.shards()
+    value_UA = shard.mean["revenue"].astype(float)
+    return float(value_UA[:, 2].sum() + np.sort(value_UA[:, :2].max(axis=1))[-pushes:].sum())
+
+
+def test_a_notebook_needs_scores_a_policy_and_one_call(scores: Scores) -> None:
+    allocation = allocate(scores, POLICY)
+    contacts, constraints = allocation.contacts(), allocation.constraints()
+    assert (contacts.slot == "push_1").sum() == 5 and (contacts.slot == "home_1").sum() == 40
+    assert contacts.value.sum() == pytest.approx(best_by_hand(scores, 5), rel=1e-6)
+    assert allocation.certificate.value == pytest.approx(contacts.value.sum())
+    assert allocation.audit.clean and allocation.certificate.gap <= 1e-5
+    (pushes,) = constraints.to_dict("records")
+    assert (pushes["id"], pushes["achieved"], pushes["binding"]) == ("pushes", 5, "max") and pushes["price"] > 0
+
+
+def test_a_file_a_mapping_and_a_read_policy_are_one_policy(scores: Scores, tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").write_text(json.dumps(POLICY))
+    first = allocate(scores, tmp_path / "policy.yaml")
+    for policy in (POLICY, first.policy):
+        assert allocate(scores, policy).contacts().equals(first.contacts())
+
+
+def test_changes_a_folder_and_an_earlier_allocation(scores: Scores, tmp_path: Path) -> None:
+    (tmp_path / "first").mkdir()
+    first = allocate(scores, POLICY, folder=tmp_path / "first")
+    more = allocate(scores, POLICY, changes={"pushes": {"max": 7}}, previous=first.folder)
+    assert more.certificate.value == pytest.approx(best_by_hand(scores, 7), rel=1e-6)
+    assert {path.name for path in first.folder.iterdir()} >= {"certificate.json", "prices.json", "audit.json"}
+
+
+def test_the_command_writes_what_the_entry_makes(scores: Scores, tmp_path: Path, settings_for) -> None:
+    settings = settings_for(tmp_path, "")
+    settings.paths.policy.write_text(json.dumps(POLICY))
+    written = command.run(settings)
+    made = allocate(open_scores(settings.paths.scores), POLICY, settings.solve)
+    assert written.contacts().equals(made.contacts()) and written.folder == settings.paths.out
+    assert written.certificate.constraints == made.certificate.constraints
+
+
+def test_mistakes_and_conflicts_are_told(scores: Scores) -> None:
+    with pytest.raises(InputError) as caught:
+        allocate(scores, POLICY | {"objective": [{"metric": "subs", "weight": "x"}], "contract": []})
+    assert len(caught.value.problems) >= 2 and all(each.startswith("policy:") for each in caught.value.problems)
+    with pytest.raises(Infeasible) as conflict:
+        allocate(scores, POLICY, SolveSettings(), changes={"pushes": {"min": 60, "max": 70}})
+    assert conflict.value.diagnosis.conflict == ("pushes",)

@@ -28,8 +28,7 @@ OF_BANDIT = ("ranker/trials/open_bandit.py", "ranker/evaluate/off_policy.py", "s
 OF_MARKET = (
     "ranker",
     "allocator",
-    "scripts/regret.py",
-    "scripts/judging/reference_policies.py",
+    "scripts/judging",
     "scripts/bench/ranker_market.py",
 )
 OF_SPEED = ("ranker", "scripts/train.py", "scripts/score.py", "scripts/bench/ranker_speed.py")

@@ -28,13 +28,14 @@ from ranker.model.ensemble import ValueModel
 from ranker.model.examples import Examples, examples_of, stabilised_weights
 from ranker.model.splits import split_users
 from ranker.scores import open_scores
-from scripts import regret, weekly
+from scripts import weekly
 from scripts.bench.ranker_figures import OURS, Scored, Spending, Standing
 from scripts.bench.ranker_trials import spendings
 from scripts.cli.settings import RegretPaths, RegretSettings, Settings, WeeklySettings
-from scripts.judging import reference_policies
+from scripts.judging import reference_policies, regret
 from scripts.judging.reference_policies import LEARNED, Rival
 from scripts.judging.rehearsal import LOGGED_AVERAGE
+from scripts.judging.truth import read_truth
 
 STEPS = ("scripts.make_market", "scripts.prepare", "scripts.train", "scripts.score")
 BUDGET, BUDGET_USERS, BUDGET_EUR = "discount_budget", 20_000, 80.0
@@ -177,7 +178,7 @@ class _Baselines:
 
     def _spend(self, problem: Problem, data: Data, logged_A: np.ndarray) -> tuple[budget_curves.Curve, ...]:
         """Contacts with all users by the value that our scores see, judged by the true one."""
-        true = regret.read_truth(self.week.folder / "market", problem, data).given["given_observed"]
+        true = read_truth(self.week.folder / "market", problem, data).given["given_observed"]
         flat = replace(data, planes_UPA=reference_policies.averaged(data))
         scores = {
             OURS: reference_policies.worth(problem, data),

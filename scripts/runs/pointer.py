@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from scripts.runs.locks import Held, lock
 from ranker.files import InputError, read_bytes, read_json_object
+from scripts.runs.locks import Held, lock
 
 POINTER = "published.json"
 HISTORY = "published_history.jsonl"

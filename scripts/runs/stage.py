@@ -24,9 +24,9 @@ from types import MappingProxyType
 
 from pydantic import BaseModel
 
+from ranker.files import InputError, not_a_file, not_a_folder, read_json_object
 from scripts.runs.locks import Held, lock
 from scripts.runs.pointer import published_before
-from ranker.files import InputError, not_a_file, not_a_folder, read_json_object
 
 ROOT = Path(__file__).resolve().parents[2]
 MANIFEST = "manifest.json"

@@ -19,10 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.runs.locks import Held, lock
 from ranker.files import parquet_files, parquet_rows, parquet_schema, read_json_object
-from scripts.runs import stage
 from scripts.cli.settings import Settings
+from scripts.runs import stage
+from scripts.runs.locks import Held, lock
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

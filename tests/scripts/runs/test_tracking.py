@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 from omegaconf import DictConfig
 
-from scripts.runs.locks import lock
-from scripts.runs import stage, tracking
 from scripts.cli.entry import validated
 from scripts.cli.settings import WeeklySettings
+from scripts.runs import stage, tracking
+from scripts.runs.locks import lock
 
 CERTIFICATE = {
     "status": "optimal",

@@ -9,14 +9,18 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig
 
-from allocator.problem import EXPLORATION, FREE, HOLDOUT
+from allocator.assign.preassigned import give
+from allocator.problem import EXPLORATION, FREE, HOLDOUT, build_problem, load_data
 from ranker.market import world
 from ranker.market.truth import left_beside, logging_chances, read_users, read_world
 from ranker.scores import InputError, Interference, Kept, Pair, ScoresWriter, open_scores
-from scripts import regret
+from scripts import regret as command
 from scripts.cli.entry import validated
 from scripts.cli.settings import RegretSettings
-from scripts.judging import reference_policies
+from scripts.judging import reference_policies, regret
+from scripts.judging.judged import judge_one
+from scripts.judging.truth import read_truth
+from scripts.pages.printed import show_regret
 
 POLICY = """
 version: 1
@@ -78,7 +82,7 @@ def _paths(folder: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def case(composed: Callable[..., DictConfig], folder: Path) -> Case:
     settings = validated(RegretSettings, composed(*_paths(folder)))
-    table = regret.run(settings)
+    table = command.run(settings)
     assert json.loads((folder / "regret" / "regret.json").read_text()) == table
     return Case(settings, table, (folder / "regret" / "regret.json").read_text())
 
@@ -87,9 +91,9 @@ def case(composed: Callable[..., DictConfig], folder: Path) -> Case:
 def parts(case: Case) -> tuple:
     """Problem, data and truth as the judge sees them."""
     scores = open_scores(case.settings.paths.scores)
-    problem = regret.build_problem(scores, regret._policy(case.settings, scores))
-    data = regret.load_data(problem, scores)
-    return problem, data, regret.read_truth(case.settings.paths.market, problem, data)
+    problem = build_problem(scores, regret._policy(case.settings, scores))
+    data = load_data(problem, scores)
+    return problem, data, read_truth(case.settings.paths.market, problem, data)
 
 
 def test_the_oracle_has_no_regret_and_nobody_beats_it_but_who_knows_more(case: Case) -> None:
@@ -114,7 +118,7 @@ def test_scores_close_to_the_truth_beat_what_knows_no_users(case: Case) -> None:
 def test_the_value_is_the_one_counted_by_hand(case: Case, parts: tuple) -> None:
     """Contact by contact in plain Python from the market's own files."""
     problem, data, truth = parts
-    fixed = regret.give(problem, data)[1].fixed
+    fixed = give(problem, data)[1].fixed
     settings = case.settings.solve.model_copy(update={"gap": regret.GAP})
     learned = next(iter(reference_policies.rivals(problem, data, truth.given, 0)))
     chosen = reference_policies.choose(learned, fixed, settings)
@@ -163,7 +167,7 @@ def test_both_in_every_slate_lower_the_judged_value(parts: tuple) -> None:
     chosen = reference_policies.Chosen(np.repeat(free, 2), np.tile([books, duo], len(free)), np.ones(2 * len(free)))
     nothing = (np.empty(0, np.int64), np.empty(0, np.int64))
     rival = reference_policies.Rival("learned", "", problem, data)
-    judged = regret.judge_one(problem, data, truth, chosen, nothing, rival)
+    judged = judge_one(problem, data, truth, chosen, nothing, rival)
     clean = ~truth.spoiled_UA[free][:, [books, duo]].any(axis=1)
     worth_U = reference_policies.worth(problem, replace(data, planes_UPA=truth.given["given_all"]))[
         :, [books, duo]
@@ -207,7 +211,7 @@ def test_only_the_free_are_judged(case: Case, parts: tuple) -> None:
 
 def test_the_best_fixed_action_is_given_and_others_only_where_they_must_be(case: Case, parts: tuple) -> None:
     problem, data, truth = parts
-    fixed = regret.give(problem, data)[1].fixed
+    fixed = give(problem, data)[1].fixed
     rival = next(
         each
         for each in reference_policies.rivals(problem, data, truth.given, 0)
@@ -230,13 +234,13 @@ def test_the_standard_error_is_the_deviation_of_a_sum() -> None:
 
 def test_what_cannot_be_solved_is_said(case: Case, composed: Callable[..., DictConfig], folder: Path) -> None:
     overrides = ["++set.goal.min=99.5%", f"paths.out='{folder / 'hopeless'}'"]
-    table = regret.run(validated(RegretSettings, composed(*_paths(folder)[:3], *overrides)))
+    table = command.run(validated(RegretSettings, composed(*_paths(folder)[:3], *overrides)))
     assert table["policies"] == []
     assert {each["policy"] for each in table["unsolved"]} >= {"learned", "oracle", "random"}
 
 
 def test_no_user_is_named_in_what_is_written_or_printed(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
-    regret.show(case.table)
+    show_regret(case.table)
     out = capsys.readouterr()
     ids = [str(user) for user in read_users(read_world(case.settings.paths.market))["user_id"]]
     assert not any(user in case.printed + out.out + out.err for user in ids)
@@ -248,7 +252,7 @@ def test_a_market_without_its_truth_cannot_judge(composed: Callable[..., DictCon
     (folder / "bare").mkdir()
     settings = validated(RegretSettings, composed(*_paths(folder)[1:], f"paths.market='{folder / 'bare'}'"))
     with pytest.raises(InputError, match="only a market that was written with its truth"):
-        regret.run(settings)
+        command.run(settings)
 
 
 def test_the_truth_about_other_users_is_refused(case: Case, composed: Callable[..., DictConfig], folder: Path) -> None:
@@ -256,7 +260,7 @@ def test_the_truth_about_other_users_is_refused(case: Case, composed: Callable[.
     world.write(case.settings.data.model_copy(update={"users": 500}), 3, folder / "other")
     settings = validated(RegretSettings, composed(*_paths(folder)[1:], f"paths.market='{folder / 'other'}'"))
     with pytest.raises(InputError, match="lacks 400 of the 900 users of the scores"):
-        regret.run(settings)
+        command.run(settings)
 
 
 def test_what_the_scores_say_of_contacts_stands_next_to_the_truth(case: Case, parts: tuple) -> None:

@@ -14,7 +14,7 @@ from scripts.cli.settings import EvaluateSettings
 from scripts.judging.evaluation import evaluate
 from scripts.pages.evaluation_page import write_page
 from scripts.pages.printed import show_evaluation
-from scripts.runs import stage, tracking
+from scripts.runs import metrics, stage, tracking
 
 
 def run(settings: EvaluateSettings) -> dict:
@@ -33,7 +33,7 @@ def run(settings: EvaluateSettings) -> dict:
         (made / "evaluation.json").write_text(json.dumps(evaluation, indent=1, allow_nan=False) + "\n")
         write_page(evaluation, made / "evaluation.html")
     tracking.record_command(
-        "evaluate", settings, tracking.held_out_metrics(evaluation), [(paths.logs, "evaluation")], paths.out
+        "evaluate", settings, metrics.held_out_metrics(evaluation), [(paths.logs, "evaluation")], paths.out
     )
     return evaluation
 

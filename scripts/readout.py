@@ -13,7 +13,7 @@ from scripts.cli.settings import ReadoutSettings
 from scripts.judging.readout import read_out
 from scripts.pages.printed import show_readout
 from scripts.pages.readout_page import write_page
-from scripts.runs import stage, tracking
+from scripts.runs import metrics, stage, tracking
 
 
 def run(settings: ReadoutSettings) -> dict:
@@ -24,7 +24,7 @@ def run(settings: ReadoutSettings) -> dict:
         found = read_out(settings)
         (made / "readout.json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
         write_page(found, made / "readout.html")
-    tracking.record_command("readout", settings, tracking.readout_metrics(found), [], paths.out)
+    tracking.record_command("readout", settings, metrics.readout_metrics(found), [], paths.out)
     return found
 
 

@@ -28,7 +28,6 @@ from ranker.model.ensemble import ValueModel
 from ranker.model.examples import Examples, examples_of, stabilised_weights
 from ranker.model.splits import split_users
 from ranker.scores import open_scores
-from scripts import weekly
 from scripts.bench.ranker_figures import OURS, Scored, Spending, Standing
 from scripts.bench.ranker_trials import spendings
 from scripts.cli.settings import RegretPaths, RegretSettings, Settings, WeeklySettings
@@ -36,6 +35,7 @@ from scripts.judging import reference_policies, regret
 from scripts.judging.reference_policies import LEARNED, Rival
 from scripts.judging.rehearsal import LOGGED_AVERAGE
 from scripts.judging.truth import read_truth
+from scripts.runs.week import steps as week_steps
 
 STEPS = ("scripts.make_market", "scripts.prepare", "scripts.train", "scripts.score")
 BUDGET, BUDGET_USERS, BUDGET_EUR = "discount_budget", 20_000, 80.0
@@ -86,7 +86,7 @@ def run(
 def _make(settings: WeeklySettings, folder: Path) -> float:
     """The week up to its scores; how long training and scoring took."""
     taken = {}
-    for step in weekly.steps(settings, folder):
+    for step in week_steps(settings, folder):
         if step.module not in STEPS:
             break
         started = time.perf_counter()

@@ -20,7 +20,7 @@ from scripts.cli import entry
 from scripts.cli.settings import EvaluateSettings
 from scripts.judging import rehearsal
 from scripts.judging.rehearsal import Week
-from scripts.runs import stage
+from scripts.runs import digests, stage
 
 log = logging.getLogger("offermix.evaluate")
 
@@ -93,7 +93,7 @@ def training_of(settings: EvaluateSettings, logs: Logs) -> Training:
     fitting, config = manifest["config"]["fit"], manifest["config"]
     name, wanted = next(iter(manifest["inputs"].items()))
     for path in (paths.training, paths.logs, paths.model.parent / name):
-        if path is not None and path.is_dir() and stage.digest(path) == wanted:
+        if path is not None and path.is_dir() and digests.digest(path) == wanted:
             trained = logs if path == paths.logs else read_logs(path)
             return Training(trained, config["model"]["members"], fitting["test_share"], config["seed"])
     if paths.training is not None:

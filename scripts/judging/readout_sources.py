@@ -8,7 +8,7 @@ from allocator.policy.reader import read_policy
 from ranker.files import InputError
 from ranker.scores import Scores, open_scores
 from scripts.cli.settings import ReadoutSettings
-from scripts.runs import stage
+from scripts.runs import digests, stage
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def sources_of(settings: ReadoutSettings) -> Sources:
         path = getattr(paths, key) or paths.allocation.parent / name
         if not path.exists():
             problems.append(f"{path}: is not there, and the allocation was made from it; give {key}=...")
-        elif stage.digest(path) != digest:
+        elif digests.digest(path) != digest:
             problems.append(f"{path}: is not what the allocation was made from; give {key}=...")
         found[key] = path
     if problems:

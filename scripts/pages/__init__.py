@@ -8,4 +8,5 @@ Modules; first what pages have in common:
 - evaluation_page: the page about a model and its policy
 - readout_page: the page about a week that ran
 - printed: judgements as tables in the terminal
+- week: a finished week as tables in the terminal
 """

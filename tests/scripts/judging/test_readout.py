@@ -25,7 +25,7 @@ from scripts.cli.settings import AllocateSettings, ReadoutSettings
 from scripts.judging.readout import read_out
 from scripts.judging.readout_groups import given_of
 from scripts.judging.readout_sources import sources_of
-from scripts.runs import stage
+from scripts.runs import digests
 from tests.scripts.next_week import PURCHASE, expected_outcomes, write_tables_after
 
 USERS, FIRST = 2_500, 1_000_000_000  # the market's ids begin there
@@ -303,7 +303,7 @@ def test_what_does_not_belong_together_is_refused(case: Case, tmp_path: Path) ->
     other.write_text(POLICY.replace("  holdout: {share: 0.35, salt: h}\n", ""))
     manifest = json.loads((elsewhere / "manifest.json").read_text())
     first, second = manifest["inputs"]
-    manifest["inputs"][second] = stage.digest(other)
+    manifest["inputs"][second] = digests.digest(other)
     assert first.endswith("scores")
     (elsewhere / "manifest.json").write_text(json.dumps(manifest))
     paths = paths.model_copy(update={"policy": other})

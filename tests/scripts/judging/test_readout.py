@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 
 from allocator.policy.experiment import uniform
 from ranker.market import world
-from ranker.scores import InputError, ScoresWriter, open_scores
+from ranker.scores import InputError, open_scores
 from scripts import allocate
 from scripts import readout as command
 from scripts.cli.entry import validated
@@ -26,24 +26,14 @@ from scripts.judging.readout import read_out
 from scripts.judging.readout_groups import given_of
 from scripts.judging.readout_sources import sources_of
 from scripts.runs import digests
+from tests.scripts.markets import contacts_of, policy_of, write_truth_as_scores
 from tests.scripts.next_week import PURCHASE, expected_outcomes, write_tables_after
 
 USERS, FIRST = 2_500, 1_000_000_000  # the market's ids begin there
-POLICY = """
-version: 1
-objective:
-  - {metric: revenue, weight: 1.0}
-  - {metric: subs, weight: 6.0}
-  - {metric: active_days, weight: 0.1}
-  - {metric: opt_out, weight: -5.0}
-experiment:
-  holdout: {share: 0.35, salt: h}
-  exploration: {share: 0.1, salt: e}
-contact:
-  - {id: total, max: 2}
-constraints:
-  - {id: push, kind: volume, where: {surface: push}, max: 20%}
-"""
+POLICY = policy_of(
+    {"revenue": 1.0, "subs": 6.0, "active_days": 0.1, "opt_out": -5.0}, 0.35, 0.1,
+    "id: push, kind: volume, where: {surface: push}, max: 20%",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -70,14 +60,9 @@ def case(composed: Callable[..., DictConfig], tmp_path_factory: pytest.TempPathF
     (folder / "market").mkdir()
     world.write(settings.data, 3, folder / "market")
     (folder / "policy.yaml").write_text(POLICY)
-    (folder / "scores").mkdir()
-    true = open_scores(folder / "market" / "truth" / "given_all")
-    with ScoresWriter(folder / "scores", true.catalogue) as writer:
-        for shard in true.shards():
-            words = {name: np.array(true.vocabulary[name])[codes] for name, codes in shard.segments.items()}
-            writer.write(shard.user_id, words, shard.mean, eligible_UA=shard.eligible_UA)
+    write_truth_as_scores(folder / "market" / "truth" / "given_all", folder / "scores")
     allocate.run(settings)
-    contacts = pd.concat([pq.read_table(f).to_pandas() for f in sorted((folder / "allocation").glob("*.parquet"))])
+    contacts = contacts_of(folder / "allocation")
     write_tables_after(folder / "market", contacts, folder / "after", seed=1)
     named = {"allocation": "allocation", "tables": "after", "out": "readout", "runs": "runs"}
     base = validated(

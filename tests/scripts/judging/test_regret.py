@@ -13,7 +13,7 @@ from allocator.assign.preassigned import give
 from allocator.problem import EXPLORATION, FREE, HOLDOUT, build_problem, load_data
 from ranker.market import world
 from ranker.market.truth import left_beside, logging_chances, read_users, read_world
-from ranker.scores import InputError, Interference, Kept, Pair, ScoresWriter, open_scores
+from ranker.scores import InputError, Interference, Kept, Pair, open_scores
 from scripts import regret as command
 from scripts.cli.entry import validated
 from scripts.cli.settings import RegretSettings
@@ -21,22 +21,14 @@ from scripts.judging import reference_policies, regret
 from scripts.judging.judged import judge_one
 from scripts.judging.truth import read_truth
 from scripts.pages.printed import show_regret
+from tests.scripts.markets import policy_of, write_truth_as_scores
 
-POLICY = """
-version: 1
-objective:
-  - {metric: revenue, weight: 1.0}
-  - {metric: subs, weight: 6.0}
-experiment:
-  holdout: {share: 0.1, salt: h}
-  exploration: {share: 0.1, salt: e}
-contact:
-  - {id: total, max: 2}
-constraints:
-  - {id: push, kind: volume, where: {surface: push}, max: 10%}
-  - {id: budget, kind: total, metric: subs, times: discount_eur, max: 4}
-  - {id: goal, kind: volume, where: {product: fan_club}, min: 2%}
-"""
+POLICY = policy_of(
+    {"revenue": 1.0, "subs": 6.0}, 0.1, 0.1,
+    "id: push, kind: volume, where: {surface: push}, max: 10%",
+    "id: budget, kind: total, metric: subs, times: discount_eur, max: 4",
+    "id: goal, kind: volume, where: {product: fan_club}, min: 2%",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -60,17 +52,12 @@ def folder(composed: Callable[..., DictConfig], tmp_path_factory: pytest.TempPat
     (folder / "market").mkdir()
     world.write(settings.data, 3, folder / "market")
     (folder / "policy.yaml").write_text(POLICY)
-    (folder / "scores").mkdir()
-    true = open_scores(folder / "market" / "truth" / "given_observed")
     rng = np.random.default_rng(5)
-    with ScoresWriter(folder / "scores", true.catalogue) as writer:
-        for shard in reversed(list(true.shards(300))):
-            mean = {
-                name: (known + rng.normal(0, known.std() / 2, known.shape)).astype(np.float32)
-                for name, known in shard.mean.items()
-            }
-            words = {name: np.array(true.vocabulary[name])[codes] for name, codes in shard.segments.items()}
-            writer.write(shard.user_id, words, mean, eligible_UA=shard.eligible_UA)
+
+    def blur(known_UA: np.ndarray) -> np.ndarray:
+        return (known_UA + rng.normal(0, known_UA.std() / 2, known_UA.shape)).astype(np.float32)
+
+    write_truth_as_scores(folder / "market" / "truth" / "given_observed", folder / "scores", blur, rows=300)
     return folder
 
 

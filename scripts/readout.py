@@ -6,23 +6,22 @@ Groups are those that the policy drew by salted hash, or those that the exposure
 format of prepare, taken after the week. Writes readout.json and readout.html and records both in MLflow.
 """
 
-import json
-
 from scripts.cli import entry
 from scripts.cli.settings import ReadoutSettings
+from scripts.formats.readout import Readout
 from scripts.judging.readout import read_out
 from scripts.pages.printed import show_readout
 from scripts.pages.readout_page import write_page
 from scripts.runs import metrics, stage, tracking
 
 
-def run(settings: ReadoutSettings) -> dict:
+def run(settings: ReadoutSettings) -> Readout:
     """Writes the readout into `out`, records it, and returns what is in readout.json."""
     paths = settings.paths
     inputs = [path for path in (paths.allocation, paths.tables, paths.scores, paths.policy) if path is not None]
     with stage.write(paths.out, "readout", inputs, {"readout": settings.readout}) as made:
         found = read_out(settings)
-        (made / "readout.json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
+        (made / "readout.json").write_text(found.text())
         write_page(found, made / "readout.html")
     tracking.record_command("readout", settings, metrics.readout_metrics(found), [], paths.out)
     return found

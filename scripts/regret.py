@@ -7,19 +7,19 @@ expected of their contacts, hidden traits included, effects of a slate's contact
 taken off. Soft rules' penalties are left out.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from ranker.scores import InputError
 from scripts.cli import entry
 from scripts.cli.settings import RegretSettings
+from scripts.formats.regret import Regret
 from scripts.judging.regret import judge
 from scripts.pages.printed import show_regret
 from scripts.runs import stage
 
 
-def run(settings: RegretSettings) -> dict:
+def run(settings: RegretSettings) -> Regret:
     """Writes regret.json into `out` and returns what is in it."""
     paths = settings.paths
     market = [paths.market / part for part in ("truth", "users")]
@@ -27,7 +27,7 @@ def run(settings: RegretSettings) -> dict:
     config = {"seed": settings.seed, "solve": settings.solve, "set": settings.set}
     with stage.write(paths.out, "regret", [*market, paths.scores, paths.policy], config) as made:
         table = judge(settings)
-        (made / "regret.json").write_text(json.dumps(table, indent=1, allow_nan=False) + "\n")
+        (made / "regret.json").write_text(table.text())
     return table
 
 

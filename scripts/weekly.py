@@ -16,6 +16,7 @@ from pathlib import Path
 from ranker.files import read_json_object
 from scripts.cli import entry
 from scripts.cli.settings import WeeklySettings
+from scripts.formats.regret import Regret
 from scripts.pages.week import show_week
 from scripts.runs import digests, mlflow_store, stage, tracking
 from scripts.runs.run_folder import check_inputs, check_unchanged, choose_name, inputs_of, prepare_folder
@@ -56,7 +57,7 @@ def run(settings: WeeklySettings) -> Week:
         ran=tuple(ran),
         published=settings.weekly.publish,
         recorded=recorded,
-        regret=read_json_object(regret) if (regret := folder / "regret" / "regret.json").exists() else None,
+        regret=Regret.from_file(regret) if (regret := folder / "regret" / "regret.json").exists() else None,
     )
     show_week(week, time.perf_counter() - started)
     return week

@@ -77,7 +77,7 @@ def run(
     baselines = _Baselines(week, seed, learners)
     table = regret.judge(
         RegretSettings.model_construct(**(held | {"paths": paths})), baselines.rivals, 1 + len(learners)
-    )
+    ).content()
     standings = [_standing(each, users, seed, seconds, baselines) for each in table["policies"]]
     failed = [Standing("market", users, seed, each["policy"], each["reason"]) for each in table["unsolved"]]
     return [*standings, *failed, *baselines.missing(users), *_scored(folder, users, seed), *baselines.spendings(users)]

@@ -18,9 +18,10 @@ from ranker.model.ensemble import ValueModel
 from ranker.scores import Catalogue, InputError, open_scores
 from scripts.cli import entry
 from scripts.cli.settings import EvaluateSettings
+from scripts.formats.manifest import MANIFEST, read_manifest
 from scripts.judging import rehearsal
 from scripts.judging.rehearsal import Week
-from scripts.runs import digests, stage
+from scripts.runs import digests
 
 log = logging.getLogger("offermix.evaluate")
 
@@ -85,13 +86,11 @@ def evaluate(settings: EvaluateSettings) -> dict:
 def training_of(settings: EvaluateSettings, logs: Logs) -> Training:
     """The logs that trained the model, and how their users were split: from the manifest beside the model."""
     paths = settings.paths
-    manifest = stage.read_manifest(paths.model)
-    if manifest is None or manifest.get("stage") != "train":
-        raise InputError(
-            [f"{paths.model / stage.MANIFEST}: is no manifest of train, so who trained the model is not known"]
-        )
-    fitting, config = manifest["config"]["fit"], manifest["config"]
-    name, wanted = next(iter(manifest["inputs"].items()))
+    manifest = read_manifest(paths.model)
+    if manifest is None or manifest.stage != "train":
+        raise InputError([f"{paths.model / MANIFEST}: is no manifest of train, so who trained the model is not known"])
+    fitting, config = manifest.config["fit"], manifest.config
+    name, wanted = next(iter((manifest.inputs or {}).items()))
     for path in (paths.training, paths.logs, paths.model.parent / name):
         if path is not None and path.is_dir() and digests.digest(path) == wanted:
             trained = logs if path == paths.logs else read_logs(path)

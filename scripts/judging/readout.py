@@ -6,17 +6,31 @@ of a slate, X covariates.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from allocator.policy.experiment import shares
 from allocator.policy.grammar import Policy
-from ranker.evaluate.lift import Condition, Lift, Metric, decide, lift, sample_ratio
+from ranker.evaluate.lift import Lift, Metric, Verdict, decide, lift, sample_ratio
 from ranker.evaluate.objective import OBJECTIVE
+from ranker.evaluate.off_policy import Estimate
 from ranker.evaluate.week import Week, read_week
 from ranker.files import InputError
 from scripts.cli import entry
 from scripts.cli.settings import ReadoutOptions, ReadoutSettings
+from scripts.formats.document import Interval
+from scripts.formats.readout import (
+    Asked,
+    Decision,
+    GroupSizes,
+    LiftReading,
+    OfferReading,
+    OutcomeReading,
+    Readout,
+    SegmentReading,
+    UserCounts,
+)
 from scripts.judging.readout_groups import (
     CHOSEN,
     EXPLORING,
@@ -34,7 +48,8 @@ MOST_COVARIATES = 40
 MOST_VALUES = 20  # of a segment, or of an attribute of actions, that results are split by
 
 
-def read_out(settings: ReadoutSettings) -> dict:
+def read_out(settings: ReadoutSettings) -> Readout:
+    """The week of an allocation, read from tables that were taken after it."""
     sources = sources_of(settings)
     drawn = given = given_of(settings.paths.allocation, sources)
     if settings.readout.groups == "recorded":
@@ -59,21 +74,23 @@ def read_out(settings: ReadoutSettings) -> dict:
     lifts = {name: reading.lift(given.group_U != EXPLORING) for name, reading in readings.items()}
     verdict = decide(metrics, lifts, ratio, settings.readout.level)
     ranked = [OBJECTIVE, *(metric.name for metric in metrics)]
-    return {
-        "day": sources.day.isoformat(),
-        "known_before": week.known_before.isoformat(),
-        "level": settings.readout.level,
-        "verdict": {"ship": verdict.ship, "sentence": verdict.sentence, "conditions": _conditions(verdict.conditions)},
-        "sample_ratio": {**asdict(ratio), "holds": ratio.holds},
-        "users": {"allocated_for": len(drawn.user_id), "read": len(given.user_id)},
-        "contacts_per_user": {name: float(given.contacts_U[given.group_U == name].mean()) for name in _present(given)},
-        "exposed_in_holdout": exposed_in_holdout(settings.paths.tables, sources.day, given),
-        "immature": {name: when.isoformat() for name, when in week.immature.items()},
-        "metrics": [_metric(name, metrics, readings, lifts, settings.readout) for name in ranked if name in readings],
-        "segments": list(_by_segment(readings, given, settings.readout.segments, ranked)),
-        "offers": list(_by_offer(readings, given, sources.scores.catalogue.actions, ranked)),
-        "as_priced": _agreement(given),
-    }
+    return Readout(
+        day=sources.day.isoformat(),
+        known_before=week.known_before.isoformat(),
+        level=settings.readout.level,
+        verdict=_decision(verdict),
+        sample_ratio=GroupSizes(**asdict(ratio), holds=ratio.holds),
+        users=UserCounts(allocated_for=len(drawn.user_id), read=len(given.user_id)),
+        contacts_per_user={name: float(given.contacts_U[given.group_U == name].mean()) for name in _present(given)},
+        exposed_in_holdout=exposed_in_holdout(settings.paths.tables, sources.day, given),
+        immature={name: when.isoformat() for name, when in week.immature.items()},
+        metrics=tuple(
+            _outcome(name, metrics, readings, lifts, settings.readout) for name in ranked if name in readings
+        ),
+        segments=tuple(_by_segment(readings, given, settings.readout.segments, ranked)),
+        offers=tuple(_by_offer(readings, given, sources.scores.catalogue.actions, ranked)),
+        as_priced=_agreement(given),
+    )
 
 
 def metrics_of(options: ReadoutOptions, policy: Policy, week: Week) -> tuple[Metric, ...]:
@@ -144,48 +161,52 @@ class _Reading:
         return float(self.given.promised[self.name][rows].mean()) if rows.any() else 0.0
 
 
-def _metric(
+def _outcome(
     name: str,
     metrics: Sequence[Metric],
     readings: Mapping[str, _Reading],
     lifts: Mapping[str, Lift | None],
     options: ReadoutOptions,
-) -> dict:
+) -> OutcomeReading:
     found, everybody = lifts[name], np.ones(len(readings[name].outcome_U), bool)
     metric = next((each for each in metrics if each.name == name), Metric(name))
     tried = max(sum(each.success for each in metrics), 1)
     by_chance = readings[name].lift(everybody, EXPLORING)
-    return {
+    level = options.level / tried if metric.success else options.level
+    return OutcomeReading(
         **asdict(metric),
-        "promised": readings[name].promised(everybody),
-        "lift": None if found is None else _lift(found),
-        "detectable": None
-        if found is None
-        else found.detectable(options.level / tried if metric.success else options.level),
-        "more_than_exploring": None if by_chance is None else by_chance.adjusted.to_json(),
-    }
+        promised=readings[name].promised(everybody),
+        lift=None if found is None else _lift(found),
+        detectable=None if found is None else found.detectable(level),
+        more_than_exploring=None if by_chance is None else _interval(by_chance.adjusted),
+    )
 
 
-def _lift(found: Lift) -> dict:
-    return {
-        "holdout": found.control.to_json(),
-        "chosen": found.treated.to_json(),
-        "plain": found.plain.to_json(),
-        "adjusted": found.adjusted.to_json(),
-        "relative": None if found.relative is None else found.relative.to_json(),
-        "users_holdout": found.users_control,
-        "users_chosen": found.users_treated,
-        "covariates": found.covariates,
-    }
+def _lift(found: Lift) -> LiftReading:
+    return LiftReading(
+        holdout=_interval(found.control),
+        chosen=_interval(found.treated),
+        plain=_interval(found.plain),
+        adjusted=_interval(found.adjusted),
+        relative=None if found.relative is None else _interval(found.relative),
+        users_holdout=found.users_control,
+        users_chosen=found.users_treated,
+        covariates=found.covariates,
+    )
 
 
-def _conditions(conditions: Sequence[Condition]) -> list[dict]:
-    return [asdict(condition) for condition in conditions]
+def _interval(estimate: Estimate) -> Interval:
+    return Interval(**estimate.to_json())
+
+
+def _decision(verdict: Verdict) -> Decision:
+    conditions = tuple(Asked(**asdict(condition)) for condition in verdict.conditions)
+    return Decision(ship=verdict.ship, sentence=verdict.sentence, conditions=conditions)
 
 
 def _by_segment(
     readings: Mapping[str, _Reading], given: Given, wanted: tuple[str, ...] | None, ranked: Sequence[str]
-) -> Iterator[dict]:
+) -> Iterator[SegmentReading]:
     if wanted is not None and (unknown := [name for name in wanted if name not in given.segment]):
         known = ", ".join(given.segment)
         raise InputError(
@@ -196,12 +217,13 @@ def _by_segment(
         if name not in wanted if wanted is not None else not 1 < len(values) <= MOST_VALUES:
             continue
         for value in values:
-            yield from _part(readings, given, value_U == value, ranked, segment=name, value=str(value))
+            for reading in _part(readings, value_U == value, ranked):
+                yield SegmentReading(segment=name, value=str(value), **reading)
 
 
 def _by_offer(
     readings: Mapping[str, _Reading], given: Given, actions: Sequence[Mapping[str, object]], ranked: Sequence[str]
-) -> Iterator[dict]:
+) -> Iterator[OfferReading]:
     """Users to whom the prices would give an offer, by each action and by each attribute that actions share."""
     if given.slate_UK is None:
         return
@@ -212,23 +234,21 @@ def _by_offer(
             continue
         for value in values:
             has_A = np.array([str(action.get(name)) == value for action in actions] + [False])
-            yield from _part(readings, given, has_A[given.slate_UK].any(axis=1), ranked, attribute=name, value=value)
+            for reading in _part(readings, has_A[given.slate_UK].any(axis=1), ranked):
+                yield OfferReading(attribute=name, value=value, **reading)
 
 
-def _part(
-    readings: Mapping[str, _Reading], given: Given, who_U: np.ndarray, ranked: Sequence[str], **named: str
-) -> Iterator[dict]:
+def _part(readings: Mapping[str, _Reading], who_U: np.ndarray, ranked: Sequence[str]) -> Iterator[dict[str, Any]]:
     """The lift among some users, outcome by outcome; nothing where they are too few."""
     for outcome in (name for name in ranked if name in readings):
         found = readings[outcome].lift(who_U)
         if found is not None:
             yield {
-                **named,
                 "outcome": outcome,
                 "users_holdout": found.users_control,
                 "users_chosen": found.users_treated,
                 "promised": readings[outcome].promised(who_U),
-                "realised": found.adjusted.to_json(),
+                "realised": _interval(found.adjusted),
             }
 
 

@@ -8,7 +8,8 @@ from allocator.policy.reader import read_policy
 from ranker.files import InputError
 from ranker.scores import Scores, open_scores
 from scripts.cli.settings import ReadoutSettings
-from scripts.runs import digests, stage
+from scripts.formats.manifest import MANIFEST, read_manifest
+from scripts.runs import digests
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,11 @@ class Sources:
 def sources_of(settings: ReadoutSettings) -> Sources:
     """The scores and the policy that the allocation was made from: named, or found by its manifest, unchanged since."""
     paths = settings.paths
-    manifest = stage.read_manifest(paths.allocation)
-    if manifest is None or manifest.get("stage") != "allocate":
-        raise InputError([f"{paths.allocation / stage.MANIFEST}: is no manifest of allocate"])
+    manifest = read_manifest(paths.allocation)
+    if manifest is None or manifest.stage != "allocate":
+        raise InputError([f"{paths.allocation / MANIFEST}: is no manifest of allocate"])
     problems, found = [], {}
-    for (name, digest), key in zip(manifest["inputs"].items(), ("scores", "policy"), strict=False):
+    for (name, digest), key in zip((manifest.inputs or {}).items(), ("scores", "policy"), strict=False):
         path = getattr(paths, key) or paths.allocation.parent / name
         if not path.exists():
             problems.append(f"{path}: is not there, and the allocation was made from it; give {key}=...")
@@ -38,7 +39,7 @@ def sources_of(settings: ReadoutSettings) -> Sources:
         raise InputError(problems)
     scores = open_scores(found["scores"])
     segments = {name: frozenset(values) for name, values in scores.vocabulary.items()}
-    overrides = manifest["config"].get("set") or {}
+    overrides = manifest.config.get("set") or {}
     policy = read_policy(found["policy"], overrides, scores.catalogue, segments, previous=True)
     day = scores.catalogue.as_of
     if day is None:

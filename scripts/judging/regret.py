@@ -21,6 +21,8 @@ from ranker.market.truth import MONTH, World
 from ranker.scores import Catalogue, InputError, Interference, Scores, open_scores
 from scripts.cli import entry
 from scripts.cli.settings import RegretSettings
+from scripts.formats.document import Interval
+from scripts.formats.regret import Cannibalised, KeptConstraint, PolicyRegret, Regret, Told, Unsolved, Untold
 from scripts.judging import reference_policies
 from scripts.judging.judged import Judged, judge_one
 from scripts.judging.reference_policies import LEARNED, ORACLE
@@ -32,7 +34,7 @@ WITHIN_95 = 1.959964
 Further = Callable[[Problem, Data], Iterable[reference_policies.Rival]]
 
 
-def judge(settings: RegretSettings, further: Further = lambda problem, data: (), more: int = 0) -> dict:
+def judge(settings: RegretSettings, further: Further = lambda problem, data: (), more: int = 0) -> Regret:
     """Allocates every policy and judges it. further: so many rivals beyond those of `rivals.rivals`, from the week's problem and data."""
     scores = open_scores(settings.paths.scores)
     problem = build_problem(scores, _policy(settings, scores))
@@ -65,24 +67,24 @@ def _policy(settings: RegretSettings, scores: Scores) -> Policy:
     return read.without_comparisons().active(scores.catalogue.as_of)
 
 
-def summary(problem: Problem, data: Data, truth: Truth, judged: Sequence[Judged], failed: Sequence[str]) -> dict:
+def summary(problem: Problem, data: Data, truth: Truth, judged: Sequence[Judged], failed: Sequence[str]) -> Regret:
     """What regret.json holds. Without an oracle there are no shares, so `policies` is empty and `unsolved` says why."""
     free_U = data.group_U == FREE
     by_name = {each.name: each for each in judged}
     oracle, learned = by_name.get(ORACLE), by_name.get(LEARNED)
     ranked = sorted(judged, key=lambda each: -each.value) if oracle is not None else []
-    return {
-        "unit": "value of the objective, true expectation, all free users, one week",
-        "users": int(free_U.sum()),
-        "errors": "standard errors over users, for these logs, this model and these prices; not over other logs",
-        "cannibalisation": {"products": list(truth.world.pair), "factor": truth.world.factor},
-        "interference": interference(problem.catalogue, truth.world),
-        "policies": [_entry(each, oracle, learned, free_U) for each in ranked],
-        "unsolved": reference_policies.unsolved(failed),
-    }
+    return Regret(
+        unit="value of the objective, true expectation, all free users, one week",
+        users=int(free_U.sum()),
+        errors="standard errors over users, for these logs, this model and these prices; not over other logs",
+        cannibalisation=Cannibalised(products=tuple(truth.world.pair), factor=truth.world.factor),
+        interference=tuple(interference(problem.catalogue, truth.world)),
+        policies=tuple(_entry(each, oracle, learned, free_U) for each in ranked if oracle is not None),
+        unsolved=tuple(Unsolved(**each) for each in reference_policies.unsolved(failed)),
+    )
 
 
-def interference(scores: Catalogue, world: World) -> list[dict]:
+def interference(scores: Catalogue, world: World) -> list[Told | Untold]:
     """What contacts take from each other, as the scores say next to the truth: fatigue, the true pair, pairs that are none."""
     known = scores.interference or Interference(0, None, ())
     said = {(tuple(pair.where.items()), tuple(pair.beside.items())): pair.effect for pair in known.pairs}
@@ -95,31 +97,33 @@ def interference(scores: Catalogue, world: World) -> list[dict]:
         words = [", ".join(str(value) for _, value in side) for side in sides]
         rows.append((*words, said.get(sides), true.get(sides, 1.0)))
     return [
-        {"where": where, "beside": beside, "true": factor, **({} if kept is None else kept.to_json())}
+        Untold(where=where, beside=beside, true=factor)
+        if kept is None
+        else Told(where=where, beside=beside, true=factor, **kept.to_json())
         for where, beside, kept, factor in rows
     ]
 
 
-def _entry(each: Judged, oracle: Judged, learned: Judged | None, free_U: np.ndarray) -> dict:
+def _entry(each: Judged, oracle: Judged, learned: Judged | None, free_U: np.ndarray) -> PolicyRegret:
     value, stderr = total(each.worth_U[free_U])
     best, _ = total(oracle.worth_U[free_U])
     regret, regret_stderr = total((oracle.worth_U - each.worth_U)[free_U])
-    return {
-        "policy": each.name,
-        "about": each.about,
-        "value": value,
-        "stderr": stderr,
-        "share_of_oracle": value / best if best else 0.0,
-        "regret": regret,
-        "regret_stderr": regret_stderr,
-        "learned_minus_this": None if learned is None else difference(learned.worth_U[free_U], each.worth_U[free_U]),
-        "value_believed": each.believed,
-        "value_without_cannibalisation": each.alone,
-        "contacts": each.contacts,
-        "users_with_both_products": each.with_both,
-        "constraints": [asdict(kept) for kept in each.constraints],
-        "violations": [kept.id for kept in each.constraints if kept.broken is not None],
-    }
+    return PolicyRegret(
+        policy=each.name,
+        about=each.about,
+        value=value,
+        stderr=stderr,
+        share_of_oracle=value / best if best else 0.0,
+        regret=regret,
+        regret_stderr=regret_stderr,
+        learned_minus_this=None if learned is None else difference(learned.worth_U[free_U], each.worth_U[free_U]),
+        value_believed=each.believed,
+        value_without_cannibalisation=each.alone,
+        contacts=each.contacts,
+        users_with_both_products=each.with_both,
+        constraints=tuple(KeptConstraint(**asdict(kept)) for kept in each.constraints),
+        violations=tuple(kept.id for kept in each.constraints if kept.broken is not None),
+    )
 
 
 def total(worth_U: np.ndarray) -> tuple[float, float]:
@@ -128,7 +132,7 @@ def total(worth_U: np.ndarray) -> tuple[float, float]:
     return float(worth_U.sum()), math.sqrt(len(worth_U)) * spread
 
 
-def difference(ours_U: np.ndarray, theirs_U: np.ndarray) -> dict[str, float]:
+def difference(ours_U: np.ndarray, theirs_U: np.ndarray) -> Interval:
     """Ours minus theirs, paired by user, with its 95 % interval."""
     value, stderr = total(ours_U - theirs_U)
-    return {"value": value, "stderr": stderr, "low": value - WITHIN_95 * stderr, "high": value + WITHIN_95 * stderr}
+    return Interval(value=value, stderr=stderr, low=value - WITHIN_95 * stderr, high=value + WITHIN_95 * stderr)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from scripts.cli import entry
+from scripts.formats.regret import Regret
 from scripts.runs.metrics import constraints_of
 from scripts.runs.mlflow_store import where
 from scripts.runs.week import Week
@@ -48,9 +49,9 @@ def _against_greedy(certificate: dict) -> str:
     return f"{certificate['value'] / greedy['value'] - 1:+.2%} (best offers first give {greedy['value']:,.2f})"
 
 
-def _against_truth(regret: dict) -> str:
+def _against_truth(regret: Regret) -> str:
     """The learned policy next to the others on the market's truth, best first."""
-    shares = [f"{each['policy']} {each['share_of_oracle']:.0%}" for each in regret["policies"]]
+    shares = [f"{each.policy} {each.share_of_oracle:.0%}" for each in regret.policies]
     return f"of the oracle's value: {', '.join(shares)}" if shares else "no allocation keeps the rules in truth"
 
 

@@ -13,9 +13,9 @@ from pathlib import Path, PurePath
 from pydantic import BaseModel
 
 from ranker.files import InputError, not_a_file, not_a_folder
+from scripts.formats.manifest import MANIFEST
 
 ROOT = Path(__file__).resolve().parents[2]
-MANIFEST = "manifest.json"
 BEFORE_THE_ALLOCATOR = ("make_market", "prepare", "hillstrom", "train", "score")
 
 

@@ -3,6 +3,9 @@
 import math
 from collections.abc import Mapping
 
+from scripts.formats.readout import Readout
+from scripts.formats.regret import Regret
+
 
 def certificate_metrics(certificate: Mapping[str, object]) -> dict[str, float]:
     """value, bound, gap, contacts ... and `constraint/ID/achieved|slack|price` of a certificate."""
@@ -71,26 +74,21 @@ def held_out_metrics(evaluation: Mapping[str, object]) -> dict[str, float]:
     return _numbers(metrics)
 
 
-def readout_metrics(found: Mapping[str, object]) -> dict[str, float]:
+def readout_metrics(found: Readout) -> dict[str, float]:
     """`lift/OUTCOME`, its stderr and what was promised, the sample ratio's p-value and the verdict of a readout.json."""
-    metrics: dict[str, object] = {
-        "ship": float(found["verdict"]["ship"]),
-        "sample_ratio/p_value": found["sample_ratio"]["p_value"],
-    }
-    for each in found["metrics"]:
-        if each["lift"] is not None:
-            adjusted = each["lift"]["adjusted"]
-            metrics |= {f"lift/{each['name']}": adjusted["value"], f"lift/{each['name']}/stderr": adjusted["stderr"]}
-            metrics |= {f"promised/{each['name']}": each["promised"], f"detectable/{each['name']}": each["detectable"]}
+    metrics: dict[str, object] = {"ship": float(found.verdict.ship), "sample_ratio/p_value": found.sample_ratio.p_value}
+    for each in found.metrics:
+        if each.lift is not None:
+            adjusted = each.lift.adjusted
+            metrics |= {f"lift/{each.name}": adjusted.value, f"lift/{each.name}/stderr": adjusted.stderr}
+            metrics |= {f"promised/{each.name}": each.promised, f"detectable/{each.name}": each.detectable}
     return _numbers(metrics)
 
 
-def truth_metrics(regret: Mapping[str, object]) -> dict[str, float]:
+def truth_metrics(regret: Regret) -> dict[str, float]:
     """`truth/POLICY/value|share_of_oracle|regret|regret_stderr` of a regret.json."""
     parts = ("value", "share_of_oracle", "regret", "regret_stderr")
-    return _numbers(
-        {f"truth/{each['policy']}/{part}": each.get(part) for each in regret.get("policies") or () for part in parts}
-    )
+    return _numbers({f"truth/{each.policy}/{part}": getattr(each, part) for each in regret.policies for part in parts})
 
 
 def training_curves(evaluation: Mapping[str, object]) -> dict[str, list[tuple[int, float]]]:

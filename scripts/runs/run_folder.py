@@ -4,18 +4,18 @@ A folder that was once published never changes: a run that would change it gets 
 the stages that may still hold.
 """
 
-import json
 import os
 import shutil
 from datetime import date
 from pathlib import Path
 
-from ranker.files import read_json_object
 from ranker.scores import InputError
 from scripts.cli.settings import Settings, WeeklySettings
+from scripts.formats.manifest import MANIFEST
+from scripts.formats.run_record import RUN, RunRecord
 from scripts.runs import digests, stage
 from scripts.runs.pointer import current, published_before
-from scripts.runs.week import RUN, knows_truth
+from scripts.runs.week import knows_truth
 
 STAGES = ("market", "logs", "model", "scores", "allocation", "regret", "report")
 
@@ -77,7 +77,7 @@ def _published(runs: Path) -> frozenset[str]:
 def _same(settings: WeeklySettings, given: digests.Seen, folder: Path) -> bool:
     """Whether this run would make what stands in the folder, from the same input, settings and program."""
     try:
-        return read_json_object(folder / RUN).get("identity") == _identity(settings, given)
+        return RunRecord.from_file(folder / RUN).identity == _identity(settings, given)
     except (OSError, ValueError):
         return False
 
@@ -114,8 +114,9 @@ def prepare_folder(folder: Path, settings: WeeklySettings, given: digests.Seen) 
         if not knows_truth(settings):
             shutil.rmtree(folder / "regret", ignore_errors=True)  # linked from a week that knew it
         pointer = current(runs)
-        run = {"run": folder.name, "identity": _identity(settings, given), "previous": pointer and pointer.allocation}
-        _write(folder / RUN, json.dumps(run, indent=1))
+        previous = None if pointer is None else pointer.allocation
+        run = RunRecord(run=folder.name, identity=_identity(settings, given), previous=previous)
+        _write(folder / RUN, run.text())
 
 
 def _latest(runs: Path) -> Path | None:
@@ -127,7 +128,7 @@ def _latest(runs: Path) -> Path | None:
 def link_stages(latest: Path, folder: Path) -> None:
     """Stages are replaced whole and never changed in place, so both folders may share their files."""
     for name in STAGES:
-        if (latest / name / stage.MANIFEST).exists():
+        if (latest / name / MANIFEST).exists():
             shutil.copytree(latest / name, folder / name, copy_function=_link)
 
 
@@ -140,5 +141,5 @@ def _link(source: str, target: str) -> None:
 
 def _write(path: Path, text: str) -> None:
     beside = path.with_name(f".{path.name}.new")
-    beside.write_text(text + "\n")
+    beside.write_text(text)
     beside.replace(path)

@@ -4,7 +4,6 @@ The manifest says from what inputs, with what settings and by which version of t
 """
 
 import contextlib
-import json
 import logging
 import os
 import re
@@ -19,9 +18,9 @@ from types import MappingProxyType
 
 from pydantic import BaseModel
 
-from ranker.files import InputError, read_json_object
+from ranker.files import InputError
+from scripts.formats.manifest import MANIFEST, Manifest, Output, read_manifest
 from scripts.runs.digests import (
-    MANIFEST,
     Seen,
     code_version,
     config_digest,
@@ -144,32 +143,24 @@ def stale_because(
 ) -> str | None:
     """Why the stage must run (again), in words that fit after "because", or None where `out` still holds."""
     manifest = read_manifest(out)
-    if manifest is None or manifest.get("stage") != stage:
+    if manifest is None or manifest.stage != stage:
         return "it has not run yet"
-    if manifest.get("config_digest") != config_digest(config):
+    if manifest.config_digest != config_digest(config):
         return "its settings changed"
-    if manifest.get("sources_digest") != sources_digest(stage):
+    if manifest.sources_digest != sources_digest(stage):
         return "the program changed"
-    if not _are(inputs, manifest.get("inputs")):
+    if not _are(inputs, manifest.inputs):
         return "its input changed"
-    if manifest.get("outputs") != output_digests(out):
+    if manifest.outputs != _outputs(out):
         return "its output was changed by hand"
     return None
 
 
-def _are(inputs: Sequence[Path], made_from: object) -> bool:
+def _are(inputs: Sequence[Path], made_from: Mapping[str, str] | None) -> bool:
     """Whether the inputs hold what a manifest says, in its order; what they are called and where they lie is not asked."""
-    if not isinstance(made_from, Mapping) or not all(path.exists() for path in inputs):
+    if made_from is None or not all(path.exists() for path in inputs):
         return False
     return [digest(path) for path in dict.fromkeys(inputs)] == list(made_from.values())
-
-
-def read_manifest(out: Path) -> dict | None:
-    """The manifest of a stage's folder, or None where there is no readable one."""
-    try:
-        return read_json_object(out / MANIFEST)
-    except InputError:
-        return None
 
 
 def _named_from(out: Path, seen: Seen) -> dict[str, str]:
@@ -184,22 +175,25 @@ def _write_manifest(
     config: Mapping[str, object] | BaseModel,
     seconds: float,
 ) -> None:
-    manifest = {
-        "stage": stage,
-        "code_version": code_version(),
-        "sources_digest": sources_digest(stage),
-        "config_digest": config_digest(config),
-        "config": plain(config),
-        "inputs": made_from,
-        "outputs": output_digests(made),
-        "seconds": round(seconds, 3),
-        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    manifest = Manifest(
+        stage=stage,
+        code_version=code_version(),
+        sources_digest=sources_digest(stage),
+        config_digest=config_digest(config),
+        config=plain(config),
+        inputs=made_from,
+        outputs=_outputs(made),
+        seconds=round(seconds, 3),
+        finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
     with (made / MANIFEST).open("w") as file:
-        json.dump(manifest, file, indent=1)
-        file.write("\n")
+        file.write(manifest.text())
         file.flush()
         os.fsync(file.fileno())
+
+
+def _outputs(folder: Path) -> dict[str, Output]:
+    return {name: Output(**found) for name, found in output_digests(folder).items()}
 
 
 def make_folder(folder: Path) -> None:
@@ -216,10 +210,10 @@ def _check_replaceable(out: Path, stages: set[str]) -> None:
     if not out.is_dir():
         raise InputError([f"{out}: is a file; a folder to write is needed"])
     manifest = read_manifest(out)
-    if manifest is not None and manifest.get("stage") in stages:
+    if manifest is not None and manifest.stage in stages:
         return
     if any(out.iterdir()):
-        made_by = f"is the output of '{manifest.get('stage')}'" if manifest else "holds files that no run of this wrote"
+        made_by = f"is the output of '{manifest.stage}'" if manifest else "holds files that no run of this wrote"
         raise InputError([f"{out}: {made_by}, so it is not replaced; name another folder or remove it"])
 
 

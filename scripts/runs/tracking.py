@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from ranker.files import read_json_object
 from scripts.cli.settings import Settings
-from scripts.runs import digests, stage
+from scripts.formats.manifest import MANIFEST, read_manifest
+from scripts.formats.regret import Regret
+from scripts.runs import digests
 from scripts.runs.metrics import certificate_metrics, evaluation_metrics, training_curves, truth_metrics
 from scripts.runs.mlflow_entries import log_curves, log_datasets, log_file, log_metrics, log_params
 from scripts.runs.mlflow_store import connect
@@ -67,7 +69,8 @@ def read_week(
         else {}
     )
     week_metrics = certificate_metrics(certificate) | clean
-    truth = truth_metrics(_json(folder / "regret" / "regret.json"))
+    regret = Regret.from_file_if_sound(folder / "regret" / "regret.json")
+    truth = {} if regret is None else truth_metrics(regret)
 
     def child(command: str, **what: object) -> StageRecord:
         took, resumed = seconds.get(command, (0.0, True))
@@ -87,7 +90,7 @@ def read_week(
         "score": child(
             "score",
             datasets=[(folder / "scores", "scores")],
-            files=[(folder / "scores" / "catalogue.json", "scores"), (folder / "scores" / stage.MANIFEST, "scores")],
+            files=[(folder / "scores" / "catalogue.json", "scores"), (folder / "scores" / MANIFEST, "scores")],
         ),
         "allocate": child(
             "allocate",
@@ -200,11 +203,13 @@ def _record(record: WeekRecord) -> str:
 
 def _identity(record: WeekRecord) -> str:
     """Two runs with the same identity made the same files from the same settings."""
-    files = {
-        each.name: (stage.read_manifest(record.folder / FOLDERS.get(each.name, each.name)) or {}).get("outputs")
-        for each in record.stages
-    }
+    files = {each.name: _outputs(record.folder / FOLDERS.get(each.name, each.name)) for each in record.stages}
     return digests.config_digest({"name": record.name, "files": files, "settings": record.settings})
+
+
+def _outputs(folder: Path) -> object:
+    manifest = read_manifest(folder)
+    return None if manifest is None else manifest.content()["outputs"]
 
 
 FOLDERS = {"train": "model", "score": "scores", "allocate": "allocation"}

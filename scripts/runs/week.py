@@ -11,7 +11,6 @@ from importlib import import_module
 from pathlib import Path
 
 from allocator.policy.grammar import Policy
-from ranker.files import read_json_object
 from ranker.scores import InputError
 from scripts.cli.settings import (
     AllocatePaths,
@@ -32,12 +31,12 @@ from scripts.cli.settings import (
     TrainSettings,
     WeeklySettings,
 )
+from scripts.formats.pointer import POINTER
+from scripts.formats.regret import Regret
+from scripts.formats.run_record import RUN, RunRecord
 from scripts.runs import policy_check, stage
-from scripts.runs.pointer import POINTER
 
 log = logging.getLogger("offermix.weekly")
-
-RUN = "run.json"
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class Week:
     ran: tuple[Ran, ...]
     published: bool
     recorded: str | None
-    regret: dict | None = None
+    regret: Regret | None = None
 
 
 def steps(settings: WeeklySettings, folder: Path) -> Iterator[Step]:
@@ -120,7 +119,7 @@ def _compared(settings: WeeklySettings, policy: Policy, folder: Path) -> tuple[W
     comparing = [rule.id for rule in policy.constraints if rule.compares]
     if not comparing:
         return settings, None
-    published = read_json_object(folder / RUN).get("previous")
+    published = RunRecord.from_file(folder / RUN).previous
     if published is None:
         log.info("Nothing was published before to compare with, so left out this time: %s", ", ".join(comparing))
         return settings.model_copy(update={"set": {**settings.set, **dict.fromkeys(comparing)}}), None

@@ -22,6 +22,7 @@ from scripts.cli.entry import validated
 from scripts.cli.settings import Settings, WeeklySettings
 from scripts.runs import digests, policy_check, run_folder, stage
 from scripts.runs.week import Week
+from tests.scripts.regrets import regret_of
 
 ORDER = ["make_market", "prepare", "train", "score", "allocate", "regret", "report", "publish"]
 
@@ -88,9 +89,8 @@ class Stages:
         self._write("allocate", settings.paths.out, inputs, {"set": settings.set}, files)
 
     def regret(self, settings: Settings) -> None:
-        policies = [{"policy": "oracle", "share_of_oracle": 1.0}, {"policy": "learned", "share_of_oracle": 0.7}]
         inputs = [settings.paths.market, settings.paths.scores, settings.paths.policy]
-        text = json.dumps({"policies": policies})
+        text = regret_of({"oracle": 1.0, "learned": 0.7}).text()
         self._write("regret", settings.paths.out, inputs, {"set": settings.set}, {"regret.json": text})
 
     def report(self, settings: Settings) -> None:

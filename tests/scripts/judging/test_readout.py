@@ -74,7 +74,7 @@ def case(composed: Callable[..., DictConfig], tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture(scope="module")
 def found(case: Case) -> dict:
-    return command.run(case.settings("after"))
+    return command.run(case.settings("after")).content()
 
 
 def test_groups_are_those_of_the_salted_hash(found: dict, case: Case) -> None:
@@ -135,7 +135,7 @@ def test_intervals_cover_what_is_truly_expected(case: Case) -> None:
     narrower = []
     for seed in range(12):
         write_tables_after(case.folder / "market", case.contacts, case.folder / "again", seed=100 + seed)
-        again = read_out(case.settings("again", segments=("market",)))
+        again = read_out(case.settings("again", segments=("market",))).content()
         shutil.rmtree(case.folder / "again")
         for each in again["metrics"][1:]:
             true = added[each["name"]][order][chosen_U].mean()
@@ -191,12 +191,14 @@ def test_a_large_lift_ships_and_a_guardrail_stops_it(case: Case) -> None:
     more[["occurred_on", "recorded_on"]] = more[["occurred_on", "recorded_on"]].astype("datetime64[s]")
     pq.write_table(pa.Table.from_pandas(more, preserve_index=False).cast(schema), tables / "outcomes" / "more.parquet")
     safe = {"guardrails": {"active_days": 0.5}, "success": ("revenue",)}
-    good = read_out(case.settings("rich", **safe))
+    good = read_out(case.settings("rich", **safe)).content()
     assert good["verdict"]["sentence"] == "Ship: revenue better, and active_days no worse than allowed."
     revenue = next(each for each in good["metrics"] if each["name"] == "revenue")
     assert revenue["lift"]["adjusted"]["value"] == pytest.approx(PURCHASE, rel=0.2)
     assert revenue["lift"]["relative"]["low"] > 1
-    bad = read_out(case.settings("rich", lower_is_better=("revenue",), success=("subs",), guardrails={"revenue": 0.1}))
+    bad = read_out(
+        case.settings("rich", lower_is_better=("revenue",), success=("subs",), guardrails={"revenue": 0.1})
+    ).content()
     assert "not shown to be safe: revenue" in bad["verdict"]["sentence"]
 
 
@@ -210,7 +212,7 @@ def test_users_who_are_lost_from_one_group_are_noticed(case: Case) -> None:
             ids = table.column("user_id").to_numpy()
             gone = (uniform("h", ids) < 0.35) & (ids % 3 == 0)
             pq.write_table(table.filter(pa.array(~gone)), file)
-    found = command.run(case.settings("lost", out="readout_lost"))
+    found = command.run(case.settings("lost", out="readout_lost")).content()
     assert not found["sample_ratio"]["holds"]
     assert found["verdict"]["sentence"].startswith("Don't ship: the groups are not as they were drawn")
     page = (case.folder / "readout_lost" / "readout.html").read_text()
@@ -230,7 +232,7 @@ def test_held_out_users_who_were_shown_something_are_counted(found: dict, case: 
     pq.write_table(
         pa.Table.from_pandas(frame, schema=table.schema, preserve_index=False), tables / "exposures" / "day.parquet"
     )
-    leaky = read_out(case.settings("leaky"))
+    leaky = read_out(case.settings("leaky")).content()
     assert leaky["exposed_in_holdout"] == int((uniform("h", FIRST + np.arange(50, 100)) < 0.35).sum())
 
 
@@ -246,32 +248,32 @@ def test_groups_can_be_those_that_the_exposures_record(found: dict, case: Case) 
     frame["user_id"], frame["decided_on"], frame["arm"], frame["action"] = user_id, date(2026, 11, 23), arm_U, "none"
     path = tables / "exposures" / "day.parquet"
     pq.write_table(pa.Table.from_pandas(frame, schema=table.schema, preserve_index=False), path)
-    recorded = read_out(case.settings("recorded", groups="recorded"))
+    recorded = read_out(case.settings("recorded", groups="recorded")).content()
     assert recorded["metrics"] == found["metrics"]
     assert recorded["exposed_in_holdout"] == 0
     pq.write_table(pa.Table.from_pandas(frame.tail(2_000), schema=table.schema, preserve_index=False), path)
-    fewer = read_out(case.settings("recorded", groups="recorded"))
+    fewer = read_out(case.settings("recorded", groups="recorded")).content()
     assert fewer["users"] == {"allocated_for": USERS, "read": 2_000}
     assert fewer["sample_ratio"]["observed"]["holdout"] == held_U[-2_000:].sum()
     with pytest.raises(InputError, match="no rows of 2026-11-23"):
-        read_out(case.settings("after", groups="recorded"))
+        read_out(case.settings("after", groups="recorded")).content()
 
 
 def test_outcomes_that_are_not_complete_are_not_read(case: Case) -> None:
     write_tables_after(case.folder / "market", case.contacts, case.folder / "early", seed=1, later=20)
-    early = read_out(case.settings("early"))
+    early = read_out(case.settings("early")).content()
     assert early["immature"] == {"mau": "2026-12-28", "revenue": "2026-12-28"}
     assert [each["name"] for each in early["metrics"]] == ["subs", "active_days", "opt_out"]
     write_tables_after(case.folder / "market", case.contacts, case.folder / "too_early", seed=1, later=3)
     with pytest.raises(InputError, match="the first outcome of 2026-11-23 is complete on 2026-12-01"):
-        read_out(case.settings("too_early"))
+        read_out(case.settings("too_early")).content()
 
 
 def test_what_does_not_belong_together_is_refused(case: Case, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no outcome clicks"):
-        read_out(case.settings("after", success=("clicks",)))
+        read_out(case.settings("after", success=("clicks",))).content()
     with pytest.raises(InputError, match="no segment planet"):
-        read_out(case.settings("after", segments=("planet",)))
+        read_out(case.settings("after", segments=("planet",))).content()
     elsewhere = tmp_path / "allocation"
     shutil.copytree(case.folder / "allocation", elsewhere)
     paths = case.base.paths.model_copy(update={"allocation": elsewhere})

@@ -17,6 +17,7 @@ from ranker.scores import InputError, Interference, Kept, Pair, open_scores
 from scripts import regret as command
 from scripts.cli.entry import validated
 from scripts.cli.settings import RegretSettings
+from scripts.formats.regret import Regret
 from scripts.judging import reference_policies, regret
 from scripts.judging.judged import judge_one
 from scripts.judging.truth import read_truth
@@ -69,7 +70,7 @@ def _paths(folder: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def case(composed: Callable[..., DictConfig], folder: Path) -> Case:
     settings = validated(RegretSettings, composed(*_paths(folder)))
-    table = command.run(settings)
+    table = command.run(settings).content()
     assert json.loads((folder / "regret" / "regret.json").read_text()) == table
     return Case(settings, table, (folder / "regret" / "regret.json").read_text())
 
@@ -216,18 +217,18 @@ def test_the_standard_error_is_the_deviation_of_a_sum() -> None:
     value, stderr = regret.total(np.array([1.0, 2.0, 3.0, 4.0]))
     assert value == 10.0
     assert stderr == pytest.approx(2 * np.std([1, 2, 3, 4], ddof=1))
-    assert regret.difference(np.ones(9), np.ones(9)) == {"value": 0.0, "stderr": 0.0, "low": 0.0, "high": 0.0}
+    assert regret.difference(np.ones(9), np.ones(9)).content() == {"value": 0.0, "stderr": 0.0, "low": 0.0, "high": 0.0}
 
 
 def test_what_cannot_be_solved_is_said(case: Case, composed: Callable[..., DictConfig], folder: Path) -> None:
     overrides = ["++set.goal.min=99.5%", f"paths.out='{folder / 'hopeless'}'"]
-    table = command.run(validated(RegretSettings, composed(*_paths(folder)[:3], *overrides)))
+    table = command.run(validated(RegretSettings, composed(*_paths(folder)[:3], *overrides))).content()
     assert table["policies"] == []
     assert {each["policy"] for each in table["unsolved"]} >= {"learned", "oracle", "random"}
 
 
 def test_no_user_is_named_in_what_is_written_or_printed(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
-    show_regret(case.table)
+    show_regret(Regret.from_file(case.settings.paths.out / "regret.json"))
     out = capsys.readouterr()
     ids = [str(user) for user in read_users(read_world(case.settings.paths.market))["user_id"]]
     assert not any(user in case.printed + out.out + out.err for user in ids)
@@ -239,7 +240,7 @@ def test_a_market_without_its_truth_cannot_judge(composed: Callable[..., DictCon
     (folder / "bare").mkdir()
     settings = validated(RegretSettings, composed(*_paths(folder)[1:], f"paths.market='{folder / 'bare'}'"))
     with pytest.raises(InputError, match="only a market that was written with its truth"):
-        command.run(settings)
+        command.run(settings).content()
 
 
 def test_the_truth_about_other_users_is_refused(case: Case, composed: Callable[..., DictConfig], folder: Path) -> None:
@@ -247,7 +248,7 @@ def test_the_truth_about_other_users_is_refused(case: Case, composed: Callable[.
     world.write(case.settings.data.model_copy(update={"users": 500}), 3, folder / "other")
     settings = validated(RegretSettings, composed(*_paths(folder)[1:], f"paths.market='{folder / 'other'}'"))
     with pytest.raises(InputError, match="lacks 400 of the 900 users of the scores"):
-        command.run(settings)
+        command.run(settings).content()
 
 
 def test_what_the_scores_say_of_contacts_stands_next_to_the_truth(case: Case, parts: tuple) -> None:
@@ -261,7 +262,7 @@ def test_what_the_scores_say_of_contacts_stands_next_to_the_truth(case: Case, pa
             Pair({"product": "merch"}, {"product": first}, Kept(0.7, 0.2), "history"),  # which is none
         ),
     )
-    told = regret.interference(replace(world.catalogue, interference=said), world)
+    told = [each.content() for each in regret.interference(replace(world.catalogue, interference=said), world)]
     assert [(each["where"], each.get("kept"), each["true"]) for each in told] == [
         ("any", 0.9, 1 - settings.fatigue),
         (first, 0.5, settings.cannibalisation.factor),

@@ -15,6 +15,7 @@ from scripts.cli.settings import WeeklySettings
 from scripts.runs import digests, stage
 from scripts.runs.mlflow_store import connect, where
 from scripts.runs.tracking import record_week
+from tests.scripts.regrets import regret_of
 
 CERTIFICATE = {
     "status": "optimal",
@@ -40,12 +41,7 @@ EVALUATION = {
         "curve": [{"epoch": 1, "train": 0.5, "validation": 0.6}, {"epoch": 2, "train": 0.4, "validation": 0.55}]
     },
 }
-REGRET = {
-    "policies": [
-        {"policy": "oracle", "value": 9.0, "share_of_oracle": 1.0, "regret": 0.0, "regret_stderr": 0.0},
-        {"policy": "best fixed action", "value": 3.0, "share_of_oracle": 1 / 3, "regret": 6.0, "regret_stderr": 0.5},
-    ]
-}
+REGRET = regret_of({"oracle": 1.0, "best fixed action": 1 / 3})
 SECONDS = {"train": (3.0, False), "score": (1.0, True), "allocate": (2.0, False)}
 SECRET_USER = "listener-4711"
 
@@ -69,7 +65,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             if name == "scores":
                 (out / "catalogue.json").write_text("{}")
     (run / "regret").mkdir()
-    (run / "regret" / "regret.json").write_text(json.dumps(REGRET))
+    (run / "regret" / "regret.json").write_text(REGRET.text())
     (run / "report").mkdir()
     (run / "report" / "report.html").write_text("<html></html>")
     (run.parent / "policy.yaml").write_text("version: 1\n")
@@ -134,7 +130,7 @@ def test_metrics_are_those_of_the_certificate_and_the_evaluation(recorded: str, 
     assert train["reliability/subs/push_1:duo"] == 0.6
     week = client.get_run(recorded).data.metrics
     assert week["seconds/train"] == 3.0
-    assert (week["truth/oracle/value"], week["truth/best fixed action/regret"]) == (9.0, 6.0)
+    assert (week["truth/oracle/value"], week["truth/best fixed action/regret"]) == pytest.approx((9.0, 6.0))
 
 
 def test_the_loss_is_a_curve(recorded: str, client: object) -> None:

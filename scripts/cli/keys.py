@@ -398,7 +398,7 @@ def readable(text: str) -> str:
 
 def apart(composed: DictConfig, command: str, number: int, call: Call) -> DictConfig:
     """The configuration of one run of a sweep: what it writes goes into a folder of its own, DIR/0, DIR/1, ..."""
-    apart = OmegaConf.create(OmegaConf.to_container(composed, resolve=False))
+    apart = DictConfig(OmegaConf.to_container(composed, resolve=False))
     for key in KEYS[command][1]:
         swept = any(word.startswith(f"{key.target}=") and "," in word for word in call.hydra)
         if key.kind == "out" and OmegaConf.select(apart, key.target) is not None and not swept:

@@ -93,23 +93,6 @@ def test_the_judge_shares_nothing_with_the_solver() -> None:
     assert not any(other.startswith("ortools") for module in reached for other in IMPORTS[module])
 
 
-def test_there_are_no_circles() -> None:
-    ours = {module: {other for other in others if other in MODULES} for module, others in IMPORTS.items()}
-    state: dict[str, str] = {}
-
-    def visit(module: str, way: tuple[str, ...]) -> None:
-        assert state.get(module) != "open", f"circle: {' -> '.join((*way, module))}"
-        if module in state:
-            return
-        state[module] = "open"
-        for other in sorted(ours[module]):
-            visit(other, (*way, module))
-        state[module] = "done"
-
-    for module in sorted(ours):
-        visit(module, ())
-
-
 def test_no_module_is_called_after_nothing() -> None:
     empty_names = {"utils", "util", "common", "types", "helpers", "misc", "core_utils"}
     assert [module for module in MODULES if set(module.split(".")) & empty_names] == []

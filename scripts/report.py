@@ -6,6 +6,7 @@ from allocator.report.collect import Sources
 from allocator.report.page import write_report
 from scripts.cli import entry
 from scripts.cli.settings import ReportSettings
+from scripts.formats.manifest import MANIFEST, read_manifest
 from scripts.runs import stage
 
 
@@ -26,13 +27,14 @@ def sources_of(folder: Path) -> Sources:
         scores=folder / "scores",
         model=model if (model / "evaluation.json").exists() else None,
         truth=truth if truth.exists() else None,
-        policy_name=_policy_name(allocation / stage.MANIFEST),
+        policy_name=_policy_name(allocation / MANIFEST),
     )
 
 
 def _policy_name(manifest: Path) -> str | None:
     """The policy file's name without its ending, from the allocation's manifest."""
-    inputs = (stage.read_manifest(manifest.parent) or {}).get("inputs", {})
+    held = read_manifest(manifest.parent)
+    inputs = held.inputs or {} if held is not None else {}
     return next((Path(name).stem for name in inputs if name.endswith((".yaml", ".yml"))), None)
 
 

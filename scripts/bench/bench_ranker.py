@@ -20,7 +20,7 @@ from scripts.bench.ranker_trials import SOURCES
 from scripts.bench.results import Block, Results, kind_and_key, machine, sources_digest
 from scripts.cli import entry
 from scripts.cli.settings import BenchSettings
-from scripts.runs import stage
+from scripts.runs import digests
 
 PACKAGES = ("torch", "scikit-learn", "numpy", "scipy")
 OF_LEARNING = ("ranker", "scripts/bench/ranker_trials.py")
@@ -28,8 +28,7 @@ OF_BANDIT = ("ranker/trials/open_bandit.py", "ranker/evaluate/off_policy.py", "s
 OF_MARKET = (
     "ranker",
     "allocator",
-    "scripts/regret.py",
-    "scripts/judging/reference_policies.py",
+    "scripts/judging",
     "scripts/bench/ranker_market.py",
 )
 OF_SPEED = ("ranker", "scripts/train.py", "scripts/score.py", "scripts/bench/ranker_speed.py")
@@ -67,7 +66,7 @@ def _missing(settings: BenchSettings) -> Iterable[Path]:
 
 def program(figure: Figure, settings: BenchSettings) -> str:
     """What a figure depends on: the code, the settings of learning, and the version of a peer's package as it is installed."""
-    learning = stage.config_digest({"model": settings.model, "fit": settings.fit})[:16]
+    learning = digests.config_digest({"model": settings.model, "fit": settings.fit})[:16]
     if isinstance(figure, Speed):
         return f"{sources_digest(OF_SPEED)} {learning}"
     if isinstance(figure, Looped):

@@ -28,13 +28,14 @@ from ranker.model.ensemble import ValueModel
 from ranker.model.examples import Examples, examples_of, stabilised_weights
 from ranker.model.splits import split_users
 from ranker.scores import open_scores
-from scripts import regret, weekly
 from scripts.bench.ranker_figures import OURS, Scored, Spending, Standing
 from scripts.bench.ranker_trials import spendings
 from scripts.cli.settings import RegretPaths, RegretSettings, Settings, WeeklySettings
-from scripts.judging import reference_policies
+from scripts.judging import reference_policies, regret
 from scripts.judging.reference_policies import LEARNED, Rival
 from scripts.judging.rehearsal import LOGGED_AVERAGE
+from scripts.judging.truth import read_truth
+from scripts.runs.week import steps as week_steps
 
 STEPS = ("scripts.make_market", "scripts.prepare", "scripts.train", "scripts.score")
 BUDGET, BUDGET_USERS, BUDGET_EUR = "discount_budget", 20_000, 80.0
@@ -76,7 +77,7 @@ def run(
     baselines = _Baselines(week, seed, learners)
     table = regret.judge(
         RegretSettings.model_construct(**(held | {"paths": paths})), baselines.rivals, 1 + len(learners)
-    )
+    ).content()
     standings = [_standing(each, users, seed, seconds, baselines) for each in table["policies"]]
     failed = [Standing("market", users, seed, each["policy"], each["reason"]) for each in table["unsolved"]]
     return [*standings, *failed, *baselines.missing(users), *_scored(folder, users, seed), *baselines.spendings(users)]
@@ -85,7 +86,7 @@ def run(
 def _make(settings: WeeklySettings, folder: Path) -> float:
     """The week up to its scores; how long training and scoring took."""
     taken = {}
-    for step in weekly.steps(settings, folder):
+    for step in week_steps(settings, folder):
         if step.module not in STEPS:
             break
         started = time.perf_counter()
@@ -177,7 +178,7 @@ class _Baselines:
 
     def _spend(self, problem: Problem, data: Data, logged_A: np.ndarray) -> tuple[budget_curves.Curve, ...]:
         """Contacts with all users by the value that our scores see, judged by the true one."""
-        true = regret.read_truth(self.week.folder / "market", problem, data).given["given_observed"]
+        true = read_truth(self.week.folder / "market", problem, data).given["given_observed"]
         flat = replace(data, planes_UPA=reference_policies.averaged(data))
         scores = {
             OURS: reference_policies.worth(problem, data),

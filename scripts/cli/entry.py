@@ -34,8 +34,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from ranker.files import FULL
-from ranker.scores import InputError
+from ranker.files import FULL, InputError
 from scripts.cli import keys
 from scripts.cli.settings import Settings, problems_of
 
@@ -288,19 +287,23 @@ def set_up_logging() -> None:
     root = logging.getLogger()
     for handler in [h for h in root.handlers if getattr(h, "of_offermix", False)]:
         root.removeHandler(handler)
-    console = _stderr()
-    if console.is_terminal:
-        handler: logging.Handler = RichHandler(console=console, show_path=False, show_level=False, markup=False)
-        handler.setFormatter(logging.Formatter("%(message)s", datefmt="%H:%M:%S"))
-    else:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    handler = _handler(_stderr())
     handler.of_offermix = True  # type: ignore[attr-defined]
     handler.addFilter(_ours_or_serious)
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     if not sys.warnoptions and "PYTEST_CURRENT_TEST" not in os.environ:
         warnings.simplefilter("ignore")  # other people's deprecations are for our tests, not for users
+
+
+def _handler(console: Console) -> logging.Handler:
+    if console.is_terminal:
+        rich = RichHandler(console=console, show_path=False, show_level=False, markup=False)
+        rich.setFormatter(logging.Formatter("%(message)s", datefmt="%H:%M:%S"))
+        return rich
+    plain = logging.StreamHandler(sys.stderr)
+    plain.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    return plain
 
 
 def _ours_or_serious(record: logging.LogRecord) -> bool:

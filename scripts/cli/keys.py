@@ -263,9 +263,9 @@ class _Word:
         key, equals, value = self.text.partition("=")
         if self.text.startswith("~"):
             return self.text
-        if not equals:
-            raise _Wrong(f"{self.text}: is not of the form key=value")
         plain = key.lstrip("+")
+        if not equals or not plain.strip():
+            raise _Wrong(f"{self.text}: is not of the form key=value")
         if plain == "set" or plain.startswith("set."):
             return self._of_a_rule(plain, value)
         own = {known.name: known for known in self._keys()}.get(plain)
@@ -293,6 +293,8 @@ class _Word:
         levels = len(key.split("."))
         if levels < 2 or (levels == 2 and value != "null"):
             raise _Wrong(f"{self.text}: is not of the form set.ID.FIELD=VALUE")
+        if "@" in key:
+            raise _Wrong(self._of_a_row(key))
         key = in_ascii(key)
         word = f"++{key}={value}"
         try:
@@ -301,6 +303,16 @@ class _Word:
         except HydraException:
             pass  # not a value in Hydra's language, so it is text
         return self._parsable(f"++{key}={quoted(value)}")
+
+    def _of_a_row(self, key: str) -> str:
+        """Why one row of a rule with `each`, like books@SE, is not changed by itself."""
+        rule, _, value = key.removeprefix("set.").partition("@")
+        value, dot, field = value.rpartition(".") if "." in value else (value, "", "")
+        whole = f"set.{rule}{dot}{field}"
+        return (
+            f"{self.text}: '{rule}@{value}' is one row of the rule '{rule}'; {whole} changes all its rows, "
+            "and a bound for one of them needs a rule of its own"
+        )
 
     def _of_a_key(self, key: Key, value: str) -> str:
         if key.kind == "value":
@@ -386,7 +398,7 @@ def readable(text: str) -> str:
 
 def apart(composed: DictConfig, command: str, number: int, call: Call) -> DictConfig:
     """The configuration of one run of a sweep: what it writes goes into a folder of its own, DIR/0, DIR/1, ..."""
-    apart = OmegaConf.create(OmegaConf.to_container(composed, resolve=False))
+    apart = DictConfig(OmegaConf.to_container(composed, resolve=False))
     for key in KEYS[command][1]:
         swept = any(word.startswith(f"{key.target}=") and "," in word for word in call.hydra)
         if key.kind == "out" and OmegaConf.select(apart, key.target) is not None and not swept:

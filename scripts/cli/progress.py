@@ -60,6 +60,7 @@ class Pace:
         self._now, self._start = now, now()
         self._users, self._objectives = 1, 1
         self._began: dict[str, float] = {}
+        self._mark: _Mark
         self.begin("open")
 
     def expect(self, users: int, objectives: int = 1) -> None:

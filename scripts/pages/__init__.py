@@ -1,4 +1,4 @@
-"""Results as one HTML file each, for people.
+"""Results for people: one HTML file each, and tables in the terminal.
 
 Modules; first what pages have in common:
 
@@ -7,4 +7,6 @@ Modules; first what pages have in common:
 - reliability: what is known of the differences between users, in words
 - evaluation_page: the page about a model and its policy
 - readout_page: the page about a week that ran
+- printed: judgements as tables in the terminal
+- week: a finished week as tables in the terminal
 """

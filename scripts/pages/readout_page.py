@@ -1,10 +1,12 @@
 """The page about a week that ran, from readout.json: the verdict, lifts, what was promised, and whether the groups are sound."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from allocator.report.amounts import number, percent
 from allocator.report.charts import Chart
+from scripts.formats.document import Interval
+from scripts.formats.readout import OfferReading, Readout, SegmentReading
 from scripts.pages import figures, html
 from scripts.pages.html import Page, Section, Table, Tile
 
@@ -15,29 +17,27 @@ GROUP_WORDS = {
 }
 
 
-def write_page(found: Mapping, path: Path) -> None:
+def write_page(found: Readout, path: Path) -> None:
     html.write(page_of(found), path)
 
 
-def page_of(found: Mapping) -> Page:
-    ratio, verdict = found["sample_ratio"], found["verdict"]
-    sizes = ratio["observed"]
+def page_of(found: Readout) -> Page:
+    ratio, verdict = found.sample_ratio, found.verdict
+    sizes = ratio.observed
     sections = [_decision(found), _lifts(found), _promises(found), _groups(found)]
     return Page(
-        title=f"Readout of {found['day']}",
-        eyebrow=f"Week of {found['day']} · outcomes recorded before {found['known_before']}",
-        headline=verdict["sentence"],
+        title=f"Readout of {found.day}",
+        eyebrow=f"Week of {found.day} · outcomes recorded before {found.known_before}",
+        headline=verdict.sentence,
         tiles=(
-            Tile("Verdict", "ship" if verdict["ship"] else "don't ship", tone="good" if verdict["ship"] else "bad"),
+            Tile("Verdict", "ship" if verdict.ship else "don't ship", tone="good" if verdict.ship else "bad"),
             Tile("Chosen", f"{sizes['chosen']:,}", "users", "got what was chosen for them"),
             Tile("Held out", f"{sizes['holdout']:,}", "users", "got nothing, by chance alone"),
             Tile(
                 "Groups",
-                "as drawn" if ratio["holds"] else "not as drawn",
-                note=f"p = {ratio['p_value']:.2g}"
-                if ratio["expected"]
-                else "drawn by others: their shares are not known",
-                tone="good" if ratio["holds"] else "bad",
+                "as drawn" if ratio.holds else "not as drawn",
+                note=f"p = {ratio.p_value:.2g}" if ratio.expected else "drawn by others: their shares are not known",
+                tone="good" if ratio.holds else "bad",
             ),
         ),
         notices=tuple(_notices(found)),
@@ -46,35 +46,35 @@ def page_of(found: Mapping) -> Page:
     )
 
 
-def _notices(found: Mapping):
-    if not found["sample_ratio"]["holds"]:
+def _notices(found: Readout) -> Iterator[str]:
+    if not found.sample_ratio.holds:
         yield (
             "The sizes of the groups could hardly come about by chance. Users were lost or moved between the draw and the tables; "
             "find out why before believing anything below."
         )
-    if found["exposed_in_holdout"]:
-        yield f"{found['exposed_in_holdout']:,} users of the holdout were shown something all the same, so lifts are too small."
-    for name, when in found["immature"].items():
+    if found.exposed_in_holdout:
+        yield f"{found.exposed_in_holdout:,} users of the holdout were shown something all the same, so lifts are too small."
+    for name, when in found.immature.items():
         yield f"{name} is not complete before {when} and not read yet."
-    users = found["users"]
-    if users["read"] < users["allocated_for"]:
-        yield f"{users['allocated_for'] - users['read']:,} of {users['allocated_for']:,} users are not in the tables."
-    if found["as_priced"] is None:
+    users = found.users
+    if users.read < users.allocated_for:
+        yield f"{users.allocated_for - users.read:,} of {users.allocated_for:,} users are not in the tables."
+    if found.as_priced is None:
         yield "Offers are not compared: with tiers, change or churn prices alone do not say who would have got what."
 
 
-def _decision(found: Mapping) -> Section:
+def _decision(found: Readout) -> Section:
     words = (
         "Ship: the groups are as they were drawn, at least one success metric is shown to be better than in the holdout, and every "
         "guardrail is shown to be no worse than by its margin. Anything not shown counts as not met.",
     )
-    rows = tuple((c["metric"], c["asked"], "met" if c["met"] else "not shown") for c in found["verdict"]["conditions"])
+    rows = tuple((c.metric, c.asked, "met" if c.met else "not shown") for c in found.verdict.conditions)
     table = Table("What was asked of the week", ("Metric", "Asked", ""), rows, words=3, folded=False)
     return Section("decision", "The decision", words, (table,))
 
 
-def _lifts(found: Mapping) -> Section:
-    known = [each for each in found["metrics"] if each["lift"] is not None]
+def _lifts(found: Readout) -> Section:
+    known = [each for each in found.metrics if each.lift is not None]
     words = (
         "The difference per user between those who got what was chosen and those held out, adjusted for what was known of them before "
         "the week. A line is the 95 % interval; clear of zero, the lift is not chance. The diamond is what the scores promised: "
@@ -82,15 +82,12 @@ def _lifts(found: Mapping) -> Section:
         "The table has the smallest lift that such a week finds in four of five cases: below it, nothing shown does not mean "
         "nothing there.",
     )
-    compared = [each for each in known if each["lift"]["relative"] is not None]
-    relative = [
-        (e["name"], 100 * e["promised"] / e["lift"]["holdout"]["value"], _percent(e["lift"]["relative"]))
-        for e in compared
-    ]
+    compared = [each for each in known if each.lift.relative is not None]
+    relative = [(e.name, 100 * e.promised / e.lift.holdout.value, _percent(e.lift.relative)) for e in compared]
     chance = [
-        (e["name"], _percent(e["more_than_exploring"], e["lift"]["holdout"]["value"]))
+        (e.name, _percent(e.more_than_exploring, e.lift.holdout.value))
         for e in compared
-        if e["more_than_exploring"] is not None
+        if e.more_than_exploring is not None
     ]
     charts = (
         ("relative", "Lift in % of the holdout, 95 % interval", figures.promised_and_realised(relative), relative),
@@ -107,12 +104,12 @@ def _lifts(found: Mapping) -> Section:
         ("Metric", "Holdout", "Lift", "In % of the holdout", "Promised", "Smallest that is found"),
         tuple(
             (
-                each["name"],
-                number(each["lift"]["holdout"]["value"]),
-                figures.with_interval(each["lift"]["adjusted"]),
-                "" if each["lift"]["relative"] is None else _spread_in_percent(each["lift"]["relative"]),
-                number(each["promised"]),
-                number(each["detectable"]),
+                each.name,
+                number(each.lift.holdout.value),
+                figures.with_interval(each.lift.adjusted.content()),
+                "" if each.lift.relative is None else _spread_in_percent(each.lift.relative),
+                number(each.promised),
+                number(each.detectable),
             )
             for each in known
         ),
@@ -123,15 +120,13 @@ def _lifts(found: Mapping) -> Section:
         ("Metric", "Holdout", "Chosen", "Plain difference", "Adjusted", "Covariates", "Noise left"),
         tuple(
             (
-                each["name"],
-                number(each["lift"]["holdout"]["value"]),
-                number(each["lift"]["chosen"]["value"]),
-                figures.with_interval(each["lift"]["plain"]),
-                figures.with_interval(each["lift"]["adjusted"]),
-                str(each["lift"]["covariates"]),
-                percent((each["lift"]["adjusted"]["stderr"] / each["lift"]["plain"]["stderr"]) ** 2)
-                if each["lift"]["plain"]["stderr"]
-                else "",
+                each.name,
+                number(each.lift.holdout.value),
+                number(each.lift.chosen.value),
+                figures.with_interval(each.lift.plain.content()),
+                figures.with_interval(each.lift.adjusted.content()),
+                str(each.lift.covariates),
+                percent((each.lift.adjusted.stderr / each.lift.plain.stderr) ** 2) if each.lift.plain.stderr else "",
             )
             for each in known
         ),
@@ -139,42 +134,39 @@ def _lifts(found: Mapping) -> Section:
     return Section("lifts", "What the week brought", words, (*blocks, table, plain))
 
 
-def _percent(entry: Mapping, of: float = 1.0) -> dict:
-    return {name: 100 * entry[name] / of for name in ("value", "stderr", "low", "high")}
+def _percent(entry: Interval, of: float = 1.0) -> dict[str, float]:
+    return {name: 100 * value / of for name, value in entry.content().items()}
 
 
-def _spread_in_percent(entry: Mapping) -> str:
-    return f"{percent(entry['value'])} ({percent(entry['low'])} to {percent(entry['high'])})"
+def _spread_in_percent(entry: Interval) -> str:
+    return f"{percent(entry.value)} ({percent(entry.low)} to {percent(entry.high)})"
 
 
-def _promises(found: Mapping) -> Section:
+def _promises(found: Readout) -> Section:
     words = (
         "By segment, and by offer: users to whom the prices would give such an offer, in both groups, so that like is compared with like. "
         "What they gain is due to all contacts that they got.",
         "Of many intervals some miss by chance, one in twenty; where too few users are held out, nothing is shown.",
     )
     blocks = []
-    for id, title, kind, records in (
-        ("segments", "By segment", "segment", found["segments"]),
-        ("offers", "By offer", "attribute", found["offers"]),
-    ):
+    for id, title, records in (("segments", "By segment", found.segments), ("offers", "By offer", found.offers)):
         if records:
             title_of_chart = f"{title}: promised and realised per user, 95 % interval"
-            blocks.append(Chart(id, title_of_chart, _variants(records, kind)))
-            blocks.append(_part_table(f"{title}, as a table", records, kind))
+            blocks.append(Chart(id, title_of_chart, _variants(records)))
+            blocks.append(_part_table(f"{title}, as a table", records))
     return Section("promises", "Promised and realised", words, tuple(blocks))
 
 
-def _variants(records: Sequence[Mapping], kind: str):
-    pairs = dict.fromkeys((r["outcome"], r[kind]) for r in records)
+def _variants(records: Sequence[SegmentReading | OfferReading]) -> tuple[tuple[str, object], ...]:
+    pairs = dict.fromkeys((r.outcome, r.by) for r in records)
     return tuple(
         (
             f"{outcome}, by {'action' if name == 'id' else name}",
             figures.promised_and_realised(
                 [
-                    (f"{r['value']} ({r['users_holdout']:,} held out)", r["promised"], r["realised"])
+                    (f"{r.value} ({r.users_holdout:,} held out)", r.promised, r.realised.content())
                     for r in records
-                    if (r["outcome"], r[kind]) == (outcome, name)
+                    if (r.outcome, r.by) == (outcome, name)
                 ]
             ),
         )
@@ -182,20 +174,20 @@ def _variants(records: Sequence[Mapping], kind: str):
     )
 
 
-def _part_table(title: str, records: Sequence[Mapping], kind: str) -> Table:
+def _part_table(title: str, records: Sequence[SegmentReading | OfferReading]) -> Table:
     return Table(
         title,
         ("Metric", "By", "Value", "Chosen", "Held out", "Promised", "Realised", "95 % interval"),
         tuple(
             (
-                r["outcome"],
-                r[kind],
-                r["value"],
-                f"{r['users_chosen']:,}",
-                f"{r['users_holdout']:,}",
-                number(r["promised"]),
-                number(r["realised"]["value"]),
-                figures.interval(r["realised"]),
+                r.outcome,
+                r.by,
+                r.value,
+                f"{r.users_chosen:,}",
+                f"{r.users_holdout:,}",
+                number(r.promised),
+                number(r.realised.value),
+                figures.interval(r.realised.content()),
             )
             for r in records
         ),
@@ -203,8 +195,8 @@ def _part_table(title: str, records: Sequence[Mapping], kind: str) -> Table:
     )
 
 
-def _groups(found: Mapping) -> Section:
-    ratio = found["sample_ratio"]
+def _groups(found: Readout) -> Section:
+    ratio = found.sample_ratio
     words = (
         "Groups are drawn by chance, the policy's by a salted hash of the user's id, so their sizes are known beforehand. A deviation "
         "that chance makes once in a thousand draws means that users were lost, or moved, on the way.",
@@ -213,12 +205,12 @@ def _groups(found: Mapping) -> Section:
         (
             name,
             GROUP_WORDS[name],
-            f"{ratio['observed'][name]:,}",
-            f"{ratio['expected'][name]:,.1f}" if ratio["expected"] else "not known",
-            f"{found['contacts_per_user'].get(name, 0.0):.2f}",
+            f"{ratio.observed[name]:,}",
+            f"{ratio.expected[name]:,.1f}" if ratio.expected else "not known",
+            f"{found.contacts_per_user.get(name, 0.0):.2f}",
         )
-        for name in ratio["observed"]
-        if ratio["observed"][name] or ratio["expected"].get(name)
+        for name in ratio.observed
+        if ratio.observed[name] or ratio.expected.get(name)
     )
     table = Table(
         "Users by group", ("Group", "", "Users", "Expected", "Contacts per user"), rows, words=2, folded=False

@@ -12,16 +12,16 @@ import math
 import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from scripts.runs.locks import Held, lock
 from ranker.files import InputError, read_bytes, read_json_object
+from scripts.formats.manifest import MANIFEST, read_manifest
+from scripts.formats.pointer import HISTORY, POINTER, Pointer, pointer_of
+from scripts.runs.locks import Held, lock
 
-POINTER = "published.json"
-HISTORY = "published_history.jsonl"
-NEEDED = ("certificate.json", "audit.json", "prices.json", "manifest.json")
+NEEDED = ("certificate.json", "audit.json", "prices.json", MANIFEST)
 FINISHED = ("optimal", "feasible")
 log = logging.getLogger("offermix.publish")
 WORDS = ("run", "at", "allocation", "allocation_digest")
@@ -36,18 +36,6 @@ class Refused(Exception):
         self.reasons = tuple(reasons)
         lines = "\n".join(f"  - {reason}" for reason in self.reasons)
         super().__init__(f"{run} is not published; what was published before is untouched:\n{lines}")
-
-
-@dataclass(frozen=True)
-class Pointer:
-    """Which run is published. previous: the one before it, or None; allocation_digest: sha256 over the allocation's files."""
-
-    run: str
-    at: str
-    previous: str | None
-    allocation: str
-    allocation_digest: str
-    action: str = "publish"
 
 
 @dataclass(frozen=True)
@@ -97,18 +85,10 @@ def current(runs: Path) -> Pointer | None:
     path = runs / POINTER
     if not os.path.lexists(path):
         return None
-    pointer = _pointer(read_json_object(path))
+    pointer = pointer_of(read_json_object(path))
     if pointer is None:
         raise InputError([f"{path}: is no pointer to a run: {', '.join(WORDS)} must be there, and be text"])
     return pointer
-
-
-def _pointer(content: object) -> Pointer | None:
-    """None where the content is not that of a pointer."""
-    if not isinstance(content, dict) or not set(WORDS) <= content.keys() <= {*WORDS, "previous", "action"}:
-        return None
-    texts = [value for key, value in content.items() if (key, value) != ("previous", None)]
-    return Pointer(**{"previous": None, **content}) if all(isinstance(text, str) for text in texts) else None
 
 
 def published_before(runs: Path) -> tuple[Pointer, ...]:
@@ -128,7 +108,7 @@ def _history(runs: Path) -> tuple[Pointer, ...]:
         raise InputError([f"{path}: is not UTF-8 text from byte {error.start} on; put back what was written"]) from None
     for line in text.splitlines():
         with contextlib.suppress(ValueError, RecursionError):
-            found.append(_pointer(json.loads(line)))
+            found.append(pointer_of(json.loads(line)))
     return tuple(pointer for pointer in found if pointer is not None)
 
 
@@ -160,14 +140,14 @@ def _file_reasons(allocation: Path) -> Iterator[str]:
     links = [path.name for path in sorted(allocation.rglob("*")) if path.is_symlink()]
     if links:
         yield f"{', '.join(links)}: links are not followed out of a run"
-    elif (allocation / "manifest.json").is_file():
+    elif (allocation / MANIFEST).is_file():
         yield from _manifest_reasons(allocation)
 
 
 def _manifest_reasons(allocation: Path) -> Iterator[str]:
-    manifest = _object(allocation / "manifest.json")
-    listed = manifest.get("outputs") if manifest is not None else None
-    if not isinstance(listed, dict) or not all(isinstance(entry, dict) for entry in listed.values()):
+    manifest = read_manifest(allocation)
+    listed = None if manifest is None else manifest.outputs
+    if listed is None:
         yield "manifest.json does not list the allocation's files"
         return
     found = _digests(allocation)
@@ -176,7 +156,7 @@ def _manifest_reasons(allocation: Path) -> Iterator[str]:
             yield f"{name} is in the manifest but not there"
         elif name not in listed:
             yield f"{name} is not in the manifest"
-        elif listed[name].get("sha256") != found[name]:
+        elif listed[name].sha256 != found[name]:
             yield f"{name} was changed after it was written: its digest is not the manifest's"
 
 
@@ -237,7 +217,7 @@ def _digests(allocation: Path) -> dict[str, str]:
     for file in sorted(allocation.rglob("*")):
         parts = file.relative_to(allocation).parts
         read = file.suffix == ".parquet" or not any(part.startswith(".") for part in parts)
-        if read and file.is_file() and parts != ("manifest.json",):
+        if read and file.is_file() and parts != (MANIFEST,):
             with file.open("rb") as content:
                 found["/".join(parts)] = hashlib.file_digest(content, "sha256").hexdigest()
     return found
@@ -251,7 +231,7 @@ def _flip(run: Path, allocation: Path, action: str, now: datetime | None) -> Fli
     at = (datetime.now(UTC) if now is None else now).isoformat(timespec="seconds")
     previous = None if before is None else before.run
     where = allocation.relative_to(runs).as_posix()
-    pointer = Pointer(run.name, at, previous, where, digest, action)
+    pointer = Pointer(run=run.name, at=at, previous=previous, allocation=where, allocation_digest=digest, action=action)
     _write_pointer(runs, pointer)
     try:
         _append(runs, pointer)
@@ -265,7 +245,7 @@ def _write_pointer(runs: Path, pointer: Pointer) -> None:
     beside = runs / f".{POINTER}.{uuid.uuid4().hex[:8]}.new"
     try:
         with beside.open("x") as file:
-            file.write(json.dumps(asdict(pointer), indent=1) + "\n")
+            file.write(pointer.text())
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, runs / POINTER)
@@ -287,7 +267,7 @@ def _append(runs: Path, pointer: Pointer) -> None:
     path = runs / HISTORY
     cut_off = path.exists() and not path.read_bytes().endswith(b"\n") and path.stat().st_size > 0
     with path.open("a") as file:
-        file.write(("\n" if cut_off else "") + json.dumps(asdict(pointer)) + "\n")
+        file.write(("\n" if cut_off else "") + json.dumps(pointer.content()) + "\n")
         file.flush()
         os.fsync(file.fileno())
 

@@ -4,77 +4,44 @@ The manifest says from what inputs, with what settings and by which version of t
 """
 
 import contextlib
-import hashlib
-import json
 import logging
 import os
 import re
 import shutil
-import subprocess
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
-from importlib import metadata
-from pathlib import Path, PurePath
+from pathlib import Path
 from types import MappingProxyType
 
 from pydantic import BaseModel
 
+from ranker.files import InputError
+from scripts.formats.manifest import MANIFEST, Manifest, Output, read_manifest
+from scripts.runs.digests import (
+    Seen,
+    code_version,
+    config_digest,
+    digest,
+    look_at,
+    output_digests,
+    plain,
+    sources_digest,
+)
 from scripts.runs.locks import Held, lock
 from scripts.runs.pointer import published_before
-from ranker.files import InputError, not_a_file, not_a_folder, read_json_object
 
-ROOT = Path(__file__).resolve().parents[2]
-MANIFEST = "manifest.json"
 JUDGEMENTS = ("readout", "evaluate")  # of a published run, after it
-BEFORE_THE_ALLOCATOR = ("make_market", "prepare", "hillstrom", "train", "score")
 LEFT_OVER = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.(?:new|old)")
 log = logging.getLogger("offermix.stage")
 NOTHING: Mapping[str, object] = MappingProxyType({})
-
-
 _resuming: ContextVar[bool] = ContextVar("resuming", default=False)
 
 
 class StillCurrent(Exception):
     """Raised by `write` within `resuming` instead of making again what is there already."""
-
-
-@dataclass(frozen=True)
-class Seen:
-    """Inputs as they were when they were looked at: a digest of each, and size, time and place on the disk of each of their files."""
-
-    digests: Mapping[Path, str]
-    state: Mapping[Path, Mapping[str, tuple[int, ...]]]
-
-    def changed(self) -> list[Path]:
-        """Which of them hold something else now. A file is read again only where its size, time or place differ."""
-        moved = [path for path, state in self.state.items() if not path.exists() or _state(path) != state]
-        return [path for path in moved if not path.exists() or digest(path) != self.digests[path]]
-
-
-def look_at(inputs: Sequence[Path]) -> Seen:
-    """The inputs as they are now; InputError names those that are missing or cannot be read."""
-    faults = {path: not_a_file(path) for path in inputs if not_a_folder(path)}
-    missing = "there is no such file"
-    if any(faults.values()):
-        told = {path: f"{missing} or folder" if fault == missing else fault for path, fault in faults.items() if fault}
-        raise InputError([f"{path}: {fault}" for path, fault in told.items()])
-    try:
-        state = {path: _state(path) for path in inputs}  # first, so that what changes meanwhile is noticed
-        return Seen({path: digest(path) for path in inputs}, state)
-    except OSError as error:
-        raise InputError([f"{error.filename}: cannot be read ({error.strerror})"]) from None
-
-
-def _state(path: Path) -> dict[str, tuple[int, ...]]:
-    files = dict(_files_in(path)) if path.is_dir() else {"": path}
-    found = ((name, file.stat()) for name, file in files.items())
-    return {name: (held.st_dev, held.st_ino, held.st_size, held.st_mtime_ns) for name, held in found}
 
 
 @contextlib.contextmanager
@@ -176,125 +143,24 @@ def stale_because(
 ) -> str | None:
     """Why the stage must run (again), in words that fit after "because", or None where `out` still holds."""
     manifest = read_manifest(out)
-    if manifest is None or manifest.get("stage") != stage:
+    if manifest is None or manifest.stage != stage:
         return "it has not run yet"
-    if manifest.get("config_digest") != config_digest(config):
+    if manifest.config_digest != config_digest(config):
         return "its settings changed"
-    if manifest.get("sources_digest") != sources_digest(stage):
+    if manifest.sources_digest != sources_digest(stage):
         return "the program changed"
-    if not _are(inputs, manifest.get("inputs")):
+    if not _are(inputs, manifest.inputs):
         return "its input changed"
-    if manifest.get("outputs") != output_digests(out):
+    if manifest.outputs != _outputs(out):
         return "its output was changed by hand"
     return None
 
 
-def _are(inputs: Sequence[Path], made_from: object) -> bool:
+def _are(inputs: Sequence[Path], made_from: Mapping[str, str] | None) -> bool:
     """Whether the inputs hold what a manifest says, in its order; what they are called and where they lie is not asked."""
-    if not isinstance(made_from, Mapping) or not all(path.exists() for path in inputs):
+    if made_from is None or not all(path.exists() for path in inputs):
         return False
     return [digest(path) for path in dict.fromkeys(inputs)] == list(made_from.values())
-
-
-def read_manifest(out: Path) -> dict | None:
-    """The manifest of a stage's folder, or None where there is no readable one."""
-    try:
-        return read_json_object(out / MANIFEST)
-    except InputError:
-        return None
-
-
-def digest(path: Path) -> str:
-    """sha256 of a file, or of a folder: of the relative names and digests of what is in it, its manifest left out."""
-    if path.is_dir():
-        lines = (f"{name} {entry['sha256']}\n" for name, entry in output_digests(path).items())
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def output_digests(folder: Path) -> dict[str, dict[str, object]]:
-    """Relative name -> sha256 and bytes of every file that a reader can take, sorted; the folder's own manifest is left out."""
-    return {
-        name: {"sha256": digest(file), "bytes": file.stat().st_size}
-        for name, file in _files_in(folder)
-        if name != MANIFEST
-    }
-
-
-def _files_in(folder: Path) -> list[tuple[str, Path]]:
-    """(name below the folder, file) of all that is read there, sorted: through links too, and hidden Parquet files, as readers glob.
-
-    Other hidden files and hidden folders are nobody's input.
-    """
-    found: list[tuple[str, Path]] = []
-
-    def walk(place: Path, name: str, above: frozenset[tuple[int, int]]) -> None:
-        held = place.stat()
-        if (held.st_dev, held.st_ino) in above:
-            return  # a link to a folder that it lies in
-        for entry in os.scandir(place):
-            hidden = entry.name.startswith(".")
-            if entry.is_dir() and not hidden:
-                walk(place / entry.name, f"{name}{entry.name}/", above | {(held.st_dev, held.st_ino)})
-            elif entry.is_file() and (not hidden or entry.name.endswith(".parquet")):
-                found.append((f"{name}{entry.name}", place / entry.name))
-
-    walk(folder, "", frozenset())
-    return sorted(found, key=lambda pair: PurePath(pair[0]))
-
-
-def config_digest(config: Mapping[str, object] | BaseModel) -> str:
-    """sha256 of the settings, whatever the order of their keys."""
-    return hashlib.sha256(json.dumps(_plain(config), sort_keys=True).encode()).hexdigest()
-
-
-@cache
-def sources_digest(stage: str = "") -> str:
-    """sha256 over the source files that a stage can depend on: up to the scores those of ranker/, otherwise all."""
-    packages = ("ranker",) if stage in BEFORE_THE_ALLOCATOR else ("ranker", "allocator", "scripts")
-    files = {
-        file
-        for package in packages
-        for file in (ROOT / package).rglob("*")
-        if file.suffix in (".py", ".j2", ".css", ".js")
-    }
-    files |= {file for file in [ROOT / "scripts" / f"{stage}.py"] if file.exists()}
-    lines = (f"{file.relative_to(ROOT).as_posix()} {digest(file)}\n" for file in sorted(files))
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-@cache
-def code_version() -> str:
-    """The commit where there is one, otherwise the package's version; with the start of the sources' digest."""
-    return f"{_commit() or _package_version()}+{sources_digest()[:12]}"
-
-
-def _commit() -> str | None:
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--tags"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip() or None
-
-
-def _package_version() -> str:
-    try:
-        return metadata.version("offermix")
-    except metadata.PackageNotFoundError:
-        return "unversioned"
-
-
-def _plain(value: object) -> object:
-    """Settings as JSON: models, mappings, sequences, paths and scalars."""
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(entry) for entry in value]
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def _named_from(out: Path, seen: Seen) -> dict[str, str]:
@@ -309,22 +175,25 @@ def _write_manifest(
     config: Mapping[str, object] | BaseModel,
     seconds: float,
 ) -> None:
-    manifest = {
-        "stage": stage,
-        "code_version": code_version(),
-        "sources_digest": sources_digest(stage),
-        "config_digest": config_digest(config),
-        "config": _plain(config),
-        "inputs": made_from,
-        "outputs": output_digests(made),
-        "seconds": round(seconds, 3),
-        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    manifest = Manifest(
+        stage=stage,
+        code_version=code_version(),
+        sources_digest=sources_digest(stage),
+        config_digest=config_digest(config),
+        config=plain(config),
+        inputs=made_from,
+        outputs=_outputs(made),
+        seconds=round(seconds, 3),
+        finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
     with (made / MANIFEST).open("w") as file:
-        json.dump(manifest, file, indent=1)
-        file.write("\n")
+        file.write(manifest.text())
         file.flush()
         os.fsync(file.fileno())
+
+
+def _outputs(folder: Path) -> dict[str, Output]:
+    return {name: Output(**found) for name, found in output_digests(folder).items()}
 
 
 def make_folder(folder: Path) -> None:
@@ -341,10 +210,10 @@ def _check_replaceable(out: Path, stages: set[str]) -> None:
     if not out.is_dir():
         raise InputError([f"{out}: is a file; a folder to write is needed"])
     manifest = read_manifest(out)
-    if manifest is not None and manifest.get("stage") in stages:
+    if manifest is not None and manifest.stage in stages:
         return
     if any(out.iterdir()):
-        made_by = f"is the output of '{manifest.get('stage')}'" if manifest else "holds files that no run of this wrote"
+        made_by = f"is the output of '{manifest.stage}'" if manifest else "holds files that no run of this wrote"
         raise InputError([f"{out}: {made_by}, so it is not replaced; name another folder or remove it"])
 
 

@@ -6,28 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
+from tests.scripts.markets import contacts_of, policy_of
 from tests.scripts.next_week import write_company_after
 
 WEEK = ["-m", "scripts.weekly", "+debug=tiny", "fit=fast", "tracking.enabled=false", "publish.max_gap=0.01"]
 WEEK += ["solve.price_ranges=false"]
 
-POLICY = """
-version: 1
-objective:
-  - {metric: revenue, weight: 1.0}
-  - {metric: subs, weight: 6.0}
-experiment:
-  holdout: {share: 0.05, salt: h}
-  exploration: {share: 0.2, salt: e}
-contact:
-  - {id: total, max: 2}
-constraints:
-  - {id: push_capacity, kind: volume, where: {surface: push}, max: 20%}
-"""
+POLICY = policy_of(
+    {"revenue": 1.0, "subs": 6.0}, 0.05, 0.2, "id: push_capacity, kind: volume, where: {surface: push}, max: 20%"
+)
 
 
 @pytest.mark.slow
@@ -42,8 +31,7 @@ def test_two_weeks_in_a_row_learn_from_the_slates_of_the_week_before(
     market = company = tmp_path / "runs" / "first" / "market"
     run = "first"
     for week in (1, 2):
-        files = sorted((tmp_path / "runs" / run / "allocation").glob("*.parquet"))
-        contacts = pa.concat_tables([pq.read_table(file) for file in files]).to_pandas()
+        contacts = contacts_of(tmp_path / "runs" / run / "allocation")
         slates = int((contacts["user_id"].value_counts() > 1).sum())
         assert slates > 100
         write_company_after(company, market, contacts, tmp_path / f"company-{week}", seed=week)

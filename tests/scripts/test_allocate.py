@@ -12,7 +12,7 @@ import pytest
 from allocator.infeasible.diagnosis import Infeasible
 from ranker.scores import InputError, Interference, Kept, Pair
 from scripts import allocate
-from scripts.runs import stage
+from scripts.runs import digests
 from tests.allocator.instances import random_rules, write_scores
 from tests.allocator.shapes import third
 
@@ -83,9 +83,9 @@ def test_what_is_written_is_the_same_every_time(tmp_path: Path, settings_for: Ca
     write_scores(tmp_path / "scores", USERS, 3)
     settings = settings_for(tmp_path, EXPERIMENT + random_rules(3, USERS), method="prices")
     allocate.run(settings)
-    first = stage.output_digests(tmp_path / "out")
+    first = digests.output_digests(tmp_path / "out")
     allocate.run(settings)
-    again = stage.output_digests(tmp_path / "out")
+    again = digests.output_digests(tmp_path / "out")
     rows = [name for name in first if name.endswith(".parquet")]
     assert rows and all(first[name] == again[name] for name in [*rows, "prices.json"])
 

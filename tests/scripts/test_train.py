@@ -26,7 +26,7 @@ from ranker.tables.prepare import prepare
 from scripts import train
 from scripts.cli.entry import validated
 from scripts.cli.settings import Settings, TrainSettings
-from scripts.runs.tracking import evaluation_metrics
+from scripts.runs.metrics import evaluation_metrics
 from tests.ranker.worlds import SCHEMA, make_world
 
 

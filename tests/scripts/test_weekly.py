@@ -20,7 +20,9 @@ from ranker.scores import InputError
 from scripts import weekly
 from scripts.cli.entry import validated
 from scripts.cli.settings import Settings, WeeklySettings
-from scripts.runs import policy_check, stage
+from scripts.runs import digests, policy_check, run_folder, stage
+from scripts.runs.week import Week
+from tests.scripts.regrets import regret_of
 
 ORDER = ["make_market", "prepare", "train", "score", "allocate", "regret", "report", "publish"]
 
@@ -87,9 +89,8 @@ class Stages:
         self._write("allocate", settings.paths.out, inputs, {"set": settings.set}, files)
 
     def regret(self, settings: Settings) -> None:
-        policies = [{"policy": "oracle", "share_of_oracle": 1.0}, {"policy": "learned", "share_of_oracle": 0.7}]
         inputs = [settings.paths.market, settings.paths.scores, settings.paths.policy]
-        text = json.dumps({"policies": policies})
+        text = regret_of({"oracle": 1.0, "learned": 0.7}).text()
         self._write("regret", settings.paths.out, inputs, {"set": settings.set}, {"regret.json": text})
 
     def report(self, settings: Settings) -> None:
@@ -120,12 +121,12 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
 
 
 @pytest.fixture
-def week(composed: Callable[..., DictConfig], tmp_path: Path, stages: Stages) -> Callable[..., weekly.Week]:
+def week(composed: Callable[..., DictConfig], tmp_path: Path, stages: Stages) -> Callable[..., Week]:
     """week(*overrides): runs the week in tmp_path/runs; returns it, with what ran in `stages.ran`."""
     policy = tmp_path / "policy.yaml"
     policy.write_text("version: 1\n")
 
-    def run(*overrides: str) -> weekly.Week:
+    def run(*overrides: str) -> Week:
         stages.ran.clear()
         fixed = [f"paths.runs='{tmp_path}/runs'", f"weekly.policy='{policy}'", "tracking.enabled=false"]
         return weekly.run(validated(WeeklySettings, composed(*fixed, *overrides)))
@@ -134,7 +135,7 @@ def week(composed: Callable[..., DictConfig], tmp_path: Path, stages: Stages) ->
 
 
 def test_a_week_runs_every_stage_in_order_and_ends_published(
-    week: Callable[..., weekly.Week], stages: Stages, capsys: pytest.CaptureFixture[str]
+    week: Callable[..., Week], stages: Stages, capsys: pytest.CaptureFixture[str]
 ) -> None:
     done = week()
     assert stages.ran == ORDER
@@ -144,7 +145,7 @@ def test_a_week_runs_every_stage_in_order_and_ends_published(
         assert part in printed
 
 
-def test_the_same_week_again_runs_nothing_and_stays_published(week: Callable[..., weekly.Week], stages: Stages) -> None:
+def test_the_same_week_again_runs_nothing_and_stays_published(week: Callable[..., Week], stages: Stages) -> None:
     first = week()
     again = week()
     assert stages.ran == ["publish"]
@@ -152,7 +153,7 @@ def test_the_same_week_again_runs_nothing_and_stays_published(week: Callable[...
     assert [ran.skipped for ran in again.ran] == [True] * 7 + [False]
 
 
-def test_a_week_that_died_goes_on_where_it_stopped(week: Callable[..., weekly.Week], stages: Stages) -> None:
+def test_a_week_that_died_goes_on_where_it_stopped(week: Callable[..., Week], stages: Stages) -> None:
     stages.failing = "score"
     with pytest.raises(RuntimeError, match="score broke"):
         week()
@@ -174,7 +175,7 @@ def _linked(latest: Path, folder: Path, links: int, end: Callable[[], None]) -> 
     os.link = counted
     try:
         with stage.locked(folder), stage.first_made(folder) as made:
-            weekly._link_stages(latest, made)
+            run_folder.link_stages(latest, made)
     finally:
         os.link = link
 
@@ -185,7 +186,7 @@ def _die(latest: Path, folder: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
 def test_a_run_killed_while_its_folder_is_linked_starts_anew(
-    week: Callable[..., weekly.Week], stages: Stages, tmp_path: Path
+    week: Callable[..., Week], stages: Stages, tmp_path: Path
 ) -> None:
     prior = week("weekly.run=prior", "weekly.publish=false")
     runs = tmp_path / "runs"
@@ -203,9 +204,7 @@ def test_a_run_killed_while_its_folder_is_linked_starts_anew(
     assert [path.name for path in runs.glob("*/.*")] == []
 
 
-def test_a_run_stopped_while_its_folder_is_linked_leaves_nothing(
-    week: Callable[..., weekly.Week], tmp_path: Path
-) -> None:
+def test_a_run_stopped_while_its_folder_is_linked_leaves_nothing(week: Callable[..., Week], tmp_path: Path) -> None:
     def stop() -> None:
         raise KeyboardInterrupt
 
@@ -215,7 +214,7 @@ def test_a_run_stopped_while_its_folder_is_linked_leaves_nothing(
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["prior"]
 
 
-def test_only_what_a_change_reaches_runs_again(week: Callable[..., weekly.Week], stages: Stages) -> None:
+def test_only_what_a_change_reaches_runs_again(week: Callable[..., Week], stages: Stages) -> None:
     week("weekly.publish=false")
     week("weekly.publish=false", "fit.max_epochs=7")
     assert stages.ran == ["train"]  # the stand-in's model is the same, so its scores still hold
@@ -223,19 +222,19 @@ def test_only_what_a_change_reaches_runs_again(week: Callable[..., weekly.Week],
     assert stages.ran == ["train", "allocate", "regret"]
 
 
-def test_a_published_folder_never_changes(week: Callable[..., weekly.Week], stages: Stages) -> None:
+def test_a_published_folder_never_changes(week: Callable[..., Week], stages: Stages) -> None:
     first = week()
-    before = stage.digest(first.folder)
+    before = digests.digest(first.folder)
     second = week("++set.push.max=3")
     assert (second.name, stages.ran) == ("2026-W48-2", ["allocate", "regret", "publish"])
-    assert stage.digest(first.folder) == before
+    assert digests.digest(first.folder) == before
     third = week("++set.push.max=4")
     assert third.name == "2026-W48-3"
     assert week().name == "2026-W48"
 
 
 def test_the_same_policy_elsewhere_and_moved_runs_are_the_same_week(
-    week: Callable[..., weekly.Week], stages: Stages, tmp_path: Path
+    week: Callable[..., Week], stages: Stages, tmp_path: Path
 ) -> None:
     week("weekly.run=spring")
     (tmp_path / "copy.yaml").write_bytes((tmp_path / "policy.yaml").read_bytes())
@@ -247,7 +246,7 @@ def test_the_same_policy_elsewhere_and_moved_runs_are_the_same_week(
     assert stages.ran == ["publish"]
 
 
-def test_a_published_name_that_was_asked_for_is_refused(week: Callable[..., weekly.Week], stages: Stages) -> None:
+def test_a_published_name_that_was_asked_for_is_refused(week: Callable[..., Week], stages: Stages) -> None:
     week("weekly.run=spring")
     with pytest.raises(InputError, match="spring was published and is not changed"):
         week("weekly.run=spring", "seed=9")
@@ -255,7 +254,7 @@ def test_a_published_name_that_was_asked_for_is_refused(week: Callable[..., week
 
 
 def test_what_is_missing_is_said_before_anything_runs(
-    week: Callable[..., weekly.Week], stages: Stages, tmp_path: Path
+    week: Callable[..., Week], stages: Stages, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError) as raised:
         week("weekly.policy=nowhere.yaml", f"weekly.tables='{tmp_path}/none'")
@@ -264,7 +263,7 @@ def test_what_is_missing_is_said_before_anything_runs(
 
 
 def test_tables_from_outside_take_the_place_of_the_market(
-    week: Callable[..., weekly.Week], stages: Stages, tmp_path: Path
+    week: Callable[..., Week], stages: Stages, tmp_path: Path
 ) -> None:
     for path in ("given/tables/exposures/x", "given/users/x", "given/catalogue.json"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
@@ -276,7 +275,7 @@ def test_tables_from_outside_take_the_place_of_the_market(
 
 
 def test_tables_that_change_while_the_week_runs_publish_nothing(
-    week: Callable[..., weekly.Week], stages: Stages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    week: Callable[..., Week], stages: Stages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = tmp_path / "given"
     for path in ("tables/exposures/x", "users/x", "catalogue.json"):
@@ -299,7 +298,7 @@ def test_tables_that_change_while_the_week_runs_publish_nothing(
 
 
 def test_other_exposures_are_another_history_and_so_another_allocation(
-    week: Callable[..., weekly.Week], stages: Stages, tmp_path: Path
+    week: Callable[..., Week], stages: Stages, tmp_path: Path
 ) -> None:
     given = tmp_path / "given"
     for path in ("tables/exposures/x", "users/x", "catalogue.json"):
@@ -313,7 +312,7 @@ def test_other_exposures_are_another_history_and_so_another_allocation(
 
 
 def test_users_without_a_day_are_scored_without_history(
-    week: Callable[..., weekly.Week], stages: Stages, tmp_path: Path
+    week: Callable[..., Week], stages: Stages, tmp_path: Path
 ) -> None:
     for path in ("given/tables/exposures/x", "given/catalogue.json"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
@@ -325,7 +324,7 @@ def test_users_without_a_day_are_scored_without_history(
 
 
 def test_two_weeks_at_once_in_one_folder_do_not_fight(
-    week: Callable[..., weekly.Week], stages: Stages, tmp_path: Path
+    week: Callable[..., Week], stages: Stages, tmp_path: Path
 ) -> None:
     (tmp_path / "runs").mkdir()
     with stage.locked(tmp_path / "runs" / "2026-W48"), pytest.raises(InputError, match="another run is writing it now"):
@@ -337,7 +336,7 @@ STEADY = Policy(objective=(), constraints=(Churn(id="steady", max=0.3),))
 
 
 def test_the_first_week_leaves_out_what_compares_with_the_week_before(
-    week: Callable[..., weekly.Week], stages: Stages, caplog: pytest.LogCaptureFixture
+    week: Callable[..., Week], stages: Stages, caplog: pytest.LogCaptureFixture
 ) -> None:
     stages.policy = STEADY
     with caplog.at_level("INFO", "offermix"):
@@ -352,7 +351,7 @@ def test_the_first_week_leaves_out_what_compares_with_the_week_before(
 
 
 def test_a_later_week_compares_with_what_is_published_when_it_begins(
-    week: Callable[..., weekly.Week], stages: Stages, tmp_path: Path
+    week: Callable[..., Week], stages: Stages, tmp_path: Path
 ) -> None:
     runs = tmp_path / "runs"
     first = week()
@@ -378,7 +377,7 @@ def test_a_later_week_compares_with_what_is_published_when_it_begins(
 
 
 def test_what_is_published_but_gone_is_told_before_training(
-    week: Callable[..., weekly.Week], stages: Stages, tmp_path: Path
+    week: Callable[..., Week], stages: Stages, tmp_path: Path
 ) -> None:
     first = week()
     stages.policy = STEADY

@@ -23,7 +23,7 @@ from scripts.bench.instances import BLOCK, SHAPES, Instance, write_instance
 from scripts.bench.results import Results
 from scripts.cli.entry import validated
 from scripts.cli.settings import BenchSettings
-from scripts.runs.stage import output_digests
+from scripts.runs.digests import output_digests
 
 
 @pytest.fixture(scope="module")

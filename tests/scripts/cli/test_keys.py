@@ -60,6 +60,24 @@ def test_a_whole_rule_is_taken_away_and_never_replaced(conf: Path) -> None:
         assert "is not of the form set.ID.FIELD=VALUE" in problem
 
 
+@pytest.mark.parametrize(
+    ("word", "row", "rule", "whole"),
+    [
+        ("set.books@SE.max=10%", "books@SE", "books", "set.books.max"),
+        ("set.books@SE=null", "books@SE", "books", "set.books"),
+        ("set.böcker@a.b.min=3", "böcker@a.b", "böcker", "set.böcker.min"),
+    ],
+)
+def test_one_row_of_a_rule_is_not_a_rule(conf: Path, word: str, row: str, rule: str, whole: str) -> None:
+    (problem,) = translate("allocate", [word], conf).problems
+    assert problem.startswith(f"{word}: '{row}' is one row of the rule '{rule}'; {whole} changes all its rows")
+
+
+@pytest.mark.parametrize("word", ["=", "+=", "=x", "++=3"])
+def test_an_override_without_a_key_is_told_as_such(conf: Path, word: str) -> None:
+    assert translate("allocate", [word], conf).problems == (f"{word}: is not of the form key=value",)
+
+
 def test_a_sweep_over_paths_and_bounds_keeps_its_commas(conf: Path) -> None:
     call = translate("allocate", ["--multirun", "policy=a.yaml,b.yaml", "set.x.max=1,2"], conf)
     assert call.multirun

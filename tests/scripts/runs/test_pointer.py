@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from ranker.scores import InputError
 from scripts.runs import pointer as publishing
 from scripts.runs.pointer import HISTORY, POINTER, Refused, current, publish, published_before, rollback
-from ranker.scores import InputError
 
 NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
 

@@ -12,9 +12,9 @@ from omegaconf import DictConfig
 
 from ranker import predict
 from ranker.scores import InputError
-from scripts.runs import policy_check
 from scripts.cli.entry import validated
 from scripts.cli.settings import WeeklySettings
+from scripts.runs import policy_check
 
 SCHEMA = {
     "features": {"numeric": ["age"], "categorical": ["market"]},

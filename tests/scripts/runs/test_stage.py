@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ranker.scores import InputError
-from scripts.runs import stage
+from scripts.runs import digests, stage
 
 
 def make(out: Path, text: str = "1", **what: object) -> None:
@@ -33,10 +33,10 @@ def test_a_finished_stage_has_a_manifest_of_everything_it_is_made_of(tmp_path: P
     make(tmp_path / "out", inputs=[source], config={"seed": 3})
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["stage"] == "train"
-    assert manifest["inputs"] == {"source": stage.digest(source)}
-    assert manifest["outputs"] == {"part.txt": {"sha256": stage.digest(tmp_path / "out" / "part.txt"), "bytes": 1}}
+    assert manifest["inputs"] == {"source": digests.digest(source)}
+    assert manifest["outputs"] == {"part.txt": {"sha256": digests.digest(tmp_path / "out" / "part.txt"), "bytes": 1}}
     assert manifest["config"] == {"seed": 3}
-    assert manifest["code_version"].endswith(stage.sources_digest()[:12])
+    assert manifest["code_version"].endswith(digests.sources_digest()[:12])
     assert names(tmp_path) == ["out", "source"]
 
 
@@ -245,8 +245,8 @@ def test_what_ranks_does_not_depend_on_what_allocates(monkeypatch: pytest.Monkey
     for path in ("ranker/fit.py", "allocator/solve.py", "scripts/train.py", "scripts/allocate.py"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text("old")
-    monkeypatch.setattr(stage, "ROOT", tmp_path)
-    digest_of = stage.sources_digest.__wrapped__
+    monkeypatch.setattr(digests, "ROOT", tmp_path)
+    digest_of = digests.sources_digest.__wrapped__
     before = {name: digest_of(name) for name in ("train", "score", "allocate")}
     (tmp_path / "allocator/solve.py").write_text("new")
     assert [name for name, held in before.items() if digest_of(name) != held] == ["allocate"]
@@ -281,10 +281,10 @@ def test_a_digest_covers_what_a_reader_reads(tmp_path: Path, source: Path) -> No
     (source / ".notes").touch()
     (source / ".hidden").mkdir()
     (source / ".hidden" / "part.parquet").touch()
-    assert list(stage.output_digests(tmp_path / "in")) == ["linked/.part.parquet", "linked/rows"]
-    before = stage.digest(tmp_path / "in")
+    assert list(digests.output_digests(tmp_path / "in")) == ["linked/.part.parquet", "linked/rows"]
+    before = digests.digest(tmp_path / "in")
     (source / "rows").write_text("fewer")
-    assert stage.digest(tmp_path / "in") != before
+    assert digests.digest(tmp_path / "in") != before
 
 
 def test_an_input_that_changes_while_it_is_read_is_refused(tmp_path: Path, source: Path) -> None:
@@ -310,6 +310,6 @@ def test_an_input_may_lie_elsewhere_and_be_called_otherwise(tmp_path: Path, sour
 def test_the_digest_of_a_folder_is_of_names_and_contents(tmp_path: Path) -> None:
     for name in ("a", "b"):
         make(tmp_path / name)
-    assert stage.digest(tmp_path / "a") == stage.digest(tmp_path / "b")
+    assert digests.digest(tmp_path / "a") == digests.digest(tmp_path / "b")
     (tmp_path / "b" / "part.txt").rename(tmp_path / "b" / "piece.txt")
-    assert stage.digest(tmp_path / "a") != stage.digest(tmp_path / "b")
+    assert digests.digest(tmp_path / "a") != digests.digest(tmp_path / "b")

@@ -1,11 +1,7 @@
 """What MLflow holds of a week, and that nothing is lost when it cannot be reached."""
 
-import contextlib
-import errno
 import json
 import logging
-import os
-import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -14,10 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 from omegaconf import DictConfig
 
-from scripts.runs.locks import lock
-from scripts.runs import stage, tracking
 from scripts.cli.entry import validated
 from scripts.cli.settings import WeeklySettings
+from scripts.runs import digests, stage
+from scripts.runs.mlflow_store import connect, where
+from scripts.runs.tracking import record_week
+from tests.scripts.regrets import regret_of
 
 CERTIFICATE = {
     "status": "optimal",
@@ -43,12 +41,7 @@ EVALUATION = {
         "curve": [{"epoch": 1, "train": 0.5, "validation": 0.6}, {"epoch": 2, "train": 0.4, "validation": 0.55}]
     },
 }
-REGRET = {
-    "policies": [
-        {"policy": "oracle", "value": 9.0, "share_of_oracle": 1.0, "regret": 0.0, "regret_stderr": 0.0},
-        {"policy": "best fixed action", "value": 3.0, "share_of_oracle": 1 / 3, "regret": 6.0, "regret_stderr": 0.5},
-    ]
-}
+REGRET = regret_of({"oracle": 1.0, "best fixed action": 1 / 3})
 SECONDS = {"train": (3.0, False), "score": (1.0, True), "allocate": (2.0, False)}
 SECRET_USER = "listener-4711"
 
@@ -72,7 +65,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             if name == "scores":
                 (out / "catalogue.json").write_text("{}")
     (run / "regret").mkdir()
-    (run / "regret" / "regret.json").write_text(json.dumps(REGRET))
+    (run / "regret" / "regret.json").write_text(REGRET.text())
     (run / "report").mkdir()
     (run / "report" / "report.html").write_text("<html></html>")
     (run.parent / "policy.yaml").write_text("version: 1\n")
@@ -100,14 +93,14 @@ def no_server() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def recorded(folder: Path, settings: WeeklySettings) -> str:
-    recorded = tracking.record_week("2026-W48", folder, settings, SECONDS, finished=True)
+    recorded = record_week("2026-W48", folder, settings, SECONDS, finished=True)
     assert recorded is not None
     return recorded
 
 
 @pytest.fixture
 def client(settings: WeeklySettings) -> object:
-    return tracking.connect(settings)[0]
+    return connect(settings)[0]
 
 
 def children(client: object, parent: str) -> Mapping[str, object]:
@@ -137,7 +130,7 @@ def test_metrics_are_those_of_the_certificate_and_the_evaluation(recorded: str, 
     assert train["reliability/subs/push_1:duo"] == 0.6
     week = client.get_run(recorded).data.metrics
     assert week["seconds/train"] == 3.0
-    assert (week["truth/oracle/value"], week["truth/best fixed action/regret"]) == (9.0, 6.0)
+    assert (week["truth/oracle/value"], week["truth/best fixed action/regret"]) == pytest.approx((9.0, 6.0))
 
 
 def test_the_loss_is_a_curve(recorded: str, client: object) -> None:
@@ -163,20 +156,20 @@ def test_datasets_are_counted_and_no_listener_is_named(recorded: str, client: ob
 
 def test_the_model_is_registered_as_challenger_without_code(recorded: str, client: object, folder: Path) -> None:
     version = client.get_model_version_by_alias("valuenet", "challenger")
-    assert version.tags["weights_sha256"] == stage.digest(folder / "model" / "weights.safetensors")
+    assert version.tags["weights_sha256"] == digests.digest(folder / "model" / "weights.safetensors")
     files = {Path(item.path).name for item in client.list_artifacts(version.run_id, "model")}
     assert files == {"model.json", "weights.safetensors", "evaluation.json", "manifest.json"}
 
 
 def test_the_same_week_is_recorded_once(recorded: str, client: object, folder: Path, settings: WeeklySettings) -> None:
-    assert tracking.record_week("2026-W48", folder, settings, SECONDS, finished=True) == recorded
+    assert record_week("2026-W48", folder, settings, SECONDS, finished=True) == recorded
     assert len(client.search_model_versions("name = 'valuenet'")) == 1
 
 
 def test_a_week_that_failed_is_recorded_as_far_as_it_came(
     recorded: str, client: object, folder: Path, settings: WeeklySettings
 ) -> None:
-    failed = tracking.record_week("2026-W48", folder, settings, {"train": (3.0, False)}, finished=False)
+    failed = record_week("2026-W48", folder, settings, {"train": (3.0, False)}, finished=False)
     assert client.get_run(failed).info.status == "FAILED"
     assert children(client, failed).keys() == {"train"}
 
@@ -187,72 +180,8 @@ def test_a_server_that_is_down_costs_a_warning_and_not_the_run(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:hush@127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with caplog.at_level(logging.WARNING):
-        assert tracking.record_week("2026-W48", folder, settings, SECONDS, finished=True) is None
+        assert record_week("2026-W48", folder, settings, SECONDS, finished=True) is None
     assert "could not be recorded" in caplog.text
     assert "The run itself is complete" in caplog.text
     assert "hush" not in caplog.text
-    assert "hush" not in tracking.where()
-
-
-def _elsewhere(settings: WeeklySettings, runs: Path) -> WeeklySettings:
-    return settings.model_copy(update={"paths": settings.paths.model_copy(update={"runs": runs})})
-
-
-def test_a_store_that_a_full_disk_cut_off_is_made_anew(
-    settings: WeeklySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    here = _elsewhere(settings, tmp_path)
-
-    def cut_off(database: Path) -> None:
-        database.write_bytes(b"half")
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
-        patch.setattr(tracking, "_open", cut_off)
-        tracking.connect(here)
-    assert list(tmp_path.iterdir()) == []
-    tracking._open(tmp_path / "whole.db")
-    (tmp_path / "whole.db").rename(tmp_path / "mlflow.db")
-    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as broken:
-        broken.execute("DELETE FROM alembic_version")  # as an earlier program left it
-        broken.commit()
-    client, experiment = tracking.connect(here)
-    client.create_run(experiment)
-    again, same = tracking.connect(here)
-    assert len(again.search_runs([same])) == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
-
-
-def test_what_is_no_store_is_not_replaced(settings: WeeklySettings, tmp_path: Path) -> None:
-    (tmp_path / "mlflow.db").write_bytes(b"years of other work, not a database at all")
-    with pytest.raises(Exception, match="not a database"):
-        tracking.connect(_elsewhere(settings, tmp_path))
-    assert (tmp_path / "mlflow.db").read_bytes().startswith(b"years of other work")
-
-
-def test_waiting_for_another_run_has_a_limit(
-    settings: WeeklySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tracking, "LONGEST_WAIT", 0.1)
-    with lock(tmp_path / ".mlflow.lock"), pytest.raises(TimeoutError, match="another run has held it"):
-        tracking.connect(_elsewhere(settings, tmp_path))
-
-
-@pytest.mark.parametrize(
-    ("name", "kept"),
-    [
-        ("push capacity (5%)", "push capacity _5__"),
-        ("a[0]=b", "a_0__b"),
-        ("x//y/", "x/y"),
-        ("é", "é"),
-        ("", "_"),
-        ("n" * 300, "n" * 250),
-    ],
-)
-def test_names_are_what_mlflow_takes(name: str, kept: str) -> None:
-    assert tracking.sanitised(name) == kept
-
-
-def test_secrets_in_a_configuration_are_masked() -> None:
-    masked = tracking.without_secrets({"api_key": "k", "deep": {"uri": "http://me:hush@host/x"}, "keys": 3})
-    assert masked == {"api_key": "***", "deep": {"uri": "http://host/x"}, "keys": 3}
+    assert "hush" not in where()

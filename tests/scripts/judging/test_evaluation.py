@@ -16,9 +16,11 @@ from ranker.evaluate.learners import NETWORK, Opinions, decisions_of, opinions_o
 from ranker.logs import read_logs, write_logs
 from ranker.model.artifact import load_model
 from ranker.scores import InputError
-from scripts import evaluate, train
+from scripts import evaluate as command
+from scripts import train
 from scripts.cli.entry import validated
 from scripts.cli.settings import EvaluateSettings, TrainSettings
+from scripts.judging import evaluation as evaluating
 from scripts.judging import rehearsal
 from scripts.pages.evaluation_page import page_of
 from tests.ranker.worlds import SCHEMA, World, make_world
@@ -76,14 +78,14 @@ def case(composed: Callable[..., DictConfig], tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture(scope="module")
 def evaluation(case: Case) -> dict:
-    return evaluate.run(case.settings)
+    return command.run(case.settings)
 
 
 @dataclass(frozen=True)
 class Parts:
     held: HeldOut
     opinions: Opinions
-    plan: evaluate.Plan
+    plan: evaluating.Plan
     allocated: dict
     truth: dict
 
@@ -93,8 +95,8 @@ def parts(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Parts:
     """The command's own parts, so that its allocations can be counted by hand, and what each contact truly adds to the rows."""
     model, _ = load_model(case.settings.paths.model)
     logs = read_logs(case.settings.paths.logs)
-    held = hold_out(model, evaluate.training_of(case.settings, logs), logs, 100_000, 0)
-    plan = evaluate.plan_of(case.settings, model, logs, held)
+    held = hold_out(model, evaluating.training_of(case.settings, logs), logs, 100_000, 0)
+    plan = evaluating.plan_of(case.settings, model, logs, held)
     opinions = opinions_of(model, held.learn, held.test, [plan.objective])
     allocated, unsolved = rehearsal.rehearse(
         plan.policy, plan.catalogue, held, opinions, plan.objective, plan.week, case.settings.solve, 0,
@@ -231,7 +233,7 @@ def with_paths(case: Case, **paths: Path | None) -> EvaluateSettings:
 
 
 def test_without_a_policy_everybody_chooses_freely(case: Case) -> None:
-    found = evaluate.run(with_paths(case, policy=None, out=case.folder / "free"))
+    found = command.run(with_paths(case, policy=None, out=case.folder / "free"))
     assert found["allocated"] is None
     assert found["promised"][0]["outcome"] == "subs"
     assert "What choosing by the model would have brought" in (case.folder / "free" / "evaluation.html").read_text()
@@ -247,33 +249,33 @@ def test_who_trained_must_be_known(case: Case, tmp_path: Path) -> None:
     for file in (case.folder / "logs").iterdir():
         (elsewhere / file.name).write_bytes(file.read_bytes())
     logs = read_logs(elsewhere)
-    assert evaluate.training_of(with_paths(case, model=model, logs=elsewhere), logs).logs is logs
+    assert evaluating.training_of(with_paths(case, model=model, logs=elsewhere), logs).logs is logs
     (elsewhere / "schema.json").write_text((elsewhere / "schema.json").read_text() + "\n")
     with pytest.raises(InputError, match="are not there; give training=DIR"):
-        evaluate.training_of(with_paths(case, model=model, logs=elsewhere), logs)
-    found = evaluate.training_of(with_paths(case, model=model, logs=elsewhere, training=case.folder / "logs"), logs)
+        evaluating.training_of(with_paths(case, model=model, logs=elsewhere), logs)
+    found = evaluating.training_of(with_paths(case, model=model, logs=elsewhere, training=case.folder / "logs"), logs)
     assert found.logs is not logs and found.test_share == 0.4
     with pytest.raises(InputError, match="did not train"):
-        evaluate.training_of(with_paths(case, model=model, logs=elsewhere, training=elsewhere), logs)
+        evaluating.training_of(with_paths(case, model=model, logs=elsewhere, training=elsewhere), logs)
     (model / "manifest.json").unlink()
     with pytest.raises(InputError, match="who trained the model is not known"):
-        evaluate.training_of(with_paths(case, model=model, logs=elsewhere), logs)
+        evaluating.training_of(with_paths(case, model=model, logs=elsewhere), logs)
 
 
 def test_rules_that_nobody_can_keep_and_costs_that_nobody_has_are_told(case: Case) -> None:
     impossible = {"per_contact": {"min": 50.0}, "family": {"min": "30%"}}
     changed = with_paths(case, out=case.folder / "none").model_copy(update={"set": impossible})
     with pytest.raises(InputError, match="no allocation of the held-out rows keeps the rules"):
-        evaluate.run(changed)
+        command.run(changed)
     assert not (case.folder / "none").exists()
     options = case.settings.evaluate.model_copy(update={"cost": "price"})
     with pytest.raises(InputError, match="no action of the model has a number 'price'"):
-        evaluate.run(with_paths(case, policy=None, out=case.folder / "none").model_copy(update={"evaluate": options}))
+        command.run(with_paths(case, policy=None, out=case.folder / "none").model_copy(update={"evaluate": options}))
 
 
 def test_a_budget_can_pay_for_an_attribute(case: Case) -> None:
     options = replace_options(case, cost="discount")
-    found = evaluate.run(options)
+    found = command.run(options)
     paid = next(r for r in found["budgets"] if (r["name"], r["outcome"]) == (NETWORK, "subs"))
     assert paid["points"][-1]["spent"] <= 2.0
     assert paid["points"][0]["spent"] <= paid["points"][0]["budget"] * (1 + 1e-9)

@@ -17,29 +17,23 @@ from omegaconf import DictConfig
 
 from allocator.policy.experiment import uniform
 from ranker.market import world
-from ranker.scores import InputError, ScoresWriter, open_scores
-from scripts import allocate, readout
+from ranker.scores import InputError, open_scores
+from scripts import allocate
+from scripts import readout as command
 from scripts.cli.entry import validated
 from scripts.cli.settings import AllocateSettings, ReadoutSettings
-from scripts.runs import stage
+from scripts.judging.readout import read_out
+from scripts.judging.readout_groups import given_of
+from scripts.judging.readout_sources import sources_of
+from scripts.runs import digests
+from tests.scripts.markets import contacts_of, policy_of, write_truth_as_scores
 from tests.scripts.next_week import PURCHASE, expected_outcomes, write_tables_after
 
 USERS, FIRST = 2_500, 1_000_000_000  # the market's ids begin there
-POLICY = """
-version: 1
-objective:
-  - {metric: revenue, weight: 1.0}
-  - {metric: subs, weight: 6.0}
-  - {metric: active_days, weight: 0.1}
-  - {metric: opt_out, weight: -5.0}
-experiment:
-  holdout: {share: 0.35, salt: h}
-  exploration: {share: 0.1, salt: e}
-contact:
-  - {id: total, max: 2}
-constraints:
-  - {id: push, kind: volume, where: {surface: push}, max: 20%}
-"""
+POLICY = policy_of(
+    {"revenue": 1.0, "subs": 6.0, "active_days": 0.1, "opt_out": -5.0}, 0.35, 0.1,
+    "id: push, kind: volume, where: {surface: push}, max: 20%",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -66,14 +60,9 @@ def case(composed: Callable[..., DictConfig], tmp_path_factory: pytest.TempPathF
     (folder / "market").mkdir()
     world.write(settings.data, 3, folder / "market")
     (folder / "policy.yaml").write_text(POLICY)
-    (folder / "scores").mkdir()
-    true = open_scores(folder / "market" / "truth" / "given_all")
-    with ScoresWriter(folder / "scores", true.catalogue) as writer:
-        for shard in true.shards():
-            words = {name: np.array(true.vocabulary[name])[codes] for name, codes in shard.segments.items()}
-            writer.write(shard.user_id, words, shard.mean, eligible_UA=shard.eligible_UA)
+    write_truth_as_scores(folder / "market" / "truth" / "given_all", folder / "scores")
     allocate.run(settings)
-    contacts = pd.concat([pq.read_table(f).to_pandas() for f in sorted((folder / "allocation").glob("*.parquet"))])
+    contacts = contacts_of(folder / "allocation")
     write_tables_after(folder / "market", contacts, folder / "after", seed=1)
     named = {"allocation": "allocation", "tables": "after", "out": "readout", "runs": "runs"}
     base = validated(
@@ -85,7 +74,7 @@ def case(composed: Callable[..., DictConfig], tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture(scope="module")
 def found(case: Case) -> dict:
-    return readout.run(case.settings("after"))
+    return command.run(case.settings("after")).content()
 
 
 def test_groups_are_those_of_the_salted_hash(found: dict, case: Case) -> None:
@@ -138,15 +127,15 @@ def test_promises_are_sums_of_scores_over_the_contacts(found: dict, case: Case) 
 def test_intervals_cover_what_is_truly_expected(case: Case) -> None:
     """Twelve weeks drawn anew: all lifts, of metrics, segments and offers, against the truth; nine of ten intervals hold it at least."""
     user_id, _, added = expected_outcomes(case.folder / "market", case.contacts)
-    sources = readout.sources_of(case.base)
-    given = readout.given_of(case.folder / "allocation", sources)
+    sources = sources_of(case.base)
+    given = given_of(case.folder / "allocation", sources)
     order = pd.Index(user_id).get_indexer(given.user_id)
     chosen_U = given.group_U == "chosen"
     held = {"metrics": [], "segments": []}
     narrower = []
     for seed in range(12):
         write_tables_after(case.folder / "market", case.contacts, case.folder / "again", seed=100 + seed)
-        again = readout.read_out(case.settings("again", segments=("market",)))
+        again = read_out(case.settings("again", segments=("market",))).content()
         shutil.rmtree(case.folder / "again")
         for each in again["metrics"][1:]:
             true = added[each["name"]][order][chosen_U].mean()
@@ -202,14 +191,14 @@ def test_a_large_lift_ships_and_a_guardrail_stops_it(case: Case) -> None:
     more[["occurred_on", "recorded_on"]] = more[["occurred_on", "recorded_on"]].astype("datetime64[s]")
     pq.write_table(pa.Table.from_pandas(more, preserve_index=False).cast(schema), tables / "outcomes" / "more.parquet")
     safe = {"guardrails": {"active_days": 0.5}, "success": ("revenue",)}
-    good = readout.read_out(case.settings("rich", **safe))
+    good = read_out(case.settings("rich", **safe)).content()
     assert good["verdict"]["sentence"] == "Ship: revenue better, and active_days no worse than allowed."
     revenue = next(each for each in good["metrics"] if each["name"] == "revenue")
     assert revenue["lift"]["adjusted"]["value"] == pytest.approx(PURCHASE, rel=0.2)
     assert revenue["lift"]["relative"]["low"] > 1
-    bad = readout.read_out(
+    bad = read_out(
         case.settings("rich", lower_is_better=("revenue",), success=("subs",), guardrails={"revenue": 0.1})
-    )
+    ).content()
     assert "not shown to be safe: revenue" in bad["verdict"]["sentence"]
 
 
@@ -223,7 +212,7 @@ def test_users_who_are_lost_from_one_group_are_noticed(case: Case) -> None:
             ids = table.column("user_id").to_numpy()
             gone = (uniform("h", ids) < 0.35) & (ids % 3 == 0)
             pq.write_table(table.filter(pa.array(~gone)), file)
-    found = readout.run(case.settings("lost", out="readout_lost"))
+    found = command.run(case.settings("lost", out="readout_lost")).content()
     assert not found["sample_ratio"]["holds"]
     assert found["verdict"]["sentence"].startswith("Don't ship: the groups are not as they were drawn")
     page = (case.folder / "readout_lost" / "readout.html").read_text()
@@ -243,7 +232,7 @@ def test_held_out_users_who_were_shown_something_are_counted(found: dict, case: 
     pq.write_table(
         pa.Table.from_pandas(frame, schema=table.schema, preserve_index=False), tables / "exposures" / "day.parquet"
     )
-    leaky = readout.read_out(case.settings("leaky"))
+    leaky = read_out(case.settings("leaky")).content()
     assert leaky["exposed_in_holdout"] == int((uniform("h", FIRST + np.arange(50, 100)) < 0.35).sum())
 
 
@@ -259,54 +248,54 @@ def test_groups_can_be_those_that_the_exposures_record(found: dict, case: Case) 
     frame["user_id"], frame["decided_on"], frame["arm"], frame["action"] = user_id, date(2026, 11, 23), arm_U, "none"
     path = tables / "exposures" / "day.parquet"
     pq.write_table(pa.Table.from_pandas(frame, schema=table.schema, preserve_index=False), path)
-    recorded = readout.read_out(case.settings("recorded", groups="recorded"))
+    recorded = read_out(case.settings("recorded", groups="recorded")).content()
     assert recorded["metrics"] == found["metrics"]
     assert recorded["exposed_in_holdout"] == 0
     pq.write_table(pa.Table.from_pandas(frame.tail(2_000), schema=table.schema, preserve_index=False), path)
-    fewer = readout.read_out(case.settings("recorded", groups="recorded"))
+    fewer = read_out(case.settings("recorded", groups="recorded")).content()
     assert fewer["users"] == {"allocated_for": USERS, "read": 2_000}
     assert fewer["sample_ratio"]["observed"]["holdout"] == held_U[-2_000:].sum()
     with pytest.raises(InputError, match="no rows of 2026-11-23"):
-        readout.read_out(case.settings("after", groups="recorded"))
+        read_out(case.settings("after", groups="recorded")).content()
 
 
 def test_outcomes_that_are_not_complete_are_not_read(case: Case) -> None:
     write_tables_after(case.folder / "market", case.contacts, case.folder / "early", seed=1, later=20)
-    early = readout.read_out(case.settings("early"))
+    early = read_out(case.settings("early")).content()
     assert early["immature"] == {"mau": "2026-12-28", "revenue": "2026-12-28"}
     assert [each["name"] for each in early["metrics"]] == ["subs", "active_days", "opt_out"]
     write_tables_after(case.folder / "market", case.contacts, case.folder / "too_early", seed=1, later=3)
     with pytest.raises(InputError, match="the first outcome of 2026-11-23 is complete on 2026-12-01"):
-        readout.read_out(case.settings("too_early"))
+        read_out(case.settings("too_early")).content()
 
 
 def test_what_does_not_belong_together_is_refused(case: Case, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no outcome clicks"):
-        readout.read_out(case.settings("after", success=("clicks",)))
+        read_out(case.settings("after", success=("clicks",))).content()
     with pytest.raises(InputError, match="no segment planet"):
-        readout.read_out(case.settings("after", segments=("planet",)))
+        read_out(case.settings("after", segments=("planet",))).content()
     elsewhere = tmp_path / "allocation"
     shutil.copytree(case.folder / "allocation", elsewhere)
     paths = case.base.paths.model_copy(update={"allocation": elsewhere})
     with pytest.raises(InputError, match=r"give scores=(.|\n)*give policy=") as caught:
-        readout.sources_of(case.base.model_copy(update={"paths": paths}))
+        sources_of(case.base.model_copy(update={"paths": paths}))
     assert len(caught.value.problems) == 2
     other = tmp_path / "policy.yaml"
     other.write_text(POLICY.replace("0.35", "0.3"))
     paths = paths.model_copy(update={"scores": case.folder / "scores", "policy": other})
     with pytest.raises(InputError, match="is not what the allocation was made from"):
-        readout.sources_of(case.base.model_copy(update={"paths": paths}))
+        sources_of(case.base.model_copy(update={"paths": paths}))
     paths = paths.model_copy(update={"policy": case.folder / "policy.yaml"})
-    assert readout.sources_of(case.base.model_copy(update={"paths": paths})).day == date(2026, 11, 23)
+    assert sources_of(case.base.model_copy(update={"paths": paths})).day == date(2026, 11, 23)
     other.write_text(POLICY.replace("  holdout: {share: 0.35, salt: h}\n", ""))
     manifest = json.loads((elsewhere / "manifest.json").read_text())
     first, second = manifest["inputs"]
-    manifest["inputs"][second] = stage.digest(other)
+    manifest["inputs"][second] = digests.digest(other)
     assert first.endswith("scores")
     (elsewhere / "manifest.json").write_text(json.dumps(manifest))
     paths = paths.model_copy(update={"policy": other})
     with pytest.raises(InputError, match="nobody to compare with"):
-        readout.sources_of(case.base.model_copy(update={"paths": paths}))
+        sources_of(case.base.model_copy(update={"paths": paths}))
     (elsewhere / "manifest.json").unlink()
     with pytest.raises(InputError, match="is no manifest of allocate"):
-        readout.sources_of(case.base.model_copy(update={"paths": paths}))
+        sources_of(case.base.model_copy(update={"paths": paths}))

@@ -9,30 +9,27 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig
 
-from allocator.problem import EXPLORATION, FREE, HOLDOUT
+from allocator.assign.preassigned import give
+from allocator.problem import EXPLORATION, FREE, HOLDOUT, build_problem, load_data
 from ranker.market import world
 from ranker.market.truth import left_beside, logging_chances, read_users, read_world
-from ranker.scores import InputError, Interference, Kept, Pair, ScoresWriter, open_scores
-from scripts import regret
+from ranker.scores import InputError, Interference, Kept, Pair, open_scores
+from scripts import regret as command
 from scripts.cli.entry import validated
 from scripts.cli.settings import RegretSettings
-from scripts.judging import reference_policies
+from scripts.formats.regret import Regret
+from scripts.judging import reference_policies, regret
+from scripts.judging.judged import judge_one
+from scripts.judging.truth import read_truth
+from scripts.pages.printed import show_regret
+from tests.scripts.markets import policy_of, write_truth_as_scores
 
-POLICY = """
-version: 1
-objective:
-  - {metric: revenue, weight: 1.0}
-  - {metric: subs, weight: 6.0}
-experiment:
-  holdout: {share: 0.1, salt: h}
-  exploration: {share: 0.1, salt: e}
-contact:
-  - {id: total, max: 2}
-constraints:
-  - {id: push, kind: volume, where: {surface: push}, max: 10%}
-  - {id: budget, kind: total, metric: subs, times: discount_eur, max: 4}
-  - {id: goal, kind: volume, where: {product: fan_club}, min: 2%}
-"""
+POLICY = policy_of(
+    {"revenue": 1.0, "subs": 6.0}, 0.1, 0.1,
+    "id: push, kind: volume, where: {surface: push}, max: 10%",
+    "id: budget, kind: total, metric: subs, times: discount_eur, max: 4",
+    "id: goal, kind: volume, where: {product: fan_club}, min: 2%",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,17 +53,12 @@ def folder(composed: Callable[..., DictConfig], tmp_path_factory: pytest.TempPat
     (folder / "market").mkdir()
     world.write(settings.data, 3, folder / "market")
     (folder / "policy.yaml").write_text(POLICY)
-    (folder / "scores").mkdir()
-    true = open_scores(folder / "market" / "truth" / "given_observed")
     rng = np.random.default_rng(5)
-    with ScoresWriter(folder / "scores", true.catalogue) as writer:
-        for shard in reversed(list(true.shards(300))):
-            mean = {
-                name: (known + rng.normal(0, known.std() / 2, known.shape)).astype(np.float32)
-                for name, known in shard.mean.items()
-            }
-            words = {name: np.array(true.vocabulary[name])[codes] for name, codes in shard.segments.items()}
-            writer.write(shard.user_id, words, mean, eligible_UA=shard.eligible_UA)
+
+    def blur(known_UA: np.ndarray) -> np.ndarray:
+        return (known_UA + rng.normal(0, known_UA.std() / 2, known_UA.shape)).astype(np.float32)
+
+    write_truth_as_scores(folder / "market" / "truth" / "given_observed", folder / "scores", blur, rows=300)
     return folder
 
 
@@ -78,7 +70,7 @@ def _paths(folder: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def case(composed: Callable[..., DictConfig], folder: Path) -> Case:
     settings = validated(RegretSettings, composed(*_paths(folder)))
-    table = regret.run(settings)
+    table = command.run(settings).content()
     assert json.loads((folder / "regret" / "regret.json").read_text()) == table
     return Case(settings, table, (folder / "regret" / "regret.json").read_text())
 
@@ -87,9 +79,9 @@ def case(composed: Callable[..., DictConfig], folder: Path) -> Case:
 def parts(case: Case) -> tuple:
     """Problem, data and truth as the judge sees them."""
     scores = open_scores(case.settings.paths.scores)
-    problem = regret.build_problem(scores, regret._policy(case.settings, scores))
-    data = regret.load_data(problem, scores)
-    return problem, data, regret.read_truth(case.settings.paths.market, problem, data)
+    problem = build_problem(scores, regret._policy(case.settings, scores))
+    data = load_data(problem, scores)
+    return problem, data, read_truth(case.settings.paths.market, problem, data)
 
 
 def test_the_oracle_has_no_regret_and_nobody_beats_it_but_who_knows_more(case: Case) -> None:
@@ -114,7 +106,7 @@ def test_scores_close_to_the_truth_beat_what_knows_no_users(case: Case) -> None:
 def test_the_value_is_the_one_counted_by_hand(case: Case, parts: tuple) -> None:
     """Contact by contact in plain Python from the market's own files."""
     problem, data, truth = parts
-    fixed = regret.give(problem, data)[1].fixed
+    fixed = give(problem, data)[1].fixed
     settings = case.settings.solve.model_copy(update={"gap": regret.GAP})
     learned = next(iter(reference_policies.rivals(problem, data, truth.given, 0)))
     chosen = reference_policies.choose(learned, fixed, settings)
@@ -163,7 +155,7 @@ def test_both_in_every_slate_lower_the_judged_value(parts: tuple) -> None:
     chosen = reference_policies.Chosen(np.repeat(free, 2), np.tile([books, duo], len(free)), np.ones(2 * len(free)))
     nothing = (np.empty(0, np.int64), np.empty(0, np.int64))
     rival = reference_policies.Rival("learned", "", problem, data)
-    judged = regret.judge_one(problem, data, truth, chosen, nothing, rival)
+    judged = judge_one(problem, data, truth, chosen, nothing, rival)
     clean = ~truth.spoiled_UA[free][:, [books, duo]].any(axis=1)
     worth_U = reference_policies.worth(problem, replace(data, planes_UPA=truth.given["given_all"]))[
         :, [books, duo]
@@ -207,7 +199,7 @@ def test_only_the_free_are_judged(case: Case, parts: tuple) -> None:
 
 def test_the_best_fixed_action_is_given_and_others_only_where_they_must_be(case: Case, parts: tuple) -> None:
     problem, data, truth = parts
-    fixed = regret.give(problem, data)[1].fixed
+    fixed = give(problem, data)[1].fixed
     rival = next(
         each
         for each in reference_policies.rivals(problem, data, truth.given, 0)
@@ -225,18 +217,18 @@ def test_the_standard_error_is_the_deviation_of_a_sum() -> None:
     value, stderr = regret.total(np.array([1.0, 2.0, 3.0, 4.0]))
     assert value == 10.0
     assert stderr == pytest.approx(2 * np.std([1, 2, 3, 4], ddof=1))
-    assert regret.difference(np.ones(9), np.ones(9)) == {"value": 0.0, "stderr": 0.0, "low": 0.0, "high": 0.0}
+    assert regret.difference(np.ones(9), np.ones(9)).content() == {"value": 0.0, "stderr": 0.0, "low": 0.0, "high": 0.0}
 
 
 def test_what_cannot_be_solved_is_said(case: Case, composed: Callable[..., DictConfig], folder: Path) -> None:
     overrides = ["++set.goal.min=99.5%", f"paths.out='{folder / 'hopeless'}'"]
-    table = regret.run(validated(RegretSettings, composed(*_paths(folder)[:3], *overrides)))
+    table = command.run(validated(RegretSettings, composed(*_paths(folder)[:3], *overrides))).content()
     assert table["policies"] == []
     assert {each["policy"] for each in table["unsolved"]} >= {"learned", "oracle", "random"}
 
 
 def test_no_user_is_named_in_what_is_written_or_printed(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
-    regret.show(case.table)
+    show_regret(Regret.from_file(case.settings.paths.out / "regret.json"))
     out = capsys.readouterr()
     ids = [str(user) for user in read_users(read_world(case.settings.paths.market))["user_id"]]
     assert not any(user in case.printed + out.out + out.err for user in ids)
@@ -248,7 +240,7 @@ def test_a_market_without_its_truth_cannot_judge(composed: Callable[..., DictCon
     (folder / "bare").mkdir()
     settings = validated(RegretSettings, composed(*_paths(folder)[1:], f"paths.market='{folder / 'bare'}'"))
     with pytest.raises(InputError, match="only a market that was written with its truth"):
-        regret.run(settings)
+        command.run(settings).content()
 
 
 def test_the_truth_about_other_users_is_refused(case: Case, composed: Callable[..., DictConfig], folder: Path) -> None:
@@ -256,7 +248,7 @@ def test_the_truth_about_other_users_is_refused(case: Case, composed: Callable[.
     world.write(case.settings.data.model_copy(update={"users": 500}), 3, folder / "other")
     settings = validated(RegretSettings, composed(*_paths(folder)[1:], f"paths.market='{folder / 'other'}'"))
     with pytest.raises(InputError, match="lacks 400 of the 900 users of the scores"):
-        regret.run(settings)
+        command.run(settings).content()
 
 
 def test_what_the_scores_say_of_contacts_stands_next_to_the_truth(case: Case, parts: tuple) -> None:
@@ -270,7 +262,7 @@ def test_what_the_scores_say_of_contacts_stands_next_to_the_truth(case: Case, pa
             Pair({"product": "merch"}, {"product": first}, Kept(0.7, 0.2), "history"),  # which is none
         ),
     )
-    told = regret.interference(replace(world.catalogue, interference=said), world)
+    told = [each.content() for each in regret.interference(replace(world.catalogue, interference=said), world)]
     assert [(each["where"], each.get("kept"), each["true"]) for each in told] == [
         ("any", 0.9, 1 - settings.fatigue),
         (first, 0.5, settings.cannibalisation.factor),

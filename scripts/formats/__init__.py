@@ -1,0 +1,13 @@
+"""What the JSON files of commands hold: one frozen model each, written and read through it.
+
+Below every other folder of scripts, since whoever makes, shows or records a file needs its model.
+
+Modules:
+
+- document: what all of them share: strict reading, and the text that is written
+- manifest: manifest.json of a stage's folder
+- pointer: published.json, and the lines of published_history.jsonl
+- run_record: run.json of a week's folder
+- readout: readout.json
+- regret: regret.json
+"""

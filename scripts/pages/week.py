@@ -1,0 +1,67 @@
+"""A finished week as tables in the terminal, for people who will act on it."""
+
+from collections.abc import Iterator
+
+from scripts.cli import entry
+from scripts.formats.regret import Regret
+from scripts.runs.metrics import constraints_of
+from scripts.runs.mlflow_store import where
+from scripts.runs.week import Week
+
+
+def show_week(week: Week, seconds: float) -> None:
+    """Prints what the week came to, for people who will act on it."""
+    entry.show_table(
+        "Stages",
+        ("stage", "makes", "seconds", ""),
+        [
+            (each.step.name, each.step.does, f"{each.seconds:.1f}", "was still current" if each.skipped else "")
+            for each in week.ran
+        ],
+    )
+    entry.show_table(f"Week {week.name}", ("", ""), [*_result_rows(week), ("Took", f"{seconds:.0f} seconds")])
+
+
+def _result_rows(week: Week) -> Iterator[tuple[str, str]]:
+    held = week.certificate
+    for remark in held.get("remarks", []):
+        yield "Mind", f"{remark['sentence']}."
+    yield "Listeners", f"{held['users']:,}"
+    yield "Contacts", f"{held['contacts']:,}"
+    yield "Value of the week", f"{held['value']:,.2f}"
+    yield "Against best-first", _against_greedy(held)
+    yield "Room left", f"at most {max(held['gap'], 0.0) * 100:.5f} % better is possible at all"
+    if week.regret is not None:
+        yield "Truth", _against_truth(week.regret)
+    yield "Rules", _rules(held)
+    yield "Audit", _verdict(week.audit)
+    yield "Published", f"yes, {week.folder.parent / 'published.json'} points here" if week.published else "no"
+    yield "Report", str(next(iter(sorted((week.folder / "report").glob("*.html"))), "none"))
+    yield "MLflow", f"run {week.recorded} ({where()})" if week.recorded else "not recorded"
+
+
+def _against_greedy(certificate: dict) -> str:
+    greedy = certificate.get("greedy") or {}
+    if not greedy.get("value"):
+        return "nothing to compare with"
+    if not greedy.get("feasible", True):
+        return f"best offers first would give {greedy['value']:,.2f} but break rules"
+    return f"{certificate['value'] / greedy['value'] - 1:+.2%} (best offers first give {greedy['value']:,.2f})"
+
+
+def _against_truth(regret: Regret) -> str:
+    """The learned policy next to the others on the market's truth, best first."""
+    shares = [f"{each.policy} {each.share_of_oracle:.0%}" for each in regret.policies]
+    return f"of the oracle's value: {', '.join(shares)}" if shares else "no allocation keeps the rules in truth"
+
+
+def _rules(certificate: dict) -> str:
+    constraints = constraints_of(certificate)
+    binding = [str(each["id"]) for each in constraints if each.get("binding")]
+    return f"{len(constraints)} business constraints; at their limit: {', '.join(binding) or 'none'}"
+
+
+def _verdict(audit: dict) -> str:
+    checks = audit.get("checks") or []
+    failed = [str(each.get("name")) for each in checks if each.get("status") != "PASS"]
+    return f"clean, {len(checks)} checks passed" if not failed else f"failed: {', '.join(failed)}"

@@ -1,0 +1,163 @@
+"""The stages of a week in the order in which data flows, each with the settings that its own command would get.
+
+Rules that compare with an earlier allocation get the one that was published when the run began, as `run.json` keeps it.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from allocator.policy.grammar import Policy
+from ranker.scores import InputError
+from scripts.cli.settings import (
+    AllocatePaths,
+    AllocateSettings,
+    MakeMarketPaths,
+    MakeMarketSettings,
+    PreparePaths,
+    PrepareSettings,
+    PublishSettings,
+    RegretPaths,
+    RegretSettings,
+    ReportSettings,
+    RunPaths,
+    ScorePaths,
+    ScoreSettings,
+    Settings,
+    TrainPaths,
+    TrainSettings,
+    WeeklySettings,
+)
+from scripts.formats.pointer import POINTER
+from scripts.formats.regret import Regret
+from scripts.formats.run_record import RUN, RunRecord
+from scripts.runs import policy_check, stage
+
+log = logging.getLogger("offermix.weekly")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage of the week: its name in the table, the command that does it, that command's settings and what it makes."""
+
+    name: str
+    module: str
+    settings: Settings
+    does: str
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a step came to. seconds: wall time; skipped: its output was still current."""
+
+    step: Step
+    seconds: float
+    skipped: bool
+
+
+@dataclass(frozen=True)
+class Week:
+    """A finished weekly run. recorded: the id of its MLflow run, if it was recorded; regret: where the truth is known."""
+
+    name: str
+    folder: Path
+    certificate: dict
+    audit: dict
+    ran: tuple[Ran, ...]
+    published: bool
+    recorded: str | None
+    regret: Regret | None = None
+
+
+def steps(settings: WeeklySettings, folder: Path) -> Iterator[Step]:
+    """The stages in the order in which data flows, each with the settings that its own command would get."""
+    source = settings.weekly.tables
+    if source is None:
+        source = folder / "market"
+        market = _for(settings, MakeMarketSettings, MakeMarketPaths(out=source))
+        yield Step("make market", "scripts.make_market", market, "a synthetic market")
+    prepare = PreparePaths(tables=source / "tables", logs=folder / "logs")
+    yield Step("prepare", "scripts.prepare", _for(settings, PrepareSettings, prepare), "logged decisions")
+    policy = policy_check.early_policy(settings.weekly.policy, settings, folder / "logs", source / "users")
+    settings, previous = _compared(_judged_by(settings, policy), policy, folder)
+    train = TrainPaths(logs=folder / "logs", model=folder / "model")
+    yield Step("train", "scripts.train", _for(settings, TrainSettings, train), "a calibrated model")
+    exposures = source / "tables" / "exposures" if policy_check.are_dated(source / "users") else None
+    score = ScorePaths(model=folder / "model", users=source / "users", scores=folder / "scores", exposures=exposures)
+    yield Step("score", "scripts.score", _for(settings, ScoreSettings, score), "what each contact is worth")
+    allocate = AllocatePaths(
+        scores=folder / "scores", policy=settings.weekly.policy, out=folder / "allocation", previous=previous
+    )
+    yield Step("allocate, audit", "scripts.allocate", _for(settings, AllocateSettings, allocate), "who gets what")
+    if knows_truth(settings):
+        regret = RegretPaths(
+            market=source, scores=folder / "scores", policy=settings.weekly.policy, out=folder / "regret"
+        )
+        yield Step(
+            "judge on the truth", "scripts.regret", _for(settings, RegretSettings, regret), "how far from the best"
+        )
+    yield Step("report", "scripts.report", _for(settings, ReportSettings, RunPaths(run=folder)), "a page for people")
+
+
+def knows_truth(settings: Settings) -> bool:
+    return settings.weekly.tables is None and settings.data.truth
+
+
+def _judged_by(settings: WeeklySettings, policy: Policy) -> WeeklySettings:
+    """The model is judged on the policy's objective unless another is set."""
+    if settings.fit.evaluate.objective:
+        return settings
+    evaluate = settings.fit.evaluate.model_copy(update={"objective": policy_check.objective_of(policy)})
+    return settings.model_copy(update={"fit": settings.fit.model_copy(update={"evaluate": evaluate})})
+
+
+def _compared(settings: WeeklySettings, policy: Policy, folder: Path) -> tuple[WeeklySettings, Path | None]:
+    """The allocation that the policy's rules compare with, or settings that leave those rules out where nothing was published."""
+    comparing = [rule.id for rule in policy.constraints if rule.compares]
+    if not comparing:
+        return settings, None
+    published = RunRecord.from_file(folder / RUN).previous
+    if published is None:
+        log.info("Nothing was published before to compare with, so left out this time: %s", ", ".join(comparing))
+        return settings.model_copy(update={"set": {**settings.set, **dict.fromkeys(comparing)}}), None
+    previous = settings.paths.runs / published
+    if not previous.is_dir():
+        wanted = f"the policy compares with it ({', '.join(comparing)})"
+        raise InputError([f"{settings.paths.runs / POINTER}: points to {previous}, which is not there; {wanted}"])
+    log.info("Compared with what is published, %s: %s", published, ", ".join(comparing))
+    return settings, previous
+
+
+def publish_step(settings: WeeklySettings, folder: Path) -> Step:
+    paths = RunPaths(run=folder, runs=settings.paths.runs)
+    return Step("publish", "scripts.publish", _for(settings, PublishSettings, paths), "the pointer to this run")
+
+
+def _for(settings: WeeklySettings, kind: type[Settings], paths: object) -> Settings:
+    """The settings of one command, taken from the week's; both were checked already."""
+    held = {name: getattr(settings, name) for name in Settings.model_fields}
+    return kind.model_construct(**(held | {"paths": paths}))
+
+
+def run_step(step: Step) -> Ran:
+    """Runs one stage, or finds that its output is still current."""
+    started = time.perf_counter()
+    log.info("%s ...", step.name)
+    job: Callable[[Settings], object] = import_module(step.module).run
+    skipped = False
+    with stage.resuming():
+        try:
+            job(step.settings)
+        except stage.StillCurrent:
+            skipped = True
+    seconds = time.perf_counter() - started
+    log.info("%s: %s", step.name, "still current, not run again" if skipped else f"done in {seconds:.1f} s")
+    return Ran(step, seconds, skipped)
+
+
+def seconds_of(ran: Sequence[Ran]) -> dict[str, tuple[float, bool]]:
+    """By command its wall time, and whether it was skipped."""
+    return {each.step.module.removeprefix("scripts."): (each.seconds, each.skipped) for each in ran}

@@ -166,7 +166,7 @@ def test_the_tables_say_what_was_measured(tmp_path: Path) -> None:
     assert "| hillstrom | random | +10.0 ± 5.0 | +10.0 ± 5.0 | +10.0 ± 5.0 |" in text
     assert "| -4.0 at 100 % |" in text
     assert "| train | 2,000,000 | 200 | 300 | 350 | 3.2 | 4.0 | 50 | 4.0 | X'X |" in text
-    assert "2 weeks that learn from themselves, 500 listeners, a market that changes; seeds: 2" in text
+    assert "Closed loop of 2 weeks, 500 listeners, a market that changes; seeds: 2" in text
     assert "| exploit only | 50.0 (50.0 to 50.0) | 150 |  |  |  | 20 | 50 |  |" in text
     exploring = "| 3 % evenly | 66.7 (63.3 to 70.0) | 200 ± 10 | +50 ± 10 | +60 ± 20 | +60 | -10 ± 10 | 50 |  |"
     assert exploring in text

@@ -231,7 +231,7 @@ def test_a_peer_that_is_not_there_says_so(
 ) -> None:
     in_this_process(monkeypatch)
     gone = replace(PEERS["econml DRLearner"], package="no-such-package")
-    for module in (bench_ranker, bench_ranker.bench_ranker_trials):
+    for module in (bench_ranker, bench_ranker.ranker_trials):
         monkeypatch.setattr(module, "PEERS", {gone.name: gone})
     asked = {"parts": ("promotion",), "trials": trials(tmp_path / "trials"), "seeds": 1}
     block = bench_ranker.measure(asking(settings, tmp_path / "out", **asked))
@@ -250,7 +250,7 @@ def test_what_a_peer_believes_is_kept_and_judged_again(
         return task.test_RD[:, :1].astype(np.float64)
 
     peer = Peer("first column", "numpy", believed)
-    for module in (bench_ranker, bench_ranker.bench_ranker_trials):
+    for module in (bench_ranker, bench_ranker.ranker_trials):
         monkeypatch.setattr(module, "PEERS", {peer.name: peer})
     asked = {"parts": ("promotion",), "trials": trials(tmp_path / "trials"), "seeds": 1}
     out = tmp_path / "out"

@@ -1,23 +1,23 @@
-"""How good a model is on users it never saw, next to the baselines it must earn its place against.
+"""The evaluation of a model on users it never saw, next to baselines.
 
 Modules, in the order in which data flows:
 
-- off_policy: the value of a policy from logs of another one
-- objective: one outcome or a weighted sum of them, as what is judged
-- qini: how well a score ranks users by the effect of an action
-- aipw: what contacts added, row by row and doubly robust
-- calibration: predicted against realised effects, slopes and groups
-- reliability: what is known of the differences between users, action by action
-- budget_curves: the multi-armed Qini, a score's worth at every budget
+- off_policy: IPS, SNIPS, doubly robust and SWITCH values of a policy, from logs of another one
+- objective: the outcome, or weighted sum of outcomes, by which policies are judged
+- qini: Qini and AUUC, the ranking of users by the effect of an action
+- aipw: doubly robust effects of contacts, row by row
+- calibration: predicted against realised effects: slopes and groups
+- reliability: the known part of an effect's variance between users, action by action
+- budget_curves: the multi-armed Qini, the value of a score at every budget
 - baselines: best fixed action, average effects, response model, ridge T- and S-learner
 - boosting: boosted trees as S- and T-learner, an optional extra
 - peers: learners of other libraries, an optional extra
 - learners: what the model and each baseline say about test users
 - report: what training writes beside the model as evaluation.json, and a table for the terminal
 - held_out: the whole evaluation, on users who did not train
-- week: what became of users after a day, and what was known of them before
+- week: outcomes of users after a day, and covariates before it
 - lift: held out at random against not, what could be found, and whether to ship
-- allocated: what an allocation would have earned, from held-out logs
+- allocated: the off-policy value of an allocation, from held-out logs
 - trial_benchmark: learners side by side on the held-out half of a trial
-- closed_loop: weeks that learn from their own decisions, on the market
+- closed_loop: models that learn from their own decisions, week after week, on the market
 """

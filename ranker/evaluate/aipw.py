@@ -1,9 +1,9 @@
-"""What contacts really added, row by row and doubly robust: the yardstick of calibration, of budgets and of segments.
+"""Doubly robust (AIPW) pseudo-outcomes of contacts, row by row: the yardstick of calibration, budgets and segments.
 
     psi[r, a] = q_a(r) - q_0(r) + 1{a_r = a} w_r (y_r - q_a(r)) - 1{a_r = none} w_r (y_r - q_0(r))
 
-(Robins, Rotnitzky and Zhao 1994), q being a model of other users and w the inverse propensity; its mean over any set of rows, chosen
-by their features, is the average effect there. One row's value says next to nothing.
+(Robins, Rotnitzky and Zhao 1994). q is an outcome model of other users, w the inverse propensity. The mean over any set
+of rows that is chosen by features is the average effect there. The value of one row is nearly all noise.
 
 Axes: R rows, A actions, B = A + 1 arms, the last one `none`.
 """

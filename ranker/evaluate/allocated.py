@@ -1,4 +1,4 @@
-"""What an allocation would have earned, from the logs of the same users under a known policy.
+"""The off-policy value of an allocation, from logs of the same users under a known policy.
 
 Axes: R rows of the held-out logs, A actions, B = A + 1 arms, the last one `none`.
 """

@@ -1,4 +1,4 @@
-"""What a network must beat: best fixed action, average effects, response model, ridge T- and S-learner. Fitted on training users.
+"""Baselines, fitted on training users: best fixed action, average effects, response model, ridge T- and S-learner.
 
 Axes: R rows, A actions, B = A + 1 arms, the last one `none`, D columns of the design matrix, M attributes of actions.
 """

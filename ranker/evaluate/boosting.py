@@ -1,7 +1,8 @@
-"""Gradient boosted trees (LightGBM, an optional extra) as learners of effects: an S-learner and a T-learner, with strong regularisation.
+"""Gradient boosted trees (LightGBM, an optional extra) as S- and T-learner, strongly regularised.
 
-LightGBM is imported where it is used. Axes: R rows, D columns, A actions, B = A + 1 arms, the last one `none`, M attributes of
-actions.
+LightGBM is imported where it is used.
+
+Axes: R rows, D columns, A actions, B = A + 1 arms, the last one `none`, M attributes of actions.
 """
 
 from collections.abc import Mapping

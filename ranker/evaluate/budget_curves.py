@@ -1,12 +1,13 @@
-"""The multi-armed Qini: what a score is worth at every budget, next to choosing without covariates and at random.
+"""The multi-armed Qini: the value of a score at every budget, next to choosing without covariates and at random.
 
-At a budget every row gets at most one action. Rows and actions are taken in the order of what the score promises per unit of cost,
-along each row's concave hull of (cost, promise), while the budget lasts and the promise is positive: the optimal way to spend a
-budget by that score (Sverdrup, Wu, Athey and Wager 2023, 2306.11979). Equal promises are taken as one block, of which a part of the
-budget buys the same part of every row, so that a score without covariates is a random choice of rows.
+At a budget every row gets at most one action. Rows and actions are taken in the order of the score's promise per unit
+of cost, along each row's concave hull of (cost, promise), while the budget lasts and the promise is positive. This is
+the optimal way to spend a budget by that score (Sverdrup, Wu, Athey and Wager 2023, 2306.11979). Equal promises are one
+block: a part of the budget buys the same part of every row in the block. A score without covariates is therefore a
+random choice of rows.
 
-Values are gains over giving nothing, per row, by realised effects; differences are paired by row. The order of rows is held fixed in
-the standard errors.
+Values are gains over giving nothing, per row, by realised effects. Differences are paired by row. Standard errors hold
+the order of rows fixed.
 
 Axes: R rows, A actions, N steps (of one row from one action to a dearer one).
 """

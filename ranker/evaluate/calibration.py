@@ -1,7 +1,8 @@
-"""Whether predicted effects have the right size: predicted against realised on users that no member has seen.
+"""Calibration of predicted effects: predicted against realised, on users that no member of the ensemble has seen.
 
-A slope is that of the realised effect (see `realised`) on the predicted one: 1 where predictions can be taken at face value, less where
-they tell users or actions further apart than they are, 0 where they tell nothing. Standard errors are clustered by user.
+A slope is that of the realised effect (see `aipw`) on the predicted one. It is 1 where predictions have the right size,
+below 1 where they exaggerate the differences between users or actions, and 0 where they carry no information. Standard
+errors are clustered by user.
 
 Axes: R rows, A actions, P pairs of a row and an action it is eligible for.
 """

@@ -1,9 +1,9 @@
-"""Weeks in which a model learns from the decisions that it has made itself: what exploration costs on the market, and what it brings.
+"""A closed loop on the market: models that learn from their own decisions; the cost and the value of exploration.
 
-All strategies share the weeks that were decided by hand, the listeners and the dice; from then on each learns from its own logs alone.
-Every week it is trained on all that is known by then, decides for everybody but the holdout, and is judged by the true expectations.
-A week's model comes from `learn` and its chances from `Strategy.chances`: whatever else decides a week, such as a gate or a pipeline of
-commands, takes their place.
+All strategies share the weeks of the logging policy, the listeners and the random draws. After these weeks each learns
+from its own logs alone. Every week a strategy is trained on all that is known by then, decides for all listeners
+outside the holdout, and is judged by the true expectations. A week's model comes from `learn`, its propensities from
+`Strategy.chances`. Another decider of a week, such as a gate or a pipeline of commands, replaces these two.
 
 Axes: U listeners, A actions, B = A + 1 arms (none last), D draws.
 """

@@ -1,6 +1,7 @@
-"""A model judged on users it never saw: everything that `scripts.evaluate` shows, as one record.
+"""The whole evaluation of a model on held-out users, as one record: everything that `scripts.evaluate` shows.
 
-A user is held out who did not train the model: the test share of the training logs, and anybody whom those logs do not hold.
+A user is held out who did not train the model: the test share of the training logs, and any user whom those logs do not
+hold.
 
 Axes: R rows of held-out logs, A actions, B = A + 1 arms, the last one `none`, O outcomes.
 """

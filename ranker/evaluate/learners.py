@@ -1,4 +1,4 @@
-"""What the model and each baseline say about users that none of them saw.
+"""Predictions of the model and of each baseline for test users that none of them saw.
 
 Axes: R test rows, A actions, B = A + 1 arms, the last one `none`, O outcomes, M attributes of actions.
 """

@@ -1,9 +1,9 @@
-"""What a week really brought: users who were held out at random against those who were not, outcome by outcome.
+"""The lift of a week: users who were held out at random against the others, outcome by outcome.
 
-The lift is the difference of means, adjusted for what was known before the week: in each group apart the outcome is regressed on the
-centred covariates, and the lift is the difference of the two intercepts (Lin 2013, 1208.2301). It is unbiased up to O(1/n) whatever the
-covariates are, and never noisier than the plain difference in large groups; with outcomes of the weeks before among the covariates it
-is CUPED (Deng, Xu, Kohavi and Walker 2013).
+The lift is the difference of means, adjusted for covariates known before the week. In each group the outcome is
+regressed on the centred covariates, and the lift is the difference of the two intercepts (Lin 2013, 1208.2301). It is
+unbiased up to O(1/n) for any covariates, and in large groups never noisier than the plain difference. With outcomes of
+earlier weeks among the covariates it is CUPED (Deng, Xu, Kohavi and Walker 2013).
 
 Axes: U users, X covariates, G groups.
 """

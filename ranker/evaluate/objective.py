@@ -1,7 +1,8 @@
-"""What is added up when policies are judged: one outcome, or a weighted sum whose weights may depend on the action.
+"""The objective by which policies are judged: one outcome, or a weighted sum whose weights may depend on the action.
 
-The value of giving the actions `s` to a user is  sum_o plain_o y_o(none) + sum_{a in s} weight_oa (y_o(a) - y_o(none)):  a term with
-`times`, such as a discount per subscriber, counts for what the contact adds, as in the policy of the allocator.
+The value of giving the actions `s` to a user is  sum_o plain_o y_o(none) + sum_{a in s} weight_oa (y_o(a) - y_o(none)).
+A term with `times`, such as a discount per subscriber, counts the effect of the contact alone, as in the policy of the
+allocator.
 
 Axes: R rows, O outcomes, A actions, B = A + 1 arms, the last one `none`.
 """

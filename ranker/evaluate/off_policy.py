@@ -1,8 +1,10 @@
-"""The value of a policy from logs of another one: IPS, SNIPS, doubly robust and SWITCH, with standard errors clustered by user.
+"""Off-policy values: IPS, SNIPS, doubly robust and SWITCH, with standard errors clustered by user.
 
-Axes: R rows, B = A + 1 arms, the last one `none`. policy_RB: probability of each arm under the policy to be judged, or more
-generally a measure: the value judged is mean(sum_b policy_b E[y(b)]). A slate of two contacts is 1 on each and -1 on none, since
-effects are taken to add up: y(none) + (y(a) - y(none)) + (y(b) - y(none)).
+policy_RB is the probability of each arm under the policy that is judged or, more generally, a signed measure: the value
+is mean(sum_b policy_b E[y(b)]). Effects are taken to add up, so a slate of two contacts is 1 on each and -1 on none:
+y(none) + (y(a) - y(none)) + (y(b) - y(none)).
+
+Axes: R rows, A actions, B = A + 1 arms, the last one `none`.
 """
 
 from collections.abc import Mapping, Sequence

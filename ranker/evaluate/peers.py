@@ -1,8 +1,9 @@
 """Learners of other libraries on a trial: causalml, econml, scikit-uplift and LightGBM, an optional extra.
 
-Each takes the rows to learn from and the rows to judge and returns what it believes each action adds. All are regularised as one does
-who knows that effects are small: trees as in `boosting.SMALL`, at least 200 customers in a leaf. Axes: R rows, D columns, A actions,
-the arm A being `none`.
+Each takes the rows to learn from and the rows to judge, and returns its estimate of each action's effect. All are
+regularised for small effects: trees as in `boosting.SMALL`, at least 200 customers in a leaf.
+
+Axes: R rows, D columns, A actions, the arm A being `none`.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,13 +1,14 @@
-"""Qini: how well a score ranks users by the effect of one action, against showing nothing.
+"""Qini and AUUC: how well a score ranks users by the effect of one action against showing nothing.
 
     qini = integral over phi in [0, 1] of u(phi) - phi u(1),   u(phi) = (Y_t - Y_c N_t / N_c) / N_t(1)
 
-where Y_t, N_t (Y_c, N_c) are weighted outcomes and counts of contacted (not contacted) users among the share phi with the highest
-scores, weights being inverse propensities; per contacted user; ties enter as one block (Radcliffe 2007). A constant score has 0.
+Y_t, N_t (Y_c, N_c) are weighted outcomes and counts of contacted (not contacted) users among the share phi with the
+highest scores. Weights are inverse propensities. The figure is per contacted user. Ties enter as one block (Radcliffe
+2007). A constant score has 0.
 
     auuc = integral of u(phi) = qini + u(1) / 2
 
-so that AUUC has half of the average effect u(1) in it: a ranking at random has u(1) / 2, not 0. Outcomes are of any kind.
+AUUC contains half of the average effect u(1): a random ranking has u(1) / 2, not 0. Outcomes are of any kind.
 
 Axes: R rows.
 """

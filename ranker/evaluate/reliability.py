@@ -1,10 +1,11 @@
-"""How much the scores know of what tells users apart in an effect; where that is next to nothing, a score is its action's average.
+"""Reliability of an effect's differences between users; close to 0, a score is no more than its action's average.
 
     reliability[a] = V(mean[., a]) / (V(mean[., a]) + E(stderr[., a]^2)),    over the users who may get action a
 
-The variance of a posterior mean and the average posterior variance add up to the variance of the truth, so this is the known part of it,
-and the squared correlation with the truth (Lord and Novick 1968, Statistical Theories of Mental Test Scores, chapter 3). The standard
-error also holds what is in doubt about the average, so at least that much is known.
+The variance of a posterior mean and the average posterior variance add up to the variance of the truth. The ratio is
+therefore the known part of that variance, and the squared correlation with the truth (Lord and Novick 1968, Statistical
+Theories of Mental Test Scores, chapter 3). The standard error also contains the uncertainty of the average, so the
+ratio is a lower bound.
 
 Axes: R rows, A actions.
 """

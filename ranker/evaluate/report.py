@@ -1,4 +1,4 @@
-"""The evaluation of a model on test users, as the records of evaluation.json and as a table for the terminal.
+"""The evaluation of a model on test users: the records of evaluation.json, and a table for the terminal.
 
 Axes: R test rows, A actions, B = A + 1 arms, the last one `none`, O outcomes.
 """

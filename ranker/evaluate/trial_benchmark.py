@@ -1,4 +1,4 @@
-"""Learners side by side on the held-out half of a randomised trial: what each one's ranking and policy are worth, paired with ours.
+"""Learners side by side on the held-out half of a randomised trial: each ranking and policy, paired with ours.
 
 Axes: R held-out rows, A actions, B = A + 1 arms, the last one `none`.
 """

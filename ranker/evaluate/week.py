@@ -1,4 +1,4 @@
-"""What became of users after a day, as far as it is complete, and what was known of them before: from tables of a company.
+"""Outcomes of users after a day, as far as they are complete, and covariates before it, from a company's tables.
 
 Axes: U users, X covariates.
 """

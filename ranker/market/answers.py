@@ -1,8 +1,9 @@
-"""How listeners answer offers: the expected outcome of every action, given everything or given what is observable.
+"""Expected outcomes of every action, given everything or given the observable features alone.
 
-The logit of each link is the one of settings.Response; z is the hidden trait, N(0, 1). Revenue is what a subscription and a
-purchase are worth, times their chances. Axes: U listeners, A actions (catalogue order) and, where said, one more last column:
-none.
+The logit of each link is the one of settings.Response; z is the hidden trait, N(0, 1). Revenue is the worth of a
+subscription and of a purchase, times their probabilities.
+
+Axes: U listeners, A actions (catalogue order) and, where said, one more last column: none.
 """
 
 from collections.abc import Callable, Mapping, Sequence

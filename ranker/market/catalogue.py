@@ -1,4 +1,4 @@
-"""Products, messages and slots as actions: what can be shown where."""
+"""Products, messages and slots as actions: the catalogue of the market."""
 
 from collections.abc import Iterator
 

@@ -1,12 +1,13 @@
-"""How decisions were made in the weeks that are logged, and the exact chance of each.
+"""The logging policy of the market, and the exact propensity of each decision.
 
-A listener is in the holdout of a week (and gets nothing) by a salted hash, drawn anew each week. Of the others' decisions a
-share explores: uniform over everything eligible and nothing. The rest follows a hand-made heuristic: nothing with a fixed chance,
-else a softmax mixed with a uniform choice.
+A listener is in the holdout of a week (and gets nothing) by a salted hash, drawn anew each week. Of the others'
+decisions a share explores: uniformly over all eligible actions and nothing. The rest follows a hand-written heuristic:
+nothing with a fixed probability, else a softmax mixed with a uniform choice.
 
-The logged propensity is the total chance of the decision over all arms, given the features of that day. A holdout that stays the
-same would not do: contacts of the weeks before are features, and who has none is more likely in the holdout. Propensities given
-those are exact, but leave 15 % of the rows' information in week 4 and 0.2 % in week 6; propensities without them are biased.
+The logged propensity is the total probability of the decision over all arms, given the features of that day. A lasting
+holdout would not do: contacts of earlier weeks are features, and a listener without contacts is more likely to be in
+the holdout. Propensities given those features are exact, but leave 15 % of the rows' information in week 4 and 0.2 % in
+week 6. Propensities without them are biased.
 
 Axes: U listeners, A actions (catalogue order) and one more last column: none.
 """

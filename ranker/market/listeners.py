@@ -1,4 +1,4 @@
-"""The listeners of the market: who there is, what is observable about them, and how that moves from week to week.
+"""The listeners of the market: their population, their observable features, and how these change from week to week.
 
 Axes: U listeners of one chunk, A actions (catalogue order), P products, S signals (settings.SIGNALS).
 """

@@ -1,7 +1,9 @@
-"""What came of a decision, and when it became known: outcomes drawn from their expectation, as rows of the outcomes table.
+"""Outcomes of decisions, drawn from their expectation, with the day of record, as rows of the outcomes table.
 
-Outcomes of different weeks are drawn independently given the listener and the contacts so far: a subscription won in one week
-changes nothing in the next. Axes: U listeners of one week.
+Given the listener and the contacts so far, outcomes of different weeks are drawn independently: a subscription won in
+one week changes nothing in the next.
+
+Axes: U listeners of one week.
 """
 
 from collections.abc import Mapping

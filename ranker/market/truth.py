@@ -1,7 +1,8 @@
-"""What is true of a market that was written: what the logging policy would do, and what contacts are worth side by side.
+"""The truth of a market on disk: the logging policy's choice, and the value of several contacts side by side.
 
-The truth of single contacts lies in truth/given_all and truth/given_observed, in the format of scores. Axes: U users of the week to
-come, A actions (catalogue order), N contacts, P metrics.
+The truth of single contacts is in truth/given_all and truth/given_observed, in the format of scores.
+
+Axes: U users of the week to come, A actions (catalogue order), N contacts, P metrics.
 """
 
 from dataclasses import dataclass

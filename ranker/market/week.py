@@ -1,4 +1,4 @@
-"""One week of the market, whoever decides: how listeners stand on the day, what a decision leads to, and how they stand after it.
+"""One week of the market, whoever decides: the listeners' state before, the outcomes of decisions, the state after.
 
 Axes: U listeners, A actions (catalogue order).
 """

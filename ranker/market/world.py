@@ -1,7 +1,7 @@
-"""The whole market as files: tables of the logged weeks, users to be decided on, and the truth apart; in chunks of listeners.
+"""The whole market as files, in chunks of listeners: tables of the logged weeks, users to be decided on, the truth.
 
-Every chunk has a generator of its own, spawned from the seed by the chunk's number: the files depend on the settings and the seed
-alone, not on threads, and memory not on the number of listeners.
+Every chunk has its own generator, spawned from the seed by the chunk's number. The files depend on the settings and the
+seed alone, not on threads. Memory does not depend on the number of listeners.
 """
 
 import json

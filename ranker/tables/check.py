@@ -1,4 +1,4 @@
-"""Validation of every file of the tables: schema, ranges, missing values, keys; all problems counted by file and column."""
+"""Validation of the tables: schema, ranges, missing values and keys, all problems counted by file and column."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

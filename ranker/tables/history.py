@@ -1,4 +1,4 @@
-"""Exposures as the history beside scores: what their users have received before, for rules that count contacts of earlier days.
+"""Contact history beside scores, from exposures: earlier contacts of the scored users, for rules with `days`.
 
 Axes: U users of the scores, N rows of a batch.
 """

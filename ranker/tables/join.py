@@ -1,9 +1,11 @@
-"""The point-in-time join: what was known when a decision was made, and what came of it as far as it is known now.
+"""The point-in-time join: features known when a decision was made, and its outcomes as far as they are known now.
 
-Features are those of the latest snapshot on or before the day of the decision. An outcome is the sum of its events in the days
-[from_day, to_day) after the decision, among the events recorded before the day `known_before`; it is missing where it is not complete
-by then. What is known of it early counts events recorded within so many days after the decision, in young and old decisions alike.
-What one listener was shown on one day is a slate: its contacts have the same features and outcomes, one window being that of all.
+Features are those of the latest snapshot on or before the day of the decision. An outcome is the sum of its events in
+the days [from_day, to_day) after the decision, among the events recorded before the day `known_before`. It is missing
+where it is not complete by then. Its early columns count events recorded within so many days after the decision, alike
+in young and old decisions. The contacts of one listener and day are a slate: they have the same features and outcomes,
+and share one window.
+
 Axes: R decisions, P pairs of a decision and an event in its window, D days of listeners.
 """
 

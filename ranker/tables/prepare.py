@@ -1,4 +1,4 @@
-"""Tables to logs: validated, joined point in time and written in ranges of users, so that memory does not grow with them."""
+"""Tables to logs: validated, joined point in time and written in ranges of users, in constant memory."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence

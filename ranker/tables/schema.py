@@ -1,7 +1,7 @@
-"""What the tables hold: features with their ranges, outcomes with their attribution windows; `tables/schema.json`.
+"""The schema of tables, `tables/schema.json`: features with their ranges, outcomes with their attribution windows.
 
-Dates count whole days: what is dated before a day is known at its start. A snapshot of features of day d is what was known at
-the start of d; a decision of day d may use it.
+Dates count whole days. An event dated before a day is known at the start of that day. A snapshot of features of day d
+is the state at the start of d, and a decision of day d may use it.
 """
 
 from collections import Counter

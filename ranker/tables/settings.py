@@ -1,4 +1,4 @@
-"""What can be chosen when tables are prepared."""
+"""Settings of the preparation of tables."""
 
 from datetime import date
 

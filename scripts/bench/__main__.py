@@ -1,8 +1,8 @@
 """Benchmarks by one command: `python -m scripts.bench allocator [sizes=10000,100000] [gaps=50] [resume=true] [update_readme=true]`
 and `python -m scripts.bench ranker [parts=hillstrom,market] [seeds=5] [users=200000] [resume=true] [update_readme=true]`.
 
-A benchmark measures what is asked for and shows everything that it and earlier calls have measured: on the terminal, and between its
-markers in README.md where that is asked for.
+A benchmark measures what is asked for. It shows all figures, of this call and of earlier ones, on the terminal; with `update_readme=true`
+they also replace the part between its markers in the README.md beside this file.
 """
 
 import sys
@@ -16,7 +16,7 @@ from scripts.bench.results import Block
 from scripts.cli import entry
 from scripts.cli.settings import BenchSettings
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+README = Path(__file__).resolve().with_name("README.md")
 BENCHES: Mapping[str, str] = MappingProxyType(
     {"allocator": "scripts.bench.bench_allocator", "ranker": "scripts.bench.bench_ranker"}
 )
@@ -25,11 +25,13 @@ LISTS = ("sizes", "shapes", "peers", "parts")
 
 
 def run(settings: BenchSettings, readme: Path = README) -> Block:
-    """Measures, and writes README's part where asked for. Raises InputError."""
+    """Measures, and rewrites the benchmark's part of `readme` where asked for. Raises InputError."""
     what = settings.bench.what
     opening, closing = markers(what)
     if settings.bench.update_readme and not all(readme.read_text().count(mark) == 1 for mark in (opening, closing)):
-        raise InputError([f"{readme.name}: the markers {opening} and {closing} must stand in it, once each"])
+        raise InputError(
+            [f"{readme.parent.name}/{readme.name}: the markers {opening} and {closing} must stand in it, once each"]
+        )
     block: Block = import_module(BENCHES[what]).measure(settings)
     if settings.bench.update_readme:
         readme.write_text(between_markers(readme.read_text(), what, block.markdown))
@@ -41,7 +43,7 @@ def markers(what: str) -> tuple[str, str]:
 
 
 def between_markers(text: str, what: str, part: str) -> str:
-    """README's text with what stands between the markers replaced."""
+    """The README's text, with the part between the markers replaced."""
     opening, closing = markers(what)
     head, rest = text.split(opening, 1)
     tail = rest.split(closing, 1)[1]

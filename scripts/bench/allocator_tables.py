@@ -67,10 +67,20 @@ def _order(figure: Run | PassRate | Gap) -> tuple[int, int, int]:
 
 
 def runs(figures: Figures) -> Table:
-    columns = ("instance", "solver", "read", "solve", "write", "all s", "GiB", "gap", "breaks", "fractional", "note")
-    return Table(
-        "Seconds by stage, memory, and what comes out", columns, [_run(run, figures.name(run)) for run in figures.runs]
+    columns = (
+        "instance",
+        "solver",
+        "read",
+        "solve",
+        "write",
+        "total s",
+        "GiB",
+        "gap",
+        "largest violation",
+        "fractional",
+        "note",
     )
+    return Table("Seconds by stage, memory and result", columns, [_run(run, figures.name(run)) for run in figures.runs])
 
 
 def _run(run: Run, name: str) -> tuple[str, ...]:
@@ -85,11 +95,15 @@ def _run(run: Run, name: str) -> tuple[str, ...]:
         "" if run.gap is None else f"{run.gap:.1e}",
         "" if breaks is None else "nothing" if breaks <= 1e-9 else f"{breaks:.1e}",
         "" if not done else f"{run.fractional:,}",
-        run.note if run.outcome == "not tried" else f"{run.full_passes} passes" if run.full_passes else _outcome(run),
+        _note(run),
     )
 
 
-def _outcome(run: Run) -> str:
+def _note(run: Run) -> str:
+    if run.outcome == "not tried":
+        return run.note
+    if run.full_passes:
+        return f"{run.full_passes} dual evaluations"
     if run.outcome == "over the limit" and run.limit:
         return f"stopped after {run.limit:,.0f} s"
     return run.note if run.outcome == "done" else run.outcome
@@ -127,7 +141,7 @@ def profile(figures: Figures) -> Table:
         for run in figures.ours
         if run.profile
     ]
-    return Table("Where our time goes, in seconds", ("instance", *STAGES), rows)
+    return Table("Our seconds by stage", ("instance", *STAGES), rows)
 
 
 def growth(figures: Figures) -> Table:
@@ -165,12 +179,12 @@ def passes(figures: Figures) -> Table:
     columns = (
         "instance",
         "device",
-        "passes in all",
+        "dual evaluations",
         "milliseconds each",
         "GB/s read",
         "GB/s of a copy of the same bytes",
     )
-    return Table("One pass over all users", columns, rows)
+    return Table("One dual evaluation over all users", columns, rows)
 
 
 def gaps(figures: Figures) -> Table:
@@ -194,14 +208,15 @@ def _gap(name: str, group: Sequence[Gap]) -> tuple[str, ...]:
     )
 
 
-def _legend(figures: Figures) -> str:
+def _legend(figures: Figures) -> list[str]:
     said = [
-        "`read` includes building the linear programme, for peers; `write` the audit and all digests. `gap`: (certified bound - value) / "
-        "|bound|, negative where a result is too good to keep the rules. `breaks`: the largest violation, in contacts of one user's slot "
-        "or cap, or relative to a constraint's bound. `fractional`: pairs that are neither taken nor left."
+        "`read`: for peers it includes building the linear programme. `write`: it includes the audit and all digests.",
+        "`gap`: (certified bound - value) / |bound|. A negative gap means that the result breaks rules.",
+        "`largest violation`: in contacts of one user's slot or cap, or relative to a constraint's bound.",
+        "`fractional`: user-action pairs that are neither taken nor left.",
     ]
     if not any(rate.device != "cpu" for rate in figures.passes):
-        said.append("No GPU was at hand, so there is no figure of `solve.device=cuda`.")
+        said.append("No GPU was at hand, so `solve.device=cuda` has no figure.")
     if any(OLD in mark for mark in figures.marks.values()):
         said.append(f"{OLD.strip()}: measured by an earlier version of the program, or asked for another gap.")
-    return " ".join(said)
+    return said

@@ -23,8 +23,8 @@ SHOWN_AT = (0.1, 0.25, 0.5, 0.75, 1.0)
 ASKED = {"train": (300.0, "4.0"), SCORING: (30.0, "")}
 THOUSAND = 1_000.0  # listeners
 LOOPED = (
-    "decides", "of the best, % (least to most)", "EUR", "less exploit only", "in the second half", "there without its cost",
-    "exploring costs", "wrong where exploiting avoids", "s",
+    "strategy", "% of the best (least to most)", "EUR", "minus exploit only", "the same, second half",
+    "second half, without the cost of exploring", "cost of exploring", "error on avoided actions", "s",
 )  # fmt: skip
 NOTHING = 1e-9  # what rounding leaves of an exact zero
 Group = tuple[object, ...]
@@ -118,12 +118,12 @@ def _columns(part: str, names: Sequence[str]) -> tuple[str, ...]:
     if part == "promotion":
         return (
             "learner", "Qini x 10,000", "net incremental revenue", "incremental response rate", "sent to, %",
-            "ours less it: Qini", "revenue", "s",
+            "ours - peer: Qini", "ours - peer: revenue", "s",
         )  # fmt: skip
     qinis = [f"Qini {name} x 100" for name in names]
     return (
-        "learner", *qinis, "visits, %", "less mens to all, points",
-        *(f"{'ours less it: ' * (not n)}Qini {name}" for n, name in enumerate(names)), "visits", "s",
+        "learner", *qinis, "visits, %", "minus mens to all, points",
+        *(f"ours - peer: Qini {name}" for name in names), "ours - peer: visits", "s",
     )  # fmt: skip
 
 
@@ -180,8 +180,8 @@ def bandit(figures: Figures) -> Table:
         for group in figures.groups
     ]
     return Table(
-        "Open Bandit sample: what bts would earn, from logs of random recommendations",
-        ("clicks by", "clicks, %", f"less {OWN}, points", ""),
+        "Open Bandit sample: the value of bts, estimated from logs of random recommendations",
+        ("clicks by", "clicks, %", f"minus {OWN}, points", "note"),
         rows,
     )
 
@@ -212,8 +212,8 @@ def _market(users: int, figures: Figures) -> Table:
     seeds = max(len(found) for found in here.values())
     columns = (
         "policy",
-        "of the oracle, % (least to most)",
-        "ours less it, % of the oracle",
+        "% of the oracle (least to most)",
+        "ours - policy, % of the oracle",
         "ours ahead on",
         "rules broken in truth",
         "s",
@@ -298,9 +298,9 @@ def spent(figures: Figures) -> Table:
         )
         for group in sorted(figures.groups, key=lambda group: group[1:3])
     ]
-    columns = ("data", "ours less", *(f"{100 * at:.0f} % of budget" for at in SHOWN_AT), "lowest, in standard errors")
+    columns = ("data", "peer", *(f"{100 * at:.0f} % of budget" for at in SHOWN_AT), "lowest, in standard errors")
     return Table(
-        "At every budget: gain of our scores less that of other ways to spend, in % of ours at the largest",
+        "At every budget: ours - peer, in % of our gain at the largest budget",
         columns,
         rows,
     )
@@ -338,7 +338,7 @@ def _explored(users: int, market: str, figures: Figures) -> Iterable[Table]:
     done = {group: [f for f in found if f.outcome == "done"] for group, found in here.items()}
     plain = {(group[0], f.seed): f for group, found in done.items() if group[-1] == EXPLOIT.name for f in found}
     weeks = max((len(f.value) for found in done.values() for f in found), default=0)
-    title = f"{weeks} weeks that learn from themselves, {users:,} listeners, a market that {market}"
+    title = f"Closed loop of {weeks} weeks, {users:,} listeners, a market that {market}"
     rows, weekly = [], []
     for group, found in done.items():
         name = figures.named(group, str(group[-1]))
@@ -370,7 +370,7 @@ def _explored(users: int, market: str, figures: Figures) -> Iterable[Table]:
     yield Table(f"{title}; seeds: {seeds}", LOOPED, rows)
     if weekly:
         yield Table(
-            f"{title}: of the best, % by week", ("decides", *(str(number + 1) for number in range(weeks))), weekly
+            f"{title}: % of the best by week", ("strategy", *(str(number + 1) for number in range(weeks))), weekly
         )
 
 
@@ -390,10 +390,10 @@ def speed(figures: Figures) -> Table:
         "command",
         "rows",
         "s",
-        "asked s",
-        "s of all cores",
+        "target s",
+        "CPU s",
         "GiB",
-        "asked GiB",
+        "target GiB",
         "floor s",
         "times the floor",
         "the floor",
@@ -419,29 +419,36 @@ def _speed(name: str, figure: Speed) -> tuple[str, ...]:
     )
 
 
-def _legend(kept: Sequence[Kept]) -> str:
+def _legend(kept: Sequence[Kept]) -> list[str]:
     figures = [each.figure for each in kept]
     versions = sorted({f.version for f in figures if isinstance(f, Standing) and f.version})
     said = [
-        "Of several seeds the mean ± the larger of two standard errors: over seeds, and the average one within a seed. `ours less it`: "
-        "paired on the same rows. Peers are regularised alike: boosted trees are LightGBM with 120 trees (300 on the market) of at most "
-        "7 leaves, rate 0.05, at least 200 customers in a leaf and penalty 5; forests have at least 200 in a leaf; propensities are the "
-        "shares known by design."
+        "`a ± b` over several seeds: the mean, and the larger of two standard errors, the one over seeds and the average "
+        "one within a seed.",
+        "`ours - peer`, `ours - policy`: positive means that offermix is better. Differences are paired on the same rows.",
+        "`s`: seconds.",
+        "Peers are regularised alike. Boosted trees are LightGBM with 120 trees (300 on the market) of at most 7 leaves, "
+        "rate 0.05, at least 200 customers in a leaf and penalty 5. Forests have at least 200 customers in a leaf. "
+        "Propensities are the shares known by design.",
     ]
     said += [f"Versions: {', '.join(versions)}."] if versions else []
-    said.append(
-        "On the market every policy keeps the same rules in the same allocator, where our scores say what the rules add up; the "
-        "oracle knows the true expectations given the observable features, all-knowing the hidden traits too. Net incremental "
-        "revenue: 10 a purchase, 0.15 a promotion, sent where the score is above 0.015."
-    )
+    said += [
+        "Net incremental revenue: 10 a purchase, 0.15 a promotion, sent where the score is above 0.015.",
+        "Market: every policy keeps the same rules in the same allocator. The sums that rules limit are those of our scores.",
+        "`oracle`: knows the true expectations given the observable features. `all-knowing`: knows the hidden traits too.",
+        "`valuenet, averaged`: our own effects, averaged over users.",
+    ]
     if any(isinstance(figure, Looped) for figure in figures):
-        said.append(
-            "Weeks that learn from themselves: EUR of the policy's objective per 1,000 listeners and week, by the true expectations; "
-            "differences are paired on the same listeners and dice, ± over seeds. `of the best`: with listeners as a strategy's own weeks "
-            "left them; whoever is shown nothing for a while tires less of the next contacts. `exploring costs`: what the same model would "
-            "earn more without exploring, over all weeks; `there without its cost`: how much more it then earns than exploiting alone. "
-            "`wrong where exploiting avoids`: error of the average worth of what exploiting shows to fewer than one in 200, second half."
-        )
+        said += [
+            "Closed loop: EUR of the policy's objective per 1,000 listeners and week, by the true expectations. Differences "
+            "are paired on the same listeners and random draws; ± is over seeds.",
+            "`% of the best`: the best for the listeners as the strategy's own weeks left them. Listeners who were shown "
+            "nothing for a while tire less of the next contacts.",
+            "`cost of exploring`: how much more the same model would earn without exploring, over all weeks. `second half, "
+            "without the cost of exploring`: how much more that model would then earn than exploiting alone.",
+            "`error on avoided actions`: root mean square error of the average worth of actions that exploiting shows to "
+            "fewer than one listener in 200, second half.",
+        ]
     if any(not each.fresh for each in kept):
-        said.append(f"{OLD.strip()}: measured by an earlier version of the program or other settings.")
-    return " ".join(said)
+        said.append(f"{OLD.strip()}: measured by an earlier version of the program or with other settings.")
+    return said

@@ -15,12 +15,14 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from textwrap import fill
 from typing import Protocol
 
 from ranker.scores import InputError
 
 PACKAGES = ("ortools", "scipy", "numpy", "numba")
 GIB = 2.0**30
+WIDTH = 120  # characters of a line of text in a document
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -94,15 +96,20 @@ class Table:
 
 @dataclass(frozen=True)
 class Block:
-    """What a benchmark shows: where it was measured, tables, and what their words mean."""
+    """What a benchmark shows: where it was measured, tables, and the legend of their columns, a sentence or two per item."""
 
     opening: str
     tables: Sequence[Table]
-    legend: str
+    legend: Sequence[str]
 
     @property
     def markdown(self) -> str:
-        return "\n\n".join([self.opening, *(table.markdown for table in self.tables), self.legend])
+        legend = "\n".join(_wrapped(f"- {item}", "  ") for item in self.legend)
+        return "\n\n".join([_wrapped(self.opening), *(table.markdown for table in self.tables), legend])
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    return fill(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def kind_and_key(figure: Measured) -> tuple[object, ...]:

@@ -176,7 +176,9 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
                 "true: leaves out what this program has measured already on this machine",
                 "value",
             ),
-            Key("update_readme", "bench.update_readme", "true: writes the table into README.md", "value"),
+            Key(
+                "update_readme", "bench.update_readme", "true: writes the tables into scripts/bench/README.md", "value"
+            ),
             _path("out", "the folder of results; runs/bench by default", "out"),
             SEED,
         ),

@@ -173,7 +173,10 @@ def test_the_tables_say_what_was_measured(tmp_path: Path) -> None:
         results.add(figure)
     text = shown(results)
     assert text.startswith("Measured on 2 cores, 20")
-    assert "| grid 1,000 | offermix | 1.00 | 2.00 | 3.00 | 6.00 | 1.0 | 1.0e-01 | nothing | 0 | 4 passes |" in text
+    assert (
+        "| grid 1,000 | offermix | 1.00 | 2.00 | 3.00 | 6.00 | 1.0 | 1.0e-01 | nothing | 0 | 4 dual evaluations |"
+        in text
+    )
     assert "| grid 1,000 | GLOP | 1.00 | 60 |  |  |  |  |  |  | stopped after 60 s |" in text
     assert "| grid 1,000 | PDLP 1e-6 | 1.00 | 12 |  | 13 |  | -1.0e-02 | 1.0e-02 | 7 |  |" in text
     assert "| grid 1,000 | PDLP 1e-6 | 6.0 | 2.0 |" in text
@@ -333,12 +336,12 @@ def test_wrong_names_are_told_before_anything_runs(settings: BenchSettings) -> N
 def test_a_readme_without_markers_is_told_before_anything_runs(tmp_path: Path, settings: BenchSettings) -> None:
     (tmp_path / "README.md").write_text("no markers")
     asked = settings.bench.model_copy(update={"update_readme": True})
-    with pytest.raises(InputError, match="must stand in it, once each"):
+    with pytest.raises(InputError, match=r"/README\.md: the markers .* must stand in it, once each"):
         bench.run(settings.model_copy(update={"bench": asked}), tmp_path / "README.md")
 
 
 def test_the_readme_has_the_markers(root: Path) -> None:
-    text = (root / "README.md").read_text()
+    text = (root / "scripts" / "bench" / "README.md").read_text()
     assert [text.count(marker) for what in bench.BENCHES for marker in bench.markers(what)] == [1] * (
         2 * len(bench.BENCHES)
     )

@@ -166,7 +166,7 @@ def test_the_tables_say_what_was_measured(tmp_path: Path) -> None:
     assert "| hillstrom | random | +10.0 ± 5.0 | +10.0 ± 5.0 | +10.0 ± 5.0 |" in text
     assert "| -4.0 at 100 % |" in text
     assert "| train | 2,000,000 | 200 | 300 | 350 | 3.2 | 4.0 | 50 | 4.0 | X'X |" in text
-    assert "2 weeks that learn from themselves, 500 listeners, a market that changes; seeds: 2" in text
+    assert "Closed loop of 2 weeks, 500 listeners, a market that changes; seeds: 2" in text
     assert "| exploit only | 50.0 (50.0 to 50.0) | 150 |  |  |  | 20 | 50 |  |" in text
     exploring = "| 3 % evenly | 66.7 (63.3 to 70.0) | 200 ± 10 | +50 ± 10 | +60 ± 20 | +60 | -10 ± 10 | 50 |  |"
     assert exploring in text
@@ -231,7 +231,7 @@ def test_a_peer_that_is_not_there_says_so(
 ) -> None:
     in_this_process(monkeypatch)
     gone = replace(PEERS["econml DRLearner"], package="no-such-package")
-    for module in (bench_ranker, bench_ranker.bench_ranker_trials):
+    for module in (bench_ranker, bench_ranker.ranker_trials):
         monkeypatch.setattr(module, "PEERS", {gone.name: gone})
     asked = {"parts": ("promotion",), "trials": trials(tmp_path / "trials"), "seeds": 1}
     block = bench_ranker.measure(asking(settings, tmp_path / "out", **asked))
@@ -250,7 +250,7 @@ def test_what_a_peer_believes_is_kept_and_judged_again(
         return task.test_RD[:, :1].astype(np.float64)
 
     peer = Peer("first column", "numpy", believed)
-    for module in (bench_ranker, bench_ranker.bench_ranker_trials):
+    for module in (bench_ranker, bench_ranker.ranker_trials):
         monkeypatch.setattr(module, "PEERS", {peer.name: peer})
     asked = {"parts": ("promotion",), "trials": trials(tmp_path / "trials"), "seeds": 1}
     out = tmp_path / "out"

@@ -1,40 +1,21 @@
-"""The commands that the README shows are run as they stand, in a copy of the repository with a shrunk market.
+"""The commands that the documents show are run as they stand, in a copy of the repository with a shrunk market.
 
-Commands are the lines that open with `$ ` in blocks fenced as ```console. An HTML comment right before a block says otherwise:
-`<!-- test: skip -->` leaves the block out, `<!-- test: exit 3 -->` expects that status of its last command.
+`tests/documents.py` says which commands these are. The week of the front page has run before any other document's.
 """
 
-import re
 import shutil
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-BLOCK = re.compile(r"(?:<!-- test: (?P<note>[^>]*?) -->\s*\n)?```console\n(?P<body>.*?)```", re.DOTALL)
+from tests.documents import ROOT, Block, blocks, documents, tracked_files
+
 SHRUNK = "# @package _global_\ndata: {users: 1000, weeks: 6}\nfit: {max_epochs: 2}\nmodel: {members: 2, hidden: [16]}\n"
 REAL_DATA = "../shared"
+SHOWING = [name for name in documents() if blocks((ROOT / name).read_text())]
 
-
-@dataclass(frozen=True)
-class Block:
-    """The commands of one block, and the status that the last of them ends with."""
-
-    commands: tuple[str, ...]
-    status: int
-
-
-def blocks(text: str) -> list[Block]:
-    found = []
-    for match in BLOCK.finditer(text):
-        note = match["note"] or ""
-        lines = re.sub(r"\\\n\s*(?:> )?", "", match["body"]).splitlines()
-        commands = tuple(line[2:].strip() for line in lines if line.startswith("$ "))
-        if note != "skip" and commands:
-            found.append(Block(commands, int(note.removeprefix("exit ")) if note.startswith("exit ") else 0))
-    return found
+pytestmark = pytest.mark.timeout(600)
 
 
 def runnable(command: str) -> bool:
@@ -44,24 +25,15 @@ def runnable(command: str) -> bool:
     )
 
 
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
+def copied(beside: Path) -> Path:
     """The repository's files with the environment linked in; the market is shrunk, the rest is as it stands."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    folder = tmp_path / "offermix"
-    for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
+    folder = beside / "offermix"
+    for name in tracked_files():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name)
     (folder / ".venv").symlink_to(ROOT / ".venv")
     if (ROOT / REAL_DATA).exists():
-        (tmp_path / "shared").symlink_to((ROOT / REAL_DATA).resolve())
+        (beside / "shared").symlink_to((ROOT / REAL_DATA).resolve())
     (folder / "conf" / "shrunk").mkdir()
     (folder / "conf" / "shrunk" / "readme.yaml").write_text(SHRUNK)
     config = folder / "conf" / "config.yaml"
@@ -69,26 +41,56 @@ def copy(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.timeout(600)
-def test_the_commands_of_the_readme_run(copy: Path) -> None:
-    shown = blocks((ROOT / "README.md").read_text())
-    assert shown, "the README shows no command in a ```console block"
-    for block in shown:
-        for position, command in enumerate(block.commands):
-            if not runnable(command):
-                continue
-            expected = block.status if position == len(block.commands) - 1 else 0
-            called = subprocess.run(
-                ["bash", "-c", command], cwd=copy, capture_output=True, text=True, timeout=300, check=False
-            )
-            assert called.returncode == expected, f"$ {command}\n{called.stdout}\n{called.stderr}"
+def run(block: Block, folder: Path) -> str:
+    """What the block's last command printed, after every command has ended with the status that the document says."""
+    printed = ""
+    for position, command in enumerate(block.commands):
+        if not runnable(command):
+            continue
+        expected = block.status if position == len(block.commands) - 1 else 0
+        called = subprocess.run(
+            ["bash", "-c", command], cwd=folder, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert called.returncode == expected, f"$ {command}\n{called.stdout}\n{called.stderr}"
+        printed = called.stdout + called.stderr
+    return printed
+
+
+def examples_of_wrong_input() -> list[Block]:
+    return [block for block in blocks((ROOT / "README.md").read_text()) if block.status == 2]
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy in which the front page's week has run."""
+    folder = copied(tmp_path_factory.mktemp("documents"))
+    run(blocks((ROOT / "README.md").read_text())[0], folder)
+    return folder
+
+
+@pytest.mark.parametrize("document", SHOWING)
+def test_the_commands_of_a_document_run(copy: Path, document: str) -> None:
+    for block in blocks((ROOT / document).read_text()):
+        run(block, copy)
+
+
+def test_the_front_page_shows_commands() -> None:
+    assert "README.md" in SHOWING
+
+
+def test_the_example_of_wrong_input_works_alone_and_prints_what_is_shown(tmp_path: Path) -> None:
+    examples, folder = examples_of_wrong_input(), copied(tmp_path)
+    assert examples, "the front page shows no command that ends with exit 2"
+    for block in examples:
+        printed = run(block, folder).splitlines()
+        assert [line for line in block.shown if line not in printed] == []
 
 
 def test_blocks_are_read_as_people_read_them() -> None:
     text = (
         "```console\n$ ./one key=1 \\\n    other=2\noutput\n$ two\n```\n"
         "<!-- test: skip -->\n```console\n$ never\n```\n"
-        "<!-- test: exit 3 -->\n```console\n$ refused\n```\n"
+        "<!-- test: exit 3 -->\n```console\n$ refused\nwhy\n```\n"
         "```bash\n$ not this\n```\n"
     )
-    assert blocks(text) == [Block(("./one key=1 other=2", "two"), 0), Block(("refused",), 3)]
+    assert blocks(text) == [Block(("./one key=1 other=2", "two"), 0), Block(("refused",), 3, ("why",))]

@@ -140,12 +140,12 @@ def test_solving_again_stops_where_the_work_is_used_up(tmp_path: Path, monkeypat
         swept.append(len(users.data))
         return sweep(users, price_R)
 
-    monkeypatch.setattr(price_ranges, "sweep", counted)
-    monkeypatch.setattr(price_ranges, "PART", 0.0)
+    monkeypatch.setattr(module, "sweep", counted)
+    monkeypatch.setattr(module, "PART", 0.0)
     found = []
     for least in (0, 20_000, 200_000):
         swept.clear()
-        monkeypatch.setattr(price_ranges, "LEAST_WORK", least)
+        monkeypatch.setattr(module, "LEAST_WORK", least)
         found.append(len(ranges_of(case, SolveSettings(method="prices", exact_cells=0))[2]))
         assert sum(swept) <= least + len(case.data) + module.NEAR_USERS
     assert found[0] <= found[1] <= found[2]

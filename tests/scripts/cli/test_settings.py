@@ -16,7 +16,7 @@ from scripts.cli.keys import KEYS, options
 from scripts.cli.settings import Settings, TrainSettings, WeeklySettings, known_keys
 
 ROOT = Path(__file__).resolve().parents[3]
-MAIN = re.compile(r'command\.main\("(\w+)", (\w+), \w+\)')
+MAIN = re.compile(r'entry\.main\("(\w+)", (\w+), \w+\)')
 COMMANDS = dict(match for file in sorted((ROOT / "scripts").glob("*.py")) for match in MAIN.findall(file.read_text()))
 
 

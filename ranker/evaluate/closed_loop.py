@@ -21,9 +21,8 @@ from ranker.market import answers, listeners, week, world
 from ranker.market.decisions import Choices
 from ranker.market.settings import MarketSettings
 from ranker.model.ensemble import ValueModel
-from ranker.model.fit import fit
-from ranker.model.fit_calibration import calibrated
 from ranker.model.settings import FitSettings, ModelSettings
+from ranker.model.train import train
 from ranker.tables.check import as_frame
 from ranker.tables.join import Part, join
 
@@ -202,8 +201,7 @@ def known(market: week.Market, tables: Sequence[week.Tables], day: date) -> Logs
 def learn(scenario: Scenario, number: int, tables: Sequence[week.Tables], learning: Learning) -> ValueModel:
     """The model of a week, from all that is known of the weeks before it."""
     logs = known(scenario.weeks[number], tables, scenario.day(number))
-    fitted = fit(logs, learning.model, learning.fit, learning.seed)
-    return calibrated(fitted.model, fitted.examples, fitted.splits)
+    return train(logs, learning.model, learning.fit, learning.seed).model
 
 
 def believe(model: ValueModel, here: week.Standing, day: date, worth: Mapping[str, np.ndarray]) -> Belief:

@@ -33,8 +33,7 @@ from ranker.evaluate.peers import PEERS, Peer, Task
 from ranker.evaluate.trial_benchmark import Half
 from ranker.logs import Logs, LogSchema
 from ranker.model.examples import Examples, examples_of
-from ranker.model.fit import fit
-from ranker.model.fit_calibration import calibrated
+from ranker.model.train import train
 from ranker.trials import hillstrom, promotion
 from ranker.trials.adapters import Trial
 from scripts.bench.ranker_figures import OURS, Spending, Standing, pair
@@ -95,11 +94,10 @@ def run_half(part: str, trials: Path, seed: int, settings: Settings, file: Path)
     """Ours and the baselines on one split. file: where the split is left for the peers."""
     source = SOURCES[part]
     trial = source.read(trials / source.file, TEST_SHARE, seed)
-    train, test = (Logs(source.schema, source.actions, frame, None) for frame in (trial.train, trial.test))
+    learned, test = (Logs(source.schema, source.actions, frame, None) for frame in (trial.train, trial.test))
     started = time.perf_counter()
-    fitted = fit(train, settings.model, settings.fit.model_copy(update={"test_share": 0.0}), seed)
-    model = calibrated(fitted.model, fitted.examples, fitted.splits)
-    learn, rows = fitted.examples, examples_of(test, model.encoder)
+    trained = train(learned, settings.model, settings.fit.model_copy(update={"test_share": 0.0}), seed)
+    model, learn, rows = trained.model, trained.examples, examples_of(test, trained.model.encoder)
     o = [target.name for target in model.targets].index(source.outcome)
     ours_RA = model.effects(rows.features)[source.outcome].mean_UA
     seconds = time.perf_counter() - started

@@ -14,6 +14,7 @@ from allocator.report.page import calibration_rows, policy_rows
 from allocator.report.records import Evaluation, read_record
 from ranker.logs import write_logs
 from ranker.market.world import write as write_market
+from ranker.model import train as training
 from ranker.model.artifact import load_model
 from ranker.model.carryover import Carryover
 from ranker.model.cross_outcome_pooling import LEAST_DOUBT
@@ -26,6 +27,7 @@ from ranker.tables.prepare import prepare
 from scripts import train
 from scripts.cli.entry import validated
 from scripts.cli.settings import Settings, TrainSettings
+from scripts.pages.training import show_interference
 from scripts.runs.tracking import evaluation_metrics
 from tests.ranker.worlds import SCHEMA, make_world
 
@@ -44,9 +46,9 @@ def test_what_history_tells_is_in_the_model_and_no_longer_in_its_doubt(
         made.append(fit(*given))
         return made[0]
 
-    fit = train.fit
-    monkeypatch.setattr(train, "fit", fitted)
-    monkeypatch.setattr(train, "estimate", lambda *given: found)
+    fit = training.fit
+    monkeypatch.setattr(training, "fit", fitted)
+    monkeypatch.setattr(training, "estimate", lambda *given: found)
     paths = [f"paths.{name}='{tmp_path / name}'" for name in ("model", "logs", "runs")]
     result = train.run(validated(TrainSettings, composed(*paths, "fit.max_epochs=1", "model.members=2")))
     pairs = [(target.name, action["id"]) for target in made[0].model.targets for action in world.logs.actions]
@@ -115,7 +117,7 @@ def test_without_anybody_left_to_chance_nothing_is_learned(changed: Callable, wh
     world = make_world(2_000, np.random.default_rng(3))
     logs = replace(world.logs, frame=changed(world.logs.frame).reset_index(drop=True))
     with pytest.raises(InputError, match=why):
-        train.fit(logs, ModelSettings(members=2), FitSettings(max_epochs=1), 0)
+        training.train(logs, ModelSettings(members=2), FitSettings(max_epochs=1), 0)
 
 
 def test_what_is_wrong_with_logs_names_their_folder(composed: Callable[..., DictConfig], tmp_path: Path) -> None:
@@ -156,10 +158,10 @@ def test_the_report_reads_what_is_written_of_few_listeners(
 
 def test_what_contacts_add_is_printed_outcome_by_outcome(capsys: pytest.CaptureFixture[str]) -> None:
     found = Estimated(Interference(28, Kept(0.82, 0.01), ()), None, "product", (), (grown("opt_out", 0.09, 0.03),))
-    train.show_interference(found.to_json())
+    show_interference(found.to_json())
     fatigue, growth = (line for line in capsys.readouterr().out.splitlines() if "±" in line)
     assert "82% ± 1%" in fatigue
     assert growth.split()[0] == "opt_out"
     assert "+0.090 ± 0.030" in growth
-    train.show_interference(Estimated(Interference(28, None, ()), None, "product", ()).to_json())
+    show_interference(Estimated(Interference(28, None, ()), None, "product", ()).to_json())
     assert "adds" not in capsys.readouterr().out

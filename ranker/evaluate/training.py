@@ -7,7 +7,7 @@ import numpy as np
 
 from ranker.evaluate.reliability import reliabilities
 from ranker.evaluate.report import evaluate, finite
-from ranker.model.fit import Curve
+from ranker.model.fit import LossCurve
 from ranker.model.settings import FitSettings
 from ranker.model.threads import fixed_threads
 from ranker.model.train import Trained
@@ -39,7 +39,7 @@ def evaluated(trained: Trained, fitting: FitSettings, started: float) -> dict:
     return finite(found)
 
 
-def _training(curves: Sequence[Curve], seconds: float) -> dict:
+def _training(curves: Sequence[LossCurve], seconds: float) -> dict:
     """The curve is the average over members. A member whose best epoch is 0 does without its deep path."""
     longest = max(len(curve.train) for curve in curves)
     return {
@@ -63,6 +63,6 @@ def _average(epoch: int, losses: list[tuple[float, ...]]) -> float:
     return float(np.mean([member[min(epoch, len(member) - 1)] for member in losses]))
 
 
-def _member(curve: Curve) -> dict:
+def _member(curve: LossCurve) -> dict:
     kept = curve.validation[curve.best - 1] if curve.best else curve.linear
     return {"epochs": len(curve.train), "best_epoch": curve.best, "validation": kept, "linear": curve.linear}

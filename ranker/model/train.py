@@ -17,10 +17,10 @@ from ranker.model.beside import calibrated_alone
 from ranker.model.ensemble import ValueModel
 from ranker.model.examples import Examples, thinned
 from ranker.model.fatigue_and_cannibalisation import Estimated, estimate
-from ranker.model.fit import Advance, Curve, fit
+from ranker.model.fit import Advance, LossCurve, fit
 from ranker.model.settings import FitSettings, ModelSettings
 from ranker.model.splits import Splits
-from ranker.model.surrogate import Finding
+from ranker.model.surrogate import SurrogateFinding
 from ranker.model.threads import fixed_threads
 
 HISTORY_ROWS = 4_000  # to learn how far users differ by their history
@@ -37,8 +37,8 @@ class Trained:
     model: ValueModel
     examples: Examples
     splits: Splits
-    curves: tuple[Curve, ...]
-    surrogates: tuple[Finding, ...]
+    curves: tuple[LossCurve, ...]
+    surrogates: tuple[SurrogateFinding, ...]
     interference: Estimated | None
 
 

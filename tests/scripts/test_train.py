@@ -17,7 +17,7 @@ from ranker.market.world import write as write_market
 from ranker.model import train as training
 from ranker.model.artifact import load_model
 from ranker.model.carryover import Carryover
-from ranker.model.cross_outcome_pooling import LEAST_DOUBT
+from ranker.model.cross_outcome_pooling import LEAST_VARIANCE
 from ranker.model.fatigue_and_cannibalisation import Estimated, grown
 from ranker.model.fit import Fit
 from ranker.model.settings import FitSettings, ModelSettings
@@ -58,8 +58,8 @@ def test_what_history_tells_is_in_the_model_and_no_longer_in_its_doubt(
     model, _ = load_model(tmp_path / "model")
     assert model.interference == found.interference
     assert model.carryover == found.carryover
-    left_CA = model.doubt_CA / made[0].model.doubt_CA
-    assert (left_CA > LEAST_DOUBT - 1e-6).all()
+    left_CA = model.within_variance_CA / made[0].model.within_variance_CA
+    assert (left_CA > LEAST_VARIANCE - 1e-6).all()
     assert left_CA.mean() < 0.9
 
 

@@ -1,12 +1,12 @@
 """Trains, calibrates and evaluates a model on logs: `python -m scripts.train logs=DIR model=DIR`."""
 
-import json
 import logging
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from ranker.evaluate.records import ModelEvaluation, write_evaluation
 from ranker.evaluate.report import summary, table
 from ranker.evaluate.training import evaluated
 from ranker.logs import open_logs
@@ -23,11 +23,11 @@ log = logging.getLogger("offermix.train")
 
 @dataclass(frozen=True)
 class TrainResult:
-    """Where the model is, its id, and the content of its evaluation.json."""
+    """Where the model is, its id, and what stands beside it in evaluation.json."""
 
     model: Path
     model_id: str
-    evaluation: dict
+    evaluation: ModelEvaluation
 
 
 def run(settings: TrainSettings) -> TrainResult:
@@ -46,7 +46,7 @@ def run(settings: TrainSettings) -> TrainResult:
             trained = train(logs, settings.model, settings.fit, seed, advance=advance, folder=Path(folder))
         evaluation = evaluated(trained, settings.fit, started)
         model_id = save_model(out, trained.model, summary(evaluation))
-        (out / "evaluation.json").write_text(json.dumps(evaluation, indent=1, allow_nan=False) + "\n")
+        write_evaluation(out / "evaluation.json", evaluation)
     if sentence := not_told(trained.model.unidentified):
         log.warning(sentence)
     return TrainResult(paths.model, model_id, evaluation)
@@ -55,8 +55,9 @@ def run(settings: TrainSettings) -> TrainResult:
 def main(settings: TrainSettings) -> None:
     result = run(settings)
     entry.Printer(width=130).print(table(result.evaluation))
-    reliability.show(result.evaluation["reliability"])
-    training.show(result.evaluation)
+    found = result.evaluation.to_json()
+    reliability.show(found["reliability"])
+    training.show(found)
     print(f"model {result.model_id} written to {result.model}")
 
 

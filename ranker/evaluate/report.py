@@ -26,6 +26,7 @@ from ranker.evaluate.learners import (
 from ranker.evaluate.objective import OBJECTIVE, Objective
 from ranker.evaluate.off_policy import Estimate, Judged
 from ranker.evaluate.qini import Qini, qini
+from ranker.evaluate.records import ModelEvaluation
 from ranker.model.beside import slates_in
 from ranker.model.calibration import OutcomeCalibration
 from ranker.model.ensemble import ValueModel
@@ -218,20 +219,20 @@ def _fitted(fitted: OutcomeCalibration, a: int) -> dict[str, float]:
     }
 
 
-def summary(evaluation: Mapping) -> dict:
+def summary(evaluation: ModelEvaluation) -> dict:
     """The figures for model.json: the network's doubly robust value per outcome, and against the best fixed action."""
     return {
-        record["outcome"]: {
-            "value": record["value"],
-            "stderr": record["stderr"],
-            "difference_to_best_fixed": record["difference_to_best_fixed"]["value"],
+        each.outcome: {
+            "value": each.value,
+            "stderr": each.stderr,
+            "difference_to_best_fixed": each.difference_to_best_fixed.value,
         }
-        for record in evaluation["policies"]
-        if record["name"] == NETWORK and record["estimator"] == "DR"
+        for each in evaluation.policies
+        if each.name == NETWORK and each.estimator == "DR"
     }
 
 
-def table(evaluation: Mapping, estimator: str = "DR") -> Table:
+def table(evaluation: ModelEvaluation, estimator: str = "DR") -> Table:
     """The policies side by side, by one estimator."""
     out = Table(title=f"Value per decision on test users ({estimator}, 95 % interval)", title_justify="left", box=None)
     for column, justify in (
@@ -243,16 +244,16 @@ def table(evaluation: Mapping, estimator: str = "DR") -> Table:
     ):
         out.add_column(column, justify=justify)
     last = None
-    for record in (r for r in evaluation["policies"] if r["estimator"] == estimator):
-        gain = record["difference_to_best_fixed"]
+    for each in (policy for policy in evaluation.policies if policy.estimator == estimator):
+        gain = each.difference_to_best_fixed
         out.add_row(
-            record["outcome"] if record["outcome"] != last else "",
-            record["name"],
-            _number(record["value"]),
-            f"{_number(record['low'])} .. {_number(record['high'])}",
-            f"{_number(gain['value'], '+')} ± {_number(gain['stderr'])}",
+            each.outcome if each.outcome != last else "",
+            each.name,
+            _number(each.value),
+            f"{_number(each.low)} .. {_number(each.high)}",
+            f"{_number(gain.value, '+')} ± {_number(gain.stderr)}",
         )
-        last = record["outcome"]
+        last = each.outcome
     return out
 
 

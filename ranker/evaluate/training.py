@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ranker.evaluate.records import ModelEvaluation
 from ranker.evaluate.reliability import reliabilities
 from ranker.evaluate.report import evaluate, finite
 from ranker.model.fit import LossCurve
@@ -13,8 +14,8 @@ from ranker.model.threads import fixed_threads
 from ranker.model.train import Trained
 
 
-def evaluated(trained: Trained, fitting: FitSettings, started: float) -> dict:
-    """The content of evaluation.json beside a model.
+def evaluated(trained: Trained, fitting: FitSettings, started: float) -> ModelEvaluation:
+    """The evaluation of a model that was just trained.
 
     Args:
         trained: of `ranker.model.train.train`.
@@ -36,7 +37,7 @@ def evaluated(trained: Trained, fitting: FitSettings, started: float) -> dict:
     if trained.interference is not None:
         found["interference"] = trained.interference.to_json()
     found["training"] = _training(trained.curves, time.perf_counter() - started)
-    return finite(found)
+    return ModelEvaluation.model_validate(finite(found))
 
 
 def _training(curves: Sequence[LossCurve], seconds: float) -> dict:

@@ -27,7 +27,7 @@ UNITS_PER_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_4
 def is_text(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def is_id(kind: pa.DataType) -> bool:
@@ -35,11 +35,11 @@ def is_id(kind: pa.DataType) -> bool:
 
 
 def is_number(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
 
 
 def is_date(kind: pa.DataType) -> bool:
-    return pa.types.is_date(kind) or pa.types.is_timestamp(kind)
+    return bool(pa.types.is_date(kind) or pa.types.is_timestamp(kind))
 
 
 def is_list_of(kind: pa.DataType, fits: Callable[[pa.DataType], bool], width: int) -> bool:
@@ -206,7 +206,8 @@ class Places:
         if not len(self) or not len(ids):
             return np.full(len(ids), -1)
         if self._order is None:
-            return pc.index_in(ids, value_set=self._ids).fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+            found: pa.Array | pa.ChunkedArray = pc.index_in(ids, value_set=self._ids).fill_null(-1)
+            return np.asarray(found.to_numpy(zero_copy_only=False), np.int64)
         id_N = ids.to_numpy(zero_copy_only=False) if isinstance(ids, pa.Array) else ids.to_numpy()
         place_N = np.minimum(np.searchsorted(self._sorted, id_N), len(self) - 1)
         return np.where(self._sorted[place_N] == id_N, self._order[place_N], -1)

@@ -167,7 +167,7 @@ def parquet_schema(file: Path) -> pa.Schema:
 def parquet_rows(file: Path) -> int:
     """How many rows the file says that it has; InputError as of `open_parquet`."""
     with open_parquet(file) as parquet:
-        return parquet.metadata.num_rows
+        return int(parquet.metadata.num_rows)
 
 
 def batches(file: Path, rows: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:

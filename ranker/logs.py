@@ -137,7 +137,8 @@ class Logs:
     @property
     def latest(self) -> date:
         """The last day of decisions."""
-        return self.frame["as_of"].max().date()
+        last: date = self.frame["as_of"].max().date()
+        return last
 
     def batches(self) -> Iterator["Logs"]:
         """Itself in parts of at most ROWS_PER_BATCH rows."""
@@ -448,7 +449,7 @@ class _Columns:
             arrow = parquet_schema(file)
             found = [f"{file}: {problem}" for problem in self._type_problems(arrow)]
             dates = [name for name in ("as_of",) if name in arrow.names]
-            lists = {"eligible": self.width} if "eligible" in arrow.names else {}
+            lists = {"eligible": self.width} if self.width is not None and "eligible" in arrow.names else {}
             yield from found or value_problems(file, ["user_id"], dates, lists)
         except InputError as error:
             yield from error.problems
@@ -556,7 +557,7 @@ class _Checks:
         self._keys.append(pd.util.hash_pandas_object(frame[UNIQUE], index=False).to_numpy())
         self.latest = max(self.latest, frame["as_of"].max())
         self._without_decision += DECISION not in frame
-        if eligible_RA is None:
+        if eligible_RA is None or self._ids is None:
             self._without_eligible += 1
         else:
             position_R = self._ids.get_indexer(frame["action"])
@@ -634,11 +635,14 @@ def _faults(frame: pd.DataFrame, schema: LogSchema, immature: bool) -> Iterator[
 
 
 def _in_kind(values: np.ndarray, kind: str) -> np.ndarray:
+    fits: np.ndarray = np.ones(len(values), bool)
     if kind == "binary":
-        return (values == 0) | (values == 1)
+        fits = (values == 0) | (values == 1)
     if kind == "count":
-        return (values >= 0) & (values == np.floor(values))
-    return values >= 0 if kind == "amount" else np.ones(len(values), bool)
+        fits = (values >= 0) & (values == np.floor(values))
+    if kind == "amount":
+        fits = values >= 0
+    return fits
 
 
 def _infinite(frame: pd.DataFrame, columns: Sequence[str]) -> dict[str, int]:
@@ -646,8 +650,11 @@ def _infinite(frame: pd.DataFrame, columns: Sequence[str]) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
-def _eligible_in(table: pa.Table, actions: int) -> np.ndarray | None:
-    return as_flags(table.column("eligible"), actions) if "eligible" in table.column_names else None
+def _eligible_in(table: pa.Table, actions: int | None) -> np.ndarray | None:
+    """bool[R, A]; None where every action could have been shown, or the order of the actions is not known."""
+    if actions is None or "eligible" not in table.column_names:
+        return None
+    return as_flags(table.column("eligible"), actions)
 
 
 def _as_arrow_column(column: pa.Array | pa.ChunkedArray, index: pd.Index | None) -> pd.Series:

@@ -14,7 +14,7 @@ from datetime import date
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
 import pyarrow as pa
@@ -179,7 +179,7 @@ class Catalogue:
     def numbers(self, attribute: str) -> np.ndarray:
         """float64[A]: a numeric attribute of every action, 0 where an action does not have it."""
         found = [action.get(attribute) for action in self.actions]
-        return np.array([float(x) if isinstance(x, int | float) and not isinstance(x, bool) else 0.0 for x in found])
+        return np.array([float(x) if _is_number(x) else 0.0 for x in found])
 
     def with_scores(
         self,
@@ -339,9 +339,12 @@ def _kept_problems(content: object, place: str) -> Iterator[str]:
         return
     for key in ("kept", "stderr"):
         value = content.get(key)
-        number = isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(float(value))
-        if not number or value < 0:
+        if not _is_number(value) or not np.isfinite(float(value)) or value < 0:
             yield f"{place}.{key}: must be a number of at least 0"
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)
@@ -467,7 +470,7 @@ class Scores:
         if column.null_count and faults is not None:
             faults[(str(file), name, "rows are missing")] += column.null_count
         codes = pc.index_in(column, pa.array(self.vocabulary[name], pa.string()))
-        return codes.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
+        return np.asarray(codes.fill_null(0).to_numpy(zero_copy_only=False), np.int32)
 
 
 def open_scores(path: Path) -> Scores:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ranker.evaluate.allocated import Verdict, best_in_logs, judge_allocation, read_allocation
+from ranker.evaluate.allocated import AllocationVerdict, best_in_logs, judge_allocation, read_allocation
 from ranker.evaluate.off_policy import Estimate
 from ranker.logs import Logs, read_logs
 from ranker.model.artifact import load_model
@@ -12,7 +12,7 @@ from scripts.cli import entry
 from scripts.cli.settings import JudgeSettings
 
 
-def run(settings: JudgeSettings) -> tuple[str, list[Verdict]]:
+def run(settings: JudgeSettings) -> tuple[str, list[AllocationVerdict]]:
     """The action given to all that the allocation is compared with (the best of the logs), and the verdicts."""
     paths = settings.paths
     with entry.naming(logs=paths.logs, allocation=paths.allocation):

@@ -13,7 +13,9 @@ Modules, in the order in which data flows:
 - boosting: boosted trees as S- and T-learner, an optional extra
 - peers: learners of other libraries, an optional extra
 - learners: what the model and each baseline say about test users
-- report: what training writes beside the model as evaluation.json, and a table for the terminal
+- records: the evaluation beside a model, as it is written and read
+- report: policies, Qini and calibration on test users, and a table for the terminal
+- training: the evaluation that stands beside a trained model
 - held_out: the whole evaluation, on users who did not train
 - week: outcomes of users after a day, and covariates before it
 - lift: held out at random against not, what could be found, and whether to ship

@@ -19,7 +19,7 @@ from ranker.model.slates import draw
 
 
 @dataclass(frozen=True)
-class Verdict:
+class AllocationVerdict:
     """Of one outcome and estimator, per user: the allocation, a fixed action for all, and differences to that, to
     nothing for all, and to as many contacts of each action given to users at random."""
 
@@ -73,7 +73,7 @@ def best_in_logs(logs: Logs) -> str:
 
 def judge_allocation(
     allocation: pd.DataFrame, logs: Logs, fixed: str, expected: Mapping[str, np.ndarray] | None = None
-) -> list[Verdict]:
+) -> list[AllocationVerdict]:
     """Judges one contact per user, at most, on the logs of the same users.
 
     fixed: the action that everyone gets in the policy to compare with. expected: outcome -> [R, B], the model of the doubly
@@ -97,7 +97,7 @@ def judge_allocation(
         model_RB = _arm_means(decisions, y_R) if expected is None else expected[outcome.name]
         own, one, none, random = (off_policy.judge(decisions, policy, y_R, model_RB) for policy in (policy_RB, *others))
         verdicts += [
-            Verdict(
+            AllocationVerdict(
                 outcome=outcome.name,
                 estimator=estimator,
                 value=own[estimator].estimate,

@@ -21,7 +21,7 @@ from ranker.evaluate.off_policy import Estimate, clustered_stderr
 
 
 @dataclass(frozen=True)
-class Path:
+class SpendingPath:
     """The order in which a score spends. first_R: actions taken at no cost (-1 none). Steps by falling promise per cost: row_N takes
     action_N for cost_N more; block_N, from 0 up: steps of the same promise."""
 
@@ -47,17 +47,17 @@ class Spent:
 
 
 @dataclass(frozen=True)
-class Curve:
+class BudgetCurve:
     """One score's gains over the budgets, the differences of the first score's to its, and the mean of both over the budgets."""
 
     name: str
     points: tuple[Spent, ...]
-    first_minus_this: tuple[Estimate, ...]
+    ours_minus_this: tuple[Estimate, ...]
     area: Estimate
-    area_first_minus_this: Estimate
+    area_ours_minus_this: Estimate
 
 
-def spend_by(score_RA: np.ndarray, eligible_RA: np.ndarray, cost_A: np.ndarray) -> Path:
+def spend_by(score_RA: np.ndarray, eligible_RA: np.ndarray, cost_A: np.ndarray) -> SpendingPath:
     """The path of a score. cost_A >= 0: of one contact with each action."""
     rows, actions = score_RA.shape
     promise_RA = np.where(eligible_RA, score_RA, -np.inf).astype(np.float64)
@@ -86,12 +86,12 @@ def spend_by(score_RA: np.ndarray, eligible_RA: np.ndarray, cost_A: np.ndarray) 
         paid_R[open_R], now_R[open_R] = cost_A[action_R], promise_RA[open_R, action_R]
     if not who:
         nothing = np.empty(0, np.int64)
-        return Path(first_R, nothing, nothing, np.empty(0), nothing)
+        return SpendingPath(first_R, nothing, nothing, np.empty(0), nothing)
     slope_N = np.concatenate(slopes)
     order_N = np.argsort(-slope_N, kind="stable")  # a row's steps fall and stay in their order
     slope_N = slope_N[order_N]
     block_N = np.cumsum(np.append(False, slope_N[1:] < slope_N[:-1]))
-    return Path(
+    return SpendingPath(
         first_R, np.concatenate(who)[order_N], np.concatenate(taken)[order_N], np.concatenate(costs)[order_N], block_N
     )
 
@@ -102,7 +102,7 @@ def spend_at_random(eligible_RA: np.ndarray, realised_RA: np.ndarray, cost_A: np
     return (chance_RA * realised_RA).sum(1), float((chance_RA @ cost_A).mean())
 
 
-def gains(path: Path, realised_RA: np.ndarray, budgets: Sequence[float]) -> list[tuple[float, np.ndarray]]:
+def gains(path: SpendingPath, realised_RA: np.ndarray, budgets: Sequence[float]) -> list[tuple[float, np.ndarray]]:
     """Per budget (per row, rising): what is spent per row, and the realised gain of every row [R]."""
     rows = len(path.first_R)
     block_end = np.append(np.flatnonzero(np.diff(path.block_N)), len(path.block_N) - 1) + 1 if len(path.row_N) else []
@@ -139,7 +139,7 @@ def curves(
     cost_A: np.ndarray,
     user_R: np.ndarray,
     points: int,
-) -> tuple[Curve, ...]:
+) -> tuple[BudgetCurve, ...]:
     """The curves of all scores [R, A] (the first is the one that is compared), and of choosing at random under the name `random`,
     at `points` budgets up to what the first score, or a random contact for all, would spend."""
     paths = {name: spend_by(score_RA, eligible_RA, cost_A) for name, score_RA in scores.items()}
@@ -156,15 +156,15 @@ def curves(
     return tuple(_curve(name, budgets, spent, first, user_R) for name, spent in spending.items())
 
 
-def _curve(name: str, budgets: Sequence[float], spent: Sequence, first: Sequence, user_R: np.ndarray) -> Curve:
-    return Curve(
+def _curve(name: str, budgets: Sequence[float], spent: Sequence, first: Sequence, user_R: np.ndarray) -> BudgetCurve:
+    return BudgetCurve(
         name=name,
         points=tuple(
             Spent(budget, cost, _mean(gain_R, user_R)) for budget, (cost, gain_R) in zip(budgets, spent, strict=True)
         ),
-        first_minus_this=tuple(_mean(mine - its, user_R) for (_, mine), (_, its) in zip(first, spent, strict=True)),
+        ours_minus_this=tuple(_mean(mine - its, user_R) for (_, mine), (_, its) in zip(first, spent, strict=True)),
         area=_mean(np.mean([gain_R for _, gain_R in spent], axis=0), user_R),
-        area_first_minus_this=_mean(
+        area_ours_minus_this=_mean(
             np.mean([mine - its for (_, mine), (_, its) in zip(first, spent, strict=True)], axis=0), user_R
         ),
     )

@@ -21,9 +21,8 @@ from ranker.market import answers, listeners, week, world
 from ranker.market.decisions import Choices
 from ranker.market.settings import MarketSettings
 from ranker.model.ensemble import ValueModel
-from ranker.model.fit import fit
-from ranker.model.fit_calibration import calibrated
 from ranker.model.settings import FitSettings, ModelSettings
+from ranker.model.train import train
 from ranker.tables.check import as_frame
 from ranker.tables.join import Part, join
 
@@ -87,7 +86,7 @@ class Scenario:
     weeks: Sequence[week.Market]
     absent: Sequence[frozenset[str]]
 
-    def standing(self, number: int, people: listeners.Listeners, moment: listeners.Moment) -> week.Standing:
+    def standing(self, number: int, people: listeners.Listeners, moment: listeners.Moment) -> week.MarketState:
         here = week.standing(self.weeks[number], people, moment)
         absent_A = np.array([a["product"] in self.absent[number] for a in self.weeks[number].catalogue.actions])
         return replace(here, eligible_UA=here.eligible_UA & ~absent_A)
@@ -109,7 +108,7 @@ class Learning:
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedWeek:
     """One week of one strategy, EUR per listener. value: true, of its chances, holdout included. exploiting: what it would be without
     exploration, best: with the best contacts for the same listeners. believed_A, true_A: of an action, on average over who may get it.
     shown_A: the share of listeners who get it, by chance."""
@@ -130,7 +129,7 @@ class _State:
     tables: tuple[week.Tables, ...]
 
 
-def run(scenario: Scenario, strategies: Sequence[Strategy], learning: Learning) -> Iterator[Judged]:
+def run(scenario: Scenario, strategies: Sequence[Strategy], learning: Learning) -> Iterator[JudgedWeek]:
     """Every strategy's weeks after those decided by hand."""
     first = scenario.weeks[0]
     people = listeners.draw(first.settings, _generator(learning, PEOPLE), 0, first.settings.users)
@@ -151,7 +150,7 @@ def _weeks(
     state: _State,
     model: ValueModel,
     learning: Learning,
-) -> Iterator[Judged]:
+) -> Iterator[JudgedWeek]:
     for number in range(scenario.by_hand, len(scenario.weeks)):
         if strategy.learns and number > scenario.by_hand:
             model = learn(scenario, number, state.tables, learning)
@@ -171,7 +170,7 @@ def _step(
     number: int,
     people: listeners.Listeners,
     state: _State,
-    here: week.Standing,
+    here: week.MarketState,
     options: Choices,
     learning: Learning,
 ) -> _State:
@@ -202,11 +201,10 @@ def known(market: week.Market, tables: Sequence[week.Tables], day: date) -> Logs
 def learn(scenario: Scenario, number: int, tables: Sequence[week.Tables], learning: Learning) -> ValueModel:
     """The model of a week, from all that is known of the weeks before it."""
     logs = known(scenario.weeks[number], tables, scenario.day(number))
-    fitted = fit(logs, learning.model, learning.fit, learning.seed)
-    return calibrated(fitted.model, fitted.examples, fitted.splits)
+    return train(logs, learning.model, learning.fit, learning.seed).model
 
 
-def believe(model: ValueModel, here: week.Standing, day: date, worth: Mapping[str, np.ndarray]) -> Belief:
+def believe(model: ValueModel, here: week.MarketState, day: date, worth: Mapping[str, np.ndarray]) -> Belief:
     """What the model says of a contact's worth; errors of different outcomes are taken to be independent."""
     effects = model.effects(model.encoder.encode(as_frame(week.snapshot(here.frame, day))))
     value_UA = sum(worth_A * effects[name].mean_UA for name, worth_A in worth.items())
@@ -214,7 +212,7 @@ def believe(model: ValueModel, here: week.Standing, day: date, worth: Mapping[st
     return Belief(value_UA, np.sqrt(variance_UA), here.eligible_UA)
 
 
-def true_value(market: week.Market, here: week.Standing, worth: Mapping[str, np.ndarray]) -> np.ndarray:
+def true_value(market: week.Market, here: week.MarketState, worth: Mapping[str, np.ndarray]) -> np.ndarray:
     """float64[U, A]: over nothing, given what can be observed."""
     expected = answers.given_observed(market.answers, here.at)
     return sum(worth_A * (expected[name][:, :-1] - expected[name][:, -1:]) for name, worth_A in worth.items())
@@ -222,7 +220,7 @@ def true_value(market: week.Market, here: week.Standing, worth: Mapping[str, np.
 
 def _judged(
     strategy: Strategy, number: int, options: Choices, belief: Belief, true_UA: np.ndarray, holdout: float
-) -> Judged:
+) -> JudgedWeek:
     may_UA = belief.eligible_UA
     chance_UA = options.chance_UA[:, :-1]
 
@@ -230,7 +228,7 @@ def _judged(
         return (1 - holdout) * float((chance_UA * true_UA).sum(1).mean())
 
     count_A = np.maximum(may_UA.sum(0), 1)
-    return Judged(
+    return JudgedWeek(
         strategy=strategy.name,
         week=number,
         value=earned(chance_UA),

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ranker.evaluate import aipw, budget_curves, calibration, off_policy, report
-from ranker.evaluate.learners import AVERAGE, FIXED, NETWORK, RANDOM, WITHOUT_COVARIATES, Opinions, decisions_of
+from ranker.evaluate.learners import AVERAGE, FIXED, NETWORK, RANDOM, WITHOUT_COVARIATES, Predictions, decisions_of
 from ranker.evaluate.objective import Objective
 from ranker.evaluate.off_policy import Estimate
 from ranker.logs import Logs
@@ -28,7 +28,7 @@ UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingLogs:
     """What the model was trained on: the logs, and how their users were split."""
 
     logs: Logs
@@ -54,7 +54,7 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
-class Rules:
+class EvaluationRules:
     """How much is worked out. most_rows: of the test. cost_A: of a contact, for the budgets. segments: by which results are split;
     None: categorical features with few values."""
 
@@ -66,7 +66,7 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Allocated:
+class AllocatedPolicy:
     """One learner's allocation of the held-out rows under a policy. policy_RB: its slates. believed: the gain per row it promised
     itself, None where it promises nothing."""
 
@@ -75,7 +75,7 @@ class Allocated:
     believed: float | None
 
 
-def hold_out(model: ValueModel, training: Training, logs: Logs, most_rows: int, seed: int) -> HeldOut:
+def hold_out(model: ValueModel, training: TrainingLogs, logs: Logs, most_rows: int, seed: int) -> HeldOut:
     """The rows of users who did not train the model and of which every outcome is known; whole users, at most `most_rows` rows.
     InputError where there are none, or where the logs are about other actions, features or outcomes."""
     problems = list(_mismatches(model, logs))
@@ -141,9 +141,9 @@ def judge(
     model: ValueModel,
     held: HeldOut,
     objectives: Sequence[Objective],
-    opinions: Opinions,
-    allocated: Sequence[Allocated] | None,
-    rules: Rules,
+    predictions: Predictions,
+    allocated: Sequence[AllocatedPolicy] | None,
+    rules: EvaluationRules,
 ) -> dict:
     """The content of evaluation.json. objectives: the first is what the policy maximises, or the first outcome.
 
@@ -152,10 +152,10 @@ def judge(
     """
     test = held.test
     decisions = decisions_of(test)
-    realised_by = [
-        aipw.effects(decisions, test.outcome_RO[:, o], opinions.expected[o]) for o in range(test.outcome_RO.shape[1])
+    aipw_by_outcome = [
+        aipw.effects(decisions, test.outcome_RO[:, o], predictions.expected[o]) for o in range(test.outcome_RO.shape[1])
     ]
-    free = off_policy.greedy(objectives[0].effect(opinions.effect[NETWORK]), test.eligible_RA)
+    free = off_policy.greedy(objectives[0].effect(predictions.effect[NETWORK]), test.eligible_RA)
     ours_RB = free if allocated is None else allocated[0].policy_RB
     rivals = {each.name: each.policy_RB for each in allocated or () if each.name in (FIXED, WITHOUT_COVARIATES, RANDOM)}
     return {
@@ -164,26 +164,28 @@ def judge(
         "slates": slates_in(test),
         "unidentified": [each.to_json() for each in model.unidentified],
         "outcomes": [{"name": target.name, "unit": target.unit, "kind": target.kind} for target in model.targets],
-        "policies": report.policies(objectives, opinions, test),
-        "allocated": None if allocated is None else _allocated(objectives, allocated, opinions, test),
-        "promised": [_promised(each, ours_RB, opinions, realised_by, test.user_R) for each in objectives],
-        "budgets": [record for each in objectives for record in _budgets(each, opinions, realised_by, test, rules)],
-        "qini": report.qinis(model, test, opinions),
-        "calibration": report.calibrations(model, test, opinions, rules.groups),
+        "policies": report.policies(objectives, predictions, test),
+        "allocated": None if allocated is None else _allocated(objectives, allocated, predictions, test),
+        "promised": [_promised(each, ours_RB, predictions, aipw_by_outcome, test.user_R) for each in objectives],
+        "budgets": [
+            record for each in objectives for record in _budgets(each, predictions, aipw_by_outcome, test, rules)
+        ],
+        "qini": report.qinis(model, test, predictions),
+        "calibration": report.calibrations(model, test, predictions, rules.groups),
         "calibration_pooled": [
-            _pooled(target.name, opinions.effect[NETWORK][o], realised_by[o], test, rules.groups)
+            _pooled(target.name, predictions.effect[NETWORK][o], aipw_by_outcome[o], test, rules.groups)
             for o, target in enumerate(model.targets)
         ],
-        "segments": list(_segments(objectives, ours_RB, rivals, opinions, realised_by, held, rules.segments)),
+        "segments": list(_segments(objectives, ours_RB, rivals, predictions, aipw_by_outcome, held, rules.segments)),
     }
 
 
 def _allocated(
-    objectives: Sequence[Objective], allocated: Sequence[Allocated], opinions: Opinions, test: Examples
+    objectives: Sequence[Objective], allocated: Sequence[AllocatedPolicy], predictions: Predictions, test: Examples
 ) -> dict:
     chosen = {each.name: each.policy_RB for each in allocated}
     return {
-        "policies": [record for each in objectives for record in report.compare(each, chosen, opinions, test)],
+        "policies": [record for each in objectives for record in report.compare(each, chosen, predictions, test)],
         "contacts_per_row": {each.name: float(each.policy_RB[:, :-1].sum(1).mean()) for each in allocated},
         "believed_gain_per_row": {each.name: each.believed for each in allocated},
     }
@@ -192,36 +194,38 @@ def _allocated(
 def _promised(
     each: Objective,
     policy_RB: np.ndarray,
-    opinions: Opinions,
-    realised_by: Sequence[np.ndarray],
+    predictions: Predictions,
+    aipw_by_outcome: Sequence[np.ndarray],
     user_R: np.ndarray,
 ) -> dict:
     """What the chosen contacts were expected to add per row, and what they did: an optimiser picks what is over-estimated."""
     given_RA = policy_RB[:, :-1]
-    predicted_R = (given_RA * each.effect(opinions.effect[NETWORK])).sum(1, dtype=np.float64)
+    predicted_R = (given_RA * each.effect(predictions.effect[NETWORK])).sum(1, dtype=np.float64)
     return {
         "outcome": each.name,
         "predicted": float(predicted_R.mean()),
-        "realised": report.interval(_mean((given_RA * each.effect(realised_by)).sum(1), user_R)),
+        "realised": report.interval(_mean((given_RA * each.effect(aipw_by_outcome)).sum(1), user_R)),
     }
 
 
 def _budgets(
-    each: Objective, opinions: Opinions, realised_by: Sequence[np.ndarray], test: Examples, rules: Rules
+    each: Objective,
+    predictions: Predictions,
+    aipw_by_outcome: Sequence[np.ndarray],
+    test: Examples,
+    rules: EvaluationRules,
 ) -> Iterator[dict]:
     """The network first; without covariates by the network's own averages and by those of the logs."""
     eligible_RA = test.eligible_RA
-    effects = {name: each.effect(effect) for name, effect in opinions.effect.items()}
+    effects = {name: each.effect(effect) for name, effect in predictions.effect.items()}
     ours_RA = effects[NETWORK]
     averaged_A = (ours_RA * eligible_RA).sum(0, dtype=np.float64) / np.maximum(eligible_RA.sum(0), 1)
     effects |= {
         WITHOUT_COVARIATES: np.broadcast_to(averaged_A, ours_RA.shape),
-        AVERAGE: np.broadcast_to(each.effect(opinions.average_OA), ours_RA.shape),
+        AVERAGE: np.broadcast_to(each.effect(predictions.average_OA), ours_RA.shape),
     }
-    realised_RA = each.effect(realised_by)
-    for curve in budget_curves.curves(
-        effects, RANDOM, realised_RA, eligible_RA, rules.cost_A, test.user_R, rules.points
-    ):
+    aipw_RA = each.effect(aipw_by_outcome)
+    for curve in budget_curves.curves(effects, RANDOM, aipw_RA, eligible_RA, rules.cost_A, test.user_R, rules.points):
         yield {
             "outcome": each.name,
             "name": curve.name,
@@ -230,17 +234,17 @@ def _budgets(
                     "budget": point.budget,
                     "spent": point.spent,
                     **report.interval(point.gain),
-                    "valuenet_minus_this": report.interval(ahead),
+                    "valuenet_minus_this": report.interval(ours_minus_this),
                 }
-                for point, ahead in zip(curve.points, curve.first_minus_this, strict=True)
+                for point, ours_minus_this in zip(curve.points, curve.ours_minus_this, strict=True)
             ],
             "mean_over_budgets": report.interval(curve.area),
-            "valuenet_minus_this": report.interval(curve.area_first_minus_this),
+            "valuenet_minus_this": report.interval(curve.area_ours_minus_this),
         }
 
 
-def _pooled(outcome: str, predicted_RA: np.ndarray, realised_RA: np.ndarray, test: Examples, groups: int) -> dict:
-    found = calibration.pooled(predicted_RA, realised_RA, test.eligible_RA, test.user_R, groups)
+def _pooled(outcome: str, predicted_RA: np.ndarray, aipw_RA: np.ndarray, test: Examples, groups: int) -> dict:
+    found = calibration.pooled(predicted_RA, aipw_RA, test.eligible_RA, test.user_R, groups)
     return {
         "outcome": outcome,
         "average": found.average.to_json(),
@@ -254,8 +258,8 @@ def _segments(
     objectives: Sequence[Objective],
     ours_RB: np.ndarray,
     rivals: Mapping[str, np.ndarray],
-    opinions: Opinions,
-    realised_by: Sequence[np.ndarray],
+    predictions: Predictions,
+    aipw_by_outcome: Sequence[np.ndarray],
     held: HeldOut,
     wanted: tuple[str, ...] | None,
 ) -> Iterator[dict]:
@@ -264,10 +268,10 @@ def _segments(
     given_RA, user_R = ours_RB[:, :-1], held.test.user_R
     contacts_R = given_RA.sum(1)
     for each in objectives:
-        realised_RA = each.effect(realised_by)
-        gain_R = (given_RA * realised_RA).sum(1)
-        promised_R = (given_RA * each.effect(opinions.effect[NETWORK])).sum(1, dtype=np.float64)
-        ahead = {name: gain_R - (policy_RB[:, :-1] * realised_RA).sum(1) for name, policy_RB in rivals.items()}
+        aipw_RA = each.effect(aipw_by_outcome)
+        gain_R = (given_RA * aipw_RA).sum(1)
+        promised_R = (given_RA * each.effect(predictions.effect[NETWORK])).sum(1, dtype=np.float64)
+        ours_minus_this = {name: gain_R - (policy_RB[:, :-1] * aipw_RA).sum(1) for name, policy_RB in rivals.items()}
         for name in names:
             value_R = held.frame[name].astype(object).where(held.frame[name].notna(), UNKNOWN).astype(str).to_numpy()
             for value in sorted(set(value_R)):
@@ -281,7 +285,8 @@ def _segments(
                     "predicted": float(promised_R[rows].mean()),
                     "realised": report.interval(_mean(gain_R[rows], user_R[rows])),
                     "ahead_of": {
-                        rival: report.interval(_mean(ahead_R[rows], user_R[rows])) for rival, ahead_R in ahead.items()
+                        rival: report.interval(_mean(ahead_R[rows], user_R[rows]))
+                        for rival, ahead_R in ours_minus_this.items()
                     },
                 }
 

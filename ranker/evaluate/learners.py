@@ -21,7 +21,7 @@ MOST_VALUES = 16  # of an attribute of actions, for the S-learner
 
 
 @dataclass(frozen=True)
-class Opinions:
+class Predictions:
     """effect: learner -> per outcome float32[R, A], what a contact adds. expected: per outcome float32[R, B], the network's
     expectation of the outcome itself. stderr: per outcome float32[R, A], the network's. average_OA: without covariates, by inverse
     propensities of the training rows; fixed: per objective the arm that is best for everyone there."""
@@ -39,9 +39,9 @@ def decisions_of(examples: Examples) -> Decisions:
     return Decisions(examples.action_R, examples.propensity_R, examples.user_R, eligible_RB)
 
 
-def opinions_of(
+def predictions_of(
     model: ValueModel, learn: Examples, test: Examples, objectives: Sequence[Objective], *, single: bool = True
-) -> Opinions:
+) -> Predictions:
     """Baselines are fitted on `learn`; what is fixed is chosen there too. single: the S-learner as well, which takes as long as
     the others together."""
     decisions = decisions_of(learn)
@@ -54,7 +54,7 @@ def opinions_of(
     effects = {NETWORK: effect, **_ridge_by_arm(model, learn, test)}
     if single:
         effects[SINGLE] = _ridge_shared(model, learn, test)
-    return Opinions(
+    return Predictions(
         effect=effects,
         expected=expected,
         stderr=stderr,

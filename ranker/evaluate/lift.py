@@ -154,7 +154,7 @@ def sample_ratio(observed: Mapping[str, int], shares: Mapping[str, float]) -> Sa
 
 
 @dataclass(frozen=True)
-class Metric:
+class JudgedMetric:
     """How an outcome counts in the decision. margin: by what share of the control's mean a guardrail may be worse."""
 
     name: str
@@ -173,7 +173,7 @@ class Condition:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ShippingVerdict:
     """ship, or not, and why. Ship: the groups are as drawn, at least one success metric is better, all guardrails are shown to be
     no worse than by their margin."""
 
@@ -182,7 +182,9 @@ class Verdict:
     conditions: tuple[Condition, ...]
 
 
-def decide(metrics: Sequence[Metric], lifts: Mapping[str, Lift | None], ratio: SampleRatio, level: float) -> Verdict:
+def decide(
+    metrics: Sequence[JudgedMetric], lifts: Mapping[str, Lift | None], ratio: SampleRatio, level: float
+) -> ShippingVerdict:
     """Success metrics share the level between them (Bonferroni), since any one of them will do; every guardrail must hold by itself,
     tested on one side."""
     tried = [metric for metric in metrics if metric.success]
@@ -191,7 +193,7 @@ def decide(metrics: Sequence[Metric], lifts: Mapping[str, Lift | None], ratio: S
     conditions = (*success, *guarded)
     if not ratio.holds:
         why = f"the groups are not as they were drawn (p = {ratio.p_value:.1g}), so nothing here can be trusted"
-        return Verdict(False, f"Don't ship: {why}.", conditions)
+        return ShippingVerdict(False, f"Don't ship: {why}.", conditions)
     better = [condition.metric for condition in success if condition.met]
     failing = [condition.metric for condition in guarded if not condition.met]
     reasons = []
@@ -201,12 +203,12 @@ def decide(metrics: Sequence[Metric], lifts: Mapping[str, Lift | None], ratio: S
     if failing:
         reasons.append(f"not shown to be safe: {', '.join(failing)}")
     if reasons:
-        return Verdict(False, f"Don't ship: {'; '.join(reasons)}.", conditions)
+        return ShippingVerdict(False, f"Don't ship: {'; '.join(reasons)}.", conditions)
     kept = f", and {', '.join(c.metric for c in guarded)} no worse than allowed" if guarded else ""
-    return Verdict(True, f"Ship: {', '.join(better)} better{kept}.", conditions)
+    return ShippingVerdict(True, f"Ship: {', '.join(better)} better{kept}.", conditions)
 
 
-def _better(metric: Metric, found: Lift | None, level: float) -> Condition:
+def _better(metric: JudgedMetric, found: Lift | None, level: float) -> Condition:
     """Two-sided, on the side that is good."""
     asked = f"{'less' if metric.lower_is_better else 'more'} than the holdout, at level {level:.3g}"
     if found is None:
@@ -216,7 +218,7 @@ def _better(metric: Metric, found: Lift | None, level: float) -> Condition:
     return Condition(metric.name, asked, bool(low > 0))
 
 
-def _no_worse(metric: Metric, found: Lift | None, level: float) -> Condition:
+def _no_worse(metric: JudgedMetric, found: Lift | None, level: float) -> Condition:
     """Non-inferiority: the worst that the data leave possible is within the margin."""
     side = "above" if metric.lower_is_better else "below"
     asked = f"at most {100 * metric.margin:.3g} % {side} the holdout, at level {level:.3g}"

@@ -57,7 +57,7 @@ def qini(
     return Qini(value, stderr, float(np.trapezoid(gain, phi)), auuc_stderr, float(gain[-1]), len(treated_R))
 
 
-def ahead(
+def ours_minus_this(
     score_R: np.ndarray,
     other_R: np.ndarray,
     contacted_R: np.ndarray,

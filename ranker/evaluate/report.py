@@ -19,13 +19,14 @@ from ranker.evaluate.learners import (
     RESPONSE,
     RIDGE,
     SINGLE,
-    Opinions,
+    Predictions,
     decisions_of,
-    opinions_of,
+    predictions_of,
 )
 from ranker.evaluate.objective import OBJECTIVE, Objective
 from ranker.evaluate.off_policy import Estimate, Judged
 from ranker.evaluate.qini import Qini, qini
+from ranker.evaluate.records import ModelEvaluation
 from ranker.model.beside import slates_in
 from ranker.model.calibration import OutcomeCalibration
 from ranker.model.ensemble import ValueModel
@@ -49,7 +50,7 @@ def evaluate(model: ValueModel, examples: Examples, splits: Splits, settings: Ev
     objectives = list(objective.single(names, test.actions))
     if weights:
         objectives.append(objective.weighted(OBJECTIVE, weights, names, test.actions))
-    opinions = opinions_of(model, learn, test, objectives, single=False)
+    predictions = predictions_of(model, learn, test, objectives, single=False)
     return {
         "rows": _rows(splits),
         "sample": {"judged": len(test), "baselines": len(learn)},
@@ -57,9 +58,9 @@ def evaluate(model: ValueModel, examples: Examples, splits: Splits, settings: Ev
         "unidentified": [each.to_json() for each in model.unidentified],
         "outcomes": names,
         "objective": weights,
-        "policies": policies(objectives, opinions, test),
-        "qini": qinis(model, test, opinions),
-        "calibration": calibrations(model, test, opinions, settings.deciles),
+        "policies": policies(objectives, predictions, test),
+        "qini": qinis(model, test, predictions),
+        "calibration": calibrations(model, test, predictions, settings.deciles),
     }
 
 
@@ -82,22 +83,23 @@ def _rows(splits: Splits) -> dict[str, int]:
     return {"train": learn - validation, "validation": validation, "test": int(splits.test_R.sum())}
 
 
-def policies(objectives: Sequence[Objective], opinions: Opinions, test: Examples) -> list[dict]:
+def policies(objectives: Sequence[Objective], predictions: Predictions, test: Examples) -> list[dict]:
     """Every learner's value where it chooses freely, for each objective apart: for each row its best action, or none."""
     records = []
     for each in objectives:
         chosen = {
-            name: off_policy.greedy(each.effect(effect), test.eligible_RA) for name, effect in opinions.effect.items()
+            name: off_policy.greedy(each.effect(effect), test.eligible_RA)
+            for name, effect in predictions.effect.items()
         }
-        chosen[FIXED] = off_policy.always(opinions.fixed[each.name], test.eligible_RA)
-        average_RA = np.broadcast_to(each.effect(opinions.average_OA), test.eligible_RA.shape)
+        chosen[FIXED] = off_policy.always(predictions.fixed[each.name], test.eligible_RA)
+        average_RA = np.broadcast_to(each.effect(predictions.average_OA), test.eligible_RA.shape)
         chosen[AVERAGE] = off_policy.greedy(average_RA, test.eligible_RA)
         chosen[RANDOM] = off_policy.uniform(test.eligible_RA)
-        records += compare(each, chosen, opinions, test)
+        records += compare(each, chosen, predictions, test)
     return records
 
 
-def compare(each: Objective, chosen: Mapping[str, np.ndarray], opinions: Opinions, test: Examples) -> list[dict]:
+def compare(each: Objective, chosen: Mapping[str, np.ndarray], predictions: Predictions, test: Examples) -> list[dict]:
     """The records of policies [R, B] by name, of the logging policy, and of their differences to the best fixed action and to the
     network's, by the rows that know what the objective adds up."""
     rows = np.flatnonzero(np.isfinite(test.outcome_RO[:, list(each.used)]).all(1))
@@ -106,7 +108,9 @@ def compare(each: Objective, chosen: Mapping[str, np.ndarray], opinions: Opinion
     if len(rows) < len(test):
         test = test.take(rows)
         chosen = {name: policy_RB[rows] for name, policy_RB in chosen.items()}
-    expected = [expected_RB[rows] if len(rows) < len(expected_RB) else expected_RB for expected_RB in opinions.expected]
+    expected = [
+        expected_RB[rows] if len(rows) < len(expected_RB) else expected_RB for expected_RB in predictions.expected
+    ]
     decisions = decisions_of(test)
     judged = {
         name: objective.judge(each, decisions, policy_RB, test.outcome_RO, expected)
@@ -155,7 +159,7 @@ def finite(found: object) -> object:
     return None if isinstance(found, float) and not np.isfinite(found) else found
 
 
-def qinis(model: ValueModel, test: Examples, opinions: Opinions) -> list[dict]:
+def qinis(model: ValueModel, test: Examples, predictions: Predictions) -> list[dict]:
     """Qini and AUUC per action, outcome and learner, on the rows of the action and of none."""
     records = []
     for a, action in enumerate(model.actions):
@@ -163,7 +167,7 @@ def qinis(model: ValueModel, test: Examples, opinions: Opinions) -> list[dict]:
         for o, target in enumerate(model.targets):
             rows = np.flatnonzero(here_R & np.isfinite(test.outcome_RO[:, o]))
             contacted = test.action_R[rows] == a
-            for name, effect in opinions.effect.items():
+            for name, effect in predictions.effect.items():
                 found = qini(
                     effect[o][rows, a],
                     contacted,
@@ -181,17 +185,17 @@ def _qini(found: Qini) -> dict:
     return {"qini": record.pop("value"), **record}
 
 
-def calibrations(model: ValueModel, test: Examples, opinions: Opinions, deciles: int) -> list[dict]:
+def calibrations(model: ValueModel, test: Examples, predictions: Predictions, deciles: int) -> list[dict]:
     """Per outcome and action: the slope by which the model was shrunk, the slope that is left on test users, and deciles."""
     records = []
     for o, target in enumerate(model.targets):
         fitted = model.calibration.of(target.name)
         known, outcome_R = test.known(o)
-        decisions, effect_RA = decisions_of(test).take(known), opinions.effect[NETWORK][o][known]
-        realised_RA = aipw.effects(decisions, outcome_R, opinions.expected[o][known])
+        decisions, effect_RA = decisions_of(test).take(known), predictions.effect[NETWORK][o][known]
+        aipw_RA = aipw.effects(decisions, outcome_R, predictions.expected[o][known])
         for a, action in enumerate(model.actions):
             rows = np.flatnonzero(decisions.eligible_RB[:, a])
-            parts = effect_RA[rows, a], realised_RA[rows, a], decisions.user_R[rows]
+            parts = effect_RA[rows, a], aipw_RA[rows, a], decisions.user_R[rows]
             here = int((decisions.arm_R == a).sum())
             groups = calibration.groups_of(*parts, min(deciles, here // calibration.ROWS_PER_GROUP))
             records.append(
@@ -215,20 +219,20 @@ def _fitted(fitted: OutcomeCalibration, a: int) -> dict[str, float]:
     }
 
 
-def summary(evaluation: Mapping) -> dict:
+def summary(evaluation: ModelEvaluation) -> dict:
     """The figures for model.json: the network's doubly robust value per outcome, and against the best fixed action."""
     return {
-        record["outcome"]: {
-            "value": record["value"],
-            "stderr": record["stderr"],
-            "difference_to_best_fixed": record["difference_to_best_fixed"]["value"],
+        each.outcome: {
+            "value": each.value,
+            "stderr": each.stderr,
+            "difference_to_best_fixed": each.difference_to_best_fixed.value,
         }
-        for record in evaluation["policies"]
-        if record["name"] == NETWORK and record["estimator"] == "DR"
+        for each in evaluation.policies
+        if each.name == NETWORK and each.estimator == "DR"
     }
 
 
-def table(evaluation: Mapping, estimator: str = "DR") -> Table:
+def table(evaluation: ModelEvaluation, estimator: str = "DR") -> Table:
     """The policies side by side, by one estimator."""
     out = Table(title=f"Value per decision on test users ({estimator}, 95 % interval)", title_justify="left", box=None)
     for column, justify in (
@@ -240,16 +244,16 @@ def table(evaluation: Mapping, estimator: str = "DR") -> Table:
     ):
         out.add_column(column, justify=justify)
     last = None
-    for record in (r for r in evaluation["policies"] if r["estimator"] == estimator):
-        gain = record["difference_to_best_fixed"]
+    for each in (policy for policy in evaluation.policies if policy.estimator == estimator):
+        gain = each.difference_to_best_fixed
         out.add_row(
-            record["outcome"] if record["outcome"] != last else "",
-            record["name"],
-            _number(record["value"]),
-            f"{_number(record['low'])} .. {_number(record['high'])}",
-            f"{_number(gain['value'], '+')} ± {_number(gain['stderr'])}",
+            each.outcome if each.outcome != last else "",
+            each.name,
+            _number(each.value),
+            f"{_number(each.low)} .. {_number(each.high)}",
+            f"{_number(gain.value, '+')} ± {_number(gain.stderr)}",
         )
-        last = record["outcome"]
+        last = each.outcome
     return out
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ranker.evaluate import off_policy
 from ranker.evaluate.off_policy import Decisions, Estimate, Judged
-from ranker.evaluate.qini import ahead, qini
+from ranker.evaluate.qini import ours_minus_this, qini
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def qinis(half: Half, score_RA: np.ndarray, ours_RA: np.ndarray) -> dict[str, Fi
             half.decisions.user_R[rows],
         )
         own = qini(score_RA[rows, action], *parts)
-        gain = ahead(ours_RA[rows, action], score_RA[rows, action], *parts)
+        gain = ours_minus_this(ours_RA[rows, action], score_RA[rows, action], *parts)
         if own is not None and gain is not None:
             found[name] = Figure(Estimate(own.value, own.stderr), gain)
     return found

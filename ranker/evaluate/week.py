@@ -23,7 +23,7 @@ READ = ("users", "outcomes")
 
 
 @dataclass(frozen=True)
-class Week:
+class OutcomeWeek:
     """known_U: which of the users asked about the tables know before the day; all other arrays are about those, in their order.
 
     outcome: complete ones by name [U]. before: the same in the days before. covariate_UX: features on the day, standardised.
@@ -39,7 +39,7 @@ class Week:
     known_before: date
 
 
-def read_week(tables: Path, catalogue: Catalogue, day: date, user_id: np.ndarray, before_days: int) -> Week:
+def read_week(tables: Path, catalogue: Catalogue, day: date, user_id: np.ndarray, before_days: int) -> OutcomeWeek:
     """The week after `day` of these users. InputError where the tables are wrong, know none of the users, or nothing is complete yet."""
     schema = read_table_schema(tables / "schema.json")
     described = Described(schema, catalogue, schema.snapshot)
@@ -65,7 +65,7 @@ def read_week(tables: Path, catalogue: Catalogue, day: date, user_id: np.ndarray
     bare = schema.model_copy(update={"outcomes": earlier, "numeric": {}, "categorical": {}})
     past = _joined(users, events, asked, day - timedelta(days=before_days), bare, day)
     encoder = fit_encoder(frame, schema.log_schema())
-    return Week(
+    return OutcomeWeek(
         windows=schema.outcomes,
         known_U=known_U,
         outcome={window.name: frame[window.name].to_numpy(float) for window in complete},

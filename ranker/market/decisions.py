@@ -38,7 +38,7 @@ class Choices:
 
 
 @dataclass(frozen=True)
-class Decisions:
+class MadeDecisions:
     """action_U: position in the catalogue, A for none. arm_U: index into ARMS. propensity_U: float64 in (0, 1]."""
 
     action_U: np.ndarray
@@ -84,7 +84,7 @@ def choices(logging: Logging, belief_UA: np.ndarray, eligible_UA: np.ndarray) ->
     return Choices(chance_UA, np.broadcast_to(explored_U[:, None], chance_UA.shape))
 
 
-def decide(rng: np.random.Generator, options: Choices, holdout_U: np.ndarray, holdout: float) -> Decisions:
+def decide(rng: np.random.Generator, options: Choices, holdout_U: np.ndarray, holdout: float) -> MadeDecisions:
     """Draws a decision for every listener; holdout_U: who is held out, holdout: the chance h of that.
 
     propensity of a is (1 - h) p(a), of none h + (1 - h) p(none).
@@ -100,4 +100,4 @@ def decide(rng: np.random.Generator, options: Choices, holdout_U: np.ndarray, ho
     explored_U = rng.random(len(holdout_U)) * chosen_U < options.explored_UA[at]
     arm_U = np.where(holdout_U, HOLDOUT, np.where(explored_U, EXPLORATION, HEURISTIC))
     propensity_U = (1 - holdout) * chosen_U + np.where(action_U == none, holdout, 0.0)
-    return Decisions(action_U, arm_U, propensity_U)
+    return MadeDecisions(action_U, arm_U, propensity_U)

@@ -147,7 +147,7 @@ def first_moment(settings: MarketSettings, rng: np.random.Generator, listeners: 
 
 
 def next_moment(
-    rng: np.random.Generator, moment: Moment, listeners: Listeners, shown: "Shown", action_U: np.ndarray
+    rng: np.random.Generator, moment: Moment, listeners: Listeners, shown: "ActionTraces", action_U: np.ndarray
 ) -> Moment:
     """A week later: the contact action_U (A for none) was made, and habits drifted."""
     count = len(listeners)
@@ -162,7 +162,7 @@ def next_moment(
 
 
 @dataclass(frozen=True)
-class Shown:
+class ActionTraces:
     """What showing an action means for later; the last entry is none.
 
     contact_A: 0, 1 or 2 as in Moment. in_group: group -> bool[A+1].
@@ -172,13 +172,13 @@ class Shown:
     in_group: Mapping[str, np.ndarray]
 
 
-def shown_of(settings: MarketSettings, catalogue: Catalogue) -> Shown:
+def shown_of(settings: MarketSettings, catalogue: Catalogue) -> ActionTraces:
     kinds = [2 if action["surface_kind"] == "messaging" else 1 for action in catalogue.actions]
     groups = {}
     for group in contact_groups(settings):
         inside = [group in (action["family"], action["product"]) for action in catalogue.actions]
         groups[group] = np.array([*inside, False])
-    return Shown(np.array([*kinds, 0], np.int8), groups)
+    return ActionTraces(np.array([*kinds, 0], np.int8), groups)
 
 
 def features(listeners: Listeners, moment: Moment) -> pd.DataFrame:

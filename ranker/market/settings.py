@@ -124,7 +124,7 @@ class Revenue(Frozen):
     spending: Weights
 
 
-class Effects(Frozen):
+class EffectSettings(Frozen):
     strength: float = Field(ge=0)
     heterogeneity: float = Field(ge=0)
     affinity: Affinity
@@ -132,7 +132,7 @@ class Effects(Frozen):
     revenue: Revenue
 
     @model_validator(mode="after")
-    def _complete(self) -> "Effects":
+    def _complete(self) -> "EffectSettings":
         if missing := set(LINKS) - set(self.responses):
             raise ValueError(f"responses: {', '.join(sorted(missing))} is missing")
         return self
@@ -173,7 +173,7 @@ class MarketSettings(Frozen):
     logging: Logging
     fatigue: Chance
     cannibalisation: Cannibalisation
-    effects: Effects
+    effects: EffectSettings
     outcomes: tuple[OutcomeWindow, ...]
 
     @model_validator(mode="after")

@@ -26,7 +26,7 @@ class Market:
     catalogue: Catalogue
     answers: answers.Answers
     belief_SA: np.ndarray
-    shown: listeners.Shown
+    shown: listeners.ActionTraces
 
     @property
     def decided_on(self) -> list[date]:
@@ -36,7 +36,7 @@ class Market:
 
 
 @dataclass(frozen=True)
-class Standing:
+class MarketState:
     """Listeners on the day of a decision: what is observable, what may be shown, and what effects depend on."""
 
     frame: pd.DataFrame
@@ -65,14 +65,14 @@ def build(settings: MarketSettings) -> Market:
     return Market(settings, actions, answers.build(settings, actions), belief_SA, listeners.shown_of(settings, actions))
 
 
-def standing(market: Market, people: listeners.Listeners, moment: listeners.Moment) -> Standing:
+def standing(market: Market, people: listeners.Listeners, moment: listeners.Moment) -> MarketState:
     frame = listeners.features(people, moment)
     signals_US = listeners.signals(market.settings, frame)
     at = answers.situation(market.answers, frame, signals_US)
-    return Standing(frame, signals_US, listeners.eligible(frame, market.catalogue), at)
+    return MarketState(frame, signals_US, listeners.eligible(frame, market.catalogue), at)
 
 
-def hand_made(market: Market, here: Standing) -> decisions.Choices:
+def hand_made(market: Market, here: MarketState) -> decisions.Choices:
     """What the policy that made the logs does."""
     return decisions.choices(market.settings.logging, here.signals_US @ market.belief_SA, here.eligible_UA)
 
@@ -82,7 +82,7 @@ def live(
     rng: np.random.Generator,
     people: listeners.Listeners,
     moment: listeners.Moment,
-    here: Standing,
+    here: MarketState,
     options: decisions.Choices,
     day: date,
 ) -> tuple[Tables, listeners.Moment]:
@@ -115,7 +115,7 @@ def lists(flags_UA: np.ndarray) -> pa.Array:
 
 
 def _exposures(
-    actions: Catalogue, user_id: np.ndarray, day: date, made: decisions.Decisions, eligible_UA: np.ndarray
+    actions: Catalogue, user_id: np.ndarray, day: date, made: decisions.MadeDecisions, eligible_UA: np.ndarray
 ) -> pa.Table:
     ids = pa.array([*actions.ids, NONE])
     return pa.table(

@@ -21,7 +21,7 @@ from ranker.market.settings import MarketSettings
 from ranker.market.week import (
     NONE,
     Market,
-    Standing,
+    MarketState,
     Tables,
     build,
     hand_made,
@@ -147,7 +147,7 @@ def _in_order(work: Callable[[int], Chunk], starts: Iterable[int]) -> Iterator[C
             yield chunk
 
 
-def _truth(market: Market, here: Standing, z_U: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+def _truth(market: Market, here: MarketState, z_U: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
     return {
         "given_all": answers.given_all(market.answers, here.at, z_U),
         "given_observed": answers.given_observed(market.answers, here.at),

@@ -20,5 +20,6 @@ Modules, in the order in which data flows:
 - fit: trains the members; the only module that imports lightning
 - fit_calibration: estimates averages and slopes from users a member did not see
 - fatigue_and_cannibalisation: what contacts take from each other's effects, of one user's contacts one after the other
+- train: the whole way, from logs to a calibrated model
 - artifact: the model on disk, with a digest
 """

@@ -17,7 +17,7 @@ from safetensors.torch import load, save
 from ranker.features import Encoder
 from ranker.files import InputError, read_bytes, read_json_object
 from ranker.logs import LogSchema, Outcome
-from ranker.model.calibration import Calibration
+from ranker.model.calibration import KEYS, Calibration
 from ranker.model.carryover import Carryover
 from ranker.model.ensemble import ValueModel
 from ranker.model.network import ActionCode, ValueNet
@@ -40,7 +40,11 @@ def save_model(path: Path, model: ValueModel, summary: Mapping[str, object]) -> 
         for k, member in enumerate(model.members)
         for name, tensor in member.state_dict().items()
     }
-    arrays = {"typical": model.typical_W, "doubt": model.doubt_CA, "average_doubt": model.average_doubt_CA}
+    arrays = {
+        "typical": model.mean_features_W,
+        "doubt": model.within_variance_CA,
+        "average_doubt": model.average_variance_CA,
+    }
     tensors |= {name: torch.from_numpy(array) for name, array in arrays.items()}
     weights = save(tensors)
     (path / WEIGHTS).write_bytes(weights)
@@ -123,9 +127,9 @@ def _assembled(content: Mapping, tensors: Mapping[str, torch.Tensor]) -> ValueMo
         code=code,
         actions=tuple(content["actions"]),
         members=tuple(members),
-        typical_W=tensors["typical"].numpy(),
-        doubt_CA=tensors["doubt"].numpy(),
-        average_doubt_CA=tensors["average_doubt"].numpy(),
+        mean_features_W=tensors["typical"].numpy(),
+        within_variance_CA=tensors["doubt"].numpy(),
+        average_variance_CA=tensors["average_doubt"].numpy(),
         calibration=Calibration.from_json(content["calibration"]),
         as_of=date.fromisoformat(content["as_of"]),
         interference=None if content.get("interference") is None else Interference.from_json(content["interference"]),
@@ -142,7 +146,7 @@ def _misfits(model: ValueModel) -> Iterator[str]:
     count, shapes = len(model.actions), {"A": (len(model.actions),), "KA": (len(model.members), len(model.actions))}
     for target in model.targets:
         for name, held in vars(model.calibration.of(target.name)).items():
-            place, wanted = f"calibration.{target.name}.{name}", shapes.get(name.rpartition("_")[2], ())
+            place, wanted = f"calibration.{target.name}.{KEYS.get(name, name)}", shapes.get(name.rpartition("_")[2], ())
             if np.shape(held) != wanted:
                 yield f"{place} has shape {np.shape(held)} where {wanted} belongs to {count} actions"
             elif not np.isfinite(held).all():

@@ -1,48 +1,56 @@
 """The calibration of a model, and how it turns raw effects of an ensemble into a mean and a standard error.
 
-    effect[u, a] = average[a] + steady * slope[a] * mean over members k of (raw[k, u, a] - center[k, a])
+    effect[u, a] = average[a] + attenuation_ratio * slope[a] * mean over members k of (raw[k, u, a] - center[k, a])
 
 Axes: U users, A actions, K members.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import torch
 from torch import Tensor
 
+KEYS: Mapping[str, str] = MappingProxyType({"attenuation_ratio": "steady", "link_slope": "steepness"})
+"""What fields are called in model.json, where that is another name."""
+
 
 @dataclass(frozen=True)
-class Doubt:
-    """How far raw effects on U users may be off. apart_UA: variance of what tells users apart, whatever was learned of it; members that
-    agree may all be shrunk too far. average_UA: of what an action's average differs from that of all. steep_UA: by how much the
-    outcome changes per unit of its link."""
+class EffectVariance:
+    """How far raw effects on U users may be off. within_UA: posterior variance of a user's deviation from the action's average; members
+    that agree may all be shrunk too far. average_UA: of an action's average less that of all actions. slope_UA: by how much the outcome
+    changes per unit of its link."""
 
-    apart_UA: Tensor
+    within_UA: Tensor
     average_UA: Tensor
-    steep_UA: Tensor
+    slope_UA: Tensor
 
 
 @dataclass(frozen=True)
 class OutcomeCalibration:
-    """Of one outcome, arrays of float64.
+    """The calibration of one outcome; arrays are float64.
 
-    average_A: effect of a contact on an average user. average_stderr_A: of what the calibration adds to the predicted averages, where
-    the outcome is as steep as `steepness` on the scale of its link; where it is steeper, more is off. slope_A >= 0, slope_stderr_A: how
-    much of the predicted difference between users is real, of one member. steady: by how much more of it is real in the mean over
-    members, which varies less and tells the same. center_KA: each member's average effect. shift: correction of the outcome without
-    contact. pooled_slope, pooled_slope_stderr: over all actions. An action never logged has
-    level + level_slope * (predicted effect - level) + offset. between: standard deviation of what tells actions with the same
-    attributes apart, for actions that were never logged.
+    average_A: effect of a contact on an average user.
+    average_stderr_A: standard error of what the calibration adds to the predicted average, where the outcome's slope in its link is
+        `link_slope`; it grows in proportion to the slope.
+    slope_A, slope_stderr_A: slope >= 0 of the true on the predicted within-action deviation of one member.
+    attenuation_ratio: slope on the mean over members, as a multiple of the slope on one member: the mean has less noise.
+    link_slope: change of the outcome per unit of its link, averaged over users and the actions that they may get.
+    center_KA: each member's average effect.
+    shift: correction of the outcome without contact.
+    pooled_slope, pooled_slope_stderr: over all actions.
+    level, level_slope, offset: an action never logged has the average level + level_slope * (predicted effect - level) + offset.
+    between: standard deviation between actions with the same attributes.
     """
 
     average_A: np.ndarray
     average_stderr_A: np.ndarray
     slope_A: np.ndarray
     slope_stderr_A: np.ndarray
-    steady: float
-    steepness: float
+    attenuation_ratio: float
+    link_slope: float
     center_KA: np.ndarray
     shift: float
     pooled_slope: float
@@ -53,25 +61,30 @@ class OutcomeCalibration:
     between: float
 
     def apply(
-        self, members: Sequence[tuple[Tensor, Tensor]], doubt: Doubt
+        self, members: Sequence[tuple[Tensor, Tensor]], variance: EffectVariance
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """From each member's expectation without contact [U] and per action [U, A]: none_U, mean_UA, stderr_UA (float32)."""
         count = len(members)
         none_U = torch.stack([none for none, _ in members]).mean(0) + self.shift
         center_KA = torch.from_numpy(self.center_KA.astype(np.float32))
-        apart_KUA = torch.stack([mean - none[:, None] for none, mean in members]) - center_KA[:, None, :]
-        apart_UA = apart_KUA.mean(0)
+        deviation_KUA = torch.stack([mean - none[:, None] for none, mean in members]) - center_KA[:, None, :]
+        deviation_UA = deviation_KUA.mean(0)
         # Members differ by one fold each: the delete-a-group jackknife gives the variance of the mean.
-        spread_UA = (apart_KUA - apart_UA).square_().sum(0) * ((count - 1) / count)
-        slope_A, slope_var_A = _row(self.steady * self.slope_A), _row((self.steady * self.slope_stderr_A) ** 2)
-        mean_UA = torch.addcmul(_row(self.average_A), slope_A, apart_UA)
-        variance_UA = torch.maximum(spread_UA * slope_A.square(), doubt.apart_UA) + apart_UA.square() * slope_var_A
-        variance_UA += self.level_slope**2 * doubt.average_UA
-        variance_UA += _row((self.average_stderr_A / self.steepness) ** 2) * doubt.steep_UA.square()
+        spread_UA = (deviation_KUA - deviation_UA).square_().sum(0) * ((count - 1) / count)
+        slope_A, slope_var_A = (
+            _row(self.attenuation_ratio * self.slope_A),
+            _row((self.attenuation_ratio * self.slope_stderr_A) ** 2),
+        )
+        mean_UA = torch.addcmul(_row(self.average_A), slope_A, deviation_UA)
+        variance_UA = (
+            torch.maximum(spread_UA * slope_A.square(), variance.within_UA) + deviation_UA.square() * slope_var_A
+        )
+        variance_UA += self.level_slope**2 * variance.average_UA
+        variance_UA += _row((self.average_stderr_A / self.link_slope) ** 2) * variance.slope_UA.square()
         return none_U.numpy(), mean_UA.numpy(), variance_UA.sqrt_().numpy()
 
-    def reindexed(self, known_A: np.ndarray, typical_KA: np.ndarray) -> "OutcomeCalibration":
-        """For another catalogue. known_A: position of each action here, -1 if new. typical_KA: raw effect on an average user.
+    def reindexed(self, known_A: np.ndarray, at_mean_KA: np.ndarray) -> "OutcomeCalibration":
+        """For another catalogue. known_A: position of each action here, -1 if new. at_mean_KA: raw effect on an average user.
 
         A new action gets the effect that its attributes predict; it is at least as uncertain as any known action.
         """
@@ -83,14 +96,14 @@ class OutcomeCalibration:
 
         return OutcomeCalibration(
             average_A=merged(
-                self.average_A, self.level + self.level_slope * (typical_KA.mean(0) - self.level) + self.offset
+                self.average_A, self.level + self.level_slope * (at_mean_KA.mean(0) - self.level) + self.offset
             ),
             average_stderr_A=merged(self.average_stderr_A, unsure),
             slope_A=merged(self.slope_A, self.pooled_slope),
             slope_stderr_A=merged(self.slope_stderr_A, max(self.pooled_slope_stderr, float(self.slope_stderr_A.max()))),
-            steady=self.steady,
-            steepness=self.steepness,
-            center_KA=merged(self.center_KA, typical_KA),
+            attenuation_ratio=self.attenuation_ratio,
+            link_slope=self.link_slope,
+            center_KA=merged(self.center_KA, at_mean_KA),
             shift=self.shift,
             pooled_slope=self.pooled_slope,
             pooled_slope_stderr=self.pooled_slope_stderr,
@@ -101,13 +114,15 @@ class OutcomeCalibration:
         )
 
     def to_json(self) -> dict:
-        return {name: v.tolist() if isinstance(v, np.ndarray) else float(v) for name, v in vars(self).items()}
+        """By the keys of model.json."""
+        held = {KEYS.get(name, name): value for name, value in vars(self).items()}
+        return {name: v.tolist() if isinstance(v, np.ndarray) else float(v) for name, v in held.items()}
 
     @staticmethod
     def from_json(content: Mapping) -> "OutcomeCalibration":
-        return OutcomeCalibration(
-            **{name: np.array(v, np.float64) if isinstance(v, list) else float(v) for name, v in content.items()}
-        )
+        names = {key: name for name, key in KEYS.items()}
+        held = {name: np.array(v, np.float64) if isinstance(v, list) else float(v) for name, v in content.items()}
+        return OutcomeCalibration(**{names.get(key, key): value for key, value in held.items()})
 
 
 @dataclass(frozen=True)
@@ -119,8 +134,8 @@ class Calibration:
     def of(self, outcome: str) -> OutcomeCalibration:
         return self.outcomes[outcome]
 
-    def reindexed(self, known_A: np.ndarray, typical_KA: Mapping[str, np.ndarray]) -> "Calibration":
-        return Calibration({name: c.reindexed(known_A, typical_KA[name]) for name, c in self.outcomes.items()})
+    def reindexed(self, known_A: np.ndarray, at_mean_KA: Mapping[str, np.ndarray]) -> "Calibration":
+        return Calibration({name: c.reindexed(known_A, at_mean_KA[name]) for name, c in self.outcomes.items()})
 
     def to_json(self) -> dict:
         return {name: c.to_json() for name, c in self.outcomes.items()}

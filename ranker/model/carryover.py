@@ -70,7 +70,7 @@ class Carryover:
         held_UW[:, at_W] = torch.from_numpy(encoder.holding(nobody, history).wide(encoder.levels)[:, at_W])
         return held_UW
 
-    def apart(self, encoder: Encoder, wide_UW: Tensor) -> Tensor:
+    def excess(self, encoder: Encoder, wide_UW: Tensor) -> Tensor:
         """float32[U]: by how many contacts a user is above the average; 0 where nothing counts them."""
         if self.contacts is None:
             return torch.zeros(len(wide_UW))
@@ -78,10 +78,10 @@ class Carryover:
         return torch.where(missing_U, 0.0, column.decode(z_U) - self.average)
 
     def left(
-        self, encoder: Encoder, wide_UW: Tensor, apart_U: Tensor, actions: Sequence[Mapping[str, object]]
+        self, encoder: Encoder, wide_UW: Tensor, excess_U: Tensor, actions: Sequence[Mapping[str, object]]
     ) -> Tensor:
-        """float32[U, A]: by what the effects of an average history are multiplied. apart_U: as `apart` finds it."""
-        left_UA = (self.kept**apart_U).clamp(max=MOST_LEFT)[:, None].repeat(1, len(actions))
+        """float32[U, A]: by what the effects of an average history are multiplied. excess_U: as `excess` finds it."""
+        left_UA = (self.kept**excess_U).clamp(max=MOST_LEFT)[:, None].repeat(1, len(actions))
         for each in self.lately:
             column, z_U, missing_U = _encoded(encoder, wide_UW, each.column)
             latest = float(column.encode(np.array([each.within]))[0][0])

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from ranker.features import Encoder, Features
 from ranker.logs import LogSchema
-from ranker.model.calibration import Calibration, Doubt
+from ranker.model.calibration import Calibration, EffectVariance
 from ranker.model.carryover import MOST_ADDED, Carryover
-from ranker.model.cross_outcome_pooling import LEAST_DOUBT
+from ranker.model.cross_outcome_pooling import LEAST_VARIANCE
 from ranker.model.network import ALL, ActionCode, ValueNet
 from ranker.model.outcome_heads import Target
 from ranker.model.settings import ModelSettings
@@ -38,11 +38,17 @@ class Effects:
 
 @dataclass(frozen=True)
 class ValueModel:
-    """Everything that is needed to score users. targets: in the order of the schema's outcomes. typical_W: features of an average
-    user. doubt_CA: variance of what tells users apart in an effect, per channel on the scale of its link; average_doubt_CA: of an
-    action's average less that of all. as_of: the latest logged day.
+    """Everything that is needed to score users.
+
+    targets: in the order of the schema's outcomes.
+    mean_features_W: features of an average user.
+    within_variance_CA: posterior variance of a user's deviation from an action's average effect, on the scale of the channel's link.
+    average_variance_CA: posterior variance of an action's average effect less that of all actions.
+    as_of: the latest logged day.
+    interference: fatigue and cannibalisation, None where the logs cannot tell.
+    carryover: the part of it that features tell of single users.
     unidentified: actions whose effects the logs do not tell.
-    interference: what contacts take from each other, where the logs could tell. carryover: what of that features tell."""
+    """
 
     settings: ModelSettings
     schema: LogSchema
@@ -51,9 +57,9 @@ class ValueModel:
     code: ActionCode
     actions: tuple[Mapping[str, object], ...]
     members: tuple[ValueNet, ...]
-    typical_W: np.ndarray
-    doubt_CA: np.ndarray
-    average_doubt_CA: np.ndarray
+    mean_features_W: np.ndarray
+    within_variance_CA: np.ndarray
+    average_variance_CA: np.ndarray
     calibration: Calibration | None
     as_of: date
     interference: Interference | None = None
@@ -64,13 +70,18 @@ class ValueModel:
         return replace(self, calibration=calibration)
 
     def carrying(self, carryover: Carryover, features: Features) -> "ValueModel":
-        """The same with what earlier contacts leave of an effect, not calibrated yet. What now tells these users apart was in doubt
-        before, and is no more, up to LEAST_DOUBT."""
+        """The same with a carryover, not calibrated yet. The variance that it now explains between these users is taken off
+        `within_variance_CA`, of which at least the share LEAST_VARIANCE is left."""
         carried = replace(self, carryover=carryover, calibration=None)
         wide_UW = self._wide(features)
         before_UCA, after_UCA = (model._effects_of_first(wide_UW) for model in (self, carried))
-        told_CA = (after_UCA - before_UCA).var(0, correction=0).numpy()
-        return replace(carried, doubt_CA=np.maximum(self.doubt_CA - told_CA, LEAST_DOUBT * self.doubt_CA))
+        explained_CA = (after_UCA - before_UCA).var(0, correction=0).numpy()
+        return replace(
+            carried,
+            within_variance_CA=np.maximum(
+                self.within_variance_CA - explained_CA, LEAST_VARIANCE * self.within_variance_CA
+            ),
+        )
 
     def _effects_of_first(self, wide_UW: Tensor) -> Tensor:
         """[U, C, A]: on the scale of the links, by the first member."""
@@ -83,12 +94,12 @@ class ValueModel:
         """The same model for another catalogue: known actions keep their calibration, new ones get the pooled one."""
         if self.calibration is None:
             raise ValueError("a model is calibrated before its catalogue changes")
-        typical_AK = {target.name: self._typical(o, actions) for o, target in enumerate(self.targets)}
+        at_mean_KA = {target.name: self._at_mean_features(o, actions) for o, target in enumerate(self.targets)}
         position = {str(action["id"]): a for a, action in enumerate(self.actions)}
         known_A = np.array([position.get(str(action["id"]), -1) for action in actions])
-        doubt_CA, average_doubt_CA = (
+        within_variance_CA, average_variance_CA = (
             np.where(known_A < 0, each_CA.max(1, keepdims=True), each_CA[:, known_A])
-            for each_CA in (self.doubt_CA, self.average_doubt_CA)
+            for each_CA in (self.within_variance_CA, self.average_variance_CA)
         )
         new = [str(action["id"]) for action, known in zip(actions, known_A, strict=True) if known < 0]
         here = [each for each in self.unidentified if any(action["id"] == each.action for action in actions)]
@@ -96,14 +107,14 @@ class ValueModel:
             self,
             actions=tuple(actions),
             unidentified=(*here, *(Unidentified(action, NEVER_SHOWN) for action in new)),
-            doubt_CA=doubt_CA,
-            average_doubt_CA=average_doubt_CA,
-            calibration=self.calibration.reindexed(known_A, typical_AK),
+            within_variance_CA=within_variance_CA,
+            average_variance_CA=average_variance_CA,
+            calibration=self.calibration.reindexed(known_A, at_mean_KA),
         )
 
-    def _typical(self, outcome: int, actions: Sequence[Mapping[str, object]]) -> np.ndarray:
+    def _at_mean_features(self, outcome: int, actions: Sequence[Mapping[str, object]]) -> np.ndarray:
         """float64[K, A]: each member's effect of each action on a user with average features."""
-        wide_1W = torch.from_numpy(self.typical_W)[None, :]
+        wide_1W = torch.from_numpy(self.mean_features_W)[None, :]
         average = replace(self, carryover=None)
         pairs = [average._member(member, wide_1W, outcome, actions) for member in self.members]
         return np.stack([(mean_UA - none_U[:, None])[0] for none_U, mean_UA in pairs]).astype(np.float64)
@@ -183,16 +194,16 @@ class ValueModel:
     def _remains(self, wide_UW: Tensor, actions: Sequence[Mapping[str, object]]) -> "Remains":
         """By the carryover, which there is. The size of an amount does not grow."""
         growths = {each.outcome: each for each in self.carryover.growths}
-        added_C, variance_C = torch.zeros(2, len(self.doubt_CA))
+        added_C, variance_C = torch.zeros(2, len(self.within_variance_CA))
         for target, here in _channels_of(self.targets):
             if target.name in growths:
                 chances = slice(here.start, here.stop, 2)
                 added_C[chances], variance_C[chances] = growths[target.name].added, growths[target.name].stderr ** 2
-        apart_U = self.carryover.apart(self.encoder, wide_UW)
+        excess_U = self.carryover.excess(self.encoder, wide_UW)
         return Remains(
-            left_UA=self.carryover.left(self.encoder, wide_UW, apart_U, actions),
-            grown_UC=(apart_U[:, None] * added_C).clamp(-MOST_ADDED, MOST_ADDED),
-            grown_variance_UC=apart_U[:, None].square() * variance_C,
+            left_UA=self.carryover.left(self.encoder, wide_UW, excess_U, actions),
+            grown_UC=(excess_U[:, None] * added_C).clamp(-MOST_ADDED, MOST_ADDED),
+            grown_variance_UC=excess_U[:, None].square() * variance_C,
         )
 
     def _wide(self, features: Features) -> Tensor:
@@ -207,12 +218,14 @@ class ValueModel:
             links, remains = self._links(self.members, wide_UW, self.actions)
             members = [_means(link, self.targets) for link in links]
             left_UA, own_UC = (None, None) if remains is None else (remains.left_UA, remains.grown_variance_UC)
-            doubts = _variances(links[0], self.targets, torch.from_numpy(self.doubt_CA), left_UA, own_UC)
-            average_doubts = _variances(links[0], self.targets, torch.from_numpy(self.average_doubt_CA), left_UA)
+            within_variances = _variances(
+                links[0], self.targets, torch.from_numpy(self.within_variance_CA), left_UA, own_UC
+            )
+            average_variances = _variances(links[0], self.targets, torch.from_numpy(self.average_variance_CA), left_UA)
             effects = {}
             for target in self.targets:
                 means = [next(member) for member in members]
-                doubt = Doubt(next(doubts), next(average_doubts), target.per_link(means[0][1]))
+                doubt = EffectVariance(next(within_variances), next(average_variances), target.per_link(means[0][1]))
                 effects[target.name] = Effects(*self.calibration.of(target.name).apply(means, doubt))
             return effects
 
@@ -242,17 +255,20 @@ def _means(link: Link, targets: Sequence[Target]) -> Iterator[tuple[Tensor, Tens
 def _variances(
     link: Link,
     targets: Sequence[Target],
-    doubt_CA: Tensor,
+    within_variance_CA: Tensor,
     left_UA: Tensor | None = None,
     own_UC: Tensor | None = None,
 ) -> Iterator[Tensor]:
-    """Per outcome the variance [U, A] of an effect, where that of its channels is doubt_CA, own_UC more, and so much is left of it."""
+    """Per outcome the variance [U, A] of an effect, in the outcome's unit.
+
+    within_variance_CA: on the scale of the link. own_UC: added to it. left_UA: what is left of the effect.
+    """
     base_UC, effect_UCA = link
     for target, here in _channels_of(targets):
         link_UAK = (base_UC[:, here, None] + effect_UCA[:, here]).transpose(1, 2)
-        doubt_AK = doubt_CA.T[:, here]
-        doubt_UA = target.variance(link_UAK, doubt_AK if own_UC is None else doubt_AK + own_UC[:, None, here])
-        yield doubt_UA if left_UA is None else doubt_UA * left_UA.square()
+        variance_AK = within_variance_CA.T[:, here]
+        variance_UA = target.variance(link_UAK, variance_AK if own_UC is None else variance_AK + own_UC[:, None, here])
+        yield variance_UA if left_UA is None else variance_UA * left_UA.square()
 
 
 def _channels_of(targets: Sequence[Target]) -> Iterator[tuple[Target, slice]]:

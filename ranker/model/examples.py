@@ -67,13 +67,13 @@ class Examples:
 
     def filled(self, outcome: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Positions of the rows that know an outcome or have something in its place, the values and what each tells."""
-        value_R, told_R = self.outcome_RO[:, outcome], np.ones(len(self))
+        value_R, information_R = self.outcome_RO[:, outcome], np.ones(len(self))
         if self.stand_in_RO is not None:
             young_R = ~np.isfinite(value_R)
             value_R = np.where(young_R, self.stand_in_RO[:, outcome], value_R)
-            told_R = np.where(young_R, self.weight_RO[:, outcome], 1.0)
+            information_R = np.where(young_R, self.weight_RO[:, outcome], 1.0)
         rows = np.flatnonzero(np.isfinite(value_R))
-        return rows, value_R[rows], told_R[rows]
+        return rows, value_R[rows], information_R[rows]
 
     def take(self, rows: np.ndarray) -> "Examples":
         """The rows of a mask or of positions."""

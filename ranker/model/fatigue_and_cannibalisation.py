@@ -7,7 +7,7 @@ With e the calibrated effect that a member expects of a user whom it did not see
 for outcome o, the logged action a of product p, c contacts of the days before, f_j flags of what else was offered, h = (1, c, f). k and
 the factors 1 + d_pj / s_p are the same for all outcomes, so these are stacked, each row by what it tells; what history does to the
 outcome without contact goes into b_o. g_o is what every earlier contact adds to an effect on this outcome alone, on the scale of its
-link, of which t_o is the slope: who is worn out buys less, but opts out more. Rows are weighted by stabilised inverse propensities,
+link, of which t_o is the slope: who is worn out buys less, but opts out more. HistoryRows are weighted by stabilised inverse propensities,
 which makes the action independent of h. Solved by Gauss-Newton in log k; standard errors by the jackknife over groups of users
 (outcomes and weeks of a user go together).
 
@@ -43,7 +43,7 @@ SCALE_SD = 0.5  # prior of s around 1: effects are calibrated
 CHANGE_SD = 3.0  # of d around 0: hardly any
 FATIGUE_SD = 0.3  # of log k around 0
 GROWTH_SD, GROWS = 0.1, 0.5  # of g around 0, where it is not 0; how likely it is not
-TELLS = 1e-6  # of a column must be left beside the others, to say anything of its coefficient
+LEAST_INFORMATION = 1e-6  # of a column must be left beside the others, to say anything of its coefficient
 STEPS, CLOSE = 6, 1e-3
 BELIEVED = 0.5
 FACTOR_F = (np.arange(1_000) + 0.5) / 1_000
@@ -51,7 +51,7 @@ SMALLEST_STDERR = 2e-3  # the factors above are no finer
 
 
 @dataclass(frozen=True)
-class Finding:
+class PairFinding:
     """One ordered pair. raw: the factor as estimated alone; effect: shrunk; probability: that the two spoil each other."""
 
     where: object
@@ -100,7 +100,7 @@ class Estimated:
     interference: Interference
     carryover: Carryover | None
     attribute: str
-    findings: tuple[Finding, ...]
+    findings: tuple[PairFinding, ...]
     growths: tuple[Grown, ...] = ()
 
     def to_json(self) -> dict:
@@ -145,11 +145,11 @@ def estimate(
 
 
 @dataclass(frozen=True)
-class Rows:
+class HistoryRows:
     """Contacts of products, and rows without contact (value -1). flag_RJ: offered lately, then in the same week; values in their order.
 
     response_RO: outcome less what is expected without contact, NaN where not known. lever_RO: expected effect of the logged action.
-    steep_RO: by how much the expectation changes per unit of its link. precision_RO: what a row tells. group_R: users in GROUPS parts.
+    link_slope_RO: by how much the expectation changes per unit of its link. precision_RO: what a row tells. group_R: users in GROUPS parts.
     """
 
     value_R: np.ndarray
@@ -157,7 +157,7 @@ class Rows:
     flag_RJ: np.ndarray
     response_RO: np.ndarray
     lever_RO: np.ndarray
-    steep_RO: np.ndarray
+    link_slope_RO: np.ndarray
     precision_RO: np.ndarray
     group_R: np.ndarray
     values: int
@@ -169,31 +169,35 @@ def _rows(
     examples: Examples,
     splits: Splits,
     contacts: OtherContacts,
-) -> Rows:
+) -> HistoryRows:
     value_B = np.append(contacts.value_A, -1)
     of_none_R = examples.action_R == examples.actions
     learn = np.flatnonzero(splits.learn_R & (of_none_R | (value_B[examples.action_R] >= 0)))
     here = examples.take(learn)
     none_RO, lever_RO = _levers(model, held, here, splits.fold_R[learn])
     weight_R = stabilised_weights(here.action_R, here.propensity_R, here.actions, WEIGHT_CLIP)
-    response_RO, precision_RO, steep_RO = np.full_like(none_RO, np.nan), np.zeros_like(none_RO), np.zeros_like(none_RO)
+    response_RO, precision_RO, link_slope_RO = (
+        np.full_like(none_RO, np.nan),
+        np.zeros_like(none_RO),
+        np.zeros_like(none_RO),
+    )
     for o, target in enumerate(model.targets):
-        known, outcome_r, told_r = here.filled(o)
+        known, outcome_r, information_r = here.filled(o)
         response_RO[known, o] = outcome_r - none_RO[known, o]
         expected_r = none_RO[known, o] + lever_RO[known, o]
-        steep_RO[known, o] = target.per_link(torch.from_numpy(expected_r)).numpy()
-        variance_r = _shape(target, expected_r) / told_r
+        link_slope_RO[known, o] = target.per_link(torch.from_numpy(expected_r)).numpy()
+        variance_r = _shape(target, expected_r) / information_r
         noise_r = (response_RO[known, o] - lever_RO[known, o]) ** 2
         precision_RO[known, o] = weight_R[known] * variance_r.sum() / (variance_r * max(noise_r.sum(), 1e-30))
     mine = contacts.take(learn)
     flags = [mine.lately_RV] + ([mine.same_week_RV.astype(np.float32)] if mine.same_week_RV.any() else [])
-    return Rows(
+    return HistoryRows(
         value_R=value_B[here.action_R],
         contacts_R=mine.contacts_R - mine.contacts_R.mean(),
         flag_RJ=np.concatenate(flags, axis=1),
         response_RO=response_RO,
         lever_RO=lever_RO,
-        steep_RO=steep_RO,
+        link_slope_RO=link_slope_RO,
         precision_RO=precision_RO,
         group_R=here.user_R % GROUPS,
         values=len(contacts.values),
@@ -274,7 +278,7 @@ class Solved:
     growth_stderr_O: np.ndarray
 
 
-def solve(rows: Rows) -> Solved:
+def solve(rows: HistoryRows) -> Solved:
     """Outcomes whose effects are believed to grow are taken out of what all outcomes have in common. Of those whose rows tell less of
     it than was known before, which makes even odds of it, nothing is believed."""
     found = _solved(rows, np.empty(0, int))
@@ -283,10 +287,10 @@ def solve(rows: Rows) -> Solved:
     return _solved(rows, np.flatnonzero(own)) if own.any() else found
 
 
-def _solved(rows: Rows, own: np.ndarray) -> Solved:
+def _solved(rows: HistoryRows, own: np.ndarray) -> Solved:
     """own: outcomes with a g_o beside what is common; any other g_o is found as if it alone joined them."""
     values, flags, outcomes = rows.values, rows.flag_RJ.shape[1], rows.response_RO.shape[1]
-    place = _Places(outcomes, values, flags)
+    place = _Layout(outcomes, values, flags)
     beside = np.setdiff1d(np.arange(outcomes), own)
     order = np.r_[np.arange(place.common), place.common + own, place.common + beside]
     prior_T, center_T = np.full(place.common + len(own), 1e-6), np.zeros(place.common + len(own))
@@ -326,7 +330,7 @@ def _solved(rows: Rows, own: np.ndarray) -> Solved:
 
 
 @dataclass(frozen=True)
-class _Solution:
+class _Coefficients:
     """kept_T: coefficients with a prior, and their standard errors. added_O: each of the others if it alone joined them."""
 
     kept_T: np.ndarray
@@ -335,7 +339,7 @@ class _Solution:
     added_stderr_O: np.ndarray
 
 
-def _solution(gram_TT: np.ndarray, moment_T: np.ndarray, prior_T: np.ndarray, center_T: np.ndarray) -> _Solution:
+def _solution(gram_TT: np.ndarray, moment_T: np.ndarray, prior_T: np.ndarray, center_T: np.ndarray) -> _Coefficients:
     """prior_T, center_T: precisions and centres of the coefficients that have a prior, which come first. One more coefficient is what
     these leave of its own column (Frisch and Waugh 1933)."""
     kept, added = slice(0, len(prior_T)), slice(len(prior_T), None)
@@ -343,14 +347,14 @@ def _solution(gram_TT: np.ndarray, moment_T: np.ndarray, prior_T: np.ndarray, ce
     inverse_TT = np.linalg.inv(gram_TT[kept, kept] + np.diag(prior_T))
     kept_T = inverse_TT @ (moment_T[kept] + prior_T * center_T)
     whole_O = np.diag(gram_TT[added, added])
-    told_O = whole_O - (beside_TO * (inverse_TT @ beside_TO)).sum(0)
-    tells_O = told_O > TELLS * whole_O
-    safe_O = np.where(tells_O, told_O, 1.0)
-    return _Solution(
+    information_O = whole_O - (beside_TO * (inverse_TT @ beside_TO)).sum(0)
+    identified_O = information_O > LEAST_INFORMATION * whole_O
+    safe_O = np.where(identified_O, information_O, 1.0)
+    return _Coefficients(
         kept_T=kept_T,
         kept_stderr_T=np.sqrt(np.diag(inverse_TT)),
-        added_O=np.where(tells_O, (moment_T[added] - beside_TO.T @ kept_T) / safe_O, 0.0),
-        added_stderr_O=np.where(tells_O, 1 / np.sqrt(safe_O), np.inf),
+        added_O=np.where(identified_O, (moment_T[added] - beside_TO.T @ kept_T) / safe_O, 0.0),
+        added_stderr_O=np.where(identified_O, 1 / np.sqrt(safe_O), np.inf),
     )
 
 
@@ -371,7 +375,7 @@ def grown(outcome: str, raw: float, stderr: float) -> Grown:
     return Grown(Growth(outcome, probability * mean, spread), raw, stderr, probability)
 
 
-class _Places:
+class _Layout:
     """Where the coefficients stand: b_o per outcome, s_p, d_pj, the step in log k, and g_o, which are not `common`."""
 
     def __init__(self, outcomes: int, values: int, flags: int):
@@ -398,7 +402,7 @@ class _Places:
 
 
 def _normal_equations(
-    rows: Rows, place: _Places, theta_T: np.ndarray, log_kept: float
+    rows: HistoryRows, place: _Layout, theta_T: np.ndarray, log_kept: float
 ) -> tuple[np.ndarray, np.ndarray]:
     gram_GTT, moment_GT = np.zeros((GROUPS, place.count, place.count)), np.zeros((GROUPS, place.count))
     order = np.lexsort((rows.group_R, rows.value_R))
@@ -419,7 +423,7 @@ def _normal_equations(
             known = np.isfinite(rows.response_RO[here, o])
             design_RX, at = [base_RB], [place.outcome(o)]
             if p > 0:
-                more_R, mine_RX = grows_R * rows.steep_RO[here, o], own_RX * rows.lever_RO[here, o][:, None]
+                more_R, mine_RX = grows_R * rows.link_slope_RO[here, o], own_RX * rows.lever_RO[here, o][:, None]
                 mine_RX[:, -1] += theta_T[place.growth(o)] * rows.contacts_R[here] * more_R
                 design_RX += [mine_RX, more_R[:, None]]
                 at += [mine, place.growth(o)]
@@ -437,7 +441,7 @@ def _jackknife(left_G: np.ndarray) -> np.ndarray:
 
 def _findings(
     values: Sequence[object], raw_VJ: np.ndarray, stderr_VJ: np.ndarray, count_VJ: np.ndarray
-) -> list[Finding]:
+) -> list[PairFinding]:
     """Every ordered pair with enough rows; a product beside itself is one too. Same-week rows go first where there are enough."""
     size = len(values)
     raw_VV, stderr_VV, basis_VV = raw_VJ[:, :size].copy(), stderr_VJ[:, :size].copy(), np.zeros((size, size), int)
@@ -452,7 +456,7 @@ def _findings(
     for p, q in zip(*np.nonzero(judged_VV), strict=True):
         kept, stderr = _shrunk(raw_VV[p, q], stderr_VV[p, q], probability_VV[p, q])
         findings.append(
-            Finding(
+            PairFinding(
                 where=values[p],
                 beside=values[q],
                 raw=Kept(float(raw_VV[p, q]), float(stderr_VV[p, q])),

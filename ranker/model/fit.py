@@ -6,13 +6,13 @@ Axes: R rows, W features, C channels, A actions, M attribute values.
 
 import logging
 import math
-import pathlib
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import lightning
 import numpy as np
@@ -25,17 +25,17 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from ranker.features import Features, fit_encoder
 from ranker.logs import Logs, StoredLogs
-from ranker.model.cross_outcome_pooling import lend
+from ranker.model.cross_outcome_pooling import pool
 from ranker.model.ensemble import ValueModel
 from ranker.model.examples import Examples, examples_of, stabilised_weights, thinned
 from ranker.model.identified import unidentified
-from ranker.model.linear import Actions, Design, Path, fit_design, own_paths
+from ranker.model.linear import Actions, Design, LinearPath, fit_design, single_outcome_paths
 from ranker.model.network import ValueNet, action_code
 from ranker.model.outcome_heads import Channel, channel_losses, fit_targets
 from ranker.model.settings import FitSettings, ModelSettings
 from ranker.model.slates import Arms, arms_of
 from ranker.model.splits import Splits, split_users, too_few_users
-from ranker.model.surrogate import Finding, stand_in
+from ranker.model.surrogate import SurrogateFinding, stand_in
 from ranker.model.threads import fixed_threads
 from ranker.scores import InputError
 
@@ -45,7 +45,7 @@ KEPT = "kept"  # the held-out loss of the weights kept so far
 
 
 @dataclass(frozen=True)
-class Curve:
+class LossCurve:
     """Losses per epoch of one member. linear: held-out loss of the linear path alone. best: the epoch whose weights were kept, counted
     from 1; 0: none, the deep path adds nothing."""
 
@@ -62,8 +62,8 @@ class Fit:
     model: ValueModel
     examples: Examples
     splits: Splits
-    curves: tuple[Curve, ...]
-    findings: tuple[Finding, ...]
+    curves: tuple[LossCurve, ...]
+    findings: tuple[SurrogateFinding, ...]
     seconds: float
 
 
@@ -76,7 +76,7 @@ def fit(
     fitting: FitSettings,
     seed: int,
     advance: Advance = lambda epochs, note: None,
-    folder: pathlib.Path | None = None,
+    folder: Path | None = None,
 ) -> Fit:
     """Trains the ensemble on the users outside the test share. The same for the same logs, settings, seed and threads.
 
@@ -104,20 +104,24 @@ def fit(
         filled = stand_in(logs.schema, targets, learn, fold_R, design)
         channels = [channel for mine in filled.channels for channel in mine]
         start = [value for target in targets for value in target.start]
-        paths = lend(actions, *own_paths(design, learn.features, fold_R, arms.arm_D, actions, channels, start))
+        paths = pool(
+            actions, *single_outcome_paths(design, learn.features, fold_R, arms.arm_D, actions, channels, start)
+        )
     weight_R = stabilised_weights(learn.action_R, learn.propensity_R, learn.actions, fitting.weight_clip)
-    shown = _Shown.of(code.table(logs.actions, none=True), arms)
+    shown = _ArmTables.of(code.table(logs.actions, none=True), arms)
     members, curves, gains = [], [], []
     with fixed_threads(fitting.threads), torch.random.fork_rng(devices=[]), _quiet_lightning():
         for fold in range(settings.members):
             torch.manual_seed(seed * 1_000 + fold)
             network = ValueNet(settings, encoder.width, len(channels), len(code.names))
             _set_linear(network, design, paths[fold])
-            told = _told(network, learn, arms, channels, weight_R, shown)
-            train = _Rows(told, np.flatnonzero(fold_R != fold))
-            held_out = _Rows(told, thinned(np.flatnonzero(fold_R == fold), fitting.epoch_rows))
+            data = _deep_data(network, learn, arms, channels, weight_R, shown)
+            train = _SomeRows(data, np.flatnonzero(fold_R != fold))
+            held_out = _SomeRows(data, thinned(np.flatnonzero(fold_R == fold), fitting.epoch_rows))
             links = [channel.link for channel in channels]
-            training = _Training(network, links, encoder.levels, shown.table_AM, len(train), fitting, shown.members_BA)
+            training = _DeepTraining(
+                network, links, encoder.levels, shown.table_AM, len(train), fitting, shown.members_BA
+            )
             curves.append(_train(training, train, held_out, fitting, accelerator, seed * 1_000 + fold, advance))
             gains.append(training.gain(held_out))
             members.append(network.eval())
@@ -132,9 +136,9 @@ def fit(
         code=code,
         actions=logs.actions,
         members=tuple(members),
-        typical_W=design.mean,
-        doubt_CA=np.stack([path.doubt_A for path in paths[0]]).astype(np.float32),
-        average_doubt_CA=np.stack([path.average_doubt_A for path in paths[0]]).astype(np.float32),
+        mean_features_W=design.mean,
+        within_variance_CA=np.stack([path.within_variance_A for path in paths[0]]).astype(np.float32),
+        average_variance_CA=np.stack([path.average_variance_A for path in paths[0]]).astype(np.float32),
         calibration=None,
         as_of=logs.latest,
         unidentified=not_told,
@@ -143,7 +147,7 @@ def fit(
     return Fit(model, examples, splits, tuple(curves), filled.findings, time.perf_counter() - started)
 
 
-def _set_linear(network: ValueNet, design: Design, paths: Sequence[Path]) -> None:
+def _set_linear(network: ValueNet, design: Design, paths: Sequence[LinearPath]) -> None:
     base = design.weights(np.stack([path.base_D for path in paths]))
     values = len(paths[0].effect_MD)
     weight, constant = design.weights(np.concatenate([path.effect_MD for path in paths]))
@@ -157,11 +161,11 @@ def _pays(gain_RC: np.ndarray) -> np.ndarray:
 
 
 Batch = tuple[Tensor, ...]
-"""numeric_RN, index_RG, action_R, linear_RC (the link of the linear path), y_RC, told_RC, weight_R"""
+"""numeric_RN, index_RG, action_R, linear_RC (the link of the linear path), y_RC, information_RC, weight_R"""
 
 
 @dataclass(frozen=True)
-class _Told:
+class _DeepData:
     """What the deep path of one member is trained and judged on: features, and the other parts of a batch for all rows."""
 
     features: Features
@@ -174,47 +178,47 @@ class _Told:
 
 
 @dataclass(frozen=True)
-class _Shown:
+class _ArmTables:
     """table_AM: of actions, none last. members_BA: which of them every arm shows, none last; None where arms are these."""
 
     table_AM: Tensor
     members_BA: Tensor | None
 
     @staticmethod
-    def of(table_AM: np.ndarray, arms: Arms) -> "_Shown":
+    def of(table_AM: np.ndarray, arms: Arms) -> "_ArmTables":
         if arms.members_BA is None:
-            return _Shown(torch.from_numpy(table_AM), None)
+            return _ArmTables(torch.from_numpy(table_AM), None)
         shown_BA = np.pad(arms.members_BA, ((0, 1), (0, 1))).astype(np.float32)
-        return _Shown(torch.from_numpy(table_AM), torch.from_numpy(shown_BA))
+        return _ArmTables(torch.from_numpy(table_AM), torch.from_numpy(shown_BA))
 
     @property
     def table_BM(self) -> Tensor:
         return self.table_AM if self.members_BA is None else self.members_BA @ self.table_AM
 
 
-def _told(
+def _deep_data(
     network: ValueNet,
     learn: Examples,
     arms: Arms,
     channels: Sequence[Channel],
     weight_R: np.ndarray,
-    shown: _Shown,
-) -> _Told:
+    shown: _ArmTables,
+) -> _DeepData:
     others = (
         torch.from_numpy(arms.arm_D),
         _linear_links(network, learn.features, arms.arm_D, shown.table_BM),
         torch.from_numpy(np.stack([channel.y_R for channel in channels], axis=1)),
-        torch.from_numpy(np.stack([channel.told_R() for channel in channels], axis=1)),
+        torch.from_numpy(np.stack([channel.information_R() for channel in channels], axis=1)),
         torch.from_numpy(weight_R.astype(np.float32)),
     )
-    return _Told(learn.features, others)
+    return _DeepData(learn.features, others)
 
 
 @dataclass(frozen=True)
-class _Rows:
+class _SomeRows:
     """Some of the rows."""
 
-    told: _Told
+    data: _DeepData
     rows: np.ndarray
 
     def __len__(self) -> int:
@@ -238,7 +242,7 @@ class _Batches(IterableDataset):
     """Whole batches; collating single rows costs more than the network. With a generator an epoch is a random sample of `size` rows,
     else all of them in order. Of several processes each takes its part of every batch."""
 
-    def __init__(self, data: _Rows, size: int, count: int, generator: np.random.Generator | None):
+    def __init__(self, data: _SomeRows, size: int, count: int, generator: np.random.Generator | None):
         self._data, self._size, self._count, self._generator = data, size, count, generator
 
     def __len__(self) -> int:
@@ -250,14 +254,14 @@ class _Batches(IterableDataset):
         if self._generator is not None:
             rows = self._generator.permutation(rows)[: self._size]
         for batch in np.array_split(rows, self._count):
-            yield self._data.told.batch(np.sort(batch[mine::processes]))
+            yield self._data.data.batch(np.sort(batch[mine::processes]))
 
 
-def _in_order(data: _Rows) -> _Batches:
+def _in_order(data: _SomeRows) -> _Batches:
     return _Batches(data, len(data), max(1, round(len(data) / HELD_OUT_ROWS)), None)
 
 
-class _Training(lightning.LightningModule):
+class _DeepTraining(lightning.LightningModule):
     """Weighted negative log likelihood plus the log prior; the rate falls to zero over the epochs.
 
     What is known in the end is in buffers, which come back from other processes with the weights.
@@ -299,12 +303,12 @@ class _Training(lightning.LightningModule):
 
     def losses(self, network: ValueNet, batch: Batch) -> Tensor:
         """[R, C]"""
-        numeric_RN, index_RG, action_R, linear_RC, y_RC, told_RC, _ = batch
+        numeric_RN, index_RG, action_R, linear_RC, y_RC, information_RC, _ = batch
         wide_RW = torch.cat([numeric_RN, _one_hot(index_RG, self.levels)], dim=1)
         link_RC = linear_RC + network.deep(wide_RW, action_R, self.table_AM, self.members_BA)
-        return channel_losses(self.links, link_RC, y_RC, told_RC)
+        return channel_losses(self.links, link_RC, y_RC, information_RC)
 
-    def gain(self, held_out: _Rows) -> np.ndarray:
+    def gain(self, held_out: _SomeRows) -> np.ndarray:
         """float32[R, C]: by how much the deep path lowers the loss of each row, unweighted."""
         self.network.eval()
         with torch.inference_mode():
@@ -312,8 +316,8 @@ class _Training(lightning.LightningModule):
         return torch.cat(parts).numpy()
 
     def _linear_losses(self, batch: Batch) -> Tensor:
-        _, _, _, linear_RC, y_RC, told_RC, _ = batch
-        return channel_losses(self.links, linear_RC, y_RC, told_RC)
+        _, _, _, linear_RC, y_RC, information_RC, _ = batch
+        return channel_losses(self.links, linear_RC, y_RC, information_RC)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         loss = _weighted(batch, self.losses(self.network, batch)).mean()
@@ -354,9 +358,9 @@ class _Training(lightning.LightningModule):
     def on_fit_end(self) -> None:
         self.network.load_state_dict(self._kept)
 
-    def curve(self) -> Curve:
+    def curve(self) -> LossCurve:
         epochs = self.curve_E2[self.curve_E2[:, 1].isfinite()]
-        return Curve(tuple(epochs[:, 0].tolist()), tuple(epochs[:, 1].tolist()), self.linear.item(), int(self.best))
+        return LossCurve(tuple(epochs[:, 0].tolist()), tuple(epochs[:, 1].tolist()), self.linear.item(), int(self.best))
 
     def configure_optimizers(self) -> dict:
         trained = [weight for weight in self.network.parameters() if weight.requires_grad]
@@ -402,20 +406,20 @@ class _Tells(Callback):
     def __init__(self, advance: Advance) -> None:
         self._advance = advance
 
-    def on_train_epoch_end(self, trainer: lightning.Trainer, module: _Training) -> None:
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: _DeepTraining) -> None:
         loss = module.curve_E2[module.current_epoch, 1]
         self._advance(1, f"held-out loss {loss:.4f}, by the linear path {module.linear:.4f}")
 
 
 def _train(
-    training: _Training,
-    train: _Rows,
-    held_out: _Rows,
+    training: _DeepTraining,
+    train: _SomeRows,
+    held_out: _SomeRows,
     fitting: FitSettings,
     accelerator: str,
     seed: int,
     advance: Advance,
-) -> Curve:
+) -> LossCurve:
     rows = min(len(train), fitting.epoch_rows)
     batches = min(fitting.most_batches, max(1, round(rows / fitting.batch_rows)))
     patience = math.ceil(

@@ -41,11 +41,11 @@ def calibrate(model: ValueModel, examples: Examples, splits: Splits) -> Calibrat
     """Calibrates every outcome on the rows that are not test rows and know it, or have something in its place."""
     outcomes = {}
     for o, target in enumerate(model.targets):
-        rows, outcome_R, told_R = examples.filled(o)
+        rows, outcome_R, information_R = examples.filled(o)
         here = splits.learn_R[rows]
-        rows, outcome_R, told_R = rows[here], outcome_R[here], told_R[here]
+        rows, outcome_R, information_R = rows[here], outcome_R[here], information_R[here]
         learn, fold_R = examples.take(rows), splits.fold_R[rows]
-        weight_R = arm_weights(learn.action_R, learn.propensity_R, learn.actions, told_R)
+        weight_R = arm_weights(learn.action_R, learn.propensity_R, learn.actions, information_R)
         none_R, mean_RA = cross_fitted(model, o, learn, fold_R)
         some = learn.take(thinned(np.arange(len(learn)), SOME_ROWS))
         per_link = float(target.per_link(torch.tensor(none_R.mean(dtype=np.float64))))
@@ -54,44 +54,48 @@ def calibrate(model: ValueModel, examples: Examples, splits: Splits) -> Calibrat
             weight_R=weight_R,
             fold_R=fold_R,
             outcome_R=outcome_R,
-            told_R=told_R,
+            information_R=information_R,
             none_R=none_R,
             mean_RA=mean_RA,
             constant_variance=target.kind == "real",
             plausible=model.settings.action_sd * per_link,
             plausible_common=model.settings.contact_sd * per_link,
-            steady=steady(model, o, some),
+            attenuation_ratio=attenuation_ratio(model, o, some),
         )
-        outcomes[target.name] = replace(calibrate_outcome(evidence), steepness=steepness(model, o, some))
+        outcomes[target.name] = replace(calibrate_outcome(evidence), link_slope=link_slope(model, o, some))
     return Calibration(outcomes)
 
 
-def steady(model: ValueModel, outcome: int, examples: Examples) -> float:
+def attenuation_ratio(model: ValueModel, outcome: int, examples: Examples) -> float:
     """By how much a member's effects vary more between users than the mean over members: slopes are found for members, each by the
     users that it did not see, and what is regressed on a mean of noisy predictors has a larger slope than on one of them."""
     pairs = [model.expected(member, outcome, examples.features) for member in range(len(model.members))]
-    apart_KUA = np.stack([mean_UA - none_U[:, None] for none_U, mean_UA in pairs]).astype(np.float64)
-    apart_KUA -= apart_KUA.mean(1, keepdims=True)
-    together = (apart_KUA.mean(0) ** 2).sum()
-    return float((apart_KUA**2).sum() / len(pairs) / together) if together > 0 else 1.0
+    deviation_KUA = np.stack([mean_UA - none_U[:, None] for none_U, mean_UA in pairs]).astype(np.float64)
+    deviation_KUA -= deviation_KUA.mean(1, keepdims=True)
+    together = (deviation_KUA.mean(0) ** 2).sum()
+    return float((deviation_KUA**2).sum() / len(pairs) / together) if together > 0 else 1.0
 
 
-def steepness(model: ValueModel, outcome: int, examples: Examples) -> float:
+def link_slope(model: ValueModel, outcome: int, examples: Examples) -> float:
     """By how much the outcome changes per unit of its link, on average over users and the actions that they may get."""
     _, mean_UA = model.expected(0, outcome, examples.features)
-    steep_UA = model.targets[outcome].per_link(torch.from_numpy(mean_UA)).numpy()
-    return float(steep_UA[examples.eligible_RA].mean(dtype=np.float64)) if examples.eligible_RA.any() else 1.0
+    slope_UA = model.targets[outcome].per_link(torch.from_numpy(mean_UA)).numpy()
+    return float(slope_UA[examples.eligible_RA].mean(dtype=np.float64)) if examples.eligible_RA.any() else 1.0
 
 
 def arm_weights(
-    action_R: np.ndarray, propensity_R: np.ndarray, actions: int, told_R: np.ndarray | float = 1.0, clip: float = CLIP
+    action_R: np.ndarray,
+    propensity_R: np.ndarray,
+    actions: int,
+    information_R: np.ndarray | float = 1.0,
+    clip: float = CLIP,
 ) -> np.ndarray:
     """Inverse propensities [R], none above `clip` times its arm's average, times what a row tells, summing to the number of rows in
     every arm."""
     raw_R = 1.0 / propensity_R
     rows_A = np.maximum(np.bincount(action_R, minlength=actions + 1), 1)
     mean_A = np.bincount(action_R, raw_R, minlength=actions + 1) / rows_A
-    clipped_R = np.minimum(raw_R, clip * mean_A[action_R]) * told_R
+    clipped_R = np.minimum(raw_R, clip * mean_A[action_R]) * information_R
     total_A = np.bincount(action_R, clipped_R, minlength=actions + 1)
     return clipped_R * (len(action_R) / total_A[action_R])
 
@@ -117,10 +121,15 @@ def _parts(rows: np.ndarray) -> Iterator[np.ndarray]:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the calibration of one outcome reads. weight_R: of `arm_weights`. told_R: what each row's outcome tells, the inverse of its
-    noise next to that of others. none_R, mean_RA: cross-fitted expectations.
-    plausible: standard deviation between actions of what their attributes do not tell, in the outcome's unit;
-    plausible_common: of what the network may have missed of the effect that all contacts share. steady: of `steady`."""
+    """What the calibration of one outcome reads.
+
+    weight_R: of `arm_weights`.
+    information_R: information weight of each row: the inverse of its noise next to that of a complete outcome.
+    none_R, mean_RA: cross-fitted expectations without contact and with each action.
+    plausible: prior standard deviation, between actions, of what attributes do not predict, in the outcome's unit.
+    plausible_common: prior standard deviation of what the network missed of the effect that all contacts share.
+    attenuation_ratio: of the function of this name.
+    """
 
     examples: Examples
     weight_R: np.ndarray
@@ -128,11 +137,11 @@ class Evidence:
     outcome_R: np.ndarray
     none_R: np.ndarray
     mean_RA: np.ndarray
-    told_R: np.ndarray
+    information_R: np.ndarray
     constant_variance: bool
     plausible: float
     plausible_common: float
-    steady: float = 1.0
+    attenuation_ratio: float = 1.0
 
     @property
     def contacted_R(self) -> np.ndarray:
@@ -148,7 +157,7 @@ class Evidence:
         """float32[r, A]"""
         return self.mean_RA[rows] - self.none_R[rows, None]
 
-    def apart(self, rows: np.ndarray, center_KA: np.ndarray) -> np.ndarray:
+    def deviation(self, rows: np.ndarray, center_KA: np.ndarray) -> np.ndarray:
         """float32[r, A]: effects less their fold's averages, 0 where an action may not be shown."""
         centred_rA = self.effect(rows) - center_KA[self.fold_R[rows]].astype(np.float32)
         return np.where(self.examples.eligible_RA[rows], centred_rA, np.float32(0.0))
@@ -159,7 +168,7 @@ class Evidence:
         Arms without a single event would otherwise look certain. The factor includes rows of the same user going together.
         """
         shape_R = np.ones(len(residual_R)) if self.constant_variance else np.maximum(self.expected_R(), 1e-9)
-        shape_R = shape_R / self.told_R
+        shape_R = shape_R / self.information_R
         factor = (residual_R**2).sum() / shape_R.sum()
         return factor * shape_R
 
@@ -179,8 +188,8 @@ def calibrate_outcome(evidence: Evidence) -> OutcomeCalibration:
         average_stderr_A=average.stderr_A,
         slope_A=slope.slope_A,
         slope_stderr_A=slope.stderr_A,
-        steady=evidence.steady,
-        steepness=1.0,
+        attenuation_ratio=evidence.attenuation_ratio,
+        link_slope=1.0,
         center_KA=center_KA,
         shift=float(average.correction_B[-1]),
         pooled_slope=slope.pooled,
@@ -227,18 +236,18 @@ def _averages(evidence: Evidence, residual_R: np.ndarray, variance_R: np.ndarray
     actions = center_KA.shape[1]
     predicted_A = center_KA.mean(0)
     level = float(predicted_A.mean())
-    apart_A = predicted_A - level
+    distance_A = predicted_A - level
     raw_B, noise_B = _arm_means(evidence, residual_R, variance_R)
-    level_slope, level_variance = _level_slope(raw_B[:-1], noise_B[:-1], apart_A)
-    raw_B[:-1] += (1 - level_slope) * apart_A  # what is left after that much of the prediction
+    level_slope, level_variance = _level_slope(raw_B[:-1], noise_B[:-1], distance_A)
+    raw_B[:-1] += (1 - level_slope) * distance_A  # what is left after that much of the prediction
     shrunk = shrink(raw_B[:-1], noise_B[:-1], evidence.plausible)
     shared, trust = _common(shrunk.mean_variance + noise_B[-1], evidence.plausible_common)
     none = shrunk.mean + (trust * (raw_B[-1] - shrunk.mean) if trust > 0 else 0.0)
-    kept_A = level_slope * apart_A
+    kept_A = level_slope * distance_A
     return _Averages(
         average_A=level + kept_A + shrunk.value_A - none,
-        stderr_A=np.sqrt(shared + shrunk.variance_A + level_variance * apart_A**2),
-        correction_B=np.append(shrunk.value_A - (1 - level_slope) * apart_A, none),
+        stderr_A=np.sqrt(shared + shrunk.variance_A + level_variance * distance_A**2),
+        correction_B=np.append(shrunk.value_A - (1 - level_slope) * distance_A, none),
         level=level,
         level_slope=level_slope,
         offset=float(shrunk.mean - none),
@@ -254,21 +263,23 @@ def _common(variance: float, plausible: float) -> tuple[float, float]:
     return trust * variance, trust
 
 
-def _level_slope(raw_A: np.ndarray, noise_A: np.ndarray, apart_A: np.ndarray) -> tuple[float, float]:
+def _level_slope(raw_A: np.ndarray, noise_A: np.ndarray, distance_A: np.ndarray) -> tuple[float, float]:
     """Slope in [0, 1] of the actions' average effects on the predicted ones, and its variance."""
     precision_A = np.where(np.isfinite(noise_A), 1.0 / np.where(np.isfinite(noise_A), noise_A, 1.0), 0.0)
     if not precision_A.any():
         return PRIOR_SLOPE, PRIOR_SLOPE_SD**2
-    centered_A = apart_A - (precision_A * apart_A).sum() / precision_A.sum()
+    centered_A = distance_A - (precision_A * distance_A).sum() / precision_A.sum()
     information = (precision_A * centered_A**2).sum()
     estimate = 1 + (precision_A * raw_A * centered_A).sum() / information if information > 0 else PRIOR_SLOPE
     return _with_prior(estimate, 1 / information if information > 0 else np.inf, most=1.0)
 
 
-def _with_prior(slope: float, variance: float, most: float, steady: float = 1.0) -> tuple[float, float]:
-    """A slope with its prior, cut to [0, most], and the posterior variance. The prior is of what is `steady`: a slope on one member's
-    scores is smaller than that on the mean over members."""
-    expected, spread = PRIOR_SLOPE / steady, PRIOR_SLOPE_SD / steady
+def _with_prior(slope: float, variance: float, most: float, attenuation_ratio: float = 1.0) -> tuple[float, float]:
+    """The posterior mean of a slope, cut to [0, most], and its posterior variance.
+
+    The prior is of the slope on the mean over members; a slope on one member is smaller by the attenuation ratio.
+    """
+    expected, spread = PRIOR_SLOPE / attenuation_ratio, PRIOR_SLOPE_SD / attenuation_ratio
     trust = spread**2 / (spread**2 + variance)
     return float(np.clip(expected + trust * (slope - expected), 0.0, most)), float(spread**2 * (1 - trust))
 
@@ -359,25 +370,25 @@ def _slopes(evidence: Evidence, residual_R: np.ndarray, variance_R: np.ndarray, 
     squares_A, total_A, noise_A = np.zeros(actions), np.zeros(actions), np.zeros(actions)
     none_A, none_noise_A, shared, shared_noise = np.zeros(actions), np.zeros(actions), 0.0, 0.0
     for part in _parts(np.arange(len(examples))):
-        apart_rA, action_r = evidence.apart(part, center_KA), examples.action_R[part]
+        deviation_rA, action_r = evidence.deviation(part, center_KA), examples.action_R[part]
         weight_r, residual_r, variance_r = evidence.weight_R[part], residual_R[part], variance_R[part]
-        squares_A += np.einsum("ra,ra->a", apart_rA, apart_rA, dtype=np.float64)
+        squares_A += np.einsum("ra,ra->a", deviation_rA, deviation_rA, dtype=np.float64)
         there = np.flatnonzero(action_r < actions)
-        lever_t = weight_r[there] * share_A[action_r[there]] * apart_rA[there, action_r[there]]
+        lever_t = weight_r[there] * share_A[action_r[there]] * deviation_rA[there, action_r[there]]
         total_A += np.bincount(action_r[there], lever_t * residual_r[there], minlength=actions)
         noise_A += np.bincount(action_r[there], lever_t**2 * variance_r[there], minlength=actions)
         none = np.flatnonzero(action_r == actions)
-        apart_nA, shared_n = apart_rA[none], apart_rA[none].sum(1, dtype=np.float64)
-        score_n, doubt_n = weight_r[none] * residual_r[none], weight_r[none] ** 2 * variance_r[none]
-        none_A += score_n @ apart_nA
-        none_noise_A += doubt_n @ apart_nA**2
+        deviation_nA, shared_n = deviation_rA[none], deviation_rA[none].sum(1, dtype=np.float64)
+        score_n, noise_n = weight_r[none] * residual_r[none], weight_r[none] ** 2 * variance_r[none]
+        none_A += score_n @ deviation_nA
+        none_noise_A += noise_n @ deviation_nA**2
         shared += (score_n * shared_n).sum()
-        shared_noise += (doubt_n * shared_n**2).sum()
-    pooled, pooled_noise = PRIOR_SLOPE / evidence.steady, np.inf
+        shared_noise += (noise_n * shared_n**2).sum()
+    pooled, pooled_noise = PRIOR_SLOPE / evidence.attenuation_ratio, np.inf
     if squares_A.sum() > 0:
         total, noise = total_A.sum() - shared, noise_A.sum() + shared_noise
         pooled, pooled_noise = 1 + total / squares_A.sum(), noise / squares_A.sum() ** 2
-    pooled, pooled_variance = _with_prior(pooled, pooled_noise, MOST, evidence.steady)
+    pooled, pooled_variance = _with_prior(pooled, pooled_noise, MOST, evidence.attenuation_ratio)
     total_A, noise_A = total_A - none_A, noise_A + none_noise_A
     safe_A = np.where(squares_A > 0, squares_A, 1.0)
     raw_A = np.where(squares_A > 0, 1 + total_A / safe_A, pooled)

@@ -111,24 +111,24 @@ class Actions:
 
 
 @dataclass(frozen=True)
-class Path:
+class LinearPath:
     """The linear path of one channel: base_D and effect_MD, with the prior variances under which they were found.
 
-    By all rows, those of the fold left out too, since what leaves the ranker is the mean over paths; on the scale of the link:
-    doubt_A: posterior variance of what tells users apart in an action's effect, averaged over users. average_doubt_A: of its effect on
-    an average user, less that of all actions together.
+    within_variance_A: posterior variance of a user's deviation from the action's average effect, averaged over users.
+    average_variance_A: posterior variance of the effect on an average user, less that of all actions together.
+    Both are on the scale of the link and from all rows, the fold left out included: what leaves the ranker is the mean over paths.
     """
 
     base_D: np.ndarray
     effect_MD: np.ndarray
     prior_D: np.ndarray
     prior_MD: np.ndarray
-    doubt_A: np.ndarray
-    average_doubt_A: np.ndarray
+    within_variance_A: np.ndarray
+    average_variance_A: np.ndarray
 
 
 @dataclass(frozen=True)
-class Sums:
+class LikelihoodSums:
     """Of one channel's log likelihood at some coefficients of every arm, arm_BD: its gradient_BD and minus its curvature_BDD."""
 
     link: str
@@ -146,7 +146,7 @@ class Sums:
         return np.matmul(self.curvature_BDD, arm_BD.astype(np.float32)[:, :, None])[:, :, 0].astype(np.float64)
 
 
-def own_paths(
+def single_outcome_paths(
     design: Design,
     features: Features,
     fold_R: np.ndarray,
@@ -154,7 +154,7 @@ def own_paths(
     actions: Actions,
     channels: Sequence[Channel],
     start: Sequence[float],
-) -> tuple[list[list[Path]], list[list[Sums]]]:
+) -> tuple[list[list[LinearPath]], list[list[LikelihoodSums]]]:
     """For every fold the paths of all channels, learned without that fold; and the sums per channel and fold.
 
     fold_R: 0..F-1. start: per channel, the link of its mean.
@@ -189,11 +189,11 @@ def _groups(fold_R: np.ndarray, action_R: np.ndarray, actions: int) -> list[list
     return [split[fold * (actions + 1) : (fold + 1) * (actions + 1)] for fold in range(folds)]
 
 
-def _empty(actions: Actions, width: int, link: str, start: float) -> Path:
+def _empty(actions: Actions, width: int, link: str, start: float) -> LinearPath:
     """Nothing but a constant."""
     prior_D, prior_MD = _priors(actions, width, link)
     none_A = np.zeros(len(actions.alone_AM))
-    return Path(np.eye(1, width)[0] * start, np.zeros_like(prior_MD), prior_D, prior_MD, none_A, none_A)
+    return LinearPath(np.eye(1, width)[0] * start, np.zeros_like(prior_MD), prior_D, prior_MD, none_A, none_A)
 
 
 def _priors(actions: Actions, width: int, link: str) -> tuple[np.ndarray, np.ndarray]:
@@ -212,14 +212,14 @@ def _pass(
     groups: Sequence[Sequence[np.ndarray]],
     actions: Actions,
     channels: Sequence[Channel],
-    paths: Sequence[Path],
-) -> list[list[Sums]]:
+    paths: Sequence[LinearPath],
+) -> list[list[LikelihoodSums]]:
     """One pass over the rows of all groups: sums per channel and fold."""
     arm_CBD = [path.base_D + arms_of(actions, path.effect_MD) for path in paths]
     shape = (len(groups), *arm_CBD[0].shape)
     gradient = [np.zeros(shape) for _ in channels]
     curvature = [np.zeros((*shape, shape[-1]), np.float32) for _ in channels]
-    misfit, told = np.zeros(len(channels)), np.zeros(len(channels))
+    misfit, rows_C = np.zeros(len(channels)), np.zeros(len(channels))
     for f, fold in enumerate(groups):
         for b, rows_g in enumerate(fold):
             for start in range(0, len(rows_g), ROWS_AT_ONCE):
@@ -230,19 +230,19 @@ def _pass(
                     x_rD = x_RD if used_R.all() else x_RD[used_R]
                     mean_r, weight_r = _mean(channel.link, x_rD @ arm_CBD[c][b].astype(np.float32))
                     left_r = channel.y_R[rows][used_R] - mean_r
-                    told_r = 1.0 if channel.weight_R is None else channel.weight_R[rows][used_R]
-                    misfit[c] += (told_r * left_r**2 / np.maximum(weight_r, 1e-9)).sum()
-                    gradient[c][f, b] += x_rD.T @ (told_r * left_r)
-                    rooted_rD = np.sqrt(told_r * weight_r)[:, None] * x_rD
+                    information_r = 1.0 if channel.weight_R is None else channel.weight_R[rows][used_R]
+                    misfit[c] += (information_r * left_r**2 / np.maximum(weight_r, 1e-9)).sum()
+                    gradient[c][f, b] += x_rD.T @ (information_r * left_r)
+                    rooted_rD = np.sqrt(information_r * weight_r)[:, None] * x_rD
                     curvature[c][f, b] += rooted_rD.T @ rooted_rD  # a product with itself takes half as long
-                    told[c] += len(x_rD)
+                    rows_C[c] += len(x_rD)
     for c, channel in enumerate(channels):
         # Logistic regression needs no dispersion; counts and sizes vary more or less than their link says.
-        dispersion = 1.0 if channel.link == LOGIT else max(misfit[c] / max(told[c], 1.0), 1e-3)
+        dispersion = 1.0 if channel.link == LOGIT else max(misfit[c] / max(rows_C[c], 1.0), 1e-3)
         gradient[c] /= dispersion
         curvature[c] /= np.float32(dispersion)
     return [
-        [Sums(channel.link, arm_CBD[c], g, h) for g, h in zip(gradient[c], curvature[c], strict=True)]
+        [LikelihoodSums(channel.link, arm_CBD[c], g, h) for g, h in zip(gradient[c], curvature[c], strict=True)]
         for c, channel in enumerate(channels)
     ]
 
@@ -258,14 +258,16 @@ def _mean(link: str, eta_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean_R, mean_R * (1 - mean_R)
 
 
-def _added(by_fold: Sequence[Sums], without: int = -1) -> Sums:
+def _added(by_fold: Sequence[LikelihoodSums], without: int = -1) -> LikelihoodSums:
     kept = [sums for fold, sums in enumerate(by_fold) if fold != without]
     return replace(
         by_fold[0], gradient_BD=sum(s.gradient_BD for s in kept), curvature_BDD=sum(s.curvature_BDD for s in kept)
     )
 
 
-def _estimate(sums: Sums, kinds: Sequence[np.ndarray], actions: Actions, path: Path, rounds: int) -> Path:
+def _estimate(
+    sums: LikelihoodSums, kinds: Sequence[np.ndarray], actions: Actions, path: LinearPath, rounds: int
+) -> LinearPath:
     """Coefficients and the scales of their priors in turn; scales start afresh, since those of a sample may be next to nothing."""
     tails = actions.tails
     attributes = [np.flatnonzero(actions.attribute_M == number) for number in range(int(actions.attribute_M.max()) + 1)]
@@ -296,7 +298,7 @@ def _estimate(sums: Sums, kinds: Sequence[np.ndarray], actions: Actions, path: P
     return _solve(sums, actions, found)
 
 
-def _damped(actions: Actions, before: Path, found: Path) -> Path:
+def _damped(actions: Actions, before: LinearPath, found: LinearPath) -> LinearPath:
     """At most a step of LONGEST_STEP in any arm: the curvature holds nearby only, and where few rows tell of an arm, it is soon gone."""
     base_D, effect_BD = found.base_D - before.base_D, arms_of(actions, found.effect_MD - before.effect_MD)
     step = max(np.abs(base_D).max(initial=0.0), np.abs(effect_BD).max(initial=0.0))
@@ -308,7 +310,9 @@ def _damped(actions: Actions, before: Path, found: Path) -> Path:
     )
 
 
-def _trusted(by_fold: Sequence[Sums], kinds: Sequence[np.ndarray], actions: Actions, path: Path) -> list[Path]:
+def _trusted(
+    by_fold: Sequence[LikelihoodSums], kinds: Sequence[np.ndarray], actions: Actions, path: LinearPath
+) -> list[LinearPath]:
     """The paths of one channel without each fold. Scales are estimated without it too, single ones of thousands of coefficients
     among them: else what a fold says of the path that did not see it would be too good.
 
@@ -318,40 +322,40 @@ def _trusted(by_fold: Sequence[Sums], kinds: Sequence[np.ndarray], actions: Acti
     """
     others = [_added(by_fold, without=fold) for fold in range(len(by_fold))]
     estimated = [_estimate(sums, kinds, actions, path, LAST_ROUNDS) for sums in others]
-    tried_TF, foretold_T = [], []
+    tried_TF, likelihood_T = [], []
     for shares in product(AVERAGES, INTERACTIONS):
         scaled = [_scaled(actions, each, *shares) for each in estimated]
         tried = [_solve(sums, actions, each) for sums, each in zip(others, scaled, strict=True)]
-        foretold_T.append(sum(_likelihood(sums, actions, each) for sums, each in zip(by_fold, tried, strict=True)))
+        likelihood_T.append(sum(_likelihood(sums, actions, each) for sums, each in zip(by_fold, tried, strict=True)))
         tried_TF.append(tried)
-    weight_T = softmax(foretold_T)
+    weight_T = softmax(likelihood_T)
     believed = np.flatnonzero(weight_T > LEAST_WEIGHT)
     everything = _added(by_fold)
-    doubted_TF = [_doubted(everything, actions, tried_TF[t]) for t in believed]
-    return [_mixed(weight_T[believed], paths) for paths in zip(*doubted_TF, strict=True)]
+    varied_TF = [_with_variances(everything, actions, tried_TF[t]) for t in believed]
+    return [_mixed(weight_T[believed], paths) for paths in zip(*varied_TF, strict=True)]
 
 
-def _doubted(sums: Sums, actions: Actions, paths: Sequence[Path]) -> list[Path]:
+def _with_variances(sums: LikelihoodSums, actions: Actions, paths: Sequence[LinearPath]) -> list[LinearPath]:
     """Of all folds, whose scales hardly differ: by those of the first."""
-    *_, doubt_A, average_doubt_A = _variances(sums, actions, paths[0])
-    return [replace(path, doubt_A=doubt_A, average_doubt_A=average_doubt_A) for path in paths]
+    *_, within_variance_A, average_variance_A = _variances(sums, actions, paths[0])
+    return [replace(path, within_variance_A=within_variance_A, average_variance_A=average_variance_A) for path in paths]
 
 
-def _mixed(weight_T: np.ndarray, paths: Sequence[Path]) -> Path:
+def _mixed(weight_T: np.ndarray, paths: Sequence[LinearPath]) -> LinearPath:
     """The weighted average of everything that paths hold."""
     share_T = weight_T / weight_T.sum()
-    held = {each.name: np.stack([getattr(path, each.name) for path in paths]) for each in fields(Path)}
-    return Path(**{name: np.tensordot(share_T, values, 1) for name, values in held.items()})
+    held = {each.name: np.stack([getattr(path, each.name) for path in paths]) for each in fields(LinearPath)}
+    return LinearPath(**{name: np.tensordot(share_T, values, 1) for name, values in held.items()})
 
 
-def _scaled(actions: Actions, path: Path, of_averages: float, of_interactions: float) -> Path:
+def _scaled(actions: Actions, path: LinearPath, of_averages: float, of_interactions: float) -> LinearPath:
     """The average that all contacts share keeps its prior, which was not estimated."""
     prior_MD = path.prior_MD * of_interactions
     prior_MD[:, 0] = path.prior_MD[:, 0] * np.where(actions.attribute_M == 0, 1.0, of_averages)
     return replace(path, prior_MD=np.maximum(prior_MD, SMALLEST))
 
 
-def _likelihood(sums: Sums, actions: Actions, path: Path) -> float:
+def _likelihood(sums: LikelihoodSums, actions: Actions, path: LinearPath) -> float:
     """The log likelihood of the rows in the sums, to second order and up to a constant."""
     moved_BD = path.base_D + arms_of(actions, path.effect_MD) - sums.arm_BD
     return float((moved_BD * (sums.gradient_BD - 0.5 * sums.curved(moved_BD))).sum())
@@ -362,7 +366,7 @@ def scale(square: float, known: float) -> float:
     return float(np.clip(square / max(known, 1e-9), SMALLEST, LARGEST))
 
 
-def _solve(sums: Sums, actions: Actions, path: Path) -> Path:
+def _solve(sums: LikelihoodSums, actions: Actions, path: LinearPath) -> LinearPath:
     """The most likely coefficients under the priors of `path`: conjugate gradients on the quadratic of the sums."""
     table_AM, prior_D, prior_MD = actions.table_AM.astype(np.float64), path.prior_D, path.prior_MD
     values, width = prior_MD.shape
@@ -390,7 +394,9 @@ def _solve(sums: Sums, actions: Actions, path: Path) -> Path:
     return replace(path, base_D=x[:width], effect_MD=x[width:].reshape(values, width))
 
 
-def _variances(sums: Sums, actions: Actions, path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _variances(
+    sums: LikelihoodSums, actions: Actions, path: LinearPath
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Posterior variances of base [D], of effects [M, D], of an action's interactions in all [A] and of its average [A], less that of
     all actions.
 
@@ -407,23 +413,23 @@ def _variances(sums: Sums, actions: Actions, path: Path) -> tuple[np.ndarray, np
     effect_DBB = (pairs_MX.T @ path.prior_MD).T.reshape(-1, arms, arms)
     prior_DBB = effect_DBB + path.prior_D[:, None, None]
     inner_DBB = root_DB[:, :, None] * prior_DBB * root_DB[:, None, :] + np.eye(arms)
-    told_DBB = root_DB[:, :, None] * np.linalg.inv(inner_DBB) * root_DB[:, None, :]
-    told_DM = (pairs_MX @ told_DBB.reshape(-1, arms * arms).T).T
-    variance_D = path.prior_D - path.prior_D**2 * told_DBB.sum((1, 2))
-    variance_DM = prior_DM - prior_DM**2 * told_DM
-    action_DB = np.einsum("dbb->db", effect_DBB) - np.einsum("dbc,dbc->db", effect_DBB @ told_DBB, effect_DBB)
-    average_BB = effect_DBB[0] - effect_DBB[0] @ told_DBB[0] @ effect_DBB[0]
+    information_DBB = root_DB[:, :, None] * np.linalg.inv(inner_DBB) * root_DB[:, None, :]
+    information_DM = (pairs_MX @ information_DBB.reshape(-1, arms * arms).T).T
+    variance_D = path.prior_D - path.prior_D**2 * information_DBB.sum((1, 2))
+    variance_DM = prior_DM - prior_DM**2 * information_DM
+    action_DB = np.einsum("dbb->db", effect_DBB) - np.einsum("dbc,dbc->db", effect_DBB @ information_DBB, effect_DBB)
+    average_BB = effect_DBB[0] - effect_DBB[0] @ information_DBB[0] @ effect_DBB[0]
     count = len(actions.alone_AM)
     return (
         np.maximum(variance_D, 0.0),
         np.maximum(variance_DM, 0.0).T,
         np.maximum(action_DB[1:, :count], 0.0).sum(0),
-        _apart(average_BB[:count, :count]),
+        _distance(average_BB[:count, :count]),
     )
 
 
 def _variances_by_values(
-    sums: Sums, actions: Actions, path: Path
+    sums: LikelihoodSums, actions: Actions, path: LinearPath
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The same as `_variances`, from the precision of the coefficients of each feature."""
     values = len(path.prior_MD)
@@ -431,16 +437,16 @@ def _variances_by_values(
     table_BX = np.ones((len(actions.table_AM) + 1, 1 + values))  # X: base, then values
     table_BX[:, 1:] = np.vstack([actions.table_AM, np.zeros(values)])
     root_DX = np.sqrt(np.vstack([path.prior_D, path.prior_MD])).T
-    told_DXX = np.stack([(table_BX.T * curvature_B) @ table_BX for curvature_B in curvature_DB])
+    information_DXX = np.stack([(table_BX.T * curvature_B) @ table_BX for curvature_B in curvature_DB])
     scale_DXX = root_DX[:, :, None] * root_DX[:, None, :]
-    variance_DXX = scale_DXX * np.linalg.inv(np.eye(1 + values) + scale_DXX * told_DXX)
+    variance_DXX = scale_DXX * np.linalg.inv(np.eye(1 + values) + scale_DXX * information_DXX)
     alone_AM = actions.alone_AM.astype(np.float64)
     action_DA = np.einsum("am,dmn,an->da", alone_AM, variance_DXX[1:, 1:, 1:], alone_AM, optimize=True)
     variance_DX = np.maximum(np.einsum("dxx->dx", variance_DXX), 0.0)
-    apart_A = _apart(alone_AM @ variance_DXX[0, 1:, 1:] @ alone_AM.T)
-    return variance_DX[:, 0], variance_DX[:, 1:].T, np.maximum(action_DA, 0.0).sum(0), apart_A
+    average_A = _distance(alone_AM @ variance_DXX[0, 1:, 1:] @ alone_AM.T)
+    return variance_DX[:, 0], variance_DX[:, 1:].T, np.maximum(action_DA, 0.0).sum(0), average_A
 
 
-def _apart(average_AA: np.ndarray) -> np.ndarray:
+def _distance(average_AA: np.ndarray) -> np.ndarray:
     """Variances [A] of averages less that of all actions, from their covariances."""
     return np.maximum(np.diag(average_AA) - 2 * average_AA.mean(0) + average_AA.mean(), 0.0)

@@ -104,7 +104,7 @@ class Channel:
     used_R: np.ndarray
     weight_R: np.ndarray | None = None
 
-    def told_R(self) -> np.ndarray:
+    def information_R(self) -> np.ndarray:
         """float32[R]: the weight, 0 where a row tells nothing."""
         used_R = self.used_R.astype(np.float32)
         return used_R if self.weight_R is None else used_R * self.weight_R
@@ -186,7 +186,7 @@ def _ways(outcome_RO: np.ndarray, column: int, beside: int) -> list[np.ndarray]:
     return [positive_R & with_R, positive_R & ~with_R]
 
 
-def channel_losses(links: Sequence[str], link_RC: Tensor, y_RC: Tensor, told_RC: Tensor) -> Tensor:
+def channel_losses(links: Sequence[str], link_RC: Tensor, y_RC: Tensor, information_RC: Tensor) -> Tensor:
     """[R, C]: negative log likelihood of every channel, up to a constant and a dispersion, times what a row tells."""
     losses = []
     for c, link in enumerate(links):
@@ -198,7 +198,7 @@ def channel_losses(links: Sequence[str], link_RC: Tensor, y_RC: Tensor, told_RC:
             losses.append(torch.exp(log_rate_R) - y_R * log_rate_R)
         else:
             losses.append(0.5 * (eta_R - y_R) ** 2)
-    return torch.stack(losses, dim=1) * told_RC
+    return torch.stack(losses, dim=1) * information_RC
 
 
 def _log_odds(happened_R: np.ndarray) -> float:

@@ -36,7 +36,7 @@ RIDGE = 1e-4  # per row, of standardised predictors
 
 
 @dataclass(frozen=True)
-class Finding:
+class SurrogateFinding:
     """How good an index was on complete decisions. part: what it stands in for, known: the columns it is told by, rows: young ones.
 
     explained: share of the variance. kappa, kappa_stderr: share of a difference that shows early. weight: what a young row tells, next
@@ -69,7 +69,7 @@ class StandIns:
     channels: list[list[Channel]]
     value_RO: np.ndarray
     weight_RO: np.ndarray
-    findings: tuple[Finding, ...]
+    findings: tuple[SurrogateFinding, ...]
 
     def among(self, examples: Examples, learn_R: np.ndarray) -> Examples:
         """All examples, of which those of learn_R have these stand-ins."""
@@ -89,7 +89,7 @@ def stand_in(
     value_RO, weight_RO = np.full(learn.outcome_RO.shape, np.nan), np.ones(learn.outcome_RO.shape)
     if learn.complete_R.all():
         return StandIns(channels, value_RO, weight_RO, ())
-    world = _World(schema, learn, fold_R, design)
+    world = _Context(schema, learn, fold_R, design)
     findings = []
     for target, mine in zip(targets, channels, strict=True):
         o = target.column
@@ -106,7 +106,7 @@ def stand_in(
 
 
 @dataclass(frozen=True)
-class _Part:
+class _Component:
     """Something to stand in for: a channel's y, an outcome, or both. y_RJ: its terms in natural units, with an index each; it is their
     sum."""
 
@@ -116,18 +116,20 @@ class _Part:
     outcome: bool
 
 
-def _parts(target: Target, channels: Sequence[Channel], outcome_RO: np.ndarray, names: Sequence[str]) -> list[_Part]:
+def _parts(
+    target: Target, channels: Sequence[Channel], outcome_RO: np.ndarray, names: Sequence[str]
+) -> list[_Component]:
     """An amount: whether it comes about in each way (sizes are learned from complete rows), and the amount itself."""
     if target.kind != "amount":
-        return [_Part(target.name, channels[0].y_R[:, None] * target.scale + target.center, 0, True)]
+        return [_Component(target.name, channels[0].y_R[:, None] * target.scale + target.center, 0, True)]
     ways = ways_of(target, outcome_RO)
     splits = ["any"] if target.beside < 0 else [f"{word} {names[target.beside]}" for word in ("with", "without")]
     amount_RJ = np.column_stack([np.where(came_R, outcome_RO[:, target.column], 0.0) for came_R in ways])
     came = [
-        _Part(f"{target.name}, {split}", channels[2 * way].y_R[:, None], 2 * way, False)
+        _Component(f"{target.name}, {split}", channels[2 * way].y_R[:, None], 2 * way, False)
         for way, split in enumerate(splits)
     ]
-    return [*came, _Part(f"{target.name}, how much", amount_RJ, None, True)]
+    return [*came, _Component(f"{target.name}, how much", amount_RJ, None, True)]
 
 
 def _filled(channel: Channel, rows: np.ndarray, y_r: np.ndarray, weight: float) -> Channel:
@@ -145,7 +147,7 @@ class _Young:
     columns: tuple[int, ...]
 
 
-class _World:
+class _Context:
     """What all indexes share."""
 
     def __init__(self, schema: LogSchema, learn: Examples, fold_R: np.ndarray, design: Design):
@@ -159,7 +161,9 @@ class _World:
         self._known_RK = np.isfinite(self._measured_RK)
         self._weight_R = stabilised_weights(learn.action_R, learn.propensity_R, learn.actions, WEIGHT_CLIP)
 
-    def tried(self, outcome: int, parts: Sequence[_Part]) -> Iterator[tuple[_Young, list[tuple[Finding, np.ndarray]]]]:
+    def tried(
+        self, outcome: int, parts: Sequence[_Component]
+    ) -> Iterator[tuple[_Young, list[tuple[SurrogateFinding, np.ndarray]]]]:
         """For every group of young rows, per part how good its index is and what would stand in for it."""
         groups = list(self._young(outcome))
         old = np.flatnonzero(self._known_RK[:, outcome])
@@ -210,16 +214,16 @@ class _World:
         return np.column_stack([np.ones(len(rows)), predictor_rP])
 
     def _index(
-        self, part: _Part, young: _Young, rows: np.ndarray, predictor_rP: np.ndarray, expected_r: np.ndarray
-    ) -> tuple[Finding, np.ndarray]:
+        self, part: _Component, young: _Young, rows: np.ndarray, predictor_rP: np.ndarray, expected_r: np.ndarray
+    ) -> tuple[SurrogateFinding, np.ndarray]:
         """rows: complete ones, those of the first predictors. expected_r: what features say of the part."""
         y_rJ = part.y_RJ[rows].astype(np.float64)
-        known_rJ, told_rJ = _regression(predictor_rP[: len(rows)], y_rJ, self._fold_R[rows], predictor_rP[len(rows) :])
+        known_rJ, early_rJ = _regression(predictor_rP[: len(rows)], y_rJ, self._fold_R[rows], predictor_rP[len(rows) :])
         mean_J, share_J = y_rJ.mean(0), y_rJ.var(0) / y_rJ.var(0).sum()
         kappa_J, stderr_J = np.array([_kappa(*each, expected_r) for each in zip(known_rJ.T, y_rJ.T, strict=True)]).T
         total_r, index_r = y_rJ.sum(1), (mean_J + (known_rJ - mean_J) / kappa_J).sum(1)
         misfit = ((index_r - expected_r) ** 2).mean()
-        found = Finding(
+        found = SurrogateFinding(
             part=part.name,
             known=tuple(self._names[k] for k in young.columns),
             rows=len(young.rows),
@@ -228,9 +232,11 @@ class _World:
             kappa_stderr=float(np.sqrt(((share_J * stderr_J) ** 2).sum())),
             weight=float(min(1.0, ((total_r - expected_r) ** 2).mean() / misfit)),
         )
-        return self._checked(found, rows, total_r, index_r), (mean_J + (told_rJ - mean_J) / kappa_J).sum(1)
+        return self._checked(found, rows, total_r, index_r), (mean_J + (early_rJ - mean_J) / kappa_J).sum(1)
 
-    def _checked(self, found: Finding, rows: np.ndarray, actual_r: np.ndarray, index_r: np.ndarray) -> Finding:
+    def _checked(
+        self, found: SurrogateFinding, rows: np.ndarray, actual_r: np.ndarray, index_r: np.ndarray
+    ) -> SurrogateFinding:
         """Compares averages by arm, and decides: where young rows have some share of the information, the variance of an average
         falls by that share, and the square of the index's error enters with the square of it."""
         arm_r, weight_r = self._learn.action_R[rows], self._weight_R[rows]

@@ -131,7 +131,7 @@ def key_faults(part: Part, schema: TableSchema, slots: Mapping[str, str] = NO_SL
     codes = pd.Index(users["user_id"].unique())
     known = exposures["user_id"].isin(codes)
     late = _latest(codes, users, _keys(codes, exposures["user_id"][known], exposures["decided_on"][known])) < 0
-    shown = _Shown.of(exposures, schema.none, slots)
+    shown = _SlateFaults.of(exposures, schema.none, slots)
     once = [outcome.name for outcome in schema.outcomes if outcome.kind in ("binary", "count")]
     single = outcomes[outcomes["outcome"].isin(once)]
     return KeyFaults(
@@ -147,7 +147,7 @@ def key_faults(part: Part, schema: TableSchema, slots: Mapping[str, str] = NO_SL
 
 
 @dataclass(frozen=True)
-class _Shown:
+class _SlateFaults:
     """Rows that repeat the slot of a day, or a decision to show nothing; rows of nothing beside a contact of the same decision; days
     with several contacts."""
 
@@ -156,7 +156,7 @@ class _Shown:
     slates: int
 
     @staticmethod
-    def of(exposures: pd.DataFrame, none: str, slots: Mapping[str, str]) -> "_Shown":
+    def of(exposures: pd.DataFrame, none: str, slots: Mapping[str, str]) -> "_SlateFaults":
         day = ["user_id", "decided_on"]
         decision = [*day, *([DECISION] if DECISION in exposures else [])]
         nothing_R = exposures["action"] == none
@@ -165,7 +165,7 @@ class _Shown:
         decided = pd.MultiIndex.from_frame(contacts[decision])
         beside = pd.MultiIndex.from_frame(exposures.loc[nothing_R, decision]).isin(decided).sum()
         days = contacts.loc[contacts.duplicated(day), day].drop_duplicates()
-        return _Shown(int(repeated), int(beside), len(days))
+        return _SlateFaults(int(repeated), int(beside), len(days))
 
 
 def _latest(codes: pd.Index, users: pd.DataFrame, decision_keys: np.ndarray) -> np.ndarray:

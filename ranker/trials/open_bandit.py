@@ -16,7 +16,7 @@ COLUMNS = ("item_id", "position", "click", "propensity_score")
 
 
 @dataclass(frozen=True)
-class Shown:
+class Impressions:
     """One policy's logs. propensity_R: of the item, given the position. position_R: from 0."""
 
     item_R: np.ndarray
@@ -28,7 +28,7 @@ class Shown:
         return len(self.item_R)
 
 
-def read_shown(folder: Path) -> Shown:
+def read_shown(folder: Path) -> Impressions:
     """Reads one policy's folder of the sample; InputError if it is not that."""
     file = folder / FILE
     frame = read_csv(file, COLUMNS)
@@ -36,7 +36,7 @@ def read_shown(folder: Path) -> Shown:
     odd = int(np.count_nonzero(~((propensity_R > 0) & (propensity_R <= 1))))
     if odd:
         raise InputError([f"{file}: column propensity_score: {odd:,} of {len(frame):,} rows are not in (0, 1]"])
-    return Shown(
+    return Impressions(
         item_R=frame["item_id"].to_numpy(np.int64),
         position_R=frame["position"].to_numpy(np.int64) - 1,
         propensity_R=propensity_R,
@@ -44,7 +44,7 @@ def read_shown(folder: Path) -> Shown:
     )
 
 
-def shares(shown: Shown, positions: int, items: int) -> np.ndarray:
+def shares(shown: Impressions, positions: int, items: int) -> np.ndarray:
     """float64[P, A]: how often each item stood in each position. A policy that knows no users and changes with time is on average
     this; its logged propensities are those of one moment each."""
     count_PA = np.zeros((positions, items))

@@ -10,7 +10,7 @@ import numpy as np
 
 from ranker.evaluate import off_policy
 from ranker.evaluate.off_policy import Decisions, Estimate
-from ranker.trials.open_bandit import Shown, read_shown, shares
+from ranker.trials.open_bandit import Impressions, read_shown, shares
 from scripts.bench.ranker_figures import Standing, pair
 
 FOLDER = "obd"
@@ -46,12 +46,14 @@ def run(trials: Path, seed: int) -> list[Standing]:
     ]
 
 
-def rate(shown: Shown) -> Estimate:
+def rate(shown: Impressions) -> Estimate:
     """A policy's own click rate."""
     return Estimate(float(shown.click_R.mean()), float(shown.click_R.std(ddof=1) / len(shown) ** 0.5))
 
 
-def estimates(logs: Shown, policy_RA: np.ndarray, generator: np.random.Generator) -> dict[str, tuple[Estimate, float]]:
+def estimates(
+    logs: Impressions, policy_RA: np.ndarray, generator: np.random.Generator
+) -> dict[str, tuple[Estimate, float]]:
     """By estimator the value of a policy, and the effective number of rows."""
     rows, items = policy_RA.shape
     decisions = Decisions(logs.item_R, logs.propensity_R, np.arange(rows), np.ones((rows, items + 1), bool))
@@ -61,7 +63,7 @@ def estimates(logs: Shown, policy_RA: np.ndarray, generator: np.random.Generator
     return {name: (each.estimate, each.effective_sample_size) for name, each in judged.items()}
 
 
-def expected(logs: Shown, items: int, generator: np.random.Generator) -> np.ndarray:
+def expected(logs: Impressions, items: int, generator: np.random.Generator) -> np.ndarray:
     """float64[R, A]: click rate per item, from rows of other folds, drawn towards the rate of all by as many rows as give one click."""
     fold_R = generator.permutation(np.arange(len(logs)) % FOLDS)
     expected_RA = np.empty((len(logs), items))

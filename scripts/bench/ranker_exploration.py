@@ -19,7 +19,7 @@ import numpy as np
 from allocator.policy.grammar import Policy
 from allocator.policy.reader import read_policy
 from ranker.evaluate import closed_loop
-from ranker.evaluate.closed_loop import EXPLOIT, ORACLE, RANDOM, Judged, Learning, Scenario, Strategy
+from ranker.evaluate.closed_loop import EXPLOIT, ORACLE, RANDOM, JudgedWeek, Learning, Scenario, Strategy
 from ranker.market import catalogue, week
 from ranker.market.settings import MarketSettings
 from ranker.scores import Catalogue, Metric
@@ -56,7 +56,7 @@ def run(settings: Settings, users: int, seed: int, name: str, weeks: int = WEEKS
         worth=worth(settings, played.weeks[0].catalogue),
         seed=seed,
     )
-    found: dict[str, list[Judged]] = {strategy.name: [] for strategy in STRATEGIES}
+    found: dict[str, list[JudgedWeek]] = {strategy.name: [] for strategy in STRATEGIES}
     seconds, started = dict.fromkeys(found, 0.0), time.perf_counter()
     for judged in closed_loop.run(played, STRATEGIES, learning):
         found[judged.strategy].append(judged)
@@ -79,7 +79,7 @@ def run(settings: Settings, users: int, seed: int, name: str, weeks: int = WEEKS
     ]
 
 
-def _error(judged: Judged, avoided_A: np.ndarray) -> float:
+def _error(judged: JudgedWeek, avoided_A: np.ndarray) -> float:
     """Root of the mean square, over the avoided actions, of what is wrong about their average worth."""
     wrong_A = (judged.believed_A - judged.true_A)[avoided_A]
     return float(np.sqrt((wrong_A**2).mean())) if len(wrong_A) else 0.0

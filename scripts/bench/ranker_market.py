@@ -118,7 +118,7 @@ class _Baselines:
         self.week, self.seed, self.learners = week, seed, learners
         self.seconds: dict[str, float] = {}
         self._missing: list[str] = []
-        self._spent: tuple[budget_curves.Curve, ...] = ()
+        self._spent: tuple[budget_curves.BudgetCurve, ...] = ()
 
     def rivals(self, problem: Problem, data: Data) -> Iterator[Rival]:
         """Each with the value that it sees; on the way what our scores are worth at every budget."""
@@ -176,7 +176,7 @@ class _Baselines:
         expected_UB = fit_arms(kind, learn_RD, decisions, outcome_R).expected(users_UD)
         return expected_UB[:, :-1] - (expected_UB[:, -1:] if name == RIDGE else 0.0)
 
-    def _spend(self, problem: Problem, data: Data, logged_A: np.ndarray) -> tuple[budget_curves.Curve, ...]:
+    def _spend(self, problem: Problem, data: Data, logged_A: np.ndarray) -> tuple[budget_curves.BudgetCurve, ...]:
         """Contacts with all users by the value that our scores see, judged by the true one."""
         true = read_truth(self.week.folder / "market", problem, data).given["given_observed"]
         flat = replace(data, planes_UPA=reference_policies.averaged(data))

@@ -24,17 +24,16 @@ from ranker.evaluate.learners import (
     RIDGE,
     SINGLE,
     WITHOUT_COVARIATES,
-    Opinions,
+    Predictions,
     decisions_of,
-    opinions_of,
+    predictions_of,
 )
 from ranker.evaluate.off_policy import Decisions
 from ranker.evaluate.peers import PEERS, Peer, Task
 from ranker.evaluate.trial_benchmark import Half
 from ranker.logs import Logs, LogSchema
 from ranker.model.examples import Examples, examples_of
-from ranker.model.fit import fit
-from ranker.model.fit_calibration import calibrated
+from ranker.model.train import train
 from ranker.trials import hillstrom, promotion
 from ranker.trials.adapters import Trial
 from scripts.bench.ranker_figures import OURS, Spending, Standing, pair
@@ -95,22 +94,21 @@ def run_half(part: str, trials: Path, seed: int, settings: Settings, file: Path)
     """Ours and the baselines on one split. file: where the split is left for the peers."""
     source = SOURCES[part]
     trial = source.read(trials / source.file, TEST_SHARE, seed)
-    train, test = (Logs(source.schema, source.actions, frame, None) for frame in (trial.train, trial.test))
+    learned, test = (Logs(source.schema, source.actions, frame, None) for frame in (trial.train, trial.test))
     started = time.perf_counter()
-    fitted = fit(train, settings.model, settings.fit.model_copy(update={"test_share": 0.0}), seed)
-    model = calibrated(fitted.model, fitted.examples, fitted.splits)
-    learn, rows = fitted.examples, examples_of(test, model.encoder)
+    trained = train(learned, settings.model, settings.fit.model_copy(update={"test_share": 0.0}), seed)
+    model, learn, rows = trained.model, trained.examples, examples_of(test, trained.model.encoder)
     o = [target.name for target in model.targets].index(source.outcome)
     ours_RA = model.effects(rows.features)[source.outcome].mean_UA
     seconds = time.perf_counter() - started
     each = objective.single([target.name for target in model.targets], len(source.names))[o]
-    opinions = opinions_of(model, learn, rows, [each])
+    predictions = predictions_of(model, learn, rows, [each])
     arms = fit_arms("binary", design(model.encoder, learn.features), decisions_of(learn), learn.outcome_RO[:, o])
     half = Half(
         source.names, decisions_of(rows), rows.outcome_RO[:, o], arms.expected(design(model.encoder, rows.features))
     )
-    scores = {OURS: ours_RA, **{name: opinions.effect[name][o] for name in BUILT_IN}}
-    scores |= {AVERAGE: np.broadcast_to(opinions.average_OA[o], ours_RA.shape)}
+    scores = {OURS: ours_RA, **{name: predictions.effect[name][o] for name in BUILT_IN}}
+    scores |= {AVERAGE: np.broadcast_to(predictions.average_OA[o], ours_RA.shape)}
     scores |= {source.to_all: np.broadcast_to(np.eye(len(source.names))[source.fixed], ours_RA.shape)}
     found: list[Standing | Spending] = [
         _standing(part, seed, name, half, score_RA, ours_RA, seconds=seconds if name == OURS else None)
@@ -118,7 +116,7 @@ def run_half(part: str, trials: Path, seed: int, settings: Settings, file: Path)
     ]
     plain = [boosting.plain_design(model.encoder, examples.features) for examples in (learn, rows)]
     _leave(file, half, learn, o, plain, ours_RA)
-    return [*found, *_spending(part, seed, half, opinions, o, ours_RA)]
+    return [*found, *_spending(part, seed, half, predictions, o, ours_RA)]
 
 
 def _standing(
@@ -140,26 +138,28 @@ def _standing(
     return Standing(part, 0, seed, name, estimates=estimates, ahead=ahead, **told)
 
 
-def _spending(part: str, seed: int, half: Half, opinions: Opinions, o: int, ours_RA: np.ndarray) -> Iterator[Spending]:
+def _spending(
+    part: str, seed: int, half: Half, predictions: Predictions, o: int, ours_RA: np.ndarray
+) -> Iterator[Spending]:
     """Against the scores' own averages and those of the logs, and a contact at random; every contact costs the same."""
-    realised_RA = aipw.effects(half.decisions, half.outcome_R, half.expected_RB)
+    aipw_RA = aipw.effects(half.decisions, half.outcome_R, half.expected_RB)
     scores = {
         NETWORK: ours_RA,
         WITHOUT_COVARIATES: np.broadcast_to(ours_RA.mean(0, dtype=np.float64), ours_RA.shape),
-        AVERAGE: np.broadcast_to(opinions.average_OA[o], ours_RA.shape),
+        AVERAGE: np.broadcast_to(predictions.average_OA[o], ours_RA.shape),
     }
     cost_A = np.ones(len(half.names))
-    curves = budget_curves.curves(scores, RANDOM, realised_RA, half.eligible_RA, cost_A, half.decisions.user_R, POINTS)
+    curves = budget_curves.curves(scores, RANDOM, aipw_RA, half.eligible_RA, cost_A, half.decisions.user_R, POINTS)
     yield from spendings(part, 0, seed, curves)
 
 
-def spendings(part: str, users: int, seed: int, curves: Sequence[budget_curves.Curve]) -> Iterator[Spending]:
+def spendings(part: str, users: int, seed: int, curves: Sequence[budget_curves.BudgetCurve]) -> Iterator[Spending]:
     """The curves but the first, which is ours, as differences to it."""
     for curve in curves[1:]:
         most = curve.points[-1].budget
         points = [
             [point.budget / most, *pair(ahead)]
-            for point, ahead in zip(curve.points, curve.first_minus_this, strict=True)
+            for point, ahead in zip(curve.points, curve.ours_minus_this, strict=True)
         ]
         yield Spending(part, users, seed, curve.name, points, curves[0].points[-1].gain.value)
 

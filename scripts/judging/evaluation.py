@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ranker.evaluate import objective, report
-from ranker.evaluate.held_out import HeldOut, Rules, Training, hold_out, judge, segment_names
-from ranker.evaluate.learners import opinions_of
+from ranker.evaluate.held_out import EvaluationRules, HeldOut, TrainingLogs, hold_out, judge, segment_names
+from ranker.evaluate.learners import predictions_of
 from ranker.evaluate.objective import OBJECTIVE, Objective
 from ranker.evaluate.reliability import reliabilities
 from ranker.logs import Logs, read_logs
@@ -47,7 +47,7 @@ def evaluate(settings: EvaluateSettings) -> dict:
     plan = None if paths.policy is None else plan_of(settings, model, logs, held)
     objectives = _objectives(settings, model, plan)
     log.info("Judging on %s rows of %s users ...", f"{len(held.test):,}", f"{len(np.unique(held.test.user_R)):,}")
-    opinions = opinions_of(model, held.learn, held.test, objectives)
+    opinions = predictions_of(model, held.learn, held.test, objectives)
     allocated, unsolved = None, ()
     if plan is not None:
         with (
@@ -68,7 +68,7 @@ def evaluate(settings: EvaluateSettings) -> dict:
                 advance,
             )
         _must_have_solved(allocated, settings)
-    rules = Rules(options.rows, options.points, options.groups, _cost(model, options.cost), options.segments)
+    rules = EvaluationRules(options.rows, options.points, options.groups, _cost(model, options.cost), options.segments)
     judged = judge(model, held, objectives, opinions, allocated, rules)
     return {
         "model": model_id,
@@ -83,7 +83,7 @@ def evaluate(settings: EvaluateSettings) -> dict:
     }
 
 
-def training_of(settings: EvaluateSettings, logs: Logs) -> Training:
+def training_of(settings: EvaluateSettings, logs: Logs) -> TrainingLogs:
     """The logs that trained the model, and how their users were split: from the manifest beside the model."""
     paths = settings.paths
     manifest = read_manifest(paths.model)
@@ -94,7 +94,7 @@ def training_of(settings: EvaluateSettings, logs: Logs) -> Training:
     for path in (paths.training, paths.logs, paths.model.parent / name):
         if path is not None and path.is_dir() and digests.digest(path) == wanted:
             trained = logs if path == paths.logs else read_logs(path)
-            return Training(trained, config["model"]["members"], fitting["test_share"], config["seed"])
+            return TrainingLogs(trained, config["model"]["members"], fitting["test_share"], config["seed"])
     if paths.training is not None:
         raise InputError([f"{paths.training}: did not train {paths.model}; the manifest there names other files"])
     raise InputError([f"{paths.model.parent / name}: the logs that trained the model are not there; give training=DIR"])

@@ -12,10 +12,10 @@ import numpy as np
 
 from allocator.policy.experiment import shares
 from allocator.policy.grammar import Policy
-from ranker.evaluate.lift import Lift, Metric, Verdict, decide, lift, sample_ratio
+from ranker.evaluate.lift import JudgedMetric, Lift, Verdict, decide, lift, sample_ratio
 from ranker.evaluate.objective import OBJECTIVE
 from ranker.evaluate.off_policy import Estimate
-from ranker.evaluate.week import Week, read_week
+from ranker.evaluate.week import OutcomeWeek, read_week
 from ranker.files import InputError
 from scripts.cli import entry
 from scripts.cli.settings import ReadoutOptions, ReadoutSettings
@@ -93,7 +93,7 @@ def read_out(settings: ReadoutSettings) -> Readout:
     )
 
 
-def metrics_of(options: ReadoutOptions, policy: Policy, week: Week) -> tuple[Metric, ...]:
+def metrics_of(options: ReadoutOptions, policy: Policy, week: OutcomeWeek) -> tuple[JudgedMetric, ...]:
     """How each outcome counts: as the settings say, or else by its weight in the policy's objective."""
     names = [window.name for window in week.windows]
     asked = {*(options.success or ()), *(options.guardrails or {}), *options.lower_is_better}
@@ -109,7 +109,7 @@ def metrics_of(options: ReadoutOptions, policy: Policy, week: Week) -> tuple[Met
     success = options.success
     if success is None:
         success = tuple(name for name in names if weight.get(name, 0.0) > 0 and name not in guarded)
-    return tuple(Metric(name, name in lower, name in success, guarded.get(name)) for name in names)
+    return tuple(JudgedMetric(name, name in lower, name in success, guarded.get(name)) for name in names)
 
 
 def _promised_value(promised: Mapping[str, np.ndarray], plain: Mapping[str, float]) -> np.ndarray:
@@ -132,7 +132,7 @@ def _shares(policy: Policy) -> dict[str, float]:
     return {HELD: drawn.held, EXPLORING: drawn.explores, CHOSEN: drawn.free}
 
 
-def _covariates(week: Week, name: str, plain: Mapping[str, float]) -> np.ndarray:
+def _covariates(week: OutcomeWeek, name: str, plain: Mapping[str, float]) -> np.ndarray:
     """float64[U, X]: the outcome itself in the days before, the others then, features; the first MOST_COVARIATES of them."""
     before = dict(week.before)
     if name == OBJECTIVE:
@@ -163,13 +163,13 @@ class _Reading:
 
 def _outcome(
     name: str,
-    metrics: Sequence[Metric],
+    metrics: Sequence[JudgedMetric],
     readings: Mapping[str, _Reading],
     lifts: Mapping[str, Lift | None],
     options: ReadoutOptions,
 ) -> OutcomeReading:
     found, everybody = lifts[name], np.ones(len(readings[name].outcome_U), bool)
-    metric = next((each for each in metrics if each.name == name), Metric(name))
+    metric = next((each for each in metrics if each.name == name), JudgedMetric(name))
     tried = max(sum(each.success for each in metrics), 1)
     by_chance = readings[name].lift(everybody, EXPLORING)
     level = options.level / tried if metric.success else options.level

@@ -23,8 +23,8 @@ from allocator.policy.reader import read_policy
 from allocator.problem import Data, Measured, Problem, build_problem, load_data
 from allocator.solve.settings import SolveSettings
 from ranker.evaluate import off_policy
-from ranker.evaluate.held_out import UNKNOWN, Allocated, HeldOut
-from ranker.evaluate.learners import AVERAGE, FIXED, NETWORK, RANDOM, WITHOUT_COVARIATES, Opinions
+from ranker.evaluate.held_out import UNKNOWN, AllocatedPolicy, HeldOut
+from ranker.evaluate.learners import AVERAGE, FIXED, NETWORK, RANDOM, WITHOUT_COVARIATES, Predictions
 from ranker.evaluate.objective import OBJECTIVE, Objective
 from ranker.model.ensemble import ValueModel
 from ranker.scores import Catalogue, Metric, ScoresWriter, open_scores
@@ -93,14 +93,14 @@ def rehearse(
     policy: Policy,
     catalogue: Catalogue,
     held: HeldOut,
-    opinions: Opinions,
+    opinions: Predictions,
     objective: Objective,
     week: Week,
     solve: SolveSettings,
     seed: int,
     folder: Path,
     advance: Advance,
-) -> tuple[tuple[Allocated, ...], tuple[str, ...]]:
+) -> tuple[tuple[AllocatedPolicy, ...], tuple[str, ...]]:
     """Allocations by learner, and who found none. folder: an empty one, for the rows' scores. advance: told of each learner."""
     write_scores(folder, catalogue, held, opinions)
     scores = open_scores(folder)
@@ -118,11 +118,11 @@ def rehearse(
         policy_RB = off_policy.of_slates(chosen.user_N, chosen.action_N, rows, actions)
         own = objective.effect(opinions.effect[rival.name]) if rival.name in opinions.effect else None
         believed = None if own is None else float((policy_RB[:, :-1] * own).sum(dtype=np.float64) / rows)
-        allocated.append(Allocated(rival.name, policy_RB, believed))
+        allocated.append(AllocatedPolicy(rival.name, policy_RB, believed))
     return tuple(allocated), tuple(unsolved)
 
 
-def write_scores(folder: Path, catalogue: Catalogue, held: HeldOut, opinions: Opinions) -> None:
+def write_scores(folder: Path, catalogue: Catalogue, held: HeldOut, opinions: Predictions) -> None:
     """The network's scores of the held-out rows, a row being a user."""
     names = [metric.name for metric in catalogue.metrics]
     effect = dict(zip(names, opinions.effect[NETWORK], strict=True))
@@ -162,7 +162,7 @@ def _scaled(each: Measured, factor: float) -> Measured:
     return replace(each, low=low, high=high)
 
 
-def contenders(problem: Problem, data: Data, opinions: Opinions, objective: Objective, seed: int) -> Iterator[Rival]:
+def contenders(problem: Problem, data: Data, opinions: Predictions, objective: Objective, seed: int) -> Iterator[Rival]:
     """The network and every baseline under the same rules, each with a value of its own."""
     yield Rival(NETWORK, "the model's scores", problem, data)
     for name, effect in opinions.effect.items():

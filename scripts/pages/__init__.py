@@ -5,6 +5,7 @@ Modules; first what pages have in common:
 - html: a page from words, charts and tables
 - figures: what several pages show
 - reliability: what is known of the differences between users, in words
+- training: what training found out besides the model, as tables
 - evaluation_page: the page about a model and its policy
 - readout_page: the page about a week that ran
 - printed: judgements as tables in the terminal

@@ -12,11 +12,13 @@ from omegaconf import DictConfig
 from allocator.report import charts
 from allocator.report.page import calibration_rows, policy_rows
 from allocator.report.records import Evaluation, read_record
+from ranker.evaluate.records import read_evaluation
 from ranker.logs import write_logs
 from ranker.market.world import write as write_market
+from ranker.model import train as training
 from ranker.model.artifact import load_model
 from ranker.model.carryover import Carryover
-from ranker.model.cross_outcome_pooling import LEAST_DOUBT
+from ranker.model.cross_outcome_pooling import LEAST_VARIANCE
 from ranker.model.fatigue_and_cannibalisation import Estimated, grown
 from ranker.model.fit import Fit
 from ranker.model.settings import FitSettings, ModelSettings
@@ -26,6 +28,7 @@ from ranker.tables.prepare import prepare
 from scripts import train
 from scripts.cli.entry import validated
 from scripts.cli.settings import Settings, TrainSettings
+from scripts.pages.training import show_interference
 from scripts.runs.metrics import evaluation_metrics
 from tests.ranker.worlds import SCHEMA, make_world
 
@@ -44,20 +47,21 @@ def test_what_history_tells_is_in_the_model_and_no_longer_in_its_doubt(
         made.append(fit(*given))
         return made[0]
 
-    fit = train.fit
-    monkeypatch.setattr(train, "fit", fitted)
-    monkeypatch.setattr(train, "estimate", lambda *given: found)
+    fit = training.fit
+    monkeypatch.setattr(training, "fit", fitted)
+    monkeypatch.setattr(training, "estimate", lambda *given: found)
     paths = [f"paths.{name}='{tmp_path / name}'" for name in ("model", "logs", "runs")]
     result = train.run(validated(TrainSettings, composed(*paths, "fit.max_epochs=1", "model.members=2")))
     pairs = [(target.name, action["id"]) for target in made[0].model.targets for action in world.logs.actions]
-    told = {(each["outcome"], each["action"]): each["reliability"] for each in result.evaluation["reliability"]}
+    told = {(each.outcome, each.action): each.reliability for each in result.evaluation.reliability}
     assert list(told) == pairs
     assert all(0 <= known < 1 for known in told.values())
     model, _ = load_model(tmp_path / "model")
+    assert read_evaluation(tmp_path / "model" / "evaluation.json") == result.evaluation
     assert model.interference == found.interference
     assert model.carryover == found.carryover
-    left_CA = model.doubt_CA / made[0].model.doubt_CA
-    assert (left_CA > LEAST_DOUBT - 1e-6).all()
+    left_CA = model.within_variance_CA / made[0].model.within_variance_CA
+    assert (left_CA > LEAST_VARIANCE - 1e-6).all()
     assert left_CA.mean() < 0.9
 
 
@@ -86,7 +90,8 @@ def test_effects_that_the_logs_do_not_tell_are_named_wherever_they_are_used(
     paths = [f"paths.{name}='{tmp_path / name}'" for name in ("model", "logs", "runs")]
     result = train.run(validated(TrainSettings, composed(*paths, "fit.max_epochs=1", "model.members=2")))
     found = (Unidentified("home/books", "never at random"), Unidentified("push/student", "never shown"))
-    assert result.evaluation["unidentified"] == [each.to_json() for each in found]
+    content = result.evaluation.to_json()
+    assert content["unidentified"] == [each.to_json() for each in found]
     told = "effect of home/books (given wherever it was possible, never at random); push/student (not shown):"
     assert told in caplog.text
     model, _ = load_model(tmp_path / "model")
@@ -96,7 +101,7 @@ def test_effects_that_the_logs_do_not_tell_are_named_wherever_they_are_used(
     (tmp_path / "scores").mkdir()
     predict(model, "m", tmp_path / "users", tmp_path / "scores")
     assert open_scores(tmp_path / "scores").catalogue.unidentified == found
-    assert evaluation_metrics(result.evaluation)["actions/unidentified"] == 2
+    assert evaluation_metrics(content)["actions/unidentified"] == 2
     fewer = model.for_actions([*model.actions[1:], {"id": "home/new", "slot": "home_1"}])
     assert fewer.unidentified == (found[1], Unidentified("home/new", "never shown"))
 
@@ -115,7 +120,7 @@ def test_without_anybody_left_to_chance_nothing_is_learned(changed: Callable, wh
     world = make_world(2_000, np.random.default_rng(3))
     logs = replace(world.logs, frame=changed(world.logs.frame).reset_index(drop=True))
     with pytest.raises(InputError, match=why):
-        train.fit(logs, ModelSettings(members=2), FitSettings(max_epochs=1), 0)
+        training.train(logs, ModelSettings(members=2), FitSettings(max_epochs=1), 0)
 
 
 def test_what_is_wrong_with_logs_names_their_folder(composed: Callable[..., DictConfig], tmp_path: Path) -> None:
@@ -156,10 +161,10 @@ def test_the_report_reads_what_is_written_of_few_listeners(
 
 def test_what_contacts_add_is_printed_outcome_by_outcome(capsys: pytest.CaptureFixture[str]) -> None:
     found = Estimated(Interference(28, Kept(0.82, 0.01), ()), None, "product", (), (grown("opt_out", 0.09, 0.03),))
-    train.show_interference(found.to_json())
+    show_interference(found.to_json())
     fatigue, growth = (line for line in capsys.readouterr().out.splitlines() if "±" in line)
     assert "82% ± 1%" in fatigue
     assert growth.split()[0] == "opt_out"
     assert "+0.090 ± 0.030" in growth
-    train.show_interference(Estimated(Interference(28, None, ()), None, "product", ()).to_json())
+    show_interference(Estimated(Interference(28, None, ()), None, "product", ()).to_json())
     assert "adds" not in capsys.readouterr().out

@@ -77,8 +77,8 @@ def test_pooled_slopes_find_how_far_predictions_exaggerate(exaggerated) -> None:
     for seed in range(120):
         decisions, outcome_R, predicted_RA, none_R, _ = draw(np.random.default_rng(seed), 800, exaggerated)
         expected_RB = np.column_stack([none_R[:, None] + predicted_RA, none_R])
-        realised_RA = aipw.effects(decisions, outcome_R, expected_RB)
-        found = calibration.pooled(predicted_RA, realised_RA, decisions.eligible_RB[:, :-1], decisions.user_R, 10)
+        aipw_RA = aipw.effects(decisions, outcome_R, expected_RB)
+        found = calibration.pooled(predicted_RA, aipw_RA, decisions.eligible_RB[:, :-1], decisions.user_R, 10)
         values.append((found.users.value, found.actions.value))
         for position, (slope, true) in enumerate(((found.users, 1 / exaggerated), (found.actions, 1.0))):
             covered[position] += abs(slope.value - true) < 1.96 * slope.stderr

@@ -107,13 +107,13 @@ def test_its_intervals_cover_the_true_gain_and_the_true_lead() -> None:
         for position, (estimate, true) in enumerate(
             (
                 (found["score"].points[1].gain, truth["score"].points[1].gain.value),
-                (found["flat"].first_minus_this[1], truth["flat"].first_minus_this[1].value),
-                (found["random"].first_minus_this[3], truth["random"].first_minus_this[3].value),
-                (found["flat"].area_first_minus_this, truth["flat"].area_first_minus_this.value),
+                (found["flat"].ours_minus_this[1], truth["flat"].ours_minus_this[1].value),
+                (found["random"].ours_minus_this[3], truth["random"].ours_minus_this[3].value),
+                (found["flat"].area_ours_minus_this, truth["flat"].area_ours_minus_this.value),
             )
         ):
             covered[position] += estimate.low <= true <= estimate.high
-    assert truth["flat"].first_minus_this[1].value > 0.2
+    assert truth["flat"].ours_minus_this[1].value > 0.2
     assert (covered >= 182).all() and (covered <= 198).all(), covered
 
 
@@ -122,6 +122,6 @@ def test_a_score_does_not_differ_from_itself_and_nothing_to_buy_is_no_curve() ->
     score_RA, realised_RA = generator.random((30, 2)), generator.normal(size=(30, 2))
     args = (np.ones((30, 2), bool), np.ones(2), np.arange(30), 5)
     first = budget_curves.curves({"a": score_RA, "b": score_RA}, "random", realised_RA, *args)[1]
-    assert {(gap.value, gap.stderr) for gap in first.first_minus_this} == {(0.0, 0.0)}
+    assert {(gap.value, gap.stderr) for gap in first.ours_minus_this} == {(0.0, 0.0)}
     nobody = (np.zeros((30, 2), bool), np.ones(2), np.arange(30), 5)
     assert budget_curves.curves({"a": score_RA}, "random", realised_RA, *nobody) == ()

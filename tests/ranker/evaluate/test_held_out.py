@@ -8,14 +8,14 @@ import pandas as pd
 import pytest
 
 from ranker.evaluate import objective, off_policy
-from ranker.evaluate.held_out import Allocated, Rules, Training, hold_out, judge, segment_names
-from ranker.evaluate.learners import FIXED, NETWORK, WITHOUT_COVARIATES, opinions_of
+from ranker.evaluate.held_out import AllocatedPolicy, EvaluationRules, TrainingLogs, hold_out, judge, segment_names
+from ranker.evaluate.learners import FIXED, NETWORK, WITHOUT_COVARIATES, predictions_of
 from ranker.scores import InputError
 
 
 @pytest.fixture(scope="module")
-def training(trained) -> Training:
-    return Training(trained.world.logs, folds=2, test_share=0.2, seed=0)
+def training(trained) -> TrainingLogs:
+    return TrainingLogs(trained.world.logs, folds=2, test_share=0.2, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +29,13 @@ def evaluation(trained, held) -> dict:
         objective.weighted("objective", {"subs": 10.0, "days": 1.0}, ("subs", "days", "revenue"), 6),
         *objective.single(("subs", "days", "revenue"), 6),
     ]
-    opinions = opinions_of(trained.model, held.learn, held.test, objectives)
+    predictions = predictions_of(trained.model, held.learn, held.test, objectives)
     rows = len(held.test)
-    best = off_policy.greedy(objectives[0].effect(opinions.effect[NETWORK]), held.test.eligible_RA)
+    best = off_policy.greedy(objectives[0].effect(predictions.effect[NETWORK]), held.test.eligible_RA)
     fixed = off_policy.always(3, held.test.eligible_RA)
-    allocated = [Allocated(NETWORK, best, 1.0), Allocated(FIXED, fixed, None)]
-    rules = Rules(most_rows=rows, points=5, groups=10, cost_A=np.ones(6), segments=None)
-    return judge(trained.model, held, objectives, opinions, allocated, rules)
+    allocated = [AllocatedPolicy(NETWORK, best, 1.0), AllocatedPolicy(FIXED, fixed, None)]
+    rules = EvaluationRules(most_rows=rows, points=5, groups=10, cost_A=np.ones(6), segments=None)
+    return judge(trained.model, held, objectives, predictions, allocated, rules)
 
 
 def test_whoever_trained_is_not_held_out(trained, training, held) -> None:
@@ -87,7 +87,7 @@ def test_baselines_learn_each_outcome_from_the_rows_that_know_it(trained, traini
     young_RO[~known_R, 2] = np.nan
     goals = objective.single([target.name for target in trained.model.targets], learn.actions)
     partly, fewer, whole = (
-        opinions_of(trained.model, each, held.test, goals)
+        predictions_of(trained.model, each, held.test, goals)
         for each in (replace(learn, outcome_RO=young_RO), learn.take(known_R), learn)
     )
     for name in ("ridge T-learner", "ridge S-learner", "response model"):

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from ranker.evaluate import lift as lifts
-from ranker.evaluate.lift import Condition, Lift, Metric, SampleRatio, decide, lift, sample_ratio
+from ranker.evaluate.lift import Condition, JudgedMetric, Lift, SampleRatio, decide, lift, sample_ratio
 from ranker.evaluate.off_policy import Estimate
 
 
@@ -109,9 +109,9 @@ def made(value: float, stderr: float, control: float = 1.0) -> Lift:
 
 AS_DRAWN = SampleRatio({}, {}, 0.5)
 METRICS = (
-    Metric("subs", success=True),
-    Metric("revenue", success=True),
-    Metric("opt_out", lower_is_better=True, margin=0.1),
+    JudgedMetric("subs", success=True),
+    JudgedMetric("revenue", success=True),
+    JudgedMetric("opt_out", lower_is_better=True, margin=0.1),
 )
 
 
@@ -164,7 +164,7 @@ def test_wrong_decisions_are_as_rare_as_they_should_be() -> None:
         outcome_U, treated_U, covariate_UX = draw(generator, 600, 0.3, effect=0.0)
         worse_U = 1.0 + 0.1 * treated_U + generator.normal(size=600)
         found = decide(
-            (Metric("subs", success=True), Metric("opt_out", lower_is_better=True, margin=0.1)),
+            (JudgedMetric("subs", success=True), JudgedMetric("opt_out", lower_is_better=True, margin=0.1)),
             {"subs": lift(outcome_U, treated_U, covariate_UX), "opt_out": lift(worse_U, treated_U, covariate_UX)},
             AS_DRAWN,
             0.05,

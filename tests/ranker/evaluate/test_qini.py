@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from ranker.evaluate.qini import ahead, qini
+from ranker.evaluate.qini import ours_minus_this, qini
 
 
 def long_way(score, contacted, outcome, propensity) -> tuple[float, float]:
@@ -89,7 +89,7 @@ def test_a_difference_is_that_of_both_and_its_error_is_what_resampled_users_show
     outcome = generator.normal(size=rows) + contacted * (0.2 + 0.3 * effect)
     good, worse = effect, effect + generator.normal(size=rows)
     parts = [contacted, outcome, np.where(contacted, 0.4, 0.6), np.arange(rows)]
-    found = ahead(good, worse, *parts)
+    found = ours_minus_this(good, worse, *parts)
     assert found.value == pytest.approx(qini(good, *parts).value - qini(worse, *parts).value, abs=1e-12)
     drawn = []
     for _ in range(300):
@@ -103,5 +103,7 @@ def test_a_difference_is_that_of_both_and_its_error_is_what_resampled_users_show
 def test_a_score_is_not_ahead_of_itself() -> None:
     generator = np.random.default_rng(4)
     score = generator.integers(0, 9, 200)
-    found = ahead(score, 2.0 * score, np.arange(200) < 80, generator.random(200), np.full(200, 0.5), np.arange(200))
+    found = ours_minus_this(
+        score, 2.0 * score, np.arange(200) < 80, generator.random(200), np.full(200, 0.5), np.arange(200)
+    )
     assert (found.value, found.stderr) == (pytest.approx(0, abs=1e-15), pytest.approx(0, abs=1e-15))

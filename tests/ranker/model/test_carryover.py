@@ -54,7 +54,7 @@ def _wide(encoder: Encoder, frame: pd.DataFrame) -> torch.Tensor:
 
 
 def _left(carryover: Carryover, encoder: Encoder, wide_UW: torch.Tensor) -> torch.Tensor:
-    return carryover.left(encoder, wide_UW, carryover.apart(encoder, wide_UW), ACTIONS)
+    return carryover.left(encoder, wide_UW, carryover.excess(encoder, wide_UW), ACTIONS)
 
 
 def _interference(*pairs: Pair, fatigue: float | None = 0.8) -> Interference:
@@ -105,8 +105,10 @@ def test_what_is_left_of_an_effect_is_left_of_its_doubt(tiring) -> None:
     carried = replace(done.model, carryover=Carryover("contacts", 0.0, KEPT, ()))
     with torch.inference_mode():
         links, remains = carried._links(carried.members, wide_UW, carried.actions)
-        doubt_CA = torch.full(carried.doubt_CA.shape, 0.01)
-        whole, left = (next(_variances(links[0], carried.targets, doubt_CA, each)) for each in (None, remains.left_UA))
+        within_variance_CA = torch.full(carried.within_variance_CA.shape, 0.01)
+        whole, left = (
+            next(_variances(links[0], carried.targets, within_variance_CA, each)) for each in (None, remains.left_UA)
+        )
     torch.testing.assert_close(left, whole * KEPT**2)
 
 
@@ -263,7 +265,7 @@ def test_effects_that_history_multiplies_are_found_better_with_it(tiring) -> Non
 
     assert missed(carried) < 0.6 * missed(plain)
     # What history tells was in doubt before; the rest still is.
-    left_CA = carried.doubt_CA / done.model.doubt_CA
+    left_CA = carried.within_variance_CA / done.model.within_variance_CA
     assert (left_CA > 0.19).all()
     assert (left_CA <= 1).all()
     days = [target.name for target in done.model.targets].index("days")

@@ -4,8 +4,8 @@ import numpy as np
 
 from ranker.features import LEVEL, TREND, Features
 from ranker.model import cross_outcome_pooling
-from ranker.model.cross_outcome_pooling import lend, lending_of
-from ranker.model.linear import Actions, Path, fit_design, own_paths
+from ranker.model.cross_outcome_pooling import pool, pooling_values
+from ranker.model.linear import Actions, LinearPath, fit_design, single_outcome_paths
 from ranker.model.outcome_heads import IDENTITY, LOGIT, Channel
 
 ROWS, CHOICES = 6_000, 3
@@ -40,7 +40,7 @@ def _gain_of_a_rare_outcome(seed: int, alike: bool) -> float:
 
     def explained(channels: list[Channel]) -> float:
         start = [-3.5, 0.0][: len(channels)]
-        paths = lend(ACTIONS, *own_paths(design, x, np.arange(ROWS) % 3, action_R, ACTIONS, channels, start))
+        paths = pool(ACTIONS, *single_outcome_paths(design, x, np.arange(ROWS) % 3, action_R, ACTIONS, channels, start))
         found_R = design.matrix(x)[:, 1:] @ (TABLE_AM @ paths[0][0].effect_MD)[0, 1:]
         return 1 - np.mean((found_R - true_R) ** 2) / np.mean(true_R**2)
 
@@ -51,11 +51,12 @@ def test_of_two_sources_a_channel_keeps_the_doubt_of_both_together() -> None:
     # Its own path is the truth and noise of variance 0.2, what it is lent the truth and noise of variance 0.6.
     own, other = 0.2, 0.6
     paths = [
-        Path(np.zeros(4), np.ones((3, 4)), np.ones(4), np.ones((3, 4)), np.full(3, own), np.ones(3)) for _ in range(2)
+        LinearPath(np.zeros(4), np.ones((3, 4)), np.ones(4), np.ones((3, 4)), np.full(3, own), np.ones(3))
+        for _ in range(2)
     ]
 
     def doubt(weight: float) -> np.ndarray:
-        return cross_outcome_pooling._lent(np.full((2, 3, 2), weight), ACTIONS, paths)[0].doubt_A
+        return cross_outcome_pooling._pooled(np.full((2, 3, 2), weight), ACTIONS, paths)[0].within_variance_A
 
     np.testing.assert_allclose(doubt(other / (own + other)), 1 / (1 / own + 1 / other))
     np.testing.assert_allclose(doubt(1.2), own)
@@ -74,8 +75,8 @@ def catalogue() -> Actions:
 
 
 def test_weights_differ_by_values_of_many_actions_and_what_implies_them() -> None:
-    found = lending_of(catalogue())
-    assert found.values_V.tolist() == [0, 1, 2]  # contact, and both families
+    found = pooling_values(catalogue())
+    assert found.column_V.tolist() == [0, 1, 2]  # contact, and both families
     np.testing.assert_array_equal(found.implied_MV[:3], [[1, 0, 0], [1, 1, 0], [1, 0, 1]])
     np.testing.assert_array_equal(found.implied_MV[3:8], [[1, 1, 0]] * 5)  # products of the first family
     np.testing.assert_array_equal(found.implied_MV[13:], [[1, 0, 0]] * SLOTS)
@@ -103,8 +104,8 @@ def test_what_an_appetite_is_worth_may_depend_on_what_is_offered(monkeypatch) ->
 
     def missed(every: int) -> float:
         monkeypatch.setattr(cross_outcome_pooling, "ENOUGH_ACTIONS", every)
-        own = own_paths(design, x, np.arange(rows) % 3, action_R, actions, channels, [-3.5, 0.0])
-        path = lend(actions, *own)[0][0]
+        own = single_outcome_paths(design, x, np.arange(rows) % 3, action_R, actions, channels, [-3.5, 0.0])
+        path = pool(actions, *own)[0][0]
         found_RA = design.matrix(x)[:, 1:] @ (actions.table_AM @ path.effect_MD)[:, 1:].T
         return float(np.mean((found_RA - true_RA[:, :-1]) ** 2) / np.mean(true_RA[:, :-1] ** 2))
 

@@ -14,7 +14,7 @@ from ranker.model.fatigue_and_cannibalisation import (
     GROUPS,
     GROWS,
     GROWTH_SD,
-    Rows,
+    HistoryRows,
     _log_bayes_factor,
     _shrunk,
     estimate,
@@ -32,7 +32,7 @@ KEPT, SPOILED, GROWN = 0.8, 0.3, 0.4
 
 
 @pytest.fixture(scope="module")
-def rows() -> Rows:
+def rows() -> HistoryRows:
     """Two outcomes; a contact of the days before leaves 80 % of an effect, product 1 lately leaves 30 % of product 0's. The lever is off
     by a factor of its own per product, and history changes the outcome without contact."""
     generator = np.random.default_rng(3)
@@ -49,13 +49,13 @@ def rows() -> Rows:
     response_RO = base_R[:, None] + left_R[:, None] * effect_RO + noise_RO
     response_RO[: count // 8, 1] = np.nan  # young rows do not know the second outcome
     off_V = np.array([1.0, 1.3, 0.8, 1.0])
-    return Rows(
+    return HistoryRows(
         value_R=value_R,
         contacts_R=contacts_R - contacts_R.mean(),
         flag_RJ=flag_RJ,
         response_RO=response_RO,
         lever_RO=effect_RO * off_V[value_R][:, None],
-        steep_RO=generator.uniform([0.8, 0.05], [1.2, 0.15], (count, 2)),
+        link_slope_RO=generator.uniform([0.8, 0.05], [1.2, 0.15], (count, 2)),
         precision_RO=np.where(np.isfinite(response_RO), [1 / 1.25, 1 / 0.05], 0.0),
         group_R=np.tile(np.arange(USERS), WEEKS) % GROUPS,
         values=VALUES,
@@ -82,7 +82,7 @@ def test_nothing_is_claimed_where_effects_are_nothing_but_noise(rows):
 
 def test_effects_on_one_outcome_that_grow_with_contacts_are_told_from_those_that_tire(rows):
     tired_R = KEPT**rows.contacts_R * (rows.value_R >= 0)
-    growth_RO = (tired_R * rows.contacts_R)[:, None] * rows.steep_RO * [0.0, GROWN]
+    growth_RO = (tired_R * rows.contacts_R)[:, None] * rows.link_slope_RO * [0.0, GROWN]
     solved, none = solve(replace(rows, response_RO=rows.response_RO + growth_RO)), solve(rows)
     assert solved.growth_O[1] == pytest.approx(GROWN, abs=3 * solved.growth_stderr_O[1])
     assert solved.growth_stderr_O[1] < GROWN / 4
@@ -95,7 +95,7 @@ def test_the_common_factor_beside_growth_is_where_the_squared_error_is_least(row
     few = slice(-6_000, None)  # the first do not know the second outcome
     some = replace(rows, **{name: value[few] for name, value in vars(rows).items() if isinstance(value, np.ndarray)})
     contacts_R, contacted_R = some.contacts_R, some.value_R >= 0
-    growth_RO = (KEPT**contacts_R * contacts_R * contacted_R)[:, None] * some.steep_RO * [0.0, 2.0]
+    growth_RO = (KEPT**contacts_R * contacts_R * contacted_R)[:, None] * some.link_slope_RO * [0.0, 2.0]
     some = replace(some, response_RO=some.response_RO + growth_RO)
     history_RH = np.column_stack([np.ones(len(contacts_R)), contacts_R, some.flag_RJ])
     width, own_RV = history_RH.shape[1], np.eye(VALUES)[some.value_R] * contacted_R[:, None]
@@ -106,7 +106,7 @@ def test_the_common_factor_beside_growth_is_where_the_squared_error_is_least(row
             (x[2 * width :][:VALUES], x[2 * width + VALUES : -2]),
         )
         scale_R = own_RV @ scale_V + ((own_RV @ change_VJ.reshape(VALUES, VALUES)) * some.flag_RJ).sum(1)
-        grown_RO = some.steep_RO * (contacts_R * contacted_R)[:, None] * [0.0, x[-1]]
+        grown_RO = some.link_slope_RO * (contacts_R * contacted_R)[:, None] * [0.0, x[-1]]
         tired_RO = np.exp(x[-2] * contacts_R)[:, None] * (some.lever_RO * scale_R[:, None] + grown_RO)
         missed_RO = np.nan_to_num(some.response_RO - history_RH @ base_HO - tired_RO) * np.sqrt(some.precision_RO)
         prior = [
@@ -126,7 +126,7 @@ def test_growth_that_differs_between_groups_of_users_is_known_no_better_than_the
     tired_R = KEPT**rows.contacts_R * (rows.value_R >= 0)
     generator = np.random.default_rng(9)
     growth_R = generator.normal(GROWN, 0.5, GROUPS)[rows.group_R]
-    growth_RO = (growth_R * tired_R * rows.contacts_R)[:, None] * rows.steep_RO * [0.0, 1.0]
+    growth_RO = (growth_R * tired_R * rows.contacts_R)[:, None] * rows.link_slope_RO * [0.0, 1.0]
     alike, differing = solve(rows), solve(replace(rows, response_RO=rows.response_RO + growth_RO))
     assert alike.growth_stderr_O[1] < 0.05
     assert differing.growth_stderr_O[1] == pytest.approx(0.5 / np.sqrt(GROUPS), rel=0.4)
@@ -164,7 +164,7 @@ def test_an_outcome_whose_rows_hardly_tell_stays_with_the_others(rows):
     few_R = np.arange(len(rows.value_R)) % 100 > 0
     response_RO, precision_RO = rows.response_RO.copy(), rows.precision_RO.copy()
     response_RO[few_R, 1], precision_RO[few_R, 1] = np.nan, 0.0
-    grown_R = rows.contacts_R * KEPT**rows.contacts_R * rows.steep_RO[:, 1] * (rows.value_R >= 0)
+    grown_R = rows.contacts_R * KEPT**rows.contacts_R * rows.link_slope_RO[:, 1] * (rows.value_R >= 0)
     response_RO[:, 1] += 8.0 * grown_R + np.random.default_rng(8).normal(0, 2.0, len(few_R))
     few = replace(rows, response_RO=response_RO, precision_RO=precision_RO / [1.0, 80.0])
     solved = solve(few)
@@ -272,7 +272,7 @@ def test_rows_know_how_steep_each_outcome_is_where_it_is_expected(fitted):
     rows = fatigue_and_cannibalisation._rows(model, {}, done.examples, done.splits, contacts)
     happened_R = done.examples.outcome_RO[done.splits.learn_R, 0]
     chance_R = happened_R - rows.response_RO[:, 0] + rows.lever_RO[:, 0]
-    np.testing.assert_allclose(rows.steep_RO[:, 0], chance_R * (1 - chance_R), atol=1e-4)
+    np.testing.assert_allclose(rows.link_slope_RO[:, 0], chance_R * (1 - chance_R), atol=1e-4)
 
 
 def test_two_decisions_of_a_user_in_one_week_tell_by_themselves(fitted, monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from ranker.model.fit import _Training, fit
+from ranker.model.fit import _DeepTraining, fit
 from ranker.model.network import ValueNet
 from ranker.model.settings import FitSettings, ModelSettings
 from ranker.scores import InputError
@@ -35,7 +35,7 @@ def test_two_processes_learn_what_one_does(worlds, tmp_path) -> None:
 def test_no_thread_of_a_process_group_outlives_training() -> None:
     """One that does may abort its process at the very end, when it lets go of a tensor."""
     network = ValueNet(ModelSettings(hidden=(4,)), width=3, channels=2, values=2)
-    training = _Training(network, ["logit", "identity"], 0, torch.eye(2), 10, FitSettings())
+    training = _DeepTraining(network, ["logit", "identity"], 0, torch.eye(2), 10, FitSettings())
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     dist.all_reduce(torch.ones(2))
     assert _threads_of("gloo")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ranker.features import Features
-from ranker.model.calibration import Doubt
+from ranker.model.calibration import EffectVariance
 from ranker.model.examples import Examples
 from ranker.model.fit_calibration import (
     MOST,
@@ -16,9 +16,9 @@ from ranker.model.fit_calibration import (
     Evidence,
     _with_prior,
     arm_weights,
+    attenuation_ratio,
     calibrate_outcome,
-    steady,
-    steepness,
+    link_slope,
 )
 from ranker.model.outcome_heads import Target
 
@@ -80,22 +80,22 @@ def test_the_slope_is_how_much_of_the_prediction_is_real(changes, slope) -> None
     np.testing.assert_allclose(calibrated.slope_A, slope, atol=0.12)
 
 
-@pytest.mark.parametrize(("slope", "stderr", "steady"), [(0.1, 0.4, 1.0), (0.2, 0.1, 1.5), (0.9, 2.0, 2.0)])
-def test_a_pooled_slope_of_little_evidence_is_that_of_a_posterior_mean(slope, stderr, steady) -> None:
-    """The prior is of the mean over members: the slope times `steady`. The posterior by summing density over a grid."""
+@pytest.mark.parametrize(("slope", "stderr", "attenuation_ratio"), [(0.1, 0.4, 1.0), (0.2, 0.1, 1.5), (0.9, 2.0, 2.0)])
+def test_a_pooled_slope_of_little_evidence_is_that_of_a_posterior_mean(slope, stderr, attenuation_ratio) -> None:
+    """The prior is of the mean over members: the slope times `attenuation_ratio`. The posterior by summing density over a grid."""
     grid_G = np.linspace(-4.0, 6.0, 20_001)
-    log_G = -0.5 * ((grid_G - slope) / stderr) ** 2 - 0.5 * ((grid_G * steady - 1.0) / PRIOR_SLOPE_SD) ** 2
+    log_G = -0.5 * ((grid_G - slope) / stderr) ** 2 - 0.5 * ((grid_G * attenuation_ratio - 1.0) / PRIOR_SLOPE_SD) ** 2
     share_G = np.exp(log_G) / np.exp(log_G).sum()
     mean = share_G @ grid_G
-    found, variance = _with_prior(slope, stderr**2, MOST, steady)
+    found, variance = _with_prior(slope, stderr**2, MOST, attenuation_ratio)
     assert found == pytest.approx(mean, rel=1e-6)
     assert variance == pytest.approx(share_G @ (grid_G - mean) ** 2, rel=1e-6)
 
 
 def test_slopes_without_any_evidence_are_1_on_the_mean_over_members() -> None:
-    calibrated = calibrate_outcome(replace(evidence(stretch=0.0)[0], steady=2.0))
-    assert calibrated.steady == 2.0
-    np.testing.assert_allclose(calibrated.slope_A * calibrated.steady, 1.0)
+    calibrated = calibrate_outcome(replace(evidence(stretch=0.0)[0], attenuation_ratio=2.0))
+    assert calibrated.attenuation_ratio == 2.0
+    np.testing.assert_allclose(calibrated.slope_A * calibrated.attenuation_ratio, 1.0)
 
 
 @pytest.mark.parametrize("off", [0.0, 3.0, -3.0])
@@ -143,18 +143,18 @@ def test_the_slope_of_a_member_becomes_that_of_the_mean_over_members() -> None:
     model = SimpleNamespace(members=seen_KRA, expected=lambda k, outcome, features: (np.zeros(4_000), seen_KRA[k]))
     examples = evidence()[0].examples.take(np.arange(4_000))
     one, mean = (np.polyfit(seen_RA.ravel(), true_RA.ravel(), 1)[0] for seen_RA in (seen_KRA[0], seen_KRA.mean(0)))
-    assert steady(model, 0, examples) * one == pytest.approx(mean, rel=0.03)
+    assert attenuation_ratio(model, 0, examples) * one == pytest.approx(mean, rel=0.03)
 
 
 def test_the_standard_error_has_every_part_and_grows_with_the_steepness() -> None:
     """Of users for whom members agree and nothing tells them apart: what averages leave in doubt, in proportion where it is steeper."""
-    calibration = replace(calibrate_outcome(evidence()[0]), level_slope=0.5, steepness=2.0)
+    calibration = replace(calibrate_outcome(evidence()[0]), level_slope=0.5, link_slope=2.0)
     members = [
         (torch.zeros(2), torch.tensor(center_A, dtype=torch.float32).repeat(2, 1)) for center_A in calibration.center_KA
     ]
-    steep_UA = torch.tensor([[2.0], [6.0]]).repeat(1, ACTIONS)
-    doubt = Doubt(torch.full_like(steep_UA, 0.03), torch.full_like(steep_UA, 0.08), steep_UA)
-    _, mean_UA, stderr_UA = calibration.apply(members, doubt)
+    slope_UA = torch.tensor([[2.0], [6.0]]).repeat(1, ACTIONS)
+    variance = EffectVariance(torch.full_like(slope_UA, 0.03), torch.full_like(slope_UA, 0.08), slope_UA)
+    _, mean_UA, stderr_UA = calibration.apply(members, variance)
     np.testing.assert_allclose(mean_UA, np.tile(calibration.average_A, (2, 1)), rtol=1e-5)
     average_A = calibration.average_stderr_A**2
     wanted_UA = 0.03 + 0.5**2 * 0.08 + np.stack([average_A, 3**2 * average_A])
@@ -167,4 +167,4 @@ def test_the_steepness_is_averaged_over_what_users_may_get() -> None:
     may = np.array([[True, False, False, False], [True, True, False, False]])
     mean_UA = np.array([[0.5, 0.9, 0.9, 0.9], [0.1, 0.2, 0.9, 0.9]], np.float32)
     model = SimpleNamespace(targets=[target], expected=lambda k, outcome, features: (np.zeros(2), mean_UA))
-    assert steepness(model, 0, replace(examples, eligible_RA=may)) == pytest.approx((0.25 + 0.09 + 0.16) / 3)
+    assert link_slope(model, 0, replace(examples, eligible_RA=may)) == pytest.approx((0.25 + 0.09 + 0.16) / 3)

@@ -6,7 +6,7 @@ from scipy.optimize import minimize
 
 from ranker.features import LEVEL, TREND, Features
 from ranker.model import linear
-from ranker.model.linear import Actions, Path, fit_design, own_paths
+from ranker.model.linear import Actions, LinearPath, fit_design, single_outcome_paths
 from ranker.model.outcome_heads import IDENTITY, LOG, LOGIT, SIZE, Channel
 
 ROWS, NUMERIC, LEVELS, CHOICES = 6_000, 3, 4, 3
@@ -60,7 +60,7 @@ def joint(design, x: Features, action_R: np.ndarray) -> np.ndarray:
     return np.hstack([x_RD, (table_BM[:, :, None] * x_RD[:, None, :]).reshape(len(x_RD), -1)])
 
 
-def vector(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def vector(path: LinearPath) -> tuple[np.ndarray, np.ndarray]:
     return (
         np.concatenate([path.base_D, path.effect_MD.ravel()]),
         np.concatenate([path.prior_D, path.prior_MD.ravel()]),
@@ -72,11 +72,11 @@ def test_with_its_priors_given_it_is_ridge_regression(monkeypatch) -> None:
     whole_scales(monkeypatch)
     design, x, action_R, channel, _ = draw(IDENTITY, np.random.default_rng(0), 0.5)
     fold_R = np.arange(ROWS) % 2
-    path = own_paths(design, x, fold_R, action_R, ACTIONS, [channel], [0.0])[0][0][0]
+    path = single_outcome_paths(design, x, fold_R, action_R, ACTIONS, [channel], [0.0])[0][0][0]
     found, prior = vector(path)
     kept = fold_R != 0
     z_RK = joint(design, x, action_R)
-    everything = own_paths(design, x, fold_R, action_R, ACTIONS, [channel], [0.0])[0]
+    everything = single_outcome_paths(design, x, fold_R, action_R, ACTIONS, [channel], [0.0])[0]
     left = channel.y_R - z_RK @ np.mean([vector(paths[0])[0] for paths in everything], axis=0)
     exact = np.linalg.solve(
         z_RK[kept].T @ z_RK[kept] / left.var() + np.diag(1 / prior), z_RK[kept].T @ channel.y_R[kept] / left.var()
@@ -90,7 +90,7 @@ def test_with_its_priors_given_it_is_the_most_likely_of_a_general_solver(link, m
     design, x, action_R, channel, _ = draw(link, np.random.default_rng(1), 0.4)
     # Two folds of which one has next to nothing, so that the other path is that of nearly all rows.
     fold_R = (np.arange(ROWS) >= ROWS - 1).astype(int)
-    found, prior = vector(own_paths(design, x, fold_R, action_R, ACTIONS, [channel], [0.0])[0][1][0])
+    found, prior = vector(single_outcome_paths(design, x, fold_R, action_R, ACTIONS, [channel], [0.0])[0][1][0])
     z_RK, y_R = joint(design, x, action_R), channel.y_R.astype(float)
 
     def unlikely(w):
@@ -117,11 +117,11 @@ def test_shares_of_the_scales_weigh_by_how_well_they_foretell_the_other_folds(
     z_RK = joint(design, x, action_R)
     noise = (channel.y_R - z_RK @ np.linalg.lstsq(z_RK, channel.y_R, rcond=None)[0]).var()
 
-    def tried(*shares: float) -> list[Path]:
+    def tried(*shares: float) -> list[LinearPath]:
         monkeypatch.setattr(linear, scales, shares)
-        return [paths[0] for paths in own_paths(design, x, fold_R, action_R, ACTIONS, [channel], [0.0])[0]]
+        return [paths[0] for paths in single_outcome_paths(design, x, fold_R, action_R, ACTIONS, [channel], [0.0])[0]]
 
-    def foretold(paths: list[Path]) -> float:
+    def foretold(paths: list[LinearPath]) -> float:
         left_FR = channel.y_R - np.stack([z_RK @ vector(path)[0] for path in paths])
         return -0.5 * sum((left_FR[fold, fold_R == fold] ** 2).sum() for fold in range(2)) / noise
 
@@ -130,7 +130,7 @@ def test_shares_of_the_scales_weigh_by_how_well_they_foretell_the_other_folds(
     assert 0.1 < odds < 10  # neither alone would do
     assert all(path.prior_MD[0, 0] == pytest.approx(ACTIONS.contact_sd**2) for path in [*all_of_it, *little])
     for mixed, *each in zip(tried(1.0, share), all_of_it, little, strict=True):
-        for name in ("base_D", "effect_MD", "doubt_A", "average_doubt_A"):
+        for name in ("base_D", "effect_MD", "within_variance_A", "average_variance_A"):
             first, second = (getattr(path, name) for path in each)
             np.testing.assert_allclose(getattr(mixed, name), (first + odds * second) / (1 + odds), rtol=0.02, atol=1e-4)
 
@@ -138,20 +138,20 @@ def test_shares_of_the_scales_weigh_by_how_well_they_foretell_the_other_folds(
 def test_the_doubt_of_averages_is_that_of_the_posterior_less_what_actions_share(monkeypatch) -> None:
     whole_scales(monkeypatch)
     design, x, action_R, channel, _ = draw(IDENTITY, np.random.default_rng(7), 0.5)
-    path = own_paths(design, x, np.arange(ROWS) % 2, action_R, ACTIONS, [channel], [0.0])[0][0][0]
+    path = single_outcome_paths(design, x, np.arange(ROWS) % 2, action_R, ACTIONS, [channel], [0.0])[0][0][0]
     z_RK = joint(design, x, action_R)
     noise = (channel.y_R - z_RK @ vector(path)[0]).var()
     posterior_KK = np.linalg.inv(z_RK.T @ z_RK / noise + np.diag(1 / vector(path)[1]))
     average_M = design.width * np.arange(1, 4)
     apart_AM = TABLE_AM - TABLE_AM.mean(0)
     wanted_A = np.einsum("am,mn,an->a", apart_AM, posterior_KK[np.ix_(average_M, average_M)], apart_AM)
-    np.testing.assert_allclose(path.average_doubt_A, wanted_A, rtol=0.05)
+    np.testing.assert_allclose(path.average_variance_A, wanted_A, rtol=0.05)
 
 
 @pytest.mark.parametrize("link", [IDENTITY, LOGIT, LOG])
 def test_effects_are_found_and_what_is_not_there_stays_small(link) -> None:
     design, x, action_R, channel, effect_MD = draw(link, np.random.default_rng(2), 0.5, rows=40_000)
-    path = own_paths(design, x, np.arange(40_000) % 3, action_R, ACTIONS, [channel], [0.0])[0][0][0]
+    path = single_outcome_paths(design, x, np.arange(40_000) % 3, action_R, ACTIONS, [channel], [0.0])[0][0][0]
     arm_AD = TABLE_AM @ path.effect_MD
     np.testing.assert_allclose(arm_AD, TABLE_AM @ effect_MD, atol=0.12)
     nothing_AD = np.where(TABLE_AM @ effect_MD == 0, arm_AD, 0.0)
@@ -160,7 +160,7 @@ def test_effects_are_found_and_what_is_not_there_stays_small(link) -> None:
 
 def test_without_effects_nothing_is_claimed() -> None:
     design, x, action_R, channel, _ = draw(LOGIT, np.random.default_rng(3), 0.0)
-    path = own_paths(design, x, np.arange(ROWS) % 3, action_R, ACTIONS, [channel], [0.0])[0][0][0]
+    path = single_outcome_paths(design, x, np.arange(ROWS) % 3, action_R, ACTIONS, [channel], [0.0])[0][0][0]
     effect_RA = design.matrix(x) @ (TABLE_AM @ path.effect_MD).T
     assert (effect_RA - effect_RA.mean(0)).std() < 0.08
 
@@ -176,7 +176,7 @@ def test_a_small_action_with_far_more_of_a_rare_outcome_does_not_run_away(seed: 
     happens_R = generator.random(ROWS) < 1 / (1 + np.exp(6 - effect_R))
     channel = Channel(LOGIT, happens_R.astype(np.float32), np.ones(ROWS, bool))
     start = float(np.log(happens_R.mean() / (1 - happens_R.mean())))
-    for paths in own_paths(design, x, np.arange(ROWS) % 3, action_R, ACTIONS, [channel], [start])[0]:
+    for paths in single_outcome_paths(design, x, np.arange(ROWS) % 3, action_R, ACTIONS, [channel], [start])[0]:
         found_R = design.matrix(x) @ (TABLE_AM @ paths[0].effect_MD)[1]
         assert found_R.mean() == pytest.approx(4, abs=1)
         assert np.polyfit(x.numeric_UN[:, 0], found_R, 1)[0] == pytest.approx(2, abs=0.5)
@@ -195,7 +195,9 @@ def test_what_contacts_do_to_sizes_is_believed_less_than_what_they_do_to_chances
     fold_R = (np.arange(rows) >= rows - 2).astype(int)
     for link, sd in ((IDENTITY, 0.5), (SIZE, 0.1)):
         channel = Channel(link, y_R, np.ones(rows, bool))
-        path = own_paths(fit_design(x, np.array([TREND])), x, fold_R, action_R, actions, [channel], [0.0])[0][1][0]
+        path = single_outcome_paths(fit_design(x, np.array([TREND])), x, fold_R, action_R, actions, [channel], [0.0])[
+            0
+        ][1][0]
         noise = 4 * (y_R - 0.4 * (action_R == 0)).var() / rows
         assert path.effect_MD[0, 0] == pytest.approx(apart * sd**2 / (sd**2 + noise), rel=0.1)
 
@@ -205,7 +207,7 @@ def test_rows_that_tell_nothing_are_left_out() -> None:
     design, x, action_R, channel, _ = draw(IDENTITY, generator, 0.5)
     used_R = generator.random(ROWS) < 0.5
     spoiled = Channel(IDENTITY, np.where(used_R, channel.y_R, 100.0).astype(np.float32), used_R)
-    path = own_paths(design, x, np.arange(ROWS) % 2, action_R, ACTIONS, [spoiled], [0.0])[0][0][0]
+    path = single_outcome_paths(design, x, np.arange(ROWS) % 2, action_R, ACTIONS, [spoiled], [0.0])[0][0][0]
     assert np.abs(design.matrix(x) @ path.base_D).max() < 5
 
 
@@ -234,5 +236,5 @@ def _correlation_with_the_trends(seed: int, numbers: int = 4, columns: int = 12,
     lean_R = np.append(TABLE_AM[:, 1], 0.0)[action_R] * true_R
     channel = Channel(IDENTITY, (lean_R + generator.normal(size=ROWS)).astype(np.float32), np.ones(ROWS, bool))
     design = fit_design(x, np.repeat([TREND, LEVEL], [numbers, columns * levels]))
-    path = own_paths(design, x, np.arange(ROWS) % 3, action_R, ACTIONS, [channel], [0.0])[0][0][0]
+    path = single_outcome_paths(design, x, np.arange(ROWS) % 3, action_R, ACTIONS, [channel], [0.0])[0][0][0]
     return np.corrcoef(true_R, design.matrix(x) @ (TABLE_AM @ path.effect_MD)[0])[0, 1]

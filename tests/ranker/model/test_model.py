@@ -136,7 +136,9 @@ def test_the_deep_path_learns_what_no_sum_over_features_can_say_and_rests_where_
 def test_what_averages_leave_in_doubt_is_in_the_standard_error_of_every_score(trained) -> None:
     features = trained.fitted.examples.features.take(slice(0, 200))
     none, once, twice = (
-        replace(trained.model, average_doubt_CA=np.full_like(trained.model.average_doubt_CA, doubt)).effects(features)
+        replace(trained.model, average_variance_CA=np.full_like(trained.model.average_variance_CA, doubt)).effects(
+            features
+        )
         for doubt in (0.0, 0.5, 1.0)
     )
     for name, effect in none.items():

@@ -13,7 +13,7 @@ from ranker.logs import Logs, LogSchema, Outcome
 from ranker.model.beside import calibrated_alone
 from ranker.model.examples import Examples
 from ranker.model.fit import fit
-from ranker.model.linear import Actions, Path, Sums, _variances, _variances_by_values
+from ranker.model.linear import Actions, LikelihoodSums, LinearPath, _variances, _variances_by_values
 from ranker.model.settings import FitSettings, ModelSettings
 from ranker.model.slates import arms_of
 from ranker.scores import InputError
@@ -107,9 +107,11 @@ def test_variances_by_arms_are_those_by_values() -> None:
     table_AM = np.column_stack([np.ones(4), np.eye(4), [1, 1, 0, 0]])
     actions = Actions(table_AM, np.array([0, 1, 1, 1, 1, 2]), 0.1, 0.1, 4.0)
     root_BDD = generator.normal(size=(5, 3, 3))
-    sums = Sums("identity", np.zeros((5, 3)), np.zeros((5, 3)), root_BDD @ root_BDD.transpose(0, 2, 1))
+    sums = LikelihoodSums("identity", np.zeros((5, 3)), np.zeros((5, 3)), root_BDD @ root_BDD.transpose(0, 2, 1))
     nothing = np.zeros(4)
-    path = Path(np.zeros(3), np.zeros((6, 3)), np.array([9.0, 0.1, 0.2]), generator.random((6, 3)), nothing, nothing)
+    path = LinearPath(
+        np.zeros(3), np.zeros((6, 3)), np.array([9.0, 0.1, 0.2]), generator.random((6, 3)), nothing, nothing
+    )
     for by_arms, by_values in zip(
         _variances(sums, actions, path), _variances_by_values(sums, actions, path), strict=True
     ):

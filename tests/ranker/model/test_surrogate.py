@@ -66,7 +66,7 @@ def test_events_recorded_late_are_made_up_for(recorded) -> None:
     ((channel,),) = found.channels
     assert channel.used_R.all()
     np.testing.assert_allclose(channel.y_R[young_R], found.value_RO[young_R, 0], rtol=1e-5)
-    assert set(np.unique(channel.told_R())) == {np.float32(finding.weight), np.float32(1)}
+    assert set(np.unique(channel.information_R())) == {np.float32(finding.weight), np.float32(1)}
     assert np.isnan(found.value_RO[~young_R]).all()
 
 

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 
 from ranker.scores import InputError
-from ranker.trials.open_bandit import FILE, Shown, read_shown, shares
+from ranker.trials.open_bandit import FILE, Impressions, read_shown, shares
 from scripts.bench import ranker_bandit
 
 SAMPLE = Path(__file__).resolve().parents[4] / "shared" / "data" / "obd"
 
 
-def write(folder: Path, shown: Shown) -> None:
+def write(folder: Path, shown: Impressions) -> None:
     folder.mkdir(parents=True)
     pd.DataFrame(
         {
@@ -25,12 +25,12 @@ def write(folder: Path, shown: Shown) -> None:
     ).to_csv(folder / FILE)
 
 
-def made_up(policy_PA: np.ndarray, rate_A: np.ndarray, rows: int, seed: int) -> Shown:
+def made_up(policy_PA: np.ndarray, rate_A: np.ndarray, rows: int, seed: int) -> Impressions:
     generator = np.random.default_rng(seed)
     position_R = generator.integers(0, len(policy_PA), rows)
     item_R = np.array([generator.choice(len(rate_A), p=policy_PA[p]) for p in position_R])
     clicks_R = (generator.random(rows) < rate_A[item_R]).astype(float)
-    return Shown(item_R, position_R, policy_PA[position_R, item_R], clicks_R)
+    return Impressions(item_R, position_R, policy_PA[position_R, item_R], clicks_R)
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
@@ -39,13 +39,13 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     back = read_shown(tmp_path / "random")
     for name, values in vars(shown).items():
         np.testing.assert_array_equal(getattr(back, name), values)
-    write(tmp_path / "odd", Shown(shown.item_R, shown.position_R, shown.propensity_R * 0, shown.click_R))
+    write(tmp_path / "odd", Impressions(shown.item_R, shown.position_R, shown.propensity_R * 0, shown.click_R))
     with pytest.raises(InputError, match="60 of 60 rows are not in"):
         read_shown(tmp_path / "odd")
 
 
 def test_shares_are_counted_by_position() -> None:
-    shown = Shown(np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1]), np.ones(4), np.zeros(4))
+    shown = Impressions(np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1]), np.ones(4), np.zeros(4))
     np.testing.assert_allclose(shares(shown, 2, 3), [[2 / 3, 1 / 3, 0], [0, 1, 0]])
 
 
@@ -69,7 +69,7 @@ def test_what_is_expected_of_a_row_does_not_know_the_row() -> None:
     """One click in all: the row that has it is expected to have none more than others of its item."""
     click_R = np.zeros(50)
     click_R[7] = 1.0
-    logs = Shown(np.arange(50) % 2, np.zeros(50, int), np.full(50, 0.5), click_R)
+    logs = Impressions(np.arange(50) % 2, np.zeros(50, int), np.full(50, 0.5), click_R)
     expected_RA = ranker_bandit.expected(logs, 2, np.random.default_rng(0))
     others = np.delete(np.arange(1, 50, 2), 3)
     assert expected_RA[7, 1] < expected_RA[others, 1].max()

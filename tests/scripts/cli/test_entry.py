@@ -227,7 +227,7 @@ def test_an_interrupted_stage_leaves_nothing_half_written(
 ) -> None:
     code = """
     import time
-    from scripts import stage
+    from scripts.runs import stage
     with stage.write(settings.paths.model, stage="train") as out:
         (out / "half").write_text("x")
         print("writing", flush=True)

@@ -17,7 +17,11 @@ from scripts.cli.settings import Settings, TrainSettings, WeeklySettings, known_
 
 ROOT = Path(__file__).resolve().parents[3]
 MAIN = re.compile(r'entry\.main\("(\w+)", (\w+), \w+\)')
-COMMANDS = dict(match for file in sorted((ROOT / "scripts").glob("*.py")) for match in MAIN.findall(file.read_text()))
+COMMANDS = dict(
+    match
+    for file in sorted([*(ROOT / "scripts").glob("*.py"), ROOT / "scripts" / "bench" / "__main__.py"])
+    for match in MAIN.findall(file.read_text())
+)
 
 
 def test_the_default_configuration_is_valid(composed: Callable[..., DictConfig]) -> None:

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from ranker.evaluate import objective as objectives
 from ranker.evaluate.held_out import HeldOut, hold_out
-from ranker.evaluate.learners import NETWORK, Opinions, decisions_of, opinions_of
+from ranker.evaluate.learners import NETWORK, Predictions, decisions_of, predictions_of
 from ranker.logs import read_logs, write_logs
 from ranker.model.artifact import load_model
 from ranker.scores import InputError
@@ -84,7 +84,7 @@ def evaluation(case: Case) -> dict:
 @dataclass(frozen=True)
 class Parts:
     held: HeldOut
-    opinions: Opinions
+    opinions: Predictions
     plan: evaluating.Plan
     allocated: dict
     truth: dict
@@ -97,7 +97,7 @@ def parts(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Parts:
     logs = read_logs(case.settings.paths.logs)
     held = hold_out(model, evaluating.training_of(case.settings, logs), logs, 100_000, 0)
     plan = evaluating.plan_of(case.settings, model, logs, held)
-    opinions = opinions_of(model, held.learn, held.test, [plan.objective])
+    opinions = predictions_of(model, held.learn, held.test, [plan.objective])
     allocated, unsolved = rehearsal.rehearse(
         plan.policy, plan.catalogue, held, opinions, plan.objective, plan.week, case.settings.solve, 0,
         tmp_path_factory.mktemp("rows"), lambda steps=1, note="": None,

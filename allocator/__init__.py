@@ -6,7 +6,12 @@ Modules, in the order in which data flows:
 - policy: the constraint file of the product managers, read strictly
 - previous_contacts: what users were given before, by an earlier allocation and in the contact history
 - asks: what contacts ask for beside or before them
-- problem: scores and policy as arrays
+- scopes: which actions a filter speaks of
+- user_classes: users alike in every filter, as classes
+- contact_rules: what one user may get
+- constraints: constraints compiled to linear rows
+- problem: the policy compiled over the users of the scores
+- users: the users as arrays, read once
 - solve: prices, core, the exact oracle and the greedy baseline
 - assign: contacts that are not chosen: pinned, explored, fallen back
 - infeasible: why constraints contradict each other, and the cheapest repairs

@@ -27,11 +27,12 @@ from allocator.infeasible.diagnosis import Infeasible, contradiction, diagnose
 from allocator.lexicographic import settle
 from allocator.policy.grammar import Policy
 from allocator.policy.reader import policy_of
-from allocator.problem import Data, Problem, build_problem, load_data
+from allocator.problem import Problem, build_problem
 from allocator.progress import Progress, Stopwatch
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import Solution, TooLarge, Unsolvable
 from allocator.solve.solver import compare_with_greedy, free_users, solve
+from allocator.users import Data, load_data
 from ranker.scores import InputError, Scores
 
 log = logging.getLogger("offermix")

@@ -11,11 +11,13 @@ import numpy as np
 
 from allocator.assign.preassigned import Given
 from allocator.certify.certificate import contact_values, contacts_in
+from allocator.constraints import CompiledConstraint, LinearForm
 from allocator.policy.grammar import Bound, TierFloor, tier_id
-from allocator.problem import Data, Linear, Measured, Problem
+from allocator.problem import Problem
 from allocator.solve.dual import value_of
 from allocator.solve.solution import Solution
 from allocator.solve.solver import free_users
+from allocator.users import Data
 
 
 def settle(
@@ -48,10 +50,10 @@ def settle(
     return problem, tuple(records)
 
 
-def _floor(stage: Problem, position: int, floor: float) -> Measured:
+def _floor(stage: Problem, position: int, floor: float) -> CompiledConstraint:
     everyone_S = np.ones(len(stage.classes), bool)
-    worth = Linear(everyone_S, stage.value_A, stage.value_PA)
-    return Measured(TierFloor(id=tier_id(position), min=Bound(floor)), worth, None, floor, None)
+    worth = LinearForm(everyone_S, stage.value_A, stage.value_PA)
+    return CompiledConstraint(TierFloor(id=tier_id(position), min=Bound(floor)), worth, None, floor, None)
 
 
 def _worth(stage: Problem, data: Data, user_N: np.ndarray, action_N: np.ndarray) -> float:

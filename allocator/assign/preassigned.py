@@ -10,11 +10,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from allocator.assign.exploration import explore
 from allocator.assign.propensity import Foregone
 from allocator.certify.certificate import SOURCES, tally_all
+from allocator.contact_rules import ContactRules
 from allocator.policy.grammar import PinnedRule
-from allocator.problem import EXPLORATION, FREE, HOLDOUT, NONE, PINNED, ContactRules, Data, Problem, explore
+from allocator.problem import Problem
 from allocator.solve.kernel import kernel
+from allocator.users import EXPLORATION, FREE, HOLDOUT, NONE, PINNED, Data
 
 USERS_PER_STEP = 65_536
 MOST_CELLS = 2**26

@@ -17,8 +17,9 @@ import numpy as np
 
 from allocator.certify.certificate import SOURCES, Contacts
 from allocator.policy.experiment import shares
-from allocator.problem import EXPLORATION, FREE, Data, Problem
+from allocator.problem import Problem
 from allocator.solve.dual import Users, sweep
+from allocator.users import EXPLORATION, FREE, Data
 
 USERS_PER_STEP = 65_536
 

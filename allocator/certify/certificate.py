@@ -22,8 +22,10 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from allocator.certify.remarks import Remark, cannot_be_met, far_from_the_best, only_for_a_rule
-from allocator.problem import FREE, Data, Funnel, Measured, Problem
+from allocator.constraints import CompiledConstraint
+from allocator.problem import Problem
 from allocator.solve.solution import Solution, relative_gap
+from allocator.users import FREE, Data, Funnel
 
 MONEY = ("_eur", "_usd", "_gbp")
 ROUNDING = 1e-9
@@ -258,7 +260,7 @@ def _only_for_a_rule(problem: Problem, data: Data, solution: Solution, contacts:
     return only_for_a_rule(problem, data, solution.price_R, *columns)
 
 
-def _penalty(measured: Measured, record: ConstraintRecord) -> float:
+def _penalty(measured: CompiledConstraint, record: ConstraintRecord) -> float:
     """What breaking a soft constraint costs: its penalty per unit of its linear row."""
     if measured.rule.strength.kind != "soft":
         return 0.0
@@ -306,7 +308,7 @@ def _binding(problem: Problem, position: int, price_R: np.ndarray) -> tuple[str 
     return side, multiplier
 
 
-def _slack(measured: Measured, achieved: float | None, binding: str | None) -> float | None:
+def _slack(measured: CompiledConstraint, achieved: float | None, binding: str | None) -> float | None:
     """Room to the binding bound, or to the nearer one; negative where a soft or reported bound is broken."""
     if achieved is None:
         return None
@@ -320,7 +322,7 @@ def _slack(measured: Measured, achieved: float | None, binding: str | None) -> f
     return room[binding] if binding is not None else min(room.values())
 
 
-def _unit(problem: Problem, measured: Measured) -> str:
+def _unit(problem: Problem, measured: CompiledConstraint) -> str:
     """The unit of `achieved`, in words."""
     units = {metric.name: metric.unit for metric in problem.catalogue.metrics}
 

@@ -19,7 +19,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from allocator.certify.certificate import contacts_in, tally
-from allocator.problem import Measured
+from allocator.constraints import CompiledConstraint
 from allocator.solve.dual import Pass, Users, sweep
 from allocator.solve.exact import Pairs, best_fractional, count_pairs, eligible_pairs
 from allocator.solve.prices import Scale, Step, curvature, measure_scale, newton_step, sample_users
@@ -98,7 +98,7 @@ class _Bounds:
     outside_R: np.ndarray
     slope_R: np.ndarray
 
-    def measured(self, row: int) -> Measured:
+    def measured(self, row: int) -> CompiledConstraint:
         return self.users.problem.measured[self.users.problem.rows.constraint_R[row]]
 
     def sign(self, row: int) -> float:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from allocator.problem import FREE, Data, Problem
+from allocator.problem import Problem
 from allocator.solve.lattice import Lattice, lattices
+from allocator.users import FREE, Data
 
 FAR = 10.0
 """Times the gap that was asked for: beyond it the result is not what was asked for, and that is said first."""

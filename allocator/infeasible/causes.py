@@ -13,9 +13,10 @@ import numpy as np
 
 from allocator.infeasible.counting import Reach, Scope, given_in_words, most_contacts, reach
 from allocator.policy.grammar import ContactRule
-from allocator.problem import FREE, HOLDOUT, Data, Problem
+from allocator.problem import Problem
 from allocator.solve.dual import sweep
 from allocator.solve.solver import free_users
+from allocator.users import FREE, HOLDOUT, Data
 from ranker.scores import Scores, Shard
 
 

@@ -14,10 +14,14 @@ import numba
 import numpy as np
 
 from allocator.asks import NO_ASKS
-from allocator.problem import EXPLORATION, FREE, LOST, ContactRules, Data, Measured, Problem, Rows, has
+from allocator.constraints import CompiledConstraint, LinearRows
+from allocator.contact_rules import ContactRules
+from allocator.problem import Problem
+from allocator.scopes import has
 from allocator.solve.kernel import kernel
 from allocator.solve.slates import best_slate, compile_rules, make_work
 from allocator.solve.solver import free_users
+from allocator.users import EXPLORATION, FREE, LOST, Data
 
 PARTS = 16
 RELATIVE = 1e-9
@@ -362,7 +366,7 @@ def _asked_of_all(
             yield _joint(problem, tuple(chosen), f"{ask}, but {can}")
 
 
-def _covers(rows: Rows) -> np.ndarray:
+def _covers(rows: LinearRows) -> np.ndarray:
     """bool[R, R]: whether the first row counts every contact that the second one counts. Products, since rows may be thousands."""
     users_RS, actions_RA = (rows.member_RS > 0).astype(np.float32), (rows.const_RA != 0).astype(np.float32)
     return ((1 - users_RS) @ users_RS.T == 0) & ((1 - actions_RA) @ actions_RA.T == 0)
@@ -381,7 +385,7 @@ def _disjoint_above(meets_RR: np.ndarray, left_R: np.ndarray, inside: Sequence[i
     return []
 
 
-def _meets(rows: Rows) -> np.ndarray:
+def _meets(rows: LinearRows) -> np.ndarray:
     """bool[R, R]: whether a contact can count in both rows."""
     users_RS, actions_RA = (rows.member_RS > 0).astype(np.float32), (rows.const_RA != 0).astype(np.float32)
     return (users_RS @ users_RS.T > 0) & (actions_RA @ actions_RA.T > 0)
@@ -398,7 +402,7 @@ def _names(problem: Problem, rows: Sequence[int]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _name(measured: Measured) -> str:
+def _name(measured: CompiledConstraint) -> str:
     return measured.rule.name
 
 

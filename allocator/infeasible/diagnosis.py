@@ -18,12 +18,13 @@ from threadpoolctl import threadpool_limits
 from allocator.infeasible.causes import Cause, find_causes
 from allocator.infeasible.counting import Finding, given_in_words
 from allocator.infeasible.repairs import MOST_SOLVES, Conflict, Repair, Work, find_repairs
-from allocator.problem import Data, Problem
+from allocator.problem import Problem
 from allocator.solve.exact import count_pairs, solve_exact
 from allocator.solve.prices import Priced, Scale, find_prices, measure_scale
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import TooLarge, Unsolvable
 from allocator.solve.solver import free_users
+from allocator.users import Data
 from ranker.scores import Scores
 
 MOST_TESTS = 200

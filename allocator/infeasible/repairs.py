@@ -15,13 +15,15 @@ from itertools import combinations
 import numpy as np
 
 from allocator.certify.certificate import tally_all
+from allocator.constraints import CompiledConstraint
 from allocator.infeasible.counting import preflight
-from allocator.problem import Data, Measured, Problem
+from allocator.problem import Problem
 from allocator.solve.dual import value_of
 from allocator.solve.prices import Scale
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import TooLarge, Unsolvable
 from allocator.solve.solver import free_users, solve
+from allocator.users import Data
 
 Contacts = tuple[np.ndarray, np.ndarray]
 
@@ -150,7 +152,7 @@ def _broken(conflict: Conflict, slate_UK: np.ndarray, positions: Sequence[int]) 
     return moves
 
 
-def _moved(measured: Measured, side: str, numerator: float, denominator: float | None) -> float | None:
+def _moved(measured: CompiledConstraint, side: str, numerator: float, denominator: float | None) -> float | None:
     """The bound that these sums keep, None where they keep the one there is."""
     bound = measured.low if side == "min" else measured.high
     outwards = -1.0 if side == "min" else 1.0
@@ -200,7 +202,7 @@ def _repair(conflict: Conflict, moves: Moves, without: float | None, work: Work)
     return Repair(changes, value, cost, f"{words} (gives up {cost:,.4g} of value)")
 
 
-def _sentence(measured: Measured, side: str, bound: float) -> str:
+def _sentence(measured: CompiledConstraint, side: str, bound: float) -> str:
     old = measured.low if side == "min" else measured.high
     verb = "Lower the minimum" if side == "min" else "Raise the maximum"
     return f"{verb} of {measured.rule.name} from {old:,.6g} to {_exact(bound)}"

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from allocator.policy.experiment import uniform
-from allocator.problem import FREE, Data
 from allocator.solve.dual import Users
 from allocator.solve.slates import NONE
+from allocator.users import FREE, Data
 
 MOST_DIFFERENT = 0.9
 """Of the users with anything eligible: where more are unlike all others, nobody is put together."""

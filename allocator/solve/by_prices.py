@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from allocator.problem import FREE
 from allocator.solve.alike import Shares
 from allocator.solve.core import NO_SHARES, WHOLE, Core, Relaxed, Rounded, build_core, relax, round_core, round_whole
 from allocator.solve.dual import Pass, Users, sweep, total_usage, value_of
@@ -20,6 +19,7 @@ from allocator.solve.settings import SolveSettings
 from allocator.solve.slates import NONE
 from allocator.solve.solution import Unsolvable, relative_gap
 from allocator.solve.steps import step_of
+from allocator.users import FREE
 
 SAMPLE_PART = 4
 SMALLEST_SAMPLE = 100

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numba
 import numpy as np
 
-from allocator.problem import FREE, Data, Problem
+from allocator.problem import Problem
 from allocator.solve.kernel import kernel
 from allocator.solve.slates import (
     NONE,
@@ -36,6 +36,7 @@ from allocator.solve.slates import (
     worth_before,
 )
 from allocator.solve.unowned_arrays import lend
+from allocator.users import FREE, Data
 
 BLOCK = 8_192
 FEW = 256

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from allocator.problem import FREE, LOST, Data
 from allocator.solve.dual import Users
 from allocator.solve.mathprog import Outcome, Programme, solve_integer, solve_linear
 from allocator.solve.settings import SolveSettings
 from allocator.solve.slates import NONE
 from allocator.solve.solution import TooLarge, Unsolvable
 from allocator.solve.steps import steps_of, tightened
+from allocator.users import FREE, LOST, Data
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from fractions import Fraction
 import numpy as np
 from scipy import sparse
 
+from allocator.constraints import LinearForm
 from allocator.policy.grammar import share_of
-from allocator.problem import Linear, Problem
+from allocator.problem import Problem
 from allocator.solve.slates import NONE
 
 NARROW = 8.0
@@ -31,8 +32,8 @@ class Lattice:
 
     upper: int
     lower: int
-    part: Linear
-    whole: Linear
+    part: LinearForm
+    whole: LinearForm
     low: Fraction
     high: Fraction
 
@@ -104,7 +105,7 @@ def _first(p: int, q: int, left: int) -> tuple[int, int]:
     return (left + p * t) // q, t
 
 
-def _count(linear: Linear, klass_N: np.ndarray, slate_NK: np.ndarray) -> np.ndarray:
+def _count(linear: LinearForm, klass_N: np.ndarray, slate_NK: np.ndarray) -> np.ndarray:
     count_N = np.zeros(len(slate_NK))
     for action_N in slate_NK.T.astype(np.int64):
         count_N += np.where(action_N == NONE, 0.0, linear.const_A[action_N])

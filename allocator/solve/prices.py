@@ -16,9 +16,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import minimize
 
-from allocator.problem import FREE, Data, Problem
+from allocator.problem import Problem
 from allocator.solve.dual import Pass, Users, enumerate_slates, near_swaps, near_ties, slate_usage, sweep
 from allocator.solve.slates import Rules
+from allocator.users import FREE, Data
 
 MOST_TIES = 20_000
 FEWEST_TIES_PER_ROW = 10

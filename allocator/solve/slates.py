@@ -13,8 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from allocator.asks import NO_LIMIT, NOT_BOUND
-from allocator.problem import LOST, NONE, ContactRules
+from allocator.contact_rules import ContactRules
 from allocator.solve.kernel import kernel
+from allocator.users import LOST, NONE
 
 
 class Rules(NamedTuple):

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from allocator.problem import FREE, Data, Problem, one_sided
+from allocator.problem import Problem, one_sided
 from allocator.solve.alike import Alike, find_alike, spread
 from allocator.solve.by_prices import (
     CORE_GROWTH,
@@ -35,6 +35,7 @@ from allocator.solve.settings import SolveSettings
 from allocator.solve.slates import compile_rules
 from allocator.solve.solution import Solution, Status, TooLarge, Unsolvable, relative_gap
 from allocator.solve.untie import Untied, ties, untie
+from allocator.users import FREE, Data
 
 SPECK = 1e-9
 

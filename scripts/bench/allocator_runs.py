@@ -21,9 +21,10 @@ import numpy as np
 from allocator.allocation import read_price_book
 from allocator.infeasible.diagnosis import Infeasible
 from allocator.policy.reader import read_policy
-from allocator.problem import Problem, build_problem, load_data
+from allocator.problem import Problem, build_problem
 from allocator.solve.dual import sweep
 from allocator.solve.solver import free_users
+from allocator.users import load_data
 from ranker.scores import Scores, open_scores
 from scripts import allocate
 from scripts.bench import peers

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from allocator.problem import Data, Problem
+from allocator.problem import Problem
+from allocator.users import Data
 from ranker.evaluate import boosting, budget_curves
 from ranker.evaluate.baselines import average_effects, design, fit_arms, fit_shared
 from ranker.evaluate.learners import RANDOM, RESPONSE, RIDGE, SINGLE, WITHOUT_COVARIATES, decisions_of

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from allocator.problem import Data, Linear, Measured, Problem
+from allocator.constraints import CompiledConstraint, LinearForm
+from allocator.problem import Problem
+from allocator.users import Data
 from ranker.market.truth import left_beside
 from scripts.judging import reference_policies
 from scripts.judging.reference_policies import LOGGING, Chosen
@@ -90,7 +92,7 @@ def judge_one(
 
 
 def _kept(
-    each: Measured,
+    each: CompiledConstraint,
     class_N: np.ndarray,
     action_N: np.ndarray,
     weight_N: np.ndarray,
@@ -103,7 +105,7 @@ def _kept(
 
 
 def _achieved(
-    each: Measured, class_N: np.ndarray, action_N: np.ndarray, weight_N: np.ndarray, planes_NP: np.ndarray
+    each: CompiledConstraint, class_N: np.ndarray, action_N: np.ndarray, weight_N: np.ndarray, planes_NP: np.ndarray
 ) -> float | None:
     """The sum, or the ratio of two, in the constraint's unit; None where nothing is in scope."""
     numerator = _total(each.numerator, class_N, action_N, weight_N, planes_NP)
@@ -114,13 +116,13 @@ def _achieved(
 
 
 def _total(
-    linear: Linear, class_N: np.ndarray, action_N: np.ndarray, weight_N: np.ndarray, planes_NP: np.ndarray
+    linear: LinearForm, class_N: np.ndarray, action_N: np.ndarray, weight_N: np.ndarray, planes_NP: np.ndarray
 ) -> float:
     used_N = linear.const_A[action_N] + (linear.plane_PA[:, action_N].T * planes_NP).sum(axis=1)
     return float((weight_N * linear.member_S[class_N] * used_N).sum())
 
 
-def _broken(each: Measured, true: float | None) -> str | None:
+def _broken(each: CompiledConstraint, true: float | None) -> str | None:
     """The side of the bound that is broken, by more than rounding."""
     if true is None:
         return None

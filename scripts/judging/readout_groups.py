@@ -15,9 +15,10 @@ import pyarrow as pa
 from allocator.allocation import read_price_book
 from allocator.assign.preassigned import give
 from allocator.policy.experiment import exploring, held_out
-from allocator.problem import FREE, PINNED, build_problem, load_data
+from allocator.problem import build_problem
 from allocator.solve.dual import Users, sweep
 from allocator.solve.slates import compile_rules
+from allocator.users import FREE, PINNED, load_data
 from ranker.columns import value_problems
 from ranker.evaluate.allocated import read_allocation
 from ranker.files import InputError, batches, parquet_files, parquet_schema

@@ -10,10 +10,12 @@ from types import MappingProxyType
 
 import numpy as np
 
-from allocator.problem import FREE, Data, Linear, Problem
+from allocator.constraints import LinearForm
+from allocator.problem import Problem
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import Unsolvable
 from allocator.solve.solver import solve
+from allocator.users import FREE, Data
 
 LEARNED, ORACLE, ALL_KNOWING = "learned", "oracle", "all-knowing"
 AVERAGE, FIXED, RANDOM, LOGGING = "average effect", "best fixed action", "random", "logging policy"
@@ -115,7 +117,7 @@ def valued(problem: Problem, data: Data, value_UA: np.ndarray) -> tuple[Problem,
     return own, replace(data, planes_UPA=planes_UPA)
 
 
-def _wider(linear: Linear) -> Linear:
+def _wider(linear: LinearForm) -> LinearForm:
     return replace(linear, plane_PA=np.vstack([linear.plane_PA, np.zeros(linear.plane_PA.shape[1])]))
 
 

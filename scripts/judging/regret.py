@@ -14,8 +14,9 @@ import numpy as np
 from allocator.assign.preassigned import give
 from allocator.policy.grammar import Policy
 from allocator.policy.reader import read_policy
-from allocator.problem import FREE, Data, Problem, build_problem, load_data
+from allocator.problem import Problem, build_problem
 from allocator.solve.solution import TooLarge
+from allocator.users import FREE, Data, load_data
 from ranker.market.answers import DAYS
 from ranker.market.truth import MONTH, World
 from ranker.scores import Catalogue, InputError, Interference, Scores, open_scores

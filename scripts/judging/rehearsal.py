@@ -18,10 +18,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from allocator.constraints import CompiledConstraint
 from allocator.policy.grammar import Experiment, Policy, Term
 from allocator.policy.reader import read_policy
-from allocator.problem import Data, Measured, Problem, build_problem, load_data
+from allocator.problem import Problem, build_problem
 from allocator.solve.settings import SolveSettings
+from allocator.users import Data, load_data
 from ranker.evaluate import off_policy
 from ranker.evaluate.held_out import UNKNOWN, AllocatedPolicy, HeldOut
 from ranker.evaluate.learners import AVERAGE, FIXED, NETWORK, RANDOM, WITHOUT_COVARIATES, Predictions
@@ -146,7 +148,7 @@ def _text(column: pd.Series) -> np.ndarray:
     return column.astype(object).where(column.notna(), UNKNOWN).astype(str).to_numpy()
 
 
-def _scaled(each: Measured, factor: float) -> Measured:
+def _scaled(each: CompiledConstraint, factor: float) -> CompiledConstraint:
     """The constraint for `factor` times as many users. Percentages and ratios already fit."""
     if each.rule.kind not in ("volume", "total"):
         return each

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from allocator.problem import Data, Problem
+from allocator.problem import Problem
+from allocator.users import Data
 from ranker.market.truth import World, logging_chances, read_users, read_world, spoiled_before
 from ranker.scores import InputError, Scores, open_scores
 

@@ -9,11 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from allocator.assign.exploration import explore
 from allocator.policy.grammar import Policy
 from allocator.policy.reader import read_policy
-from allocator.problem import Data, Problem, build_problem, explore, load_data
+from allocator.problem import Problem, build_problem
 from allocator.solve.dual import Users
 from allocator.solve.solver import free_users
+from allocator.users import Data, load_data
 from ranker.scores import Catalogue, Interference, Metric, Scores, ScoresWriter, open_scores
 
 SLOTS = (

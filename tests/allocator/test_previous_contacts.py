@@ -15,12 +15,12 @@ from allocator.assign.propensity import forego
 from allocator.infeasible.counting import preflight
 from allocator.infeasible.diagnosis import diagnose
 from allocator.policy.grammar import Policy
-from allocator.problem import FREE
 from allocator.solve.dual import near_swaps, near_ties, slate_usage, sweep, value_of
 from allocator.solve.prices import curvature, measure_scale
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import Unsolvable
 from allocator.solve.solver import solve
+from allocator.users import FREE
 from ranker.scores import InputError
 from tests.allocator.instances import AS_OF, CONTACT, Case, catalogue, make_case
 

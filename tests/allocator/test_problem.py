@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from allocator.certify.certificate import tally
-from allocator.problem import EXPLORATION, FREE, HOLDOUT, one_sided
+from allocator.problem import one_sided
+from allocator.users import EXPLORATION, FREE, HOLDOUT
 from ranker.scores import InputError
 from tests.allocator.instances import CONTACT, make_case
 

@@ -82,6 +82,11 @@ def test_the_judge_shares_nothing_with_the_solver() -> None:
             todo += [other for other in IMPORTS[module] if other.startswith("allocator")]
     forbidden = (
         "allocator.problem",
+        "allocator.users",
+        "allocator.constraints",
+        "allocator.contact_rules",
+        "allocator.user_classes",
+        "allocator.scopes",
         "allocator.previous_contacts",
         "allocator.assign.preassigned",
         "allocator.solve",

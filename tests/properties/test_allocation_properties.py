@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from allocator.problem import Data, load_data
 from allocator.solve.dual import Users, slate_usage, sweep, value_of
 from allocator.solve.exact import solve_exact
 from allocator.solve.prices import find_prices, measure_scale
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import Solution, Unsolvable
 from allocator.solve.solver import solve
+from allocator.users import Data, load_data
 from tests.allocator.instances import Case, make_case, random_rules
 
 USERS = 120
@@ -132,7 +132,7 @@ def test_the_same_rows_for_any_shard_size_and_from_disk(tmp_path: Path, monkeypa
     case = make_case(tmp_path, users, 2, random_rules(2, users))
     settings = PRICES.model_copy(update={"gap": 1e-3})
     whole = solved(case, settings)
-    monkeypatch.setattr("allocator.problem.SHARD", 8_192)
+    monkeypatch.setattr("allocator.users.SHARD", 8_192)
     mapped = load_data(case.problem, case.scores, memory_gib=1e-6, folder=tmp_path)
     assert isinstance(mapped.planes_UPA, np.memmap)
     assert not list(tmp_path.glob("tmp*")), "the file has no name"

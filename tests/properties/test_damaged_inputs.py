@@ -22,8 +22,9 @@ from allocator.audit.judge import audit
 from allocator.policy.grammar import Policy, Term
 from allocator.policy.reader import read_policy
 from allocator.previous_contacts import read_history, read_previous
-from allocator.problem import build_problem, load_data
+from allocator.problem import build_problem
 from allocator.report.collect import Sources, collect
+from allocator.users import load_data
 from ranker.logs import read_logs, read_schema, read_users
 from ranker.market import world
 from ranker.market.settings import MarketSettings

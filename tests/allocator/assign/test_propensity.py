@@ -7,15 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from allocator.allocation import Allocation, assemble
+from allocator.allocation import ContactRows, assemble
 from allocator.assign.preassigned import fall_back, give
 from allocator.assign.propensity import Foregone, forego
 from allocator.certify.certificate import SOURCES
 from allocator.policy.grammar import Experiment, Share
-from allocator.problem import EXPLORATION, FREE, HOLDOUT, Data, Problem, group_of
+from allocator.problem import Problem
 from allocator.solve.settings import SolveSettings
 from allocator.solve.slates import NONE
 from allocator.solve.solver import free_users, solve
+from allocator.users import EXPLORATION, FREE, HOLDOUT, Data, group_of
 from tests.allocator.instances import CONTACT, Case, make_case
 
 HELD, EXPLORES = 0.1, 0.3
@@ -27,7 +28,7 @@ class Drawn:
     """An allocation under salts of its own, and who is in which group."""
 
     group_U: np.ndarray
-    allocation: Allocation
+    allocation: ContactRows
 
     @property
     def pairs(self) -> tuple[np.ndarray, np.ndarray]:

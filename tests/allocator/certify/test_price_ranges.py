@@ -9,7 +9,7 @@ import pytest
 
 from allocator.certify import price_ranges as module
 from allocator.certify.price_ranges import price_ranges
-from allocator.problem import Measured
+from allocator.constraints import CompiledConstraint
 from allocator.solve.dual import Pass, Users, sweep
 from allocator.solve.exact import best_fractional, eligible_pairs
 from allocator.solve.prices import find_prices, measure_scale
@@ -44,7 +44,7 @@ def best(case: Case, position: int, side: str, bound: float) -> float:
     return value
 
 
-def denominator(case: Case, each: Measured, slate_UK: np.ndarray) -> float | None:
+def denominator(case: Case, each: CompiledConstraint, slate_UK: np.ndarray) -> float | None:
     """Of the whole allocation, counted contact by contact."""
     if each.denominator is None:
         return None

@@ -11,11 +11,12 @@ from allocator.infeasible.counting import preflight
 from allocator.infeasible.diagnosis import Diagnosis, contradiction, diagnose
 from allocator.infeasible.repairs import Repair, outwards_rounded
 from allocator.policy.reader import read_policy
-from allocator.problem import Problem, build_problem, load_data
+from allocator.problem import Problem, build_problem
 from allocator.solve.exact import eligible_pairs, solve_exact
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import Unsolvable
 from allocator.solve.solver import free_users, solve
+from allocator.users import load_data
 from ranker.scores import open_scores
 from tests.allocator.instances import CONTACT, Case, make_case
 from tests.allocator.shapes import Instance

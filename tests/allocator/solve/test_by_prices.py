@@ -7,12 +7,13 @@ import pytest
 from scipy import sparse
 
 from allocator.policy.reader import read_policy
-from allocator.problem import Data, Problem, build_problem, load_data
+from allocator.problem import Problem, build_problem
 from allocator.solve import by_prices, mathprog
 from allocator.solve.dual import slate_usage, total_usage, value_of
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import Status, Unsolvable
 from allocator.solve.solver import free_users, solve
+from allocator.users import Data, load_data
 from ranker.scores import open_scores
 from scripts.bench.instances import Instance, write_instance
 

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from allocator.policy.reader import read_policy
-from allocator.problem import build_problem, load_data
+from allocator.problem import build_problem
 from allocator.solve import core as cores
 from allocator.solve.core import Core, build_core, relax
 from allocator.solve.prices import find_prices, measure_scale
 from allocator.solve.solver import free_users
+from allocator.users import load_data
 from ranker.scores import open_scores
 from scripts.bench.instances import write_instance
 

@@ -33,7 +33,7 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_device_finds_what_the_kernel_finds(case: Case, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("allocator.problem.SHARD", 1_024)
+    monkeypatch.setattr("allocator.users.SHARD", 1_024)
     price_R = 0.2 * np.random.default_rng(seed).random(len(case.problem.rows))
     price_R = np.minimum(price_R, case.problem.rows.penalty_R)
     compiled = sweep(case.users, price_R)

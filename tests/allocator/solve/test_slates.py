@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from allocator.problem import ContactRules
+from allocator.contact_rules import ContactRules
 from allocator.solve.dual import best_instead
 from allocator.solve.slates import NONE, best_slate, compile_rules, make_work, mark, near_slates
 

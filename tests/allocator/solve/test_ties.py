@@ -10,11 +10,12 @@ import pytest
 
 from allocator.assign.preassigned import give
 from allocator.policy.reader import read_policy
-from allocator.problem import build_problem, load_data
+from allocator.problem import build_problem
 from allocator.solve.dual import sweep, total_usage, value_of
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import Solution, Status, Unsolvable
 from allocator.solve.solver import free_users, solve
+from allocator.users import load_data
 from ranker.scores import open_scores
 from tests.allocator.shapes import Instance, best, make, make_far_apart, third
 

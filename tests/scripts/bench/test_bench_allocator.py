@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from allocator.policy.reader import read_policy
-from allocator.problem import build_problem, load_data
+from allocator.problem import build_problem
 from allocator.solve.dual import value_of
 from allocator.solve.exact import solve_exact
 from allocator.solve.prices import measure_scale
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solver import free_users
+from allocator.users import load_data
 from ranker.scores import InputError, open_scores
 from scripts.bench import __main__ as bench
 from scripts.bench import allocator_runs, allocator_tables, bench_allocator, peers

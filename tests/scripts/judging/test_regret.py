@@ -10,7 +10,8 @@ import pytest
 from omegaconf import DictConfig
 
 from allocator.assign.preassigned import give
-from allocator.problem import EXPLORATION, FREE, HOLDOUT, build_problem, load_data
+from allocator.problem import build_problem
+from allocator.users import EXPLORATION, FREE, HOLDOUT, load_data
 from ranker.market import world
 from ranker.market.truth import left_beside, logging_chances, read_users, read_world
 from ranker.scores import InputError, Interference, Kept, Pair, open_scores

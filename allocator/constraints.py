@@ -1,0 +1,261 @@
+"""Constraints compiled to sums over contacts, and their enforced sides as the linear rows that solvers see.
+
+A constraint is a linear form, or for ratios two: num and den. Its rows are sum num - bound * sum den, den being 1 for volumes and totals.
+
+Axes: U users, A actions, P planes, R rows, S user classes, N contacts.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from allocator.policy.grammar import (
+    Constraint,
+    Filter,
+    Strength,
+    row_id,
+    share_of,
+)
+from allocator.scopes import chosen
+from allocator.user_classes import UserClasses
+from ranker.scores import Catalogue
+
+CONTACTS_PER_STEP = 4_096
+
+
+@dataclass(frozen=True)
+class LinearForm:
+    """A sum over contacts: for users of the classes in `member_S`, const_A[a] + sum_p plane_PA[p,a] X[u,p,a].
+
+    To it come `base` and, for each of these users who keeps the earlier slate, `kept`.
+    """
+
+    member_S: np.ndarray
+    const_A: np.ndarray
+    plane_PA: np.ndarray
+    base: float = 0.0
+    kept: float = 0.0
+
+    def total(self, count_SA: np.ndarray, sum_SPA: np.ndarray, kept_S: np.ndarray) -> float:
+        """The sum over contacts that are summarised per class and action as counts [S, A] and plane sums [S, P, A]."""
+        member = self.member_S
+        contacts = (count_SA[member] * self.const_A).sum() + (sum_SPA[member] * self.plane_PA).sum()
+        return float(contacts + self.base + self.kept * kept_S[member].sum())
+
+    def minus(self, factor: float, other: "LinearForm | None") -> "LinearForm":
+        if other is None:
+            return self
+        return LinearForm(self.member_S, self.const_A - factor * other.const_A, self.plane_PA - factor * other.plane_PA)
+
+
+@dataclass(frozen=True)
+class CompiledConstraint:
+    """A constraint of the policy with its sums compiled: `numerator`, over `denominator` where the kind is a ratio.
+
+    low and high are in the constraint's own unit: counts and sums, or for ratios the ratio.
+    """
+
+    rule: Constraint
+    numerator: LinearForm
+    denominator: LinearForm | None
+    low: float | None
+    high: float | None
+
+    @property
+    def enforced(self) -> bool:
+        return self.rule.strength.kind != "report_only"
+
+    @property
+    def whole(self) -> bool:
+        """Whether it counts contacts or users, so that bounds are whole numbers."""
+        return self.rule.kind in ("volume", "change", "churn")
+
+    @property
+    def penalty(self) -> float:
+        """What a unit of violation costs: infinite for a hard constraint."""
+        return self.rule.strength.penalty if self.rule.strength.kind == "soft" else np.inf
+
+    def softened(self, penalty: float) -> "CompiledConstraint":
+        """The same sums under a constraint that may be broken at this price."""
+        return replace(self, rule=self.rule.model_copy(update={"strength": Strength("soft", penalty)}))
+
+
+@dataclass(frozen=True)
+class LinearRows:
+    """The enforced sides as rows g_r(x) <= limit_R[r]; row r belongs to constraint[r], its `max` (+1) or `min` (-1) side.
+
+    quantum_R: the usage of a row that counts contacts is a multiple of it, so it can hold exactly; 0 for sums of real numbers.
+    keep_R: what a user who keeps the earlier slate uses of the row.
+    """
+
+    constraint_R: np.ndarray
+    sign_R: np.ndarray
+    limit_R: np.ndarray
+    penalty_R: np.ndarray
+    quantum_R: np.ndarray
+    member_RS: np.ndarray
+    const_RA: np.ndarray
+    plane_RPA: np.ndarray
+    keep_R: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.limit_R)
+
+    def bonus(self, price_R: np.ndarray) -> np.ndarray:
+        """float64[S] >= 0: what it is worth at these prices that a user keeps the earlier slate."""
+        return -(self.member_RS.T * price_R) @ self.keep_R
+
+    def tables(self, value_A: np.ndarray, value_PA: np.ndarray, price_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The reduced value's coefficients at these prices: const_SA and plane_SPA, by user class."""
+        weight_SR = self.member_RS.T * price_R
+        plane_SPA = value_PA - np.tensordot(weight_SR, self.plane_RPA, axes=1)
+        return value_A - weight_SR @ self.const_RA, plane_SPA
+
+    def usage(self, count_SA: np.ndarray, sum_SPA: np.ndarray, kept_S: np.ndarray) -> np.ndarray:
+        """[R]: g_r of contacts summarised per class and action, and of the users per class who keep their slates."""
+        by_class = count_SA @ self.const_RA.T
+        by_class = by_class + np.tensordot(sum_SPA, self.plane_RPA, axes=([1, 2], [1, 2]))
+        return (by_class * self.member_RS.T).sum(axis=0) + self.keep_R * (self.member_RS @ kept_S)
+
+    def contributions(self, klass_N: np.ndarray, action_N: np.ndarray, plane_NP: np.ndarray) -> np.ndarray:
+        """[N, R]: what each of N contacts uses; action -1 stands for no contact.
+
+        Action by action, and only the rows that it touches: most rows are about few actions.
+        """
+        used_NR = np.zeros((len(action_N), len(self)))
+        touched_RA = (self.const_RA != 0) | (self.plane_RPA != 0).any(axis=1)
+        order = np.argsort(action_N, kind="stable")
+        ends_A = np.searchsorted(action_N[order], np.arange(self.const_RA.shape[1] + 1))
+        for action in np.flatnonzero(np.diff(ends_A)):
+            rows = np.flatnonzero(touched_RA[:, action])
+            for first in range(ends_A[action], ends_A[action + 1], CONTACTS_PER_STEP):
+                who = order[first : min(first + CONTACTS_PER_STEP, ends_A[action + 1])]
+                used = self.const_RA[rows, action] + plane_NP[who] @ self.plane_RPA[rows, :, action].T
+                used_NR[who[:, None], rows] = used * self.member_RS[rows][:, klass_N[who]].T
+        return used_NR
+
+
+def each_row(
+    rules: Sequence[Constraint], catalogue: Catalogue, classes: UserClasses, sizes_S: np.ndarray
+) -> Iterator[tuple[Constraint, np.ndarray]]:
+    """Every constraint, one with `each` once per value, with the classes of users that it is about.
+
+    Of a segment the values that users in its `users` have; otherwise those of the attribute that actions in its scope have.
+    """
+    for rule in rules:
+        member_S = classes.members(rule.users)
+        if rule.each is None:
+            yield rule, member_S
+        elif rule.each in classes.segments:
+            value_S = np.array([record[rule.each] for record in classes.records], dtype=object)
+            for value in sorted(set(value_S[member_S & (sizes_S > 0)])):
+                users = replace(rule.users, keys=(*rule.users.keys, (rule.each, (value,))))
+                yield _row(rule, value, users=users), member_S & (value_S == value)
+        else:
+            values = [a.get(rule.each) for a in catalogue.actions if rule.where.matches(a) and _within(rule.of, a)]
+            for value in dict.fromkeys(value for value in values if value is not None):
+                yield (
+                    _row(rule, value, where=replace(rule.where, keys=(*rule.where.keys, (rule.each, (value,))))),
+                    member_S,
+                )
+
+
+def _within(words: Filter | None, action: Mapping[str, object]) -> bool:
+    return words is None or words.matches(action)
+
+
+def _row(rule: Constraint, value: str | bool | int | float, **scope: Filter) -> Constraint:
+    label = None if rule.label is None else f"{rule.label} ({value})"
+    return rule.model_copy(update={"id": row_id(rule.id, value), "label": label, "each": None, **scope})
+
+
+def compiled(
+    rule: Constraint,
+    member_S: np.ndarray,
+    catalogue: Catalogue,
+    planes: Sequence[tuple[str, str]],
+    sizes_S: np.ndarray,
+    before_SA: np.ndarray | None,
+) -> CompiledConstraint:
+    scope_users = int(sizes_S[member_S].sum())
+    scope_A = chosen(rule.where, catalogue)
+
+    def count(actions_A: np.ndarray) -> LinearForm:
+        return LinearForm(member_S, actions_A.astype(float), np.zeros((len(planes), len(actions_A))))
+
+    def total(metric: str | None, times: str | None) -> LinearForm:
+        plane_PA = np.zeros((len(planes), len(scope_A)))
+        if metric is None:
+            return LinearForm(member_S, scope_A * attribute_of(times, catalogue), plane_PA)
+        plane_PA[planes.index(("mean", metric))] = scope_A * attribute_of(times, catalogue)
+        return LinearForm(member_S, np.zeros(len(scope_A)), plane_PA)
+
+    def changed() -> LinearForm:
+        nothing = count(np.zeros(len(scope_A), bool))
+        return replace(nothing, base=float(scope_users), kept=-1.0)
+
+    numerator, denominator = {
+        "volume": lambda: (count(scope_A), None),
+        "change": lambda: (count(scope_A), None),
+        "churn": lambda: (changed(), None),
+        "total": lambda: (total(rule.metric, rule.times), None),
+        "share": lambda: (count(scope_A & chosen(rule.of, catalogue)), count(chosen(rule.of, catalogue))),
+        "average": lambda: (total(rule.metric, rule.times), count(scope_A)),
+        "ratio": lambda: (total(rule.metric, rule.times), total(rule.per.metric, rule.per.times)),
+    }[rule.kind]()
+    low, high = (None if bound is None else bound.exact(scope_users) for bound in (rule.min, rule.max))
+    if rule.kind == "change":
+        low, high = rule.limits(int(before_SA[np.ix_(member_S, scope_A)].sum()))
+    if rule.kind == "churn":
+        low, high = None, rule.most(scope_users)
+    if rule.kind == "volume":  # contacts are whole, so a fractional bound is the whole number inside it
+        low, high = None if low is None else math.ceil(low), None if high is None else math.floor(high)
+    return CompiledConstraint(
+        rule, numerator, denominator, *(None if side is None else float(side) for side in (low, high))
+    )
+
+
+def rows_of(measured: Sequence[CompiledConstraint], planes: int, actions: int, classes: int) -> LinearRows:
+    sides = [
+        (position, sign, bound, each)
+        for position, each in enumerate(measured)
+        if each.enforced
+        for sign, bound in ((1, each.high), (-1, each.low))
+        if bound is not None
+    ]
+    linears = [each.numerator.minus(bound, each.denominator) for _, _, bound, each in sides]
+    sign_R = np.array([sign for _, sign, _, _ in sides], float)
+    count = len(sides)
+    return LinearRows(
+        constraint_R=np.array([position for position, *_ in sides], np.int64),
+        sign_R=sign_R,
+        limit_R=np.array(
+            [
+                sign * (bound - each.numerator.base) if each.denominator is None else 0.0
+                for _, sign, bound, each in sides
+            ]
+        ).reshape(count),
+        penalty_R=np.array([each.penalty for *_, each in sides]).reshape(count),
+        quantum_R=np.array([_quantum(each, bound) for _, _, bound, each in sides]).reshape(count),
+        member_RS=np.array([linear.member_S for linear in linears], float).reshape(count, classes),
+        const_RA=np.array([linear.const_A for linear in linears]).reshape(count, actions) * sign_R[:, None],
+        plane_RPA=np.array([linear.plane_PA for linear in linears]).reshape(count, planes, actions)
+        * sign_R[:, None, None],
+        keep_R=np.array([linear.kept for linear in linears]).reshape(count) * sign_R,
+    )
+
+
+def _quantum(measured: CompiledConstraint, bound: float) -> float:
+    """Contacts are whole: a volume's row moves in steps of 1, a share's in steps of 1 / q at the bound p / q."""
+    if measured.whole:
+        return 1.0
+    if measured.rule.kind != "share":
+        return 0.0
+    parts = share_of(bound).denominator
+    return 1.0 / parts if parts <= 1_000_000 else 0.0
+
+
+def attribute_of(attribute: str | None, catalogue: Catalogue) -> np.ndarray:
+    return np.ones(len(catalogue.actions)) if attribute is None else catalogue.numbers(attribute)

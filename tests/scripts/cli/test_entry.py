@@ -27,14 +27,14 @@ from tests.conftest import ROOT
 BODY = """
 import sys, types
 from ranker.files import InputError
-from scripts import command
+from scripts.cli import entry
 from scripts.cli.settings import TrainSettings
 from scripts.cli.settings import {settings}
 
 def run(settings):
 {run}
 
-command.main("{name}", {settings}, run)
+entry.main("{name}", {settings}, run)
 """
 
 
@@ -195,9 +195,7 @@ def test_a_reader_who_leaves_early_is_no_failure(
     program: Callable[..., Path], call: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     """As `| head` does; the results are written all the same."""
-    printing = program(
-        "import time; time.sleep(1); command.show_table('t', ('a',), [('x' * 60,)] * 3_000)\nprint('end')"
-    )
+    printing = program("import time; time.sleep(1); entry.show_table('t', ('a',), [('x' * 60,)] * 3_000)\nprint('end')")
     for words in ([printing, "logs=l", "model=m"], ["-m", "scripts.weekly", "--help"]):
         quoted = " ".join(shlex.quote(str(word)) for word in [sys.executable, *words])
         called = subprocess.run(
@@ -229,7 +227,7 @@ def test_an_interrupted_stage_leaves_nothing_half_written(
 ) -> None:
     code = """
     import time
-    from scripts import stage
+    from scripts.runs import stage
     with stage.write(settings.paths.model, stage="train") as out:
         (out / "half").write_text("x")
         print("writing", flush=True)
@@ -294,9 +292,9 @@ def test_a_watched_step_changes_its_line_in_a_terminal_and_log_lines_stay(progra
         """
         import time
         state = ["reading"]
-        with command.watched(lambda: state[0]):
+        with entry.watched(lambda: state[0]):
             time.sleep(0.6)
-            command.log.info("a line that stays")
+            entry.log.info("a line that stays")
             state[0] = "solving, about 40 s left"
             time.sleep(0.6)
         """

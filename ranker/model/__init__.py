@@ -10,7 +10,7 @@ Modules, in the order in which data flows:
 - identified: which effects the logs can tell
 - outcome_heads: channels, link functions and losses per kind of outcome
 - linear: the linear path in closed form, shrunk as far as the data ask for
-- cross_outcome_pooling: what the linear paths of outcomes lend each other
+- cross_outcome_pooling: partial pooling of the linear paths across outcomes
 - surrogate: what is known early in place of outcomes that are not complete yet
 - network: linear and deep path to the outcome without contact and the effects of actions
 - calibration: how averages and slopes turn raw effects into scores
@@ -19,7 +19,7 @@ Modules, in the order in which data flows:
 - beside: what the other contacts of a slate add, taken off its outcomes
 - fit: trains the members; the only module that imports lightning
 - fit_calibration: estimates averages and slopes from users a member did not see
-- fatigue_and_cannibalisation: what contacts take from each other's effects, of one user's contacts one after the other
+- fatigue_and_cannibalisation: how earlier contacts of a user change the effect of the next
 - train: the whole way, from logs to a calibrated model
 - artifact: the model on disk, with a digest
 """

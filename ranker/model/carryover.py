@@ -1,10 +1,10 @@
-"""What earlier contacts leave of an effect, user by user, where features tell of them.
+"""Carryover: the effect of earlier contacts on single users, where features tell of them.
 
     effect[u, a] = (effect[u at an average history, a] + growth (contacts[u] - average))
                    * kept^(contacts[u] - average) * product over offers j made lately to u of kept[a, j]
 
-on the scale of the link, with the factors and the growth of `interference`. The factors multiply the whole effect, whatever the outcome;
-the linear path alone could only add something for each product. growth is an outcome's own, and 0 for most.
+on the scale of the link. Factors and growth are those of `fatigue_and_cannibalisation`. A factor multiplies the whole effect on every
+outcome; the linear path alone could only add a constant per product. growth is an outcome's own, and 0 for most.
 
 Axes: U users, W features as `Features.wide` has them, A actions.
 """

@@ -1,15 +1,16 @@
-"""What the linear paths of outcomes lend each other: dense outcomes teach sparse ones.
+"""Partial pooling across outcomes: the effects of sparse outcomes borrow strength from dense ones.
 
-What one channel says of an effect on a user is worth something for the others too: whoever an offer suits listens more and buys more,
-and of the two the first happens every day. So what tells users apart in the effects of a channel is a weighted sum over all channels,
+Users whom an offer suits listen more and buy more, and the first happens every day. So the interactions of a channel (how its effects
+differ between users) are a weighted sum over the interactions of all channels,
 
     effect[c, m] = sum over channels j of weight[c, m, j] own_effect[j, m],
 
-with weights that may differ by one attribute of what is offered: who likes a plan may subscribe, who likes a book may listen and
-buy. Weights are found on the folds that the paths have not seen, all folds together: they are few.
+where own_effect is of the single-outcome paths. Weights may differ by the values of one attribute: the taste for a plan may show in
+subscriptions, the taste for a book in listening and purchases. Weights are estimated on the folds that the paths did not see, all folds
+together, since there are few weights.
 
 Axes: A actions, B = A + 1 arms (none last), M attribute values, D columns of x, F folds, C channels, V values by which weights differ,
-W = V x C weights of one channel.
+Z = V x C weights of one channel.
 """
 
 from collections.abc import Sequence
@@ -19,18 +20,30 @@ import numpy as np
 
 from ranker.model.linear import Actions, LikelihoodSums, LinearPath, arms_of, scale
 
-OWN_WEIGHT, OWN_WEIGHT_SD = 0.5, 0.5  # prior of a channel's weight in itself
-CROSS_WEIGHT_SD, ROUNDS = 0.7, 20  # of its weights in others, to begin with
+OWN_WEIGHT, OWN_WEIGHT_SD = 0.5, 0.5  # prior of a channel's weight on itself
+CROSS_WEIGHT_SD, ROUNDS = 0.7, 20  # prior of its weights on others, to begin with
 SPREADS = (0.1, 0.3, 1.0, 3.0)  # how far weights may differ by an attribute, whichever has the largest evidence
-LEAST_VARIANCE = 0.2  # of what a channel doubted by itself, whatever others and history tell: those are estimates too
+LEAST_VARIANCE = (
+    0.2  # share of a channel's own posterior variance that stays, since weights and history are estimates too
+)
 ENOUGH_ACTIONS = 25  # per value of such an attribute, on average: with fewer, noise is taken for a difference
 
 
 def pool(
     actions: Actions, by_fold: Sequence[Sequence[LinearPath]], sums: Sequence[Sequence[LikelihoodSums]]
 ) -> list[list[LinearPath]]:
-    """For every fold the paths of all channels, from what `single_outcome_paths` returns."""
-    if len(sums) == 1:  # how much of it to believe is for the calibration
+    """Pools the interactions of all channels.
+
+    Args:
+        actions: the actions, by their attribute values.
+        by_fold: per fold the path of each channel, of `single_outcome_paths`.
+        sums: per channel the sums of each fold, of `single_outcome_paths`.
+
+    Returns:
+        Per fold the path of each channel, with pooled effects [M, D] on the scale of the channel's link and the posterior variance that
+        pooling leaves. Averages (column 0) are not pooled; a single channel comes back as it is.
+    """
+    if len(sums) == 1:  # the calibration decides how much of it to keep
         return [list(paths) for paths in by_fold]
     values = pooling_values(actions)
     likelihoods = [_weight_likelihood(c, sums_c, actions, values, by_fold) for c, sums_c in enumerate(sums)]
@@ -69,11 +82,11 @@ def _weight_likelihood(
     values: PoolingValues,
     paths: Sequence[Sequence[LinearPath]],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What each fold's rows say of the weights in one channel, by the paths that did not see the rows: minus the curvature [W, W] and
-    the gradient at 0 [W] of its log likelihood."""
+    """The log likelihood of one channel's weights, from the rows of each fold and the paths that did not see them: minus its curvature
+    [Z, Z], and its gradient [Z] at 0."""
     count = len(paths[0])
     size = len(values.column_V) * count
-    curvature_WW, gradient_W = np.zeros((size, size)), np.zeros(size)
+    curvature_ZZ, gradient_Z = np.zeros((size, size)), np.zeros(size)
     for sums, path_C in zip(by_fold, paths, strict=True):
         interaction_CMD = np.stack([path.effect_MD for path in path_C])
         average_MD = np.zeros_like(interaction_CMD[channel])
@@ -83,57 +96,57 @@ def _weight_likelihood(
         for a, has_M in enumerate(actions.table_AM > 0):
             here_V = np.flatnonzero(has_M[values.column_V])
             of_MV = values.implied_MV[np.ix_(has_M, here_V)] * actions.table_AM[a, has_M, None].astype(np.float64)
-            interaction_WD = np.tensordot(of_MV.T, interaction_CMD[:, has_M], (1, 1)).reshape(
+            interaction_ZD = np.tensordot(of_MV.T, interaction_CMD[:, has_M], (1, 1)).reshape(
                 -1, interaction_CMD.shape[2]
             )
-            at_W = (here_V[:, None] * count + np.arange(count)).ravel()
-            gradient_W[at_W] += interaction_WD @ left_BD[a]
-            curvature_WW[np.ix_(at_W, at_W)] += (
-                interaction_WD @ sums.curvature_BDD[a].astype(np.float64) @ interaction_WD.T
+            at_Z = (here_V[:, None] * count + np.arange(count)).ravel()
+            gradient_Z[at_Z] += interaction_ZD @ left_BD[a]
+            curvature_ZZ[np.ix_(at_Z, at_Z)] += (
+                interaction_ZD @ sums.curvature_BDD[a].astype(np.float64) @ interaction_ZD.T
             )
-    return curvature_WW, gradient_W
+    return curvature_ZZ, gradient_Z
 
 
 def _weights(
-    values: PoolingValues, curvature_CWW: Sequence[np.ndarray], gradient_CW: Sequence[np.ndarray]
+    values: PoolingValues, curvature_CZZ: Sequence[np.ndarray], gradient_CZ: Sequence[np.ndarray]
 ) -> np.ndarray:
     """float64[C, M, C]: of each channel, for each value of an attribute, the weights of all.
 
-    A channel lends as far as the others gain by it: the prior variance of its weights in them comes from the data. Then each channel
-    may let its weights differ by the attribute, and as far, as has the largest evidence.
+    The prior variance of the weights on a channel, in all others, is estimated from the data. Each channel's weights may then differ by
+    one attribute; which one and how far has the largest evidence.
     """
-    count = len(gradient_CW)
+    count = len(gradient_CZ)
     own_CC = np.eye(count, dtype=bool)
-    attribute_W = np.repeat(values.attribute_V, count)
-    alike = np.flatnonzero(attribute_W == 0)
+    attribute_Z = np.repeat(values.attribute_V, count)
+    alike = np.flatnonzero(attribute_Z == 0)
     cross_C = np.full(count, CROSS_WEIGHT_SD**2)
     for _ in range(ROUNDS):
         prior_CC = np.where(own_CC, OWN_WEIGHT_SD**2, cross_C)
         fits = [
-            _posterior(curvature_WW[np.ix_(alike, alike)], gradient_W[alike], OWN_WEIGHT * own_C, prior_C)
-            for curvature_WW, gradient_W, own_C, prior_C in zip(
-                curvature_CWW, gradient_CW, own_CC, prior_CC, strict=True
+            _posterior(curvature_ZZ[np.ix_(alike, alike)], gradient_Z[alike], OWN_WEIGHT * own_C, prior_C)
+            for curvature_ZZ, gradient_Z, own_C, prior_C in zip(
+                curvature_CZZ, gradient_CZ, own_CC, prior_CC, strict=True
             )
         ]
-        square_CC = np.stack([fit.weight_W for fit in fits]) ** 2
-        known_CC = 1 - np.stack([fit.variance_W for fit in fits]) / prior_CC
+        square_CC = np.stack([fit.weight_Z for fit in fits]) ** 2
+        known_CC = 1 - np.stack([fit.variance_Z for fit in fits]) / prior_CC
         cross_C = np.array([scale(square_CC[~o, j].sum(), known_CC[~o, j].sum()) for j, o in enumerate(own_CC)])
     weight_CMC = np.empty((count, len(values.implied_MV), count))
     for c, best in enumerate(fits):
         here = alike
         for attribute in np.unique(values.attribute_V[values.attribute_V > 0]):
-            tried = np.flatnonzero((attribute_W == 0) | (attribute_W == attribute))
-            differ_W = attribute_W[tried] > 0
-            mean_W, prior_W = np.zeros(len(tried)), np.empty(len(tried))
-            mean_W[~differ_W], prior_W[~differ_W] = OWN_WEIGHT * own_CC[c], prior_CC[c]
+            tried = np.flatnonzero((attribute_Z == 0) | (attribute_Z == attribute))
+            differ_Z = attribute_Z[tried] > 0
+            mean_Z, prior_Z = np.zeros(len(tried)), np.empty(len(tried))
+            mean_Z[~differ_Z], prior_Z[~differ_Z] = OWN_WEIGHT * own_CC[c], prior_CC[c]
             for spread in SPREADS:
-                prior_W[differ_W] = spread**2
-                fit = _posterior(curvature_CWW[c][np.ix_(tried, tried)], gradient_CW[c][tried], mean_W, prior_W)
+                prior_Z[differ_Z] = spread**2
+                fit = _posterior(curvature_CZZ[c][np.ix_(tried, tried)], gradient_CZ[c][tried], mean_Z, prior_Z)
                 if fit.evidence > best.evidence:
                     best, here = fit, tried
-        weight_W = np.zeros(len(attribute_W))
-        weight_W[here] = best.weight_W
-        weight_CMC[c] = values.implied_MV @ weight_W.reshape(-1, count)
+        weight_Z = np.zeros(len(attribute_Z))
+        weight_Z[here] = best.weight_Z
+        weight_CMC[c] = values.implied_MV @ weight_Z.reshape(-1, count)
     return weight_CMC
 
 
@@ -141,24 +154,24 @@ def _weights(
 class _Posterior:
     """Weights under normal priors, the variance of each, and the log evidence up to a constant."""
 
-    weight_W: np.ndarray
-    variance_W: np.ndarray
+    weight_Z: np.ndarray
+    variance_Z: np.ndarray
     evidence: float
 
 
-def _posterior(curvature_WW: np.ndarray, gradient_W: np.ndarray, mean_W: np.ndarray, prior_W: np.ndarray) -> _Posterior:
-    variance_WW = np.linalg.inv(curvature_WW + np.diag(1 / prior_W))
-    score_W = gradient_W + mean_W / prior_W
-    weight_W = variance_WW @ score_W
-    spread = np.linalg.slogdet(variance_WW)[1] - np.log(prior_W).sum()
-    evidence = 0.5 * (score_W @ weight_W - (mean_W**2 / prior_W).sum() + spread)
-    return _Posterior(weight_W, np.diag(variance_WW), float(evidence))
+def _posterior(curvature_ZZ: np.ndarray, gradient_Z: np.ndarray, mean_Z: np.ndarray, prior_Z: np.ndarray) -> _Posterior:
+    variance_ZZ = np.linalg.inv(curvature_ZZ + np.diag(1 / prior_Z))
+    score_Z = gradient_Z + mean_Z / prior_Z
+    weight_Z = variance_ZZ @ score_Z
+    spread = np.linalg.slogdet(variance_ZZ)[1] - np.log(prior_Z).sum()
+    evidence = 0.5 * (score_Z @ weight_Z - (mean_Z**2 / prior_Z).sum() + spread)
+    return _Posterior(weight_Z, np.diag(variance_ZZ), float(evidence))
 
 
 def _pooled(weight_CMC: np.ndarray, actions: Actions, paths: Sequence[LinearPath]) -> list[LinearPath]:
     """The paths of all channels, the interactions of each being a weighted sum over all.
 
-    Where two sources say the same, the weight of one is its share of their precisions, and so what is left of its variance.
+    Posterior variance after pooling: the channel's own variance times the pooling weight on itself (its share of the total precision).
     """
     effect_CMD = np.stack([path.effect_MD for path in paths])
     pooled_CMD = np.einsum("cmj,jmd->cmd", weight_CMC, effect_CMD)

@@ -1,20 +1,31 @@
-"""What contacts take from each other's effects: fatigue by the contacts of the days before, and products that spoil each other.
+"""Fatigue and cannibalisation: how earlier contacts of a user change the effect of the next one.
 
-With e the calibrated effect that a member expects of a user whom it did not see, earlier contacts held at their average,
+Fatigue is the factor k by which each contact of the days before multiplies an effect. Cannibalisation is the factor by which an offer of
+another product, made lately or in the same week, multiplies it. Both are estimated by weighted least squares on
 
     y = m_0 + h' b_o + k^(c - mean c) (e_o[a] (s_p + sum_j d_pj f_j) + t_o g_o (c - mean c)) + noise
 
-for outcome o, the logged action a of product p, c contacts of the days before, f_j flags of what else was offered, h = (1, c, f). k and
-the factors 1 + d_pj / s_p are the same for all outcomes, so these are stacked, each row by what it tells; what history does to the
-outcome without contact goes into b_o. g_o is what every earlier contact adds to an effect on this outcome alone, on the scale of its
-link, of which t_o is the slope: who is worn out buys less, but opts out more. HistoryRows are weighted by stabilised inverse propensities,
-which makes the action independent of h. Solved by Gauss-Newton in log k; standard errors by the jackknife over groups of users
-(outcomes and weeks of a user go together).
+    y      outcome o of a row
+    m_0    expected outcome without contact
+    a, p   the logged action and its product
+    e_o    calibrated effect that a member expects of a user whom it did not see, earlier contacts held at their average
+    c, f_j number of contacts of the days before; flags of what else was offered
+    h      (1, c, f): what history does to the outcome without contact
+    s_p    scale of the effects of product p, near 1
+    1 + d_pj / s_p   the factor of product p beside flag j
+    g_o    what each earlier contact adds to effects on outcome o, on the scale of its link, of which t_o is the slope
 
-Most pairs take nothing from each other. A pair is believed by a mixture: with probability pi both of its directions have factors
-uniform on [0, 1], else both are 1; pi is learned from all pairs together, which is what corrects for looking at many (Scott and Berger
-2010). So is g_o, each outcome's on its own: with even odds it is 0, or normal around it. Axes: R rows, A actions, O outcomes, V products
-(values of the attribute), J flags, G groups of users, T coefficients, F factors.
+k and the factors are the same for all outcomes, whose rows are stacked, each weighted by its precision. g_o is an outcome's own: a user
+who is worn out buys less and opts out more. Rows are weighted by stabilised inverse propensities, which makes the action independent of
+h. The equations are solved by Gauss-Newton in log k. Standard errors come from the jackknife over parts of users, so that outcomes and
+weeks of one user stay together.
+
+Each pair gets a probability of cannibalising, from a spike-and-slab prior whose mixing weight pi is estimated from all pairs (empirical
+Bayes; Scott and Berger 2010): with probability pi both directions have factors uniform on [0, 1], else both are 1. Each g_o has a
+spike-and-slab prior of its own, with even odds: 0, or normal around 0.
+
+Axes: R rows, A actions, B = A + 1 arms (none last), O outcomes, V products (values of the attribute), J flags, L parts of users, T
+coefficients, X columns of a regression, N estimates (of pairs), S points of a grid.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,7 +57,7 @@ GROWTH_SD, GROWS = 0.1, 0.5  # of g around 0, where it is not 0; how likely it i
 LEAST_INFORMATION = 1e-6  # of a column must be left beside the others, to say anything of its coefficient
 STEPS, CLOSE = 6, 1e-3
 BELIEVED = 0.5
-FACTOR_F = (np.arange(1_000) + 0.5) / 1_000
+FACTOR_S = (np.arange(1_000) + 0.5) / 1_000
 SMALLEST_STDERR = 2e-3  # the factors above are no finer
 
 
@@ -300,24 +311,24 @@ def _solved(rows: HistoryRows, own: np.ndarray) -> Solved:
     start_T, log_kept = np.zeros(place.count), 0.0
     start_T[: len(center_T)] = center_T
     for _ in range(STEPS):
-        gram_GTT, moment_GT = _normal_equations(rows, place, start_T, log_kept)
-        gram_GTT, moment_GT = gram_GTT[:, order[:, None], order], moment_GT[:, order]
+        gram_LTT, moment_LT = _normal_equations(rows, place, start_T, log_kept)
+        gram_LTT, moment_LT = gram_LTT[:, order[:, None], order], moment_LT[:, order]
         center_T[place.fatigue] = -log_kept
-        gram_TT, moment_T = gram_GTT.sum(0), moment_GT.sum(0)
+        gram_TT, moment_T = gram_LTT.sum(0), moment_LT.sum(0)
         found = _solution(gram_TT, moment_T, prior_T, center_T)
         start_T[order] = np.append(found.kept_T, np.zeros(len(beside)))
         step, log_kept = start_T[place.fatigue], float(np.clip(log_kept + start_T[place.fatigue], -1.5, 0.7))
         if abs(step) < CLOSE:
             break
-    left_G = [
+    left_L = [
         _solution(gram_TT - gram, moment_T - moment, prior_T, center_T)
-        for gram, moment in zip(gram_GTT, moment_GT, strict=True)
+        for gram, moment in zip(gram_LTT, moment_LT, strict=True)
     ]
     informed_T = np.append(found.kept_stderr_T, found.added_stderr_O)
-    jackknife_T = _jackknife(np.stack([np.append(left.kept_T, left.added_O) for left in left_G]))
+    jackknife_T = _jackknife(np.stack([np.append(left.kept_T, left.added_O) for left in left_L]))
     stderr_T, found_T = np.empty(place.count), np.empty(place.count)
     stderr_T[order], found_T[order] = np.maximum(informed_T, jackknife_T), np.append(found.kept_T, found.added_O)
-    jackknife_VJ = _jackknife(np.stack([place.factor(left.kept_T) for left in left_G]))
+    jackknife_VJ = _jackknife(np.stack([place.factor(left.kept_T) for left in left_L]))
     informed_VJ = found.kept_stderr_T[place.change].reshape(values, flags) / np.abs(found_T[place.scale])[:, None]
     kept = float(np.exp(log_kept))
     return Solved(
@@ -404,14 +415,14 @@ class _Layout:
 def _normal_equations(
     rows: HistoryRows, place: _Layout, theta_T: np.ndarray, log_kept: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    gram_GTT, moment_GT = np.zeros((GROUPS, place.count, place.count)), np.zeros((GROUPS, place.count))
+    gram_LTT, moment_LT = np.zeros((GROUPS, place.count, place.count)), np.zeros((GROUPS, place.count))
     order = np.lexsort((rows.group_R, rows.value_R))
     cells = (rows.value_R[order] + 1) * GROUPS + rows.group_R[order]
     ends = np.searchsorted(cells, np.arange((rows.values + 1) * GROUPS + 1))
     for cell in np.flatnonzero(np.diff(ends)):
         p, group = divmod(int(cell), GROUPS)
         here = order[ends[cell] : ends[cell + 1]]
-        base_RB = np.column_stack([np.ones(len(here)), rows.contacts_R[here], rows.flag_RJ[here]])
+        base_RX = np.column_stack([np.ones(len(here)), rows.contacts_R[here], rows.flag_RJ[here]])
         if p > 0:
             mine = place.product(p - 1)
             tired_R = np.exp(log_kept * rows.contacts_R[here])
@@ -421,7 +432,7 @@ def _normal_equations(
             grows_R = tired_R * rows.contacts_R[here]
         for o in range(rows.response_RO.shape[1]):
             known = np.isfinite(rows.response_RO[here, o])
-            design_RX, at = [base_RB], [place.outcome(o)]
+            design_RX, at = [base_RX], [place.outcome(o)]
             if p > 0:
                 more_R, mine_RX = grows_R * rows.link_slope_RO[here, o], own_RX * rows.lever_RO[here, o][:, None]
                 mine_RX[:, -1] += theta_T[place.growth(o)] * rows.contacts_R[here] * more_R
@@ -429,14 +440,14 @@ def _normal_equations(
                 at += [mine, place.growth(o)]
             x_RX, at_X = np.concatenate(design_RX, axis=1)[known], np.concatenate(at)
             weighed_XR = (x_RX * rows.precision_RO[here[known], o][:, None]).T
-            gram_GTT[group][np.ix_(at_X, at_X)] += weighed_XR @ x_RX
-            moment_GT[group][at_X] += weighed_XR @ rows.response_RO[here[known], o]
-    return gram_GTT, moment_GT
+            gram_LTT[group][np.ix_(at_X, at_X)] += weighed_XR @ x_RX
+            moment_LT[group][at_X] += weighed_XR @ rows.response_RO[here[known], o]
+    return gram_LTT, moment_LT
 
 
-def _jackknife(left_G: np.ndarray) -> np.ndarray:
+def _jackknife(left_L: np.ndarray) -> np.ndarray:
     """Standard error by the delete-a-group jackknife."""
-    return np.sqrt((len(left_G) - 1) / len(left_G) * ((left_G - left_G.mean(0)) ** 2).sum(0))
+    return np.sqrt((len(left_L) - 1) / len(left_L) * ((left_L - left_L.mean(0)) ** 2).sum(0))
 
 
 def _findings(
@@ -474,35 +485,35 @@ def spoils(raw_VV: np.ndarray, stderr_VV: np.ndarray, judged_VV: np.ndarray) -> 
     evidence_VV = np.where(judged_VV, np.stack([_log_bayes_factor(raw_V, stderr_V) for raw_V, stderr_V in rows]), 0.0)
     both_VV = evidence_VV + np.where(np.eye(len(raw_VV), dtype=bool), 0.0, evidence_VV.T)
     pairs = np.triu(judged_VV | judged_VV.T)
-    log_M = both_VV[pairs]
-    if not len(log_M):
+    log_N = both_VV[pairs]
+    if not len(log_N):
         return np.zeros_like(raw_VV)
-    share_K = np.geomspace(0.1 / len(log_M), 0.5, 60)
-    with_KM = np.log(share_K)[:, None] + log_M
-    all_KM = np.logaddexp(with_KM, np.log1p(-share_K)[:, None])
-    log_K = all_KM.sum(1)
-    belief_K = np.exp(log_K - log_K.max())
+    share_S = np.geomspace(0.1 / len(log_N), 0.5, 60)
+    with_SN = np.log(share_S)[:, None] + log_N
+    all_SN = np.logaddexp(with_SN, np.log1p(-share_S)[:, None])
+    log_S = all_SN.sum(1)
+    belief_S = np.exp(log_S - log_S.max())
     found = np.zeros_like(raw_VV)
-    found[pairs] = (belief_K / belief_K.sum()) @ np.exp(with_KM - all_KM)
+    found[pairs] = (belief_S / belief_S.sum()) @ np.exp(with_SN - all_SN)
     return np.maximum(found, found.T)
 
 
-def _log_likelihood(raw_N: np.ndarray, stderr_N: np.ndarray, factor_F: np.ndarray) -> np.ndarray:
-    """[N, F]: of each factor, up to a constant of the estimate."""
-    z_NF = (raw_N[:, None] - factor_F) / np.maximum(stderr_N, SMALLEST_STDERR)[:, None]
-    return -0.5 * z_NF**2
+def _log_likelihood(raw_N: np.ndarray, stderr_N: np.ndarray, factor_S: np.ndarray) -> np.ndarray:
+    """[N, S]: of each factor, up to a constant of the estimate."""
+    z_NS = (raw_N[:, None] - factor_S) / np.maximum(stderr_N, SMALLEST_STDERR)[:, None]
+    return -0.5 * z_NS**2
 
 
 def _log_bayes_factor(raw_N: np.ndarray, stderr_N: np.ndarray) -> np.ndarray:
     """log p(estimate | factor uniform on [0, 1]) - log p(estimate | factor 1)."""
-    spoiled_N = logsumexp(_log_likelihood(raw_N, stderr_N, FACTOR_F), axis=1) - np.log(len(FACTOR_F))
+    spoiled_N = logsumexp(_log_likelihood(raw_N, stderr_N, FACTOR_S), axis=1) - np.log(len(FACTOR_S))
     return spoiled_N - _log_likelihood(raw_N, stderr_N, np.ones(1))[:, 0]
 
 
 def _shrunk(raw: float, stderr: float, probability: float) -> tuple[float, float]:
     """Mean and standard deviation of the factor: 1, or with this probability what the estimate says within [0, 1]."""
-    weight_F = softmax(_log_likelihood(np.array([raw]), np.array([stderr]), FACTOR_F)[0])
-    mean = weight_F @ FACTOR_F
-    variance = weight_F @ (FACTOR_F - mean) ** 2
+    weight_S = softmax(_log_likelihood(np.array([raw]), np.array([stderr]), FACTOR_S)[0])
+    mean = weight_S @ FACTOR_S
+    variance = weight_S @ (FACTOR_S - mean) ** 2
     kept = 1 - probability * (1 - mean)
     return float(kept), float(np.sqrt(probability * variance + probability * (1 - probability) * (1 - mean) ** 2))

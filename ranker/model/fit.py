@@ -1,7 +1,9 @@
-"""Training: each member of the ensemble learns without one fold of users, its linear path first and in closed form, then its deep
-path until that fold no longer gains over what came before: at first, over the linear path alone.
+"""Training of the ensemble: each member learns without one fold of users.
 
-Axes: R rows, W features, C channels, A actions, M attribute values.
+A member's linear path comes first and in closed form. Its deep path is then trained by gradient descent, until the fold that was left
+out no longer gains; the first gain is measured against the linear path alone.
+
+Axes: R rows, N numeric and G grouped features, W features as columns, C channels, A actions, B arms, M attribute values.
 """
 
 import logging
@@ -78,10 +80,23 @@ def fit(
     advance: Advance = lambda epochs, note: None,
     folder: Path | None = None,
 ) -> Fit:
-    """Trains the ensemble on the users outside the test share. The same for the same logs, settings, seed and threads.
+    """Trains the ensemble, without calibration, on the users outside the test share; `ranker.model.train.train` is the whole way.
 
-    advance: told of every epoch; `fitting.max_epochs` for each member in all, those left out by an early stop included. folder: for
-    the encoded features, which stay in memory without it; the examples need it as long as they are used.
+    The result is the same for the same logs, settings, seed and threads.
+
+    Args:
+        logs: decisions, in memory or in files.
+        settings: the shape of the networks and the scales of the priors.
+        fitting: epochs, test share and threads.
+        seed: of the split of users and of the networks.
+        advance: is told of every epoch, `fitting.max_epochs` for each member, those left out by an early stop included.
+        folder: where encoded features are kept, as long as the examples are used; in memory if None.
+
+    Returns:
+        The ensemble, the examples and splits that it was trained on, and the losses of each member.
+
+    Raises:
+        InputError: too few users, nobody left to chance, contradicting rows of one decision, or too few GPUs.
     """
     started, accelerator = time.perf_counter(), _accelerator(fitting)
     user_id = logs.columns(["user_id"])["user_id"]

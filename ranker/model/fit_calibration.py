@@ -1,15 +1,17 @@
-"""Calibration from cross-fitted, doubly robust evidence: what the network says is corrected by users it did not see.
+"""Calibration from cross-fitted, doubly robust evidence: averages and slopes are corrected by users whom a member did not see.
 
 The AIPW pseudo-outcome of action a against none on row r (Robins, Rotnitzky and Zhao 1994) is
 
     psi[r, a] = m_a(r) - m_0(r) + 1{a_r = a} w_r (y_r - m_a(r)) - 1{a_r = none} w_r (y_r - m_0(r))
 
-with m from the member that did not see the user and w the inverse propensity, normalised per action. Its mean is the average
-effect; the slope of psi on (m_a - m_0) is the best linear predictor of Chernozhukov et al. (1712.04802). With some sixty actions
-and rare outcomes both are noise on their own, so each is shrunk: averages across actions (normal-normal, towards what the
-attributes predict), slopes towards the slope pooled over actions, and that one towards 1, what it is for a posterior mean.
+with m the expectation of the member that did not see the user, and w the inverse propensity, normalised per action. The mean of psi is
+the average effect. The slope of psi on (m_a - m_0) is the best linear predictor of Chernozhukov et al. (1712.04802).
 
-Axes: R rows, A actions, K members.
+With some sixty actions and rare outcomes both are noisy, so both are shrunk: averages across actions towards what their attributes
+predict (normal-normal), an action's slope towards the slope pooled over actions, and the pooled slope towards 1, the slope on a
+posterior mean.
+
+Axes: R rows, A actions, B = A + 1 arms (none last), K members, S points of a grid.
 """
 
 from collections.abc import Iterator
@@ -33,7 +35,16 @@ ROWS_AT_ONCE = 65_536
 
 
 def calibrated(model: ValueModel, examples: Examples, splits: Splits) -> ValueModel:
-    """The model with its calibration, what it had of one before forgotten."""
+    """Calibrates a model.
+
+    Args:
+        model: of `fit`; an earlier calibration is ignored.
+        examples: decisions of R rows, single contacts where logs have slates (`beside`).
+        splits: the fold of each row; test rows are not used.
+
+    Returns:
+        The model with a calibration of every outcome, in the outcome's unit.
+    """
     return model.calibrated(calibrate(model, examples, splits))
 
 
@@ -67,8 +78,11 @@ def calibrate(model: ValueModel, examples: Examples, splits: Splits) -> Calibrat
 
 
 def attenuation_ratio(model: ValueModel, outcome: int, examples: Examples) -> float:
-    """By how much a member's effects vary more between users than the mean over members: slopes are found for members, each by the
-    users that it did not see, and what is regressed on a mean of noisy predictors has a larger slope than on one of them."""
+    """Variance between users of one member's effects over that of the mean over members, >= 1.
+
+    Slopes are estimated on single members, by users whom each did not see. A slope on one noisy predictor is attenuated next to the
+    slope on the mean of several, by this ratio.
+    """
     pairs = [model.expected(member, outcome, examples.features) for member in range(len(model.members))]
     deviation_KUA = np.stack([mean_UA - none_U[:, None] for none_U, mean_UA in pairs]).astype(np.float64)
     deviation_KUA -= deviation_KUA.mean(1, keepdims=True)
@@ -77,7 +91,7 @@ def attenuation_ratio(model: ValueModel, outcome: int, examples: Examples) -> fl
 
 
 def link_slope(model: ValueModel, outcome: int, examples: Examples) -> float:
-    """By how much the outcome changes per unit of its link, on average over users and the actions that they may get."""
+    """Change of the outcome per unit of its link, averaged over users and the actions that they may get."""
     _, mean_UA = model.expected(0, outcome, examples.features)
     slope_UA = model.targets[outcome].per_link(torch.from_numpy(mean_UA)).numpy()
     return float(slope_UA[examples.eligible_RA].mean(dtype=np.float64)) if examples.eligible_RA.any() else 1.0
@@ -332,26 +346,26 @@ def shrink(raw_A: np.ndarray, noise_A: np.ndarray, plausible: float) -> Shrunk:
         zero_A = np.zeros(len(raw_A))
         return Shrunk(zero_A, zero_A + plausible**2, 0.0, plausible**2, plausible**2)
     noise_A = np.maximum(noise_A, 1e-30)
-    spread_G = plausible * np.linspace(0.01, 3.0, 60)
-    precision_GA = np.where(seen_A, 1.0 / (noise_A + spread_G[:, None] ** 2), 0.0)
-    total_G = precision_GA.sum(1)
-    mean_G = (precision_GA * np.where(seen_A, raw_A, 0.0)).sum(1) / total_G
-    misfit_GA = precision_GA * (np.where(seen_A, raw_A, 0.0) - mean_G[:, None]) ** 2
-    log_G = 0.5 * np.log(np.where(seen_A, precision_GA, 1.0)).sum(1) - 0.5 * misfit_GA.sum(1) - 0.5 * np.log(total_G)
-    log_G -= 0.5 * (spread_G / plausible) ** 2
-    share_G = np.exp(log_G - log_G.max())
-    share_G /= share_G.sum()
-    trust_GA = spread_G[:, None] ** 2 * precision_GA
-    value_GA = mean_G[:, None] + trust_GA * (np.where(seen_A, raw_A, 0.0) - mean_G[:, None])
-    value_A = share_G @ value_GA
-    inner_A = share_G @ (spread_G[:, None] ** 2 * (1 - trust_GA))
-    mean = float(share_G @ mean_G)
+    spread_S = plausible * np.linspace(0.01, 3.0, 60)
+    precision_SA = np.where(seen_A, 1.0 / (noise_A + spread_S[:, None] ** 2), 0.0)
+    total_S = precision_SA.sum(1)
+    mean_S = (precision_SA * np.where(seen_A, raw_A, 0.0)).sum(1) / total_S
+    misfit_SA = precision_SA * (np.where(seen_A, raw_A, 0.0) - mean_S[:, None]) ** 2
+    log_S = 0.5 * np.log(np.where(seen_A, precision_SA, 1.0)).sum(1) - 0.5 * misfit_SA.sum(1) - 0.5 * np.log(total_S)
+    log_S -= 0.5 * (spread_S / plausible) ** 2
+    share_S = np.exp(log_S - log_S.max())
+    share_S /= share_S.sum()
+    trust_SA = spread_S[:, None] ** 2 * precision_SA
+    value_SA = mean_S[:, None] + trust_SA * (np.where(seen_A, raw_A, 0.0) - mean_S[:, None])
+    value_A = share_S @ value_SA
+    inner_A = share_S @ (spread_S[:, None] ** 2 * (1 - trust_SA))
+    mean = float(share_S @ mean_S)
     return Shrunk(
         value_A=value_A,
-        variance_A=inner_A + share_G @ (value_GA - value_A) ** 2,
+        variance_A=inner_A + share_S @ (value_SA - value_A) ** 2,
         mean=mean,
-        mean_variance=float(share_G @ (1.0 / total_G + (mean_G - mean) ** 2)),
-        between=float(share_G @ spread_G**2),
+        mean_variance=float(share_S @ (1.0 / total_S + (mean_S - mean) ** 2)),
+        between=float(share_S @ spread_S**2),
     )
 
 

@@ -1,16 +1,17 @@
-"""The linear path of the network in closed form: one regression per channel over all arms, shrunk as far as the data ask for.
+"""The linear path of the network in closed form: one regression per channel over all arms, with priors estimated from the data.
 
     link(E[y | x, a]) = <x, base> + sum over attribute values m of a of <x, effect_m>,     x = (1, features)
 
-All coefficients have normal priors around 0. Those of one attribute (product, message ...) share a scale, one for its averages (the
-coefficients of the 1 in x) and one for its interactions with each kind of feature, estimated from the data by MacKay's fixed point
-(1992): numbers are few and levels many, so that one scale for both would be that of the levels, and shrink the trends away.
-Interactions and base have a factor each besides, as under a Student t: few are large, most are next to nothing (Tipping 2001).
+Every coefficient has a normal prior around 0. The coefficients of one attribute (product, message ...) share prior scales: one for
+averages (the coefficients of the 1 in x), one for interactions with each kind of feature. A single scale would be that of the many
+category levels and shrink the few numeric trends away. Scales are estimated by MacKay's fixed point (1992). Interactions and base have
+a factor each besides, as under a Student t prior: few are large, most next to nothing (Tipping 2001).
 
-Rows enter through sums per arm alone, the gradient and the curvature of the likelihood: memory does not grow with them, and
-leaving out a fold is a subtraction. Variances treat features as uncorrelated; means do not.
+Rows enter through sums per arm alone, the gradient and the curvature of the likelihood. So memory does not grow with rows, and a fold is
+left out by subtraction. Variances treat features as uncorrelated; means do not.
 
-Axes: R rows, D columns of x, A actions, B = A + 1 arms (none last), M attribute values, F folds, C channels.
+Axes: R rows, D columns of x, A actions, B = A + 1 arms (none last), M attribute values, F folds, C channels, S points of a grid of
+scales.
 """
 
 from collections.abc import Sequence
@@ -155,9 +156,20 @@ def single_outcome_paths(
     channels: Sequence[Channel],
     start: Sequence[float],
 ) -> tuple[list[list[LinearPath]], list[list[LikelihoodSums]]]:
-    """For every fold the paths of all channels, learned without that fold; and the sums per channel and fold.
+    """Fits every channel by itself, once without each fold.
 
-    fold_R: 0..F-1. start: per channel, the link of its mean.
+    Args:
+        design: x of a row.
+        features: of R rows.
+        fold_R: int64, 0..F-1.
+        action_R: int64, the logged arm, with none last.
+        actions: attribute values and prior scales of the arms.
+        channels: y, link and information weight of each channel, [R] each.
+        start: per channel, the link of its mean.
+
+    Returns:
+        Per fold the path of each channel, learned without that fold, on the scale of the channel's link; and per channel the sums of the
+        log likelihood of each fold.
     """
     groups = _groups(fold_R, action_R, len(actions.table_AM))
     rows = len(fold_R)
@@ -316,23 +328,23 @@ def _trusted(
     """The paths of one channel without each fold. Scales are estimated without it too, single ones of thousands of coefficients
     among them: else what a fold says of the path that did not see it would be too good.
 
-    How much of the scales to keep, those of averages and those of interactions, is averaged over, each pair of shares weighing by how
-    well it foretells the folds left out (pseudo-Bayesian model averaging; Geisser and Eddy 1979): where outcomes are rare, many
-    foretell alike, and their effects and doubts differ by factors. The scale of a dozen noisy averages is too large as often as not.
+    Prior scales are averaged over a 7 x 2 grid (shares of the scales of interactions and of averages), each point weighted by its
+    held-out likelihood (pseudo-Bayesian model averaging; Geisser and Eddy 1979). Where outcomes are rare, many points are as likely,
+    and their effects and variances differ by factors. The estimated scale of a dozen noisy averages is often too large.
     """
     others = [_added(by_fold, without=fold) for fold in range(len(by_fold))]
     estimated = [_estimate(sums, kinds, actions, path, LAST_ROUNDS) for sums in others]
-    tried_TF, likelihood_T = [], []
+    tried_SF, likelihood_S = [], []
     for shares in product(AVERAGES, INTERACTIONS):
         scaled = [_scaled(actions, each, *shares) for each in estimated]
         tried = [_solve(sums, actions, each) for sums, each in zip(others, scaled, strict=True)]
-        likelihood_T.append(sum(_likelihood(sums, actions, each) for sums, each in zip(by_fold, tried, strict=True)))
-        tried_TF.append(tried)
-    weight_T = softmax(likelihood_T)
-    believed = np.flatnonzero(weight_T > LEAST_WEIGHT)
+        likelihood_S.append(sum(_likelihood(sums, actions, each) for sums, each in zip(by_fold, tried, strict=True)))
+        tried_SF.append(tried)
+    weight_S = softmax(likelihood_S)
+    believed = np.flatnonzero(weight_S > LEAST_WEIGHT)
     everything = _added(by_fold)
-    varied_TF = [_with_variances(everything, actions, tried_TF[t]) for t in believed]
-    return [_mixed(weight_T[believed], paths) for paths in zip(*varied_TF, strict=True)]
+    varied_SF = [_with_variances(everything, actions, tried_SF[t]) for t in believed]
+    return [_mixed(weight_S[believed], paths) for paths in zip(*varied_SF, strict=True)]
 
 
 def _with_variances(sums: LikelihoodSums, actions: Actions, paths: Sequence[LinearPath]) -> list[LinearPath]:
@@ -341,11 +353,11 @@ def _with_variances(sums: LikelihoodSums, actions: Actions, paths: Sequence[Line
     return [replace(path, within_variance_A=within_variance_A, average_variance_A=average_variance_A) for path in paths]
 
 
-def _mixed(weight_T: np.ndarray, paths: Sequence[LinearPath]) -> LinearPath:
+def _mixed(weight_S: np.ndarray, paths: Sequence[LinearPath]) -> LinearPath:
     """The weighted average of everything that paths hold."""
-    share_T = weight_T / weight_T.sum()
+    share_S = weight_S / weight_S.sum()
     held = {each.name: np.stack([getattr(path, each.name) for path in paths]) for each in fields(LinearPath)}
-    return LinearPath(**{name: np.tensordot(share_T, values, 1) for name, values in held.items()})
+    return LinearPath(**{name: np.tensordot(share_S, values, 1) for name, values in held.items()})
 
 
 def _scaled(actions: Actions, path: LinearPath, of_averages: float, of_interactions: float) -> LinearPath:

@@ -126,7 +126,7 @@ def _frequent(slate_dA: csr_array, most: int) -> tuple[np.ndarray, int]:
 
 
 def _averages(slate_dA: csr_array, group_d: np.ndarray) -> np.ndarray:
-    """[G, A]: of the decisions of each group."""
-    size_G = np.bincount(group_d)
-    pick_Gd = csr_array((np.ones(len(group_d)), (group_d, np.arange(len(group_d)))), (len(size_G), len(group_d)))
-    return (pick_Gd @ slate_dA).toarray() / size_G[:, None]
+    """[B, A]: of the decisions of each arm of several contacts."""
+    size_B = np.bincount(group_d)
+    pick_Bd = csr_array((np.ones(len(group_d)), (group_d, np.arange(len(group_d)))), (len(size_B), len(group_d)))
+    return (pick_Bd @ slate_dA).toarray() / size_B[:, None]

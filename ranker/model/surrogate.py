@@ -1,20 +1,21 @@
 """The surrogate index: what is known early of a young decision stands in for an outcome that is not complete yet.
 
-Over complete decisions h(s) = E[y | s] is learned from what was known at the same age, whatever the user and the action (Athey,
-Chetty, Imbens and Kang 2019, NBER 26463). Early on only a part kappa of a difference shows, as where purchases are recorded late:
-effects on h are kappa times those on y. So what stands in is
+On complete decisions h(s) = E[y | s] is learned from what was known at the same age, regardless of user and action (Athey, Chetty,
+Imbens and Kang 2019, NBER 26463). Where outcomes are recorded late, only the share kappa of a difference shows early: effects on h are
+kappa times effects on y. So the stand-in is
 
     mean + (h(s) - mean) / kappa
 
-It is unbiased where that part is the same for all actions and users. kappa is what h shows of differences between users that their
-features predict (an instrumental variable, which noise that y and h share cannot move), drawn towards the part of y's variance that
-h explains, which it is where early events are a random part of all.
+It is unbiased where kappa is the same for all actions and users. kappa is estimated from differences between users that their features
+predict, as an instrumental variable, so that noise shared by y and h does not enter. It is shrunk towards the share of y's variance that
+h explains, which equals kappa where early events are a random part of all.
 
-On complete decisions, by folds of users that the index did not learn from, actual and stand-in means of every arm are compared: by
-how much the index is off beyond noise says whether more rows are worth it. Where the squared error of arms' averages would not get
-smaller, the young decisions are left out.
+The index is judged on complete decisions, by folds of users that it did not learn from: the means of every arm by the outcome and by the
+stand-in are compared. Young decisions are used only where they lower the squared error of the arms' averages, the index's error beyond
+noise included.
 
-Axes: R rows, O outcomes, K columns measured (outcomes, then early ones), P predictors, D columns of x, B = A + 1 arms, F folds.
+Axes: R rows, O outcomes, I columns measured (outcomes, then early ones), P predictors, Q terms of a part, D columns of x, B = A + 1 arms,
+F folds.
 """
 
 from collections.abc import Iterator, Sequence
@@ -107,11 +108,11 @@ def stand_in(
 
 @dataclass(frozen=True)
 class _Component:
-    """Something to stand in for: a channel's y, an outcome, or both. y_RJ: its terms in natural units, with an index each; it is their
+    """Something to stand in for: a channel's y, an outcome, or both. y_RQ: its terms in natural units, with an index each; it is their
     sum."""
 
     name: str
-    y_RJ: np.ndarray
+    y_RQ: np.ndarray
     channel: int | None
     outcome: bool
 
@@ -124,12 +125,12 @@ def _parts(
         return [_Component(target.name, channels[0].y_R[:, None] * target.scale + target.center, 0, True)]
     ways = ways_of(target, outcome_RO)
     splits = ["any"] if target.beside < 0 else [f"{word} {names[target.beside]}" for word in ("with", "without")]
-    amount_RJ = np.column_stack([np.where(came_R, outcome_RO[:, target.column], 0.0) for came_R in ways])
+    amount_RQ = np.column_stack([np.where(came_R, outcome_RO[:, target.column], 0.0) for came_R in ways])
     came = [
         _Component(f"{target.name}, {split}", channels[2 * way].y_R[:, None], 2 * way, False)
         for way, split in enumerate(splits)
     ]
-    return [*came, _Component(f"{target.name}, how much", amount_RJ, None, True)]
+    return [*came, _Component(f"{target.name}, how much", amount_RQ, None, True)]
 
 
 def _filled(channel: Channel, rows: np.ndarray, y_r: np.ndarray, weight: float) -> Channel:
@@ -155,10 +156,10 @@ class _Context:
         self._names = list(schema.measured)
         self._kinds = list(schema.measured.values())
         outcomes = [outcome.name for outcome in schema.outcomes]
-        self._of_K = [*range(len(outcomes)), *(outcomes.index(early.outcome) for early in schema.early)]
-        self._days_K = [np.inf] * len(outcomes) + [early.days for early in schema.early]
-        self._measured_RK = np.hstack([learn.outcome_RO, learn.early_RE])
-        self._known_RK = np.isfinite(self._measured_RK)
+        self._of_I = [*range(len(outcomes)), *(outcomes.index(early.outcome) for early in schema.early)]
+        self._days_I = [np.inf] * len(outcomes) + [early.days for early in schema.early]
+        self._measured_RI = np.hstack([learn.outcome_RO, learn.early_RE])
+        self._known_RI = np.isfinite(self._measured_RI)
         self._weight_R = stabilised_weights(learn.action_R, learn.propensity_R, learn.actions, WEIGHT_CLIP)
 
     def tried(
@@ -166,34 +167,34 @@ class _Context:
     ) -> Iterator[tuple[_Young, list[tuple[SurrogateFinding, np.ndarray]]]]:
         """For every group of young rows, per part how good its index is and what would stand in for it."""
         groups = list(self._young(outcome))
-        old = np.flatnonzero(self._known_RK[:, outcome])
+        old = np.flatnonzero(self._known_RI[:, outcome])
         old = old[:: len(old) // MOST_ROWS + 1]
-        total_RJ = np.column_stack([part.y_RJ.sum(1, dtype=np.float64) for part in parts])
-        if not groups or _too_few(total_RJ[old]):
+        total_RQ = np.column_stack([part.y_RQ.sum(1, dtype=np.float64) for part in parts])
+        if not groups or _too_few(total_RQ[old]):
             return
-        expected_RJ = np.zeros_like(total_RJ)
+        expected_RQ = np.zeros_like(total_RQ)
         x_rD = self._design.matrix(self._learn.features.take(old))
-        expected_RJ[old] = _regression(x_rD, total_RJ[old], self._fold_R[old], x_rD[:0])[0]
+        expected_RQ[old] = _regression(x_rD, total_RQ[old], self._fold_R[old], x_rD[:0])[0]
         for young in groups:
-            rows = old[self._known_RK[np.ix_(old, young.columns)].all(1)]
-            if not _too_few(total_RJ[rows]):
+            rows = old[self._known_RI[np.ix_(old, young.columns)].all(1)]
+            if not _too_few(total_RQ[rows]):
                 predictor_rP = self._predictors(young.columns, np.concatenate([rows, young.rows]))
                 yield (
                     young,
                     [
-                        self._index(part, young, rows, predictor_rP, expected_RJ[rows, j])
+                        self._index(part, young, rows, predictor_rP, expected_RQ[rows, j])
                         for j, part in enumerate(parts)
                     ],
                 )
 
     def _young(self, outcome: int) -> Iterator[_Young]:
-        rows = np.flatnonzero(~self._known_RK[:, outcome])
-        patterns, group_r = np.unique(self._known_RK[rows], axis=0, return_inverse=True)
-        for number, known_K in enumerate(patterns):
+        rows = np.flatnonzero(~self._known_RI[:, outcome])
+        patterns, group_r = np.unique(self._known_RI[rows], axis=0, return_inverse=True)
+        for number, known_I in enumerate(patterns):
             latest: dict[int, int] = {}
-            for k in np.flatnonzero(known_K).tolist():
-                o = self._of_K[k]
-                if o not in latest or self._days_K[k] > self._days_K[latest[o]]:
+            for k in np.flatnonzero(known_I).tolist():
+                o = self._of_I[k]
+                if o not in latest or self._days_I[k] > self._days_I[latest[o]]:
                     latest[o] = k
             if latest:
                 yield _Young(rows[group_r == number], tuple(latest.values()))
@@ -202,7 +203,7 @@ class _Context:
         """float64[r, P]: 1, what happened, how much, and what happened together; standardised."""
         happened, sizes = [], []
         for k in columns:
-            value_r = self._measured_RK[rows, k]
+            value_r = self._measured_RI[rows, k]
             if self._kinds[k] in ("binary", "amount"):
                 happened.append((value_r > 0).astype(float))
             if self._kinds[k] != "binary":
@@ -217,22 +218,22 @@ class _Context:
         self, part: _Component, young: _Young, rows: np.ndarray, predictor_rP: np.ndarray, expected_r: np.ndarray
     ) -> tuple[SurrogateFinding, np.ndarray]:
         """rows: complete ones, those of the first predictors. expected_r: what features say of the part."""
-        y_rJ = part.y_RJ[rows].astype(np.float64)
-        known_rJ, early_rJ = _regression(predictor_rP[: len(rows)], y_rJ, self._fold_R[rows], predictor_rP[len(rows) :])
-        mean_J, share_J = y_rJ.mean(0), y_rJ.var(0) / y_rJ.var(0).sum()
-        kappa_J, stderr_J = np.array([_kappa(*each, expected_r) for each in zip(known_rJ.T, y_rJ.T, strict=True)]).T
-        total_r, index_r = y_rJ.sum(1), (mean_J + (known_rJ - mean_J) / kappa_J).sum(1)
+        y_rQ = part.y_RQ[rows].astype(np.float64)
+        known_rQ, early_rQ = _regression(predictor_rP[: len(rows)], y_rQ, self._fold_R[rows], predictor_rP[len(rows) :])
+        mean_Q, share_Q = y_rQ.mean(0), y_rQ.var(0) / y_rQ.var(0).sum()
+        kappa_Q, stderr_Q = np.array([_kappa(*each, expected_r) for each in zip(known_rQ.T, y_rQ.T, strict=True)]).T
+        total_r, index_r = y_rQ.sum(1), (mean_Q + (known_rQ - mean_Q) / kappa_Q).sum(1)
         misfit = ((index_r - expected_r) ** 2).mean()
         found = SurrogateFinding(
             part=part.name,
             known=tuple(self._names[k] for k in young.columns),
             rows=len(young.rows),
-            explained=float(1 - ((total_r - known_rJ.sum(1)) ** 2).mean() / total_r.var()),
-            kappa=float(share_J @ kappa_J),
-            kappa_stderr=float(np.sqrt(((share_J * stderr_J) ** 2).sum())),
+            explained=float(1 - ((total_r - known_rQ.sum(1)) ** 2).mean() / total_r.var()),
+            kappa=float(share_Q @ kappa_Q),
+            kappa_stderr=float(np.sqrt(((share_Q * stderr_Q) ** 2).sum())),
             weight=float(min(1.0, ((total_r - expected_r) ** 2).mean() / misfit)),
         )
-        return self._checked(found, rows, total_r, index_r), (mean_J + (early_rJ - mean_J) / kappa_J).sum(1)
+        return self._checked(found, rows, total_r, index_r), (mean_Q + (early_rQ - mean_Q) / kappa_Q).sum(1)
 
     def _checked(
         self, found: SurrogateFinding, rows: np.ndarray, actual_r: np.ndarray, index_r: np.ndarray
@@ -257,33 +258,33 @@ class _Context:
         )
 
 
-def _too_few(y_rJ: np.ndarray) -> bool:
+def _too_few(y_rQ: np.ndarray) -> bool:
     """Whether there are hardly any rows, or hardly any that differ."""
-    if len(y_rJ) < FEWEST_ROWS:
+    if len(y_rQ) < FEWEST_ROWS:
         return True
-    differ = [np.count_nonzero(y_rJ != extreme, axis=0) for extreme in (y_rJ.min(0), y_rJ.max(0))]
+    differ = [np.count_nonzero(y_rQ != extreme, axis=0) for extreme in (y_rQ.min(0), y_rQ.max(0))]
     return bool(np.min(differ) < FEWEST_EVENTS)
 
 
 def _regression(
-    x_rD: np.ndarray, y_rJ: np.ndarray, fold_r: np.ndarray, other_sD: np.ndarray
+    x_rD: np.ndarray, y_rQ: np.ndarray, fold_r: np.ndarray, other_sD: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Predictions of every y on its rows, each by the other folds, and on other rows by all."""
     folds = int(fold_r.max()) + 1
     parts = [x_rD[fold_r == f].astype(np.float64) for f in range(folds)]
     square_FDD = np.stack([part.T @ part for part in parts])
-    cross_FDJ = np.stack([part.T @ y_rJ[fold_r == f] for f, part in enumerate(parts)])
+    cross_FDQ = np.stack([part.T @ y_rQ[fold_r == f] for f, part in enumerate(parts)])
 
-    def solved(square_DD: np.ndarray, cross_DJ: np.ndarray) -> np.ndarray:
-        penalty_D = np.full(len(cross_DJ), RIDGE * square_DD[0, 0])
+    def solved(square_DD: np.ndarray, cross_DQ: np.ndarray) -> np.ndarray:
+        penalty_D = np.full(len(cross_DQ), RIDGE * square_DD[0, 0])
         penalty_D[0] = 0.0
-        return np.linalg.solve(square_DD + np.diag(penalty_D), cross_DJ)
+        return np.linalg.solve(square_DD + np.diag(penalty_D), cross_DQ)
 
-    square_DD, cross_DJ = square_FDD.sum(0), cross_FDJ.sum(0)
-    own_rJ = np.empty(y_rJ.shape)
+    square_DD, cross_DQ = square_FDD.sum(0), cross_FDQ.sum(0)
+    own_rQ = np.empty(y_rQ.shape)
     for f, part in enumerate(parts):
-        own_rJ[fold_r == f] = part @ solved(square_DD - square_FDD[f], cross_DJ - cross_FDJ[f])
-    return own_rJ, other_sD @ solved(square_DD, cross_DJ)
+        own_rQ[fold_r == f] = part @ solved(square_DD - square_FDD[f], cross_DQ - cross_FDQ[f])
+    return own_rQ, other_sD @ solved(square_DD, cross_DQ)
 
 
 def _kappa(known_r: np.ndarray, y_r: np.ndarray, expected_r: np.ndarray) -> tuple[float, float]:

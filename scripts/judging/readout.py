@@ -12,7 +12,7 @@ import numpy as np
 
 from allocator.policy.experiment import shares
 from allocator.policy.grammar import Policy
-from ranker.evaluate.lift import JudgedMetric, Lift, Verdict, decide, lift, sample_ratio
+from ranker.evaluate.lift import JudgedMetric, Lift, ShippingVerdict, decide, lift, sample_ratio
 from ranker.evaluate.objective import OBJECTIVE
 from ranker.evaluate.off_policy import Estimate
 from ranker.evaluate.week import OutcomeWeek, read_week
@@ -199,7 +199,7 @@ def _interval(estimate: Estimate) -> Interval:
     return Interval(**estimate.to_json())
 
 
-def _decision(verdict: Verdict) -> Decision:
+def _decision(verdict: ShippingVerdict) -> Decision:
     conditions = tuple(Asked(**asdict(condition)) for condition in verdict.conditions)
     return Decision(ship=verdict.ship, sentence=verdict.sentence, conditions=conditions)
 

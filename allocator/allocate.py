@@ -66,12 +66,12 @@ class Allocation:
 
 def allocate(
     scores: Scores,
-    policy: Policy | Path | Mapping[str, object],
+    policy: Policy | Path | str | Mapping[str, object],
     settings: SolveSettings | None = None,
     *,
     changes: Mapping[str, object] | None = None,
-    previous: Path | None = None,
-    folder: Path | None = None,
+    previous: Path | str | None = None,
+    folder: Path | str | None = None,
     progress: Progress | None = None,
 ) -> Allocation:
     """Gives every user of the scores the contacts that are worth most under the policy, with a proof of how near that is to the best.
@@ -95,8 +95,9 @@ def allocate(
     """
     own = _OwnFolder() if folder is None else None
     made = own.path if own is not None else Path(folder)
-    rules = policy_of(policy, changes or {}, scores, previous=previous is not None).active(scores.catalogue.as_of)
-    run = _Run(scores, rules, settings or SolveSettings(), previous, made, progress or Stopwatch())
+    earlier = None if previous is None else Path(previous)
+    rules = policy_of(policy, changes or {}, scores, previous=earlier is not None).active(scores.catalogue.as_of)
+    run = _Run(scores, rules, settings or SolveSettings(), earlier, made, progress or Stopwatch())
     run.progress.expect(scores.users, max(len(rules.tiers), 1))
     certificate = run.certificate()
     run.progress.begin("audit")  # by now the arrays of solving are gone; the judge has its own

@@ -473,11 +473,12 @@ class Scores:
         return np.asarray(codes.fill_null(0).to_numpy(zero_copy_only=False), np.int32)
 
 
-def open_scores(path: Path) -> Scores:
+def open_scores(path: Path | str) -> Scores:
     """Opens a scores dataset: catalogue and column types of every file are validated, data is not read yet.
 
     Raises InputError that lists everything wrong.
     """
+    path = Path(path)
     catalogue = read_catalogue(path / "catalogue.json", with_metrics=True)
     files = tuple(some_parquet_files(path))
     problems: list[str] = []

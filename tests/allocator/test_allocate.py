@@ -63,6 +63,8 @@ def test_a_file_a_mapping_and_a_read_policy_are_one_policy(scores: Scores, tmp_p
     first = allocate(scores, tmp_path / "policy.yaml")
     for policy in (POLICY, first.policy):
         assert allocate(scores, policy).contacts().equals(first.contacts())
+    again = allocate(open_scores(str(scores.path)), str(tmp_path / "policy.yaml"))
+    assert again.contacts().equals(first.contacts())
 
 
 def test_changes_a_folder_and_an_earlier_allocation(scores: Scores, tmp_path: Path) -> None:

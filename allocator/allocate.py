@@ -33,7 +33,8 @@ from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import Solution, TooLarge, Unsolvable
 from allocator.solve.solver import compare_with_greedy, free_users, solve
 from allocator.users import Data, load_data
-from ranker.scores import InputError, Scores
+from ranker.files import InputError
+from ranker.scores import Scores
 
 log = logging.getLogger("offermix")
 
@@ -94,7 +95,7 @@ def allocate(
         RuntimeError: the audit found the allocation wrong, which is a fault of this package.
     """
     own = _OwnFolder() if folder is None else None
-    made = own.path if own is not None else Path(folder)
+    made = own.path if own is not None else Path(folder or "")
     earlier = None if previous is None else Path(previous)
     rules = policy_of(policy, changes or {}, scores, previous=earlier is not None).active(scores.catalogue.as_of)
     run = _Run(scores, rules, settings or SolveSettings(), earlier, made, progress or Stopwatch())

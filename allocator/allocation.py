@@ -16,8 +16,7 @@ from allocator.assign.propensity import marginal_propensity
 from allocator.certify.certificate import SOURCES, Contacts, contact_values, tally
 from allocator.problem import Problem
 from allocator.solve.dual import Users, explain_contacts
-from allocator.solve.slates import NONE
-from allocator.users import Data
+from allocator.users import NONE, Data
 from ranker.files import InputError, read_json_object
 from ranker.scores import Scores
 

@@ -30,7 +30,8 @@ from allocator.previous_contacts import (
     read_previous,
 )
 from allocator.user_classes import UserClasses, class_sizes, user_classes_of
-from ranker.scores import Catalogue, InputError, Scores
+from ranker.files import InputError
+from ranker.scores import Catalogue, Scores
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from allocator.policy.grammar import (
     Filter,
     Policy,
 )
-from ranker.scores import InputError, Scores, Shard
+from ranker.files import InputError
+from ranker.scores import Scores, Shard
 
 MOST_CLASSES = 100_000
 

@@ -10,7 +10,7 @@ taken off. Soft rules' penalties are left out.
 from collections.abc import Sequence
 from pathlib import Path
 
-from ranker.scores import InputError
+from ranker.files import InputError
 from scripts.cli import entry
 from scripts.cli.settings import RegretSettings
 from scripts.formats.regret import Regret

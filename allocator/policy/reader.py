@@ -39,7 +39,8 @@ from allocator.policy.grammar import (
 from allocator.policy.overrides import RULES, apply, items
 from allocator.policy.suggest import hint, likely
 from allocator.policy.tree import Fault, Node
-from ranker.scores import Catalogue, InputError, Scores
+from ranker.files import InputError
+from ranker.scores import Catalogue, Scores
 
 KINDS: Mapping[str, type[Rule]] = {
     "volume": Volume,

@@ -22,7 +22,7 @@ from ruamel.yaml.events import (
     SequenceStartEvent,
 )
 
-from ranker.scores import InputError
+from ranker.files import InputError
 
 MOST_BYTES = 1 << 20
 MOST_LEVELS = 32

@@ -14,8 +14,7 @@ import numpy as np
 
 from allocator.policy.experiment import uniform
 from allocator.solve.dual import Users
-from allocator.solve.slates import NONE
-from allocator.users import FREE, Data
+from allocator.users import FREE, NONE, Data
 
 MOST_DIFFERENT = 0.9
 """Of the users with anything eligible: where more are unlike all others, nobody is put together."""

@@ -16,10 +16,9 @@ from allocator.solve.greedy import MOST_USERS, greedy
 from allocator.solve.mathprog import Outcome
 from allocator.solve.prices import Scale, Step, find_prices, proves_contradiction, sample_users
 from allocator.solve.settings import SolveSettings
-from allocator.solve.slates import NONE
 from allocator.solve.solution import Unsolvable, relative_gap
 from allocator.solve.steps import step_of
-from allocator.users import FREE
+from allocator.users import FREE, NONE
 
 SAMPLE_PART = 4
 SMALLEST_SAMPLE = 100

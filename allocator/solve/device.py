@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from allocator.solve.slates import NONE, Rules
-from allocator.users import FREE
+from allocator.solve.slates import Rules
+from allocator.users import FREE, NONE
 from ranker.files import InputError
 
 FAR = float("inf")

@@ -16,7 +16,6 @@ import numpy as np
 from allocator.problem import Problem
 from allocator.solve.kernel import kernel
 from allocator.solve.slates import (
-    NONE,
     Rules,
     asks_matter,
     best_slate,
@@ -36,7 +35,7 @@ from allocator.solve.slates import (
     worth_before,
 )
 from allocator.solve.unowned_arrays import lend
-from allocator.users import FREE, Data
+from allocator.users import FREE, NONE, Data
 
 BLOCK = 8_192
 FEW = 256

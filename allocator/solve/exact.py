@@ -15,10 +15,9 @@ from scipy import sparse
 from allocator.solve.dual import Users
 from allocator.solve.mathprog import Outcome, Programme, solve_integer, solve_linear
 from allocator.solve.settings import SolveSettings
-from allocator.solve.slates import NONE
 from allocator.solve.solution import TooLarge, Unsolvable
 from allocator.solve.steps import steps_of, tightened
-from allocator.users import FREE, LOST, Data
+from allocator.users import FREE, LOST, NONE, Data
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import numpy as np
 from allocator.solve.dual import Users, total_usage
 from allocator.solve.kernel import kernel
 from allocator.solve.prices import Scale
-from allocator.solve.slates import NONE, count_from, fits, keeps_asks, make_work, mark, start_caps
+from allocator.solve.slates import count_from, fits, keeps_asks, make_work, mark, start_caps
 from allocator.solve.unowned_arrays import lend
-from allocator.users import FREE
+from allocator.users import FREE, NONE
 
 MOST_USERS = 250_000
 """It sorts every eligible contact: beyond so many users that takes more memory than all else."""

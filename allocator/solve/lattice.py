@@ -19,7 +19,7 @@ from scipy import sparse
 from allocator.constraints import LinearForm
 from allocator.policy.grammar import share_of
 from allocator.problem import Problem
-from allocator.solve.slates import NONE
+from allocator.users import NONE
 
 NARROW = 8.0
 """Counts of the whole between which a band has room for one count of the part: wider ones need no help."""

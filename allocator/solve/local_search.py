@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from allocator.solve.kernel import kernel
-from allocator.solve.slates import NONE
+from allocator.users import NONE
 
 MOST_MOVES = 1_500
 MOST_CLOSED = 4_000

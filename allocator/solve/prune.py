@@ -9,7 +9,7 @@ import numpy as np
 
 from allocator.solve.dual import Users, contact_usage, total_usage
 from allocator.solve.kernel import kernel
-from allocator.solve.slates import NONE
+from allocator.users import NONE
 
 PART = 65_536
 TURNS = 2

@@ -16,12 +16,12 @@ from ranker.evaluate import aipw, budget_curves, calibration, off_policy, report
 from ranker.evaluate.learners import AVERAGE, FIXED, NETWORK, RANDOM, WITHOUT_COVARIATES, Predictions, decisions_of
 from ranker.evaluate.objective import Objective
 from ranker.evaluate.off_policy import Estimate
+from ranker.files import InputError
 from ranker.logs import Logs
 from ranker.model.beside import alone, slates_in
 from ranker.model.ensemble import ValueModel
 from ranker.model.examples import Examples, examples_of
 from ranker.model.splits import split_users
-from ranker.scores import InputError
 
 MOST_VALUES = 20  # of a categorical feature that is shown as a segment
 UNKNOWN = "unknown"

@@ -27,13 +27,13 @@ from ranker.evaluate.objective import OBJECTIVE, Objective
 from ranker.evaluate.off_policy import Estimate, Judged
 from ranker.evaluate.qini import Qini, qini
 from ranker.evaluate.records import ModelEvaluation
+from ranker.files import InputError
 from ranker.model.beside import slates_in
 from ranker.model.calibration import OutcomeCalibration
 from ranker.model.ensemble import ValueModel
 from ranker.model.examples import Examples, of_some_users
 from ranker.model.settings import EvaluateSettings
 from ranker.model.splits import Splits
-from ranker.scores import InputError
 
 
 def evaluate(model: ValueModel, examples: Examples, splits: Splits, settings: EvaluateSettings) -> dict:

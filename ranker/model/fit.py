@@ -26,6 +26,7 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, IterableDataset
 
 from ranker.features import Features, fit_encoder
+from ranker.files import InputError
 from ranker.logs import Logs, StoredLogs
 from ranker.model.cross_outcome_pooling import pool
 from ranker.model.ensemble import ValueModel
@@ -39,7 +40,6 @@ from ranker.model.slates import Arms, arms_of
 from ranker.model.splits import Splits, split_users, too_few_users
 from ranker.model.surrogate import SurrogateFinding, stand_in
 from ranker.model.threads import fixed_threads
-from ranker.scores import InputError
 
 ENCODER_ROWS = 262_144  # of the logs tell quantiles and frequent categories well enough
 ROWS_AT_ONCE, HELD_OUT_ROWS = 65_536, 16_384

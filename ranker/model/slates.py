@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
+from ranker.files import InputError
 from ranker.logs import DECISION, Logs, StoredLogs
-from ranker.scores import InputError
 
 OWN_ARMS = 100  # slates with an arm of their own, the most frequent ones
 

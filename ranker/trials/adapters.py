@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ranker.scores import InputError
+from ranker.files import InputError
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ranker.files import InputError
 from ranker.logs import LogSchema, Outcome, write_logs, write_schema
-from ranker.scores import Catalogue, InputError, write_catalogue
+from ranker.scores import Catalogue, write_catalogue
 from ranker.trials.adapters import Trial, read_csv, split
 
 ARMS = {"No E-Mail": "none", "Mens E-Mail": "mens", "Womens E-Mail": "womens"}

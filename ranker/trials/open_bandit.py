@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ranker.scores import InputError
+from ranker.files import InputError
 from ranker.trials.adapters import read_csv
 
 FILE = "all.csv.gz"

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ranker.files import InputError
 from ranker.logs import LogSchema, Outcome
-from ranker.scores import InputError
 from ranker.trials.adapters import Trial, read_csv, split
 
 COST, REVENUE = 0.15, 10.0

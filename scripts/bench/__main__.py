@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 
-from ranker.scores import InputError
+from ranker.files import InputError
 from scripts.bench.results import Block
 from scripts.cli import entry
 from scripts.cli.settings import BenchSettings

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ranker.scores import InputError
+from ranker.files import InputError
 from scripts.bench import allocator_runs, allocator_tables
 from scripts.bench.allocator_runs import OURS, Gap, PassRate, Run, Stopped, apart
 from scripts.bench.instances import SHAPES, Instance

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ranker.evaluate.closed_loop import EXPLOIT
 from ranker.evaluate.peers import PEERS
-from ranker.scores import InputError
+from ranker.files import InputError
 from scripts.bench import ranker_bandit, ranker_exploration, ranker_market, ranker_speed, ranker_tables, ranker_trials
 from scripts.bench.allocator_runs import Stopped, apart
 from scripts.bench.ranker_figures import KINDS, OURS, Looped, Scored, Speed, Spending, Standing

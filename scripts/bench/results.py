@@ -18,7 +18,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import Protocol
 
-from ranker.scores import InputError
+from ranker.files import InputError
 
 PACKAGES = ("ortools", "scipy", "numpy", "numba")
 GIB = 2.0**30

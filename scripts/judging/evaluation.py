@@ -12,10 +12,11 @@ from ranker.evaluate.held_out import EvaluationRules, HeldOut, TrainingLogs, hol
 from ranker.evaluate.learners import predictions_of
 from ranker.evaluate.objective import OBJECTIVE, Objective
 from ranker.evaluate.reliability import reliabilities
+from ranker.files import InputError
 from ranker.logs import Logs, read_logs
 from ranker.model.artifact import load_model
 from ranker.model.ensemble import ValueModel
-from ranker.scores import Catalogue, InputError, open_scores
+from ranker.scores import Catalogue, open_scores
 from scripts.cli import entry
 from scripts.cli.settings import EvaluateSettings
 from scripts.formats.manifest import MANIFEST, read_manifest

@@ -17,9 +17,10 @@ from allocator.policy.reader import read_policy
 from allocator.problem import Problem, build_problem
 from allocator.solve.solution import TooLarge
 from allocator.users import FREE, Data, load_data
+from ranker.files import InputError
 from ranker.market.answers import DAYS
 from ranker.market.truth import MONTH, World
-from ranker.scores import Catalogue, InputError, Interference, Scores, open_scores
+from ranker.scores import Catalogue, Interference, Scores, open_scores
 from scripts.cli import entry
 from scripts.cli.settings import RegretSettings
 from scripts.formats.document import Interval

@@ -12,8 +12,9 @@ import pandas as pd
 
 from allocator.problem import Problem
 from allocator.users import Data
+from ranker.files import InputError
 from ranker.market.truth import World, logging_chances, read_users, read_world, spoiled_before
-from ranker.scores import InputError, Scores, open_scores
+from ranker.scores import Scores, open_scores
 
 
 @dataclass(frozen=True)

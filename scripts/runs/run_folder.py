@@ -9,7 +9,7 @@ import shutil
 from datetime import date
 from pathlib import Path
 
-from ranker.scores import InputError
+from ranker.files import InputError
 from scripts.cli.settings import Settings, WeeklySettings
 from scripts.formats.manifest import MANIFEST
 from scripts.formats.run_record import RUN, RunRecord

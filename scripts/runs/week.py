@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 from allocator.policy.grammar import Policy
-from ranker.scores import InputError
+from ranker.files import InputError
 from scripts.cli.settings import (
     AllocatePaths,
     AllocateSettings,

@@ -26,7 +26,7 @@ from allocator.infeasible.counting import left_together, preflight
 from allocator.infeasible.diagnosis import Infeasible, contradiction, diagnose
 from allocator.lexicographic import settle
 from allocator.policy.grammar import Policy
-from allocator.policy.reader import policy_of
+from allocator.policy.reader import policy_for
 from allocator.problem import Problem, build_problem
 from allocator.progress import Progress, Stopwatch
 from allocator.solve.settings import SolveSettings
@@ -97,7 +97,7 @@ def allocate(
     own = _OwnFolder() if folder is None else None
     made = own.path if own is not None else Path(folder or "")
     earlier = None if previous is None else Path(previous)
-    rules = policy_of(policy, changes or {}, scores, previous=earlier is not None).active(scores.catalogue.as_of)
+    rules = policy_for(policy, changes or {}, scores, previous=earlier is not None).active(scores.catalogue.as_of)
     run = _Run(scores, rules, settings or SolveSettings(), earlier, made, progress or Stopwatch())
     run.progress.expect(scores.users, max(len(rules.tiers), 1))
     certificate = run.certificate()

@@ -75,7 +75,7 @@ def read_policy(
     return parse_policy(tree.read_text(Path(path)), str(path), overrides, catalogue, segments, previous=previous)
 
 
-def policy_of(
+def policy_for(
     source: Policy | Path | str | Mapping[str, object],
     changes: Mapping[str, object],
     scores: Scores,

@@ -20,7 +20,7 @@ import numpy as np
 
 from allocator.allocation import read_price_book
 from allocator.infeasible.diagnosis import Infeasible
-from allocator.policy.reader import read_policy
+from allocator.policy.reader import policy_for
 from allocator.problem import Problem, build_problem
 from allocator.solve.dual import sweep
 from allocator.solve.solver import free_users
@@ -232,8 +232,7 @@ def run_peer(instance: Instance, peer: str, seconds: float) -> Run:
 
 def _compiled(instance: Instance) -> tuple[Scores, Problem]:
     scores = open_scores(instance.scores)
-    segments = {name: frozenset(values) for name, values in scores.vocabulary.items()}
-    policy = read_policy(instance.policy, {}, scores.catalogue, segments)
+    policy = policy_for(instance.policy, {}, scores)
     return scores, build_problem(scores, policy)
 
 

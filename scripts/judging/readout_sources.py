@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from allocator.policy.grammar import Policy
-from allocator.policy.reader import read_policy
+from allocator.policy.reader import policy_for
 from ranker.files import InputError
 from ranker.scores import Scores, open_scores
 from scripts.cli.settings import ReadoutSettings
@@ -38,9 +38,8 @@ def sources_of(settings: ReadoutSettings) -> Sources:
     if problems:
         raise InputError(problems)
     scores = open_scores(found["scores"])
-    segments = {name: frozenset(values) for name, values in scores.vocabulary.items()}
     overrides = manifest.config.get("set") or {}
-    policy = read_policy(found["policy"], overrides, scores.catalogue, segments, previous=True)
+    policy = policy_for(found["policy"], overrides, scores, previous=True)
     day = scores.catalogue.as_of
     if day is None:
         raise InputError([f"{found['scores'] / 'catalogue.json'}: as_of: is missing; it says which week to read"])

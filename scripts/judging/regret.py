@@ -13,7 +13,7 @@ import numpy as np
 
 from allocator.assign.preassigned import give
 from allocator.policy.grammar import Policy
-from allocator.policy.reader import read_policy
+from allocator.policy.reader import policy_for
 from allocator.problem import Problem, build_problem
 from allocator.solve.solution import TooLarge
 from allocator.users import FREE, Data, load_data
@@ -64,8 +64,7 @@ def judge(settings: RegretSettings, further: Further = lambda problem, data: (),
 
 def _policy(settings: RegretSettings, scores: Scores) -> Policy:
     """The week's policy without what compares with an earlier allocation, which would favour whoever chose that one."""
-    segments = {name: frozenset(values) for name, values in scores.vocabulary.items()}
-    read = read_policy(settings.paths.policy, settings.set, scores.catalogue, segments, previous=True)
+    read = policy_for(settings.paths.policy, settings.set, scores, previous=True)
     return read.without_comparisons().active(scores.catalogue.as_of)
 
 

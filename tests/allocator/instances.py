@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from allocator.assign.exploration import explore
 from allocator.policy.grammar import Policy
-from allocator.policy.reader import read_policy
+from allocator.policy.reader import policy_for
 from allocator.problem import Problem, build_problem
 from allocator.solve.dual import Users
 from allocator.solve.solver import free_users
@@ -106,8 +106,7 @@ def make_case(
         pq.write_table(history, path / "scores" / "history" / "part.parquet")
     file = path / "policy.yaml"
     file.write_text(OBJECTIVE + rules)
-    segments = {name: frozenset(values) for name, values in scores.vocabulary.items()}
-    policy = read_policy(file, {}, scores.catalogue, segments, previous=previous is not None)
+    policy = policy_for(file, {}, scores, previous=previous is not None)
     problem = build_problem(scores, policy, previous)
     data = load_data(problem, scores)
     return Case(scores, policy, problem, data, explore(problem, data))

@@ -9,7 +9,7 @@ import pytest
 
 from allocator.audit.judge import audit
 from allocator.policy.grammar import Policy
-from allocator.policy.reader import read_policy
+from allocator.policy.reader import policy_for
 from ranker.scores import open_scores
 from scripts import allocate
 from tests.allocator.instances import OBJECTIVE, catalogue, random_rules, write_scores
@@ -81,8 +81,7 @@ def test_the_judge_sees_a_bent_tier(tmp_path: Path, settings_for: Callable, bend
     settings = settings_of(settings_for, tmp_path, "risk: {z: 0.0}\n", "2%")
     allocate.run(settings)
     scores = open_scores(tmp_path / "scores")
-    segments = {name: frozenset(values) for name, values in scores.vocabulary.items()}
-    policy = read_policy(settings.paths.policy, {}, scores.catalogue, segments)
+    policy = policy_for(settings.paths.policy, {}, scores)
     path = tmp_path / "out" / "certificate.json"
     told = json.loads(path.read_text())
     bend(told)

@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 from allocator.allocation import read_price_book
 from allocator.audit.judge import audit
 from allocator.policy.grammar import Policy, Term
-from allocator.policy.reader import read_policy
+from allocator.policy.reader import policy_for, read_policy
 from allocator.previous_contacts import read_history, read_previous
 from allocator.problem import build_problem
 from allocator.report.collect import Sources, collect
@@ -262,8 +262,7 @@ def solve_nothing(folder: Path) -> None:
     """As far as allocating reads."""
     scores = open_scores(folder / "scores")
     (folder / "policy.yaml").write_text(POLICY)
-    segments = {name: frozenset(values) for name, values in scores.vocabulary.items()}
-    policy = read_policy(folder / "policy.yaml", {}, scores.catalogue, segments).active(scores.catalogue.as_of)
+    policy = policy_for(folder / "policy.yaml", {}, scores).active(scores.catalogue.as_of)
     load_data(build_problem(scores, policy), scores)
 
 

@@ -11,7 +11,7 @@ from allocator.audit.judge import audit
 from allocator.infeasible.diagnosis import Infeasible
 from allocator.policy.experiment import exploring, held_out
 from allocator.policy.grammar import Policy
-from allocator.policy.reader import read_policy
+from allocator.policy.reader import policy_for
 from ranker.scores import open_scores
 from scripts import allocate
 from tests.allocator.instances import catalogue, random_rules, write_scores
@@ -37,8 +37,7 @@ def rows_of(folder: Path) -> pd.DataFrame:
 
 def policy_of(folder: Path) -> Policy:
     scores = open_scores(folder / "scores")
-    segments = {name: frozenset(values) for name, values in scores.vocabulary.items()}
-    return read_policy(folder / "policy.yaml", {}, scores.catalogue, segments)
+    return policy_for(folder / "policy.yaml", {}, scores)
 
 
 def expected(users: pd.DataFrame, policy: Policy) -> Iterator[tuple[int, str]]:

@@ -10,7 +10,7 @@ import pytest
 from allocator.infeasible.counting import preflight
 from allocator.infeasible.diagnosis import Diagnosis, contradiction, diagnose
 from allocator.infeasible.repairs import Repair, outwards_rounded
-from allocator.policy.reader import read_policy
+from allocator.policy.reader import policy_for
 from allocator.problem import Problem, build_problem
 from allocator.solve.exact import eligible_pairs, solve_exact
 from allocator.solve.settings import SolveSettings
@@ -231,8 +231,7 @@ COSTS = np.array(
 def diagnosed(path: Path, instance: Instance) -> Diagnosis:
     scores_path, policy_path = instance.write(path)
     scores = open_scores(scores_path)
-    segments = {name: frozenset(values) for name, values in scores.vocabulary.items()}
-    problem = build_problem(scores, read_policy(policy_path, {}, scores.catalogue, segments))
+    problem = build_problem(scores, policy_for(policy_path, {}, scores))
     data, nobody = load_data(problem, scores), (np.empty(0, np.int64), np.empty(0, np.int64))
     with pytest.raises(Unsolvable) as caught:
         solve(problem, data, nobody, SolveSettings())

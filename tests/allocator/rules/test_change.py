@@ -10,7 +10,7 @@ import pytest
 
 from allocator.audit.judge import audit
 from allocator.policy.grammar import Change
-from allocator.policy.reader import read_policy
+from allocator.policy.reader import policy_for
 from allocator.previous_contacts import contacts_before, read_previous
 from ranker.scores import InputError, open_scores
 from scripts import allocate
@@ -85,9 +85,8 @@ def test_the_judge_compares_with_the_allocation_it_is_given(tmp_path: Path, sett
     (tmp_path / "out").rename(tmp_path / "earlier")
     allocate.run(settings_for(tmp_path, STEADY, previous=tmp_path / "earlier"))
     scores = open_scores(tmp_path / "scores")
-    segments = {name: frozenset(values) for name, values in scores.vocabulary.items()}
     (tmp_path / "policy.yaml").write_text(OBJECTIVE + STEADY)
-    policy = read_policy(tmp_path / "policy.yaml", {}, scores.catalogue, segments, previous=True)
+    policy = policy_for(tmp_path / "policy.yaml", {}, scores, previous=True)
     fewer = tmp_path / "fewer"
     fewer.mkdir()
     rows = pd.concat(pd.read_parquet(file) for file in (tmp_path / "earlier").glob("*.parquet"))

@@ -16,7 +16,7 @@ import pytest
 from allocator.allocate import Allocation
 from allocator.audit.judge import audit
 from allocator.infeasible.diagnosis import Infeasible
-from allocator.policy.reader import read_policy
+from allocator.policy.reader import policy_for
 from ranker.scores import Catalogue, Metric, ScoresWriter, open_scores
 from scripts import allocate
 
@@ -230,8 +230,7 @@ def test_the_judge_catches_who_breaks_it(tmp_path: Path, settings_for: Callable,
     wrong = [user for user, slate in enumerate(slates_of(some, rows)) if slate not in {*some.slates(user, [rule])}]
     scores = open_scores(tmp_path / "scores")
     (tmp_path / "other.yaml").write_text(policy_of([{"id": "total", "max": 3}, rule]))
-    segments = {name: frozenset(values) for name, values in scores.vocabulary.items()}
-    policy = read_policy(tmp_path / "other.yaml", {}, scores.catalogue, segments)
+    policy = policy_for(tmp_path / "other.yaml", {}, scores)
     (failure,) = (
         each for each in audit(tmp_path / "scores", policy, tmp_path / "out").failures if each.name == "contact rule"
     )

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from allocator.policy.experiment import exploring, held_out
-from allocator.policy.reader import read_policy
+from allocator.policy.reader import policy_for
 from ranker.scores import open_scores
 from scripts import allocate
 from tests.allocator.instances import AS_OF, catalogue, write_scores
@@ -95,7 +95,6 @@ def test_what_the_solver_certifies_the_judge_finds(
         had, got = (each.groupby(key).size() for each, key in zip(counted, keys, strict=True))
         assert (got <= (most - had.reindex(got.index, fill_value=0)).clip(lower=0)).all()
     scores_, policy = open_scores(scores), tmp_path / "policy.yaml"
-    segments = {name: frozenset(values) for name, values in scores_.vocabulary.items()}
-    read = read_policy(policy, {}, scores_.catalogue, segments, previous=True)
+    read = policy_for(policy, {}, scores_, previous=True)
     given = held_out(read, users["user_id"].to_numpy()) | exploring(read, users["user_id"].to_numpy())
     assert {True, False} <= set(changed_U[given]), "the bound counts who keeps what they had among these too"

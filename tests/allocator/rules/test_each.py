@@ -11,7 +11,7 @@ import pytest
 
 from allocator.audit.judge import audit
 from allocator.infeasible.diagnosis import Infeasible
-from allocator.policy.reader import read_policy
+from allocator.policy.reader import policy_for
 from allocator.report.collect import Sources, collect
 from allocator.report.page import constraint_rows
 from ranker.scores import Catalogue, Metric, ScoresWriter, open_scores
@@ -66,11 +66,10 @@ def test_the_judge_counts_every_value_itself(tmp_path: Path, settings_for: Calla
     certificate["constraints"][1]["achieved"] += 1
     file.write_text(json.dumps(certificate))
     scores = open_scores(tmp_path / "scores")
-    segments = {name: frozenset(values) for name, values in scores.vocabulary.items()}
-    policy = read_policy(settings.paths.policy, {}, scores.catalogue, segments)
+    policy = policy_for(settings.paths.policy, {}, scores)
     (failure,) = audit(tmp_path / "scores", policy, tmp_path / "out").failures
     assert failure.name == "constraint books@SE"
-    tighter = read_policy(settings.paths.policy, {"books": {"max": "10.5%"}}, scores.catalogue, segments)
+    tighter = policy_for(settings.paths.policy, {"books": {"max": "10.5%"}}, scores)
     broken = {check.name for check in audit(tmp_path / "scores", tighter, tmp_path / "out").failures}
     assert {"constraint books@SE", "constraint books@NO"} <= broken
 

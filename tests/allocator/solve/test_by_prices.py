@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from allocator.policy.reader import read_policy
+from allocator.policy.reader import policy_for
 from allocator.problem import Problem, build_problem
 from allocator.solve import by_prices, mathprog
 from allocator.solve.dual import slate_usage, total_usage, value_of
@@ -24,8 +24,7 @@ MOST_PASSES = 12
 
 def _read(instance: Instance) -> tuple[Problem, Data]:
     scores = open_scores(instance.scores)
-    segments = {name: frozenset(values) for name, values in scores.vocabulary.items()}
-    problem = build_problem(scores, read_policy(instance.policy, {}, scores.catalogue, segments))
+    problem = build_problem(scores, policy_for(instance.policy, {}, scores))
     return problem, load_data(problem, scores)
 
 

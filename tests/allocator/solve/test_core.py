@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from allocator.policy.reader import read_policy
+from allocator.policy.reader import policy_for
 from allocator.problem import build_problem
 from allocator.solve import core as cores
 from allocator.solve.core import Core, build_core, relax
@@ -21,8 +21,7 @@ SECONDS = 60.0
 def core(tmp_path_factory: pytest.TempPathFactory) -> Core:
     instance = write_instance(tmp_path_factory.mktemp("grid"), "grid", 2_500, 1)
     scores = open_scores(instance.scores)
-    segments = {name: frozenset(values) for name, values in scores.vocabulary.items()}
-    problem = build_problem(scores, read_policy(instance.policy, {}, scores.catalogue, segments))
+    problem = build_problem(scores, policy_for(instance.policy, {}, scores))
     users = free_users(problem, load_data(problem, scores), NOBODY)
     scale = measure_scale(users, np.random.default_rng(0))
     found = find_prices(users, np.zeros(len(problem.rows)), scale, 1e-6, 30, np.random.default_rng(0))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from allocator.assign.preassigned import give
-from allocator.policy.reader import read_policy
+from allocator.policy.reader import policy_for
 from allocator.problem import build_problem
 from allocator.solve.dual import sweep, total_usage, value_of
 from allocator.solve.settings import SolveSettings
@@ -29,8 +29,7 @@ def solved(folder: Path, instance: Instance, settings: SolveSettings = SETTINGS)
     shutil.rmtree(folder, ignore_errors=True)
     scores_path, policy_path = instance.write(folder)
     scores = open_scores(scores_path)
-    segments = {name: frozenset(values) for name, values in scores.vocabulary.items()}
-    policy = read_policy(policy_path, {}, scores.catalogue, segments, previous=False)
+    policy = policy_for(policy_path, {}, scores, previous=False)
     problem = build_problem(scores, policy)
     data, given = give(problem, load_data(problem, scores))
     solution = solve(problem, data, given.fixed, settings)

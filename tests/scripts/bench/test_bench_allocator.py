@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from allocator.policy.reader import read_policy
+from allocator.policy.reader import policy_for
 from allocator.problem import build_problem
 from allocator.solve.dual import value_of
 from allocator.solve.exact import solve_exact
@@ -351,6 +351,5 @@ def test_the_readme_has_the_markers(root: Path) -> None:
 def test_policies_are_read_as_people_write_them(tmp_path: Path) -> None:
     instance = write_instance(tmp_path, "grid", 200, 1)
     scores = open_scores(instance.scores)
-    segments = {name: frozenset(values) for name, values in scores.vocabulary.items()}
-    problem = build_problem(scores, read_policy(instance.policy, {}, scores.catalogue, segments))
+    problem = build_problem(scores, policy_for(instance.policy, {}, scores))
     assert all(each.low <= each.high for each in problem.measured if None not in (each.low, each.high))

@@ -24,11 +24,10 @@ import numpy as np
 from allocator.certify.remarks import Remark, cannot_be_met, far_from_the_best, only_for_a_rule
 from allocator.constraints import CompiledConstraint
 from allocator.problem import Problem
-from allocator.solve.solution import Solution, relative_gap
+from allocator.solve.solution import Solution, not_below, relative_gap
 from allocator.users import FREE, Data, Funnel
 
 MONEY = ("_eur", "_usd", "_gbp")
-ROUNDING = 1e-9
 SOURCES = ("optimised", "exploration", "fallback", "pinned")
 
 
@@ -195,11 +194,8 @@ def certify(
     price_bound = solution.dual + given
     whole = relative_gap(value, price_bound) > wanted_gap and solution.whole_bound < solution.dual
     bound = solution.whole_bound + given if whole else price_bound
-    scale = max(
-        abs(price_bound), abs(float(greedy["value"]))
-    )  # of what was added up, where the sum itself is about nothing
-    if bound < value <= bound + ROUNDING * scale:  # the same but for the rounding of two sums
-        bound = value
+    summed = max(abs(price_bound), abs(float(greedy["value"])))  # where the sum itself is about nothing
+    bound = not_below(bound, value, summed)
     gap = relative_gap(value, bound)
     full = [step for step in solution.steps if step.users >= (data.group_U == FREE).sum()]
     return Certificate(

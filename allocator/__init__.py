@@ -3,6 +3,7 @@
 Modules, in the order in which data flows:
 
 - progress: what follows an allocation through its stages
+- amounts: numbers as people read them, with units
 - policy: the constraint file of the product managers, read strictly
 - previous_contacts: what users were given before, by an earlier allocation and in the contact history
 - asks: what contacts ask for beside or before them

@@ -12,7 +12,8 @@ import numpy as np
 from allocator.assign.preassigned import Given
 from allocator.certify.certificate import contact_values, contacts_in
 from allocator.constraints import CompiledConstraint, LinearForm
-from allocator.policy.grammar import Bound, TierFloor, tier_id
+from allocator.policy.kinds.tier import TierFloor, tier_id
+from allocator.policy.words import Bound
 from allocator.problem import Problem
 from allocator.solve.dual import value_of
 from allocator.solve.solution import Solution

@@ -329,18 +329,7 @@ def _unit(problem: Problem, measured: CompiledConstraint) -> str:
             return unit_of_attribute(times)
         return f"{units[metric]} x {times}"
 
-    rule = measured.rule
-    if measured.whole:
-        return "users" if rule.kind == "churn" else "contacts"
-    if rule.kind == "tier":
-        return "value"
-    if rule.kind == "share":
-        return "share of contacts"
-    if rule.kind == "total":
-        return words(rule.metric, rule.times)
-    if rule.kind == "average":
-        return f"{words(rule.metric, rule.times)} per contact"
-    return f"{words(rule.metric, rule.times)} per {words(rule.per.metric, rule.per.times)}"
+    return measured.rule.unit(words)
 
 
 def unit_of_attribute(name: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from allocator.report.amounts import exact, number, percent, told_apart, with_unit
+from allocator.amounts import exact, number, percent, told_apart, with_unit
 from allocator.report.collect import Grid, Placements, Report
 from allocator.report.records import (
     Calibration,

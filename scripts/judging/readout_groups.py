@@ -25,7 +25,6 @@ from ranker.files import InputError, batches, parquet_files, parquet_schema
 from ranker.tables.check import ROWS_AT_ONCE, as_frame, type_problems
 from ranker.tables.schema import read_table_schema
 from scripts.judging.readout_sources import Sources
-from scripts.judging.rehearsal import COMPARE
 
 HELD, EXPLORING, CHOSEN = "holdout", "exploring", "chosen"
 UNRECORDED = ""
@@ -110,7 +109,7 @@ def would_get(allocation: Path, sources: Sources) -> np.ndarray | None:
     It depends on nothing that happened after the draw, so users with the same offer in it can be compared across groups.
     """
     policy = sources.policy
-    if policy.tiers or any(rule.kind in COMPARE for rule in policy.constraints):
+    if policy.tiers or policy.compares:
         return None
     problem = build_problem(sources.scores, policy)
     data, _ = give(problem, load_data(problem, sources.scores))

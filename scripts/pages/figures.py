@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from allocator.report.amounts import number
+from allocator.amounts import number
 from allocator.report.charts import ACCENT, OTHER, OURS, finish, label, line_at, margin_for
 from ranker.evaluate.off_policy import Z95
 

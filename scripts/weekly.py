@@ -13,10 +13,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ranker.files import read_json_object
+from allocator.formats import AUDIT, CERTIFICATE, AuditRecord, Certificate
 from scripts.cli import entry
 from scripts.cli.settings import WeeklySettings
-from scripts.formats.regret import Regret
+from scripts.formats.regret import REGRET, Regret
 from scripts.pages.week import show_week
 from scripts.runs import digests, mlflow_store, stage, tracking
 from scripts.runs.run_folder import check_inputs, check_unchanged, choose_name, inputs_of, prepare_folder
@@ -52,12 +52,12 @@ def run(settings: WeeklySettings) -> Week:
     week = Week(
         name=name,
         folder=folder,
-        certificate=read_json_object(folder / "allocation" / "certificate.json"),
-        audit=read_json_object(folder / "allocation" / "audit.json"),
+        certificate=Certificate.from_file(folder / "allocation" / CERTIFICATE),
+        audit=AuditRecord.from_file(folder / "allocation" / AUDIT),
         ran=tuple(ran),
         published=settings.weekly.publish,
         recorded=recorded,
-        regret=Regret.from_file(regret) if (regret := folder / "regret" / "regret.json").exists() else None,
+        regret=Regret.from_file(regret) if (regret := folder / "regret" / REGRET).exists() else None,
     )
     show_week(week, time.perf_counter() - started)
     return week

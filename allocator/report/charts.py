@@ -10,17 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
+from allocator.formats import ConstraintRecord, FunnelStage
 from allocator.report.amounts import exact, number, percent, told_apart, with_unit
 from allocator.report.collect import Grid, Placements, Report
-from allocator.report.records import (
-    Calibration,
-    ConstraintRecord,
-    Evaluation,
-    FunnelStage,
-    PolicyValue,
-    Qini,
-    TruthTable,
-)
+from allocator.report.records import Calibration, Evaluation, PolicyValue, Qini, TruthTable
 from allocator.report.sentences import worth_of_one_percent
 
 OURS, OTHER, ACCENT, INK, FAINT = "#0b5c9e", "#9aa7b5", "#d55e00", "#1d2733", "#e4e9ef"

@@ -14,11 +14,12 @@ import jinja2
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from allocator.formats import ConstraintRecord, FunnelStage
 from allocator.policy.grammar import Constraint
 from allocator.report import amounts, charts, rules, sentences
 from allocator.report.charts import Chart
 from allocator.report.collect import Report, Sources, collect
-from allocator.report.records import Calibration, ConstraintRecord, Evaluation, FunnelStage, PolicyValue
+from allocator.report.records import Calibration, Evaluation, PolicyValue
 from ranker.scores import not_told
 
 HERE = Path(__file__).parent

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 
+from allocator.formats import ConstraintRecord
 from allocator.policy.grammar import ContactRule, EligibilityRule, Filter, PinnedRule, Policy
 from allocator.report.amounts import exact, with_unit
 from allocator.report.collect import Report
-from allocator.report.records import ConstraintRecord
 from allocator.report.sentences import below_the_best, filter_words, formula, people, worth
 from ranker.scores import Interference, Kept
 

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Sequence
 
+from allocator.formats import Certificate, ConstraintRecord, ObjectiveTerm
 from allocator.policy.grammar import Constraint, Filter
 from allocator.report.amounts import exact, number, one, percent, percent_at_most, with_unit
-from allocator.report.records import Certificate, ConstraintRecord, ObjectiveTerm, PolicyValue
+from allocator.report.records import PolicyValue
 
 RATES = ("share", "average", "ratio")
 COUNTS = ("volume", "change", "churn")

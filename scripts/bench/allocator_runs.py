@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from allocator.allocation import read_price_book
+from allocator.formats import read_price_book
 from allocator.infeasible.diagnosis import Infeasible
 from allocator.policy.reader import policy_for
 from allocator.problem import Problem, build_problem
@@ -194,7 +194,7 @@ def run_ours(instance: Instance, settings: Settings, out: Path) -> Run:
         over_user=0.0,
         over_row=0.0,
         fractional=0,
-        full_passes=made.passes["all_users"],
+        full_passes=made.passes_over("all_users"),
         profile=dict(result.seconds),
     )
 
@@ -241,7 +241,7 @@ def measure_pass(instance: Instance, settings: Settings, allocation: Path, devic
     scores, problem = _compiled(instance)
     data = load_data(problem, scores, settings.solve.memory_gib, allocation.parent)
     users = replace(free_users(problem, data, (np.zeros(0, np.int64), np.zeros(0, np.int64))), device=device)
-    book, rows = read_price_book(allocation), problem.rows
+    book, rows = read_price_book(allocation).prices, problem.rows
     sides = zip(rows.constraint_R, np.where(rows.sign_R > 0, "max", "min"), strict=True)
     price_R = np.array([book.get((problem.measured[constraint].rule.id, str(side)), 0.0) for constraint, side in sides])
     sweep(users, price_R)

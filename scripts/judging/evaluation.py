@@ -2,6 +2,7 @@
 
 import logging
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from ranker.evaluate import objective, report
 from ranker.evaluate.held_out import EvaluationRules, HeldOut, TrainingLogs, hold_out, judge, segment_names
 from ranker.evaluate.learners import predictions_of
 from ranker.evaluate.objective import OBJECTIVE, Objective
+from ranker.evaluate.records import HeldOutEvaluation
 from ranker.evaluate.reliability import reliabilities
 from ranker.files import InputError
 from ranker.logs import Logs, read_logs
@@ -38,8 +40,8 @@ class Plan:
     left_out: tuple[str, ...]
 
 
-def evaluate(settings: EvaluateSettings) -> dict:
-    """Everything that is to be said about the model and, where there is one, about the policy."""
+def evaluate(settings: EvaluateSettings, started: float) -> HeldOutEvaluation:
+    """Everything that is to be said about the model and, where there is one, about the policy. started: when, of `time.perf_counter`."""
     paths, options = settings.paths, settings.evaluate
     model, model_id = load_model(paths.model)
     logs = read_logs(paths.logs)
@@ -71,7 +73,7 @@ def evaluate(settings: EvaluateSettings) -> dict:
         _must_have_solved(allocated, settings)
     rules = EvaluationRules(options.rows, options.points, options.groups, _cost(model, options.cost), options.segments)
     judged = judge(model, held, objectives, opinions, allocated, rules)
-    return {
+    found = {
         "model": model_id,
         "logs": paths.logs.name,
         "policy": None if paths.policy is None else paths.policy.stem,
@@ -81,7 +83,9 @@ def evaluate(settings: EvaluateSettings) -> dict:
         "reliability": reliabilities(model, held.test, np.arange(len(held.test))),
         "unsolved": list(unsolved),
         "left_out": [] if plan is None else list(plan.left_out),
+        "seconds": round(time.perf_counter() - started, 1),
     }
+    return HeldOutEvaluation.model_validate(report.finite(found))
 
 
 def training_of(settings: EvaluateSettings, logs: Logs) -> TrainingLogs:

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from allocator.allocation import read_price_book
 from allocator.assign.preassigned import give
+from allocator.formats import read_price_book
 from allocator.policy.experiment import exploring, held_out
 from allocator.problem import build_problem
 from allocator.solve.dual import Users, sweep
@@ -115,7 +115,7 @@ def would_get(allocation: Path, sources: Sources) -> np.ndarray | None:
     problem = build_problem(sources.scores, policy)
     data, _ = give(problem, load_data(problem, sources.scores))
     data = replace(data, group_U=np.where(data.group_U == PINNED, PINNED, FREE).astype(np.int8))
-    book = read_price_book(allocation)
+    book = read_price_book(allocation).prices
     sides = (("max" if sign > 0 else "min") for sign in problem.rows.sign_R)
     rules = (problem.measured[position].rule.id for position in problem.rows.constraint_R)
     price_R = np.array([book.get(side, 0.0) for side in zip(rules, sides, strict=True)])

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
+from allocator.formats import AuditRecord, Certificate
 from allocator.policy.grammar import Policy
 from ranker.files import InputError
 from scripts.cli.settings import (
@@ -64,8 +65,8 @@ class Week:
 
     name: str
     folder: Path
-    certificate: dict
-    audit: dict
+    certificate: Certificate
+    audit: AuditRecord
     ran: tuple[Ran, ...]
     published: bool
     recorded: str | None

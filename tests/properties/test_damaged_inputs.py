@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 from omegaconf import OmegaConf
 
-from allocator.allocation import read_price_book
 from allocator.audit.judge import audit
+from allocator.formats import read_price_book
 from allocator.policy.grammar import Policy, Term
 from allocator.policy.reader import policy_for, read_policy
 from allocator.previous_contacts import read_history, read_previous

@@ -74,12 +74,16 @@ class Stages:
 
     def allocate(self, settings: Settings) -> None:
         certificate = {
+            "status": "optimal",
             "users": 10,
             "contacts": 7,
             "value": 3.0,
+            "bound": 3.0,
             "gap": 0.0,
             "greedy": {"value": 2.5},
             "constraints": [],
+            "seconds": {},
+            "passes": None,
         }
         files = {"certificate.json": json.dumps(certificate), "audit.json": json.dumps({"checks": []})}
         files["rows"] = f"of seed {settings.seed}"

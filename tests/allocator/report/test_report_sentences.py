@@ -2,10 +2,11 @@
 
 import pytest
 
+from allocator.formats import Certificate, ConstraintRecord
 from allocator.policy.grammar import Change, Churn, Filter
 from allocator.report import amounts, sentences
 from allocator.report.page import bullet, constraint_row, state_of
-from allocator.report.records import Certificate, ConstraintRecord, Difference, PolicyValue
+from allocator.report.records import Difference, PolicyValue
 from tests.allocator.reporting import constraint
 
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 from pydantic import BaseModel
 
 from ranker.files import InputError, not_a_file, not_a_folder
-from scripts.formats.manifest import MANIFEST
+from scripts.formats.manifest import MANIFEST, read_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 BEFORE_THE_ALLOCATOR = ("make_market", "prepare", "hillstrom", "train", "score")
@@ -55,10 +55,23 @@ def _state(path: Path) -> dict[str, tuple[int, ...]]:
 def digest(path: Path) -> str:
     """sha256 of a file, or of a folder: of the relative names and digests of what is in it, its manifest left out."""
     if path.is_dir():
-        lines = (f"{name} {entry['sha256']}\n" for name, entry in output_digests(path).items())
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
+        return _of_folder((name, str(entry["sha256"])) for name, entry in output_digests(path).items())
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def told_digest(path: Path) -> str:
+    """The digest of a file or folder; of one with a manifest as that tells it, without reading what may be gigabytes."""
+    manifest = read_manifest(path) if path.is_dir() else None
+    told = {} if manifest is None or manifest.outputs is None else manifest.outputs
+    if not told or any(each.sha256 is None for each in told.values()):
+        return digest(path)
+    return _of_folder((name, str(each.sha256)) for name, each in told.items())
+
+
+def _of_folder(entries: Iterable[tuple[str, str]]) -> str:
+    """From the name and digest of every file."""
+    return hashlib.sha256("".join(f"{name} {sha256}\n" for name, sha256 in entries).encode()).hexdigest()
 
 
 def output_digests(folder: Path) -> dict[str, dict[str, object]]:

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from scripts.cli.entry import validated
 from scripts.cli.settings import WeeklySettings
 from scripts.runs import digests, stage
+from scripts.runs.mlflow_entries import log_datasets
 from scripts.runs.mlflow_store import connect, where
 from scripts.runs.tracking import record_week
 from tests.allocator.reporting import constraint
@@ -177,9 +178,37 @@ def test_parameters_are_short_and_the_whole_configuration_is_an_artifact(recorde
 def test_datasets_are_counted_and_no_listener_is_named(recorded: str, client: object, folder: Path) -> None:
     (used,) = children(client, recorded)["train"].inputs.dataset_inputs
     assert json.loads(used.dataset.profile) == {"num_rows": 2}
+    assert (used.dataset.source_type, json.loads(used.dataset.source)["uri"]) == ("local", str(folder / "logs"))
+    assert used.dataset.digest == digests.told_digest(folder / "logs")[:8] == digests.digest(folder / "logs")[:8]
+    columns = json.loads(used.dataset.schema)["mlflow_colspec"]
+    assert [(column["name"], column["type"]) for column in columns] == [("user_id", "string"), ("value", "double")]
+    assert [(tag.key, tag.value) for tag in used.tags] == [("mlflow.data.context", "training")]
     for file in (path for path in folder.parent.rglob("ml*/**/*") if path.is_file()):
         assert SECRET_USER.encode() not in file.read_bytes()
     assert SECRET_USER.encode() not in (folder.parent / "mlflow.db").read_bytes()
+
+
+def test_columns_of_any_type_have_one_that_mlflow_knows(tmp_path: Path, settings: WeeklySettings) -> None:
+    """Lists of scores, flags, days and ids, and a folder without a row."""
+    (tmp_path / "scores").mkdir()
+    (tmp_path / "empty").mkdir()
+    table = pa.table(
+        {
+            "id": pa.array([1], pa.int64()),
+            "eligible": pa.array([[True]], pa.list_(pa.bool_(), 1)),
+            "mean_subs": pa.array([[0.5]], pa.list_(pa.float32())),
+            "as_of": pa.array([0], pa.date32()),
+        }
+    )
+    pq.write_table(table, tmp_path / "scores" / "part-0.parquet")
+    client, experiment = connect(settings)
+    run_id = client.create_run(experiment).info.run_id
+    log_datasets(client, run_id, [(tmp_path / "scores", "a"), (tmp_path / "empty", "b"), (tmp_path / "nowhere", "c")])
+    inputs = {each.dataset.name: each.dataset for each in client.get_run(run_id).inputs.dataset_inputs}
+    assert inputs.keys() == {"scores", "empty"}
+    told = {each["name"]: each["type"] for each in json.loads(inputs["scores"].schema)["mlflow_colspec"]}
+    assert told == {"id": "long", "eligible": "array", "mean_subs": "array", "as_of": "datetime"}
+    assert json.loads(inputs["empty"].profile) == {"num_rows": 0}
 
 
 def test_the_model_is_registered_as_challenger_without_code(recorded: str, client: object, folder: Path) -> None:

@@ -28,6 +28,7 @@ from ranker.model.artifact import load_model
 from ranker.model.ensemble import ValueModel
 from ranker.model.examples import Examples, examples_of, stabilised_weights
 from ranker.model.splits import split_users
+from ranker.normal import Z90
 from ranker.scores import open_scores
 from scripts.bench.ranker_figures import OURS, Scored, Spending, Standing
 from scripts.bench.ranker_trials import spendings
@@ -41,7 +42,6 @@ from scripts.runs.week import steps as week_steps
 STEPS = ("scripts.make_market", "scripts.prepare", "scripts.train", "scripts.score")
 BUDGET, BUDGET_USERS, BUDGET_EUR = "discount_budget", 20_000, 80.0
 """The rule of the policy that does not grow with users by itself."""
-Z90 = 1.644854
 POINTS = 20
 TREES = {**boosting.SMALL, "n_estimators": 300}
 BOOSTED_S, BOOSTED_T = "LightGBM S-learner", "LightGBM T-learner"

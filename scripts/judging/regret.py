@@ -20,6 +20,7 @@ from allocator.users import FREE, Data, load_data
 from ranker.files import InputError
 from ranker.market.answers import DAYS
 from ranker.market.truth import MONTH, World
+from ranker.normal import Z95
 from ranker.scores import Catalogue, Interference, Scores, open_scores
 from scripts.cli import entry
 from scripts.cli.settings import RegretSettings
@@ -32,7 +33,6 @@ from scripts.judging.truth import Truth, read_truth
 
 GAP = 1e-3
 """Policies differ by percents, so the solver may stop at a tenth of one."""
-WITHIN_95 = 1.959964
 Further = Callable[[Problem, Data], Iterable[reference_policies.Rival]]
 
 
@@ -136,4 +136,4 @@ def total(worth_U: np.ndarray) -> tuple[float, float]:
 def difference(ours_U: np.ndarray, theirs_U: np.ndarray) -> Interval:
     """Ours minus theirs, paired by user, with its 95 % interval."""
     value, stderr = total(ours_U - theirs_U)
-    return Interval(value=value, stderr=stderr, low=value - WITHIN_95 * stderr, high=value + WITHIN_95 * stderr)
+    return Interval(value=value, stderr=stderr, low=value - Z95 * stderr, high=value + Z95 * stderr)

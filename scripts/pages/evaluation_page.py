@@ -12,7 +12,6 @@ from allocator.report.charts import ACCENT, FAINT, OURS, Chart, finish, label, p
 from allocator.report.records import Evaluation
 from ranker.evaluate.learners import AVERAGE, NETWORK, RANDOM, RIDGE, SINGLE, WITHOUT_COVARIATES
 from ranker.evaluate.objective import OBJECTIVE
-from ranker.evaluate.off_policy import Z95
 from ranker.evaluate.records import (
     BudgetFigure,
     GroupFigure,
@@ -22,6 +21,7 @@ from ranker.evaluate.records import (
     ReliabilityFigure,
     SlopeFigure,
 )
+from ranker.normal import Z95
 from ranker.scores import Unidentified, not_told
 from scripts.pages import figures, html, reliability
 from scripts.pages.figures import Spread

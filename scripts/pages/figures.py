@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from allocator.report.amounts import number
 from allocator.report.charts import ACCENT, OTHER, OURS, finish, label, line_at, margin_for
-from ranker.evaluate.off_policy import Z95
+from ranker.normal import Z95
 
 
 class Estimated(Protocol):

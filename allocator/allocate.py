@@ -21,7 +21,7 @@ from allocator.audit.checks import Audit, write_audit
 from allocator.audit.judge import audit
 from allocator.certify.certificate import certify
 from allocator.certify.price_ranges import price_ranges
-from allocator.formats import AUDIT, CERTIFICATE, PRICES, Certificate, Greedy, TierTotal, read_price_book
+from allocator.formats import AUDIT, CERTIFICATE, PRICES, Certificate, GreedyTotal, TierTotal, read_price_book
 from allocator.infeasible.counting import left_together, preflight
 from allocator.infeasible.diagnosis import Infeasible, contradiction, diagnose
 from allocator.lexicographic import settle
@@ -152,7 +152,7 @@ class _Run:
         progress.begin("write")
         fallen = fall_back(problem, data, given, solution.slate_UK, forego(users, solution.price_R))
         rows = assemble(users, solution.price_R, given, fallen)
-        greedy = Greedy.model_validate(compare_with_greedy(users, rows.contacts.value_of("exploration", "pinned")))
+        greedy = GreedyTotal.model_validate(compare_with_greedy(users, rows.contacts.value_of("exploration", "pinned")))
         totals = metric_totals(self.scores, problem, data, rows.contacts)
         write_rows(self.made, problem, data, rows)
         progress.begin("certify")

@@ -31,7 +31,7 @@ class AllocationPart(Document):
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
 
-class Strength(AllocationPart):
+class StrengthRecord(AllocationPart):
     """How much a constraint insists. penalty: value lost per unit of violation, soft constraints only."""
 
     kind: Literal["hard", "soft", "report_only"] = "hard"
@@ -52,7 +52,7 @@ class ConstraintRecord(AllocationPart):
     owner: str | None = None
     reason: str | None = None
     unit: str | None = None
-    strength: Strength = Strength()
+    strength: StrengthRecord = StrengthRecord()
     min: Figure | None
     max: Figure | None
     achieved: Figure | None
@@ -76,7 +76,7 @@ class ConstraintRecord(AllocationPart):
         return value
 
     @field_serializer("strength")
-    def _to_a_policy(self, value: Strength) -> str | dict[str, float | None]:
+    def _to_a_policy(self, value: StrengthRecord) -> str | dict[str, float | None]:
         return {"soft": value.penalty} if value.kind == "soft" else value.kind
 
     @property
@@ -98,7 +98,7 @@ class Remark(AllocationPart):
     value: Figure | None = None
 
 
-class Greedy(AllocationPart):
+class GreedyTotal(AllocationPart):
     """What taking the best contacts first would be worth. feasible: whether it keeps every constraint; users: of whom that was told."""
 
     value: Figure
@@ -174,7 +174,7 @@ class Certificate(AllocationPart):
     gap: Figure | None
     soft_penalty: Figure = 0.0
     constraints: tuple[ConstraintRecord, ...]
-    greedy: Greedy | None = None
+    greedy: GreedyTotal | None = None
     funnel: tuple[FunnelStage, ...] = ()
     metrics: Mapping[str, MetricTotal] = {}
     objective: tuple[ObjectiveTerm, ...] = ()

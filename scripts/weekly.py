@@ -20,12 +20,12 @@ from scripts.formats.regret import REGRET, Regret
 from scripts.pages.week import show_week
 from scripts.runs import digests, mlflow_store, stage, tracking
 from scripts.runs.run_folder import check_inputs, check_unchanged, choose_name, inputs_of, prepare_folder
-from scripts.runs.week import Ran, Week, publish_step, run_step, seconds_of, steps
+from scripts.runs.week import Ran, WeeklyRun, publish_step, run_step, seconds_of, steps
 
 log = logging.getLogger("offermix.weekly")
 
 
-def run(settings: WeeklySettings) -> Week:
+def run(settings: WeeklySettings) -> WeeklyRun:
     """Runs every stage that is not current, publishes the result and records it; raises what the first failing stage raises."""
     started = time.perf_counter()
     check_inputs(settings)
@@ -49,7 +49,7 @@ def run(settings: WeeklySettings) -> Week:
                 _record(settings, name, folder, ran, finished=False)
             raise
     recorded = _record(settings, name, folder, ran, finished=True)
-    week = Week(
+    week = WeeklyRun(
         name=name,
         folder=folder,
         certificate=Certificate.from_file(folder / "allocation" / CERTIFICATE),

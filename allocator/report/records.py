@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ranker.files import InputError, places, read_json
 
 
-class Record(BaseModel):
+class ShownPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
-class Interval(Record):
+class ShownInterval(ShownPart):
     """An estimate and its 95 % interval; null where the logs are too few to make it."""
 
     value: float | None
@@ -25,11 +25,11 @@ class Interval(Record):
         return None not in (self.value, self.low, self.high)
 
 
-class Difference(Interval):
+class Difference(ShownInterval):
     pass
 
 
-class PolicyValue(Interval):
+class PolicyValue(ShownInterval):
     """The value per user of a policy, estimated off-policy on held-out users."""
 
     name: str
@@ -39,7 +39,7 @@ class PolicyValue(Interval):
     difference_to_best_fixed: Difference | None = None
 
 
-class Qini(Record):
+class ShownQini(ShownPart):
     model: str
     outcome: str
     action: str
@@ -52,7 +52,7 @@ class Qini(Record):
         return None not in (self.qini, self.stderr)
 
 
-class Decile(Record):
+class Decile(ShownPart):
     predicted: float | None
     realised: float | None
     stderr: float | None = 0.0
@@ -62,7 +62,7 @@ class Decile(Record):
         return None not in (self.predicted, self.realised, self.stderr)
 
 
-class Calibration(Record):
+class ShownCalibration(ShownPart):
     outcome: str
     action: str
     slope: float | None
@@ -76,26 +76,26 @@ class Calibration(Record):
         return None not in (self.slope, self.stderr)
 
 
-class Slates(Record):
+class ShownSlates(ShownPart):
     """decisions: that showed several contacts. judged: how, in a sentence."""
 
     decisions: int
     judged: str
 
 
-class Evaluation(Record):
+class Evaluation(ShownPart):
     """The ranker's report on itself, from held-out users."""
 
     rows: dict[str, int] = {}
-    slates: Slates | None = None
+    slates: ShownSlates | None = None
     outcomes: tuple[str, ...] = ()
     objective: dict[str, float] = {}
     policies: tuple[PolicyValue, ...] = ()
-    qini: tuple[Qini, ...] = ()
-    calibration: tuple[Calibration, ...] = ()
+    qini: tuple[ShownQini, ...] = ()
+    calibration: tuple[ShownCalibration, ...] = ()
 
 
-class TruthValue(Record):
+class TruthValue(ShownPart):
     """A policy judged on the synthetic market's truth."""
 
     policy: str
@@ -103,7 +103,7 @@ class TruthValue(Record):
     share_of_oracle: float
 
 
-class TruthTable(Record):
+class TruthTable(ShownPart):
     policies: tuple[TruthValue, ...]
 
 

@@ -46,7 +46,7 @@ class UnidentifiedAction(EvaluationPart):
     why: str
 
 
-class Interval(EvaluationPart):
+class IntervalFigure(EvaluationPart):
     """An estimate with a 95 % interval."""
 
     value: float | None
@@ -66,8 +66,8 @@ class PolicyFigure(EvaluationPart):
     low: float | None
     high: float | None
     effective_sample_size: float
-    difference_to_best_fixed: Interval | None
-    difference_to_valuenet: Interval | None
+    difference_to_best_fixed: IntervalFigure | None
+    difference_to_valuenet: IntervalFigure | None
 
 
 class QiniFigure(EvaluationPart):
@@ -263,7 +263,7 @@ class PromisedFigure(EvaluationPart):
 
     outcome: str
     predicted: float
-    realised: Interval
+    realised: IntervalFigure
 
 
 class BudgetPoint(EvaluationPart):
@@ -275,7 +275,7 @@ class BudgetPoint(EvaluationPart):
     stderr: float | None
     low: float | None
     high: float | None
-    valuenet_minus_this: Interval
+    valuenet_minus_this: IntervalFigure
 
 
 class BudgetFigure(EvaluationPart):
@@ -284,8 +284,8 @@ class BudgetFigure(EvaluationPart):
     outcome: str
     name: str
     points: Listed[BudgetPoint]
-    mean_over_budgets: Interval
-    valuenet_minus_this: Interval
+    mean_over_budgets: IntervalFigure
+    valuenet_minus_this: IntervalFigure
 
 
 class PooledCalibrationFigure(EvaluationPart):
@@ -307,8 +307,8 @@ class SegmentFigure(EvaluationPart):
     rows: int
     contacts_per_row: float
     predicted: float
-    realised: Interval
-    ahead_of: dict[str, Interval]
+    realised: IntervalFigure
+    ahead_of: dict[str, IntervalFigure]
 
 
 class HeldOutEvaluation(EvaluationPart):

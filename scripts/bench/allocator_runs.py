@@ -33,7 +33,7 @@ from scripts.cli.entry import set_up_logging
 from scripts.cli.settings import AllocatePaths, AllocateSettings, Settings
 
 GIB = 2.0**30
-OURS = "offermix"
+OFFERMIX = "offermix"
 PASSES_TIMED = 3
 MOST_MEMORY = 0.9
 COPY_BYTES = 2**30
@@ -43,7 +43,7 @@ COPY_BYTES = 2**30
 class Run:
     """One solver on one instance. seconds: by stage (`read`, `solve`, `write`). gap: from the value to the certified bound, relative.
 
-    outcome: `done`, or why there is nothing else; note says more. over_user, over_row, fractional: as in peers.Judged. profile: of the
+    outcome: `done`, or why there is nothing else; note says more. over_user, over_row, fractional: as in peers.JudgedPeer. profile: of the
     allocator, seconds of every stage of its command. limit: seconds of solving after which a peer was to stop.
     """
 
@@ -174,7 +174,7 @@ def make(folder: Path, shape: str, users: int, seed: int) -> tuple[Instance, dic
 
 def run_ours(instance: Instance, settings: Settings, out: Path) -> Run:
     """The allocate command's own work, from files to files, audited; `solver` says where it sweeps if that is not the CPU."""
-    solver = OURS if settings.solve.device == "cpu" else f"{OURS} on {settings.solve.device}"
+    solver = OFFERMIX if settings.solve.device == "cpu" else f"{OFFERMIX} on {settings.solve.device}"
     started = time.perf_counter()
     try:
         result = allocate.run(_allocate_settings(instance, settings, out))

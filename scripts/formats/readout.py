@@ -10,7 +10,7 @@ from scripts.formats.document import Interval, Many, Number, StrictDocument
 READOUT = "readout.json"
 
 
-class Asked(StrictDocument):
+class ConditionReading(StrictDocument):
     """One thing that was asked of the week, and whether it was shown."""
 
     metric: str
@@ -23,7 +23,7 @@ class Decision(StrictDocument):
 
     ship: bool
     sentence: str
-    conditions: Many[Asked]
+    conditions: Many[ConditionReading]
 
 
 class GroupSizes(StrictDocument):

@@ -6,7 +6,6 @@ Axes: U users, P planes, A actions.
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
 from itertools import chain
 
 import numpy as np
@@ -25,9 +24,9 @@ from ranker.scores import Catalogue, Interference, Scores, open_scores
 from scripts.cli import entry
 from scripts.cli.settings import RegretSettings
 from scripts.formats.document import Interval
-from scripts.formats.regret import Cannibalised, KeptConstraint, PolicyRegret, Regret, Told, Unsolved, Untold
+from scripts.formats.regret import Cannibalised, PolicyRegret, Regret, Told, Unsolved, Untold
 from scripts.judging import reference_policies
-from scripts.judging.judged import Judged, judge_one
+from scripts.judging.judged import JudgedOnTruth, judge_one
 from scripts.judging.reference_policies import LEARNED, ORACLE
 from scripts.judging.truth import Truth, read_truth
 
@@ -68,7 +67,9 @@ def _policy(settings: RegretSettings, scores: Scores) -> Policy:
     return read.without_comparisons().active(scores.catalogue.as_of)
 
 
-def summary(problem: Problem, data: Data, truth: Truth, judged: Sequence[Judged], failed: Sequence[str]) -> Regret:
+def summary(
+    problem: Problem, data: Data, truth: Truth, judged: Sequence[JudgedOnTruth], failed: Sequence[str]
+) -> Regret:
     """What regret.json holds. Without an oracle there are no shares, so `policies` is empty and `unsolved` says why."""
     free_U = data.group_U == FREE
     by_name = {each.name: each for each in judged}
@@ -105,7 +106,9 @@ def interference(scores: Catalogue, world: World) -> list[Told | Untold]:
     ]
 
 
-def _entry(each: Judged, oracle: Judged, learned: Judged | None, free_U: np.ndarray) -> PolicyRegret:
+def _entry(
+    each: JudgedOnTruth, oracle: JudgedOnTruth, learned: JudgedOnTruth | None, free_U: np.ndarray
+) -> PolicyRegret:
     value, stderr = total(each.worth_U[free_U])
     best, _ = total(oracle.worth_U[free_U])
     regret, regret_stderr = total((oracle.worth_U - each.worth_U)[free_U])
@@ -122,7 +125,7 @@ def _entry(each: Judged, oracle: Judged, learned: Judged | None, free_U: np.ndar
         value_without_cannibalisation=each.alone,
         contacts=each.contacts,
         users_with_both_products=each.with_both,
-        constraints=tuple(KeptConstraint(**asdict(kept)) for kept in each.constraints),
+        constraints=each.constraints,
         violations=tuple(kept.id for kept in each.constraints if kept.broken is not None),
     )
 

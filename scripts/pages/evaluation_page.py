@@ -10,13 +10,13 @@ from allocator.report import charts
 from allocator.report.amounts import number
 from allocator.report.charts import ACCENT, FAINT, OURS, Chart, finish, label, plain_line
 from allocator.report.records import Evaluation
-from ranker.evaluate.learners import AVERAGE, NETWORK, RANDOM, RIDGE, SINGLE, WITHOUT_COVARIATES
+from ranker.evaluate.learners import AVERAGE, RANDOM, RIDGE, SINGLE, VALUENET, WITHOUT_COVARIATES
 from ranker.evaluate.objective import OBJECTIVE
 from ranker.evaluate.records import (
     BudgetFigure,
     GroupFigure,
     HeldOutEvaluation,
-    Interval,
+    IntervalFigure,
     PolicyFigure,
     ReliabilityFigure,
     SlopeFigure,
@@ -29,7 +29,7 @@ from scripts.pages.html import Page, Section, Table, Tile
 
 GREEN, PLUM = "#009e73", "#8e4585"
 CURVES = {
-    NETWORK: (OURS, "solid", 3),
+    VALUENET: (OURS, "solid", 3),
     WITHOUT_COVARIATES: (ACCENT, "solid", 2),
     AVERAGE: (ACCENT, "dot", 2),
     RIDGE: (GREEN, "dash", 1.5),
@@ -103,11 +103,11 @@ def _gain_tiles(evaluation: HeldOutEvaluation) -> Iterator[Tile]:
     )
     yield Tile("Promised gain", number(first.predicted), unit, "what the model expected of its own choice")
     shown = [r for r in evaluation.shown if r.outcome == first.outcome and r.estimator == HEADLINE]
-    ours = next(record for record in shown if record.name == NETWORK)
+    ours = next(record for record in shown if record.name == VALUENET)
     sample = f"{ours.effective_sample_size:,.0f}"
     yield Tile("Effective decisions", sample, "", "so many count, since rare ones weigh more than others")
     if evaluation.allocated is not None:
-        yield Tile("Contacts", f"{evaluation.allocated.contacts_per_row[NETWORK]:.2f}", "", "per decision")
+        yield Tile("Contacts", f"{evaluation.allocated.contacts_per_row[VALUENET]:.2f}", "", "per decision")
 
 
 def _notices(evaluation: HeldOutEvaluation) -> Iterator[str]:
@@ -120,7 +120,7 @@ def _notices(evaluation: HeldOutEvaluation) -> Iterator[str]:
     for name in evaluation.unsolved:
         yield f"{name.capitalize()}: found no allocation that keeps the rules, so it is not compared."
     first = _first(evaluation)
-    few = [r for r in evaluation.shown if (r.outcome, r.estimator, r.name) == (first, HEADLINE, NETWORK)]
+    few = [r for r in evaluation.shown if (r.outcome, r.estimator, r.name) == (first, HEADLINE, VALUENET)]
     if few[0].effective_sample_size < FEW:
         yield (
             f"Only {few[0].effective_sample_size:,.0f} effective decisions: too few for intervals to be right. Log more random "
@@ -173,7 +173,7 @@ def _difference_chart(policies: Sequence[PolicyFigure], first: str) -> Chart | N
             rows = [
                 (r.name, _minus(r.difference_to_valuenet))
                 for r in policies
-                if (r.outcome, r.estimator) == (outcome, estimator) and r.name != NETWORK
+                if (r.outcome, r.estimator) == (outcome, estimator) and r.name != VALUENET
             ]
             rows = [(name, entry) for name, entry in rows if entry is not None]
             if rows:
@@ -182,7 +182,7 @@ def _difference_chart(policies: Sequence[PolicyFigure], first: str) -> Chart | N
     return Chart("ahead", "How far the model is ahead of each, 95 % interval", tuple(variants)) if variants else None
 
 
-def _minus(entry: Interval) -> Spread | None:
+def _minus(entry: IntervalFigure) -> Spread | None:
     """The difference seen from the other side."""
     if entry.value is None or entry.low is None:
         return None
@@ -208,7 +208,7 @@ def _policy_table(policies: Sequence[PolicyFigure], title: str) -> Table:
                 record.estimator,
                 figures.amount(record.value),
                 figures.interval(record),
-                "" if record.name == NETWORK else figures.with_interval(_minus(record.difference_to_valuenet)),
+                "" if record.name == VALUENET else figures.with_interval(_minus(record.difference_to_valuenet)),
                 f"{record.effective_sample_size:,.0f}",
             )
             for record in policies
@@ -252,7 +252,7 @@ def _budgets(evaluation: HeldOutEvaluation) -> Section:
                 r.name,
                 figures.amount(r.mean_over_budgets.value),
                 figures.interval(r.mean_over_budgets),
-                "" if r.name == NETWORK else figures.with_interval(r.valuenet_minus_this),
+                "" if r.name == VALUENET else figures.with_interval(r.valuenet_minus_this),
             )
             for r in records
         ),
@@ -263,7 +263,7 @@ def _budgets(evaluation: HeldOutEvaluation) -> Section:
 
 def _curves(by_name: Mapping[str, BudgetFigure], paid: str) -> go.Figure:
     figure = go.Figure()
-    ours = by_name[NETWORK].points
+    ours = by_name[VALUENET].points
     x = [0.0, *(point.budget for point in ours)]
     edge = [0.0, *(point.high for point in ours)], [0.0, *(point.low for point in ours)]
     figure.add_trace(

@@ -11,7 +11,7 @@ from allocator.report.charts import ACCENT, OTHER, OURS, finish, label, line_at,
 from ranker.normal import Z95
 
 
-class Estimated(Protocol):
+class HasInterval(Protocol):
     """An estimate with a 95 % interval; None where it is not known."""
 
     @property
@@ -22,7 +22,7 @@ class Estimated(Protocol):
     def high(self) -> float | None: ...
 
 
-class WithError(Protocol):
+class HasError(Protocol):
     @property
     def value(self) -> float | None: ...
     @property
@@ -69,7 +69,7 @@ def dots(rows: Sequence[tuple[str, Spread]], line: float = 0.0) -> go.Figure:
     return finish(figure, height=50 + 34 * len(names), left=margin_for(names), top=8)
 
 
-def promised_and_realised(rows: Sequence[tuple[str, float, WithError]]) -> go.Figure:
+def promised_and_realised(rows: Sequence[tuple[str, float, HasError]]) -> go.Figure:
     """Per name what was expected, and what came of it with its interval."""
     names = [label(name) for name, _, _ in rows]
     figure = go.Figure()
@@ -109,9 +109,9 @@ def amount(value: float | None) -> str:
     return "not known" if value is None else number(value)
 
 
-def interval(entry: Estimated) -> str:
+def interval(entry: HasInterval) -> str:
     return "not known" if entry.low is None else f"{number(entry.low)} to {number(entry.high)}"
 
 
-def with_interval(entry: Estimated | None) -> str:
+def with_interval(entry: HasInterval | None) -> str:
     return "not known" if entry is None or entry.low is None else f"{number(entry.value)} ({interval(entry)})"

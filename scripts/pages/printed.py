@@ -10,7 +10,7 @@ from scripts.formats.regret import PolicyRegret, Regret, Told
 from scripts.judging.readout_groups import CHOSEN, HELD
 from scripts.judging.reference_policies import LEARNED
 from scripts.pages import reliability
-from scripts.pages.figures import WithError
+from scripts.pages.figures import HasError
 
 log = logging.getLogger("offermix.judging")
 
@@ -81,7 +81,7 @@ def show_evaluation(evaluation: HeldOutEvaluation) -> None:
         (
             record.name,
             _figure(record),
-            "" if record.name == report.NETWORK else _figure(record.difference_to_valuenet, "+"),
+            "" if record.name == report.VALUENET else _figure(record.difference_to_valuenet, "+"),
             f"{record.effective_sample_size:,.0f}",
         )
         for record in evaluation.shown
@@ -100,7 +100,7 @@ def show_evaluation(evaluation: HeldOutEvaluation) -> None:
         log.warning("%s: found no allocation that keeps the rules", name)
 
 
-def _figure(entry: WithError, sign: str = "") -> str:
+def _figure(entry: HasError, sign: str = "") -> str:
     if entry.value is None or entry.stderr is None:
         return "not known"
     return f"{entry.value:{sign}.5f} ± {1.96 * entry.stderr:.5f}"

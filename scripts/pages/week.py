@@ -7,10 +7,10 @@ from scripts.cli import entry
 from scripts.formats.pointer import POINTER
 from scripts.formats.regret import Regret
 from scripts.runs.mlflow_store import where
-from scripts.runs.week import Week
+from scripts.runs.week import WeeklyRun
 
 
-def show_week(week: Week, seconds: float) -> None:
+def show_week(week: WeeklyRun, seconds: float) -> None:
     """Prints what the week came to, for people who will act on it."""
     entry.show_table(
         "Stages",
@@ -23,7 +23,7 @@ def show_week(week: Week, seconds: float) -> None:
     entry.show_table(f"Week {week.name}", ("", ""), [*_result_rows(week), ("Took", f"{seconds:.0f} seconds")])
 
 
-def _result_rows(week: Week) -> Iterator[tuple[str, str]]:
+def _result_rows(week: WeeklyRun) -> Iterator[tuple[str, str]]:
     held = week.certificate
     for remark in held.remarks:
         yield "Mind", f"{remark.sentence}."

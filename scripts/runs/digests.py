@@ -20,7 +20,7 @@ BEFORE_THE_ALLOCATOR = ("make_market", "prepare", "hillstrom", "train", "score")
 
 
 @dataclass(frozen=True)
-class Seen:
+class InputsSeen:
     """Inputs as they were when they were looked at: a digest of each, and size, time and place on the disk of each of their files."""
 
     digests: Mapping[Path, str]
@@ -32,7 +32,7 @@ class Seen:
         return [path for path in moved if not path.exists() or digest(path) != self.digests[path]]
 
 
-def look_at(inputs: Sequence[Path]) -> Seen:
+def look_at(inputs: Sequence[Path]) -> InputsSeen:
     """The inputs as they are now; InputError names those that are missing or cannot be read."""
     faults = {path: not_a_file(path) for path in inputs if not_a_folder(path)}
     missing = "there is no such file"
@@ -41,7 +41,7 @@ def look_at(inputs: Sequence[Path]) -> Seen:
         raise InputError([f"{path}: {fault}" for path, fault in told.items()])
     try:
         state = {path: _state(path) for path in inputs}  # first, so that what changes meanwhile is noticed
-        return Seen({path: digest(path) for path in inputs}, state)
+        return InputsSeen({path: digest(path) for path in inputs}, state)
     except OSError as error:
         raise InputError([f"{error.filename}: cannot be read ({error.strerror})"]) from None
 

@@ -22,7 +22,7 @@ from allocator.formats import CERTIFICATE
 from ranker.files import InputError
 from scripts.formats.manifest import MANIFEST, Manifest, Output, read_manifest
 from scripts.runs.digests import (
-    Seen,
+    InputsSeen,
     code_version,
     config_digest,
     digest,
@@ -164,7 +164,7 @@ def _are(inputs: Sequence[Path], made_from: Mapping[str, str] | None) -> bool:
     return [digest(path) for path in dict.fromkeys(inputs)] == list(made_from.values())
 
 
-def _named_from(out: Path, seen: Seen) -> dict[str, str]:
+def _named_from(out: Path, seen: InputsSeen) -> dict[str, str]:
     """Per input its digest; named relative to where `out` is, so that a run's folder can be moved."""
     return {Path(os.path.relpath(path, out.parent)).as_posix(): held for path, held in seen.digests.items()}
 

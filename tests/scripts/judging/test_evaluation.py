@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from ranker.evaluate import objective as objectives
 from ranker.evaluate.held_out import HeldOut, hold_out
-from ranker.evaluate.learners import NETWORK, Predictions, decisions_of, predictions_of
+from ranker.evaluate.learners import VALUENET, Predictions, decisions_of, predictions_of
 from ranker.evaluate.records import HeldOutEvaluation
 from ranker.logs import read_logs, write_logs
 from ranker.model.artifact import load_model
@@ -86,7 +86,7 @@ def evaluation(case: Case) -> HeldOutEvaluation:
 class Parts:
     held: HeldOut
     opinions: Predictions
-    plan: evaluating.Plan
+    plan: evaluating.RehearsalPlan
     allocated: dict
     truth: dict
 
@@ -128,9 +128,9 @@ def test_every_allocation_keeps_the_rules_scaled_to_the_rows(parts: Parts) -> No
         assert given_RA[market_R == "SE"][:, family_A].sum() >= 0.05 * (market_R == "SE").sum(), name
         assert given_RA[:, push_A].sum(1).max() <= 1, name
         assert given_RA[market_R == "BR"][:, student_A].sum() == 0, name
-    ours_RA = parts.allocated[NETWORK][:, :-1]
-    assert (ours_RA * parts.opinions.effect[NETWORK][0]).sum() <= 500 * rows / USERS * (1 + 1e-6)
-    assert (ours_RA * parts.opinions.effect[NETWORK][1]).sum() >= 0.05 * ours_RA.sum() * (1 - 1e-6)
+    ours_RA = parts.allocated[VALUENET][:, :-1]
+    assert (ours_RA * parts.opinions.effect[VALUENET][0]).sum() <= 500 * rows / USERS * (1 + 1e-6)
+    assert (ours_RA * parts.opinions.effect[VALUENET][1]).sum() >= 0.05 * ours_RA.sum() * (1 - 1e-6)
     assert ours_RA.sum(1).max() == 2  # slates of two are judged too
 
 
@@ -160,9 +160,9 @@ def test_what_is_written_is_what_is_returned(evaluation: HeldOutEvaluation, case
     assert HeldOutEvaluation.from_file(out / "evaluation.json") == evaluation
     assert sorted(evaluation.left_out) == ["exploration", "fallback", "holdout"]
     assert evaluation.rows.judged == evaluation.rows.held_out < evaluation.rows.logged == 2 * USERS
-    first = {r.estimator: r for r in evaluation.allocated.policies if (r.name, r.outcome) == (NETWORK, "objective")}
+    first = {r.estimator: r for r in evaluation.allocated.policies if (r.name, r.outcome) == (VALUENET, "objective")}
     assert first.keys() == {"IPS", "SNIPS", "DR", "SWITCH-DR"}
-    assert evaluation.allocated.believed_gain_per_row[NETWORK] == pytest.approx(
+    assert evaluation.allocated.believed_gain_per_row[VALUENET] == pytest.approx(
         evaluation.promised[0].predicted, rel=1e-5
     )
 
@@ -214,7 +214,7 @@ def test_mlflow_has_the_values(evaluation: HeldOutEvaluation, case: Case) -> Non
     value = next(
         r.value
         for r in evaluation.allocated.policies
-        if (r.name, r.outcome, r.estimator) == (NETWORK, "objective", "DR")
+        if (r.name, r.outcome, r.estimator) == (VALUENET, "objective", "DR")
     )
     assert run.data.metrics["allocated/valuenet/objective/DR/value"] == pytest.approx(value)
     assert any(name.startswith("held_out_slope/subs/users") for name in run.data.metrics)
@@ -274,7 +274,7 @@ def test_rules_that_nobody_can_keep_and_costs_that_nobody_has_are_told(case: Cas
 def test_a_budget_can_pay_for_an_attribute(case: Case) -> None:
     options = replace_options(case, cost="discount")
     found = command.run(options)
-    paid = next(r for r in found.budgets if (r.name, r.outcome) == (NETWORK, "subs"))
+    paid = next(r for r in found.budgets if (r.name, r.outcome) == (VALUENET, "subs"))
     assert paid.points[-1].spent <= 2.0
     assert paid.points[0].spent <= paid.points[0].budget * (1 + 1e-9)
 

@@ -62,7 +62,7 @@ class Allocation:
 
     def constraints(self) -> pd.DataFrame:
         """A row per constraint as the certificate states it: bounds, what was achieved, slack, binding side, price, multiplier."""
-        return pd.DataFrame([record.content() for record in self.certificate.constraints])
+        return pd.DataFrame([record.model_dump() for record in self.certificate.constraints])
 
 
 def allocate(

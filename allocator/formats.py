@@ -76,7 +76,7 @@ class ConstraintRecord(AllocationPart):
         return value
 
     @field_serializer("strength")
-    def _to_a_policy(self, value: StrengthRecord) -> str | dict[str, float | None]:
+    def _to_a_policy(self, value: StrengthRecord) -> object:
         return {"soft": value.penalty} if value.kind == "soft" else value.kind
 
     @property

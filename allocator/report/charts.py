@@ -26,7 +26,8 @@ FONT = {
 ESTIMATORS = {"DR": "doubly robust", "SNIPS": "self-normalised", "IPS": "inverse propensity"}
 MOST_ACTIONS = 20
 MOST_BARS = 40
-VALUENET = "valuenet"
+VALUENET, LEARNED = "valuenet", "learned"
+"""The model in its evaluation, and the policy by its scores where the truth is known."""
 
 
 @dataclass(frozen=True)
@@ -342,7 +343,7 @@ def truth_chart(truth: TruthTable) -> Chart:
         [100 * row.share_of_oracle for row in ranked],
         [f"{percent(row.share_of_oracle)} ({number(row.value)})" for row in ranked],
         "% of the oracle",
-        colours=[OURS if row.policy == VALUENET else OTHER for row in ranked],
+        colours=[OURS if row.policy in (VALUENET, LEARNED) else OTHER for row in ranked],
     )
     return Chart("truth", "Judged on the market's truth: share of the oracle's value", (("", figure),))
 

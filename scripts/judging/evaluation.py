@@ -10,7 +10,7 @@ import numpy as np
 
 from ranker.evaluate import objective, report
 from ranker.evaluate.held_out import EvaluationRules, HeldOut, TrainingLogs, hold_out, judge, segment_names
-from ranker.evaluate.learners import predictions_of
+from ranker.evaluate.learners import VALUENET, predictions_of
 from ranker.evaluate.objective import OBJECTIVE, Objective
 from ranker.evaluate.records import HeldOutEvaluation
 from ranker.evaluate.reliability import reliabilities
@@ -135,7 +135,7 @@ def _objectives(settings: EvaluateSettings, model: ValueModel, plan: RehearsalPl
 
 
 def _must_have_solved(allocated: tuple, settings: EvaluateSettings) -> None:
-    if not allocated or allocated[0].name != report.VALUENET:
+    if not allocated or allocated[0].name != VALUENET:
         why = "no allocation of the held-out rows keeps the rules by what the model believes of them"
         raise InputError([f"{settings.paths.policy}: {why}; loosen a bound by set.ID.FIELD=VALUE"])
 

@@ -2,7 +2,7 @@
 
 import logging
 
-from ranker.evaluate import report
+from ranker.evaluate.learners import VALUENET
 from ranker.evaluate.records import HeldOutEvaluation
 from scripts.cli import entry
 from scripts.formats.readout import Readout
@@ -81,7 +81,7 @@ def show_evaluation(evaluation: HeldOutEvaluation) -> None:
         (
             record.name,
             _figure(record),
-            "" if record.name == report.VALUENET else _figure(record.difference_to_valuenet, "+"),
+            "" if record.name == VALUENET else _figure(record.difference_to_valuenet, "+"),
             f"{record.effective_sample_size:,.0f}",
         )
         for record in evaluation.shown

@@ -18,6 +18,7 @@ Modules, in the order in which data flows:
 - infeasible: why constraints contradict each other, and the cheapest repairs
 - lexicographic: several objectives in order, one after the other
 - certify: what was achieved, recounted, and how near it is to the best possible
+- formats: what the JSON files of an allocation hold
 - allocation: the dataset of contacts
 - audit: the independent judge
 - allocate: the whole way, from scores and a policy to an audited allocation

@@ -34,6 +34,7 @@ from ranker.columns import (
     value_problems,
 )
 from ranker.files import InputError, batches, open_parquet, read_json_object, some_parquet_files
+from ranker.normal import ONE_SIDED_90
 
 if TYPE_CHECKING:
     import pandas as pd  # half a second that no command that reads scores needs
@@ -47,7 +48,6 @@ BASES = ("history", "same week")
 """What an estimate of one offer beside another rests on: offers of the days before, or of the same seven days."""
 LARGEST = 1e30
 """Of an action's numbers; sums of what is larger would lose everything else, or overflow."""
-ONE_SIDED_90 = 1.281552
 
 
 @dataclass(frozen=True)

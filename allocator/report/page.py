@@ -15,12 +15,13 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from allocator import amounts
+from allocator.formats import ConstraintRecord, FunnelStage
 from allocator.policy.kinds.base import Constraint
 from allocator.policy.kinds.known import kind_named
 from allocator.report import charts, rules, sentences
 from allocator.report.charts import Chart
 from allocator.report.collect import Report, Sources, collect
-from allocator.report.records import Calibration, ConstraintRecord, Evaluation, FunnelStage, PolicyValue
+from allocator.report.records import Evaluation, PolicyValue, ShownCalibration
 from ranker.scores import not_told
 
 HERE = Path(__file__).parent
@@ -308,7 +309,7 @@ def without_rows(report: Report) -> list[tuple[str, int]]:
 def model_sentence(report: Report) -> str:
     """The learned policy against the best fixed action, on the objective where it was judged on it."""
     learned = [
-        value for value in (report.evaluation.policies if report.evaluation else ()) if value.name == charts.LEARNED
+        value for value in (report.evaluation.policies if report.evaluation else ()) if value.name == charts.VALUENET
     ]
     learned = [value for value in learned if value.difference_to_best_fixed is not None]
     if not learned:
@@ -346,7 +347,7 @@ def calibration_rows(evaluation: Evaluation | None) -> list[Mapping[str, str]]:
     def cell(value: float | None, stderr: float | None) -> str:
         return "" if value is None or stderr is None else f"{amounts.number(value)} ± {amounts.number(1.96 * stderr)}"
 
-    rows: tuple[Calibration, ...] = evaluation.calibration if evaluation else ()
+    rows: tuple[ShownCalibration, ...] = evaluation.calibration if evaluation else ()
     qini = {(row.model, row.outcome, row.action): row for row in (evaluation.qini if evaluation else ())}
     models = list(dict.fromkeys(row.model for row in (evaluation.qini if evaluation else ())))
     return [

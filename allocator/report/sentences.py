@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from allocator.amounts import exact, number, percent, percent_at_most, with_unit
+from allocator.formats import Certificate, ConstraintRecord, ObjectiveTerm
 from allocator.policy.kinds.base import Constraint, Level, Side
 from allocator.policy.kinds.known import kind_named
-from allocator.report.records import Certificate, ConstraintRecord, ObjectiveTerm, PolicyValue
+from allocator.report.records import PolicyValue
 
 FINEST = 1e-7
 MOST_NAMED = 25
@@ -150,7 +151,7 @@ def is_turned(record: ConstraintRecord) -> bool:
 
 def unit_of(record: ConstraintRecord) -> str:
     """The words behind an amount of this constraint."""
-    return kind_named(record.kind).words_of(record.unit)
+    return kind_named(record.kind).words_of(record.unit or "")
 
 
 def amount(record: ConstraintRecord, value: float | None, *, asked: bool = False) -> str:

@@ -27,7 +27,7 @@ from allocator.solve.settings import SolveSettings
 from allocator.users import Data, load_data
 from ranker.evaluate import off_policy
 from ranker.evaluate.held_out import UNKNOWN, AllocatedPolicy, HeldOut
-from ranker.evaluate.learners import AVERAGE, FIXED, NETWORK, RANDOM, WITHOUT_COVARIATES, Predictions
+from ranker.evaluate.learners import AVERAGE, FIXED, RANDOM, VALUENET, WITHOUT_COVARIATES, Predictions
 from ranker.evaluate.objective import OBJECTIVE, Objective
 from ranker.model.ensemble import ValueModel
 from ranker.scores import Catalogue, Metric, ScoresWriter, open_scores
@@ -40,7 +40,7 @@ NOBODY = (np.empty(0, np.int64), np.empty(0, np.int64))
 
 
 @dataclass(frozen=True)
-class Week:
+class RehearsedWeek:
     """For whom the policy is meant: how many users, on which day, and the values that their segments have."""
 
     users: float
@@ -48,14 +48,14 @@ class Week:
     segments: Mapping[str, frozenset[str]]
 
 
-def catalogue_of(model: ValueModel, segments: Sequence[str], week: Week) -> Catalogue:
+def catalogue_of(model: ValueModel, segments: Sequence[str], week: RehearsedWeek) -> Catalogue:
     """The head of the scores that the model would write for such a week."""
     metrics = [Metric(target.name, target.unit) for target in model.targets]
     return Catalogue(tuple(model.actions)).with_scores(metrics, segments, "held out", week.as_of, model.interference)
 
 
 def policy_of(
-    file: Path, overrides: Mapping[str, object], catalogue: Catalogue, week: Week
+    file: Path, overrides: Mapping[str, object], catalogue: Catalogue, week: RehearsedWeek
 ) -> tuple[Policy, list[str]]:
     """The part of the policy that can be rehearsed, and what was left out of it."""
     whole = read_policy(file, overrides, catalogue, week.segments, previous=True).active(week.as_of)
@@ -99,7 +99,7 @@ def rehearse(
     held: HeldOut,
     opinions: Predictions,
     objective: Objective,
-    week: Week,
+    week: RehearsedWeek,
     solve: SolveSettings,
     seed: int,
     folder: Path,
@@ -129,7 +129,7 @@ def rehearse(
 def write_scores(folder: Path, catalogue: Catalogue, held: HeldOut, opinions: Predictions) -> None:
     """The network's scores of the held-out rows, a row being a user."""
     names = [metric.name for metric in catalogue.metrics]
-    effect = dict(zip(names, opinions.effect[NETWORK], strict=True))
+    effect = dict(zip(names, opinions.effect[VALUENET], strict=True))
     stderr = dict(zip(names, opinions.stderr, strict=True))
     with ScoresWriter(folder, catalogue) as writer:
         writer.write(
@@ -168,9 +168,9 @@ def _scaled(each: CompiledConstraint, factor: float) -> CompiledConstraint:
 
 def contenders(problem: Problem, data: Data, opinions: Predictions, objective: Objective, seed: int) -> Iterator[Rival]:
     """The network and every baseline under the same rules, each with a value of its own."""
-    yield Rival(NETWORK, "the model's scores", problem, data)
+    yield Rival(VALUENET, "the model's scores", problem, data)
     for name, effect in opinions.effect.items():
-        if name != NETWORK:
+        if name != VALUENET:
             value_RA = objective.effect(effect).astype(np.float64)
             yield Rival(name, "its own value", *reference_policies.valued(problem, data, value_RA))
     named = {

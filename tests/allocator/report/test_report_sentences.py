@@ -3,12 +3,13 @@
 import pytest
 
 from allocator import amounts
+from allocator.formats import Certificate, ConstraintRecord
 from allocator.policy.kinds.change import Change
 from allocator.policy.kinds.churn import Churn
 from allocator.policy.words import Filter, filter_words
 from allocator.report import sentences
 from allocator.report.page import bullet, constraint_row, state_of
-from allocator.report.records import Certificate, ConstraintRecord, Difference, PolicyValue
+from allocator.report.records import Difference, PolicyValue
 from tests.allocator.reporting import constraint
 
 

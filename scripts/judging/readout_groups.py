@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from allocator.allocation import read_price_book
-from allocator.assign.preassigned import give
+from allocator.assign.preassigned import preassign
 from allocator.policy.experiment import exploring, held_out
 from allocator.problem import build_problem
 from allocator.solve.dual import Users, sweep
@@ -113,7 +113,7 @@ def would_get(allocation: Path, sources: Sources) -> np.ndarray | None:
     if policy.tiers or any(rule.kind in COMPARE for rule in policy.constraints):
         return None
     problem = build_problem(sources.scores, policy)
-    data, _ = give(problem, load_data(problem, sources.scores))
+    data, _ = preassign(problem, load_data(problem, sources.scores))
     data = replace(data, group_U=np.where(data.group_U == PINNED, PINNED, FREE).astype(np.int8))
     book = read_price_book(allocation)
     sides = (("max" if sign > 0 else "min") for sign in problem.rows.sign_R)

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from allocator.assign.preassigned import fall_back, give
+from allocator.assign.fallback import assign_fallbacks
+from allocator.assign.preassigned import preassign
 from allocator.assign.propensity import forego
 from allocator.infeasible.counting import preflight
 from allocator.infeasible.diagnosis import diagnose
@@ -235,17 +236,17 @@ def test_given_and_held_out_users_count_as_changed_or_kept(tmp_path: Path) -> No
         + CHURN.format(most=0.8, more="")
     )
     case = make_case(tmp_path, users, 4, rules, previous=past)
-    data, given = give(case.problem, case.data)
-    solution = solve(case.problem, data, given.fixed, SolveSettings())
+    data, preassigned = preassign(case.problem, case.data)
+    solution = solve(case.problem, data, preassigned.fixed, SolveSettings())
     foregone = forego(case.users, solution.price_R)
-    whole_UK = fall_back(case.problem, data, given, solution.slate_UK, foregone).slate_UK.copy()
-    given.place(whole_UK)
+    whole_UK = assign_fallbacks(case.problem, data, preassigned, solution.slate_UK, foregone).slate_UK.copy()
+    preassigned.place(whole_UK)
     changed = sum(names(whole_UK[u]) != before(past, case, u) for u in range(users))
     assert changed <= 480
     others = np.flatnonzero(data.group_U != FREE)
     kept = sum(names(whole_UK[u]) == before(past, case, u) for u in others)
     member = case.problem.rows.member_RS
-    assert data.kept_by_class(*given.fixed, data.group_U != FREE, member.shape[1]).sum() == kept
+    assert data.kept_by_class(*preassigned.fixed, data.group_U != FREE, member.shape[1]).sum() == kept
     assert kept > 10
 
 

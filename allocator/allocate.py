@@ -18,7 +18,7 @@ import pandas as pd
 from allocator.allocation import assemble, metric_totals, price_book, read_price_book, write_rows
 from allocator.assign.fallback import assign_fallbacks
 from allocator.assign.preassigned import Preassigned, preassign
-from allocator.assign.propensity import forego
+from allocator.assign.propensity import counterfactual_slates
 from allocator.audit.checks import Audit, write_audit
 from allocator.audit.judge import audit
 from allocator.certify.certificate import Certificate, certify
@@ -156,7 +156,9 @@ class _Run:
     ) -> Certificate:
         progress, users = self.progress, free_users(problem, data, preassigned.fixed)
         progress.begin("write")
-        fallbacks = assign_fallbacks(problem, data, preassigned, solution.slate_UK, forego(users, solution.price_R))
+        fallbacks = assign_fallbacks(
+            problem, data, preassigned, solution.slate_UK, counterfactual_slates(users, solution.price_R)
+        )
         rows = assemble(users, solution.price_R, preassigned, fallbacks)
         greedy = compare_with_greedy(users, rows.contacts.value_of("exploration", "pinned"))
         totals = metric_totals(self.scores, problem, data, rows.contacts)

@@ -58,7 +58,7 @@ def assemble(users: Users, price_R: np.ndarray, preassigned: Preassigned, fallba
     source_U = np.where(fallbacks.fallback_U, np.int8(SOURCES.index("fallback")), np.int8(0))
     source_U[preassigned.user_N] = preassigned.source_N
     contacts = Contacts(user_N, action_N, contact_values(problem, data, user_N, action_N), source_U[user_N])
-    marginal_N = marginal_propensity(problem, data, contacts, fallbacks.foregone)
+    marginal_N = marginal_propensity(problem, data, contacts, fallbacks.counterfactual)
     return ContactRows(contacts, margin_UK[taken_UK], instead_UK[taken_UK], propensity_U[user_N], marginal_N)
 
 

@@ -3,7 +3,7 @@
 Modules:
 
 - exploration: users who get one of their eligible actions at random
-- propensity: how likely each contact was, over all ways to it
+- propensity: the marginal propensity of each contact, and the counterfactual slates of users who explore
 - preassigned: pinned contacts and those of exploration, before anything is chosen
 - fallback: contacts for users who were chosen nothing, once all others are decided
 """

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from allocator.assign.preassigned import Preassigned
-from allocator.assign.propensity import Foregone
+from allocator.assign.propensity import CounterfactualSlates
 from allocator.certify.certificate import tally_all
 from allocator.problem import Problem
 from allocator.solve.kernel import kernel
@@ -23,17 +23,17 @@ MOST_CELLS = 2**26
 class Fallbacks:
     """The slates with the fallbacks in them, who got one (bool[U]), and how many users in scope are left with nothing.
 
-    foregone: what users who explore would have got, their fallbacks included.
+    counterfactual: the slates that users who explore would have got, their fallbacks included.
     """
 
     slate_UK: np.ndarray
     fallback_U: np.ndarray
     left_without: int
-    foregone: Foregone
+    counterfactual: CounterfactualSlates
 
 
 def assign_fallbacks(
-    problem: Problem, data: Data, preassigned: Preassigned, slate_UK: np.ndarray, foregone: Foregone
+    problem: Problem, data: Data, preassigned: Preassigned, slate_UK: np.ndarray, counterfactual: CounterfactualSlates
 ) -> Fallbacks:
     """In the order of the users, each who was chosen nothing gets the first fallback action that is eligible and after which every hard
     constraint still holds. Whoever explores is asked in turn what it would have been, which uses up nothing.
@@ -41,10 +41,10 @@ def assign_fallbacks(
     fallback_U = np.zeros(len(data), bool)
     fallback = problem.policy.fallback
     if fallback is None:
-        return Fallbacks(slate_UK, fallback_U, 0, foregone)
-    slate_UK, foregone_EK = slate_UK.copy(), foregone.slate_EK.copy()
+        return Fallbacks(slate_UK, fallback_U, 0, counterfactual)
+    slate_UK, counterfactual_EK = slate_UK.copy(), counterfactual.slate_EK.copy()
     nothing_U = (data.group_U == FREE) & (slate_UK[:, 0] < 0)
-    nothing_U[foregone.user_E] = foregone_EK[:, 0] < 0
+    nothing_U[counterfactual.user_E] = counterfactual_EK[:, 0] < 0
     user_N = np.flatnonzero(problem.classes.members(fallback.users)[data.class_U] & nothing_U)
     explores_N = data.group_U[user_N] == EXPLORATION
     action_F = np.array([problem.catalogue.ids.index(name) for name in fallback.action])
@@ -63,9 +63,9 @@ def assign_fallbacks(
         slate_UK[user_n[taken_n], 0] = action_F[pick_n[taken_n]]
         fallback_U[user_n[taken_n]] = True
         taken_n = (pick_n >= 0) & explores_n
-        foregone_EK[np.searchsorted(foregone.user_E, user_n[taken_n]), 0] = action_F[pick_n[taken_n]]
+        counterfactual_EK[np.searchsorted(counterfactual.user_E, user_n[taken_n]), 0] = action_F[pick_n[taken_n]]
     left_without = int((~explores_N).sum()) - int(fallback_U.sum())
-    return Fallbacks(slate_UK, fallback_U, left_without, Foregone(foregone.user_E, foregone_EK))
+    return Fallbacks(slate_UK, fallback_U, left_without, CounterfactualSlates(counterfactual.user_E, counterfactual_EK))
 
 
 def _usage(problem: Problem, data: Data, preassigned: Preassigned, slate_UK: np.ndarray) -> np.ndarray:

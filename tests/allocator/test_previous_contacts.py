@@ -12,7 +12,7 @@ import pytest
 
 from allocator.assign.fallback import assign_fallbacks
 from allocator.assign.preassigned import preassign
-from allocator.assign.propensity import forego
+from allocator.assign.propensity import counterfactual_slates
 from allocator.infeasible.counting import preflight
 from allocator.infeasible.diagnosis import diagnose
 from allocator.policy.grammar import Policy
@@ -238,8 +238,8 @@ def test_given_and_held_out_users_count_as_changed_or_kept(tmp_path: Path) -> No
     case = make_case(tmp_path, users, 4, rules, previous=past)
     data, preassigned = preassign(case.problem, case.data)
     solution = solve(case.problem, data, preassigned.fixed, SolveSettings())
-    foregone = forego(case.users, solution.price_R)
-    whole_UK = assign_fallbacks(case.problem, data, preassigned, solution.slate_UK, foregone).slate_UK.copy()
+    counterfactual = counterfactual_slates(case.users, solution.price_R)
+    whole_UK = assign_fallbacks(case.problem, data, preassigned, solution.slate_UK, counterfactual).slate_UK.copy()
     preassigned.place(whole_UK)
     changed = sum(names(whole_UK[u]) != before(past, case, u) for u in range(users))
     assert changed <= 480

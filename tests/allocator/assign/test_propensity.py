@@ -10,7 +10,7 @@ import pytest
 from allocator.allocation import ContactRows, assemble
 from allocator.assign.fallback import assign_fallbacks
 from allocator.assign.preassigned import preassign
-from allocator.assign.propensity import Foregone, forego
+from allocator.assign.propensity import CounterfactualSlates, counterfactual_slates
 from allocator.certify.certificate import SOURCES
 from allocator.policy.grammar import Experiment, Share
 from allocator.problem import Problem
@@ -53,7 +53,9 @@ def allocated(problem: Problem, data: Data) -> Drawn:
     data, preassigned = preassign(problem, replace(data, group_U=group_of(problem.policy, data.user_id)))
     solution = solve(problem, data, preassigned.fixed, ROUGH)
     users = free_users(problem, data, preassigned.fixed)
-    fallbacks = assign_fallbacks(problem, data, preassigned, solution.slate_UK, forego(users, solution.price_R))
+    fallbacks = assign_fallbacks(
+        problem, data, preassigned, solution.slate_UK, counterfactual_slates(users, solution.price_R)
+    )
     return Drawn(data.group_U, assemble(users, solution.price_R, preassigned, fallbacks))
 
 
@@ -115,7 +117,9 @@ def test_where_constraints_bind_inverse_chances_find_what_is_there(tmp_path: Pat
     assert np.mean(within_T) < pairs - 10 * error
     user_N, action_N, told_N = (np.concatenate(each) for each in zip(*told, strict=True))
     often_N = chosen_UA[user_N, action_N] / free_U[user_N]
-    assert often_N[told_N].mean() > 0.9, "what users who explore are told to forego they get when free, but near ties"
+    assert often_N[told_N].mean() > 0.9, (
+        "counterfactual slates of users who explore are theirs when free, but near ties"
+    )
     assert often_N[~told_N].mean() < 0.02
 
 
@@ -131,7 +135,9 @@ constraints: [{id: push_cap, kind: volume, where: {surface: push}, max: 60}]
     ids, slots = case.problem.catalogue.ids, case.problem.catalogue.slots
     nothing_UK = np.full((400, 4), NONE, np.int16)
     user_E = np.flatnonzero(data.group_U == EXPLORATION)
-    fallbacks = assign_fallbacks(case.problem, data, preassigned, nothing_UK, Foregone(user_E, nothing_UK[user_E]))
+    fallbacks = assign_fallbacks(
+        case.problem, data, preassigned, nothing_UK, CounterfactualSlates(user_E, nothing_UK[user_E])
+    )
     room = 60 - sum(slots[action] == "push_1" for action in preassigned.action_N)
     markets = [case.problem.classes.records[klass]["market"] for klass in data.class_U]
     got, turned_away = np.full(400, NONE), 0
@@ -147,7 +153,7 @@ constraints: [{id: push_cap, kind: volume, where: {surface: push}, max: 60}]
                 break
     free_U = data.group_U == FREE
     np.testing.assert_array_equal(fallbacks.slate_UK[:, 0], np.where(free_U, got, NONE))
-    np.testing.assert_array_equal(fallbacks.foregone.slate_EK[:, 0], got[user_E])
+    np.testing.assert_array_equal(fallbacks.counterfactual.slate_EK[:, 0], got[user_E])
     assert (room, fallbacks.left_without) == (0, (free_U & (got == NONE) & (np.array(markets) != "NO")).sum())
     assert turned_away > 10
     assert (got[user_E] == ids.index("push_1/duo")).sum() > 5

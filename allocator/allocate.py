@@ -25,7 +25,7 @@ from allocator.certify.certificate import Certificate, certify
 from allocator.certify.price_ranges import price_ranges
 from allocator.infeasible.counting import left_together, preflight
 from allocator.infeasible.diagnosis import Infeasible, contradiction, diagnose
-from allocator.lexicographic import settle
+from allocator.lexicographic import solve_earlier_tiers
 from allocator.policy.grammar import Policy
 from allocator.policy.reader import policy_for
 from allocator.problem import Problem, build_problem
@@ -141,7 +141,9 @@ class _Run:
             "Read %s users and %s rules in %.1f s", f"{problem.users:,}", len(self.policy.constraints), progress.spent
         )
         progress.begin("solve")
-        problem, tiers = settle(problem, data, preassigned, lambda stage: self._solved(stage, data, preassigned, start))
+        problem, tiers = solve_earlier_tiers(
+            problem, data, preassigned, lambda stage: self._solved(stage, data, preassigned, start)
+        )
         solution = self._solved(problem, data, preassigned, start)
         log.info("Solved (%s) after %.1f s", solution.status.value, progress.spent)
         return self._written(problem, data, preassigned, solution, tiers)

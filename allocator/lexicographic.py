@@ -20,7 +20,7 @@ from allocator.solve.solver import free_users
 from allocator.users import Data
 
 
-def settle(
+def solve_earlier_tiers(
     problem: Problem, data: Data, preassigned: Preassigned, solve: Callable[[Problem], Solution]
 ) -> tuple[Problem, tuple[Mapping[str, object], ...]]:
     """The last tier's problem with the floors of those before it, and what each of them reached; as it was without tiers.

@@ -205,8 +205,8 @@ class _Run:
     def _solved(
         self, problem: Problem, data: Data, preassigned: Preassigned, start: Mapping[tuple[str, str], float] | None
     ) -> Solution:
-        def tell(note: str, swept: int = 0) -> None:
-            self.progress.advance(swept, note)
+        def tell(note: str, users: int = 0) -> None:
+            self.progress.advance(users, note)
 
         try:
             return solve(problem, data, preassigned.fixed, self.settings, start, tell)

@@ -20,7 +20,7 @@ import numpy as np
 from allocator.certify.certificate import SOURCES, Contacts
 from allocator.policy.experiment import shares
 from allocator.problem import Problem
-from allocator.solve.dual import Users, sweep
+from allocator.solve.dual import Users, evaluate_dual
 from allocator.users import EXPLORATION, FREE, Data
 
 USERS_PER_STEP = 65_536
@@ -47,7 +47,7 @@ def counterfactual_slates(users: Users, price_R: np.ndarray) -> CounterfactualSl
         part = slice(first, first + USERS_PER_STEP)
         data = users.data.take(user_E[part])
         freed = replace(data, group_U=np.full(len(data), FREE, np.int8))
-        slate_EK[part] = sweep(replace(users, data=freed), price_R).slate_UK
+        slate_EK[part] = evaluate_dual(replace(users, data=freed), price_R).slate_UK
     return CounterfactualSlates(user_E, slate_EK)
 
 

@@ -2,9 +2,9 @@
 
 With all values set to zero and every row of a subset elastic at one unit of violation per unit of its scale, the dual's minimum is
 minus the least total violation: below zero exactly where the subset cannot hold together (weak duality; elastic filtering and the
-deletion filter: Chinneck, Feasibility and Infeasibility in Optimization, 2008). The same sweeps that price millions of users
-decide it, so it costs a few passes per test. Where contacts in parts could keep what whole ones cannot, small problems are decided by
-the integer programme.
+deletion filter: Chinneck, Feasibility and Infeasibility in Optimization, 2008). The same dual evaluations that price millions
+of users decide it, so it costs a few of them per test. Where contacts in parts could keep what whole ones cannot, small problems are
+decided by the integer programme.
 
 Axes: R rows.
 """

@@ -1,6 +1,6 @@
-"""One sweep over the users at given prices: the exact dual value, its gradient, every user's best slate and its margin.
+"""One dual evaluation over the users at given prices: the exact dual value, its gradient, every user's best slate and its margin.
 
-Sums are kept per user class and action, so a sweep costs the same whatever the number of constraints, and are added up block by
+Sums are kept per user class and action, so an evaluation costs the same whatever the number of constraints, and are added up block by
 block in a fixed order, so the result does not depend on threads or shards.
 
 Axes: U users, P planes, A actions, S classes, R rows, B blocks, K the most contacts of a slate, T near ties.
@@ -44,8 +44,8 @@ MOST_CELLS = 2**26
 
 
 @dataclass(frozen=True)
-class Pass:
-    """What one sweep found at price_R.
+class DualEvaluation:
+    """What one dual evaluation found at price_R.
 
     dual: limit @ price + sum over users of their best net value, an upper bound on every feasible allocation of these users.
     usage_R: what the best slates use; limit - usage is a subgradient of the dual. value: what they are worth.
@@ -62,10 +62,10 @@ class Pass:
 
 @dataclass(frozen=True)
 class Users:
-    """The users that a sweep is over: data in memory, the compiled contact rules, and how many users each one stands for.
+    """The users that the dual is evaluated over: data in memory, the compiled contact rules, and how many users each one stands for.
 
     weight_S: 1 for all users; for a stratified sample, users of the class per sampled user. limit_R: what these users may use.
-    device: where sweeps run, `cpu` (compiled) or a torch device such as `cuda`. many_U: float64, how many users alike each one stands
+    device: where evaluations run, `cpu` (compiled) or a torch device such as `cuda`. many_U: float64, how many users alike each one stands
     for, beside weight_S; empty where each stands for itself.
     """
 
@@ -91,8 +91,8 @@ class Users:
         return replace(self, data=self.data.take(who_U), many_U=self.many_U[who_U] if len(self.many_U) else self.many_U)
 
 
-def sweep(users: Users, price_R: np.ndarray) -> Pass:
-    """One pass over all users, shard by shard. O(users x actions), exact slates."""
+def evaluate_dual(users: Users, price_R: np.ndarray) -> DualEvaluation:
+    """The dual over all users at these prices, shard by shard. O(users x actions), exact slates."""
     problem, data = users.problem, users.data
     tables = Tables.at(problem, price_R)
     slate_UK = np.empty((len(data), users.rules.most), np.int16)
@@ -101,13 +101,13 @@ def sweep(users: Users, price_R: np.ndarray) -> Pass:
     for part in data.shards():
         who = part
         if users.device != "cpu" and not data.remembers and not len(users.rules.trigger_Q):
-            who = _sweep_on_device(users, part, tables, sums, slate_UK[part], margin_U[part])
-        blocks, slate_uK, margin_u = _sweep_compiled(users, who, tables, sums)
+            who = _evaluate_on_device(users, part, tables, sums, slate_UK[part], margin_U[part])
+        blocks, slate_uK, margin_u = _evaluate_compiled(users, who, tables, sums)
         slate_UK[who], margin_U[who] = slate_uK, margin_u
         sums.add(blocks)
     weight_S = users.weight_S
     count_SA, sum_SPA = sums.count_SA * weight_S[:, None], sums.sum_SPA * weight_S[:, None, None]
-    return Pass(
+    return DualEvaluation(
         price_R=price_R,
         dual=float(sums.dual_S @ weight_S) + float(users.limit_R @ price_R),
         value=problem.worth_of_sums(count_SA, sum_SPA),
@@ -130,7 +130,7 @@ class Tables:
         return cls(*problem.net_tables(price_R), problem.rows.bonus(price_R))
 
 
-def _sweep_compiled(
+def _evaluate_compiled(
     users: Users, who: slice | np.ndarray, tables: Tables, sums: "_Sums"
 ) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray]:
     """(block sums, slates, margins) of some users, by the compiled kernel."""
@@ -143,18 +143,18 @@ def _sweep_compiled(
     before_UK, received_UC = data.before_UK[who], data.received_UC[who]
     many_U = users.many_U[who] if len(users.many_U) else users.many_U
 
-    def sweep_block(block: int, part: slice) -> None:
-        _sweep_block(
+    def evaluate_block(block: int, part: slice) -> None:
+        _evaluate_block(
             users.rules, make_work(users.rules), planes_UPA[part], eligible_UA[part], class_U[part], group_U[part],
             before_UK[part], received_UC[part], many_U[part], tables.const_SA, tables.plane_SPA, tables.bonus_S,
             *(each[block] for each in blocks), slate_UK[part], margin_U[part],
         )  # fmt: skip
 
-    in_blocks(sweep_block, len(class_U), BLOCK)
+    in_blocks(evaluate_block, len(class_U), BLOCK)
     return blocks, slate_UK, margin_U
 
 
-def _sweep_on_device(
+def _evaluate_on_device(
     users: Users,
     part: slice,
     tables: Tables,
@@ -166,7 +166,7 @@ def _sweep_on_device(
     from allocator.solve import device  # brings torch, which is slow to import and seldom needed
 
     data = users.data
-    found = device.sweep_part(
+    found = device.evaluate_part(
         device.rules_on(users.rules, users.device), data.planes_UPA[part], data.eligible_UA[part], data.class_U[part],
         data.group_U[part], data.received_UC[part], users.rules.free_SC, tables.const_SA, tables.plane_SPA,
     )  # fmt: skip
@@ -270,7 +270,7 @@ def keep_or_change(rules, work, before_K, bonus, slate_K, count, value, margin):
 
 
 @kernel(nogil=True)
-def _sweep_block(
+def _evaluate_block(
     rules, work, planes_UPA, eligible_UA, class_U, group_U, before_UK, received_UC, many_U, const_SA, plane_SPA, bonus_S,
     dual_S, count_SA, sum_SPA, kept_S, slate_UK, margin_U,
 ):  # fmt: skip
@@ -320,15 +320,15 @@ class Ties:
         return Ties(self.user_T[index], self.out_T[index], self.in_T[index], self.kept_T[index], self.loss_T[index])
 
 
-def near_ties(users: Users, swept: Pass, who_U: np.ndarray, width: float) -> Ties:
-    """All exchanges of the users at positions who_U that lose less than `width` at the prices of the pass."""
+def near_ties(users: Users, evaluated: DualEvaluation, who_U: np.ndarray, width: float) -> Ties:
+    """All exchanges of the users at positions who_U that lose less than `width` at the prices of the evaluation."""
     problem, data = users.problem, users.data
-    tables = Tables.at(problem, swept.price_R)
+    tables = Tables.at(problem, evaluated.price_R)
     limit = (1 + len(problem.catalogue.actions)) * len(who_U)
     buffers = [np.empty(limit, np.int64) for _ in range(4)] + [np.empty(limit)]
     found = _near_ties(
         users.rules, make_work(users.rules), data.planes_UPA, data.eligible_UA, data.class_U, data.before_UK, data.received_UC,
-        tables.const_SA, tables.plane_SPA, tables.bonus_S, swept.slate_UK, who_U, width, *buffers,
+        tables.const_SA, tables.plane_SPA, tables.bonus_S, evaluated.slate_UK, who_U, width, *buffers,
     )  # fmt: skip
     return Ties(*(buffer[:found].copy() for buffer in buffers))
 
@@ -400,10 +400,10 @@ class Swaps:
     loss_T: np.ndarray
 
 
-def near_swaps(users: Users, swept: Pass, who_U: np.ndarray, width: float) -> Swaps:
+def near_swaps(users: Users, evaluated: DualEvaluation, who_U: np.ndarray, width: float) -> Swaps:
     """Back to the earlier slate, or from it to the best one, for the users at positions who_U whom that costs less than `width`."""
     problem, data = users.problem, users.data
-    tables = Tables.at(problem, swept.price_R)
+    tables = Tables.at(problem, evaluated.price_R)
     user_T = np.empty(len(who_U), np.int64)
     to_TK = np.full((len(who_U), users.rules.most), NONE, np.int16)
     loss_T = np.empty(len(who_U))
@@ -411,7 +411,7 @@ def near_swaps(users: Users, swept: Pass, who_U: np.ndarray, width: float) -> Sw
         users.rules, make_work(users.rules), data.planes_UPA, data.eligible_UA, data.class_U, data.before_UK, data.received_UC,
         tables.const_SA, tables.plane_SPA, tables.bonus_S, who_U, width, user_T, to_TK, loss_T,
     )  # fmt: skip
-    return Swaps(user_T[:found], swept.slate_UK[user_T[:found]], to_TK[:found], loss_T[:found])
+    return Swaps(user_T[:found], evaluated.slate_UK[user_T[:found]], to_TK[:found], loss_T[:found])
 
 
 @kernel()

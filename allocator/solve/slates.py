@@ -3,7 +3,7 @@
 A slate takes at most one action per slot and keeps every cap. Caps that are unions of whole slots and nest (laminar) are solved by
 greedy over the slots' best actions, which is exact there (a laminar matroid: Schrijver, Combinatorial Optimization, ch. 40);
 other caps by branch and bound over the slots, tried only where greedy without them breaks one, and so is what contacts ask for
-(see `asks`). Everything is compiled by numba and works on one user, so a pass over users is a loop around it.
+(see `asks`). Everything is compiled by numba and works on one user, so a dual evaluation is a loop over users around it.
 
 Axes: A actions, L slots, C caps, D caps of one action (padded with -1), K the most contacts a slate can have, Q asks, S user classes.
 """

@@ -16,7 +16,7 @@ from allocator.allocation import read_price_book
 from allocator.assign.preassigned import preassign
 from allocator.policy.experiment import exploring, held_out
 from allocator.problem import build_problem
-from allocator.solve.dual import Users, sweep
+from allocator.solve.dual import Users, evaluate_dual
 from allocator.solve.slates import compile_rules
 from allocator.users import FREE, PINNED, load_data
 from ranker.columns import value_problems
@@ -120,7 +120,7 @@ def would_get(allocation: Path, sources: Sources) -> np.ndarray | None:
     rules = (problem.measured[position].rule.id for position in problem.rows.constraint_R)
     price_R = np.array([book.get(side, 0.0) for side in zip(rules, sides, strict=True)])
     users = Users(problem, data, compile_rules(problem.contact), np.ones(len(problem.classes)), problem.rows.limit_R)
-    return sweep(users, price_R).slate_UK
+    return evaluate_dual(users, price_R).slate_UK
 
 
 def recorded_groups(tables: Path, day: date, user_id: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from allocator.solve.alike import Shares, content_hashes, find_alike, spread
-from allocator.solve.dual import sweep, total_usage, value_of
+from allocator.solve.dual import evaluate_dual, total_usage, value_of
 from tests.allocator.instances import CONTACT, Case, make_case
 
 USERS, KINDS = 90, 7
@@ -46,7 +46,7 @@ def test_groups_are_the_users_who_are_the_same(tmp_path: Path, seed: int) -> Non
 def test_one_who_stands_for_many_is_worth_as_much_as_they_are(tmp_path: Path) -> None:
     case = tied(tmp_path, 1)
     alike, price_R = find_alike(case.users), np.array([0.003])
-    few, every = sweep(alike.one_for_many(case.users), price_R), sweep(case.users, price_R)
+    few, every = evaluate_dual(alike.one_for_many(case.users), price_R), evaluate_dual(case.users, price_R)
     assert few.dual == pytest.approx(every.dual, rel=1e-12)
     np.testing.assert_allclose(few.usage_R, every.usage_R)
     slate_UK = spread(alike, case.data, few.slate_UK, None)

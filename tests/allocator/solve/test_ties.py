@@ -11,7 +11,7 @@ import pytest
 from allocator.assign.preassigned import preassign
 from allocator.policy.reader import policy_for
 from allocator.problem import build_problem
-from allocator.solve.dual import sweep, total_usage, value_of
+from allocator.solve.dual import evaluate_dual, total_usage, value_of
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import Solution, Status, Unsolvable
 from allocator.solve.solver import free_users, solve
@@ -36,7 +36,9 @@ def solved(folder: Path, instance: Instance, settings: SolveSettings = SETTINGS)
     users = free_users(problem, data, preassigned.fixed)
     value, over_R = value_of(users, solution.slate_UK), total_usage(users, solution.slate_UK) - users.limit_R
     assert (over_R <= 1e-9 * np.maximum(np.abs(users.limit_R), 1.0)).all(), "every rule holds"
-    assert sweep(users, solution.price_R).dual == pytest.approx(solution.dual, rel=1e-9), "the prices prove the bound"
+    assert evaluate_dual(users, solution.price_R).dual == pytest.approx(solution.dual, rel=1e-9), (
+        "the prices prove the bound"
+    )
     bound = min(solution.dual, solution.whole_bound)
     assert value <= bound + 1e-9 * abs(bound)
     return value, bound, solution

@@ -30,6 +30,9 @@ from ranker.scores import Scores
 
 FREE, HOLDOUT, EXPLORATION, PINNED = 0, 1, 2, 3
 
+UserActions = tuple[np.ndarray, np.ndarray]
+"""Contacts: the user's position and the action's, of each."""
+
 
 SHARD = 524_288
 

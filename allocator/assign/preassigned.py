@@ -15,7 +15,7 @@ from allocator.certify.certificate import SOURCES
 from allocator.contact_rules import ContactRules
 from allocator.policy.grammar import PinnedRule
 from allocator.problem import Problem
-from allocator.users import HOLDOUT, PINNED, Data
+from allocator.users import HOLDOUT, PINNED, Data, UserActions
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Preassigned:
     source_N: np.ndarray
 
     @property
-    def fixed(self) -> tuple[np.ndarray, np.ndarray]:
+    def fixed(self) -> UserActions:
         """User position and action, as the solvers take them."""
         return self.user_N, self.action_N
 
@@ -57,7 +57,7 @@ def preassign(problem: Problem, data: Data) -> tuple[Data, Preassigned]:
     )
 
 
-def _pin(problem: Problem, data: Data) -> tuple[np.ndarray, np.ndarray]:
+def _pin(problem: Problem, data: Data) -> UserActions:
     """(user position, action), sorted by user: rule after rule what is eligible and fits slot and caps beside earlier pins.
 
     Pins that then lack what they ask for are dropped.

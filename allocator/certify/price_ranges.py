@@ -24,6 +24,7 @@ from allocator.solve.dual import DualEvaluation, Users, evaluate_dual
 from allocator.solve.exact import Pairs, best_fractional, count_pairs, eligible_pairs
 from allocator.solve.prices import Scale, Step, curvature, measure_scale, newton_step, sample_users
 from allocator.solve.settings import SolveSettings
+from allocator.users import UserActions
 
 WITHIN = 0.009
 """Of the price: a little less than the one per cent that is stated."""
@@ -39,12 +40,10 @@ LINEAR_PAIRS = 4_000
 """Eligible user-action pairs up to which a bound is moved in the linear programme, which is then the quicker way."""
 MOST_STEPS = 6
 
-Contacts = tuple[np.ndarray, np.ndarray]
-
 
 def price_ranges(
     users: Users,
-    given: Contacts,
+    fixed: UserActions,
     price_R: np.ndarray,
     denominators: Sequence[float | None],
     steps: Sequence[Step],
@@ -52,7 +51,7 @@ def price_ranges(
 ) -> dict[int, tuple[float, float]]:
     """(lowest, highest) bound by position of the constraint, where a price's range could be seen; the most valuable first.
 
-    given: user and action of contacts that were not chosen. denominators: of the constraints, as certified. Solving again stops at
+    fixed: the preassigned contacts. denominators: of the constraints, as certified. Solving again stops at
     a part of the work that pricing took (`steps`), so it is cheap and the same on every machine.
     """
     if not settings.price_ranges or not (price_R > 0).any() or len(users.data) > MOST_USERS:
@@ -61,7 +60,7 @@ def price_ranges(
     if not work.think():
         return {}
     with threadpool_limits(1):
-        again = _resolver(users, given, price_R, denominators, settings, work)
+        again = _resolver(users, fixed, price_R, denominators, settings, work)
         worth = {row: again.bounds.slope_R[row] * abs(again.bounds.bound(row)) for row in np.flatnonzero(price_R > 0)}
         found = {row: _range(again, row) for row in sorted(worth, key=lambda row: (-worth[row], row))}
     constraint_R = users.problem.rows.constraint_R
@@ -129,7 +128,7 @@ class _Bounds:
         return replace(self.users, problem=problem, limit_R=limit_R)
 
 
-def _denominators(users: Users, contacts: Contacts) -> np.ndarray:
+def _denominators(users: Users, contacts: UserActions) -> np.ndarray:
     """float64[R]: totals of the ratios' denominators over these contacts, sorted by user; 0 for other rows."""
     problem = users.problem
     counted = tally(problem, users.data, *contacts)
@@ -155,21 +154,21 @@ class _Resolver(Protocol):
 
 def _resolver(
     users: Users,
-    given: Contacts,
+    fixed: UserActions,
     price_R: np.ndarray,
     denominators: Sequence[float | None],
     settings: SolveSettings,
     work: _Work,
 ) -> _Resolver:
     scale = measure_scale(users, np.random.default_rng(settings.seed))
-    given_R = _denominators(users, given)
+    fixed_R = _denominators(users, fixed)
     if len(users.data) > SAMPLE_USERS:
         sample = sample_users(users, SAMPLE_USERS, np.random.default_rng(settings.seed))
-        return _dual(sample, given_R, price_R, None, scale, settings, work)
+        return _dual(sample, fixed_R, price_R, None, scale, settings, work)
     slope_R = price_R * np.array([_room(each) for each in denominators])[users.problem.rows.constraint_R]
     if count_pairs(users.data) <= LINEAR_PAIRS:
-        return _linear(_Bounds(users, _rooms(users, given_R), slope_R), scale, settings, work)
-    return _dual(users, given_R, price_R, slope_R, scale, settings, work)
+        return _linear(_Bounds(users, _rooms(users, fixed_R), slope_R), scale, settings, work)
+    return _dual(users, fixed_R, price_R, slope_R, scale, settings, work)
 
 
 def _room(denominator: float | None) -> float:
@@ -326,7 +325,7 @@ class _Dual:
 
 def _dual(
     users: Users,
-    given_R: np.ndarray,
+    fixed_R: np.ndarray,
     price_R: np.ndarray,
     slope_R: np.ndarray | None,
     scale: Scale,
@@ -340,7 +339,7 @@ def _dual(
     base = evaluate_dual(near, price_R)
     near = replace(near, limit_R=_centred(users, evaluated) - (evaluated.usage_R - base.usage_R))
     base = replace(base, dual=base.dual + float((near.limit_R - users.limit_R) @ price_R))
-    chosen_R = given_R + _denominators(users, contacts_in(evaluated.slate_UK))
+    chosen_R = fixed_R + _denominators(users, contacts_in(evaluated.slate_UK))
     outside_R = _rooms(users, chosen_R - _denominators(near, contacts_in(base.slate_UK)))
     if slope_R is None:
         slope_R = price_R * np.maximum(_rooms(users, chosen_R), 0.0)

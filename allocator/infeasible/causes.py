@@ -16,7 +16,7 @@ from allocator.policy.grammar import ContactRule
 from allocator.problem import Problem
 from allocator.solve.dual import evaluate_dual
 from allocator.solve.solver import free_users
-from allocator.users import FREE, HOLDOUT, Data
+from allocator.users import FREE, HOLDOUT, Data, UserActions
 from ranker.scores import Scores, Shard
 
 
@@ -54,7 +54,7 @@ class _Counted:
 def find_causes(
     problem: Problem,
     data: Data,
-    fixed: tuple[np.ndarray, np.ndarray],
+    fixed: UserActions,
     positions: Sequence[int],
     scores: Scores | None = None,
 ) -> tuple[Cause, ...]:
@@ -109,9 +109,7 @@ def _by_slates(problem: Problem, data: Data, scope: Scope) -> Reach:
     return Reach(evaluated.dual, round(evaluated.dual), int(inside_U.sum()))
 
 
-def _exploration(
-    problem: Problem, data: Data, fixed: tuple[np.ndarray, np.ndarray], positions: Sequence[int]
-) -> Iterator[Cause]:
+def _exploration(problem: Problem, data: Data, fixed: UserActions, positions: Sequence[int]) -> Iterator[Cause]:
     """Bounds that the exploration contacts break before anything is decided."""
     rows, left_R = problem.rows, free_users(problem, data, fixed).limit_R
     for position in positions:

@@ -23,9 +23,7 @@ from allocator.solve.prices import Scale
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import TooLarge, Unsolvable
 from allocator.solve.solver import free_users, solve
-from allocator.users import Data
-
-Contacts = tuple[np.ndarray, np.ndarray]
+from allocator.users import Data, UserActions
 
 DEAR = 1e3
 """Times the value of a typical contact: what a contact too many or too few costs while bounds may move."""
@@ -55,7 +53,7 @@ class Repair:
 
 
 @dataclass
-class Work:
+class SolveBudget:
     """How many problems may still be solved; `tell` passes on what is being tried."""
 
     left: int = MOST_SOLVES
@@ -78,7 +76,7 @@ class Conflict:
 
     problem: Problem
     data: Data
-    fixed: Contacts
+    fixed: UserActions
     settings: SolveSettings
     scale: Scale
     positions: Sequence[int]
@@ -87,20 +85,20 @@ class Conflict:
 Moves = dict[tuple[int, str], float]
 
 
-def find_repairs(conflict: Conflict, work: Work) -> list[Repair]:
+def find_repairs(conflict: Conflict, budget: SolveBudget) -> list[Repair]:
     """The cheapest first. Empty where nothing was found: because nothing is left to move, or because the work was at its end."""
     found: list[Moves] = []
     for positions in _to_try(conflict):
         if found and len(positions) > 2:
             break  # what moves everything is for when nothing less will do
         names = ", ".join(conflict.problem.measured[position].rule.id for position in positions)
-        if not work.spend(f"which change of {names} would do"):
+        if not budget.spend(f"which change of {names} would do"):
             break
         moves = _eased(conflict, positions)
         if moves and all(set(moves) != set(other) for other in found):
             found.append(moves)
-    without = _without(conflict, found, work)
-    repairs = [_repair(conflict, moves, without, work) for moves in found]
+    without = _without(conflict, found, budget)
+    repairs = [_repair(conflict, moves, without, budget) for moves in found]
     return sorted(repairs, key=lambda repair: np.inf if repair.cost is None else repair.cost)[:MOST_REPAIRS]
 
 
@@ -173,9 +171,9 @@ def outwards_rounded(amount: float, side: str) -> float:
     return float(Decimal(amount).quantize(step, rounding=ROUND_FLOOR if side == "min" else ROUND_CEILING))
 
 
-def _without(conflict: Conflict, found: Sequence[Moves], work: Work) -> float | None:
+def _without(conflict: Conflict, found: Sequence[Moves], budget: SolveBudget) -> float | None:
     """What the best allocation is worth without the constraints in the way, None where nothing was found or no work is left."""
-    if not found or not work.spend("what is given up"):
+    if not found or not budget.spend("what is given up"):
         return None
     away = set(conflict.positions).union(*({position for position, _ in moves} for moves in found))
     kept = [each for position, each in enumerate(conflict.problem.measured) if position not in away]
@@ -187,14 +185,14 @@ def _worth(conflict: Conflict, problem: Problem) -> float | None:
     return None if slate_UK is None else value_of(free_users(problem, conflict.data, conflict.fixed), slate_UK)
 
 
-def _repair(conflict: Conflict, moves: Moves, without: float | None, work: Work) -> Repair:
+def _repair(conflict: Conflict, moves: Moves, without: float | None, budget: SolveBudget) -> Repair:
     measured, changes = list(conflict.problem.measured), {}
     for (position, side), bound in moves.items():
         changes.setdefault(measured[position].rule.id, {})[side] = bound
         measured[position] = replace(measured[position], **{"low" if side == "min" else "high": bound})
     words = "; and ".join(_sentence(conflict.problem.measured[p], side, bound) for (p, side), bound in moves.items())
     value = None
-    if without is not None and work.spend("what is left then"):
+    if without is not None and budget.spend("what is left then"):
         value = _worth(conflict, conflict.problem.with_measured(measured))
     if value is None:
         return Repair(changes, None, None, words)

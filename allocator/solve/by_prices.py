@@ -9,8 +9,18 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from allocator.solve.alike import Shares
-from allocator.solve.core import NO_SHARES, WHOLE, Core, Relaxed, Rounded, build_core, relax, round_core, round_whole
+from allocator.solve.alike import GroupSlates
+from allocator.solve.core import (
+    NO_GROUP_SLATES,
+    WHOLE,
+    Core,
+    Relaxed,
+    Rounded,
+    build_core,
+    relax,
+    round_core,
+    round_whole,
+)
 from allocator.solve.dual import DualEvaluation, Users, evaluate_dual, total_usage, value_of
 from allocator.solve.greedy import MOST_USERS, greedy
 from allocator.solve.mathprog import Outcome
@@ -125,13 +135,13 @@ def _rough_prices(
 class Decided:
     """Integral slates, what they are worth with penalties paid, and the dual evaluation whose prices prove the lowest bound.
 
-    shares: of users who stand for many. whole_bound: no allocation of whole contacts is worth more, by an integer programme.
+    counts: of users who stand for many. whole_bound: no allocation of whole contacts is worth more, by an integer programme.
     """
 
     slate_UK: np.ndarray
     value: float
     proof: DualEvaluation
-    shares: Shares = NO_SHARES
+    counts: GroupSlates = NO_GROUP_SLATES
     whole_bound: float = np.inf
 
     @property
@@ -263,7 +273,7 @@ def _better(
         bound = min(bound, evaluated.dual - rounded.least)
     bound = min(bound, whole_steps(proof.dual, value_step))
     if best is None or evaluated.dual - rounded.loss > best.value:
-        best = Decided(rounded.slate_UK, evaluated.dual - rounded.loss, proof, rounded.shares)
+        best = Decided(rounded.slate_UK, evaluated.dual - rounded.loss, proof, rounded.counts)
     if abs(bound - best.value) <= ROUNDING * max(abs(evaluated.dual), abs(proof.dual)):
         bound = best.value
     return replace(best, proof=proof, whole_bound=bound)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import sparse
 
-from allocator.solve.alike import Shares
+from allocator.solve.alike import GroupSlates
 from allocator.solve.dual import Choices, DualEvaluation, Users, enumerate_slates, largest_loss, slate_usage
 from allocator.solve.lattice import lattices, more_rows
 from allocator.solve.local_search import Room, trade
@@ -54,7 +54,7 @@ KEPT_BACK = 3
 """Users of each slate that a group's share of the linear programme is not given at once, so that rounding can move them."""
 TYPICAL = 4.0
 """Times the value of a typical contact: what slates may lose at least where everybody is in the core."""
-NO_SHARES = Shares(np.empty(0, np.int64), np.empty((0, 0), np.int16), np.empty(0, np.int64))
+NO_GROUP_SLATES = GroupSlates(np.empty(0, np.int64), np.empty((0, 0), np.int16), np.empty(0, np.int64))
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Core:
     who_U: positions of the core users. many_U: how many users alike each stands for. column arrays: user_N (position in who_U),
     slate_NK, loss_N >= 0, usage_NR, which is a multiple of step_R where that is not 0. left_R: limit minus the usage of the fixed
     users. unit_R: rows are divided by it, so that a contact uses about 1. violation: a price of one such unit above any sensible
-    price of a row. width: every slate that loses less than this is among the columns. shares: what was given to users who stand for
+    price of a row. width: every slate that loses less than this is among the columns. counts: what was given to users who stand for
     many, at a loss of `spent`.
     """
 
@@ -81,7 +81,7 @@ class Core:
     unit_R: np.ndarray
     violation: float
     width: float
-    shares: Shares = NO_SHARES
+    counts: GroupSlates = NO_GROUP_SLATES
     spent: float = 0.0
 
 
@@ -89,12 +89,12 @@ class Core:
 class Rounded:
     """Integral slates for every user, with the loss against the dual value at the prices: sum of losses, priced slack and penalties.
 
-    shares: of users who stand for many; what slate_UK says of these does not count. least: no whole slates lose less.
+    counts: of users who stand for many; what slate_UK says of these does not count. least: no whole slates lose less.
     """
 
     slate_UK: np.ndarray
     loss: float
-    shares: Shares = NO_SHARES
+    counts: GroupSlates = NO_GROUP_SLATES
     least: float = 0.0
 
 
@@ -421,7 +421,7 @@ def _one_by_one(core: Core, relaxed: Relaxed) -> Core:
         loss_N=core.loss_N[columns],
         usage_NR=core.usage_NR[columns],
         left_R=core.left_R - given_N[given] @ core.usage_NR[given],
-        shares=Shares(core.who_U[core.user_N[given]], core.slate_NK[given], given_N[given]),
+        counts=GroupSlates(core.who_U[core.user_N[given]], core.slate_NK[given], given_N[given]),
         spent=float(given_N[given] @ core.loss_N[given]),
     )
 
@@ -545,11 +545,11 @@ def _assemble_counts(core: Core, evaluated: DualEvaluation, columns: np.ndarray,
     return Rounded(slate_UK, loss, _joined(core, who_N[group_N], columns[group_N], count_N[group_N]))
 
 
-def _joined(core: Core, who_N: np.ndarray, columns: np.ndarray, count_N: np.ndarray) -> Shares:
-    given = core.shares
+def _joined(core: Core, who_N: np.ndarray, columns: np.ndarray, count_N: np.ndarray) -> GroupSlates:
+    given = core.counts
     if not len(given.group_N):
-        return Shares(who_N, core.slate_NK[columns], count_N)
-    return Shares(
+        return GroupSlates(who_N, core.slate_NK[columns], count_N)
+    return GroupSlates(
         np.concatenate([given.group_N, who_N]),
         np.concatenate([given.slate_NK, core.slate_NK[columns]]),
         np.concatenate([given.count_N, count_N]),

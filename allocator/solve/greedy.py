@@ -22,14 +22,14 @@ MOST_USERS = 250_000
 
 
 @dataclass(frozen=True)
-class Greedy:
+class GreedySlates:
     """slate_UK as in a solution; feasible: whether every hard constraint holds."""
 
     slate_UK: np.ndarray
     feasible: bool
 
 
-def greedy(users: Users, scale: Scale, *, per_cost: bool = False) -> Greedy:
+def greedy(users: Users, scale: Scale, *, per_cost: bool = False) -> GreedySlates:
     """Takes eligible contacts of positive value in falling order of value (or of value per use of the maxima).
 
     A contact is skipped where it breaks a contact rule or would break an upper bound of a volume or a total.
@@ -55,7 +55,7 @@ def greedy(users: Users, scale: Scale, *, per_cost: bool = False) -> Greedy:
     )  # fmt: skip
     used_R = total_usage(users, slate_UK)
     slip_R = 1e-9 * (scale.usage_R + np.abs(users.limit_R))
-    return Greedy(slate_UK, bool((used_R <= users.limit_R + slip_R)[~np.isfinite(rows.penalty_R)].all()))
+    return GreedySlates(slate_UK, bool((used_R <= users.limit_R + slip_R)[~np.isfinite(rows.penalty_R)].all()))
 
 
 def _falling(key_N: np.ndarray) -> np.ndarray:

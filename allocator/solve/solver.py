@@ -35,7 +35,7 @@ from allocator.solve.settings import SolveSettings
 from allocator.solve.slates import compile_rules
 from allocator.solve.solution import Solution, Status, TooLarge, Unsolvable, relative_gap
 from allocator.solve.untie import Untied, ties, untie
-from allocator.users import FREE, Data
+from allocator.users import FREE, Data, UserActions
 
 SPECK = 1e-9
 
@@ -43,14 +43,14 @@ SPECK = 1e-9
 def solve(
     problem: Problem,
     data: Data,
-    fixed: tuple[np.ndarray, np.ndarray],
+    fixed: UserActions,
     settings: SolveSettings,
     start: Mapping[tuple[str, str], float] | None = None,
     tell: Tell = lambda sentence, users=0: None,
 ) -> Solution:
     """Integral slates for the free users that keep every hard constraint, and prices that prove how good they are.
 
-    fixed: (user position, action) of contacts that are given, which use up their part of every bound. start: prices to begin
+    fixed: (user position, action) of preassigned contacts, which use up their part of every bound. start: prices to begin
     with, by constraint id and side. tell: is told what happens, and over how many users the dual was evaluated. Raises Unsolvable,
     TooLarge, and InputError where there is no such device.
     """
@@ -79,7 +79,7 @@ def _not_below(users: Users, slate_UK: np.ndarray, solution: Solution) -> float:
 def _solve(
     problem: Problem,
     data: Data,
-    fixed: tuple[np.ndarray, np.ndarray],
+    fixed: UserActions,
     settings: SolveSettings,
     start: Mapping[tuple[str, str], float] | None,
     tell: Tell,
@@ -137,7 +137,7 @@ def _solve_by_prices(
     priced_after = time.perf_counter() - started
     decided = decide(untied.users, untied.evaluated, scale, settings, trace)
     if alike is not None:
-        decided = replace(decided, slate_UK=spread(alike, everyone.data, decided.slate_UK, decided.shares))
+        decided = replace(decided, slate_UK=spread(alike, everyone.data, decided.slate_UK, decided.counts))
     if untied.users is not users:
         value = value_of(everyone, decided.slate_UK)
         proof = evaluate_dual(users, decided.proof.price_R)
@@ -187,7 +187,7 @@ def compare_with_greedy(users: Users, exploration_value: float) -> dict[str, obj
     return {"value": value, "feasible": taken.feasible, "users": len(judged.data)}
 
 
-def free_users(problem: Problem, data: Data, fixed: tuple[np.ndarray, np.ndarray]) -> Users:
+def free_users(problem: Problem, data: Data, fixed: UserActions) -> Users:
     """The users to decide about, with what the fixed contacts, sorted by user, leave of every bound."""
     everyone = Users(problem, data, compile_rules(problem.contact), np.ones(len(problem.classes)), problem.rows.limit_R)
     user_N, action_N = fixed

@@ -129,7 +129,7 @@ class Data:
         """Gives back the memory of mapped pages; the file keeps what they hold."""
         for array in (self.planes_UPA, self.eligible_UA):
             if isinstance(array, np.memmap):
-                array._mmap.madvise(mmap.MADV_DONTNEED)
+                array._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]  # numpy's types leave it out
 
 
 @dataclass(frozen=True)

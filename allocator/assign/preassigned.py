@@ -84,7 +84,7 @@ def _pin_rule(problem: Problem, data: Data, rule: PinnedRule, user_N: np.ndarray
 
 def _fits(contact: ContactRules, got_NA: np.ndarray, data: Data, user_N: np.ndarray, action: int) -> np.ndarray:
     """bool[N]: whether the slot is free and every cap over the action has room."""
-    room_N = ~got_NA[:, contact.slot_A == contact.slot_A[action]].any(axis=1)
+    room_N = ~np.any(got_NA[:, contact.slot_A == contact.slot_A[action]], axis=1)
     base_NC = contact.base(data.received_UC[user_N], data.class_U[user_N])
     for cap in np.flatnonzero(contact.member_CA[:, action]):
         room_N &= got_NA[:, contact.member_CA[cap]].sum(axis=1) + base_NC[:, cap] < contact.capacity_C[cap]

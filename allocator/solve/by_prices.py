@@ -6,6 +6,7 @@ The value of what comes out is the dual value less the losses of the core, so th
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -70,7 +71,12 @@ LARGE = 1e6
 """Times the value of a typical contact: no slate loses more."""
 
 Floor = Callable[[], float]
-Tell = Callable[..., None]
+
+
+class Tell(Protocol):
+    """Is told what happens, and over how many users the dual was evaluated for it."""
+
+    def __call__(self, sentence: str, users: int = 0, /) -> None: ...
 
 
 @dataclass

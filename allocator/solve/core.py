@@ -302,12 +302,12 @@ def round_core(
     rounded = _rounded(core, relaxed, evaluated, target, settings, first=True)
     if rounded is not None and rounded.loss <= target:
         return rounded
-    relaxed = _relaxed_on_lattice(core, relaxed, target, settings)
-    if relaxed is None:
+    on_lattice = _relaxed_on_lattice(core, relaxed, target, settings)
+    if on_lattice is None:
         return rounded
-    again = _rounded(core, relaxed, evaluated, relaxed.loss + target, settings)
+    again = _rounded(core, on_lattice, evaluated, on_lattice.loss + target, settings)
     best = again if rounded is None or (again is not None and again.loss < rounded.loss) else rounded
-    return None if best is None else replace(best, least=min(relaxed.loss, core.width))
+    return None if best is None else replace(best, least=min(on_lattice.loss, core.width))
 
 
 def _rounded(
@@ -322,9 +322,10 @@ def _rounded(
     if (core.many_U > 1).any():
         core = _one_by_one(core, relaxed)
         target -= core.spent
-        relaxed = relax(core, settings.seconds)
-        if relaxed is None or relaxed.violation > WHOLE:
+        again = relax(core, settings.seconds)
+        if again is None or again.violation > WHOLE:
             return None
+        relaxed = again
     if first:
         return _round_from(core, relaxed, evaluated, target, settings, ROUNDING_USERS[:1])
     dived = _dive(core, relaxed, target, settings.seconds)
@@ -341,7 +342,8 @@ def _relaxed_on_lattice(core: Core, relaxed: Relaxed, target: float, settings: S
     """
     columns = np.arange(len(core.user_N))
     programme, count = _programme(core, columns, core.left_R, True)
-    integer_V = programme.integer_V & (np.arange(len(programme.cost_V)) >= count)
+    integer_V = np.zeros(len(programme.cost_V), bool)
+    integer_V[programme.whole[programme.whole >= count]] = True
     answer = solve_few_integers(replace(programme, integer_V=integer_V), settings.seconds, LATTICE_NODES, 0.1 * target)
     if not answer.usable:
         return None

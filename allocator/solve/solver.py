@@ -59,7 +59,8 @@ def solve(
 
         device.check(settings.device)
     if settings.threads:
-        numba.set_num_threads(min(settings.threads, numba.config.NUMBA_NUM_THREADS))
+        most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # numba sets its options by name
+        numba.set_num_threads(min(settings.threads, most))
     with threadpool_limits(1):  # sums inside the linear algebra library must not depend on its threads
         solution = _solve(problem, data, fixed, settings, start, tell)
         users = free_users(problem, data, fixed)

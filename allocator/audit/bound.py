@@ -18,7 +18,7 @@ import numpy as np
 
 from allocator.audit.audited_shard import Seen, Week
 from allocator.audit.recounts import Recount
-from allocator.audit.slates import Slates
+from allocator.audit.slates import BestSlates
 from allocator.audit.sums import Sum, Weights, Worth, no_weights
 from ranker.scores import Shard
 
@@ -57,9 +57,9 @@ class Best:
         return Sum(self.users.value + sum(limits), self.users.absolute + sum(map(abs, limits)))
 
     @cached_property
-    def slates(self) -> Slates:
+    def slates(self) -> BestSlates:
         needs = [(need.given_A, need.scope_A) for need in self.week.needs]
-        return Slates(self.week.slot_A, [cap.scope_A for cap in self.week.caps], needs)
+        return BestSlates(self.week.slot_A, [cap.scope_A for cap in self.week.caps], needs)
 
     def _net(self, seen: Seen) -> np.ndarray:
         """float64[U, A]: the value of each contact less what its use of the constraints costs at the multipliers.

@@ -9,7 +9,7 @@ import numpy as np
 
 from allocator.audit.kinds import AUDITED
 from allocator.audit.rows import (
-    Contacts,
+    ContactsAsRead,
     Numbered,
     Numbering,
     Unreadable,
@@ -27,7 +27,7 @@ COLUMNS = ("user_id", "action")
 WHAT = "the earlier allocation's rows"
 
 
-def read_earlier(previous: Path | None, policy: Policy, scores: Scores, numbering: Numbering) -> Contacts | None:
+def read_earlier(previous: Path | None, policy: Policy, scores: Scores, numbering: Numbering) -> ContactsAsRead | None:
     """The earlier allocation where a constraint compares with it: some 10 bytes a contact. Its actions may be gone since."""
     if not any(AUDITED[rule.kind].compares for rule in policy.constraints):
         return None
@@ -42,4 +42,4 @@ def read_earlier(previous: Path | None, policy: Policy, scores: Scores, numberin
             part = slice(first, first := first + len(table))
             action_N[part] = codes_of(table.column("action"), scores.catalogue.ids)
             users.add(ids_of(table, numbering.type, WHAT))
-    return Contacts(*by_user(users.all(), action_N))
+    return ContactsAsRead(*by_user(users.all(), action_N))

@@ -23,9 +23,7 @@ from allocator.solve.prices import Scale
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import TooLarge, Unsolvable
 from allocator.solve.solver import free_users, solve
-from allocator.users import Data
-
-Contacts = tuple[np.ndarray, np.ndarray]
+from allocator.users import Data, UserActions
 
 DEAR = 1e3
 """Times the value of a typical contact: what a contact too many or too few costs while bounds may move."""
@@ -55,7 +53,7 @@ class Repair:
 
 
 @dataclass
-class Work:
+class SolveBudget:
     """How many problems may still be solved; `tell` passes on what is being tried."""
 
     left: int = MOST_SOLVES
@@ -78,7 +76,7 @@ class Conflict:
 
     problem: Problem
     data: Data
-    fixed: Contacts
+    fixed: UserActions
     settings: SolveSettings
     scale: Scale
     positions: Sequence[int]
@@ -87,22 +85,22 @@ class Conflict:
 Moves = dict[tuple[int, str], float]
 
 
-def find_repairs(conflict: Conflict, work: Work) -> list[Repair]:
+def find_repairs(conflict: Conflict, budget: SolveBudget) -> list[Repair]:
     """The cheapest first. Empty where nothing was found: because nothing is left to move, or because the work was at its end."""
     found: list[Moves] = []
     for positions in _to_try(conflict):
         if found and len(positions) > 2:
             break  # what moves everything is for when nothing less will do
         names = ", ".join(conflict.problem.measured[position].rule.id for position in positions)
-        if not work.spend(f"which change of {names} would do"):
+        if not budget.spend(f"which change of {names} would do"):
             break
         moves = _eased(conflict, positions)
         if moves and all(set(moves) != set(other) for other in found):
             found.append(moves)
-    shared = _shared(conflict, found, work)
+    shared = _shared(conflict, found, budget)
     found += [shared] if shared else []
-    without = _without(conflict, found, work)
-    repairs = [_repair(conflict, moves, without, work) for moves in found]
+    without = _without(conflict, found, budget)
+    repairs = [_repair(conflict, moves, without, budget) for moves in found]
     return sorted(repairs, key=lambda repair: np.inf if repair.cost is None else repair.cost)[:MOST_REPAIRS]
 
 
@@ -115,7 +113,7 @@ def _to_try(conflict: Conflict) -> Iterator[tuple[int, ...]]:
     yield tuple(conflict.problem.hard)
 
 
-def _shared(conflict: Conflict, found: Sequence[Moves], work: Work) -> Moves | None:
+def _shared(conflict: Conflict, found: Sequence[Moves], budget: SolveBudget) -> Moves | None:
     """Half of what one bound must move alone, and what another must move then: a compromise where two bounds can each end the conflict.
 
     None where there are no two, where the half does for nothing, or where a repair like that was found already.
@@ -128,10 +126,10 @@ def _shared(conflict: Conflict, found: Sequence[Moves], work: Work) -> Moves | N
     half = (near + far) / 2
     if conflict.problem.measured[first[0]].whole:
         half = float(np.floor(half) if first[1] == "max" else np.ceil(half))
-    if half == near or not work.spend("whether two changes can share it"):
+    if half == near or not budget.spend("whether two changes can share it"):
         return None
     others = _eased(_with_moves(conflict, {first: half}), [second])
-    if not others or not work.spend("how much less each must then change"):
+    if not others or not budget.spend("how much less each must then change"):
         return None
     back = _eased(_with_moves(conflict, others), [first[0]])
     return {**back, **others} if back else None
@@ -212,9 +210,9 @@ def outwards_rounded(amount: float, side: str) -> float:
     return float(Decimal(amount).quantize(step, rounding=ROUND_FLOOR if side == "min" else ROUND_CEILING))
 
 
-def _without(conflict: Conflict, found: Sequence[Moves], work: Work) -> float | None:
+def _without(conflict: Conflict, found: Sequence[Moves], budget: SolveBudget) -> float | None:
     """What the best allocation is worth without the constraints in the way, None where nothing was found or no work is left."""
-    if not found or not work.spend("what is given up"):
+    if not found or not budget.spend("what is given up"):
         return None
     away = set(conflict.positions).union(*({position for position, _ in moves} for moves in found))
     kept = [each for position, each in enumerate(conflict.problem.measured) if position not in away]
@@ -226,14 +224,14 @@ def _worth(conflict: Conflict, problem: Problem) -> float | None:
     return None if slate_UK is None else value_of(free_users(problem, conflict.data, conflict.fixed), slate_UK)
 
 
-def _repair(conflict: Conflict, moves: Moves, without: float | None, work: Work) -> Repair:
+def _repair(conflict: Conflict, moves: Moves, without: float | None, budget: SolveBudget) -> Repair:
     changes: dict[str, dict[str, float]] = {}
     for (position, side), bound in moves.items():
         changes.setdefault(conflict.problem.measured[position].rule.id, {})[side] = bound
     told = [_sentence(conflict.problem.measured[p], side, bound) for (p, side), bound in moves.items()]
     words = ", and ".join(_small(sentence) if position else sentence for position, sentence in enumerate(told))
     value = None
-    if without is not None and work.spend("what is left then"):
+    if without is not None and budget.spend("what is left then"):
         moved = _with_moves(conflict, moves)
         value = _worth(moved, moved.problem)
     if value is None:

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from allocator.assign.preassigned import give
+from allocator.assign.preassigned import preassign
 from allocator.formats import read_price_book
 from allocator.policy.experiment import exploring, held_out
 from allocator.problem import build_problem
-from allocator.solve.dual import Users, sweep
+from allocator.solve.dual import Users, evaluate_dual
 from allocator.solve.slates import compile_rules
 from allocator.users import FREE, PINNED, load_data
 from ranker.columns import value_problems
@@ -112,14 +112,14 @@ def would_get(allocation: Path, sources: ReadoutSources) -> np.ndarray | None:
     if policy.tiers or policy.compares:
         return None
     problem = build_problem(sources.scores, policy)
-    data, _ = give(problem, load_data(problem, sources.scores))
+    data, _ = preassign(problem, load_data(problem, sources.scores))
     data = replace(data, group_U=np.where(data.group_U == PINNED, PINNED, FREE).astype(np.int8))
     book = read_price_book(allocation).prices
     sides = (("max" if sign > 0 else "min") for sign in problem.rows.sign_R)
     rules = (problem.measured[position].rule.id for position in problem.rows.constraint_R)
     price_R = np.array([book.get(side, 0.0) for side in zip(rules, sides, strict=True)])
     users = Users(problem, data, compile_rules(problem.contact), np.ones(len(problem.classes)), problem.rows.limit_R)
-    return sweep(users, price_R).slate_UK
+    return evaluate_dual(users, price_R).slate_UK
 
 
 def recorded_groups(tables: Path, day: date, user_id: np.ndarray) -> np.ndarray:

@@ -139,12 +139,10 @@ def _broken(conflict: Conflict, slate_UK: np.ndarray, positions: Sequence[int]) 
     moves: Moves = {}
     for position in positions:
         measured = conflict.problem.measured[position]
-        amounts = [
-            None if linear is None else linear.total(counted.count_SA, counted.sum_SPA, counted.kept_S)
-            for linear in (measured.numerator, measured.denominator)
-        ]
+        sums, over = (counted.count_SA, counted.sum_SPA, counted.kept_S), measured.denominator
+        numerator, denominator = measured.numerator.total(*sums), None if over is None else over.total(*sums)
         for side in ("min", "max"):
-            bound = _moved(measured, side, *amounts)
+            bound = _moved(measured, side, numerator, denominator)
             if bound is not None:
                 moves[position, side] = bound
     return moves
@@ -186,15 +184,17 @@ def _worth(conflict: Conflict, problem: Problem) -> float | None:
 
 
 def _repair(conflict: Conflict, moves: Moves, without: float | None, budget: SolveBudget) -> Repair:
-    measured, changes = list(conflict.problem.measured), {}
+    measured = list(conflict.problem.measured)
+    changes: dict[str, dict[str, float]] = {}
     for (position, side), bound in moves.items():
-        changes.setdefault(measured[position].rule.id, {})[side] = bound
-        measured[position] = replace(measured[position], **{"low" if side == "min" else "high": bound})
+        old = measured[position]
+        changes.setdefault(old.rule.id, {})[side] = bound
+        measured[position] = replace(old, low=bound) if side == "min" else replace(old, high=bound)
     words = "; and ".join(_sentence(conflict.problem.measured[p], side, bound) for (p, side), bound in moves.items())
     value = None
     if without is not None and budget.spend("what is left then"):
         value = _worth(conflict, conflict.problem.with_measured(measured))
-    if value is None:
+    if without is None or value is None:
         return Repair(changes, None, None, words)
     cost = max(without - value, 0.0)
     return Repair(changes, value, cost, f"{words} (gives up {cost:,.4g} of value)")

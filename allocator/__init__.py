@@ -3,6 +3,7 @@
 Modules, in the order in which data flows:
 
 - progress: what follows an allocation through its stages
+- amounts: numbers as people read them, with units
 - policy: the constraint file of the product managers, read strictly
 - previous_contacts: what users were given before, by an earlier allocation and in the contact history
 - asks: what contacts ask for beside or before them
@@ -17,6 +18,7 @@ Modules, in the order in which data flows:
 - infeasible: why constraints contradict each other, and the cheapest repairs
 - lexicographic: several objectives in order, one after the other
 - certify: what was achieved, recounted, and how near it is to the best possible
+- formats: what the JSON files of an allocation hold
 - allocation: the dataset of contacts
 - audit: the independent judge
 - allocate: the whole way, from scores and a policy to an audited allocation

@@ -3,26 +3,26 @@
 Read, count what is possible, price and decide, write rows, certify, try other bounds, and let the independent judge recount it all.
 """
 
-import json
 import logging
 import shutil
 import tempfile
 import weakref
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from allocator.allocation import assemble, metric_totals, price_book, read_price_book, write_rows
+from allocator.allocation import assemble, metric_totals, price_book, write_rows
 from allocator.assign.fallback import assign_fallbacks
 from allocator.assign.preassigned import Preassigned, preassign
 from allocator.assign.propensity import counterfactual_slates
 from allocator.audit.checks import Audit, write_audit
 from allocator.audit.judge import audit
-from allocator.certify.certificate import Certificate, certify
+from allocator.certify.certificate import certify
 from allocator.certify.price_ranges import price_ranges
+from allocator.formats import AUDIT, CERTIFICATE, PRICES, Certificate, GreedyTotal, TierTotal, read_price_book
 from allocator.infeasible.counting import left_together, preflight
 from allocator.infeasible.diagnosis import Infeasible, contradiction, diagnose
 from allocator.lexicographic import solve_earlier_tiers
@@ -34,7 +34,7 @@ from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import Solution, TooLarge, Unsolvable
 from allocator.solve.solver import compare_with_greedy, free_users, solve
 from allocator.users import Data, load_data
-from ranker.files import InputError
+from ranker.files import InputError, json_text
 from ranker.scores import Scores
 
 log = logging.getLogger("offermix")
@@ -63,7 +63,7 @@ class Allocation:
 
     def constraints(self) -> pd.DataFrame:
         """A row per constraint as the certificate states it: bounds, what was achieved, slack, binding side, price, multiplier."""
-        return pd.DataFrame([asdict(record) for record in self.certificate.constraints])
+        return pd.DataFrame([record.model_dump() for record in self.certificate.constraints])
 
 
 def allocate(
@@ -131,7 +131,7 @@ class _Run:
         """Reads, solves, writes the rows and certifies them."""
         scores, progress = self.scores, self.progress
         progress.begin("read")
-        start = None if self.previous is None else read_price_book(self.previous)
+        start = None if self.previous is None else read_price_book(self.previous).prices
         problem = build_problem(scores, self.policy, self.previous)
         loaded = load_data(problem, scores, self.settings.memory_gib, self.made.parent, progress.handled)
         data, preassigned = preassign(problem, loaded)
@@ -149,12 +149,7 @@ class _Run:
         return self._written(problem, data, preassigned, solution, tiers)
 
     def _written(
-        self,
-        problem: Problem,
-        data: Data,
-        preassigned: Preassigned,
-        solution: Solution,
-        tiers: tuple[Mapping[str, object], ...],
+        self, problem: Problem, data: Data, preassigned: Preassigned, solution: Solution, tiers: tuple[TierTotal, ...]
     ) -> Certificate:
         progress, users = self.progress, free_users(problem, data, preassigned.fixed)
         progress.begin("write")
@@ -162,7 +157,7 @@ class _Run:
             problem, data, preassigned, solution.slate_UK, counterfactual_slates(users, solution.price_R)
         )
         rows = assemble(users, solution.price_R, preassigned, fallbacks)
-        greedy = compare_with_greedy(users, rows.contacts.value_of("exploration", "pinned"))
+        greedy = GreedyTotal.model_validate(compare_with_greedy(users, rows.contacts.value_of("exploration", "pinned")))
         totals = metric_totals(self.scores, problem, data, rows.contacts)
         write_rows(self.made, problem, data, rows)
         progress.begin("certify")
@@ -174,9 +169,9 @@ class _Run:
         denominators = [each.denominator for each in certificate.constraints]
         ranges = price_ranges(users, preassigned.fixed, solution.price_R, denominators, solution.steps, self.settings)
         certificate = certificate.with_ranges(ranges, {**seconds, **progress.seconds})
-        _write_json(self.made / "certificate.json", certificate.to_json())
-        _write_json(self.made / "prices.json", price_book(problem, solution.price_R))
-        _write_json(self.made / "policy.json", self.policy.to_json())
+        (self.made / CERTIFICATE).write_text(certificate.text())
+        (self.made / PRICES).write_text(price_book(problem, solution.price_R).text())
+        (self.made / "policy.json").write_text(json_text(self.policy.to_json()))
         return certificate
 
     def judged(self) -> Audit:
@@ -185,7 +180,7 @@ class _Run:
         if not judged.clean:
             failures = "; ".join(f"{check.name}: {check.detail}" for check in judged.failures)
             raise RuntimeError(f"the audit found the allocation wrong, so it was not written: {failures}")
-        write_audit(self.made / "audit.json", judged)
+        write_audit(self.made / AUDIT, judged)
         return judged
 
     def _count_first(self, problem: Problem, data: Data, preassigned: Preassigned) -> None:
@@ -217,7 +212,3 @@ class _Run:
             told = partial(self.progress.advance, 0)
             found = diagnose(problem, data, preassigned.fixed, self.settings, error, self.scores, tell=told)
             raise Infeasible(found) from None
-
-
-def _write_json(path: Path, content: dict) -> None:
-    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")

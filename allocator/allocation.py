@@ -3,7 +3,6 @@
 Axes: N contacts, U users, K contacts of a slate.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +14,10 @@ from allocator.assign.fallback import Fallbacks
 from allocator.assign.preassigned import Preassigned
 from allocator.assign.propensity import marginal_propensity
 from allocator.certify.certificate import SOURCES, Contacts, contact_values, tally
+from allocator.formats import PriceBook, PricedSide
 from allocator.problem import Problem
 from allocator.solve.dual import Users, explain_contacts
 from allocator.users import NONE, Data
-from ranker.files import InputError, read_json_object
 from ranker.scores import Scores
 
 ROWS_PER_FILE = 4_000_000
@@ -119,32 +118,18 @@ def metric_totals(scores: Scores, problem: Problem, data: Data, contacts: Contac
     return totals
 
 
-def price_book(problem: Problem, price_R: np.ndarray) -> dict:
+def price_book(problem: Problem, price_R: np.ndarray) -> PriceBook:
     """`prices.json`: the multiplier of every side of every enforced constraint, which explains decisions and starts next week."""
     rows = problem.rows
-    return {
-        "as_of": None if problem.catalogue.as_of is None else problem.catalogue.as_of.isoformat(),
-        "policy_digest": problem.policy.digest,
-        "rows": [
-            {
-                "constraint": problem.measured[constraint].rule.id,
-                "side": "max" if sign > 0 else "min",
-                "multiplier": float(price),
-            }
+    return PriceBook(
+        as_of=None if problem.catalogue.as_of is None else problem.catalogue.as_of.isoformat(),
+        policy_digest=problem.policy.digest,
+        rows=tuple(
+            PricedSide(
+                constraint=problem.measured[constraint].rule.id,
+                side="max" if sign > 0 else "min",
+                multiplier=float(price),
+            )
             for constraint, sign, price in zip(rows.constraint_R, rows.sign_R, price_R, strict=True)
-        ],
-    }
-
-
-def read_price_book(allocation: Path) -> Mapping[tuple[str, str], float]:
-    """(constraint id, side) -> multiplier of an earlier allocation, to start from."""
-    path = allocation / "prices.json"
-    try:
-        if not path.exists():
-            raise InputError([f"{path}: there is no such file; previous= names an earlier allocation"])
-        rows = read_json_object(path)["rows"]
-        return {(str(row["constraint"]), str(row["side"])): max(float(row["multiplier"]), 0.0) for row in rows}
-    except InputError:
-        raise
-    except (ValueError, LookupError, TypeError, OverflowError) as error:
-        raise InputError([f"{path}: is not a price book ({type(error).__name__})"]) from None
+        ),
+    )

@@ -9,10 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from allocator.asks import NO_ASKS, NO_LIMIT, NOT_BOUND, Asked, Asks
-from allocator.policy.grammar import (
-    ContactRule,
-    Policy,
-)
+from allocator.policy.grammar import ContactRule, Policy
 from allocator.scopes import chosen, has
 from allocator.user_classes import UserClasses
 from ranker.scores import Catalogue

@@ -5,14 +5,16 @@ An earlier tier's value is linear in the contacts like any total, so its floor i
 Axes: N contacts.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 
 from allocator.assign.preassigned import Preassigned
-from allocator.certify.certificate import contact_values, contacts_in
+from allocator.certify.certificate import contact_values, contacts_in, objective_terms
 from allocator.constraints import CompiledConstraint, LinearForm
-from allocator.policy.grammar import Bound, TierFloor, tier_id
+from allocator.formats import TierTotal
+from allocator.policy.kinds.tier import TierFloor, tier_id
+from allocator.policy.words import Bound
 from allocator.problem import Problem
 from allocator.solve.dual import value_of
 from allocator.solve.solution import Solution
@@ -22,7 +24,7 @@ from allocator.users import Data
 
 def solve_earlier_tiers(
     problem: Problem, data: Data, preassigned: Preassigned, solve: Callable[[Problem], Solution]
-) -> tuple[Problem, tuple[Mapping[str, object], ...]]:
+) -> tuple[Problem, tuple[TierTotal, ...]]:
     """The last tier's problem with the floors of those before it, and what each of them reached; as it was without tiers.
 
     A record has the tier's `objective`, `give_up`, `value` (of the best allocation found), `bound` (no allocation that keeps the
@@ -37,14 +39,14 @@ def solve_earlier_tiers(
         broken = chosen - value_of(free_users(stage, data, preassigned.fixed), solution.slate_UK)
         floor = tier.floor(value)
         records.append(
-            {
-                "id": tier_id(position),
-                "objective": [term.model_dump() for term in tier.objective],
-                "give_up": tier.part,
-                "value": value,
-                "bound": solution.dual + fixed + broken,
-                "floor": floor,
-            }
+            TierTotal(
+                id=tier_id(position),
+                objective=objective_terms(tier.objective),
+                give_up=tier.part,
+                value=value,
+                bound=solution.dual + fixed + broken,
+                floor=floor,
+            )
         )
         problem = problem.with_measured([*problem.measured, _floor(stage, position, floor)])
     return problem, tuple(records)

@@ -9,10 +9,8 @@ from itertools import product as cross
 
 import numpy as np
 
-from allocator.policy.grammar import (
-    Filter,
-    Policy,
-)
+from allocator.policy.grammar import Policy
+from allocator.policy.words import Filter
 from ranker.files import InputError
 from ranker.scores import Scores, Shard
 

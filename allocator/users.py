@@ -13,9 +13,7 @@ import pyarrow as pa
 
 from allocator.contact_rules import ContactRules
 from allocator.policy.experiment import exploring, held_out
-from allocator.policy.grammar import (
-    Policy,
-)
+from allocator.policy.grammar import Policy
 from allocator.previous_contacts import (
     PastContacts,
     counted_as,

@@ -3,6 +3,7 @@
 Modules, in the order in which data flows:
 
 - files: where every reader opens JSON and Parquet, and arrays in files
+- normal: quantiles of the normal distribution
 - columns: columns as other programs write them, in one form
 - market: a synthetic market whose truth is known, to test everything after it
 - tables: readers of users, exposures and outcomes, and the point-in-time join

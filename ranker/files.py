@@ -1,5 +1,7 @@
 """Files as they come: where every reader opens JSON and Parquet, so that whatever is wrong with a file is one sentence with its place.
 
+A JSON file is a frozen model (`Document`): read and written through it, keys in the order of its fields.
+
 Arrays in files, for what memory does not hold, are made here too. Their space on the disk is taken before they are mapped: a page of a
 mapped file that finds the disk full ends the process by a signal, without a word. Space that is taken in time is an error that can be told.
 """
@@ -12,13 +14,21 @@ import shutil
 import stat
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Annotated, Any, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    PlainSerializer,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 MOST_JSON_BYTES = 64 << 20
 MOST_JSON_LEVELS = 64
@@ -125,6 +135,58 @@ def _strange(value: object, surrogates: bool) -> str | None:
 
 def _is_text(text: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def json_text(content: Mapping[str, object], *, finite: bool = True) -> str:
+    """What is written of a JSON object; finite: ValueError where a number is not."""
+    return json.dumps(content, indent=1, allow_nan=not finite) + "\n"
+
+
+def places(error: ValidationError, whole: str = "") -> Iterator[str]:
+    """Everything that is wrong with the content of a model, each with its key; whole: the key of what is wrong with all of it."""
+    for each in error.errors(include_url=False):
+        place, said = ".".join(map(str, each["loc"])) or whole, each["msg"].removeprefix("Value error, ")
+        yield f"{place}: {said}" if place else said
+
+
+def _as_it_stands(value: object, checked: ValidatorFunctionWrapHandler) -> object:
+    found = checked(value)
+    return value if type(value) is int else found
+
+
+Figure = Annotated[float, WrapValidator(_as_it_stands), PlainSerializer(lambda value: value)]
+"""A number that is written as it is: 3 stays 3, and does not become 3.0."""
+
+
+class Document(BaseModel):
+    """What one JSON file holds, or a part of it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    def content(self) -> dict[str, Any]:
+        """As JSON reads it back."""
+        return self.model_dump(mode="json")
+
+    def text(self) -> str:
+        """What is written."""
+        return json_text(self.content())
+
+    @classmethod
+    def from_file(cls, path: Path) -> Self:
+        """InputError where the file cannot be read, or lists every key that is missing, not known or of another type."""
+        content = read_json_object(path)
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            raise InputError([f"{path}: {problem}" for problem in places(error)]) from None
+
+    @classmethod
+    def from_file_if_sound(cls, path: Path) -> Self | None:
+        """None in place of InputError."""
+        try:
+            return cls.from_file(path)
+        except InputError:
+            return None
 
 
 def parquet_files(folder: Path) -> list[Path]:

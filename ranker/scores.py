@@ -34,6 +34,7 @@ from ranker.columns import (
     value_problems,
 )
 from ranker.files import InputError, batches, open_parquet, read_json_object, some_parquet_files
+from ranker.normal import ONE_SIDED_90
 
 if TYPE_CHECKING:
     import pandas as pd  # half a second that no command that reads scores needs
@@ -47,7 +48,6 @@ BASES = ("history", "same week")
 """What an estimate of one offer beside another rests on: offers of the days before, or of the same seven days."""
 LARGEST = 1e30
 """Of an action's numbers; sums of what is larger would lose everything else, or overflow."""
-ONE_SIDED_90 = 1.281552
 
 
 @dataclass(frozen=True)
@@ -242,8 +242,10 @@ def _unidentified_problems(content: object) -> Iterator[str]:
             yield f"unidentified[{position}]: must be an object like {form}"
 
 
-def write_catalogue(path: Path, catalogue: Catalogue) -> None:
-    path.write_text(json.dumps(catalogue.to_json(), indent=1) + "\n")
+def write_catalogue(path: Path, catalogue: Catalogue | Mapping[str, object]) -> None:
+    """catalogue: or what the file is to hold, as it stands."""
+    content = catalogue.to_json() if isinstance(catalogue, Catalogue) else catalogue
+    path.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def action_problems(actions: object) -> Iterator[str]:
@@ -675,8 +677,7 @@ def write_frame(path: Path, catalogue: Catalogue | Mapping[str, object], frame: 
     Raises:
         InputError: with everything that is wrong with catalogue or frame.
     """
-    content = catalogue.to_json() if isinstance(catalogue, Catalogue) else catalogue
-    (path / "catalogue.json").write_text(json.dumps(content, indent=1) + "\n")
+    write_catalogue(path / "catalogue.json", catalogue)
     pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), path / "part-00000.parquet")
     return open_scores(path)
 

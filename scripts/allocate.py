@@ -1,12 +1,11 @@
 """Solves, audits and writes an allocation: `python -m scripts.allocate scores=DIR policy=FILE out=DIR [previous=DIR]`."""
 
-import json
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
 
 from allocator.allocate import Allocation, allocate
-from allocator.certify.certificate import ConstraintRecord
+from allocator.formats import DIAGNOSIS, ConstraintRecord
 from allocator.infeasible.diagnosis import Infeasible
 from ranker.scores import open_scores
 from scripts.cli import entry
@@ -30,15 +29,14 @@ def run(settings: AllocateSettings) -> Allocation:
     try:
         with (
             entry.watched(lambda: f"Allocating {pace.line()}"),
-            stage.write(paths.out, "allocate", inputs, config, leftover="diagnosis.json") as made,
+            stage.write(paths.out, "allocate", inputs, config, leftover=DIAGNOSIS) as made,
         ):
             log.info("Reading %s", paths.scores)
             scores = open_scores(paths.scores)
             options = {"changes": settings.set, "previous": paths.previous, "folder": made, "progress": pace}
             made_here = allocate(scores, paths.policy, settings.solve, **options)
     except Infeasible as error:
-        text = json.dumps(error.diagnosis.to_json(), indent=1) + "\n"
-        stage.write_alone(paths.out, "diagnosis.json", text, replaces=["allocate"])
+        stage.write_alone(paths.out, DIAGNOSIS, error.diagnosis.record().text(), replaces=["allocate"])
         raise
     return replace(made_here, folder=paths.out, seconds={**made_here.seconds, **pace.seconds})
 
@@ -70,10 +68,10 @@ def _summary(result: Allocation) -> Iterator[tuple[str, str]]:
     yield "Contacts", f"{held.contacts:,}"
     yield "Value", f"{held.value:,.4f}"
     yield "Best possible", f"at most {held.bound:,.4f}, a gap of {held.gap:.2e}"
-    broken = "" if held.greedy["feasible"] else " (and breaks constraints)"
-    yield "Best-first instead", f"{held.greedy['value']:,.4f}{broken}"
+    broken = "" if held.greedy.feasible else " (and breaks constraints)"
+    yield "Best-first instead", f"{held.greedy.value:,.4f}{broken}"
     yield "Audit", f"clean, {len(result.audit.checks)} checks passed"
-    yield "Passes", f"{held.passes['all_users']} over all users, {held.passes['samples']} over samples"
+    yield "Passes", f"{held.passes_over('all_users')} over all users, {held.passes_over('samples')} over samples"
     yield "Seconds", ", ".join(f"{name} {seconds:.1f}" for name, seconds in result.seconds.items())
     yield "Written to", str(result.folder)
 

@@ -5,10 +5,9 @@
 Writes evaluation.json and evaluation.html, and records both in MLflow.
 """
 
-import json
 import time
 
-from ranker.evaluate import report
+from ranker.evaluate.records import EVALUATION, HeldOutEvaluation
 from scripts.cli import entry
 from scripts.cli.settings import EvaluateSettings
 from scripts.judging.evaluation import evaluate
@@ -17,7 +16,7 @@ from scripts.pages.printed import show_evaluation
 from scripts.runs import metrics, stage, tracking
 
 
-def run(settings: EvaluateSettings) -> dict:
+def run(settings: EvaluateSettings) -> HeldOutEvaluation:
     """Writes the evaluation into `out`, records it, and returns what is in evaluation.json."""
     started = time.perf_counter()
     paths = settings.paths
@@ -27,10 +26,8 @@ def run(settings: EvaluateSettings) -> dict:
     config = {name: getattr(settings, name) for name in ("seed", "evaluate", "solve", "set")}
     config["objective"] = settings.fit.evaluate.objective
     with entry.naming(logs=paths.logs), stage.write(paths.out, "evaluate", inputs, config) as made:
-        evaluation = evaluate(settings)
-        evaluation = report.finite(evaluation)
-        evaluation["seconds"] = round(time.perf_counter() - started, 1)
-        (made / "evaluation.json").write_text(json.dumps(evaluation, indent=1, allow_nan=False) + "\n")
+        evaluation = evaluate(settings, started)
+        (made / EVALUATION).write_text(evaluation.text())
         write_page(evaluation, made / "evaluation.html")
     tracking.record_command(
         "evaluate", settings, metrics.held_out_metrics(evaluation), [(paths.logs, "evaluation")], paths.out

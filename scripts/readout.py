@@ -8,7 +8,7 @@ format of prepare, taken after the week. Writes readout.json and readout.html an
 
 from scripts.cli import entry
 from scripts.cli.settings import ReadoutSettings
-from scripts.formats.readout import Readout
+from scripts.formats.readout import READOUT, Readout
 from scripts.judging.readout import read_out
 from scripts.pages.printed import show_readout
 from scripts.pages.readout_page import write_page
@@ -21,7 +21,7 @@ def run(settings: ReadoutSettings) -> Readout:
     inputs = [path for path in (paths.allocation, paths.tables, paths.scores, paths.policy) if path is not None]
     with stage.write(paths.out, "readout", inputs, {"readout": settings.readout}) as made:
         found = read_out(settings)
-        (made / "readout.json").write_text(found.text())
+        (made / READOUT).write_text(found.text())
         write_page(found, made / "readout.html")
     tracking.record_command("readout", settings, metrics.readout_metrics(found), [], paths.out)
     return found

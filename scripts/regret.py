@@ -13,7 +13,7 @@ from pathlib import Path
 from ranker.files import InputError
 from scripts.cli import entry
 from scripts.cli.settings import RegretSettings
-from scripts.formats.regret import Regret
+from scripts.formats.regret import REGRET, Regret
 from scripts.judging.regret import judge
 from scripts.pages.printed import show_regret
 from scripts.runs import stage
@@ -27,7 +27,7 @@ def run(settings: RegretSettings) -> Regret:
     config = {"seed": settings.seed, "solve": settings.solve, "set": settings.set}
     with stage.write(paths.out, "regret", [*market, paths.scores, paths.policy], config) as made:
         table = judge(settings)
-        (made / "regret.json").write_text(table.text())
+        (made / REGRET).write_text(table.text())
     return table
 
 

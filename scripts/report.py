@@ -4,9 +4,11 @@ from pathlib import Path
 
 from allocator.report.collect import Sources
 from allocator.report.page import write_report
+from ranker.evaluate.records import EVALUATION
 from scripts.cli import entry
 from scripts.cli.settings import ReportSettings
 from scripts.formats.manifest import MANIFEST, read_manifest
+from scripts.formats.regret import REGRET
 from scripts.runs import stage
 
 
@@ -21,11 +23,11 @@ def run(settings: ReportSettings) -> Path:
 
 def sources_of(folder: Path) -> Sources:
     """What a run's folder offers to the report."""
-    allocation, model, truth = folder / "allocation", folder / "model", folder / "regret" / "regret.json"
+    allocation, model, truth = folder / "allocation", folder / "model", folder / "regret" / REGRET
     return Sources(
         allocation=allocation,
         scores=folder / "scores",
-        model=model if (model / "evaluation.json").exists() else None,
+        model=model if (model / EVALUATION).exists() else None,
         truth=truth if truth.exists() else None,
         policy_name=_policy_name(allocation / MANIFEST),
     )

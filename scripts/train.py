@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ranker.evaluate.records import ModelEvaluation, write_evaluation
+from ranker.evaluate.records import EVALUATION, ModelEvaluation
 from ranker.evaluate.report import summary, table
 from ranker.evaluate.training import evaluated
 from ranker.logs import open_logs
@@ -46,7 +46,7 @@ def run(settings: TrainSettings) -> TrainResult:
             trained = train(logs, settings.model, settings.fit, seed, advance=advance, folder=Path(folder))
         evaluation = evaluated(trained, settings.fit, started)
         model_id = save_model(out, trained.model, summary(evaluation))
-        write_evaluation(out / "evaluation.json", evaluation)
+        (out / EVALUATION).write_text(evaluation.text())
     if sentence := not_told(trained.model.unidentified):
         log.warning(sentence)
     return TrainResult(paths.model, model_id, evaluation)
@@ -55,9 +55,8 @@ def run(settings: TrainSettings) -> TrainResult:
 def main(settings: TrainSettings) -> None:
     result = run(settings)
     entry.Printer(width=130).print(table(result.evaluation))
-    found = result.evaluation.to_json()
-    reliability.show(found["reliability"])
-    training.show(found)
+    reliability.show(result.evaluation.reliability)
+    training.show(result.evaluation)
     print(f"model {result.model_id} written to {result.model}")
 
 

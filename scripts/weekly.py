@@ -13,19 +13,19 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ranker.files import read_json_object
+from allocator.formats import AUDIT, CERTIFICATE, AuditRecord, Certificate
 from scripts.cli import entry
 from scripts.cli.settings import WeeklySettings
-from scripts.formats.regret import Regret
+from scripts.formats.regret import REGRET, Regret
 from scripts.pages.week import show_week
 from scripts.runs import digests, mlflow_store, stage, tracking
 from scripts.runs.run_folder import check_inputs, check_unchanged, choose_name, inputs_of, prepare_folder
-from scripts.runs.week import Ran, Week, publish_step, run_step, seconds_of, steps
+from scripts.runs.week import Ran, WeeklyRun, publish_step, run_step, seconds_of, steps
 
 log = logging.getLogger("offermix.weekly")
 
 
-def run(settings: WeeklySettings) -> Week:
+def run(settings: WeeklySettings) -> WeeklyRun:
     """Runs every stage that is not current, publishes the result and records it; raises what the first failing stage raises."""
     started = time.perf_counter()
     check_inputs(settings)
@@ -49,15 +49,15 @@ def run(settings: WeeklySettings) -> Week:
                 _record(settings, name, folder, ran, finished=False)
             raise
     recorded = _record(settings, name, folder, ran, finished=True)
-    week = Week(
+    week = WeeklyRun(
         name=name,
         folder=folder,
-        certificate=read_json_object(folder / "allocation" / "certificate.json"),
-        audit=read_json_object(folder / "allocation" / "audit.json"),
+        certificate=Certificate.from_file(folder / "allocation" / CERTIFICATE),
+        audit=AuditRecord.from_file(folder / "allocation" / AUDIT),
         ran=tuple(ran),
         published=settings.weekly.publish,
         recorded=recorded,
-        regret=Regret.from_file(regret) if (regret := folder / "regret" / "regret.json").exists() else None,
+        regret=Regret.from_file(regret) if (regret := folder / "regret" / REGRET).exists() else None,
     )
     show_week(week, time.perf_counter() - started)
     return week

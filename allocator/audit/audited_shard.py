@@ -14,7 +14,9 @@ from allocator.audit.contact_history import Received
 from allocator.audit.rows import ContactsAsRead, Rows
 from allocator.audit.scope import Cap, Need, actions_in, caps_of, needs_of, slots_of, users_in
 from allocator.policy.experiment import exploring, held_out
-from allocator.policy.grammar import Constraint, Filter, Policy
+from allocator.policy.grammar import Policy
+from allocator.policy.kinds.base import Constraint
+from allocator.policy.words import Filter
 from ranker.scores import Catalogue, Shard
 
 

@@ -37,7 +37,7 @@ class Best:
         self.users.add(net_UA[seen.user_n[given_n], seen.action_n[given_n]])
         net_UA[~(seen.allowed_UA & free_U[:, None])] = -np.inf
         best_U = self.slates.best(net_UA, seen.room_UC, seen.lack_UN)
-        churning = [recount for recount in self.recounts if recount.rule.kind == "churn" and recount.multiplied[0]]
+        churning = [recount for recount in self.recounts if recount.changes and recount.multiplied[0]]
         if churning:
             bonus_U = sum(each.multiplied[0] * seen.members(each.rule.users) for each in churning)
             self.users.add(bonus_U[~free_U & ~seen.changed_U])
@@ -66,7 +66,7 @@ class Best:
 
         Users who are in the same constraints share all coefficients, so they are worked on together.
         """
-        priced = [recount for recount in self.recounts if recount.multiplied[0] and recount.rule.kind != "churn"]
+        priced = [recount for recount in self.recounts if recount.multiplied[0] and not recount.changes]
         net_UA = np.empty((len(seen), len(self.week.catalogue.actions)))
         members = [seen.members(recount.rule.users) for recount in priced]
         for user_u in seen.alike([recount.rule.users for recount in priced]):

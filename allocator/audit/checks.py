@@ -1,10 +1,11 @@
 """What is told about each thing that was recounted: passed or failed, and what was found, in a sentence."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from allocator.formats import AuditRecord, CheckRecord
 
 TOLERANCE = 1e-9
 
@@ -36,13 +37,10 @@ class Audit:
     def failures(self) -> tuple[Check, ...]:
         return tuple(check for check in self.checks if not check.passed)
 
-    def to_json(self) -> dict:
-        checks = [{"name": check.name, "status": check.status, "detail": check.detail} for check in self.checks]
-        return {"clean": self.clean, "checks": checks}
-
 
 def write_audit(path: Path, result: Audit) -> None:
-    path.write_text(json.dumps(result.to_json(), indent=1) + "\n")
+    checks = tuple(CheckRecord(name=each.name, status=each.status, detail=each.detail) for each in result.checks)
+    path.write_text(AuditRecord(clean=result.clean, checks=checks).text())
 
 
 def verdict(name: str, wrong: Sequence[str], right: str) -> Check:

@@ -8,7 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from allocator.policy.grammar import Constraint, Filter, Policy, Scalar, row_id
+from allocator.policy.grammar import Policy
+from allocator.policy.kinds.base import Constraint
+from allocator.policy.words import Filter, Scalar, row_id
 from ranker.scores import Scores
 
 
@@ -34,7 +36,7 @@ def _of_actions(attribute: str, rule: Constraint, scores: Scores) -> Sequence[Sc
     """The attribute's values among the actions that the constraint counts."""
     found: list[Scalar] = []
     for action in scores.catalogue.actions:
-        counted = rule.where.matches(action) and (rule.of is None or rule.of.matches(action))
+        counted = all(words.matches(action) for words in rule.filters.values())
         value = action.get(attribute)
         if counted and isinstance(value, Scalar) and value not in found:
             found.append(value)

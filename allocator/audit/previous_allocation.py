@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from allocator.audit.kinds import AUDITED
 from allocator.audit.rows import (
     ContactsAsRead,
     Numbered,
@@ -22,14 +23,13 @@ from allocator.policy.grammar import Policy
 from ranker.files import parquet_files
 from ranker.scores import Scores
 
-COMPARING = ("change", "churn")
 COLUMNS = ("user_id", "action")
 WHAT = "the earlier allocation's rows"
 
 
 def read_earlier(previous: Path | None, policy: Policy, scores: Scores, numbering: Numbering) -> ContactsAsRead | None:
     """The earlier allocation where a constraint compares with it: some 10 bytes a contact. Its actions may be gone since."""
-    if not any(rule.kind in COMPARING for rule in policy.constraints):
+    if not any(AUDITED[rule.kind].compares for rule in policy.constraints):
         return None
     files = [] if previous is None else parquet_files(previous)
     if not files:

@@ -17,18 +17,30 @@ Axes: N contacts, R rows, S user classes, A actions, P planes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from allocator.certify.remarks import Remark, cannot_be_met, far_from_the_best, only_for_a_rule
+from allocator.certify.remarks import cannot_be_met, far_from_the_best, only_for_a_rule
 from allocator.constraints import CompiledConstraint
+from allocator.formats import (
+    Certificate,
+    ConstraintRecord,
+    FallbackTotal,
+    FunnelStage,
+    GreedyTotal,
+    MetricTotal,
+    ObjectiveTerm,
+    PinnedTotal,
+    Remark,
+    TierTotal,
+)
+from allocator.policy.words import Term
 from allocator.problem import Problem
-from allocator.solve.solution import Solution, relative_gap
+from allocator.solve.solution import Solution, not_below, relative_gap
 from allocator.users import FREE, Data, Funnel, UserActions
 
 MONEY = ("_eur", "_usd", "_gbp")
-ROUNDING = 1e-9
 SOURCES = ("optimised", "exploration", "fallback", "pinned")
 
 
@@ -47,74 +59,6 @@ class Contacts:
 
     def __len__(self) -> int:
         return len(self.user_N)
-
-
-@dataclass(frozen=True)
-class ConstraintRecord:
-    """One constraint of the certificate, in its own unit: contacts, a sum, or a ratio.
-
-    achieved: numerator, or numerator / denominator (None where nothing is in scope). slack: room to the binding or else the nearer
-    bound. price: value gained per unit of the binding bound relaxed. multiplier: of the linear row, both >= 0.
-    price_range: bounds between which a unit is worth the price within one per cent, where that was found out.
-    """
-
-    id: str
-    kind: str
-    label: str | None
-    owner: str | None
-    reason: str | None
-    unit: str
-    strength: str | dict
-    min: float | None
-    max: float | None
-    achieved: float | None
-    slack: float | None
-    binding: str | None
-    price: float
-    multiplier: float
-    numerator: float
-    denominator: float | None
-    price_range: tuple[float, float] | None = None
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """What `certificate.json` holds; value <= bound <= price_bound, gap = (bound - value) / |bound|, or |value| where the bound is 0.
-
-    remarks: what must be known before the numbers are read. bound_by: `prices`, where bound is price_bound, or `whole contacts`.
-    """
-
-    status: str
-    remarks: tuple[Remark, ...]
-    users: int
-    contacts: int
-    value: float
-    bound: float
-    bound_by: str
-    price_bound: float
-    gap: float
-    soft_penalty: float
-    constraints: tuple[ConstraintRecord, ...]
-    greedy: Mapping[str, object]
-    funnel: tuple[Mapping[str, object], ...]
-    metrics: Mapping[str, Mapping[str, object]]
-    objective: tuple[Mapping[str, object], ...]
-    risk_z: float
-    as_of: str | None
-    policy_digest: str
-    pinned: tuple[Mapping[str, object], ...]
-    fallback: Mapping[str, object] | None
-    tiers: tuple[Mapping[str, object], ...]
-    seconds: Mapping[str, float]
-    passes: Mapping[str, int]
-
-    def with_ranges(self, ranges: Mapping[int, tuple[float, float]], seconds: Mapping[str, float]) -> "Certificate":
-        """The same, with the price ranges of the constraints at these positions, and what all has taken by now."""
-        known = tuple(replace(each, price_range=ranges.get(i)) for i, each in enumerate(self.constraints))
-        return replace(self, constraints=known, seconds=seconds)
-
-    def to_json(self) -> dict:
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -176,12 +120,12 @@ def certify(
     data: Data,
     contacts: Contacts,
     solution: Solution,
-    greedy: Mapping[str, object],
+    greedy: GreedyTotal,
     metric_totals: Mapping[str, float],
     seconds: Mapping[str, float],
     wanted_gap: float,
     left_without: int = 0,
-    tiers: Sequence[Mapping[str, object]] = (),
+    tiers: Sequence[TierTotal] = (),
 ) -> Certificate:
     """Recounts the allocation and states the bound. metric_totals: sums of every metric's mean over the contacts. wanted_gap: as asked for.
 
@@ -195,11 +139,8 @@ def certify(
     price_bound = solution.dual + preassigned
     whole = relative_gap(value, price_bound) > wanted_gap and solution.whole_bound < solution.dual
     bound = solution.whole_bound + preassigned if whole else price_bound
-    scale = max(
-        abs(price_bound), abs(float(greedy["value"]))
-    )  # of what was added up, where the sum itself is about nothing
-    if bound < value <= bound + ROUNDING * scale:  # the same but for the rounding of two sums
-        bound = value
+    summed = max(abs(price_bound), abs(greedy.value))  # where the sum itself is about nothing
+    bound = not_below(bound, value, summed)
     gap = relative_gap(value, bound)
     full = [step for step in solution.steps if step.users >= (data.group_U == FREE).sum()]
     return Certificate(
@@ -220,8 +161,8 @@ def certify(
         constraints=records,
         greedy=greedy,
         funnel=_funnel(data.offered, contacts),
-        metrics={m.name: {"total": metric_totals[m.name], "unit": m.unit} for m in problem.catalogue.metrics},
-        objective=tuple(term.model_dump() for term in problem.policy.objective),
+        metrics={m.name: MetricTotal(total=metric_totals[m.name], unit=m.unit) for m in problem.catalogue.metrics},
+        objective=objective_terms(problem.policy.objective),
         risk_z=problem.policy.risk_z,
         as_of=None if problem.catalogue.as_of is None else problem.catalogue.as_of.isoformat(),
         policy_digest=problem.policy.digest,
@@ -233,20 +174,25 @@ def certify(
     )
 
 
-def _pinned(problem: Problem, contacts: Contacts) -> tuple[Mapping[str, object], ...]:
+def objective_terms(terms: Sequence[Term]) -> tuple[ObjectiveTerm, ...]:
+    """An objective of the policy as the certificate states it."""
+    return tuple(ObjectiveTerm(metric=term.metric, weight=term.weight, times=term.times) for term in terms)
+
+
+def _pinned(problem: Problem, contacts: Contacts) -> tuple[PinnedTotal, ...]:
     """Per action that a rule pins, how many contacts were pinned."""
     pinned_N = contacts.source_N == SOURCES.index("pinned")
     count_A = np.bincount(contacts.action_N[pinned_N], minlength=len(problem.catalogue.actions))
     named = dict.fromkeys(rule.action for rule in problem.policy.pinned)
-    return tuple({"action": name, "contacts": int(count_A[problem.catalogue.ids.index(name)])} for name in named)
+    return tuple(PinnedTotal(action=name, contacts=int(count_A[problem.catalogue.ids.index(name)])) for name in named)
 
 
-def _fallback(problem: Problem, contacts: Contacts, left_without: int) -> Mapping[str, object] | None:
+def _fallback(problem: Problem, contacts: Contacts, left_without: int) -> FallbackTotal | None:
     """How many users fell back, what that was worth, and how many were left with nothing."""
     if problem.policy.fallback is None:
         return None
     count = int((contacts.source_N == SOURCES.index("fallback")).sum())
-    return {"contacts": count, "value": contacts.value_of("fallback"), "left_without": left_without}
+    return FallbackTotal(contacts=count, value=contacts.value_of("fallback"), left_without=left_without)
 
 
 def _fallback_cost(contacts: Contacts, bound: float) -> float:
@@ -333,18 +279,7 @@ def _unit(problem: Problem, measured: CompiledConstraint) -> str:
             return unit_of_attribute(times)
         return f"{units[metric]} x {times}"
 
-    rule = measured.rule
-    if measured.whole:
-        return "users" if rule.kind == "churn" else "contacts"
-    if rule.kind == "tier":
-        return "value"
-    if rule.kind == "share":
-        return "share of contacts"
-    if rule.kind == "total":
-        return words(rule.metric, rule.times)
-    if rule.kind == "average":
-        return f"{words(rule.metric, rule.times)} per contact"
-    return f"{words(rule.metric, rule.times)} per {words(rule.per.metric, rule.per.times)}"
+    return measured.rule.unit(words)
 
 
 def unit_of_attribute(name: str) -> str:
@@ -352,7 +287,7 @@ def unit_of_attribute(name: str) -> str:
     return name.rsplit("_", 1)[-1].upper() if name.endswith(MONEY) else name
 
 
-def _funnel(offered: Funnel, contacts: Contacts) -> tuple[Mapping[str, object], ...]:
+def _funnel(offered: Funnel, contacts: Contacts) -> tuple[FunnelStage, ...]:
     reached = len(np.unique(contacts.user_N))
     stages: Sequence[tuple[str, int, int]] = (*offered.stages, ("allocated", len(contacts), reached))
-    return tuple({"stage": stage, "contacts": count, "users": users} for stage, count, users in stages)
+    return tuple(FunnelStage(stage=stage, contacts=count, users=users) for stage, count, users in stages)

@@ -111,7 +111,7 @@ class _Bounds:
         rises = loosen == (self.sign(row) > 0)
         if not rises:
             return abs(self.bound(row))
-        return 1.0 - self.bound(row) if self.measured(row).rule.kind == "share" else np.inf
+        return self.measured(row).rule.largest_bound - self.bound(row)
 
     def is_ratio(self, row: int) -> bool:
         return self.measured(row).denominator is not None

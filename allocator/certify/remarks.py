@@ -4,10 +4,10 @@ Axes: N contacts, R rows.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from allocator.formats import Remark
 from allocator.problem import Problem
 from allocator.solve.lattice import Lattice, lattices
 from allocator.users import FREE, Data
@@ -17,26 +17,15 @@ FAR = 10.0
 PART = 65_536
 
 
-@dataclass(frozen=True)
-class Remark:
-    """kind: `gap`, `only_for_a_rule` or `cannot_be_met`. constraint: whom it is about. contacts, value: how many, their worth."""
-
-    kind: str
-    sentence: str
-    constraint: str | None = None
-    contacts: int | None = None
-    value: float | None = None
-
-
 def far_from_the_best(gap: float, wanted: float) -> Iterator[Remark]:
     """Whether the gap is beyond ten times what was asked for, and what to try."""
     if gap > FAR * wanted:
-        yield Remark(
-            "gap",
+        told = (
             f"This allocation may be worth up to {100 * gap:.2g} % less than the best one: {gap / wanted:,.0f} times the gap that was "
             f"asked for (solve.gap={wanted:g}). Try more work (solve.nodes=10000 solve.core_users=20000), or widen rules that "
-            "leave little room, such as a minimum equal to its maximum",
+            "leave little room, such as a minimum equal to its maximum"
         )
+        yield Remark(kind="gap", sentence=told)
 
 
 def cannot_be_met(problem: Problem, data: Data, totals: Sequence[float | None]) -> Iterator[Remark]:
@@ -46,7 +35,8 @@ def cannot_be_met(problem: Problem, data: Data, totals: Sequence[float | None]) 
         position = int(problem.rows.constraint_R[lattice.upper])
         if not totals[position] and not _can_be_met(lattice, people * _slots(problem, lattice)):
             rule = problem.measured[position].rule
-            yield Remark("cannot_be_met", f"{rule.name}: {_nearest(lattice, people)}", rule.id, 0, 0.0)
+            sentence = f"{rule.name}: {_nearest(lattice, people)}"
+            yield Remark(kind="cannot_be_met", sentence=sentence, constraint=rule.id, contacts=0, value=0.0)
 
 
 def _slots(problem: Problem, lattice: Lattice) -> int:
@@ -102,4 +92,4 @@ def only_for_a_rule(
         taken = f"together they take {-value:,.4g} off the value" if value < 0 else "they are worth nothing"
         are = "contact is" if contacts == 1 else "contacts are"
         sentence = f"{contacts:,} {are} given for the sake of {rule.name} alone; {taken}"
-        yield Remark("only_for_a_rule", sentence, rule.id, contacts, value)
+        yield Remark(kind="only_for_a_rule", sentence=sentence, constraint=rule.id, contacts=contacts, value=value)

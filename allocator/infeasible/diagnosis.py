@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from allocator.formats import DiagnosisRecord
 from allocator.infeasible.causes import Cause, find_causes
 from allocator.infeasible.counting import Finding, given_in_words
 from allocator.infeasible.repairs import MOST_SOLVES, Conflict, Repair, SolveBudget, find_repairs
@@ -61,8 +62,9 @@ class Diagnosis:
     proven: bool = True
     stopped: tuple[str, ...] = ()
 
-    def to_json(self) -> dict:
-        return {"status": "infeasible", **asdict(self)}
+    def record(self) -> DiagnosisRecord:
+        """What `diagnosis.json` holds."""
+        return DiagnosisRecord.model_validate(asdict(self))
 
     def in_words(self) -> str:
         lines = [CONTRADICTION if self.proven else NOT_FOUND]

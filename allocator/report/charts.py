@@ -10,17 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from allocator.report.amounts import exact, number, percent, told_apart, with_unit
+from allocator.amounts import exact, number, percent, told_apart, with_unit
+from allocator.formats import ConstraintRecord, FunnelStage
 from allocator.report.collect import Grid, Placements, Report
-from allocator.report.records import (
-    Calibration,
-    ConstraintRecord,
-    Evaluation,
-    FunnelStage,
-    PolicyValue,
-    Qini,
-    TruthTable,
-)
+from allocator.report.records import Evaluation, PolicyValue, ShownCalibration, ShownQini, TruthTable
 from allocator.report.sentences import worth_of_one_percent
 
 OURS, OTHER, ACCENT, INK, FAINT = "#0b5c9e", "#9aa7b5", "#d55e00", "#1d2733", "#e4e9ef"
@@ -33,7 +26,8 @@ FONT = {
 ESTIMATORS = {"DR": "doubly robust", "SNIPS": "self-normalised", "IPS": "inverse propensity"}
 MOST_ACTIONS = 20
 MOST_BARS = 40
-LEARNED = "valuenet"
+VALUENET, LEARNED = "valuenet", "learned"
+"""The model in its evaluation, and the policy by its scores where the truth is known."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +185,7 @@ def _policies(values: Sequence[PolicyValue]) -> go.Figure:
     ranked = sorted(values, key=lambda value: value.value)
     figure = go.Figure()
     for ours in (False, True):
-        rows = [value for value in ranked if (value.name == LEARNED) == ours]
+        rows = [value for value in ranked if (value.name == VALUENET) == ours]
         if rows:
             figure.add_trace(
                 _dots(
@@ -237,12 +231,12 @@ def qini_chart(evaluation: Evaluation) -> Chart | None:
     return Chart("qini", "Qini per action, 95 % interval", variants) if variants else None
 
 
-def _qini(rows: Sequence[Qini]) -> go.Figure:
+def _qini(rows: Sequence[ShownQini]) -> go.Figure:
     weight: dict[str, int] = {}
     for row in rows:
         weight[row.action] = max(weight.get(row.action, 0), row.rows)
     actions = sorted(weight, key=lambda action: -weight[action])[:MOST_ACTIONS]
-    models = sorted(dict.fromkeys(row.model for row in rows), key=lambda model: model != LEARNED)
+    models = sorted(dict.fromkeys(row.model for row in rows), key=lambda model: model != VALUENET)
     colours = [OURS, ACCENT, OTHER, "#009e73"]
     symbols = ["circle", "diamond", "square", "triangle-up"]
     figure = go.Figure()
@@ -279,7 +273,7 @@ def slope_chart(evaluation: Evaluation) -> Chart | None:
     return Chart("slopes", "Calibration slope per action, 95 % interval", variants) if variants else None
 
 
-def _slopes(rows: Sequence[Calibration]) -> go.Figure:
+def _slopes(rows: Sequence[ShownCalibration]) -> go.Figure:
     shown = sorted(rows, key=lambda row: row.stderr)[:MOST_ACTIONS]
     actions = [row.action for row in shown]
     figure = go.Figure(
@@ -312,7 +306,7 @@ def decile_chart(evaluation: Evaluation) -> Chart | None:
     return Chart("deciles", "Predicted against realised effect, by tenth", variants) if variants else None
 
 
-def _deciles(rows: Sequence[Calibration]) -> go.Figure:
+def _deciles(rows: Sequence[ShownCalibration]) -> go.Figure:
     tenths = min(len(row.deciles) for row in rows)
     predicted = np.array([[d.predicted for d in row.deciles[:tenths]] for row in rows])
     realised = np.array([[d.realised for d in row.deciles[:tenths]] for row in rows])
@@ -349,7 +343,7 @@ def truth_chart(truth: TruthTable) -> Chart:
         [100 * row.share_of_oracle for row in ranked],
         [f"{percent(row.share_of_oracle)} ({number(row.value)})" for row in ranked],
         "% of the oracle",
-        colours=[OURS if row.policy == LEARNED else OTHER for row in ranked],
+        colours=[OURS if row.policy in (VALUENET, LEARNED) else OTHER for row in ranked],
     )
     return Chart("truth", "Judged on the market's truth: share of the oracle's value", (("", figure),))
 

@@ -13,19 +13,19 @@ import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from allocator.certify.certificate import unit_of_attribute
-from allocator.policy.check import doubts
-from allocator.policy.grammar import Policy
-from allocator.report.records import (
-    Audit,
+from allocator.formats import (
+    AUDIT,
+    CERTIFICATE,
+    AuditRecord,
     Certificate,
     ConstraintRecord,
-    Evaluation,
     FunnelStage,
     MetricTotal,
     ObjectiveTerm,
-    TruthTable,
-    read_record,
 )
+from allocator.policy.check import doubts
+from allocator.policy.grammar import Policy
+from allocator.report.records import Evaluation, TruthTable, read_record
 from allocator.report.sentences import formula
 from ranker.columns import is_id, is_number, is_text, type_of_ids
 from ranker.files import InputError, batches, parquet_schema, read_json, some_parquet_files
@@ -103,7 +103,7 @@ class Report:
     unreached: Unreached
     funnel: tuple[FunnelStage, ...]
     metrics: Mapping[str, MetricTotal]
-    audit: Audit | None
+    audit: AuditRecord | None
     evaluation: Evaluation | None
     truth: TruthTable | None
     provenance: Mapping[str, Mapping[str, str]]
@@ -113,11 +113,11 @@ class Report:
 
 def collect(sources: Sources) -> Report:
     """Reads and counts; InputError lists what is missing or wrong in each file."""
-    certificate = read_record(sources.allocation / "certificate.json", Certificate)
+    certificate = read_record(sources.allocation / CERTIFICATE, Certificate)
     scores = open_scores(sources.scores)
     tally = _count(_read_contacts(sources.allocation, scores), scores, certificate)
     policy = _policy(sources.allocation / "policy.json")
-    audit_file = sources.allocation / "audit.json"
+    audit_file = sources.allocation / AUDIT
     evaluation_file = None if sources.model is None else sources.model / "evaluation.json"
     return Report(
         catalogue=scores.catalogue,
@@ -131,7 +131,7 @@ def collect(sources: Sources) -> Report:
         unreached=tally.unreached,
         funnel=certificate.funnel or tally.funnel(scores),
         metrics=certificate.metrics,
-        audit=read_record(audit_file, Audit) if audit_file.exists() else None,
+        audit=read_record(audit_file, AuditRecord) if audit_file.exists() else None,
         evaluation=_optional(evaluation_file, Evaluation),
         truth=_optional(sources.truth, TruthTable),
         provenance=_provenance(sources),
@@ -163,7 +163,7 @@ def _with_named_tiers(certificate: Certificate, catalogue: Catalogue) -> Certifi
     about = {tier.id: (position, tier.objective) for position, tier in enumerate(certificate.tiers, start=1)}
 
     def named(record: ConstraintRecord) -> ConstraintRecord:
-        if record.kind != "tier" or record.id not in about:
+        if record.id not in about:
             return record
         position, terms = about[record.id]
         words = {"label": f"Objective {position} ({formula(terms)})", "unit": _unit_of(terms, catalogue)}

@@ -7,18 +7,21 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from allocator.policy.grammar import Constraint
-from allocator.report import amounts, charts, rules, sentences
+from allocator import amounts
+from allocator.formats import ConstraintRecord, FunnelStage
+from allocator.policy.kinds.base import Constraint
+from allocator.policy.kinds.known import kind_named
+from allocator.report import charts, rules, sentences
 from allocator.report.charts import Chart
 from allocator.report.collect import Report, Sources, collect
-from allocator.report.records import Calibration, ConstraintRecord, Evaluation, FunnelStage, PolicyValue
+from allocator.report.records import Evaluation, PolicyValue, ShownCalibration
 from ranker.scores import not_told
 
 HERE = Path(__file__).parent
@@ -210,9 +213,7 @@ def _rule_of(record: ConstraintRecord, rules_by_id: Mapping[str, Constraint]) ->
     """The policy's rule; of one with `each`, the part that the record is about."""
     name, _, value = record.id.partition("@")
     rule = rules_by_id.get(name)
-    if rule is None or not value or rule.kind != "churn":
-        return rule
-    return rule.model_copy(update={"users": replace(rule.users, keys=(*rule.users.keys, (rule.each, (value,))))})
+    return rule.of_segment(value) if rule is not None and value and rule.each_is_segment else rule
 
 
 def constraint_row(record: ConstraintRecord, value_unit: str, rule: Constraint | None = None) -> ConstraintRow:
@@ -308,7 +309,7 @@ def without_rows(report: Report) -> list[tuple[str, int]]:
 def model_sentence(report: Report) -> str:
     """The learned policy against the best fixed action, on the objective where it was judged on it."""
     learned = [
-        value for value in (report.evaluation.policies if report.evaluation else ()) if value.name == charts.LEARNED
+        value for value in (report.evaluation.policies if report.evaluation else ()) if value.name == charts.VALUENET
     ]
     learned = [value for value in learned if value.difference_to_best_fixed is not None]
     if not learned:
@@ -346,7 +347,7 @@ def calibration_rows(evaluation: Evaluation | None) -> list[Mapping[str, str]]:
     def cell(value: float | None, stderr: float | None) -> str:
         return "" if value is None or stderr is None else f"{amounts.number(value)} ± {amounts.number(1.96 * stderr)}"
 
-    rows: tuple[Calibration, ...] = evaluation.calibration if evaluation else ()
+    rows: tuple[ShownCalibration, ...] = evaluation.calibration if evaluation else ()
     qini = {(row.model, row.outcome, row.action): row for row in (evaluation.qini if evaluation else ())}
     models = list(dict.fromkeys(row.model for row in (evaluation.qini if evaluation else ())))
     return [
@@ -426,12 +427,8 @@ def _more_words(report: Report) -> Iterator[tuple[str, str]]:
             "Objectives in order",
             "each is maximised in its turn; those after it must leave of it what the policy says.",
         )
-    if any(record.kind == "churn" for record in report.certificate.constraints):
-        yield (
-            "Something else than before",
-            "the user's offers, as a set, are not those of the allocation compared with. Who had nothing and still gets "
-            "nothing is not counted; who had an offer and is now held out is.",
-        )
+    kinds = dict.fromkeys(kind_named(record.kind) for record in report.certificate.constraints)
+    yield from (kind.glossary for kind in kinds if kind.glossary is not None)
 
 
 def script_digest(script: str) -> str:

@@ -27,7 +27,7 @@ from allocator.solve.greedy import MOST_USERS, greedy
 from allocator.solve.mathprog import Outcome
 from allocator.solve.prices import Scale, Step, find_prices, proves_contradiction, sample_users
 from allocator.solve.settings import SolveSettings
-from allocator.solve.solution import Unsolvable, relative_gap
+from allocator.solve.solution import ROUNDING, Unsolvable, relative_gap
 from allocator.solve.steps import step_of
 from allocator.users import FREE, NONE
 
@@ -57,8 +57,6 @@ ROOM = 0.3
 """Of the wanted gap: what the linear programme may lose at most, so that whole slates can still reach it."""
 NEAR = 10
 """Times the wanted gap: what will do where a larger core does not help."""
-ROUNDING = 1e-9
-"""Of the dual: bound and value that are no further apart are the same."""
 CORE_EVERY = 1_000
 CORE_GROWTH = 3
 STEP_USERS = 50_000

@@ -44,7 +44,7 @@ MOST_SIFTS = 30
 LATTICE_NODES = 100
 SMALL_WORK = 1_000_000
 """Columns times nodes: as much as an integer programme over all columns may take."""
-WORK = 5_000_000
+WORK = 1_500_000
 """The same of one over part of the core, without cuts."""
 FEWEST_NODES = 20
 WHOLE = 1e-7

@@ -16,7 +16,6 @@ from allocator.problem import Problem, one_sided
 from allocator.solve.alike import Alike, find_alike, spread
 from allocator.solve.by_prices import (
     CORE_GROWTH,
-    ROUNDING,
     Decided,
     Tell,
     Trace,
@@ -33,7 +32,7 @@ from allocator.solve.prices import Scale, find_prices, measure_scale, sample_use
 from allocator.solve.prune import prune
 from allocator.solve.settings import SolveSettings
 from allocator.solve.slates import compile_rules
-from allocator.solve.solution import Solution, Status, TooLarge, Unsolvable, relative_gap
+from allocator.solve.solution import Solution, Status, TooLarge, Unsolvable, not_below, relative_gap
 from allocator.solve.untie import Untied, ties, untie
 from allocator.users import FREE, Data, UserActions
 
@@ -62,32 +61,20 @@ def solve(
         most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # numba sets its options by name
         numba.set_num_threads(min(settings.threads, most))
     with threadpool_limits(1):  # sums inside the linear algebra library must not depend on its threads
-        solution = _solve(problem, data, fixed, settings, start, tell)
         users = free_users(problem, data, fixed)
-        slate_UK = prune(users, solution.slate_UK)
-        return replace(solution, slate_UK=slate_UK, whole_bound=_not_below(users, slate_UK, solution))
-
-
-def _not_below(users: Users, slate_UK: np.ndarray, solution: Solution) -> float:
-    """The bound of whole contacts, and the value itself where the two differ by the rounding of their sums."""
-    bound = solution.whole_bound
-    if not np.isfinite(bound):
-        return bound
-    value = value_of(users, slate_UK)
-    return max(bound, value) if value - bound <= ROUNDING * max(abs(value), abs(solution.dual)) else bound
+        solution = _solve(replace(users, device=settings.device), settings, start, tell)
+        slate_UK, whole_bound = prune(users, solution.slate_UK), solution.whole_bound
+        if np.isfinite(whole_bound):
+            value = value_of(users, slate_UK)
+            whole_bound = not_below(whole_bound, value, max(abs(value), abs(solution.dual)))
+        return replace(solution, slate_UK=slate_UK, whole_bound=whole_bound)
 
 
 def _solve(
-    problem: Problem,
-    data: Data,
-    fixed: UserActions,
-    settings: SolveSettings,
-    start: Mapping[tuple[str, str], float] | None,
-    tell: Tell,
+    users: Users, settings: SolveSettings, start: Mapping[tuple[str, str], float] | None, tell: Tell
 ) -> Solution:
-    users = replace(free_users(problem, data, fixed), device=settings.device)
     scale = measure_scale(users, np.random.default_rng(settings.seed))
-    trace = Trace(len(data), tell=tell)
+    trace = Trace(len(users.data), tell=tell)
     alike = None if settings.method == "exact" else find_alike(users)
     whole = None
     if alike is None and _exact(users, settings):
@@ -99,7 +86,7 @@ def _solve(
     if whole is not None and (settings.method == "exact" or whole.status is Status.OPTIMAL):
         return whole
     try:
-        priced = _solve_by_prices(users, alike, scale, _start(problem, start), settings, trace)
+        priced = _solve_by_prices(users, alike, scale, _start(users.problem, start), settings, trace)
     except Unsolvable as unsolvable:
         if whole is None or unsolvable.proven:
             raise

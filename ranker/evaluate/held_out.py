@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ranker.evaluate import aipw, budget_curves, calibration, off_policy, report
-from ranker.evaluate.learners import AVERAGE, FIXED, NETWORK, RANDOM, WITHOUT_COVARIATES, Predictions, decisions_of
+from ranker.evaluate.learners import AVERAGE, FIXED, RANDOM, VALUENET, WITHOUT_COVARIATES, Predictions, decisions_of
 from ranker.evaluate.objective import Objective
 from ranker.evaluate.off_policy import Estimate
 from ranker.files import InputError
@@ -155,7 +155,7 @@ def judge(
     aipw_by_outcome = [
         aipw.effects(decisions, test.outcome_RO[:, o], predictions.expected[o]) for o in range(test.outcome_RO.shape[1])
     ]
-    free = off_policy.greedy(objectives[0].effect(predictions.effect[NETWORK]), test.eligible_RA)
+    free = off_policy.greedy(objectives[0].effect(predictions.effect[VALUENET]), test.eligible_RA)
     ours_RB = free if allocated is None else allocated[0].policy_RB
     rivals = {each.name: each.policy_RB for each in allocated or () if each.name in (FIXED, WITHOUT_COVARIATES, RANDOM)}
     return {
@@ -173,7 +173,7 @@ def judge(
         "qini": report.qinis(model, test, predictions),
         "calibration": report.calibrations(model, test, predictions, rules.groups),
         "calibration_pooled": [
-            _pooled(target.name, predictions.effect[NETWORK][o], aipw_by_outcome[o], test, rules.groups)
+            _pooled(target.name, predictions.effect[VALUENET][o], aipw_by_outcome[o], test, rules.groups)
             for o, target in enumerate(model.targets)
         ],
         "segments": list(_segments(objectives, ours_RB, rivals, predictions, aipw_by_outcome, held, rules.segments)),
@@ -200,7 +200,7 @@ def _promised(
 ) -> dict:
     """What the chosen contacts were expected to add per row, and what they did: an optimiser picks what is over-estimated."""
     given_RA = policy_RB[:, :-1]
-    predicted_R = (given_RA * each.effect(predictions.effect[NETWORK])).sum(1, dtype=np.float64)
+    predicted_R = (given_RA * each.effect(predictions.effect[VALUENET])).sum(1, dtype=np.float64)
     return {
         "outcome": each.name,
         "predicted": float(predicted_R.mean()),
@@ -218,7 +218,7 @@ def _budgets(
     """The network first; without covariates by the network's own averages and by those of the logs."""
     eligible_RA = test.eligible_RA
     effects = {name: each.effect(effect) for name, effect in predictions.effect.items()}
-    ours_RA = effects[NETWORK]
+    ours_RA = effects[VALUENET]
     averaged_A = (ours_RA * eligible_RA).sum(0, dtype=np.float64) / np.maximum(eligible_RA.sum(0), 1)
     effects |= {
         WITHOUT_COVARIATES: np.broadcast_to(averaged_A, ours_RA.shape),
@@ -270,7 +270,7 @@ def _segments(
     for each in objectives:
         aipw_RA = each.effect(aipw_by_outcome)
         gain_R = (given_RA * aipw_RA).sum(1)
-        promised_R = (given_RA * each.effect(predictions.effect[NETWORK])).sum(1, dtype=np.float64)
+        promised_R = (given_RA * each.effect(predictions.effect[VALUENET])).sum(1, dtype=np.float64)
         ours_minus_this = {name: gain_R - (policy_RB[:, :-1] * aipw_RA).sum(1) for name, policy_RB in rivals.items()}
         for name in names:
             value_R = held.frame[name].astype(object).where(held.frame[name].notna(), UNKNOWN).astype(str).to_numpy()

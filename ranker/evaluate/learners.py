@@ -14,7 +14,7 @@ from ranker.evaluate.off_policy import Decisions
 from ranker.model.ensemble import USERS_AT_ONCE, ValueModel
 from ranker.model.examples import Examples
 
-NETWORK, RIDGE, SINGLE, RESPONSE = "valuenet", "ridge T-learner", "ridge S-learner", "response model"
+VALUENET, RIDGE, SINGLE, RESPONSE = "valuenet", "ridge T-learner", "ridge S-learner", "response model"
 FIXED, AVERAGE, LOGGING, RANDOM = "best fixed action", "average effect", "logging policy", "random"
 WITHOUT_COVARIATES = "valuenet, averaged"
 MOST_VALUES = 16  # of an attribute of actions, for the S-learner
@@ -51,7 +51,7 @@ def predictions_of(
     seen_A = np.isfinite(raw_OA).all(0)
     average_OA = np.where(seen_A, raw_OA, 0.0)
     expected, effect, stderr = _network(model, test)
-    effects = {NETWORK: effect, **_ridge_by_arm(model, learn, test)}
+    effects = {VALUENET: effect, **_ridge_by_arm(model, learn, test)}
     if single:
         effects[SINGLE] = _ridge_shared(model, learn, test)
     return Predictions(

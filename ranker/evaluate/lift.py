@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from ranker.evaluate.off_policy import Z95, Estimate
+from ranker.evaluate.off_policy import Estimate
+from ranker.normal import Z95
 
 POWER = 0.8
 USERS_PER_COVARIATE = 20  # of the smaller group; the adjustment's bias is of the order of their ratio

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ranker.normal import Z95
+
 ESTIMATORS = ("IPS", "SNIPS", "DR", "SWITCH-DR")
-Z95 = 1.959964
 SWITCH_AT = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)  # quantiles of the weights at which SWITCH may let go; 1 is DR
 
 

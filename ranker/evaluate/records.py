@@ -1,24 +1,22 @@
-"""The evaluation.json beside a model as records: the one home of its keys, through which it is written and read.
+"""What evaluation.json holds, beside a model and as `scripts.evaluate` writes it: the one home of its keys, written and read through it.
 
 A figure is None (null in the file) where it cannot be estimated: JSON has no infinity. Values are per decision, in the outcome's unit.
 """
 
-import json
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Strict, ValidationError
+from pydantic import ConfigDict, Strict
 
-from ranker.files import InputError, read_json_object
+from ranker.files import Document
 
+EVALUATION = "evaluation.json"
 Each = TypeVar("Each")
 Listed = Annotated[tuple[Each, ...], Strict(False)]  # a list in the file
 Attribute = str | bool | int | float | None
 
 
-class EvaluationPart(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+class EvaluationPart(Document):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class RowCounts(EvaluationPart):
@@ -48,7 +46,7 @@ class UnidentifiedAction(EvaluationPart):
     why: str
 
 
-class Interval(EvaluationPart):
+class IntervalFigure(EvaluationPart):
     """An estimate with a 95 % interval."""
 
     value: float | None
@@ -68,8 +66,8 @@ class PolicyFigure(EvaluationPart):
     low: float | None
     high: float | None
     effective_sample_size: float
-    difference_to_best_fixed: Interval | None
-    difference_to_valuenet: Interval | None
+    difference_to_best_fixed: IntervalFigure | None
+    difference_to_valuenet: IntervalFigure | None
 
 
 class QiniFigure(EvaluationPart):
@@ -224,28 +222,126 @@ class ModelEvaluation(EvaluationPart):
     interference: InterferenceFigures | None = None
     training: TrainingFigures
 
-    def to_json(self) -> dict:
+    def content(self) -> dict[str, Any]:
         """By the keys of the file, in their order; what the logs do not tell of is left out."""
         return self.model_dump(mode="json", exclude_unset=True)
 
 
-def write_evaluation(path: Path, evaluation: ModelEvaluation) -> None:
-    path.write_text(json.dumps(evaluation.to_json(), indent=1, allow_nan=False) + "\n")
+class ObjectiveFigure(EvaluationPart):
+    """A part of what is maximised: an outcome, its weight, and the smallest and largest weight of what a contact adds to it."""
+
+    outcome: str
+    weight: float
+    by_action: Listed[float]
 
 
-def read_evaluation(path: Path) -> ModelEvaluation:
-    """The evaluation beside a model.
+class JudgedRows(EvaluationPart):
+    """Rows of the logs, of users who did not train, of those the ones that judge, and rows that trained."""
 
-    Raises:
-        InputError: there is no such file, or it lists every key that is missing, not known or of another type.
+    logged: int
+    held_out: int
+    judged: int
+    trained: int
+
+
+class OutcomeName(EvaluationPart):
+    name: str
+    unit: str
+    kind: str
+
+
+class AllocatedFigures(EvaluationPart):
+    """Policies under the rules. believed_gain_per_row: what each promised itself, None where it promises nothing."""
+
+    policies: Listed[PolicyFigure]
+    contacts_per_row: dict[str, float]
+    believed_gain_per_row: dict[str, float | None]
+
+
+class PromisedFigure(EvaluationPart):
+    """Gain of the chosen contacts over giving nothing, per row: as the model expected it, and as it was."""
+
+    outcome: str
+    predicted: float
+    realised: IntervalFigure
+
+
+class BudgetPoint(EvaluationPart):
+    """The gain per row at one budget per row; valuenet_minus_this: paired by row."""
+
+    budget: float
+    spent: float
+    value: float | None
+    stderr: float | None
+    low: float | None
+    high: float | None
+    valuenet_minus_this: IntervalFigure
+
+
+class BudgetFigure(EvaluationPart):
+    """One score at every budget, and the mean over the budgets."""
+
+    outcome: str
+    name: str
+    points: Listed[BudgetPoint]
+    mean_over_budgets: IntervalFigure
+    valuenet_minus_this: IntervalFigure
+
+
+class PooledCalibrationFigure(EvaluationPart):
+    """All actions of an outcome together. users, actions: slopes of differences between users within actions, and between actions."""
+
+    outcome: str
+    average: GroupFigure
+    users: SlopeFigure
+    actions: SlopeFigure
+    deciles: Listed[GroupFigure]
+
+
+class SegmentFigure(EvaluationPart):
+    """Gain over nothing per row among users with one value of a segment; ahead_of: by how much, of other policies by name."""
+
+    outcome: str
+    segment: str
+    value: str
+    rows: int
+    contacts_per_row: float
+    predicted: float
+    realised: IntervalFigure
+    ahead_of: dict[str, IntervalFigure]
+
+
+class HeldOutEvaluation(EvaluationPart):
+    """Everything that `scripts.evaluate` says of a model, and of the policy it leads to.
+
+    policy: None where no policy was given; then `allocated` is None too. cost: the attribute that budgets are paid in, None for contacts.
+    unsolved: policies that found no allocation; left_out: parts of the policy that are not judged.
     """
-    content = read_json_object(path)
-    try:
-        return ModelEvaluation.model_validate(content)
-    except ValidationError as error:
-        raise InputError([f"{path}: {problem}" for problem in _sentences(error)]) from None
 
+    model: str
+    logs: str
+    policy: str | None
+    objective: Listed[ObjectiveFigure]
+    cost: str | None
+    rows: JudgedRows
+    users: int
+    slates: SlateCounts | None
+    unidentified: Listed[UnidentifiedAction]
+    outcomes: Listed[OutcomeName]
+    policies: Listed[PolicyFigure]
+    allocated: AllocatedFigures | None
+    promised: Listed[PromisedFigure]
+    budgets: Listed[BudgetFigure]
+    qini: Listed[QiniFigure]
+    calibration: Listed[CalibrationFigure]
+    calibration_pooled: Listed[PooledCalibrationFigure]
+    segments: Listed[SegmentFigure]
+    reliability: Listed[ReliabilityFigure]
+    unsolved: Listed[str]
+    left_out: Listed[str]
+    seconds: float
 
-def _sentences(error: ValidationError) -> Iterator[str]:
-    for details in error.errors(include_url=False):
-        yield f"{'.'.join(map(str, details['loc']))}: {details['msg']}"
+    @property
+    def shown(self) -> tuple[PolicyFigure, ...]:
+        """The policies that it is about: under the rules where there are rules."""
+        return self.policies if self.allocated is None else self.allocated.policies

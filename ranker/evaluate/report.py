@@ -14,11 +14,11 @@ from ranker.evaluate.learners import (
     AVERAGE,
     FIXED,
     LOGGING,
-    NETWORK,
     RANDOM,
     RESPONSE,
     RIDGE,
     SINGLE,
+    VALUENET,
     Predictions,
     decisions_of,
     predictions_of,
@@ -32,11 +32,11 @@ from ranker.model.beside import slates_in
 from ranker.model.calibration import OutcomeCalibration
 from ranker.model.ensemble import ValueModel
 from ranker.model.examples import Examples, of_some_users
-from ranker.model.settings import EvaluateSettings
+from ranker.model.settings import JudgingSettings
 from ranker.model.splits import Splits
 
 
-def evaluate(model: ValueModel, examples: Examples, splits: Splits, settings: EvaluateSettings) -> dict:
+def evaluate(model: ValueModel, examples: Examples, splits: Splits, settings: JudgingSettings) -> dict:
     """The content of evaluation.json apart from the training curve. What is fixed is chosen on training rows alone; every outcome is
     judged on the test rows that know it. Of many rows those of some users judge, and teach the baselines."""
     weights = objective_weights(model, settings)
@@ -64,7 +64,7 @@ def evaluate(model: ValueModel, examples: Examples, splits: Splits, settings: Ev
     }
 
 
-def objective_weights(model: ValueModel, settings: EvaluateSettings) -> dict[str, float]:
+def objective_weights(model: ValueModel, settings: JudgingSettings) -> dict[str, float]:
     """Weight per outcome of the objective, empty if none is set; InputError where an outcome is not in the logs."""
     names = [target.name for target in model.targets]
     unknown = [name for name in settings.objective if name not in names]
@@ -118,7 +118,7 @@ def compare(each: Objective, chosen: Mapping[str, np.ndarray], predictions: Pred
     }
     logged = objective.as_logged(each, decisions, test.logged_RO, expected)
     judged[LOGGING] = dict.fromkeys(off_policy.ESTIMATORS, logged)
-    ranked = [name for name in (NETWORK, FIXED, AVERAGE, RESPONSE, RIDGE, SINGLE, LOGGING) if name in judged]
+    ranked = [name for name in (VALUENET, FIXED, AVERAGE, RESPONSE, RIDGE, SINGLE, LOGGING) if name in judged]
     return [
         _policy_record(name, each.name, estimator, judged, test.user_R)
         for name in [*ranked, *(name for name in judged if name not in ranked)]
@@ -141,7 +141,7 @@ def _policy_record(
         **interval(one.estimate),
         "effective_sample_size": one.effective_sample_size,
         "difference_to_best_fixed": against(FIXED),
-        "difference_to_valuenet": against(NETWORK),
+        "difference_to_valuenet": against(VALUENET),
     }
 
 
@@ -191,7 +191,7 @@ def calibrations(model: ValueModel, test: Examples, predictions: Predictions, de
     for o, target in enumerate(model.targets):
         fitted = model.calibration.of(target.name)
         known, outcome_R = test.known(o)
-        decisions, effect_RA = decisions_of(test).take(known), predictions.effect[NETWORK][o][known]
+        decisions, effect_RA = decisions_of(test).take(known), predictions.effect[VALUENET][o][known]
         aipw_RA = aipw.effects(decisions, outcome_R, predictions.expected[o][known])
         for a, action in enumerate(model.actions):
             rows = np.flatnonzero(decisions.eligible_RB[:, a])
@@ -228,7 +228,7 @@ def summary(evaluation: ModelEvaluation) -> dict:
             "difference_to_best_fixed": each.difference_to_best_fixed.value,
         }
         for each in evaluation.policies
-        if each.name == NETWORK and each.estimator == "DR"
+        if each.name == VALUENET and each.estimator == "DR"
     }
 
 

@@ -28,7 +28,7 @@ class ModelSettings(_Settings):
     deep_interaction_sd: float = Field(0.03, gt=0, description="how much the deep path changes an effect")
 
 
-class EvaluateSettings(_Settings):
+class JudgingSettings(_Settings):
     """What the evaluation adds up, and how many rows it reads."""
 
     objective: dict[str, float] = Field(
@@ -63,4 +63,4 @@ class FitSettings(_Settings):
     threads: int = Field(
         1, ge=1, description="of torch and numpy; small matrices lose by more, above all on busy cores"
     )
-    evaluate: EvaluateSettings = EvaluateSettings()
+    evaluate: JudgingSettings = JudgingSettings()

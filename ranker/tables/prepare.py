@@ -18,7 +18,7 @@ from ranker.scores import read_catalogue
 from ranker.tables.check import TABLES, Described, as_frame, check_types, check_values, files_of
 from ranker.tables.join import Part, is_known, is_mature, join, key_faults
 from ranker.tables.schema import read_table_schema
-from ranker.tables.settings import PrepareSettings
+from ranker.tables.settings import PrepareOptions
 
 KEYS = {
     "users": ("user_id", "as_of"),
@@ -72,7 +72,7 @@ def catalogue_of(tables: Path) -> Path:
 
 
 def prepare(
-    tables: Path, out: Path, settings: PrepareSettings, advance: Callable[[int], object] | None = None
+    tables: Path, out: Path, settings: PrepareOptions, advance: Callable[[int], object] | None = None
 ) -> Prepared:
     """Writes logs into the existing directory `out`; InputError lists everything wrong in the tables.
 
@@ -114,7 +114,7 @@ def prepare(
     )
 
 
-def _described(tables: Path, settings: PrepareSettings) -> Described:
+def _described(tables: Path, settings: PrepareOptions) -> Described:
     if not tables.is_dir():
         raise InputError([f"{tables}: there is no such folder"])
     problems: list[str] = []
@@ -141,7 +141,7 @@ def _described(tables: Path, settings: PrepareSettings) -> Described:
 Range = tuple[object | None, object | None]
 
 
-def _validated(tables: Path, described: Described, settings: PrepareSettings) -> tuple[list[Range], int]:
+def _validated(tables: Path, described: Described, settings: PrepareOptions) -> tuple[list[Range], int]:
     """The ranges of users to work in, and the days of listeners with several contacts.
 
     InputError with the problems of types, or of values and keys."""

@@ -5,7 +5,7 @@ from datetime import date
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class PrepareSettings(BaseModel):
+class PrepareOptions(BaseModel):
     """as_of: prepare as of this day instead of the day on which the tables were taken; later records stay unseen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from allocator.allocation import read_price_book
+from allocator.formats import read_price_book
 from allocator.infeasible.diagnosis import Infeasible
 from allocator.policy.reader import policy_for
 from allocator.problem import Problem, build_problem
@@ -33,7 +33,7 @@ from scripts.cli.entry import set_up_logging
 from scripts.cli.settings import AllocatePaths, AllocateSettings, Settings
 
 GIB = 2.0**30
-OURS = "offermix"
+OFFERMIX = "offermix"
 PASSES_TIMED = 3
 MOST_MEMORY = 0.9
 COPY_BYTES = 2**30
@@ -43,7 +43,7 @@ COPY_BYTES = 2**30
 class Run:
     """One solver on one instance. seconds: by stage (`read`, `solve`, `write`). gap: from the value to the certified bound, relative.
 
-    outcome: `done`, or why there is nothing else; note says more. over_user, over_row, fractional: as in peers.Judged. profile: of the
+    outcome: `done`, or why there is nothing else; note says more. over_user, over_row, fractional: as in peers.JudgedPeer. profile: of the
     allocator, seconds of every stage of its command. limit: seconds of solving after which a peer was to stop.
     """
 
@@ -174,7 +174,7 @@ def make(folder: Path, shape: str, users: int, seed: int) -> tuple[Instance, dic
 
 def run_ours(instance: Instance, settings: Settings, out: Path) -> Run:
     """The allocate command's own work, from files to files, audited; `solver` says where it sweeps if that is not the CPU."""
-    solver = OURS if settings.solve.device == "cpu" else f"{OURS} on {settings.solve.device}"
+    solver = OFFERMIX if settings.solve.device == "cpu" else f"{OFFERMIX} on {settings.solve.device}"
     started = time.perf_counter()
     try:
         result = allocate.run(_allocate_settings(instance, settings, out))
@@ -194,7 +194,7 @@ def run_ours(instance: Instance, settings: Settings, out: Path) -> Run:
         over_user=0.0,
         over_row=0.0,
         fractional=0,
-        full_passes=made.passes["all_users"],
+        full_passes=made.passes_over("all_users"),
         profile=dict(result.seconds),
     )
 
@@ -241,7 +241,7 @@ def measure_pass(instance: Instance, settings: Settings, allocation: Path, devic
     scores, problem = _compiled(instance)
     data = load_data(problem, scores, settings.solve.memory_gib, allocation.parent)
     users = replace(free_users(problem, data, (np.zeros(0, np.int64), np.zeros(0, np.int64))), device=device)
-    book, rows = read_price_book(allocation), problem.rows
+    book, rows = read_price_book(allocation).prices, problem.rows
     sides = zip(rows.constraint_R, np.where(rows.sign_R > 0, "max", "min"), strict=True)
     price_R = np.array([book.get((problem.measured[constraint].rule.id, str(side)), 0.0) for constraint, side in sides])
     evaluate_dual(users, price_R)

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from scripts.bench.allocator_runs import OURS, Gap, PassRate, Run
+from scripts.bench.allocator_runs import OFFERMIX, Gap, PassRate, Run
 from scripts.bench.instances import SHAPES
 from scripts.bench.peers import PEERS
-from scripts.bench.results import Block, Kept, Table, circumstances, kind_and_key
+from scripts.bench.results import Block, KeptRecord, MeasuredTable, circumstances, kind_and_key
 
 STAGES: Mapping[str, tuple[str, ...]] = {
     "read": ("read",),
@@ -27,7 +27,7 @@ REFERENCE = 1_000_000
 
 
 @dataclass(frozen=True)
-class Figures:
+class AllocatorFigures:
     """Figures by kind, by shape and size; `marks` what is told of each beside the name of its instance."""
 
     runs: Sequence[Run]
@@ -37,13 +37,13 @@ class Figures:
 
     @property
     def ours(self) -> list[Run]:
-        return [run for run in self.runs if run.solver == OURS and run.outcome == "done"]
+        return [run for run in self.runs if run.solver == OFFERMIX and run.outcome == "done"]
 
     def name(self, figure: Run | PassRate | Gap) -> str:
         return f"{figure.shape} {figure.users:,}{self.marks[kind_and_key(figure)]}"
 
 
-def block(kept: Sequence[Kept], asked_gap: float) -> Block:
+def block(kept: Sequence[KeptRecord], asked_gap: float) -> Block:
     """Everything measured so far."""
     told, machines = circumstances(kept)
     ordered = sorted(kept, key=lambda each: _order(each.figure))
@@ -51,7 +51,7 @@ def block(kept: Sequence[Kept], asked_gap: float) -> Block:
         kind_and_key(each.figure): machines[each.machine] + ("" if each.fresh or machines[each.machine] else OLD)
         for each in kept
     }
-    figures = Figures(
+    figures = AllocatorFigures(
         *([each.figure for each in ordered if isinstance(each.figure, kind)] for kind in (Run, PassRate, Gap)), marks
     )
     all_tables = [runs(figures), speedups(figures), profile(figures), growth(figures), passes(figures), gaps(figures)]
@@ -61,12 +61,12 @@ def block(kept: Sequence[Kept], asked_gap: float) -> Block:
 
 def _order(figure: Run | PassRate | Gap) -> tuple[int, int, int]:
     """By shape and size, ours before the peers."""
-    solvers = (OURS, *PEERS)
+    solvers = (OFFERMIX, *PEERS)
     solver = solvers.index(figure.solver) if isinstance(figure, Run) and figure.solver in solvers else len(solvers)
     return list(SHAPES).index(figure.shape), figure.users, solver
 
 
-def runs(figures: Figures) -> Table:
+def runs(figures: AllocatorFigures) -> MeasuredTable:
     columns = (
         "instance",
         "solver",
@@ -80,7 +80,9 @@ def runs(figures: Figures) -> Table:
         "fractional",
         "note",
     )
-    return Table("Seconds by stage, memory and result", columns, [_run(run, figures.name(run)) for run in figures.runs])
+    return MeasuredTable(
+        "Seconds by stage, memory and result", columns, [_run(run, figures.name(run)) for run in figures.runs]
+    )
 
 
 def _run(run: Run, name: str) -> tuple[str, ...]:
@@ -113,7 +115,7 @@ def seconds(value: float | None) -> str:
     return "" if value is None else f"{value:,.2f}" if value < 10 else f"{value:,.0f}"
 
 
-def speedups(figures: Figures) -> Table:
+def speedups(figures: AllocatorFigures) -> MeasuredTable:
     """How many times as long each linear solver takes to solve as ours, and as our whole command; a peer that was stopped, at least."""
     rows = []
     for ours in figures.ours:
@@ -125,26 +127,26 @@ def speedups(figures: Figures) -> Table:
             elif peer.outcome == "over the limit" and peer.limit:
                 rows.append(_times(figures, ours, peer, peer.limit, "more than "))
     columns = ("instance", "peer", "our solving", "our whole command")
-    return Table("Times faster than a peer's solving alone", columns, rows)
+    return MeasuredTable("Times faster than a peer's solving alone", columns, rows)
 
 
-def _times(figures: Figures, ours: Run, peer: Run, taken: float, more: str) -> tuple[str, ...]:
+def _times(figures: AllocatorFigures, ours: Run, peer: Run, taken: float, more: str) -> tuple[str, ...]:
     solving, whole = taken / ours.seconds["solve"], taken / ours.total
     name = max(figures.name(ours), figures.name(peer), key=len)
     return name, peer.solver, f"{more}{solving:.1f}", f"{more}{whole:.1f}"
 
 
-def profile(figures: Figures) -> Table:
+def profile(figures: AllocatorFigures) -> MeasuredTable:
     """Where the time of the command goes."""
     rows = [
         (figures.name(run), *(seconds(sum(run.profile.get(part, 0.0) for part in parts)) for parts in STAGES.values()))
         for run in figures.ours
         if run.profile
     ]
-    return Table("Our seconds by stage", ("instance", *STAGES), rows)
+    return MeasuredTable("Our seconds by stage", ("instance", *STAGES), rows)
 
 
-def growth(figures: Figures) -> Table:
+def growth(figures: AllocatorFigures) -> MeasuredTable:
     """Our command against the same shape at REFERENCE users, or at the fewest where that was not measured."""
     rows = []
     for shape in dict.fromkeys(run.shape for run in figures.ours):
@@ -160,10 +162,10 @@ def growth(figures: Figures) -> Table:
             for users, run in sizes.items()
             if users > base.users
         ]
-    return Table("Growth with users", ("instance", "users", "time", "GiB"), rows)
+    return MeasuredTable("Growth with users", ("instance", "users", "time", "GiB"), rows)
 
 
-def passes(figures: Figures) -> Table:
+def passes(figures: AllocatorFigures) -> MeasuredTable:
     counted = {(run.shape, run.users): run.full_passes for run in figures.ours}
     rows = [
         (
@@ -184,15 +186,15 @@ def passes(figures: Figures) -> Table:
         "GB/s read",
         "GB/s of a copy of the same bytes",
     )
-    return Table("One dual evaluation over all users", columns, rows)
+    return MeasuredTable("One dual evaluation over all users", columns, rows)
 
 
-def gaps(figures: Figures) -> Table:
+def gaps(figures: AllocatorFigures) -> MeasuredTable:
     columns = ("instances", "count", "median gap", "worst gap", "violations", "infeasible", "failed", "slowest s")
     groups: dict[str, list[Gap]] = {}
     for gap in figures.gaps:
         groups.setdefault(figures.name(gap), []).append(gap)
-    return Table("Gaps over random instances", columns, [_gap(name, group) for name, group in groups.items()])
+    return MeasuredTable("Gaps over random instances", columns, [_gap(name, group) for name, group in groups.items()])
 
 
 def _gap(name: str, group: Sequence[Gap]) -> tuple[str, ...]:
@@ -208,7 +210,7 @@ def _gap(name: str, group: Sequence[Gap]) -> tuple[str, ...]:
     )
 
 
-def _legend(figures: Figures) -> list[str]:
+def _legend(figures: AllocatorFigures) -> list[str]:
     said = [
         "`read`: for peers it includes building the linear programme. `write`: it includes the audit and all digests.",
         "`gap`: (certified bound - value) / |bound|. A negative gap means that the result breaks rules.",

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from ranker.files import InputError
 from scripts.bench import allocator_runs, allocator_tables
-from scripts.bench.allocator_runs import OURS, Gap, PassRate, Run, Stopped, apart
+from scripts.bench.allocator_runs import OFFERMIX, Gap, PassRate, Run, Stopped, apart
 from scripts.bench.instances import SHAPES, Instance
 from scripts.bench.peers import PEERS
-from scripts.bench.results import GIB, Block, Kept, Results, machine, sources_digest
+from scripts.bench.results import GIB, Block, KeptRecord, Results, machine, sources_digest
 from scripts.cli import entry
 from scripts.cli.settings import BenchSettings
 
@@ -47,7 +47,7 @@ def measure(settings: BenchSettings) -> Block:
     )
     results.newest()  # a file that holds something else is told before anything runs
     with tempfile.TemporaryDirectory(dir=out) as folder:
-        bench = _Bench(settings, results, Path(folder))
+        bench = _AllocatorBench(settings, results, Path(folder))
         if asked.sizes or asked.gaps:
             bench.warm_up()
         for size in sorted(asked.sizes):
@@ -65,7 +65,7 @@ def program(figure: Run | PassRate | Gap, settings: BenchSettings) -> str:
     return f"{sources_digest(OF_OURS)} gap {settings.solve.gap:g}"
 
 
-class _Bench:
+class _AllocatorBench:
     """One call's measuring; with `resume`, of what is not in the results."""
 
     def __init__(self, settings: BenchSettings, results: Results, folder: Path):
@@ -134,7 +134,7 @@ class _Bench:
         if reason:
             return replace(empty, outcome="not tried", note=reason)
         found = _tried(empty, allocator_runs.run_peer, instance, peer, limit, seconds=limit + GRACE)
-        ours = [run for run in known if run.key == (instance.shape, instance.users, OURS)]
+        ours = [run for run in known if run.key == (instance.shape, instance.users, OFFERMIX)]
         return against(ours, replace(found, limit=limit))
 
     def _here(self) -> list[Run]:
@@ -149,7 +149,7 @@ class _Bench:
             for each in self.results.newest()
         )
 
-    def _suffices(self, kept: Kept) -> bool:
+    def _suffices(self, kept: KeptRecord) -> bool:
         figure = kept.figure
         return not (isinstance(figure, Run) and figure.outcome == "over the limit" and figure.limit < self.asked.limit)
 
@@ -159,7 +159,7 @@ class _Bench:
 
 
 def _ours_on(device: str) -> str:
-    return OURS if device == "cpu" else f"{OURS} on {device}"
+    return OFFERMIX if device == "cpu" else f"{OFFERMIX} on {device}"
 
 
 def _chunks(seeds: Sequence[int], size: int) -> Iterator[Sequence[int]]:

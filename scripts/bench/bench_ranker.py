@@ -14,7 +14,7 @@ from ranker.evaluate.peers import PEERS
 from ranker.files import InputError
 from scripts.bench import ranker_bandit, ranker_exploration, ranker_market, ranker_speed, ranker_tables, ranker_trials
 from scripts.bench.allocator_runs import Stopped, apart
-from scripts.bench.ranker_figures import KINDS, OURS, Looped, Scored, Speed, Spending, Standing
+from scripts.bench.ranker_figures import KINDS, OFFERMIX, Looped, Scored, Speed, Spending, Standing
 from scripts.bench.ranker_speed import SCORING, TRAINING
 from scripts.bench.ranker_trials import SOURCES
 from scripts.bench.results import Block, Results, kind_and_key, machine, sources_digest
@@ -51,7 +51,7 @@ def measure(settings: BenchSettings) -> Block:
     results = Results(out / "ranker.jsonl", KINDS, lambda figure: program(figure, settings), machine(PACKAGES))
     results.newest()  # a file that holds something else is told before anything runs
     with tempfile.TemporaryDirectory(dir=out) as folder:
-        bench = _Bench(settings, results, Path(folder), out / "peers")
+        bench = _RankerBench(settings, results, Path(folder), out / "peers")
         for part in dict.fromkeys(asked.parts):
             bench.measure(part)
     return ranker_tables.block(results.newest())
@@ -87,7 +87,7 @@ def _version(package: str) -> str:
         return "none"
 
 
-class _Bench:
+class _RankerBench:
     """One call's measuring; with `resume`, of what is not in the results. believed: where peers' effects are kept."""
 
     def __init__(self, settings: BenchSettings, results: Results, folder: Path, believed: Path):
@@ -109,7 +109,7 @@ class _Bench:
         """Ours and the baselines in one process, then the peers in another, whose libraries do as they like with memory and threads."""
         names = [name for name in PEERS if self.asked.peers is None or name in self.asked.peers]
         wanted = [name for name in names if not self._is_known(Standing(part, 0, seed, name))]
-        if not wanted and self._is_known(Standing(part, 0, seed, OURS)):
+        if not wanted and self._is_known(Standing(part, 0, seed, OFFERMIX)):
             entry.log.info("%s, split %d: measured before", part, seed)
             return
         entry.log.info("%s, split %d", part, seed)
@@ -127,7 +127,7 @@ class _Bench:
 
     def _market(self, part: str, seed: int) -> None:
         users = self.asked.users or USERS
-        if self._is_known(Standing(part, users, seed, OURS)):
+        if self._is_known(Standing(part, users, seed, OFFERMIX)):
             entry.log.info("market of %s users, seed %d: measured before", f"{users:,}", seed)
             return
         entry.log.info("market of %s users, seed %d", f"{users:,}", seed)
@@ -138,7 +138,7 @@ class _Bench:
                 found = apart(ranker_market.run, *arguments, seconds=PATIENCE)[0]
             except Stopped as stopped:
                 entry.log.warning("  %s", stopped)
-                found = [Standing(part, users, seed, OURS, str(stopped))]
+                found = [Standing(part, users, seed, OFFERMIX, str(stopped))]
         self._keep(found)
 
     def _explored(self, part: str, seed: int) -> None:

@@ -51,7 +51,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedPeer:
     """What x is worth, what it breaks and how whole it is.
 
     over_user: most contacts above what a slot or a cap of one user allows. over_row: largest violation of a constraint, relative to
@@ -118,12 +118,12 @@ def _personal(problem: Problem, user_N: np.ndarray, action_N: np.ndarray) -> tup
     return sparse.csr_matrix((np.ones(len(row)), (row, column)), shape=(first, len(user_N))), np.concatenate(capacity)
 
 
-def judge(whole: Whole, x_N: np.ndarray) -> Judged:
+def judge(whole: Whole, x_N: np.ndarray) -> JudgedPeer:
     used_M = whole.matrix_MN @ x_N
     over_M = used_M - whole.high_M
     size_R = abs(whole.matrix_MN[: whole.constraints]) @ np.abs(x_N)
     size_R = np.maximum(np.maximum(size_R, np.abs(whole.high_M[: whole.constraints])), 1e-300)
-    return Judged(
+    return JudgedPeer(
         value=-float(whole.cost_N @ x_N),
         over_user=max(float(over_M[whole.constraints :].max(initial=0.0)), float(x_N.max(initial=0.0)) - 1.0, 0.0),
         over_row=max(float((over_M[: whole.constraints] / size_R).max(initial=0.0)), 0.0),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from ranker.evaluate.off_policy import Estimate
 
-OURS = "offermix"
+OFFERMIX = "offermix"
 Pair = Sequence[float]
 
 

@@ -28,8 +28,9 @@ from ranker.model.artifact import load_model
 from ranker.model.ensemble import ValueModel
 from ranker.model.examples import Examples, examples_of, stabilised_weights
 from ranker.model.splits import split_users
+from ranker.normal import Z90
 from ranker.scores import open_scores
-from scripts.bench.ranker_figures import OURS, Scored, Spending, Standing
+from scripts.bench.ranker_figures import OFFERMIX, Scored, Spending, Standing
 from scripts.bench.ranker_trials import spendings
 from scripts.cli.settings import RegretPaths, RegretSettings, Settings, WeeklySettings
 from scripts.judging import reference_policies, regret
@@ -41,7 +42,6 @@ from scripts.runs.week import steps as week_steps
 STEPS = ("scripts.make_market", "scripts.prepare", "scripts.train", "scripts.score")
 BUDGET, BUDGET_USERS, BUDGET_EUR = "discount_budget", 20_000, 80.0
 """The rule of the policy that does not grow with users by itself."""
-Z90 = 1.644854
 POINTS = 20
 TREES = {**boosting.SMALL, "n_estimators": 300}
 BOOSTED_S, BOOSTED_T = "LightGBM S-learner", "LightGBM T-learner"
@@ -49,7 +49,7 @@ LEARNERS = (RIDGE, SINGLE, RESPONSE, BOOSTED_S, BOOSTED_T)
 
 
 @dataclass(frozen=True)
-class Week:
+class MarketWeek:
     """A week that was made and scored. features: of the users to be allocated, `user_U` their ids. learn: the rows that trained."""
 
     folder: Path
@@ -96,14 +96,14 @@ def _make(settings: WeeklySettings, folder: Path) -> float:
     return taken["scripts.train"] + taken["scripts.score"]
 
 
-def _read(folder: Path, settings: Settings, seed: int) -> Week:
+def _read(folder: Path, settings: Settings, seed: int) -> MarketWeek:
     logs = read_logs(folder / "logs")
     model, _ = load_model(folder / "model")
     splits = split_users(logs.frame["user_id"], settings.model.members, settings.fit.test_share, seed)
     frame = pd.concat(
         list(read_users(folder / "market" / "users", model.schema, len(model.actions))), ignore_index=True
     )
-    return Week(
+    return MarketWeek(
         folder=folder,
         model=model,
         learn=examples_of(logs, model.encoder).take(splits.learn_R),
@@ -115,7 +115,7 @@ def _read(folder: Path, settings: Settings, seed: int) -> Week:
 class _Baselines:
     """Learners trained on the rows that trained the model, one at a time: their effects fill gigabytes together."""
 
-    def __init__(self, week: Week, seed: int, learners: Sequence[str]):
+    def __init__(self, week: MarketWeek, seed: int, learners: Sequence[str]):
         self.week, self.seed, self.learners = week, seed, learners
         self.seconds: dict[str, float] = {}
         self._missing: list[str] = []
@@ -182,7 +182,7 @@ class _Baselines:
         true = read_truth(self.week.folder / "market", problem, data).given["given_observed"]
         flat = replace(data, planes_UPA=reference_policies.averaged(data))
         scores = {
-            OURS: reference_policies.worth(problem, data),
+            OFFERMIX: reference_policies.worth(problem, data),
             WITHOUT_COVARIATES: reference_policies.worth(problem, flat),
             LOGGED_AVERAGE: np.broadcast_to(logged_A, data.eligible_UA.shape),
         }
@@ -198,7 +198,7 @@ class _Baselines:
             yield Standing("market", users, self.seed, name, "lightgbm is not installed")
 
 
-def _boosted(name: str, kind: str, week: Week, learn: Examples, outcome_R: np.ndarray) -> np.ndarray:
+def _boosted(name: str, kind: str, week: MarketWeek, learn: Examples, outcome_R: np.ndarray) -> np.ndarray:
     model = week.model
     learn_RD, users_UD = (boosting.plain_design(model.encoder, each) for each in (learn.features, week.features))
     weight_R = stabilised_weights(learn.action_R, learn.propensity_R, learn.actions, clip=10.0)
@@ -211,7 +211,7 @@ def _boosted(name: str, kind: str, week: Week, learn: Examples, outcome_R: np.nd
 
 
 def _standing(each: dict, users: int, seed: int, seconds: float, baselines: _Baselines) -> Standing:
-    name = OURS if each["policy"] == LEARNED else each["policy"]
+    name = OFFERMIX if each["policy"] == LEARNED else each["policy"]
     gain = each["learned_minus_this"]
     return Standing(
         "market",
@@ -224,7 +224,7 @@ def _standing(each: dict, users: int, seed: int, seconds: float, baselines: _Bas
             "share": [each["share_of_oracle"], 0.0],
         },
         ahead={} if gain is None else {"value": [gain["value"], gain["stderr"]]},
-        seconds=seconds if name == OURS else baselines.seconds.get(name),
+        seconds=seconds if name == OFFERMIX else baselines.seconds.get(name),
         note=", ".join(each["violations"]),
     )
 

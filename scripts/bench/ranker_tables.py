@@ -13,10 +13,10 @@ from ranker.evaluate.closed_loop import EXPLOIT
 from ranker.evaluate.peers import PEERS
 from scripts.bench.allocator_tables import OLD, seconds
 from scripts.bench.ranker_bandit import OWN
-from scripts.bench.ranker_figures import OURS, Looped, Pair, Scored, Speed, Spending, Standing
+from scripts.bench.ranker_figures import OFFERMIX, Looped, Pair, Scored, Speed, Spending, Standing
 from scripts.bench.ranker_speed import SCORING
 from scripts.bench.ranker_trials import SOURCES
-from scripts.bench.results import Block, Kept, Table, circumstances
+from scripts.bench.results import Block, KeptRecord, MeasuredTable, circumstances
 from scripts.judging.reference_policies import ALL_KNOWING, ORACLE
 
 SHOWN_AT = (0.1, 0.25, 0.5, 0.75, 1.0)
@@ -31,7 +31,7 @@ Group = tuple[object, ...]
 
 
 @dataclass(frozen=True)
-class Figures:
+class RankerFigures:
     """Figures that belong in one row, by the key of that row; `marks` what is told of it beside its name."""
 
     groups: Mapping[Group, Sequence[object]]
@@ -41,7 +41,7 @@ class Figures:
         return f"{name}{self.marks[group]}"
 
 
-def block(kept: Sequence[Kept]) -> Block:
+def block(kept: Sequence[KeptRecord]) -> Block:
     """Everything measured so far."""
     told, machines = circumstances(kept)
     tables = [
@@ -57,7 +57,7 @@ def block(kept: Sequence[Kept]) -> Block:
     return Block(f"Measured on {told}.", [table for table in tables if table.rows], _legend(kept))
 
 
-def _by(kept: Sequence[Kept], machines: Mapping[str, str], kind: type, part: str | None = None) -> Figures:
+def _by(kept: Sequence[KeptRecord], machines: Mapping[str, str], kind: type, part: str | None = None) -> RankerFigures:
     """The figures of a kind and part, those of different seeds together."""
     groups: dict[Group, list[object]] = {}
     old: dict[Group, str] = {}
@@ -67,7 +67,7 @@ def _by(kept: Sequence[Kept], machines: Mapping[str, str], kind: type, part: str
             group = (machines[each.machine], *_of(figure))
             groups.setdefault(group, []).append(figure)
             old[group] = old.get(group, "") or ("" if each.fresh or machines[each.machine] else OLD)
-    return Figures(groups, {group: f"{group[0]}{old[group]}" for group in groups})
+    return RankerFigures(groups, {group: f"{group[0]}{old[group]}" for group in groups})
 
 
 def _of(figure: Standing | Spending | Scored | Speed | Looped) -> Group:
@@ -81,7 +81,7 @@ def _of(figure: Standing | Spending | Scored | Speed | Looped) -> Group:
     return (figure.users, figure.metric) if isinstance(figure, Scored) else figure.key
 
 
-def trial(part: str, figures: Figures) -> Table:
+def trial(part: str, figures: RankerFigures) -> MeasuredTable:
     """A trial's learners: ours, the baselines, then the peers as they stand in PEERS."""
     source = SOURCES[part]
     order = [*source.learners, *PEERS]
@@ -95,12 +95,12 @@ def trial(part: str, figures: Figures) -> Table:
             figures.named(group, str(group[-1])),
             *(_shown(figures.groups[group], "estimates", name, scale) for name, scale in (*qinis, *own)),
             *([_sent(figures.groups[group])] if money else []),
-            *(_shown(figures.groups[group], "ahead", name, scale, group[-1] != OURS) for name, scale in ahead),
+            *(_shown(figures.groups[group], "ahead", name, scale, group[-1] != OFFERMIX) for name, scale in ahead),
             _ended(figures.groups[group]),
         )
         for group in groups
     ]
-    return Table(f"{_title(part)}; splits: {_seeds(figures)}", _columns(part, source.names), rows)
+    return MeasuredTable(f"{_title(part)}; splits: {_seeds(figures)}", _columns(part, source.names), rows)
 
 
 def _qini_scale(part: str) -> float:
@@ -127,7 +127,7 @@ def _columns(part: str, names: Sequence[str]) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _seeds(figures: Figures) -> int:
+def _seeds(figures: RankerFigures) -> int:
     return max((len(group) for group in figures.groups.values()), default=0)
 
 
@@ -169,7 +169,7 @@ def _ended(figures: Sequence[Standing]) -> str:
     return failed[0] if failed else seconds(float(np.mean(taken))) if taken else ""
 
 
-def bandit(figures: Figures) -> Table:
+def bandit(figures: RankerFigures) -> MeasuredTable:
     rows = [
         (
             figures.named(group, str(group[-1])),
@@ -179,20 +179,20 @@ def bandit(figures: Figures) -> Table:
         )
         for group in figures.groups
     ]
-    return Table(
+    return MeasuredTable(
         "Open Bandit sample: the value of bts, estimated from logs of random recommendations",
         ("clicks by", "clicks, %", f"minus {OWN}, points", "note"),
         rows,
     )
 
 
-def markets(figures: Figures) -> list[Table]:
+def markets(figures: RankerFigures) -> list[MeasuredTable]:
     """A table for each size."""
     sizes = sorted({group[1] for group in figures.groups})
     return [_market(users, figures) for users in sizes]
 
 
-def _market(users: int, figures: Figures) -> Table:
+def _market(users: int, figures: RankerFigures) -> MeasuredTable:
     here = {group: found for group, found in figures.groups.items() if group[1] == users}
     share = {
         group: np.mean([f.estimates["share"][0] for f in found if f.estimates] or [-1]) for group, found in here.items()
@@ -202,8 +202,8 @@ def _market(users: int, figures: Figures) -> Table:
         (
             figures.named(group, str(group[-1])),
             _range([f.estimates["share"][0] for f in here[group] if f.estimates], 100.0),
-            _ahead_on_truth(here[group], oracle) if group[-1] != OURS else "",
-            _ahead_on(here[group]) if group[-1] not in (OURS, ORACLE, ALL_KNOWING) else "",
+            _ahead_on_truth(here[group], oracle) if group[-1] != OFFERMIX else "",
+            _ahead_on(here[group]) if group[-1] not in (OFFERMIX, ORACLE, ALL_KNOWING) else "",
             _broken(here[group]),
             _ended(here[group]),
         )
@@ -218,7 +218,7 @@ def _market(users: int, figures: Figures) -> Table:
         "rules broken in truth",
         "s",
     )
-    return Table(f"A market of {users:,} users; seeds: {seeds}", columns, rows)
+    return MeasuredTable(f"A market of {users:,} users; seeds: {seeds}", columns, rows)
 
 
 def _range(values: Sequence[float], scale: float, digits: int = 1) -> str:
@@ -250,7 +250,7 @@ def _broken(figures: Sequence[Standing]) -> str:
     return ", ".join(rule if len(figures) == 1 else f"{rule} ({count})" for rule, count in counted.items())
 
 
-def scored(figures: Figures) -> Table:
+def scored(figures: RankerFigures) -> MeasuredTable:
     rows = [
         (
             f"{group[1]:,}",
@@ -272,7 +272,7 @@ def scored(figures: Figures) -> Table:
         "slope within actions",
         "correlation within actions",
     )
-    return Table("Scores next to the truth (least to most over seeds)", columns, rows)
+    return MeasuredTable("Scores next to the truth (least to most over seeds)", columns, rows)
 
 
 def _slope_of_all(figures: Sequence[Scored]) -> str:
@@ -288,7 +288,7 @@ def _slope_of_all(figures: Sequence[Scored]) -> str:
     return f"{total_S.sum() / weight_S.sum():.2f} ± {stderr:.2f}"
 
 
-def spent(figures: Figures) -> Table:
+def spent(figures: RankerFigures) -> MeasuredTable:
     rows = [
         (
             f"{group[1]}{f' {group[2]:,}' if group[2] else ''}",
@@ -299,7 +299,7 @@ def spent(figures: Figures) -> Table:
         for group in sorted(figures.groups, key=lambda group: group[1:3])
     ]
     columns = ("data", "peer", *(f"{100 * at:.0f} % of budget" for at in SHOWN_AT), "lowest, in standard errors")
-    return Table(
+    return MeasuredTable(
         "At every budget: ours - peer, in % of our gain at the largest budget",
         columns,
         rows,
@@ -327,13 +327,13 @@ def _lowest(figures: Sequence[Spending]) -> str:
     return f"{z:+.1f} at {100 * share:.0f} %"
 
 
-def explored(figures: Figures) -> list[Table]:
+def explored(figures: RankerFigures) -> list[MeasuredTable]:
     """Two tables for each market: all weeks together, and week by week."""
     there = dict.fromkeys(group[1:3] for group in figures.groups)
     return [table for users, market in there for table in _explored(users, market, figures)]
 
 
-def _explored(users: int, market: str, figures: Figures) -> Iterable[Table]:
+def _explored(users: int, market: str, figures: RankerFigures) -> Iterable[MeasuredTable]:
     here = {group: found for group, found in figures.groups.items() if group[1:3] == (users, market)}
     done = {group: [f for f in found if f.outcome == "done"] for group, found in here.items()}
     plain = {(group[0], f.seed): f for group, found in done.items() if group[-1] == EXPLOIT.name for f in found}
@@ -367,9 +367,9 @@ def _explored(users: int, market: str, figures: Figures) -> Iterable[Table]:
         shares = np.mean([np.array(f.value) / np.array(f.best) for f in found], axis=0)
         weekly.append((name, *(f"{100 * share:.0f}" for share in shares)))
     seeds = max((len(found) for found in done.values()), default=0)
-    yield Table(f"{title}; seeds: {seeds}", LOOPED, rows)
+    yield MeasuredTable(f"{title}; seeds: {seeds}", LOOPED, rows)
     if weekly:
-        yield Table(
+        yield MeasuredTable(
             f"{title}: % of the best by week", ("strategy", *(str(number + 1) for number in range(weeks))), weekly
         )
 
@@ -380,7 +380,7 @@ def _less(pairs: Sequence[tuple[Looped, Looped]], weeks: slice) -> str:
     return mean(found, THOUSAND, "+") if found else ""
 
 
-def speed(figures: Figures) -> Table:
+def speed(figures: RankerFigures) -> MeasuredTable:
     rows = [
         row
         for group in figures.groups
@@ -398,7 +398,7 @@ def speed(figures: Figures) -> Table:
         "times the floor",
         "the floor",
     )
-    return Table("Speed, from files to files", columns, rows)
+    return MeasuredTable("Speed, from files to files", columns, rows)
 
 
 def _speed(name: str, figure: Speed) -> tuple[str, ...]:
@@ -419,7 +419,7 @@ def _speed(name: str, figure: Speed) -> tuple[str, ...]:
     )
 
 
-def _legend(kept: Sequence[Kept]) -> list[str]:
+def _legend(kept: Sequence[KeptRecord]) -> list[str]:
     figures = [each.figure for each in kept]
     versions = sorted({f.version for f in figures if isinstance(f, Standing) and f.version})
     said = [

@@ -18,11 +18,11 @@ from ranker.evaluate import aipw, boosting, budget_curves, objective, trial_benc
 from ranker.evaluate.baselines import design, fit_arms
 from ranker.evaluate.learners import (
     AVERAGE,
-    NETWORK,
     RANDOM,
     RESPONSE,
     RIDGE,
     SINGLE,
+    VALUENET,
     WITHOUT_COVARIATES,
     Predictions,
     decisions_of,
@@ -36,7 +36,7 @@ from ranker.model.examples import Examples, examples_of
 from ranker.model.train import train
 from ranker.trials import hillstrom, promotion
 from ranker.trials.adapters import Trial
-from scripts.bench.ranker_figures import OURS, Spending, Standing, pair
+from scripts.bench.ranker_figures import OFFERMIX, Spending, Standing, pair
 from scripts.bench.results import sources_digest
 from scripts.cli.settings import Settings
 
@@ -75,7 +75,7 @@ class Source:
     @property
     def learners(self) -> tuple[str, ...]:
         """What is in here, ours first."""
-        return OURS, *BUILT_IN, AVERAGE, self.to_all
+        return OFFERMIX, *BUILT_IN, AVERAGE, self.to_all
 
 
 SOURCES: Mapping[str, Source] = MappingProxyType(
@@ -107,11 +107,11 @@ def run_half(part: str, trials: Path, seed: int, settings: Settings, file: Path)
     half = Half(
         source.names, decisions_of(rows), rows.outcome_RO[:, o], arms.expected(design(model.encoder, rows.features))
     )
-    scores = {OURS: ours_RA, **{name: predictions.effect[name][o] for name in BUILT_IN}}
+    scores = {OFFERMIX: ours_RA, **{name: predictions.effect[name][o] for name in BUILT_IN}}
     scores |= {AVERAGE: np.broadcast_to(predictions.average_OA[o], ours_RA.shape)}
     scores |= {source.to_all: np.broadcast_to(np.eye(len(source.names))[source.fixed], ours_RA.shape)}
     found: list[Standing | Spending] = [
-        _standing(part, seed, name, half, score_RA, ours_RA, seconds=seconds if name == OURS else None)
+        _standing(part, seed, name, half, score_RA, ours_RA, seconds=seconds if name == OFFERMIX else None)
         for name, score_RA in scores.items()
     ]
     plain = [boosting.plain_design(model.encoder, examples.features) for examples in (learn, rows)]
@@ -144,7 +144,7 @@ def _spending(
     """Against the scores' own averages and those of the logs, and a contact at random; every contact costs the same."""
     aipw_RA = aipw.effects(half.decisions, half.outcome_R, half.expected_RB)
     scores = {
-        NETWORK: ours_RA,
+        VALUENET: ours_RA,
         WITHOUT_COVARIATES: np.broadcast_to(ours_RA.mean(0, dtype=np.float64), ours_RA.shape),
         AVERAGE: np.broadcast_to(predictions.average_OA[o], ours_RA.shape),
     }

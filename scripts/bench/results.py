@@ -34,7 +34,7 @@ class Measured(Protocol):
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptRecord:
     """A figure and its circumstances. fresh: whether this program on this machine would measure the same thing."""
 
     figure: Measured
@@ -59,9 +59,9 @@ class Results:
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
 
-    def newest(self) -> list[Kept]:
+    def newest(self) -> list[KeptRecord]:
         """One for each thing measured, in the order of first measurement. Raises InputError where the file holds something else."""
-        found: dict[tuple[object, ...], Kept] = {}
+        found: dict[tuple[object, ...], KeptRecord] = {}
         lines = self.path.read_text().splitlines(keepends=True) if self.path.exists() else []
         for number, line in enumerate(lines, 1):
             if line.endswith("\n"):
@@ -69,19 +69,19 @@ class Results:
                 found[kind_and_key(kept.figure)] = kept
         return list(found.values())
 
-    def _read(self, line: str, place: str) -> Kept:
+    def _read(self, line: str, place: str) -> KeptRecord:
         kinds = {kind.__name__: kind for kind in self.kinds}
         try:
             held = json.loads(line)
             figure = kinds[held["kind"]](**held["figure"])
             fresh = (held["machine"], held["program"]) == (self.machine, self.program(figure))
-            return Kept(figure, held["day"], held["machine"], held["program"], fresh)
+            return KeptRecord(figure, held["day"], held["machine"], held["program"], fresh)
         except (ValueError, KeyError, TypeError):
             raise InputError([f"{place}: is not a figure of this benchmark; take the line or the file away"]) from None
 
 
 @dataclass(frozen=True)
-class Table:
+class MeasuredTable:
     """Cells are text."""
 
     title: str
@@ -99,7 +99,7 @@ class Block:
     """What a benchmark shows: where it was measured, tables, and the legend of their columns, a sentence or two per item."""
 
     opening: str
-    tables: Sequence[Table]
+    tables: Sequence[MeasuredTable]
     legend: Sequence[str]
 
     @property
@@ -135,7 +135,7 @@ def machine(packages: Sequence[str] = PACKAGES) -> str:
     return f"{os.cpu_count()} cores, {memory:.0f} GiB, {gpu}; Python {platform.python_version()}, {versions}"
 
 
-def circumstances(kept: Sequence[Kept]) -> tuple[str, Mapping[str, str]]:
+def circumstances(kept: Sequence[KeptRecord]) -> tuple[str, Mapping[str, str]]:
     """A sentence with every machine and day, and per machine the mark of its rows; the first one's have none."""
     machines = list(dict.fromkeys(each.machine for each in kept))
     marks = {name: "" if number == 1 else f" ({number})" for number, name in enumerate(machines, 1)}

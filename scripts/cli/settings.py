@@ -16,16 +16,16 @@ from rapidfuzz import fuzz, process
 from allocator.solve.settings import SolveSettings
 from ranker.market.settings import MarketSettings
 from ranker.model.settings import FitSettings, ModelSettings
-from ranker.tables.settings import PrepareSettings as PrepareOptions
+from ranker.tables.settings import PrepareOptions
 
 
-class Frozen(BaseModel):
+class FrozenSettings(BaseModel):
     """Settings never change after they were checked, and an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
-class Paths(Frozen):
+class Paths(FrozenSettings):
     """Files and folders named on the command line; each command requires its own."""
 
     runs: Path = Path("runs")
@@ -47,7 +47,7 @@ class Paths(Frozen):
     file: Path | None = None
 
 
-class WeeklyOptions(Frozen):
+class WeeklyOptions(FrozenSettings):
     """What the weekly run is about."""
 
     run: str | None = Field(
@@ -58,13 +58,13 @@ class WeeklyOptions(Frozen):
     publish: bool = True
 
 
-class PublishOptions(Frozen):
+class PublishOptions(FrozenSettings):
     """The guardrails of publishing."""
 
     max_gap: float = Field(1e-4, ge=0, description="largest gap of the certificate")
 
 
-class BenchOptions(Frozen):
+class BenchOptions(FrozenSettings):
     """What is measured, and for how long."""
 
     what: Literal["allocator", "ranker"] = "allocator"
@@ -94,7 +94,7 @@ class BenchOptions(Frozen):
     update_readme: bool = False
 
 
-class EvaluateOptions(Frozen):
+class EvaluateOptions(FrozenSettings):
     """How much of a model's evaluation is worked out, and how fine."""
 
     rows: int = Field(100_000, ge=1_000, description="held-out rows to judge by, whole users, drawn by a hash")
@@ -105,7 +105,7 @@ class EvaluateOptions(Frozen):
     gap: float = Field(1e-3, gt=0, description="of the rehearsed allocations; policies differ by more")
 
 
-class ReadoutOptions(Frozen):
+class ReadoutOptions(FrozenSettings):
     """What a week that ran must show before its policy is shipped."""
 
     success: tuple[str, ...] | None = Field(
@@ -124,7 +124,7 @@ class ReadoutOptions(Frozen):
     segments: tuple[str, ...] | None = Field(None, description="of the scores; those with few values without it")
 
 
-class TrackingOptions(Frozen):
+class TrackingOptions(FrozenSettings):
     """MLflow: on, and under which experiment; the server is MLFLOW_TRACKING_URI's."""
 
     enabled: bool = True
@@ -138,7 +138,7 @@ def _keys_as_spelled(rules: object) -> object:
     return {as_spelled(key) if isinstance(key, str) else key: _keys_as_spelled(value) for key, value in rules.items()}
 
 
-class Settings(Frozen):
+class Settings(FrozenSettings):
     """The whole configuration, as conf/config.yaml composes it."""
 
     seed: int = Field(0, ge=0, lt=2**32)

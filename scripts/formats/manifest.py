@@ -1,18 +1,18 @@
 """manifest.json: from what inputs, with what settings and by which version of the program the files of a stage's folder were made."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ConfigDict
 
-from scripts.formats.document import Document, Number
+from ranker.files import json_text
+from scripts.formats.document import Number, StrictDocument
 
 MANIFEST = "manifest.json"
 
 
-class Output(Document):
+class Output(StrictDocument):
     """One file of the folder, as it was when the stage ended."""
 
     model_config = ConfigDict(extra="ignore")
@@ -21,7 +21,7 @@ class Output(Document):
     bytes: int | None = None
 
 
-class Manifest(Document):
+class Manifest(StrictDocument):
     """inputs: path relative to the folder above -> digest, in the order in which the stage names them; outputs: by name.
 
     What is missing in a file that another program wrote is None: it matches nothing.
@@ -41,7 +41,7 @@ class Manifest(Document):
 
     def text(self) -> str:
         """As every document, but settings may be infinite."""
-        return json.dumps(self.content(), indent=1) + "\n"
+        return json_text(self.content(), finite=False)
 
 
 def read_manifest(folder: Path) -> Manifest | None:

@@ -2,13 +2,13 @@
 
 from pydantic import ValidationError
 
-from scripts.formats.document import Document
+from scripts.formats.document import StrictDocument
 
 POINTER = "published.json"
 HISTORY = "published_history.jsonl"
 
 
-class Pointer(Document):
+class Pointer(StrictDocument):
     """Which run is published. previous: the one before it, or None; allocation_digest: sha256 over the allocation's files."""
 
     run: str

@@ -5,10 +5,12 @@ Every lift is per user, in the outcome's unit.
 
 from collections.abc import Mapping
 
-from scripts.formats.document import Document, Interval, Many, Number
+from scripts.formats.document import Interval, Many, Number, StrictDocument
+
+READOUT = "readout.json"
 
 
-class Asked(Document):
+class ConditionReading(StrictDocument):
     """One thing that was asked of the week, and whether it was shown."""
 
     metric: str
@@ -16,15 +18,15 @@ class Asked(Document):
     met: bool
 
 
-class Decision(Document):
+class Decision(StrictDocument):
     """Whether to ship, and why."""
 
     ship: bool
     sentence: str
-    conditions: Many[Asked]
+    conditions: Many[ConditionReading]
 
 
-class GroupSizes(Document):
+class GroupSizes(StrictDocument):
     """Users by group, how many there should be, and how likely so large a deviation is by chance. expected: empty where not known."""
 
     observed: Mapping[str, int]
@@ -33,14 +35,14 @@ class GroupSizes(Document):
     holds: bool
 
 
-class UserCounts(Document):
+class UserCounts(StrictDocument):
     """Users whom the allocation was made for, and those of them who were read."""
 
     allocated_for: int
     read: int
 
 
-class LiftReading(Document):
+class LiftReading(StrictDocument):
     """The chosen against the holdout. relative: of the holdout's mean, None where that is not clear of zero."""
 
     holdout: Interval
@@ -53,7 +55,7 @@ class LiftReading(Document):
     covariates: int
 
 
-class OutcomeReading(Document):
+class OutcomeReading(StrictDocument):
     """One outcome of the week. promised: by the scores; detectable: the lift that four of five such weeks find."""
 
     name: str
@@ -66,7 +68,7 @@ class OutcomeReading(Document):
     more_than_exploring: Interval | None
 
 
-class SegmentReading(Document):
+class SegmentReading(StrictDocument):
     """Promised and realised among the users of one value of a segment."""
 
     segment: str
@@ -82,7 +84,7 @@ class SegmentReading(Document):
         return self.segment
 
 
-class OfferReading(Document):
+class OfferReading(StrictDocument):
     """Promised and realised among the users to whom the prices would give an offer with one value of an attribute."""
 
     attribute: str
@@ -98,7 +100,7 @@ class OfferReading(Document):
         return self.attribute
 
 
-class Readout(Document):
+class Readout(StrictDocument):
     """as_priced: share of the chosen whose number of contacts is the one that the prices give, None where prices alone do not say."""
 
     day: str

@@ -1,16 +1,18 @@
 """regret.json: every policy on a synthetic market's truth, best first."""
 
-from scripts.formats.document import Document, Interval, Many, Number
+from scripts.formats.document import Interval, Many, Number, StrictDocument
+
+REGRET = "regret.json"
 
 
-class Cannibalised(Document):
+class Cannibalised(StrictDocument):
     """The two products that truly take from each other, and what is left of an effect then."""
 
     products: Many[str]
     factor: Number
 
 
-class Untold(Document):
+class Untold(StrictDocument):
     """What is truly left of an effect where the scores say nothing."""
 
     where: str
@@ -25,7 +27,7 @@ class Told(Untold):
     stderr: Number
 
 
-class KeptConstraint(Document):
+class KeptConstraint(StrictDocument):
     """A constraint as the policy believed it and as it truly is. broken: the side that truth breaks, `min` or `max`, or None."""
 
     id: str
@@ -36,7 +38,7 @@ class KeptConstraint(Document):
     broken: str | None
 
 
-class PolicyRegret(Document):
+class PolicyRegret(StrictDocument):
     """One policy. violations: ids of the constraints that truth breaks; learned_minus_this: None where nothing was learned."""
 
     policy: str
@@ -55,14 +57,14 @@ class PolicyRegret(Document):
     violations: Many[str]
 
 
-class Unsolved(Document):
+class Unsolved(StrictDocument):
     """A policy that found no allocation that keeps the rules, and why."""
 
     policy: str
     reason: str
 
 
-class Regret(Document):
+class Regret(StrictDocument):
     """Without an oracle there are no shares, so `policies` is empty and `unsolved` says why."""
 
     unit: str

@@ -2,6 +2,7 @@
 
 import logging
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import numpy as np
 
 from ranker.evaluate import objective, report
 from ranker.evaluate.held_out import EvaluationRules, HeldOut, TrainingLogs, hold_out, judge, segment_names
-from ranker.evaluate.learners import predictions_of
+from ranker.evaluate.learners import VALUENET, predictions_of
 from ranker.evaluate.objective import OBJECTIVE, Objective
+from ranker.evaluate.records import HeldOutEvaluation
 from ranker.evaluate.reliability import reliabilities
 from ranker.files import InputError
 from ranker.logs import Logs, read_logs
@@ -21,25 +23,25 @@ from scripts.cli import entry
 from scripts.cli.settings import EvaluateSettings
 from scripts.formats.manifest import MANIFEST, read_manifest
 from scripts.judging import rehearsal
-from scripts.judging.rehearsal import Week
+from scripts.judging.rehearsal import RehearsedWeek
 from scripts.runs import digests
 
 log = logging.getLogger("offermix.evaluate")
 
 
 @dataclass(frozen=True)
-class Plan:
+class RehearsalPlan:
     """What the policy asks to be judged: its objective, its part that can be rehearsed, for whom it is meant."""
 
     policy: object
     catalogue: Catalogue
     objective: Objective
-    week: Week
+    week: RehearsedWeek
     left_out: tuple[str, ...]
 
 
-def evaluate(settings: EvaluateSettings) -> dict:
-    """Everything that is to be said about the model and, where there is one, about the policy."""
+def evaluate(settings: EvaluateSettings, started: float) -> HeldOutEvaluation:
+    """Everything that is to be said about the model and, where there is one, about the policy. started: when, of `time.perf_counter`."""
     paths, options = settings.paths, settings.evaluate
     model, model_id = load_model(paths.model)
     logs = read_logs(paths.logs)
@@ -71,7 +73,7 @@ def evaluate(settings: EvaluateSettings) -> dict:
         _must_have_solved(allocated, settings)
     rules = EvaluationRules(options.rows, options.points, options.groups, _cost(model, options.cost), options.segments)
     judged = judge(model, held, objectives, opinions, allocated, rules)
-    return {
+    found = {
         "model": model_id,
         "logs": paths.logs.name,
         "policy": None if paths.policy is None else paths.policy.stem,
@@ -81,7 +83,9 @@ def evaluate(settings: EvaluateSettings) -> dict:
         "reliability": reliabilities(model, held.test, np.arange(len(held.test))),
         "unsolved": list(unsolved),
         "left_out": [] if plan is None else list(plan.left_out),
+        "seconds": round(time.perf_counter() - started, 1),
     }
+    return HeldOutEvaluation.model_validate(report.finite(found))
 
 
 def training_of(settings: EvaluateSettings, logs: Logs) -> TrainingLogs:
@@ -101,24 +105,26 @@ def training_of(settings: EvaluateSettings, logs: Logs) -> TrainingLogs:
     raise InputError([f"{paths.model.parent / name}: the logs that trained the model are not there; give training=DIR"])
 
 
-def plan_of(settings: EvaluateSettings, model: ValueModel, logs: Logs, held: HeldOut) -> Plan:
+def plan_of(settings: EvaluateSettings, model: ValueModel, logs: Logs, held: HeldOut) -> RehearsalPlan:
     """The policy, read for the users of the scores, or for a week of the logs where there are none."""
     paths = settings.paths
     names = segment_names(logs.frame, tuple(model.schema.categorical))
-    week = Week(held.week_users, logs.frame["as_of"].max().date(), rehearsal.values_of(logs.frame, names))
+    week = RehearsedWeek(held.week_users, logs.frame["as_of"].max().date(), rehearsal.values_of(logs.frame, names))
     if paths.scores is not None:
         scores = open_scores(paths.scores)
         as_of = week.as_of if scores.catalogue.as_of is None else scores.catalogue.as_of
         known = {name: frozenset(values) for name, values in scores.vocabulary.items()}
         segments = {name: week.segments[name] | known.get(name, frozenset()) for name in names}
-        week = Week(float(scores.users), as_of, segments)
+        week = RehearsedWeek(float(scores.users), as_of, segments)
     catalogue = rehearsal.catalogue_of(model, names, week)
     policy, left_out = rehearsal.policy_of(paths.policy, settings.set, catalogue, week)
     outcomes = [target.name for target in model.targets]
-    return Plan(policy, catalogue, rehearsal.objective_of(policy.objective, catalogue, outcomes), week, tuple(left_out))
+    return RehearsalPlan(
+        policy, catalogue, rehearsal.objective_of(policy.objective, catalogue, outcomes), week, tuple(left_out)
+    )
 
 
-def _objectives(settings: EvaluateSettings, model: ValueModel, plan: Plan | None) -> list[Objective]:
+def _objectives(settings: EvaluateSettings, model: ValueModel, plan: RehearsalPlan | None) -> list[Objective]:
     """What the policy maximises first, then every outcome alone."""
     names = [target.name for target in model.targets]
     alone = list(objective.single(names, len(model.actions)))
@@ -129,7 +135,7 @@ def _objectives(settings: EvaluateSettings, model: ValueModel, plan: Plan | None
 
 
 def _must_have_solved(allocated: tuple, settings: EvaluateSettings) -> None:
-    if not allocated or allocated[0].name != report.NETWORK:
+    if not allocated or allocated[0].name != VALUENET:
         why = "no allocation of the held-out rows keeps the rules by what the model believes of them"
         raise InputError([f"{settings.paths.policy}: {why}; loosen a bound by set.ID.FIELD=VALUE"])
 

@@ -11,6 +11,7 @@ from allocator.constraints import CompiledConstraint, LinearForm
 from allocator.problem import Problem
 from allocator.users import Data
 from ranker.market.truth import left_beside
+from scripts.formats.regret import KeptConstraint
 from scripts.judging import reference_policies
 from scripts.judging.reference_policies import LOGGING, Chosen
 from scripts.judging.truth import Truth
@@ -19,19 +20,7 @@ SLIGHT = 1e-9
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A constraint under one policy: as the policy believed and as it truly is. broken: the side that truth breaks, or None."""
-
-    id: str
-    min: float | None
-    max: float | None
-    believed: float | None
-    true: float | None
-    broken: str | None
-
-
-@dataclass(frozen=True)
-class Judged:
+class JudgedOnTruth:
     """One policy on the truth. worth_U: true value per user, 0 for users who are not free. alone: without cannibalisation."""
 
     name: str
@@ -41,7 +30,7 @@ class Judged:
     alone: float
     contacts: float
     with_both: int
-    constraints: tuple[Kept, ...]
+    constraints: tuple[KeptConstraint, ...]
 
     @property
     def value(self) -> float:
@@ -55,7 +44,7 @@ def judge_one(
     chosen: Chosen,
     fixed: tuple[np.ndarray, np.ndarray],
     rival: reference_policies.Rival | None,
-) -> Judged:
+) -> JudgedOnTruth:
     """True value per user, and every constraint as believed and in truth, with the contacts of exploration. rival: None for logging."""
     user_N, action_N, chance_N = chosen.user_N, chosen.action_N, chosen.chance_N
     true_NP = truth.given["given_all"][user_N, :, action_N].astype(np.float64)
@@ -74,7 +63,7 @@ def judge_one(
         believed_NP = rival.data.planes_UPA[everyone[0], :width, everyone[1]] * 1.0
         mine_NP = believed_NP[: len(user_N)]
         believed = None if rival.name == reference_policies.RANDOM else float(problem.worth(action_N, mine_NP).sum())
-    return Judged(
+    return JudgedOnTruth(
         name=LOGGING if rival is None else rival.name,
         about="one action or none by the market's old habits; obeys no rule of the week"
         if rival is None
@@ -98,10 +87,11 @@ def _kept(
     weight_N: np.ndarray,
     believed_NP: np.ndarray | None,
     true_NP: np.ndarray,
-) -> Kept:
+) -> KeptConstraint:
     believed = None if believed_NP is None else _achieved(each, class_N, action_N, weight_N, believed_NP)
     true = _achieved(each, class_N, action_N, weight_N, true_NP)
-    return Kept(each.rule.id, each.low, each.high, believed, true, _broken(each, true) if each.enforced else None)
+    broken = _broken(each, true) if each.enforced else None
+    return KeptConstraint(id=each.rule.id, min=each.low, max=each.high, believed=believed, true=true, broken=broken)
 
 
 def _achieved(

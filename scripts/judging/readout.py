@@ -21,7 +21,7 @@ from scripts.cli import entry
 from scripts.cli.settings import ReadoutOptions, ReadoutSettings
 from scripts.formats.document import Interval
 from scripts.formats.readout import (
-    Asked,
+    ConditionReading,
     Decision,
     GroupSizes,
     LiftReading,
@@ -36,7 +36,7 @@ from scripts.judging.readout_groups import (
     EXPLORING,
     HELD,
     UNRECORDED,
-    Given,
+    GivenInWeek,
     exposed_in_holdout,
     given_of,
     recorded_groups,
@@ -69,7 +69,7 @@ def read_out(settings: ReadoutSettings) -> Readout:
     with entry.progress("Reading out", total=len(outcome)) as advance:
         readings = {}
         for name in outcome:
-            readings[name] = _Reading(name, outcome[name], _covariates(week, name, plain), given)
+            readings[name] = _OutcomeOfWeek(name, outcome[name], _covariates(week, name, plain), given)
             advance(note=name)
     lifts = {name: reading.lift(given.group_U != EXPLORING) for name, reading in readings.items()}
     verdict = decide(metrics, lifts, ratio, settings.readout.level)
@@ -120,7 +120,7 @@ def _sizes(group_U: np.ndarray) -> dict[str, int]:
     return {name: int((group_U == name).sum()) for name in (HELD, EXPLORING, CHOSEN)}
 
 
-def _present(given: Given) -> list[str]:
+def _present(given: GivenInWeek) -> list[str]:
     return [name for name, count in _sizes(given.group_U).items() if count]
 
 
@@ -142,13 +142,13 @@ def _covariates(week: OutcomeWeek, name: str, plain: Mapping[str, float]) -> np.
 
 
 @dataclass(frozen=True)
-class _Reading:
+class _OutcomeOfWeek:
     """One outcome of all users that were read, and what may adjust it."""
 
     name: str
     outcome_U: np.ndarray
     covariate_UX: np.ndarray
-    given: Given
+    given: GivenInWeek
 
     def lift(self, who_U: np.ndarray, against: str = HELD) -> Lift | None:
         """Of the chosen among some users, against those of another group among them."""
@@ -164,7 +164,7 @@ class _Reading:
 def _outcome(
     name: str,
     metrics: Sequence[JudgedMetric],
-    readings: Mapping[str, _Reading],
+    readings: Mapping[str, _OutcomeOfWeek],
     lifts: Mapping[str, Lift | None],
     options: ReadoutOptions,
 ) -> OutcomeReading:
@@ -200,12 +200,12 @@ def _interval(estimate: Estimate) -> Interval:
 
 
 def _decision(verdict: ShippingVerdict) -> Decision:
-    conditions = tuple(Asked(**asdict(condition)) for condition in verdict.conditions)
+    conditions = tuple(ConditionReading(**asdict(condition)) for condition in verdict.conditions)
     return Decision(ship=verdict.ship, sentence=verdict.sentence, conditions=conditions)
 
 
 def _by_segment(
-    readings: Mapping[str, _Reading], given: Given, wanted: tuple[str, ...] | None, ranked: Sequence[str]
+    readings: Mapping[str, _OutcomeOfWeek], given: GivenInWeek, wanted: tuple[str, ...] | None, ranked: Sequence[str]
 ) -> Iterator[SegmentReading]:
     if wanted is not None and (unknown := [name for name in wanted if name not in given.segment]):
         known = ", ".join(given.segment)
@@ -222,7 +222,10 @@ def _by_segment(
 
 
 def _by_offer(
-    readings: Mapping[str, _Reading], given: Given, actions: Sequence[Mapping[str, object]], ranked: Sequence[str]
+    readings: Mapping[str, _OutcomeOfWeek],
+    given: GivenInWeek,
+    actions: Sequence[Mapping[str, object]],
+    ranked: Sequence[str],
 ) -> Iterator[OfferReading]:
     """Users to whom the prices would give an offer, by each action and by each attribute that actions share."""
     if given.slate_UK is None:
@@ -238,7 +241,7 @@ def _by_offer(
                 yield OfferReading(attribute=name, value=value, **reading)
 
 
-def _part(readings: Mapping[str, _Reading], who_U: np.ndarray, ranked: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _part(readings: Mapping[str, _OutcomeOfWeek], who_U: np.ndarray, ranked: Sequence[str]) -> Iterator[dict[str, Any]]:
     """The lift among some users, outcome by outcome; nothing where they are too few."""
     for outcome in (name for name in ranked if name in readings):
         found = readings[outcome].lift(who_U)
@@ -252,7 +255,7 @@ def _part(readings: Mapping[str, _Reading], who_U: np.ndarray, ranked: Sequence[
             }
 
 
-def _agreement(given: Given) -> float | None:
+def _agreement(given: GivenInWeek) -> float | None:
     """Share of chosen users whose number of contacts is the one that the prices give: ties are settled by hand."""
     if given.slate_UK is None:
         return None

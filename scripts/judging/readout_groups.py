@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from allocator.allocation import read_price_book
 from allocator.assign.preassigned import preassign
+from allocator.formats import read_price_book
 from allocator.policy.experiment import exploring, held_out
 from allocator.problem import build_problem
 from allocator.solve.dual import Users, evaluate_dual
@@ -24,15 +24,14 @@ from ranker.evaluate.allocated import read_allocation
 from ranker.files import InputError, batches, parquet_files, parquet_schema
 from ranker.tables.check import ROWS_AT_ONCE, as_frame, type_problems
 from ranker.tables.schema import read_table_schema
-from scripts.judging.readout_sources import Sources
-from scripts.judging.rehearsal import COMPARE
+from scripts.judging.readout_sources import ReadoutSources
 
 HELD, EXPLORING, CHOSEN = "holdout", "exploring", "chosen"
 UNRECORDED = ""
 
 
 @dataclass(frozen=True)
-class Given:
+class GivenInWeek:
     """Per user of the scores: id, group and segments, what was promised by metric, and the number of contacts. slate_UK: the
     contacts that the prices would give to anybody, held out or not, -1 for none; None where that cannot be told."""
 
@@ -43,8 +42,8 @@ class Given:
     contacts_U: np.ndarray
     slate_UK: np.ndarray | None
 
-    def take(self, known_U: np.ndarray) -> "Given":
-        return Given(
+    def take(self, known_U: np.ndarray) -> "GivenInWeek":
+        return GivenInWeek(
             self.user_id[known_U],
             self.group_U[known_U],
             {name: values_U[known_U] for name, values_U in self.segment.items()},
@@ -54,7 +53,7 @@ class Given:
         )
 
 
-def given_of(allocation: Path, sources: Sources) -> Given:
+def given_of(allocation: Path, sources: ReadoutSources) -> GivenInWeek:
     """Who was in which group, who was given what, and what was promised of it, in one stream over the scores."""
     scores, policy = sources.scores, sources.policy
     contacts = read_allocation(allocation)
@@ -88,7 +87,7 @@ def given_of(allocation: Path, sources: Sources) -> Given:
     def joined(pick) -> np.ndarray:
         return np.concatenate([pick(part) for part in parts])
 
-    given = Given(
+    given = GivenInWeek(
         user_id=joined(lambda part: part["user_id"]),
         group_U=joined(lambda part: part["group"]),
         segment={name: joined(lambda part, name=name: part["segment"][name]) for name in parts[0]["segment"]},
@@ -104,18 +103,18 @@ def given_of(allocation: Path, sources: Sources) -> Given:
     return given
 
 
-def would_get(allocation: Path, sources: Sources) -> np.ndarray | None:
+def would_get(allocation: Path, sources: ReadoutSources) -> np.ndarray | None:
     """int16[U, K]: what the price book gives to each user, whatever their group; None where prices alone do not say.
 
     It depends on nothing that happened after the draw, so users with the same offer in it can be compared across groups.
     """
     policy = sources.policy
-    if policy.tiers or any(rule.kind in COMPARE for rule in policy.constraints):
+    if policy.tiers or policy.compares:
         return None
     problem = build_problem(sources.scores, policy)
     data, _ = preassign(problem, load_data(problem, sources.scores))
     data = replace(data, group_U=np.where(data.group_U == PINNED, PINNED, FREE).astype(np.int8))
-    book = read_price_book(allocation)
+    book = read_price_book(allocation).prices
     sides = (("max" if sign > 0 else "min") for sign in problem.rows.sign_R)
     rules = (problem.measured[position].rule.id for position in problem.rows.constraint_R)
     price_R = np.array([book.get(side, 0.0) for side in zip(rules, sides, strict=True)])
@@ -133,7 +132,7 @@ def recorded_groups(tables: Path, day: date, user_id: np.ndarray) -> np.ndarray:
     return pd.Series(user_id).map(by_user[~by_user.index.duplicated()]).fillna(UNRECORDED).to_numpy(object)
 
 
-def exposed_in_holdout(tables: Path, day: date, given: Given) -> int | None:
+def exposed_in_holdout(tables: Path, day: date, given: GivenInWeek) -> int | None:
     """Held-out users who were shown something on the day all the same; None where the tables do not say what was shown."""
     shown = _shown_on(tables, day, ())
     if shown is None:

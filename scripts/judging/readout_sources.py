@@ -13,7 +13,7 @@ from scripts.runs import digests
 
 
 @dataclass(frozen=True)
-class Sources:
+class ReadoutSources:
     """What the allocation was made from. overrides: of the policy, as the allocation had them."""
 
     scores: Scores
@@ -21,7 +21,7 @@ class Sources:
     day: date
 
 
-def sources_of(settings: ReadoutSettings) -> Sources:
+def sources_of(settings: ReadoutSettings) -> ReadoutSources:
     """The scores and the policy that the allocation was made from: named, or found by its manifest, unchanged since."""
     paths = settings.paths
     manifest = read_manifest(paths.allocation)
@@ -46,4 +46,4 @@ def sources_of(settings: ReadoutSettings) -> Sources:
     if settings.readout.groups == "salt" and (policy.holdout is None or policy.holdout.share == 0):
         why = "is missing, so there is nobody to compare with; readout.groups=recorded takes the arms of the exposures"
         raise InputError([f"{found['policy']}: experiment.holdout: {why}"])
-    return Sources(scores, policy.active(day), day)
+    return ReadoutSources(scores, policy.active(day), day)

@@ -6,7 +6,6 @@ Axes: U users, P planes, A actions.
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
 from itertools import chain
 
 import numpy as np
@@ -20,19 +19,19 @@ from allocator.users import FREE, Data, load_data
 from ranker.files import InputError
 from ranker.market.answers import DAYS
 from ranker.market.truth import MONTH, World
+from ranker.normal import Z95
 from ranker.scores import Catalogue, Interference, Scores, open_scores
 from scripts.cli import entry
 from scripts.cli.settings import RegretSettings
 from scripts.formats.document import Interval
-from scripts.formats.regret import Cannibalised, KeptConstraint, PolicyRegret, Regret, Told, Unsolved, Untold
+from scripts.formats.regret import Cannibalised, PolicyRegret, Regret, Told, Unsolved, Untold
 from scripts.judging import reference_policies
-from scripts.judging.judged import Judged, judge_one
+from scripts.judging.judged import JudgedOnTruth, judge_one
 from scripts.judging.reference_policies import LEARNED, ORACLE
 from scripts.judging.truth import Truth, read_truth
 
 GAP = 1e-3
 """Policies differ by percents, so the solver may stop at a tenth of one."""
-WITHIN_95 = 1.959964
 Further = Callable[[Problem, Data], Iterable[reference_policies.Rival]]
 
 
@@ -68,7 +67,9 @@ def _policy(settings: RegretSettings, scores: Scores) -> Policy:
     return read.without_comparisons().active(scores.catalogue.as_of)
 
 
-def summary(problem: Problem, data: Data, truth: Truth, judged: Sequence[Judged], failed: Sequence[str]) -> Regret:
+def summary(
+    problem: Problem, data: Data, truth: Truth, judged: Sequence[JudgedOnTruth], failed: Sequence[str]
+) -> Regret:
     """What regret.json holds. Without an oracle there are no shares, so `policies` is empty and `unsolved` says why."""
     free_U = data.group_U == FREE
     by_name = {each.name: each for each in judged}
@@ -105,7 +106,9 @@ def interference(scores: Catalogue, world: World) -> list[Told | Untold]:
     ]
 
 
-def _entry(each: Judged, oracle: Judged, learned: Judged | None, free_U: np.ndarray) -> PolicyRegret:
+def _entry(
+    each: JudgedOnTruth, oracle: JudgedOnTruth, learned: JudgedOnTruth | None, free_U: np.ndarray
+) -> PolicyRegret:
     value, stderr = total(each.worth_U[free_U])
     best, _ = total(oracle.worth_U[free_U])
     regret, regret_stderr = total((oracle.worth_U - each.worth_U)[free_U])
@@ -122,7 +125,7 @@ def _entry(each: Judged, oracle: Judged, learned: Judged | None, free_U: np.ndar
         value_without_cannibalisation=each.alone,
         contacts=each.contacts,
         users_with_both_products=each.with_both,
-        constraints=tuple(KeptConstraint(**asdict(kept)) for kept in each.constraints),
+        constraints=each.constraints,
         violations=tuple(kept.id for kept in each.constraints if kept.broken is not None),
     )
 
@@ -136,4 +139,4 @@ def total(worth_U: np.ndarray) -> tuple[float, float]:
 def difference(ours_U: np.ndarray, theirs_U: np.ndarray) -> Interval:
     """Ours minus theirs, paired by user, with its 95 % interval."""
     value, stderr = total(ours_U - theirs_U)
-    return Interval(value=value, stderr=stderr, low=value - WITHIN_95 * stderr, high=value + WITHIN_95 * stderr)
+    return Interval(value=value, stderr=stderr, low=value - Z95 * stderr, high=value + Z95 * stderr)

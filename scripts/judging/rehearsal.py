@@ -19,14 +19,15 @@ import pandas as pd
 import pyarrow as pa
 
 from allocator.constraints import CompiledConstraint
-from allocator.policy.grammar import Experiment, Policy, Term
+from allocator.policy.grammar import Experiment, Policy
 from allocator.policy.reader import read_policy
+from allocator.policy.words import Term
 from allocator.problem import Problem, build_problem
 from allocator.solve.settings import SolveSettings
 from allocator.users import Data, load_data
 from ranker.evaluate import off_policy
 from ranker.evaluate.held_out import UNKNOWN, AllocatedPolicy, HeldOut
-from ranker.evaluate.learners import AVERAGE, FIXED, NETWORK, RANDOM, WITHOUT_COVARIATES, Predictions
+from ranker.evaluate.learners import AVERAGE, FIXED, RANDOM, VALUENET, WITHOUT_COVARIATES, Predictions
 from ranker.evaluate.objective import OBJECTIVE, Objective
 from ranker.model.ensemble import ValueModel
 from ranker.scores import Catalogue, Metric, ScoresWriter, open_scores
@@ -35,12 +36,11 @@ from scripts.judging import reference_policies
 from scripts.judging.reference_policies import Rival
 
 LOGGED_AVERAGE = "average effect in the logs"
-COMPARE = ("change", "churn")
 NOBODY = (np.empty(0, np.int64), np.empty(0, np.int64))
 
 
 @dataclass(frozen=True)
-class Week:
+class RehearsedWeek:
     """For whom the policy is meant: how many users, on which day, and the values that their segments have."""
 
     users: float
@@ -48,20 +48,22 @@ class Week:
     segments: Mapping[str, frozenset[str]]
 
 
-def catalogue_of(model: ValueModel, segments: Sequence[str], week: Week) -> Catalogue:
+def catalogue_of(model: ValueModel, segments: Sequence[str], week: RehearsedWeek) -> Catalogue:
     """The head of the scores that the model would write for such a week."""
     metrics = [Metric(target.name, target.unit) for target in model.targets]
     return Catalogue(tuple(model.actions)).with_scores(metrics, segments, "held out", week.as_of, model.interference)
 
 
 def policy_of(
-    file: Path, overrides: Mapping[str, object], catalogue: Catalogue, week: Week
+    file: Path, overrides: Mapping[str, object], catalogue: Catalogue, week: RehearsedWeek
 ) -> tuple[Policy, list[str]]:
     """The part of the policy that can be rehearsed, and what was left out of it."""
     whole = read_policy(file, overrides, catalogue, week.segments, previous=True).active(week.as_of)
     left_out = [name for name in ("holdout", "exploration", "fallback") if getattr(whole, name) is not None]
     left_out += [f"pinned contacts ({rule.id})" for rule in whole.pinned]
-    left_out += [f"{rule.id} (compares with an earlier week)" for rule in whole.constraints if rule.kind in COMPARE]
+    left_out += [
+        f"{rule.id} (compares with an earlier week)" for rule in whole.constraints if rule.compares is not None
+    ]
     looks_back = [rule for rule in whole.contact if rule.days is not None]
     left_out += [f"the earlier days of {rule.id}" for rule in looks_back]
     left_out += [f"what contacts cost themselves ({term.times})" for term in whole.objective if term.metric is None]
@@ -71,7 +73,7 @@ def policy_of(
         "fallback": None,
         "pinned": (),
         "tiers": (),
-        "constraints": tuple(rule for rule in whole.constraints if rule.kind not in COMPARE),
+        "constraints": whole.without_comparisons().constraints,
         "contact": tuple(
             rule.model_copy(update={"days": None}) if rule in looks_back else rule for rule in whole.contact
         ),
@@ -97,7 +99,7 @@ def rehearse(
     held: HeldOut,
     opinions: Predictions,
     objective: Objective,
-    week: Week,
+    week: RehearsedWeek,
     solve: SolveSettings,
     seed: int,
     folder: Path,
@@ -127,7 +129,7 @@ def rehearse(
 def write_scores(folder: Path, catalogue: Catalogue, held: HeldOut, opinions: Predictions) -> None:
     """The network's scores of the held-out rows, a row being a user."""
     names = [metric.name for metric in catalogue.metrics]
-    effect = dict(zip(names, opinions.effect[NETWORK], strict=True))
+    effect = dict(zip(names, opinions.effect[VALUENET], strict=True))
     stderr = dict(zip(names, opinions.stderr, strict=True))
     with ScoresWriter(folder, catalogue) as writer:
         writer.write(
@@ -150,13 +152,13 @@ def _text(column: pd.Series) -> np.ndarray:
 
 def _scaled(each: CompiledConstraint, factor: float) -> CompiledConstraint:
     """The constraint for `factor` times as many users. Percentages and ratios already fit."""
-    if each.rule.kind not in ("volume", "total"):
+    if not each.rule.grows_with_users:
         return each
 
     def scaled(bound, side: float | None, whole) -> float | None:
         if side is None or bound.percent:
             return side
-        return float(whole(side * factor)) if each.rule.kind == "volume" else side * factor
+        return float(whole(side * factor)) if each.whole else side * factor
 
     low, high = scaled(each.rule.min, each.low, math.ceil), scaled(each.rule.max, each.high, math.floor)
     if low is not None and high is not None and low > high:  # whole numbers left no room between them
@@ -166,9 +168,9 @@ def _scaled(each: CompiledConstraint, factor: float) -> CompiledConstraint:
 
 def contenders(problem: Problem, data: Data, opinions: Predictions, objective: Objective, seed: int) -> Iterator[Rival]:
     """The network and every baseline under the same rules, each with a value of its own."""
-    yield Rival(NETWORK, "the model's scores", problem, data)
+    yield Rival(VALUENET, "the model's scores", problem, data)
     for name, effect in opinions.effect.items():
-        if name != NETWORK:
+        if name != VALUENET:
             value_RA = objective.effect(effect).astype(np.float64)
             yield Rival(name, "its own value", *reference_policies.valued(problem, data, value_RA))
     named = {

@@ -6,20 +6,30 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 
+from allocator.amounts import number
 from allocator.report import charts
-from allocator.report.amounts import number
 from allocator.report.charts import ACCENT, FAINT, OURS, Chart, finish, label, plain_line
 from allocator.report.records import Evaluation
-from ranker.evaluate.learners import AVERAGE, NETWORK, RANDOM, RIDGE, SINGLE, WITHOUT_COVARIATES
+from ranker.evaluate.learners import AVERAGE, RANDOM, RIDGE, SINGLE, VALUENET, WITHOUT_COVARIATES
 from ranker.evaluate.objective import OBJECTIVE
-from ranker.evaluate.off_policy import Z95
+from ranker.evaluate.records import (
+    BudgetFigure,
+    GroupFigure,
+    HeldOutEvaluation,
+    IntervalFigure,
+    PolicyFigure,
+    ReliabilityFigure,
+    SlopeFigure,
+)
+from ranker.normal import Z95
 from ranker.scores import Unidentified, not_told
 from scripts.pages import figures, html, reliability
+from scripts.pages.figures import Spread
 from scripts.pages.html import Page, Section, Table, Tile
 
 GREEN, PLUM = "#009e73", "#8e4585"
 CURVES = {
-    NETWORK: (OURS, "solid", 3),
+    VALUENET: (OURS, "solid", 3),
     WITHOUT_COVARIATES: (ACCENT, "solid", 2),
     AVERAGE: (ACCENT, "dot", 2),
     RIDGE: (GREEN, "dash", 1.5),
@@ -33,23 +43,21 @@ SEGMENT_COLUMNS = (
 )  # fmt: skip
 
 
-def write_page(evaluation: Mapping, path: Path) -> None:
+def write_page(evaluation: HeldOutEvaluation, path: Path) -> None:
     html.write(page_of(evaluation), path)
 
 
-def page_of(evaluation: Mapping) -> Page:
-    policy, rows = evaluation["policy"], evaluation["rows"]
+def page_of(evaluation: HeldOutEvaluation) -> Page:
+    policy, rows = evaluation.policy, evaluation.rows
     sections = [_policies(evaluation), _budgets(evaluation), _sizes(evaluation), _ranking(evaluation)]
-    sections += [_segments(evaluation)] if evaluation["segments"] else []
-    sections += [_free(evaluation)] if evaluation["allocated"] is not None else []
+    sections += [_segments(evaluation)] if evaluation.segments else []
+    sections += [_free(evaluation)] if evaluation.allocated is not None else []
     return Page(
-        title=f"Model {evaluation['model']} on held-out users",
-        eyebrow=f"Model {evaluation['model']} · logs {evaluation['logs']}" + (f" · policy {policy}" if policy else ""),
+        title=f"Model {evaluation.model} on held-out users",
+        eyebrow=f"Model {evaluation.model} · logs {evaluation.logs}" + (f" · policy {policy}" if policy else ""),
         headline=_headline(evaluation),
         tiles=(
-            Tile(
-                "Judged on", f"{rows['judged']:,}", "decisions", f"of {evaluation['users']:,} users who did not train"
-            ),
+            Tile("Judged on", f"{rows.judged:,}", "decisions", f"of {evaluation.users:,} users who did not train"),
             *_gain_tiles(evaluation),
         ),
         notices=tuple(_notices(evaluation)),
@@ -58,89 +66,81 @@ def page_of(evaluation: Mapping) -> Page:
     )
 
 
-def _first(evaluation: Mapping) -> str:
+def _first(evaluation: HeldOutEvaluation) -> str:
     """What is maximised: the objective, or the first outcome where there is none."""
-    return evaluation["promised"][0]["outcome"]
+    return evaluation.promised[0].outcome
 
 
-def _unit(evaluation: Mapping, outcome: str) -> str:
-    units = {each["name"]: each["unit"] for each in evaluation["outcomes"]}
+def _unit(evaluation: HeldOutEvaluation, outcome: str) -> str:
+    units = {each.name: each.unit for each in evaluation.outcomes}
     return units.get(outcome, "of value")
 
 
-def _judged(evaluation: Mapping) -> Sequence[Mapping]:
-    """The policies that the page is about: under the rules where there are rules."""
-    allocated = evaluation["allocated"]
-    return evaluation["policies"] if allocated is None else allocated["policies"]
-
-
-def _headline(evaluation: Mapping) -> str:
-    first = evaluation["promised"][0]
-    unit, gain = _unit(evaluation, first["outcome"]), first["realised"]
-    who = f"Under {evaluation['policy']} the model" if evaluation["policy"] else "The model"
-    if gain["low"] is None:
+def _headline(evaluation: HeldOutEvaluation) -> str:
+    first = evaluation.promised[0]
+    unit, gain = _unit(evaluation, first.outcome), first.realised
+    who = f"Under {evaluation.policy} the model" if evaluation.policy else "The model"
+    if gain.low is None:
         return f"{who} chooses what the logs cannot judge."
-    if gain["low"] > 0:
-        return f"{who} brings {number(gain['low'])} to {number(gain['high'])} {unit} per decision more than giving nothing."
-    if gain["high"] < 0:
-        return (
-            f"{who} loses {number(-gain['high'])} to {number(-gain['low'])} {unit} per decision against giving nothing."
-        )
+    if gain.low > 0:
+        return f"{who} brings {number(gain.low)} to {number(gain.high)} {unit} per decision more than giving nothing."
+    if gain.high < 0:
+        return f"{who} loses {number(-gain.high)} to {number(-gain.low)} {unit} per decision against giving nothing."
     return (
-        f"{who} cannot be told from giving nothing: {number(gain['value'])} {unit} per decision, "
-        f"but anything from {number(gain['low'])} to {number(gain['high'])} fits these logs."
+        f"{who} cannot be told from giving nothing: {number(gain.value)} {unit} per decision, "
+        f"but anything from {number(gain.low)} to {number(gain.high)} fits these logs."
     )
 
 
-def _gain_tiles(evaluation: Mapping) -> Iterator[Tile]:
-    first = evaluation["promised"][0]
-    unit = _unit(evaluation, first["outcome"])
+def _gain_tiles(evaluation: HeldOutEvaluation) -> Iterator[Tile]:
+    first = evaluation.promised[0]
+    unit = _unit(evaluation, first.outcome)
     yield Tile(
         "Realised gain",
-        figures.amount(first["realised"]["value"]),
+        figures.amount(first.realised.value),
         unit,
-        f"per decision, {figures.interval(first['realised'])}",
+        f"per decision, {figures.interval(first.realised)}",
     )
-    yield Tile("Promised gain", number(first["predicted"]), unit, "what the model expected of its own choice")
-    shown = [r for r in _judged(evaluation) if r["outcome"] == first["outcome"] and r["estimator"] == HEADLINE]
-    ours = next(record for record in shown if record["name"] == NETWORK)
-    sample = f"{ours['effective_sample_size']:,.0f}"
+    yield Tile("Promised gain", number(first.predicted), unit, "what the model expected of its own choice")
+    shown = [r for r in evaluation.shown if r.outcome == first.outcome and r.estimator == HEADLINE]
+    ours = next(record for record in shown if record.name == VALUENET)
+    sample = f"{ours.effective_sample_size:,.0f}"
     yield Tile("Effective decisions", sample, "", "so many count, since rare ones weigh more than others")
-    if evaluation["allocated"] is not None:
-        yield Tile("Contacts", f"{evaluation['allocated']['contacts_per_row'][NETWORK]:.2f}", "", "per decision")
+    if evaluation.allocated is not None:
+        yield Tile("Contacts", f"{evaluation.allocated.contacts_per_row[VALUENET]:.2f}", "", "per decision")
 
 
-def _notices(evaluation: Mapping) -> Iterator[str]:
-    if evaluation["left_out"]:
-        yield f"Only the choice is judged. Left out of the policy: {', '.join(evaluation['left_out'])}."
-    if sentence := not_told([Unidentified(**each) for each in evaluation["unidentified"]]):
+def _notices(evaluation: HeldOutEvaluation) -> Iterator[str]:
+    if evaluation.left_out:
+        yield f"Only the choice is judged. Left out of the policy: {', '.join(evaluation.left_out)}."
+    if sentence := not_told([Unidentified(each.action, each.why) for each in evaluation.unidentified]):
         yield sentence
-    if slates := evaluation["slates"]:
-        yield f"{slates['decisions']:,} of the decisions showed several contacts. {slates['judged']}"
-    for name in evaluation["unsolved"]:
+    if slates := evaluation.slates:
+        yield f"{slates.decisions:,} of the decisions showed several contacts. {slates.judged}"
+    for name in evaluation.unsolved:
         yield f"{name.capitalize()}: found no allocation that keeps the rules, so it is not compared."
     first = _first(evaluation)
-    few = [r for r in _judged(evaluation) if (r["outcome"], r["estimator"], r["name"]) == (first, HEADLINE, NETWORK)]
-    if few[0]["effective_sample_size"] < FEW:
+    few = [r for r in evaluation.shown if (r.outcome, r.estimator, r.name) == (first, HEADLINE, VALUENET)]
+    if few[0].effective_sample_size < FEW:
         yield (
-            f"Only {few[0]['effective_sample_size']:,.0f} effective decisions: too few for intervals to be right. Log more random "
+            f"Only {few[0].effective_sample_size:,.0f} effective decisions: too few for intervals to be right. Log more random "
             "decisions (exploration)."
         )
-    rows = evaluation["rows"]
-    if rows["judged"] < rows["held_out"]:
-        yield f"{rows['judged']:,} of {rows['held_out']:,} held-out decisions were drawn (evaluate.rows)."
+    rows = evaluation.rows
+    if rows.judged < rows.held_out:
+        yield f"{rows.judged:,} of {rows.held_out:,} held-out decisions were drawn (evaluate.rows)."
 
 
-def _records(policies: Sequence[Mapping]) -> Evaluation:
+def _records(policies: Sequence[PolicyFigure]) -> Evaluation:
     """Policies with an interval, as the report's charts take them."""
-    known = [record for record in policies if record["value"] is not None and record["low"] is not None]
-    return Evaluation.model_validate({"policies": [{**r, "difference_to_best_fixed": None} for r in known]})
+    known = [record for record in policies if record.value is not None and record.low is not None]
+    return Evaluation.model_validate({"policies": [{**r.content(), "difference_to_best_fixed": None} for r in known]})
 
 
-def _policies(evaluation: Mapping) -> Section:
-    judged, first = _judged(evaluation), _first(evaluation)
+def _policies(evaluation: HeldOutEvaluation) -> Section:
+    judged, first = evaluation.shown, _first(evaluation)
     unit = "" if first == OBJECTIVE else f" in {_unit(evaluation, first)}"
-    ruled = evaluation["allocated"] is not None
+    ruled = evaluation.allocated is not None
     words = [
         (
             "The held-out decisions are taken as one week. The model and every baseline allocate it under the same rules, and each "
@@ -165,31 +165,31 @@ def _policies(evaluation: Mapping) -> Section:
     )
 
 
-def _difference_chart(policies: Sequence[Mapping], first: str) -> Chart | None:
-    outcomes = [first, *dict.fromkeys(r["outcome"] for r in policies if r["outcome"] != first)]
+def _difference_chart(policies: Sequence[PolicyFigure], first: str) -> Chart | None:
+    outcomes = [first, *dict.fromkeys(r.outcome for r in policies if r.outcome != first)]
     variants = []
     for outcome in outcomes:
         for estimator in ("DR", "SWITCH-DR"):
             rows = [
-                (r["name"], _minus(r["difference_to_valuenet"]))
+                (r.name, _minus(r.difference_to_valuenet))
                 for r in policies
-                if (r["outcome"], r["estimator"]) == (outcome, estimator) and r["name"] != NETWORK
+                if (r.outcome, r.estimator) == (outcome, estimator) and r.name != VALUENET
             ]
-            rows = [(name, entry) for name, entry in rows if entry["low"] is not None]
+            rows = [(name, entry) for name, entry in rows if entry is not None]
             if rows:
                 words = {"DR": "doubly robust", "SWITCH-DR": "SWITCH"}[estimator]
                 variants.append((f"{outcome}, {words}", figures.dots(rows)))
     return Chart("ahead", "How far the model is ahead of each, 95 % interval", tuple(variants)) if variants else None
 
 
-def _minus(entry: Mapping) -> dict:
+def _minus(entry: IntervalFigure) -> Spread | None:
     """The difference seen from the other side."""
-    if entry["value"] is None or entry["low"] is None:
-        return {"value": None, "low": None, "high": None}
-    return {"value": -entry["value"], "low": -entry["high"], "high": -entry["low"]}
+    if entry.value is None or entry.low is None:
+        return None
+    return Spread(-entry.value, -entry.high, -entry.low)
 
 
-def _policy_table(policies: Sequence[Mapping], title: str) -> Table:
+def _policy_table(policies: Sequence[PolicyFigure], title: str) -> Table:
     return Table(
         title,
         (
@@ -203,13 +203,13 @@ def _policy_table(policies: Sequence[Mapping], title: str) -> Table:
         ),
         tuple(
             (
-                record["outcome"],
-                record["name"],
-                record["estimator"],
-                figures.amount(record["value"]),
+                record.outcome,
+                record.name,
+                record.estimator,
+                figures.amount(record.value),
                 figures.interval(record),
-                "" if record["name"] == NETWORK else figures.with_interval(_minus(record["difference_to_valuenet"])),
-                f"{record['effective_sample_size']:,.0f}",
+                "" if record.name == VALUENET else figures.with_interval(_minus(record.difference_to_valuenet)),
+                f"{record.effective_sample_size:,.0f}",
             )
             for record in policies
         ),
@@ -217,11 +217,11 @@ def _policy_table(policies: Sequence[Mapping], title: str) -> Table:
     )
 
 
-def _budgets(evaluation: Mapping) -> Section:
-    records = evaluation["budgets"]
-    outcomes = list(dict.fromkeys(record["outcome"] for record in records))
-    by_outcome = {o: {r["name"]: r for r in records if r["outcome"] == o} for o in outcomes}
-    paid = "contacts per decision" if evaluation["cost"] is None else f"{evaluation['cost']} per decision"
+def _budgets(evaluation: HeldOutEvaluation) -> Section:
+    records = evaluation.budgets
+    outcomes = list(dict.fromkeys(record.outcome for record in records))
+    by_outcome = {o: {r.name: r for r in records if r.outcome == o} for o in outcomes}
+    paid = "contacts per decision" if evaluation.cost is None else f"{evaluation.cost} per decision"
     words = (
         f"How much a score is worth when only so many {paid.split(' per ')[0]} can be paid for: users and actions are taken in the order "
         "of what the score promises per unit of budget, until it is spent or nothing more is promised.",
@@ -248,11 +248,11 @@ def _budgets(evaluation: Mapping) -> Section:
         ("Outcome", "Score", "Mean gain", "95 % interval", "Less than the model by"),
         tuple(
             (
-                r["outcome"],
-                r["name"],
-                figures.amount(r["mean_over_budgets"]["value"]),
-                figures.interval(r["mean_over_budgets"]),
-                "" if r["name"] == NETWORK else figures.with_interval(r["valuenet_minus_this"]),
+                r.outcome,
+                r.name,
+                figures.amount(r.mean_over_budgets.value),
+                figures.interval(r.mean_over_budgets),
+                "" if r.name == VALUENET else figures.with_interval(r.valuenet_minus_this),
             )
             for r in records
         ),
@@ -261,11 +261,11 @@ def _budgets(evaluation: Mapping) -> Section:
     return Section("budgets", "At every budget", words, (gain, ahead, table))
 
 
-def _curves(by_name: Mapping[str, Mapping], paid: str) -> go.Figure:
+def _curves(by_name: Mapping[str, BudgetFigure], paid: str) -> go.Figure:
     figure = go.Figure()
-    ours = by_name[NETWORK]["points"]
-    x = [0.0, *(point["budget"] for point in ours)]
-    edge = [0.0, *(point["high"] for point in ours)], [0.0, *(point["low"] for point in ours)]
+    ours = by_name[VALUENET].points
+    x = [0.0, *(point.budget for point in ours)]
+    edge = [0.0, *(point.high for point in ours)], [0.0, *(point.low for point in ours)]
     figure.add_trace(
         go.Scatter(
             x=x + x[::-1],
@@ -279,11 +279,11 @@ def _curves(by_name: Mapping[str, Mapping], paid: str) -> go.Figure:
     )
     for name, (colour, dash, width) in CURVES.items():
         if name in by_name:
-            points = by_name[name]["points"]
+            points = by_name[name].points
             figure.add_trace(
                 go.Scatter(
                     x=x,
-                    y=[0.0, *(point["value"] for point in points)],
+                    y=[0.0, *(point.value for point in points)],
                     mode="lines",
                     name=label(name),
                     line={"color": colour, "dash": dash, "width": width},
@@ -295,20 +295,20 @@ def _curves(by_name: Mapping[str, Mapping], paid: str) -> go.Figure:
     return finish(figure, height=400, left=90, bottom=56, top=56)
 
 
-def _ahead(record: Mapping, paid: str) -> go.Figure:
-    points = record["points"]
-    entries = [point["valuenet_minus_this"] for point in points]
+def _ahead(record: BudgetFigure, paid: str) -> go.Figure:
+    points = record.points
+    entries = [point.valuenet_minus_this for point in points]
     figure = go.Figure(
         go.Scatter(
-            x=[point["budget"] for point in points],
-            y=[entry["value"] for entry in entries],
+            x=[point.budget for point in points],
+            y=[entry.value for entry in entries],
             mode="markers",
             marker={"color": OURS, "size": 8},
             error_y={
                 "type": "data",
                 "symmetric": False,
-                "array": [entry["high"] - entry["value"] for entry in entries],
-                "arrayminus": [entry["value"] - entry["low"] for entry in entries],
+                "array": [entry.high - entry.value for entry in entries],
+                "arrayminus": [entry.value - entry.low for entry in entries],
                 "color": OURS,
                 "thickness": 1.5,
                 "width": 3,
@@ -321,9 +321,9 @@ def _ahead(record: Mapping, paid: str) -> go.Figure:
     return finish(figure, height=320, left=90, bottom=56, top=12)
 
 
-def _sizes(evaluation: Mapping) -> Section:
-    told = {(record["outcome"], record["action"]): record for record in evaluation["reliability"]}
-    averages = reliability.sentence(evaluation["reliability"])
+def _sizes(evaluation: HeldOutEvaluation) -> Section:
+    told = {(record.outcome, record.action): record for record in evaluation.reliability}
+    averages = reliability.sentence(evaluation.reliability)
     words = (
         "Predictions must have the right size, not only the right order: the allocator adds them up and compares them with budgets. "
         "An optimiser picks what is over-estimated, so what it promises for its own choice is the hardest test.",
@@ -333,17 +333,17 @@ def _sizes(evaluation: Mapping) -> Section:
         "below 1 differences are exaggerated.",
         *([averages] if averages else []),
     )
-    pooled = evaluation["calibration_pooled"]
+    pooled = evaluation.calibration_pooled
     groups = Chart(
         "groups",
         "Realised against predicted effect, 95 % interval",
-        tuple((p["outcome"], _group_figure(p["deciles"])) for p in pooled if p["deciles"]),
+        tuple((p.outcome, _group_figure(p.deciles)) for p in pooled if p.deciles),
     )
     slopes = [
-        (f"{p['outcome']}, between {part}", _spread(p[part]))
+        (f"{p.outcome}, between {part}", _spread(slope))
         for p in pooled
-        for part in ("users", "actions")
-        if p[part]["value"] is not None
+        for part, slope in (("users", p.users), ("actions", p.actions))
+        if slope.value is not None
     ]
     slope_chart = Chart(
         "slopes", "Calibration slope on held-out users, 95 % interval", (("", figures.dots(slopes, 1.0)),)
@@ -353,12 +353,12 @@ def _sizes(evaluation: Mapping) -> Section:
         ("", "Promised", "Realised", "95 % interval"),
         tuple(
             (
-                p["outcome"],
-                number(p["predicted"]),
-                figures.amount(p["realised"]["value"]),
-                figures.interval(p["realised"]),
+                p.outcome,
+                number(p.predicted),
+                figures.amount(p.realised.value),
+                figures.interval(p.realised),
             )
-            for p in evaluation["promised"]
+            for p in evaluation.promised
         ),
         folded=False,
     )
@@ -374,14 +374,14 @@ def _sizes(evaluation: Mapping) -> Section:
         ),
         tuple(
             (
-                c["outcome"],
-                c["action"],
-                number(c["slope"]),
-                figures.amount(c["held_out"]["value"]),
-                figures.amount(c["held_out"]["stderr"]),
-                _known(told[c["outcome"], c["action"]]),
+                c.outcome,
+                c.action,
+                number(c.slope),
+                figures.amount(c.held_out.value),
+                figures.amount(c.held_out.stderr),
+                _known(told[c.outcome, c.action]),
             )
-            for c in evaluation["calibration"]
+            for c in evaluation.calibration
         ),
         words=2,
     )
@@ -389,22 +389,18 @@ def _sizes(evaluation: Mapping) -> Section:
     return Section("sizes", "Promised and realised", words, tuple(blocks))
 
 
-def _known(record: Mapping) -> str:
-    if record["reliability"] is None:
+def _known(record: ReliabilityFigure) -> str:
+    if record.reliability is None:
         return ""
-    return f"{record['reliability']:.0%}{', an average' if record['average'] else ''}"
+    return f"{record.reliability:.0%}{', an average' if record.average else ''}"
 
 
-def _spread(entry: Mapping) -> dict:
-    return {
-        "value": entry["value"],
-        "low": entry["value"] - Z95 * entry["stderr"],
-        "high": entry["value"] + Z95 * entry["stderr"],
-    }
+def _spread(slope: SlopeFigure) -> Spread:
+    return Spread(slope.value, slope.value - Z95 * slope.stderr, slope.value + Z95 * slope.stderr)
 
 
-def _group_figure(groups: Sequence[Mapping]) -> go.Figure:
-    x, y = [g["predicted"] for g in groups], [g["realised"] for g in groups]
+def _group_figure(groups: Sequence[GroupFigure]) -> go.Figure:
+    x, y = [g.predicted for g in groups], [g.realised for g in groups]
     ends = [min(x), max(x)]
     figure = go.Figure()
     figure.add_trace(plain_line(ends, ends, "as predicted"))
@@ -417,7 +413,7 @@ def _group_figure(groups: Sequence[Mapping]) -> go.Figure:
             marker={"color": OURS, "size": 9},
             error_y={
                 "type": "data",
-                "array": [Z95 * g["stderr"] for g in groups],
+                "array": [Z95 * g.stderr for g in groups],
                 "color": OURS,
                 "thickness": 1.5,
                 "width": 3,
@@ -430,7 +426,7 @@ def _group_figure(groups: Sequence[Mapping]) -> go.Figure:
     return finish(figure, height=360, left=90, bottom=56)
 
 
-def _ranking(evaluation: Mapping) -> Section:
+def _ranking(evaluation: HeldOutEvaluation) -> Section:
     words = (
         "For one action at a time: if users got it in the order of the score, how much more would it bring than the same number "
         "of users in random order? Users with equal scores count as one block, outcomes may be of any kind, and both areas are "
@@ -438,9 +434,9 @@ def _ranking(evaluation: Mapping) -> Section:
         "Qini is 0 for an order that tells nothing. AUUC has half of the action's average effect in it, so compare it only between "
         "models.",
     )
-    found = evaluation["qini"]
-    qini = charts.qini_chart(Evaluation.model_validate({"qini": found}))
-    as_area = [{**r, "qini": r["auuc"], "stderr": r["auuc_stderr"]} for r in found]
+    found = evaluation.qini
+    qini = charts.qini_chart(Evaluation.model_validate({"qini": [r.content() for r in found]}))
+    as_area = [{**r.content(), "qini": r.auuc, "stderr": r.auuc_stderr} for r in found]
     area = charts.qini_chart(Evaluation.model_validate({"qini": as_area}))
     blocks = [
         chart for chart in (qini, area and replace(area, id="auuc", title="AUUC per action, 95 % interval")) if chart
@@ -450,13 +446,13 @@ def _ranking(evaluation: Mapping) -> Section:
         ("Outcome", "Action", "Model", "Qini", "AUUC", "Average effect", "Decisions"),
         tuple(
             (
-                r["outcome"],
-                r["action"],
-                r["model"],
-                f"{number(r['qini'])} ± {number(Z95 * r['stderr'])}",
-                f"{number(r['auuc'])} ± {number(Z95 * r['auuc_stderr'])}",
-                number(r["average"]),
-                f"{r['rows']:,}",
+                r.outcome,
+                r.action,
+                r.model,
+                f"{number(r.qini)} ± {number(Z95 * r.stderr)}",
+                f"{number(r.auuc)} ± {number(Z95 * r.auuc_stderr)}",
+                number(r.average),
+                f"{r.rows:,}",
             )
             for r in found
         ),
@@ -465,42 +461,42 @@ def _ranking(evaluation: Mapping) -> Section:
     return Section("ranking", "Ranking users, action by action", words, (*blocks, table))
 
 
-def _segments(evaluation: Mapping) -> Section:
-    records, first = evaluation["segments"], _first(evaluation)
+def _segments(evaluation: HeldOutEvaluation) -> Section:
+    records, first = evaluation.segments, _first(evaluation)
     words = (
         "The same policy, looked at in each segment: what its contacts were expected to add per decision, and what they did. Many segments "
         "are many chances to err: of twenty intervals one misses by chance.",
     )
-    outcomes = [first, *dict.fromkeys(r["outcome"] for r in records if r["outcome"] != first)]
+    outcomes = [first, *dict.fromkeys(r.outcome for r in records if r.outcome != first)]
     variants = tuple(
         (
             f"{o}, by {name}",
             figures.promised_and_realised(
                 [
-                    (f"{r['value']} ({r['rows']:,})", r["predicted"], r["realised"])
+                    (f"{r.value} ({r.rows:,})", r.predicted, r.realised)
                     for r in records
-                    if (r["outcome"], r["segment"]) == (o, name)
+                    if (r.outcome, r.segment) == (o, name)
                 ]
             ),
         )
         for o in outcomes
-        for name in dict.fromkeys(r["segment"] for r in records)
+        for name in dict.fromkeys(r.segment for r in records)
     )
-    rivals = list(records[0]["ahead_of"])
+    rivals = list(records[0].ahead_of)
     table = Table(
         "Every segment, as a table",
         (*SEGMENT_COLUMNS, *(f"More than {name}" for name in rivals)),
         tuple(
             (
-                r["outcome"],
-                r["segment"],
-                r["value"],
-                f"{r['rows']:,}",
-                f"{r['contacts_per_row']:.2f}",
-                number(r["predicted"]),
-                figures.amount(r["realised"]["value"]),
-                figures.interval(r["realised"]),
-                *(figures.with_interval(r["ahead_of"][name]) for name in rivals),
+                r.outcome,
+                r.segment,
+                r.value,
+                f"{r.rows:,}",
+                f"{r.contacts_per_row:.2f}",
+                number(r.predicted),
+                figures.amount(r.realised.value),
+                figures.interval(r.realised),
+                *(figures.with_interval(r.ahead_of[name]) for name in rivals),
             )
             for r in records
         ),
@@ -510,13 +506,13 @@ def _segments(evaluation: Mapping) -> Section:
     return Section("segments", "Segments", words, (chart, table))
 
 
-def _free(evaluation: Mapping) -> Section:
+def _free(evaluation: HeldOutEvaluation) -> Section:
     words = (
         "Without any rules: the best action for each decision, or none. This shows what the rules hold back, and is what the "
         "model's own evaluation beside its weights shows too.",
     )
-    chart = charts.policy_chart(_records(evaluation["policies"]))
-    table = _policy_table(evaluation["policies"], "Every estimate, as a table")
+    chart = charts.policy_chart(_records(evaluation.policies))
+    table = _policy_table(evaluation.policies, "Every estimate, as a table")
     blocks = (table,) if chart is None else (replace(chart, id="free"), table)
     return Section("free", "Choosing freely", words, blocks)
 

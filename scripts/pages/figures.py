@@ -1,34 +1,64 @@
 """Figures and cells that several pages have: estimates with their intervals, promised beside realised."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import plotly.graph_objects as go
 
-from allocator.report.amounts import number
+from allocator.amounts import number
 from allocator.report.charts import ACCENT, OTHER, OURS, finish, label, line_at, margin_for
-from ranker.evaluate.off_policy import Z95
+from ranker.normal import Z95
 
 
-def dots(rows: Sequence[tuple[str, Mapping]], line: float = 0.0) -> go.Figure:
+class HasInterval(Protocol):
+    """An estimate with a 95 % interval; None where it is not known."""
+
+    @property
+    def value(self) -> float | None: ...
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
+
+
+class HasError(Protocol):
+    @property
+    def value(self) -> float | None: ...
+    @property
+    def stderr(self) -> float | None: ...
+
+
+@dataclass(frozen=True)
+class Spread:
+    """An estimate worked out for a page."""
+
+    value: float
+    low: float
+    high: float
+    stderr: float | None = None
+
+
+def dots(rows: Sequence[tuple[str, Spread]], line: float = 0.0) -> go.Figure:
     """A dot and its interval per name; those whose interval is clear of the line stand out."""
     figure = go.Figure()
     for clear in (True, False):
-        shown = [(name, e) for name, e in rows if (e["low"] > line or e["high"] < line) == clear]
+        shown = [(name, e) for name, e in rows if (e.low > line or e.high < line) == clear]
         figure.add_trace(
             go.Scatter(
-                x=[e["value"] for _, e in shown],
+                x=[e.value for _, e in shown],
                 y=[label(name) for name, _ in shown],
                 mode="markers",
                 marker={"color": OURS if clear else OTHER, "size": 10},
                 error_x={
                     "type": "data",
                     "symmetric": False,
-                    "array": [e["high"] - e["value"] for _, e in shown],
-                    "arrayminus": [e["value"] - e["low"] for _, e in shown],
+                    "array": [e.high - e.value for _, e in shown],
+                    "arrayminus": [e.value - e.low for _, e in shown],
                     "thickness": 2,
                     "width": 5,
                 },
-                customdata=[[number(e["value"]), number(e["low"]), number(e["high"])] for _, e in shown],
+                customdata=[[number(e.value), number(e.low), number(e.high)] for _, e in shown],
                 hovertemplate="%{y}: %{customdata[0]} (%{customdata[1]} to %{customdata[2]})<extra></extra>",
             )
         )
@@ -39,20 +69,20 @@ def dots(rows: Sequence[tuple[str, Mapping]], line: float = 0.0) -> go.Figure:
     return finish(figure, height=50 + 34 * len(names), left=margin_for(names), top=8)
 
 
-def promised_and_realised(rows: Sequence[tuple[str, float, Mapping]]) -> go.Figure:
+def promised_and_realised(rows: Sequence[tuple[str, float, HasError]]) -> go.Figure:
     """Per name what was expected, and what came of it with its interval."""
     names = [label(name) for name, _, _ in rows]
     figure = go.Figure()
     figure.add_trace(
         go.Scatter(
-            x=[realised["value"] for _, _, realised in rows],
+            x=[realised.value for _, _, realised in rows],
             y=names,
             mode="markers",
             name="realised",
             marker={"color": OURS, "size": 10},
             error_x={
                 "type": "data",
-                "array": [Z95 * (realised["stderr"] or 0.0) for _, _, realised in rows],
+                "array": [Z95 * (realised.stderr or 0.0) for _, _, realised in rows],
                 "color": OURS,
                 "thickness": 2,
                 "width": 5,
@@ -79,9 +109,9 @@ def amount(value: float | None) -> str:
     return "not known" if value is None else number(value)
 
 
-def interval(entry: Mapping) -> str:
-    return "not known" if entry["low"] is None else f"{number(entry['low'])} to {number(entry['high'])}"
+def interval(entry: HasInterval) -> str:
+    return "not known" if entry.low is None else f"{number(entry.low)} to {number(entry.high)}"
 
 
-def with_interval(entry: Mapping) -> str:
-    return "not known" if entry["low"] is None else f"{number(entry['value'])} ({interval(entry)})"
+def with_interval(entry: HasInterval | None) -> str:
+    return "not known" if entry is None or entry.low is None else f"{number(entry.value)} ({interval(entry)})"

@@ -1,15 +1,16 @@
 """Judgements as tables in the terminal: a readout, a regret and an evaluation."""
 
 import logging
-from collections.abc import Mapping
 
-from ranker.evaluate import report
+from ranker.evaluate.learners import VALUENET
+from ranker.evaluate.records import HeldOutEvaluation
 from scripts.cli import entry
 from scripts.formats.readout import Readout
 from scripts.formats.regret import PolicyRegret, Regret, Told
 from scripts.judging.readout_groups import CHOSEN, HELD
 from scripts.judging.reference_policies import LEARNED
 from scripts.pages import reliability
+from scripts.pages.figures import HasError
 
 log = logging.getLogger("offermix.judging")
 
@@ -73,33 +74,33 @@ def _learned_minus(each: PolicyRegret) -> str:
     return f"{gain.value:+,.1f} ± {gain.stderr:,.1f}"
 
 
-def show_evaluation(evaluation: Mapping) -> None:
+def show_evaluation(evaluation: HeldOutEvaluation) -> None:
     """Prints the policies, and how the budgets and slopes came out."""
-    allocated = evaluation["allocated"]
-    first = evaluation["promised"][0]["outcome"]
-    shown = evaluation["policies"] if allocated is None else allocated["policies"]
+    first = evaluation.promised[0].outcome
     rows = [
         (
-            record["name"],
+            record.name,
             _figure(record),
-            "" if record["name"] == report.NETWORK else _figure(record["difference_to_valuenet"], "+"),
-            f"{record['effective_sample_size']:,.0f}",
+            "" if record.name == VALUENET else _figure(record.difference_to_valuenet, "+"),
+            f"{record.effective_sample_size:,.0f}",
         )
-        for record in shown
-        if record["outcome"] == first and record["estimator"] == "DR"
+        for record in evaluation.shown
+        if record.outcome == first and record.estimator == "DR"
     ]
-    rules = "each choosing freely" if allocated is None else f"under the rules of {evaluation['policy']}"
-    title = f"{first.capitalize()} per decision on {evaluation['rows']['judged']:,} held-out rows, {rules} (doubly robust ± 95 %)"
+    rules = "each choosing freely" if evaluation.allocated is None else f"under the rules of {evaluation.policy}"
+    title = (
+        f"{first.capitalize()} per decision on {evaluation.rows.judged:,} held-out rows, {rules} (doubly robust ± 95 %)"
+    )
     entry.show_table(title, ("policy", "value", "- valuenet", "effective rows"), rows)
-    promised = evaluation["promised"][0]
-    print(f"Gain over nothing: promised {promised['predicted']:.5g}, realised {_figure(promised['realised'])}")
-    if averages := reliability.sentence(evaluation["reliability"]):
+    promised = evaluation.promised[0]
+    print(f"Gain over nothing: promised {promised.predicted:.5g}, realised {_figure(promised.realised)}")
+    if averages := reliability.sentence(evaluation.reliability):
         print(averages)
-    for name in evaluation["unsolved"]:
+    for name in evaluation.unsolved:
         log.warning("%s: found no allocation that keeps the rules", name)
 
 
-def _figure(entry: Mapping, sign: str = "") -> str:
-    if entry["value"] is None or entry["stderr"] is None:
+def _figure(entry: HasError, sign: str = "") -> str:
+    if entry.value is None or entry.stderr is None:
         return "not known"
-    return f"{entry['value']:{sign}.5f} ± {1.96 * entry['stderr']:.5f}"
+    return f"{entry.value:{sign}.5f} ± {1.96 * entry.stderr:.5f}"

@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from allocator.report.amounts import number, percent
+from allocator.amounts import number, percent
 from allocator.report.charts import Chart
 from scripts.formats.document import Interval
 from scripts.formats.readout import OfferReading, Readout, SegmentReading
 from scripts.pages import figures, html
+from scripts.pages.figures import Spread
 from scripts.pages.html import Page, Section, Table, Tile
 
 GROUP_WORDS = {
@@ -106,7 +107,7 @@ def _lifts(found: Readout) -> Section:
             (
                 each.name,
                 number(each.lift.holdout.value),
-                figures.with_interval(each.lift.adjusted.content()),
+                figures.with_interval(each.lift.adjusted),
                 "" if each.lift.relative is None else _spread_in_percent(each.lift.relative),
                 number(each.promised),
                 number(each.detectable),
@@ -123,8 +124,8 @@ def _lifts(found: Readout) -> Section:
                 each.name,
                 number(each.lift.holdout.value),
                 number(each.lift.chosen.value),
-                figures.with_interval(each.lift.plain.content()),
-                figures.with_interval(each.lift.adjusted.content()),
+                figures.with_interval(each.lift.plain),
+                figures.with_interval(each.lift.adjusted),
                 str(each.lift.covariates),
                 percent((each.lift.adjusted.stderr / each.lift.plain.stderr) ** 2) if each.lift.plain.stderr else "",
             )
@@ -134,8 +135,8 @@ def _lifts(found: Readout) -> Section:
     return Section("lifts", "What the week brought", words, (*blocks, table, plain))
 
 
-def _percent(entry: Interval, of: float = 1.0) -> dict[str, float]:
-    return {name: 100 * value / of for name, value in entry.content().items()}
+def _percent(entry: Interval, of: float = 1.0) -> Spread:
+    return Spread(*(100 * value / of for value in (entry.value, entry.low, entry.high, entry.stderr)))
 
 
 def _spread_in_percent(entry: Interval) -> str:
@@ -164,7 +165,7 @@ def _variants(records: Sequence[SegmentReading | OfferReading]) -> tuple[tuple[s
             f"{outcome}, by {'action' if name == 'id' else name}",
             figures.promised_and_realised(
                 [
-                    (f"{r.value} ({r.users_holdout:,} held out)", r.promised, r.realised.content())
+                    (f"{r.value} ({r.users_holdout:,} held out)", r.promised, r.realised)
                     for r in records
                     if (r.outcome, r.by) == (outcome, name)
                 ]
@@ -187,7 +188,7 @@ def _part_table(title: str, records: Sequence[SegmentReading | OfferReading]) ->
                 f"{r.users_holdout:,}",
                 number(r.promised),
                 number(r.realised.value),
-                figures.interval(r.realised.content()),
+                figures.interval(r.realised),
             )
             for r in records
         ),

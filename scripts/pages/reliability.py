@@ -1,14 +1,15 @@
 """What is known of the differences between users, in words and as a table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
+from ranker.evaluate.records import ReliabilityFigure
 from ranker.evaluate.reliability import LEAST
 from scripts.cli import entry
 
 
-def sentence(found: Sequence[Mapping]) -> str | None:
+def sentence(found: Sequence[ReliabilityFigure]) -> str | None:
     """Which effects are averages, outcome by outcome; None where none is."""
     told = []
     for outcome, mine in _by_outcome(found).items():
@@ -19,23 +20,23 @@ def sentence(found: Sequence[Mapping]) -> str | None:
     return f"A score is no more than its action's average ({little}): {', '.join(told)}." if told else None
 
 
-def show(found: Sequence[Mapping]) -> None:
+def show(found: Sequence[ReliabilityFigure]) -> None:
     """Prints for every outcome how much is known of what tells users apart."""
     rows = []
     for outcome, mine in _by_outcome(found).items():
-        known = [record["reliability"] for record in mine if record["reliability"] is not None]
+        known = [record.reliability for record in mine if record.reliability is not None]
         middle = f"{np.median(known):.0%}" if known else "not known"
         rows.append((outcome, middle, f"{_averages(mine)} of {len(mine)}"))
     columns = ("outcome", "known of it", "actions whose score is their average")
     entry.show_table("What tells users apart in an effect, the middle action", columns, rows)
 
 
-def _by_outcome(found: Sequence[Mapping]) -> dict[str, list[Mapping]]:
-    groups: dict[str, list[Mapping]] = {}
+def _by_outcome(found: Sequence[ReliabilityFigure]) -> dict[str, list[ReliabilityFigure]]:
+    groups: dict[str, list[ReliabilityFigure]] = {}
     for record in found:
-        groups.setdefault(record["outcome"], []).append(record)
+        groups.setdefault(record.outcome, []).append(record)
     return groups
 
 
-def _averages(found: Sequence[Mapping]) -> int:
-    return sum(record["average"] for record in found)
+def _averages(found: Sequence[ReliabilityFigure]) -> int:
+    return sum(record.average for record in found)

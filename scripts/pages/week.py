@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 
+from allocator.formats import AuditRecord, Certificate
 from scripts.cli import entry
+from scripts.formats.pointer import POINTER
 from scripts.formats.regret import Regret
-from scripts.runs.metrics import constraints_of
 from scripts.runs.mlflow_store import where
-from scripts.runs.week import Week
+from scripts.runs.week import WeeklyRun
 
 
-def show_week(week: Week, seconds: float) -> None:
+def show_week(week: WeeklyRun, seconds: float) -> None:
     """Prints what the week came to, for people who will act on it."""
     entry.show_table(
         "Stages",
@@ -22,31 +23,31 @@ def show_week(week: Week, seconds: float) -> None:
     entry.show_table(f"Week {week.name}", ("", ""), [*_result_rows(week), ("Took", f"{seconds:.0f} seconds")])
 
 
-def _result_rows(week: Week) -> Iterator[tuple[str, str]]:
+def _result_rows(week: WeeklyRun) -> Iterator[tuple[str, str]]:
     held = week.certificate
-    for remark in held.get("remarks", []):
-        yield "Mind", f"{remark['sentence']}."
-    yield "Listeners", f"{held['users']:,}"
-    yield "Contacts", f"{held['contacts']:,}"
-    yield "Value of the week", f"{held['value']:,.2f}"
+    for remark in held.remarks:
+        yield "Mind", f"{remark.sentence}."
+    yield "Listeners", f"{held.users:,}"
+    yield "Contacts", f"{held.contacts:,}"
+    yield "Value of the week", f"{held.value:,.2f}"
     yield "Against best-first", _against_greedy(held)
-    yield "Room left", f"at most {max(held['gap'], 0.0) * 100:.5f} % better is possible at all"
+    yield "Room left", f"at most {max(held.gap or 0.0, 0.0) * 100:.5f} % better is possible at all"
     if week.regret is not None:
         yield "Truth", _against_truth(week.regret)
     yield "Rules", _rules(held)
     yield "Audit", _verdict(week.audit)
-    yield "Published", f"yes, {week.folder.parent / 'published.json'} points here" if week.published else "no"
+    yield "Published", f"yes, {week.folder.parent / POINTER} points here" if week.published else "no"
     yield "Report", str(next(iter(sorted((week.folder / "report").glob("*.html"))), "none"))
     yield "MLflow", f"run {week.recorded} ({where()})" if week.recorded else "not recorded"
 
 
-def _against_greedy(certificate: dict) -> str:
-    greedy = certificate.get("greedy") or {}
-    if not greedy.get("value"):
+def _against_greedy(held: Certificate) -> str:
+    greedy = held.greedy
+    if greedy is None or not greedy.value:
         return "nothing to compare with"
-    if not greedy.get("feasible", True):
-        return f"best offers first would give {greedy['value']:,.2f} but break rules"
-    return f"{certificate['value'] / greedy['value'] - 1:+.2%} (best offers first give {greedy['value']:,.2f})"
+    if not greedy.feasible:
+        return f"best offers first would give {greedy.value:,.2f} but break rules"
+    return f"{held.value / greedy.value - 1:+.2%} (best offers first give {greedy.value:,.2f})"
 
 
 def _against_truth(regret: Regret) -> str:
@@ -55,13 +56,11 @@ def _against_truth(regret: Regret) -> str:
     return f"of the oracle's value: {', '.join(shares)}" if shares else "no allocation keeps the rules in truth"
 
 
-def _rules(certificate: dict) -> str:
-    constraints = constraints_of(certificate)
-    binding = [str(each["id"]) for each in constraints if each.get("binding")]
-    return f"{len(constraints)} business constraints; at their limit: {', '.join(binding) or 'none'}"
+def _rules(held: Certificate) -> str:
+    binding = [each.id for each in held.constraints if each.binding]
+    return f"{len(held.constraints)} business constraints; at their limit: {', '.join(binding) or 'none'}"
 
 
-def _verdict(audit: dict) -> str:
-    checks = audit.get("checks") or []
-    failed = [str(each.get("name")) for each in checks if each.get("status") != "PASS"]
-    return f"clean, {len(checks)} checks passed" if not failed else f"failed: {', '.join(failed)}"
+def _verdict(audit: AuditRecord) -> str:
+    failed = [check.name for check in audit.checks if not check.passed]
+    return f"clean, {len(audit.checks)} checks passed" if not failed else f"failed: {', '.join(failed)}"

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -13,14 +13,14 @@ from pathlib import Path, PurePath
 from pydantic import BaseModel
 
 from ranker.files import InputError, not_a_file, not_a_folder
-from scripts.formats.manifest import MANIFEST
+from scripts.formats.manifest import MANIFEST, read_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 BEFORE_THE_ALLOCATOR = ("make_market", "prepare", "hillstrom", "train", "score")
 
 
 @dataclass(frozen=True)
-class Seen:
+class InputsSeen:
     """Inputs as they were when they were looked at: a digest of each, and size, time and place on the disk of each of their files."""
 
     digests: Mapping[Path, str]
@@ -32,7 +32,7 @@ class Seen:
         return [path for path in moved if not path.exists() or digest(path) != self.digests[path]]
 
 
-def look_at(inputs: Sequence[Path]) -> Seen:
+def look_at(inputs: Sequence[Path]) -> InputsSeen:
     """The inputs as they are now; InputError names those that are missing or cannot be read."""
     faults = {path: not_a_file(path) for path in inputs if not_a_folder(path)}
     missing = "there is no such file"
@@ -41,7 +41,7 @@ def look_at(inputs: Sequence[Path]) -> Seen:
         raise InputError([f"{path}: {fault}" for path, fault in told.items()])
     try:
         state = {path: _state(path) for path in inputs}  # first, so that what changes meanwhile is noticed
-        return Seen({path: digest(path) for path in inputs}, state)
+        return InputsSeen({path: digest(path) for path in inputs}, state)
     except OSError as error:
         raise InputError([f"{error.filename}: cannot be read ({error.strerror})"]) from None
 
@@ -55,10 +55,23 @@ def _state(path: Path) -> dict[str, tuple[int, ...]]:
 def digest(path: Path) -> str:
     """sha256 of a file, or of a folder: of the relative names and digests of what is in it, its manifest left out."""
     if path.is_dir():
-        lines = (f"{name} {entry['sha256']}\n" for name, entry in output_digests(path).items())
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
+        return _of_folder((name, str(entry["sha256"])) for name, entry in output_digests(path).items())
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def told_digest(path: Path) -> str:
+    """The digest of a file or folder; of one with a manifest as that tells it, without reading what may be gigabytes."""
+    manifest = read_manifest(path) if path.is_dir() else None
+    told = {} if manifest is None or manifest.outputs is None else manifest.outputs
+    if not told or any(each.sha256 is None for each in told.values()):
+        return digest(path)
+    return _of_folder((name, str(each.sha256)) for name, each in told.items())
+
+
+def _of_folder(entries: Iterable[tuple[str, str]]) -> str:
+    """From the name and digest of every file."""
+    return hashlib.sha256("".join(f"{name} {sha256}\n" for name, sha256 in entries).encode()).hexdigest()
 
 
 def output_digests(folder: Path) -> dict[str, dict[str, object]]:

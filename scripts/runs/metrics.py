@@ -3,74 +3,60 @@
 import math
 from collections.abc import Mapping
 
+from allocator.formats import Certificate
+from ranker.evaluate.records import HeldOutEvaluation, ModelEvaluation
 from scripts.formats.readout import Readout
 from scripts.formats.regret import Regret
 
 
-def certificate_metrics(certificate: Mapping[str, object]) -> dict[str, float]:
+def certificate_metrics(held: Certificate) -> dict[str, float]:
     """value, bound, gap, contacts ... and `constraint/ID/achieved|slack|price` of a certificate."""
-    metrics = {name: certificate.get(name) for name in ("value", "bound", "gap", "contacts", "users")}
-    passes = certificate.get("passes")
-    metrics |= (
-        {f"passes/{name}": count for name, count in passes.items()}
-        if isinstance(passes, Mapping)
-        else {"passes": passes}
-    )
-    greedy = certificate.get("greedy") or {}
-    metrics["greedy/value"] = greedy.get("value")
-    for name, entry in (certificate.get("metrics") or {}).items():
-        metrics[f"total/{name}"] = entry.get("total")
-    for entry in constraints_of(certificate):
-        for part in ("achieved", "slack", "price"):
-            metrics[f"constraint/{entry['id']}/{part}"] = entry.get(part)
+    metrics: dict[str, object] = {name: getattr(held, name) for name in ("value", "bound", "gap", "contacts", "users")}
+    counted = held.passes if isinstance(held.passes, Mapping) else {}
+    metrics |= {f"passes/{name}": count for name, count in counted.items()}
+    metrics["greedy/value"] = None if held.greedy is None else held.greedy.value
+    metrics |= {f"total/{name}": each.total for name, each in held.metrics.items()}
+    for each in held.constraints:
+        metrics |= {f"constraint/{each.id}/{part}": getattr(each, part) for part in ("achieved", "slack", "price")}
     return _numbers(metrics)
 
 
-def constraints_of(certificate: Mapping[str, object]) -> list[Mapping]:
-    """The constraints of a certificate, whether they stand as a list or under their ids."""
-    held = certificate.get("constraints") or []
-    if isinstance(held, Mapping):
-        return [{"id": name, **entry} for name, entry in held.items()]
-    return list(held)
-
-
-def evaluation_metrics(evaluation: Mapping[str, object]) -> dict[str, float]:
-    """Off-policy values, Qini and calibration of an evaluation.json."""
-    metrics: dict[str, object] = {f"rows/{name}": rows for name, rows in (evaluation.get("rows") or {}).items()}
-    for each in evaluation.get("policies") or ():
-        place = f"policy/{each.get('name')}/{each.get('outcome')}/{each.get('estimator')}"
-        metrics |= {f"{place}/value": each.get("value"), f"{place}/stderr": each.get("stderr")}
-    for each in evaluation.get("qini") or ():
-        metrics[f"qini/{each.get('model')}/{each.get('outcome')}/{_flat(each.get('action'))}"] = each.get("qini")
-    for each in evaluation.get("calibration") or ():
-        place = f"calibration/{each.get('outcome')}/{_flat(each.get('action'))}"
-        metrics |= {f"{place}/slope": each.get("slope"), f"{place}/slope_stderr": each.get("stderr")}
-    if "unidentified" in evaluation:
-        metrics["actions/unidentified"] = len(evaluation["unidentified"])
-    for each in evaluation.get("reliability") or ():
-        metrics[f"reliability/{each['outcome']}/{_flat(each['action'])}"] = each["reliability"]
+def evaluation_metrics(found: ModelEvaluation | HeldOutEvaluation) -> dict[str, float]:
+    """Rows, off-policy values, Qini, calibration and reliability of either evaluation.json."""
+    metrics: dict[str, object] = {f"rows/{name}": rows for name, rows in found.rows.content().items()}
+    for each in found.policies:
+        place = f"policy/{each.name}/{each.outcome}/{each.estimator}"
+        metrics |= {f"{place}/value": each.value, f"{place}/stderr": each.stderr}
+    for each in found.qini:
+        metrics[f"qini/{each.model}/{each.outcome}/{_flat(each.action)}"] = each.qini
+    for each in found.calibration:
+        place = f"calibration/{each.outcome}/{_flat(each.action)}"
+        metrics |= {f"{place}/slope": each.slope, f"{place}/slope_stderr": each.stderr}
+    metrics["actions/unidentified"] = len(found.unidentified)
+    for each in found.reliability:
+        metrics[f"reliability/{each.outcome}/{_flat(each.action)}"] = each.reliability
     return _numbers(metrics)
 
 
-def held_out_metrics(evaluation: Mapping[str, object]) -> dict[str, float]:
+def held_out_metrics(found: HeldOutEvaluation) -> dict[str, float]:
     """Values, budgets, Qini and calibration of the evaluation.json that `scripts.evaluate` writes."""
-    metrics: dict[str, object] = dict(evaluation_metrics(evaluation))
-    for each in (evaluation.get("allocated") or {}).get("policies") or ():
-        place = f"allocated/{each['name']}/{each['outcome']}/{each['estimator']}"
-        metrics |= {f"{place}/{part}": each[part] for part in ("value", "stderr", "effective_sample_size")}
-    for each in evaluation.get("promised") or ():
-        metrics |= {
-            f"promised/{each['outcome']}": each["predicted"],
-            f"realised/{each['outcome']}": each["realised"]["value"],
-        }
-    for each in evaluation.get("budgets") or ():
-        metrics[f"budgets/{each['name']}/{each['outcome']}"] = each["mean_over_budgets"]["value"]
-    for each in evaluation.get("qini") or ():
-        metrics[f"auuc/{each['model']}/{each['outcome']}/{_flat(each['action'])}"] = each["auuc"]
-    for each in evaluation.get("calibration_pooled") or ():
-        for part in ("users", "actions"):
-            place = f"held_out_slope/{each['outcome']}/{part}"
-            metrics |= {place: each[part]["value"], f"{place}/stderr": each[part]["stderr"]}
+    metrics: dict[str, object] = dict(evaluation_metrics(found))
+    for each in () if found.allocated is None else found.allocated.policies:
+        place, parts = (
+            f"allocated/{each.name}/{each.outcome}/{each.estimator}",
+            ("value", "stderr", "effective_sample_size"),
+        )
+        metrics |= {f"{place}/{part}": getattr(each, part) for part in parts}
+    for each in found.promised:
+        metrics |= {f"promised/{each.outcome}": each.predicted, f"realised/{each.outcome}": each.realised.value}
+    for each in found.budgets:
+        metrics[f"budgets/{each.name}/{each.outcome}"] = each.mean_over_budgets.value
+    for each in found.qini:
+        metrics[f"auuc/{each.model}/{each.outcome}/{_flat(each.action)}"] = each.auuc
+    for each in found.calibration_pooled:
+        for part, slope in (("users", each.users), ("actions", each.actions)):
+            place = f"held_out_slope/{each.outcome}/{part}"
+            metrics |= {place: slope.value, f"{place}/stderr": slope.stderr}
     return _numbers(metrics)
 
 
@@ -91,19 +77,20 @@ def truth_metrics(regret: Regret) -> dict[str, float]:
     return _numbers({f"truth/{each.policy}/{part}": getattr(each, part) for each in regret.policies for part in parts})
 
 
-def training_curves(evaluation: Mapping[str, object]) -> dict[str, list[tuple[int, float]]]:
-    """Losses by epoch of an evaluation.json."""
-    curve = (evaluation.get("training") or {}).get("curve") or ()
+def training_curves(found: ModelEvaluation) -> dict[str, list[tuple[int, float]]]:
+    """Losses by epoch."""
+    curve = found.training.curve
+    losses = {
+        "train": [(point.epoch, point.train) for point in curve],
+        "validation": [(point.epoch, point.validation) for point in curve],
+    }
     return {
-        f"loss/{part}": [
-            (int(point["epoch"]), point[part]) for point in curve if point.get(part) is not None and "epoch" in point
-        ]
-        for part in ("train", "validation")
+        f"loss/{part}": [(epoch, loss) for epoch, loss in points if loss is not None] for part, points in losses.items()
     }
 
 
-def _flat(action: object) -> str:
-    return str(action).replace("/", ":")
+def _flat(action: str) -> str:
+    return action.replace("/", ":")
 
 
 def _numbers(metrics: Mapping[str, object]) -> dict[str, float]:

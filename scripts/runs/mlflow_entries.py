@@ -7,12 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from ranker.files import parquet_files, parquet_rows, parquet_schema
 from scripts.runs import digests
 from scripts.runs.params import sanitised
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.types import DataType, Schema
+    from mlflow.types.schema import Array
 
 LONGEST_PARAM, LARGEST_BATCH = 250, 900
 
@@ -45,31 +49,45 @@ def log_curves(client: "MlflowClient", run_id: str, curves: Mapping[str, Sequenc
 
 
 def log_datasets(client: "MlflowClient", run_id: str, datasets: Sequence[tuple[Path, str]]) -> None:
-    """Datasets by name, place, digest, columns and rows: nothing of what is in them."""
+    """Datasets by name, place, digest, columns and rows: nothing of what is in them. MLflow's own records hold no count of rows."""
+    from mlflow.data.meta_dataset import MetaDataset
+    from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]  # made when it is imported
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     inputs = []
     for path, context in datasets:
-        if not path.exists():
-            continue
-        columns, rows = _shape(path)
-        entry = Dataset(
-            name=sanitised(path.name),
-            digest=digests.digest(path)[:8],
-            source_type="local",
-            source=json.dumps({"uri": path.as_posix()}),
-            schema=json.dumps({"columns": columns}),
-            profile=json.dumps({"num_rows": rows}),
-        )
-        inputs.append(DatasetInput(entry, [InputTag("mlflow.data.context", context)]))
+        if path.exists():
+            files, source = parquet_files(path), LocalArtifactDatasetSource(path.as_posix())
+            told = MetaDataset(source, sanitised(path.name), digests.told_digest(path)[:8], _columns(files))  # type: ignore[abstract]
+            rows = json.dumps({"num_rows": sum(map(parquet_rows, files))})
+            tags = [InputTag("mlflow.data.context", context)]
+            inputs.append(DatasetInput(Dataset(**told.to_dict(), profile=rows), tags))
     if inputs:
         client.log_inputs(run_id, inputs)
 
 
-def _shape(path: Path) -> tuple[list[str], int]:
-    """Column names and the number of rows of the Parquet files of a folder."""
-    files = parquet_files(path)
-    return (list(parquet_schema(files[0]).names) if files else [], sum(map(parquet_rows, files)))
+def _columns(files: Sequence[Path]) -> "Schema | None":
+    """Names and types of the columns of the first file."""
+    from mlflow.types import ColSpec, Schema
+
+    return Schema([ColSpec(_type_of(each.type), each.name) for each in parquet_schema(files[0])]) if files else None
+
+
+def _type_of(column: pa.DataType) -> "DataType | Array":
+    """The nearest type that MLflow has a word for."""
+    from mlflow.types import DataType
+    from mlflow.types.schema import Array
+
+    if pa.types.is_list(column) or pa.types.is_fixed_size_list(column):
+        return Array(_type_of(column.value_type))
+    known = (
+        (pa.types.is_boolean, DataType.boolean),
+        (pa.types.is_integer, DataType.long),
+        (pa.types.is_float32, DataType.float),
+        (pa.types.is_floating, DataType.double),
+        (pa.types.is_temporal, DataType.datetime),
+    )
+    return next((kind for fits, kind in known if fits(column)), DataType.string)
 
 
 def log_file(client: "MlflowClient", run_id: str, path: Path, folder: str) -> None:

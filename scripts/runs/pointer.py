@@ -11,17 +11,18 @@ import logging
 import math
 import os
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from allocator.formats import AUDIT, CERTIFICATE, PASS, PRICES, SaidByAudit, SaidByCertificate
 from ranker.files import InputError, read_bytes, read_json_object
 from scripts.formats.manifest import MANIFEST, read_manifest
 from scripts.formats.pointer import HISTORY, POINTER, Pointer, pointer_of
 from scripts.runs.locks import Held, lock
 
-NEEDED = ("certificate.json", "audit.json", "prices.json", MANIFEST)
+NEEDED = (CERTIFICATE, AUDIT, PRICES, MANIFEST)
 FINISHED = ("optimal", "feasible")
 log = logging.getLogger("offermix.publish")
 WORDS = ("run", "at", "allocation", "allocation_digest")
@@ -122,7 +123,7 @@ def _locate(run: Path) -> tuple[Path, Path]:
     if run.is_symlink():
         raise InputError([f"{run}: is a link; name the run's own folder"])
     inside = run / "allocation"
-    if inside.is_dir() or not (run / "certificate.json").exists():
+    if inside.is_dir() or not (run / CERTIFICATE).exists():
         return run, inside
     return (run.parent, run) if run.name == "allocation" else (run, run)
 
@@ -162,47 +163,29 @@ def _manifest_reasons(allocation: Path) -> Iterator[str]:
 
 def _judgement_reasons(allocation: Path, max_gap: float) -> Iterator[str]:
     """The audit is clean, the solver finished, and the gap is within the guardrail."""
-    if (allocation / "audit.json").is_file():
-        yield from _audit_reasons(_object(allocation / "audit.json"))
-    if not (allocation / "certificate.json").is_file():
+    if (allocation / AUDIT).is_file():
+        yield from _audit_reasons(SaidByAudit.from_file_if_sound(allocation / AUDIT))
+    if not (allocation / CERTIFICATE).is_file():
         return
-    certificate = _object(allocation / "certificate.json")
-    if certificate is None:
+    said = SaidByCertificate.from_file_if_sound(allocation / CERTIFICATE)
+    if said is None:
         yield "certificate.json cannot be read"
         return
-    status, gap = certificate.get("status"), certificate.get("gap")
-    if status not in FINISHED:
-        yield f"its status is {status}; {' or '.join(FINISHED)} is needed"
-    if isinstance(gap, bool) or not isinstance(gap, int | float) or not math.isfinite(gap):
+    if said.status not in FINISHED:
+        yield f"its status is {said.status}; {' or '.join(FINISHED)} is needed"
+    if said.gap is None:
         yield "its certificate states no gap"
-    elif gap - _fallback_part(certificate) > max_gap:
-        yield f"its gap {gap:.3g} is above the guardrail publish.max_gap={max_gap:g}"
+    elif said.gap - said.fallback_part > max_gap:
+        yield f"its gap {said.gap:.3g} is above the guardrail publish.max_gap={max_gap:g}"
 
 
-def _fallback_part(certificate: Mapping) -> float:
-    """The part of the gap that fallback contacts, which nobody chose for their value, account for."""
-    fallback, bound = certificate.get("fallback"), certificate.get("bound")
-    value = fallback.get("value") if isinstance(fallback, Mapping) else None
-    if not isinstance(value, int | float) or not isinstance(bound, int | float) or not bound:
-        return 0.0
-    return max(-value, 0.0) / abs(bound)
-
-
-def _audit_reasons(audit: Mapping | None) -> Iterator[str]:
-    checks = None if audit is None else audit.get("checks")
-    if not isinstance(checks, list) or not checks or not all(isinstance(check, dict) for check in checks):
+def _audit_reasons(audit: SaidByAudit | None) -> Iterator[str]:
+    if audit is None or not audit.checks:
         yield "audit.json has no checks"
         return
-    for check in checks:
-        if check.get("status") != "PASS":
-            yield f"the audit failed: {check.get('name')}: {check.get('detail')}"
-
-
-def _object(path: Path) -> dict | None:
-    try:
-        return read_json_object(path)
-    except InputError:
-        return None
+    for check in audit.checks:
+        if check.status != PASS:
+            yield f"the audit failed: {check.name}: {check.detail}"
 
 
 def allocation_digest(allocation: Path) -> str:

@@ -34,7 +34,7 @@ def inputs_of(settings: WeeklySettings) -> list[Path]:
     return [settings.weekly.policy, *(tables / part for part in parts)]
 
 
-def check_unchanged(given: digests.Seen) -> None:
+def check_unchanged(given: digests.InputsSeen) -> None:
     """A week whose stages read different inputs is no week; what has run is made again by the next call where it must be."""
     if changed := given.changed():
         raise InputError(
@@ -42,7 +42,7 @@ def check_unchanged(given: digests.Seen) -> None:
         )
 
 
-def choose_name(settings: WeeklySettings, given: digests.Seen) -> str:
+def choose_name(settings: WeeklySettings, given: digests.InputsSeen) -> str:
     """The run's folder: as named, or the week; with a number where the folder of that name was published as something else."""
     published = _published(settings.paths.runs)
     asked = settings.weekly.run
@@ -74,7 +74,7 @@ def _published(runs: Path) -> frozenset[str]:
     return frozenset(pointer.run for pointer in published_before(runs))
 
 
-def _same(settings: WeeklySettings, given: digests.Seen, folder: Path) -> bool:
+def _same(settings: WeeklySettings, given: digests.InputsSeen, folder: Path) -> bool:
     """Whether this run would make what stands in the folder, from the same input, settings and program."""
     try:
         return RunRecord.from_file(folder / RUN).identity == _identity(settings, given)
@@ -82,7 +82,7 @@ def _same(settings: WeeklySettings, given: digests.Seen, folder: Path) -> bool:
         return False
 
 
-def _identity(settings: WeeklySettings, given: digests.Seen) -> str:
+def _identity(settings: WeeklySettings, given: digests.InputsSeen) -> str:
     policy, *tables = given.digests.values()
     return digests.config_digest(
         {
@@ -98,7 +98,7 @@ def _identity(settings: WeeklySettings, given: digests.Seen) -> str:
     )
 
 
-def prepare_folder(folder: Path, settings: WeeklySettings, given: digests.Seen) -> None:
+def prepare_folder(folder: Path, settings: WeeklySettings, given: digests.InputsSeen) -> None:
     """The run's folder; a new one begins with hard links to the stages of the latest run, each of which may still hold.
 
     It appears with all of them or not at all: half a stage would be taken for somebody else's files.

@@ -18,10 +18,11 @@ from types import MappingProxyType
 
 from pydantic import BaseModel
 
+from allocator.formats import CERTIFICATE
 from ranker.files import InputError
 from scripts.formats.manifest import MANIFEST, Manifest, Output, read_manifest
 from scripts.runs.digests import (
-    Seen,
+    InputsSeen,
     code_version,
     config_digest,
     digest,
@@ -163,7 +164,7 @@ def _are(inputs: Sequence[Path], made_from: Mapping[str, str] | None) -> bool:
     return [digest(path) for path in dict.fromkeys(inputs)] == list(made_from.values())
 
 
-def _named_from(out: Path, seen: Seen) -> dict[str, str]:
+def _named_from(out: Path, seen: InputsSeen) -> dict[str, str]:
     """Per input its digest; named relative to where `out` is, so that a run's folder can be moved."""
     return {Path(os.path.relpath(path, out.parent)).as_posix(): held for path, held in seen.digests.items()}
 
@@ -221,7 +222,7 @@ def _check_unpublished(out: Path, stage: str) -> None:
     """A run that a pointer names, or named before, stays: people act on it, and roll back to it. Judgements may be added beside."""
     for runs in out.parents:
         for run in _published_runs(runs, near=runs in (out.parent, out.parent.parent)):
-            judges = stage in JUDGEMENTS and out.parent == run and not (run / "certificate.json").exists()
+            judges = stage in JUDGEMENTS and out.parent == run and not (run / CERTIFICATE).exists()
             if out.is_relative_to(run) and not judges:
                 what = "was published" if out == run else f"is in {run}, which was published"
                 raise InputError([f"{out}: {what} and is not changed any more; name another folder"])

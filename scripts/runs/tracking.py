@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ranker.files import read_json_object
+from allocator.formats import AUDIT, CERTIFICATE, AuditRecord, Certificate
+from ranker.evaluate.records import EVALUATION, ModelEvaluation
 from scripts.cli.settings import Settings
 from scripts.formats.manifest import MANIFEST, read_manifest
-from scripts.formats.regret import Regret
+from scripts.formats.regret import REGRET, Regret
 from scripts.runs import digests
 from scripts.runs.metrics import certificate_metrics, evaluation_metrics, training_curves, truth_metrics
 from scripts.runs.mlflow_entries import log_curves, log_datasets, log_file, log_metrics, log_params
@@ -60,16 +61,12 @@ def read_week(
     name: str, folder: Path, settings: Settings, seconds: Mapping[str, tuple[float, bool]], *, finished: bool
 ) -> WeekRecord:
     """What is recorded of the run in `folder`, as far as it came."""
-    certificate = _json(folder / "allocation" / "certificate.json")
-    evaluation = _json(folder / "model" / "evaluation.json")
-    audit = _json(folder / "allocation" / "audit.json")
-    clean = (
-        {"audit/clean": float(all(check.get("status") == "PASS" for check in audit["checks"]))}
-        if "checks" in audit
-        else {}
-    )
-    week_metrics = certificate_metrics(certificate) | clean
-    regret = Regret.from_file_if_sound(folder / "regret" / "regret.json")
+    certificate = Certificate.from_file_if_sound(folder / "allocation" / CERTIFICATE)
+    audit = AuditRecord.from_file_if_sound(folder / "allocation" / AUDIT)
+    evaluation = ModelEvaluation.from_file_if_sound(folder / "model" / EVALUATION)
+    week_metrics = {} if certificate is None else certificate_metrics(certificate)
+    week_metrics |= {} if audit is None else {"audit/clean": float(audit.all_passed)}
+    regret = Regret.from_file_if_sound(folder / "regret" / REGRET)
     truth = {} if regret is None else truth_metrics(regret)
 
     def child(command: str, **what: object) -> StageRecord:
@@ -79,8 +76,8 @@ def read_week(
     children = {
         "train": child(
             "train",
-            metrics=evaluation_metrics(evaluation),
-            curves=training_curves(evaluation),
+            metrics={} if evaluation is None else evaluation_metrics(evaluation),
+            curves={} if evaluation is None else training_curves(evaluation),
             params=short_params(
                 {"model": settings.model.model_dump(), "fit": settings.fit.model_dump(), "seed": settings.seed}
             ),
@@ -111,17 +108,10 @@ def read_week(
         else {},
         files=[
             (settings.weekly.policy, "policy"),
-            (folder / "regret" / "regret.json", "regret"),
+            (folder / "regret" / REGRET, "regret"),
             (folder / "report", "report"),
         ],
     )
-
-
-def _json(path: Path) -> dict:
-    try:
-        return read_json_object(path)
-    except ValueError:
-        return {}
 
 
 def record_week(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
+from allocator.formats import AuditRecord, Certificate
 from allocator.policy.grammar import Policy
 from ranker.files import InputError
 from scripts.cli.settings import (
@@ -40,7 +41,7 @@ log = logging.getLogger("offermix.weekly")
 
 
 @dataclass(frozen=True)
-class Step:
+class WeekStep:
     """A stage of the week: its name in the table, the command that does it, that command's settings and what it makes."""
 
     name: str
@@ -53,53 +54,55 @@ class Step:
 class Ran:
     """What a step came to. seconds: wall time; skipped: its output was still current."""
 
-    step: Step
+    step: WeekStep
     seconds: float
     skipped: bool
 
 
 @dataclass(frozen=True)
-class Week:
+class WeeklyRun:
     """A finished weekly run. recorded: the id of its MLflow run, if it was recorded; regret: where the truth is known."""
 
     name: str
     folder: Path
-    certificate: dict
-    audit: dict
+    certificate: Certificate
+    audit: AuditRecord
     ran: tuple[Ran, ...]
     published: bool
     recorded: str | None
     regret: Regret | None = None
 
 
-def steps(settings: WeeklySettings, folder: Path) -> Iterator[Step]:
+def steps(settings: WeeklySettings, folder: Path) -> Iterator[WeekStep]:
     """The stages in the order in which data flows, each with the settings that its own command would get."""
     source = settings.weekly.tables
     if source is None:
         source = folder / "market"
         market = _for(settings, MakeMarketSettings, MakeMarketPaths(out=source))
-        yield Step("make market", "scripts.make_market", market, "a synthetic market")
+        yield WeekStep("make market", "scripts.make_market", market, "a synthetic market")
     prepare = PreparePaths(tables=source / "tables", logs=folder / "logs")
-    yield Step("prepare", "scripts.prepare", _for(settings, PrepareSettings, prepare), "logged decisions")
+    yield WeekStep("prepare", "scripts.prepare", _for(settings, PrepareSettings, prepare), "logged decisions")
     policy = policy_check.early_policy(settings.weekly.policy, settings, folder / "logs", source / "users")
     settings, previous = _compared(_judged_by(settings, policy), policy, folder)
     train = TrainPaths(logs=folder / "logs", model=folder / "model")
-    yield Step("train", "scripts.train", _for(settings, TrainSettings, train), "a calibrated model")
+    yield WeekStep("train", "scripts.train", _for(settings, TrainSettings, train), "a calibrated model")
     exposures = source / "tables" / "exposures" if policy_check.are_dated(source / "users") else None
     score = ScorePaths(model=folder / "model", users=source / "users", scores=folder / "scores", exposures=exposures)
-    yield Step("score", "scripts.score", _for(settings, ScoreSettings, score), "what each contact is worth")
+    yield WeekStep("score", "scripts.score", _for(settings, ScoreSettings, score), "what each contact is worth")
     allocate = AllocatePaths(
         scores=folder / "scores", policy=settings.weekly.policy, out=folder / "allocation", previous=previous
     )
-    yield Step("allocate, audit", "scripts.allocate", _for(settings, AllocateSettings, allocate), "who gets what")
+    yield WeekStep("allocate, audit", "scripts.allocate", _for(settings, AllocateSettings, allocate), "who gets what")
     if knows_truth(settings):
         regret = RegretPaths(
             market=source, scores=folder / "scores", policy=settings.weekly.policy, out=folder / "regret"
         )
-        yield Step(
+        yield WeekStep(
             "judge on the truth", "scripts.regret", _for(settings, RegretSettings, regret), "how far from the best"
         )
-    yield Step("report", "scripts.report", _for(settings, ReportSettings, RunPaths(run=folder)), "a page for people")
+    yield WeekStep(
+        "report", "scripts.report", _for(settings, ReportSettings, RunPaths(run=folder)), "a page for people"
+    )
 
 
 def knows_truth(settings: Settings) -> bool:
@@ -131,9 +134,9 @@ def _compared(settings: WeeklySettings, policy: Policy, folder: Path) -> tuple[W
     return settings, previous
 
 
-def publish_step(settings: WeeklySettings, folder: Path) -> Step:
+def publish_step(settings: WeeklySettings, folder: Path) -> WeekStep:
     paths = RunPaths(run=folder, runs=settings.paths.runs)
-    return Step("publish", "scripts.publish", _for(settings, PublishSettings, paths), "the pointer to this run")
+    return WeekStep("publish", "scripts.publish", _for(settings, PublishSettings, paths), "the pointer to this run")
 
 
 def _for(settings: WeeklySettings, kind: type[Settings], paths: object) -> Settings:
@@ -142,7 +145,7 @@ def _for(settings: WeeklySettings, kind: type[Settings], paths: object) -> Setti
     return kind.model_construct(**(held | {"paths": paths}))
 
 
-def run_step(step: Step) -> Ran:
+def run_step(step: WeekStep) -> Ran:
     """Runs one stage, or finds that its output is still current."""
     started = time.perf_counter()
     log.info("%s ...", step.name)

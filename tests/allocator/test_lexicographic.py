@@ -55,12 +55,12 @@ def test_the_first_tier_gives_up_no_more_than_it_may(
         assert result.audit.clean
         used = json.loads((tmp_path / "out" / "policy.json").read_text())
         assert Policy.model_validate(used).digest == result.certificate.policy_digest
-        assert tier["floor"] == pytest.approx(least * tier["value"])
-        assert tier["bound"] == pytest.approx(alone.bound, rel=1e-3)
+        assert tier.floor == pytest.approx(least * tier.value)
+        assert tier.bound == pytest.approx(alone.bound, rel=1e-3)
         record = next(each for each in result.certificate.constraints if each.id == "tier 1")
-        assert (record.kind, record.binding, record.min) == ("tier", "min", tier["floor"])
+        assert (record.kind, record.binding, record.min) == ("tier", "min", tier.floor)
         assert record.achieved == pytest.approx(subs_of(tmp_path), rel=1e-6)
-        assert record.achieved >= tier["floor"] * (1 - 1e-9)
+        assert record.achieved >= tier.floor * (1 - 1e-9)
         assert result.certificate.value <= result.certificate.bound + 1e-9
         value[part] = result.certificate.value
     assert value["0.1"] > value["1%"]
@@ -103,4 +103,4 @@ def test_what_exploration_breaks_leaves_a_tier_its_bound(tmp_path: Path, setting
     result = allocate.run(settings_of(settings_for, tmp_path, rules, "1%"))
     (tier,) = result.certificate.tiers
     assert result.audit.clean and result.certificate.soft_penalty > 0
-    assert tier["value"] <= tier["bound"] <= tier["value"] + 1e-3
+    assert tier.value <= tier.bound <= tier.value + 1e-3

@@ -17,10 +17,11 @@ import pyarrow.parquet as pq
 import pytest
 from omegaconf import OmegaConf
 
-from allocator.allocation import read_price_book
 from allocator.audit.judge import audit
-from allocator.policy.grammar import Policy, Term
+from allocator.formats import read_price_book
+from allocator.policy.grammar import Policy
 from allocator.policy.reader import policy_for, read_policy
+from allocator.policy.words import Term
 from allocator.previous_contacts import read_history, read_previous
 from allocator.problem import build_problem
 from allocator.report.collect import Sources, collect
@@ -31,7 +32,7 @@ from ranker.market.settings import MarketSettings
 from ranker.scores import InputError, open_scores, read_catalogue
 from ranker.tables.history import check_exposures, write_history
 from ranker.tables.prepare import prepare
-from ranker.tables.settings import PrepareSettings
+from ranker.tables.settings import PrepareOptions
 from scripts.runs.pointer import published_before
 from tests.allocator.instances import AS_OF, catalogue, write_scores
 
@@ -224,7 +225,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = OmegaConf.merge(OmegaConf.load(CONF / "data" / "market.yaml"), {"users": 12, "truth": False})
     world.write(MarketSettings.model_validate(OmegaConf.to_container(settings)), 1, folder)
     (folder / "logs").mkdir()
-    prepare(folder / "tables", folder / "logs", PrepareSettings())
+    prepare(folder / "tables", folder / "logs", PrepareOptions())
     write_scores(folder / "scores", 20, 1)
     (folder / "scores" / "history").mkdir()
     ids, actions = pa.array([3, 10, 3]), pa.array([*catalogue().ids[:3]])
@@ -279,7 +280,7 @@ def judge(folder: Path) -> None:
 
 def write_logs_of(folder: Path) -> None:
     (folder / "out").mkdir()
-    prepare(folder / "tables", folder / "out", PrepareSettings(rows_at_once=30))
+    prepare(folder / "tables", folder / "out", PrepareOptions(rows_at_once=30))
 
 
 def write_history_of(folder: Path) -> None:

@@ -17,7 +17,7 @@ from ranker.market.settings import MarketSettings
 from ranker.scores import Catalogue, InputError, Metric, ScoresWriter, open_scores
 from ranker.tables.history import check_exposures, write_history
 from ranker.tables.prepare import prepare
-from ranker.tables.settings import PrepareSettings
+from ranker.tables.settings import PrepareOptions
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 DAY = date(2026, 11, 23)
@@ -80,7 +80,7 @@ def market(out: Path) -> Path:
 
 def prepared(folder: Path, out: Path) -> Path:
     out.mkdir()
-    prepare(folder / "tables", out, PrepareSettings(rows_at_once=200))
+    prepare(folder / "tables", out, PrepareOptions(rows_at_once=200))
     return out
 
 

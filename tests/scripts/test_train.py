@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from allocator.report import charts
 from allocator.report.page import calibration_rows, policy_rows
 from allocator.report.records import Evaluation, read_record
-from ranker.evaluate.records import read_evaluation
+from ranker.evaluate.records import InterferenceFigures, ModelEvaluation
 from ranker.logs import write_logs
 from ranker.market.world import write as write_market
 from ranker.model import train as training
@@ -57,7 +57,7 @@ def test_what_history_tells_is_in_the_model_and_no_longer_in_its_doubt(
     assert list(told) == pairs
     assert all(0 <= known < 1 for known in told.values())
     model, _ = load_model(tmp_path / "model")
-    assert read_evaluation(tmp_path / "model" / "evaluation.json") == result.evaluation
+    assert ModelEvaluation.from_file(tmp_path / "model" / "evaluation.json") == result.evaluation
     assert model.interference == found.interference
     assert model.carryover == found.carryover
     left_CA = model.within_variance_CA / made[0].model.within_variance_CA
@@ -90,8 +90,7 @@ def test_effects_that_the_logs_do_not_tell_are_named_wherever_they_are_used(
     paths = [f"paths.{name}='{tmp_path / name}'" for name in ("model", "logs", "runs")]
     result = train.run(validated(TrainSettings, composed(*paths, "fit.max_epochs=1", "model.members=2")))
     found = (Unidentified("home/books", "never at random"), Unidentified("push/student", "never shown"))
-    content = result.evaluation.to_json()
-    assert content["unidentified"] == [each.to_json() for each in found]
+    assert result.evaluation.content()["unidentified"] == [each.to_json() for each in found]
     told = "effect of home/books (given wherever it was possible, never at random); push/student (not shown):"
     assert told in caplog.text
     model, _ = load_model(tmp_path / "model")
@@ -101,7 +100,7 @@ def test_effects_that_the_logs_do_not_tell_are_named_wherever_they_are_used(
     (tmp_path / "scores").mkdir()
     predict(model, "m", tmp_path / "users", tmp_path / "scores")
     assert open_scores(tmp_path / "scores").catalogue.unidentified == found
-    assert evaluation_metrics(content)["actions/unidentified"] == 2
+    assert evaluation_metrics(result.evaluation)["actions/unidentified"] == 2
     fewer = model.for_actions([*model.actions[1:], {"id": "home/new", "slot": "home_1"}])
     assert fewer.unidentified == (found[1], Unidentified("home/new", "never shown"))
 
@@ -161,10 +160,11 @@ def test_the_report_reads_what_is_written_of_few_listeners(
 
 def test_what_contacts_add_is_printed_outcome_by_outcome(capsys: pytest.CaptureFixture[str]) -> None:
     found = Estimated(Interference(28, Kept(0.82, 0.01), ()), None, "product", (), (grown("opt_out", 0.09, 0.03),))
-    show_interference(found.to_json())
+    show_interference(InterferenceFigures.model_validate(found.to_json()))
     fatigue, growth = (line for line in capsys.readouterr().out.splitlines() if "±" in line)
     assert "82% ± 1%" in fatigue
     assert growth.split()[0] == "opt_out"
     assert "+0.090 ± 0.030" in growth
-    show_interference(Estimated(Interference(28, None, ()), None, "product", ()).to_json())
+    nothing = Estimated(Interference(28, None, ()), None, "product", ())
+    show_interference(InterferenceFigures.model_validate(nothing.to_json()))
     assert "adds" not in capsys.readouterr().out

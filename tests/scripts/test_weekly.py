@@ -15,13 +15,14 @@ import pyarrow.parquet as pq
 import pytest
 from omegaconf import DictConfig
 
-from allocator.policy.grammar import Churn, Policy
+from allocator.policy.grammar import Policy
+from allocator.policy.kinds.churn import Churn
 from ranker.scores import InputError
 from scripts import weekly
 from scripts.cli.entry import validated
 from scripts.cli.settings import Settings, WeeklySettings
 from scripts.runs import digests, policy_check, run_folder, stage
-from scripts.runs.week import Week
+from scripts.runs.week import WeeklyRun
 from tests.scripts.regrets import regret_of
 
 ORDER = ["make_market", "prepare", "train", "score", "allocate", "regret", "report", "publish"]
@@ -74,12 +75,16 @@ class Stages:
 
     def allocate(self, settings: Settings) -> None:
         certificate = {
+            "status": "optimal",
             "users": 10,
             "contacts": 7,
             "value": 3.0,
+            "bound": 3.0,
             "gap": 0.0,
             "greedy": {"value": 2.5},
             "constraints": [],
+            "seconds": {},
+            "passes": None,
         }
         files = {"certificate.json": json.dumps(certificate), "audit.json": json.dumps({"checks": []})}
         files["rows"] = f"of seed {settings.seed}"
@@ -121,12 +126,12 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
 
 
 @pytest.fixture
-def week(composed: Callable[..., DictConfig], tmp_path: Path, stages: Stages) -> Callable[..., Week]:
+def week(composed: Callable[..., DictConfig], tmp_path: Path, stages: Stages) -> Callable[..., WeeklyRun]:
     """week(*overrides): runs the week in tmp_path/runs; returns it, with what ran in `stages.ran`."""
     policy = tmp_path / "policy.yaml"
     policy.write_text("version: 1\n")
 
-    def run(*overrides: str) -> Week:
+    def run(*overrides: str) -> WeeklyRun:
         stages.ran.clear()
         fixed = [f"paths.runs='{tmp_path}/runs'", f"weekly.policy='{policy}'", "tracking.enabled=false"]
         return weekly.run(validated(WeeklySettings, composed(*fixed, *overrides)))
@@ -135,7 +140,7 @@ def week(composed: Callable[..., DictConfig], tmp_path: Path, stages: Stages) ->
 
 
 def test_a_week_runs_every_stage_in_order_and_ends_published(
-    week: Callable[..., Week], stages: Stages, capsys: pytest.CaptureFixture[str]
+    week: Callable[..., WeeklyRun], stages: Stages, capsys: pytest.CaptureFixture[str]
 ) -> None:
     done = week()
     assert stages.ran == ORDER
@@ -145,7 +150,7 @@ def test_a_week_runs_every_stage_in_order_and_ends_published(
         assert part in printed
 
 
-def test_the_same_week_again_runs_nothing_and_stays_published(week: Callable[..., Week], stages: Stages) -> None:
+def test_the_same_week_again_runs_nothing_and_stays_published(week: Callable[..., WeeklyRun], stages: Stages) -> None:
     first = week()
     again = week()
     assert stages.ran == ["publish"]
@@ -153,7 +158,7 @@ def test_the_same_week_again_runs_nothing_and_stays_published(week: Callable[...
     assert [ran.skipped for ran in again.ran] == [True] * 7 + [False]
 
 
-def test_a_week_that_died_goes_on_where_it_stopped(week: Callable[..., Week], stages: Stages) -> None:
+def test_a_week_that_died_goes_on_where_it_stopped(week: Callable[..., WeeklyRun], stages: Stages) -> None:
     stages.failing = "score"
     with pytest.raises(RuntimeError, match="score broke"):
         week()
@@ -186,7 +191,7 @@ def _die(latest: Path, folder: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
 def test_a_run_killed_while_its_folder_is_linked_starts_anew(
-    week: Callable[..., Week], stages: Stages, tmp_path: Path
+    week: Callable[..., WeeklyRun], stages: Stages, tmp_path: Path
 ) -> None:
     prior = week("weekly.run=prior", "weekly.publish=false")
     runs = tmp_path / "runs"
@@ -204,7 +209,9 @@ def test_a_run_killed_while_its_folder_is_linked_starts_anew(
     assert [path.name for path in runs.glob("*/.*")] == []
 
 
-def test_a_run_stopped_while_its_folder_is_linked_leaves_nothing(week: Callable[..., Week], tmp_path: Path) -> None:
+def test_a_run_stopped_while_its_folder_is_linked_leaves_nothing(
+    week: Callable[..., WeeklyRun], tmp_path: Path
+) -> None:
     def stop() -> None:
         raise KeyboardInterrupt
 
@@ -214,7 +221,7 @@ def test_a_run_stopped_while_its_folder_is_linked_leaves_nothing(week: Callable[
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["prior"]
 
 
-def test_only_what_a_change_reaches_runs_again(week: Callable[..., Week], stages: Stages) -> None:
+def test_only_what_a_change_reaches_runs_again(week: Callable[..., WeeklyRun], stages: Stages) -> None:
     week("weekly.publish=false")
     week("weekly.publish=false", "fit.max_epochs=7")
     assert stages.ran == ["train"]  # the stand-in's model is the same, so its scores still hold
@@ -222,7 +229,7 @@ def test_only_what_a_change_reaches_runs_again(week: Callable[..., Week], stages
     assert stages.ran == ["train", "allocate", "regret"]
 
 
-def test_a_published_folder_never_changes(week: Callable[..., Week], stages: Stages) -> None:
+def test_a_published_folder_never_changes(week: Callable[..., WeeklyRun], stages: Stages) -> None:
     first = week()
     before = digests.digest(first.folder)
     second = week("++set.push.max=3")
@@ -234,7 +241,7 @@ def test_a_published_folder_never_changes(week: Callable[..., Week], stages: Sta
 
 
 def test_the_same_policy_elsewhere_and_moved_runs_are_the_same_week(
-    week: Callable[..., Week], stages: Stages, tmp_path: Path
+    week: Callable[..., WeeklyRun], stages: Stages, tmp_path: Path
 ) -> None:
     week("weekly.run=spring")
     (tmp_path / "copy.yaml").write_bytes((tmp_path / "policy.yaml").read_bytes())
@@ -246,7 +253,7 @@ def test_the_same_policy_elsewhere_and_moved_runs_are_the_same_week(
     assert stages.ran == ["publish"]
 
 
-def test_a_published_name_that_was_asked_for_is_refused(week: Callable[..., Week], stages: Stages) -> None:
+def test_a_published_name_that_was_asked_for_is_refused(week: Callable[..., WeeklyRun], stages: Stages) -> None:
     week("weekly.run=spring")
     with pytest.raises(InputError, match="spring was published and is not changed"):
         week("weekly.run=spring", "seed=9")
@@ -254,7 +261,7 @@ def test_a_published_name_that_was_asked_for_is_refused(week: Callable[..., Week
 
 
 def test_what_is_missing_is_said_before_anything_runs(
-    week: Callable[..., Week], stages: Stages, tmp_path: Path
+    week: Callable[..., WeeklyRun], stages: Stages, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError) as raised:
         week("weekly.policy=nowhere.yaml", f"weekly.tables='{tmp_path}/none'")
@@ -263,7 +270,7 @@ def test_what_is_missing_is_said_before_anything_runs(
 
 
 def test_tables_from_outside_take_the_place_of_the_market(
-    week: Callable[..., Week], stages: Stages, tmp_path: Path
+    week: Callable[..., WeeklyRun], stages: Stages, tmp_path: Path
 ) -> None:
     for path in ("given/tables/exposures/x", "given/users/x", "given/catalogue.json"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
@@ -275,7 +282,7 @@ def test_tables_from_outside_take_the_place_of_the_market(
 
 
 def test_tables_that_change_while_the_week_runs_publish_nothing(
-    week: Callable[..., Week], stages: Stages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    week: Callable[..., WeeklyRun], stages: Stages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = tmp_path / "given"
     for path in ("tables/exposures/x", "users/x", "catalogue.json"):
@@ -298,7 +305,7 @@ def test_tables_that_change_while_the_week_runs_publish_nothing(
 
 
 def test_other_exposures_are_another_history_and_so_another_allocation(
-    week: Callable[..., Week], stages: Stages, tmp_path: Path
+    week: Callable[..., WeeklyRun], stages: Stages, tmp_path: Path
 ) -> None:
     given = tmp_path / "given"
     for path in ("tables/exposures/x", "users/x", "catalogue.json"):
@@ -312,7 +319,7 @@ def test_other_exposures_are_another_history_and_so_another_allocation(
 
 
 def test_users_without_a_day_are_scored_without_history(
-    week: Callable[..., Week], stages: Stages, tmp_path: Path
+    week: Callable[..., WeeklyRun], stages: Stages, tmp_path: Path
 ) -> None:
     for path in ("given/tables/exposures/x", "given/catalogue.json"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
@@ -324,7 +331,7 @@ def test_users_without_a_day_are_scored_without_history(
 
 
 def test_two_weeks_at_once_in_one_folder_do_not_fight(
-    week: Callable[..., Week], stages: Stages, tmp_path: Path
+    week: Callable[..., WeeklyRun], stages: Stages, tmp_path: Path
 ) -> None:
     (tmp_path / "runs").mkdir()
     with stage.locked(tmp_path / "runs" / "2026-W48"), pytest.raises(InputError, match="another run is writing it now"):
@@ -336,7 +343,7 @@ STEADY = Policy(objective=(), constraints=(Churn(id="steady", max=0.3),))
 
 
 def test_the_first_week_leaves_out_what_compares_with_the_week_before(
-    week: Callable[..., Week], stages: Stages, caplog: pytest.LogCaptureFixture
+    week: Callable[..., WeeklyRun], stages: Stages, caplog: pytest.LogCaptureFixture
 ) -> None:
     stages.policy = STEADY
     with caplog.at_level("INFO", "offermix"):
@@ -351,7 +358,7 @@ def test_the_first_week_leaves_out_what_compares_with_the_week_before(
 
 
 def test_a_later_week_compares_with_what_is_published_when_it_begins(
-    week: Callable[..., Week], stages: Stages, tmp_path: Path
+    week: Callable[..., WeeklyRun], stages: Stages, tmp_path: Path
 ) -> None:
     runs = tmp_path / "runs"
     first = week()
@@ -377,7 +384,7 @@ def test_a_later_week_compares_with_what_is_published_when_it_begins(
 
 
 def test_what_is_published_but_gone_is_told_before_training(
-    week: Callable[..., Week], stages: Stages, tmp_path: Path
+    week: Callable[..., WeeklyRun], stages: Stages, tmp_path: Path
 ) -> None:
     first = week()
     stages.policy = STEADY

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from allocator.policy.grammar import Policy
+from allocator.report import charts
 from allocator.report.collect import Sources, collect
 from allocator.report.page import render, write_report
 from ranker.scores import InputError
@@ -197,11 +198,12 @@ def test_model_quality_stands_next_to_its_baselines(seen):
 def test_the_truth_is_shown_where_it_is_known(run, tmp_path):
     table = [
         {"policy": "oracle", "value": 10.0, "share_of_oracle": 1.0},
-        {"policy": "valuenet", "value": 8.5, "share_of_oracle": 0.85},
+        {"policy": "learned", "value": 8.5, "share_of_oracle": 0.85},
     ]
     (tmp_path / "regret.json").write_text(json.dumps(table))
     figure = read(replace(run.sources, truth=tmp_path / "regret.json")).figures["truth"][0]["figure"]["data"][0]
-    assert figure["y"] == ["oracle", "valuenet"]
+    assert figure["y"] == ["oracle", "learned"]
+    assert figure["marker"]["color"] == [charts.OTHER, charts.OURS]
     assert figure["text"][1].strip() == "85.0 % (8.50)"
 
 

@@ -92,7 +92,7 @@ def test_an_objective_may_be_of_attributes_alone(allocated: Callable) -> None:
     found = allocated(text)
     assert found.certificate.value == pytest.approx(USERS * COST["call"])
     assert found.audit.clean
-    assert found.certificate.metrics["rev"]["total"] > 0
+    assert found.certificate.metrics["rev"].total > 0
 
 
 def test_a_tier_may_be_what_contacts_cost(made: tuple[Path, np.ndarray], allocated: Callable) -> None:
@@ -103,8 +103,8 @@ def test_a_tier_may_be_what_contacts_cost(made: tuple[Path, np.ndarray], allocat
     )
     found = allocated(text)
     (tier,) = found.certificate.tiers
-    assert tier["value"] == pytest.approx(rev_UA.sum())
-    assert found.certificate.constraints[0].achieved >= tier["floor"] - 1e-6
+    assert tier.value == pytest.approx(rev_UA.sum())
+    assert found.certificate.constraints[0].achieved >= tier.floor - 1e-6
     assert found.audit.clean
     assert found.certificate.value > -COST["letter"] * USERS, (
         "letters and e-mails bring half of it, and calls cost more"

@@ -96,6 +96,17 @@ def test_small_problems_come_to_the_optimum_either_way(tmp_path: Path, cells: in
     assert solution.status is Status.OPTIMAL and bound - value <= 1e-5 * bound
 
 
+@pytest.mark.parametrize("seed", [17, 142, 197])
+def test_prices_have_the_last_word_where_an_exact_solver_stops_early(tmp_path: Path, seed: int) -> None:
+    """A share that must be met exactly, and two worlds: after one node the exact solver alone leaves a gap, prices close it."""
+    instance = make(seed, largest=400)[1]
+    value, bound, _ = solved(tmp_path, instance, SolveSettings(method="exact", nodes=1))
+    assert bound - value > 1e-4 * bound
+    better, proven, solution = solved(tmp_path, instance, SolveSettings(exact_cells=4_000, nodes=1))
+    assert solution.status is Status.OPTIMAL and better > value
+    assert proven - better <= 1e-5 * proven and proven < bound
+
+
 def coupons(users: int = 1_400) -> Instance:
     """70 small coupons at 100 yen and 70 large ones at 500 are asked for, and 50,000 yen are there; all customers are alike."""
     ones = np.ones((users, 1))

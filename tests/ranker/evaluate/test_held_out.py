@@ -9,7 +9,7 @@ import pytest
 
 from ranker.evaluate import objective, off_policy
 from ranker.evaluate.held_out import AllocatedPolicy, EvaluationRules, TrainingLogs, hold_out, judge, segment_names
-from ranker.evaluate.learners import FIXED, NETWORK, WITHOUT_COVARIATES, predictions_of
+from ranker.evaluate.learners import FIXED, VALUENET, WITHOUT_COVARIATES, predictions_of
 from ranker.scores import InputError
 
 
@@ -31,9 +31,9 @@ def evaluation(trained, held) -> dict:
     ]
     predictions = predictions_of(trained.model, held.learn, held.test, objectives)
     rows = len(held.test)
-    best = off_policy.greedy(objectives[0].effect(predictions.effect[NETWORK]), held.test.eligible_RA)
+    best = off_policy.greedy(objectives[0].effect(predictions.effect[VALUENET]), held.test.eligible_RA)
     fixed = off_policy.always(3, held.test.eligible_RA)
-    allocated = [AllocatedPolicy(NETWORK, best, 1.0), AllocatedPolicy(FIXED, fixed, None)]
+    allocated = [AllocatedPolicy(VALUENET, best, 1.0), AllocatedPolicy(FIXED, fixed, None)]
     rules = EvaluationRules(most_rows=rows, points=5, groups=10, cost_A=np.ones(6), segments=None)
     return judge(trained.model, held, objectives, predictions, allocated, rules)
 
@@ -114,7 +114,7 @@ def test_logs_that_do_not_fit_the_model_are_refused_with_every_reason(trained, t
 
 def test_it_is_strict_json_with_every_part(evaluation) -> None:
     again = json.loads(json.dumps(evaluation, allow_nan=False))
-    assert {r["name"] for r in again["allocated"]["policies"]} == {NETWORK, FIXED, "logging policy"}
+    assert {r["name"] for r in again["allocated"]["policies"]} == {VALUENET, FIXED, "logging policy"}
     assert {r["name"] for r in again["policies"]} >= {
         "ridge S-learner",
         "ridge T-learner",
@@ -154,7 +154,7 @@ def test_a_score_that_knows_users_is_ahead_of_one_that_does_not(evaluation) -> N
     by_name = {r["name"]: r for r in evaluation["budgets"] if r["outcome"] == "objective"}
     for point in by_name[WITHOUT_COVARIATES]["points"]:
         assert point["valuenet_minus_this"]["low"] > 0
-    assert by_name[NETWORK]["mean_over_budgets"]["value"] > by_name["random"]["mean_over_budgets"]["value"]
+    assert by_name[VALUENET]["mean_over_budgets"]["value"] > by_name["random"]["mean_over_budgets"]["value"]
 
 
 def test_predictions_of_a_calibrated_model_have_the_right_size(evaluation) -> None:

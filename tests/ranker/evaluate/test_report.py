@@ -11,7 +11,7 @@ from ranker.evaluate.baselines import average_effects, best_fixed
 from ranker.evaluate.off_policy import Decisions
 from ranker.evaluate.records import ModelEvaluation, PolicyFigure
 from ranker.evaluate.report import OBJECTIVE, evaluate, table
-from ranker.model.settings import EvaluateSettings
+from ranker.model.settings import JudgingSettings
 from ranker.model.splits import Splits
 from ranker.scores import InputError
 
@@ -26,7 +26,7 @@ def evaluation(trained) -> dict:
         trained.model,
         trained.fitted.examples,
         trained.fitted.splits,
-        EvaluateSettings(objective={"subs": 10.0, "days": 1.0}),
+        JudgingSettings(objective={"subs": 10.0, "days": 1.0}),
     )
 
 
@@ -67,7 +67,7 @@ def test_every_outcome_is_judged_by_the_rows_that_know_it(trained, evaluation) -
     known_R = np.arange(len(fitted.examples)) % 3 > 0
     young_RO = fitted.examples.outcome_RO.copy()
     young_RO[~known_R, 2] = np.nan
-    settings = EvaluateSettings(objective={"subs": 10.0, "days": 1.0})
+    settings = JudgingSettings(objective={"subs": 10.0, "days": 1.0})
     partly = evaluate(trained.model, replace(fitted.examples, outcome_RO=young_RO), fitted.splits, settings)
     splits = Splits(fitted.splits.fold_R[known_R], fitted.splits.folds)
     fewer = evaluate(trained.model, fitted.examples.take(known_R), splits, settings)
@@ -92,7 +92,7 @@ def _leaves(content: list) -> Iterator[object]:
 def test_an_objective_of_unknown_outcomes_is_told(trained) -> None:
     with pytest.raises(InputError, match=r"objective\.sbus"):
         evaluate(
-            trained.model, trained.fitted.examples, trained.fitted.splits, EvaluateSettings(objective={"sbus": 1.0})
+            trained.model, trained.fitted.examples, trained.fitted.splits, JudgingSettings(objective={"sbus": 1.0})
         )
 
 

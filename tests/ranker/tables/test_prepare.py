@@ -19,10 +19,10 @@ from ranker.market import world
 from ranker.market.settings import MarketSettings
 from ranker.scores import InputError
 from ranker.tables.prepare import prepare
-from ranker.tables.settings import PrepareSettings
+from ranker.tables.settings import PrepareOptions
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
-EVERYTHING = PrepareSettings()
+EVERYTHING = PrepareOptions()
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def change(tables: Path, name: str, edit: Callable[[pd.DataFrame], pd.DataFrame]
     pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), file)
 
 
-def problems_of(tables: Path, tmp_path: Path, settings: PrepareSettings = EVERYTHING) -> list[str]:
+def problems_of(tables: Path, tmp_path: Path, settings: PrepareOptions = EVERYTHING) -> list[str]:
     (tmp_path / "out").mkdir(exist_ok=True)
     with pytest.raises(InputError) as raised:
         prepare(tables, tmp_path / "out", settings)
@@ -116,7 +116,7 @@ def test_the_contacts_of_a_slate_are_rows_of_one_decision(tables: Path, tmp_path
         return pd.concat([frame.assign(action=first), frame.assign(action=second)])
 
     change(tables, "exposures", both)
-    for name, settings in (("whole", EVERYTHING), ("parts", PrepareSettings(rows_at_once=500))):
+    for name, settings in (("whole", EVERYTHING), ("parts", PrepareOptions(rows_at_once=500))):
         (tmp_path / name).mkdir()
         prepared = prepare(tables, tmp_path / name, settings)
     assert prepared.slates * 2 == prepared.rows == prepared.decisions > 700
@@ -130,7 +130,7 @@ def test_ranges_of_users_do_not_change_the_logs(market: Path, tmp_path: Path) ->
     (tmp_path / "whole").mkdir()
     (tmp_path / "parts").mkdir()
     prepare(market / "tables", tmp_path / "whole", EVERYTHING)
-    prepare(market / "tables", tmp_path / "parts", PrepareSettings(rows_at_once=500))
+    prepare(market / "tables", tmp_path / "parts", PrepareOptions(rows_at_once=500))
     whole, parts = read_logs(tmp_path / "whole"), read_logs(tmp_path / "parts")
     pd.testing.assert_frame_equal(whole.frame, parts.frame)
     np.testing.assert_array_equal(whole.eligible, parts.eligible)
@@ -138,18 +138,18 @@ def test_ranges_of_users_do_not_change_the_logs(market: Path, tmp_path: Path) ->
 
 
 def test_an_earlier_day_sees_less(market: Path, tmp_path: Path) -> None:
-    prepared = prepare(market / "tables", tmp_path, PrepareSettings(as_of=date(2026, 11, 10)))
+    prepared = prepare(market / "tables", tmp_path, PrepareOptions(as_of=date(2026, 11, 10)))
     assert prepared.rows == 3 * 400 - 400  # decisions of 28 September and 5 October are 35 days old
     assert read_logs(tmp_path).complete.frame["as_of"].max() == pd.Timestamp("2026-10-05")
 
 
 def test_a_later_day_than_the_tables_is_refused(market: Path, tmp_path: Path) -> None:
-    (problem,) = problems_of(market / "tables", tmp_path, PrepareSettings(as_of=date(2026, 12, 1)))
+    (problem,) = problems_of(market / "tables", tmp_path, PrepareOptions(as_of=date(2026, 12, 1)))
     assert "after the tables were taken (2026-11-23)" in problem
 
 
 def test_nothing_mature_is_told(market: Path, tmp_path: Path) -> None:
-    (problem,) = problems_of(market / "tables", tmp_path, PrepareSettings(as_of=date(2026, 10, 1)))
+    (problem,) = problems_of(market / "tables", tmp_path, PrepareOptions(as_of=date(2026, 10, 1)))
     assert "none of 3,200 decisions is mature on 2026-10-01" in problem
 
 

@@ -19,7 +19,7 @@ from allocator.users import load_data
 from ranker.scores import InputError, open_scores
 from scripts.bench import __main__ as bench
 from scripts.bench import allocator_runs, allocator_tables, bench_allocator, peers
-from scripts.bench.allocator_runs import OURS, Gap, PassRate, Run, Stopped
+from scripts.bench.allocator_runs import OFFERMIX, Gap, PassRate, Run, Stopped
 from scripts.bench.instances import BLOCK, SHAPES, Instance, write_instance
 from scripts.bench.results import Results
 from scripts.cli.entry import validated
@@ -149,7 +149,9 @@ def test_a_run_apart_gives_its_result_and_memory_or_says_why_not() -> None:
 
 
 def made_up() -> list[Run | PassRate | Gap]:
-    ours = Run("grid", 1_000, OURS, seconds={"read": 1.0, "solve": 2.0, "write": 3.0}, value=9.0, bound=10.0, gap=0.1)
+    ours = Run(
+        "grid", 1_000, OFFERMIX, seconds={"read": 1.0, "solve": 2.0, "write": 3.0}, value=9.0, bound=10.0, gap=0.1
+    )
     ours = replace(ours, profile={"open": 0.5, "read": 1.0, "audit": 2.5, "digest": 0.25}, peak_gib=1.0)
     ours = replace(ours, over_user=0.0, over_row=0.0, fractional=0, full_passes=4)
     slow = Run("grid", 1_000, "GLOP", "over the limit", seconds={"read": 1.0, "solve": 60.0}, limit=60.0)
@@ -206,7 +208,7 @@ def test_figures_of_several_calls_add_up_and_newer_ones_replace_older(tmp_path: 
     assert faster in kept
     assert ours not in kept
     instances = [line.split(" | ")[:2] for line in shown(store(tmp_path)).splitlines() if line.startswith("| ")]
-    runs = [words for words in instances if words[1] in (OURS, *peers.PEERS)]
+    runs = [words for words in instances if words[1] in (OFFERMIX, *peers.PEERS)]
     assert runs[:5] == [
         ["| market 1,000", "offermix"],
         ["| grid 1,000", "offermix"],
@@ -263,7 +265,7 @@ def test_what_was_too_much_is_not_tried_on_more(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_benchmark_in_parts(tmp_path: Path, settings: BenchSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Real runs of a tiny instance, all in this process; then what a second call leaves out and adds."""
-    monkeypatch.setattr(bench_allocator._Bench, "warm_up", lambda self: None)
+    monkeypatch.setattr(bench_allocator._AllocatorBench, "warm_up", lambda self: None)
     monkeypatch.setattr(bench_allocator, "apart", lambda work, *given, seconds: (work(*given), 1.0, 0.5))
 
     def call(**asked: object) -> list[tuple[object, ...]]:
@@ -276,7 +278,7 @@ def test_a_benchmark_in_parts(tmp_path: Path, settings: BenchSettings, monkeypat
         return [json.loads(line) for line in (tmp_path / "allocator.jsonl").read_text().splitlines()]
 
     first = call()
-    assert first == [("Run", OURS), ("PassRate", None), ("Run", "greedy by value")]
+    assert first == [("Run", OFFERMIX), ("PassRate", None), ("Run", "greedy by value")]
     assert all(line["figure"]["users"] == 300 for line in lines())
     assert call(resume=True) == first
     more = call(resume=True, peers=("greedy by value", "HiGHS"), sizes=(300,))

@@ -14,7 +14,7 @@ from ranker.scores import InputError
 from ranker.trials import promotion
 from scripts.bench import __main__ as bench
 from scripts.bench import bench_ranker, ranker_exploration, ranker_market, ranker_speed, ranker_tables, ranker_trials
-from scripts.bench.ranker_figures import KINDS, OURS, Looped, Scored, Speed, Spending, Standing
+from scripts.bench.ranker_figures import KINDS, OFFERMIX, Looped, Scored, Speed, Spending, Standing
 from scripts.bench.results import Results
 from scripts.cli.entry import validated
 from scripts.cli.settings import BenchSettings
@@ -109,7 +109,7 @@ def made_up() -> list[object]:
         for seed in (0, 1)
         for name, estimates, ahead in (
             (
-                OURS,
+                OFFERMIX,
                 {"qini mens": [0.002, 0.002], "qini womens": [0.007, 0.002], "value": [0.18, 0.005], "over fixed": [0.001, 0.002]},
                 {},
             ),
@@ -123,9 +123,9 @@ def made_up() -> list[object]:
     return [
         *trials,
         Standing("hillstrom", 0, 0, "econml DRLearner", "econml is not installed"),
-        Standing("promotion", 0, 0, OURS, estimates={"qini promotion": [0.00266, 0.0003], "net": [240.0, 140.0], "share": [0.28, 0.0]}),
+        Standing("promotion", 0, 0, OFFERMIX, estimates={"qini promotion": [0.00266, 0.0003], "net": [240.0, 140.0], "share": [0.28, 0.0]}),
         Standing("bandit", 0, 0, "IPS", estimates={"clicks": [0.005, 0.001]}, ahead={"clicks": [0.0008, 0.0014]}, note="2,639 rows"),
-        *(market(seed, OURS, 150.0 + 20 * seed, 0.0) for seed in (0, 1)),
+        *(market(seed, OFFERMIX, 150.0 + 20 * seed, 0.0) for seed in (0, 1)),
         *(market(seed, "oracle", 200.0, -50.0 + 20 * seed) for seed in (0, 1)),
         *(market(seed, "random", 160.0, -10.0 + 20 * seed, "winback") for seed in (0, 1)),
         *(Scored(1_000, seed, "subs", 0.9 + 0.02 * seed, 1.0 + seed, 0.8, 0.5, 2.0 - seed) for seed in (0, 1)),
@@ -209,8 +209,8 @@ def test_a_trial_in_parts(tmp_path: Path, settings: BenchSettings, monkeypatch: 
     bench_ranker.measure(asking(settings, out, **asked, seeds=1))
     first = lines(out)
     standings = {line["figure"]["learner"]: line["figure"] for line in first if line["kind"] == "Standing"}
-    assert list(standings)[:2] == [OURS, "ridge T-learner"]
-    ours = standings[OURS]["estimates"]
+    assert list(standings)[:2] == [OFFERMIX, "ridge T-learner"]
+    ours = standings[OFFERMIX]["estimates"]
     assert ours["qini promotion"][0] > 5 * ours["qini promotion"][1]
     assert 0.3 < ours["share"][0] < 1.0
     assert standings["promotion to all"]["estimates"]["share"][0] == 1.0
@@ -312,7 +312,7 @@ def test_a_market_has_every_baseline_in_the_same_allocator(tmp_path: Path, setti
     found = ranker_market.run(settings, 1_500, 0, tmp_path)
     standings = {each.learner: each for each in found if isinstance(each, Standing)}
     wanted = {
-        OURS,
+        OFFERMIX,
         "oracle",
         "all-knowing",
         "best fixed action",
@@ -324,7 +324,7 @@ def test_a_market_has_every_baseline_in_the_same_allocator(tmp_path: Path, setti
     assert {"LightGBM S-learner", "LightGBM T-learner"} <= set(standings)
     assert standings["oracle"].estimates["share"][0] == 1.0
     gain = standings["random"].ahead["value"][0]
-    assert gain == pytest.approx(standings[OURS].estimates["value"][0] - standings["random"].estimates["value"][0])
+    assert gain == pytest.approx(standings[OFFERMIX].estimates["value"][0] - standings["random"].estimates["value"][0])
     assert {each.metric for each in found if isinstance(each, Scored)} == {
         "subs",
         "mau",
@@ -350,7 +350,7 @@ def test_the_real_trial_is_ordered_as_well_as_by_ridge_and_nobody_loses_by_choos
 ) -> None:
     found = ranker_trials.run_half("hillstrom", TRIAL.parent, 0, settings, tmp_path / "half.npz")
     standings = {each.learner: each for each in found if isinstance(each, Standing)}
-    ours, ridge = standings[OURS].estimates, standings["ridge T-learner"].estimates
+    ours, ridge = standings[OFFERMIX].estimates, standings["ridge T-learner"].estimates
     # One split: the two rankings differ by chance by some 0.1 x 100; the bench averages over splits.
     for arm in ("mens", "womens"):
         assert ours[f"qini {arm}"][0] > ridge[f"qini {arm}"][0] - 0.0025

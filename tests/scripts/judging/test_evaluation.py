@@ -12,7 +12,8 @@ from omegaconf import DictConfig
 
 from ranker.evaluate import objective as objectives
 from ranker.evaluate.held_out import HeldOut, hold_out
-from ranker.evaluate.learners import NETWORK, Predictions, decisions_of, predictions_of
+from ranker.evaluate.learners import VALUENET, Predictions, decisions_of, predictions_of
+from ranker.evaluate.records import HeldOutEvaluation
 from ranker.logs import read_logs, write_logs
 from ranker.model.artifact import load_model
 from ranker.scores import InputError
@@ -77,7 +78,7 @@ def case(composed: Callable[..., DictConfig], tmp_path_factory: pytest.TempPathF
 
 
 @pytest.fixture(scope="module")
-def evaluation(case: Case) -> dict:
+def evaluation(case: Case) -> HeldOutEvaluation:
     return command.run(case.settings)
 
 
@@ -85,7 +86,7 @@ def evaluation(case: Case) -> dict:
 class Parts:
     held: HeldOut
     opinions: Predictions
-    plan: evaluating.Plan
+    plan: evaluating.RehearsalPlan
     allocated: dict
     truth: dict
 
@@ -127,9 +128,9 @@ def test_every_allocation_keeps_the_rules_scaled_to_the_rows(parts: Parts) -> No
         assert given_RA[market_R == "SE"][:, family_A].sum() >= 0.05 * (market_R == "SE").sum(), name
         assert given_RA[:, push_A].sum(1).max() <= 1, name
         assert given_RA[market_R == "BR"][:, student_A].sum() == 0, name
-    ours_RA = parts.allocated[NETWORK][:, :-1]
-    assert (ours_RA * parts.opinions.effect[NETWORK][0]).sum() <= 500 * rows / USERS * (1 + 1e-6)
-    assert (ours_RA * parts.opinions.effect[NETWORK][1]).sum() >= 0.05 * ours_RA.sum() * (1 - 1e-6)
+    ours_RA = parts.allocated[VALUENET][:, :-1]
+    assert (ours_RA * parts.opinions.effect[VALUENET][0]).sum() <= 500 * rows / USERS * (1 + 1e-6)
+    assert (ours_RA * parts.opinions.effect[VALUENET][1]).sum() >= 0.05 * ours_RA.sum() * (1 - 1e-6)
     assert ours_RA.sum(1).max() == 2  # slates of two are judged too
 
 
@@ -153,23 +154,20 @@ def test_the_allocations_are_judged_at_their_true_worth(parts: Parts, case: Case
     assert np.mean(np.square(far)) < 2
 
 
-def test_what_is_written_is_what_is_returned(evaluation: dict, case: Case) -> None:
+def test_what_is_written_is_what_is_returned(evaluation: HeldOutEvaluation, case: Case) -> None:
     out = case.folder / "evaluation"
-    assert json.loads((out / "evaluation.json").read_text()) == evaluation
-    assert sorted(evaluation["left_out"]) == ["exploration", "fallback", "holdout"]
-    assert evaluation["rows"]["judged"] == evaluation["rows"]["held_out"] < evaluation["rows"]["logged"] == 2 * USERS
-    first = {
-        r["estimator"]: r
-        for r in evaluation["allocated"]["policies"]
-        if (r["name"], r["outcome"]) == (NETWORK, "objective")
-    }
+    assert (out / "evaluation.json").read_text() == evaluation.text()
+    assert HeldOutEvaluation.from_file(out / "evaluation.json") == evaluation
+    assert sorted(evaluation.left_out) == ["exploration", "fallback", "holdout"]
+    assert evaluation.rows.judged == evaluation.rows.held_out < evaluation.rows.logged == 2 * USERS
+    first = {r.estimator: r for r in evaluation.allocated.policies if (r.name, r.outcome) == (VALUENET, "objective")}
     assert first.keys() == {"IPS", "SNIPS", "DR", "SWITCH-DR"}
-    assert evaluation["allocated"]["believed_gain_per_row"][NETWORK] == pytest.approx(
-        evaluation["promised"][0]["predicted"], rel=1e-5
+    assert evaluation.allocated.believed_gain_per_row[VALUENET] == pytest.approx(
+        evaluation.promised[0].predicted, rel=1e-5
     )
 
 
-def test_the_page_shows_every_part_and_needs_nothing_else(evaluation: dict, case: Case) -> None:
+def test_the_page_shows_every_part_and_needs_nothing_else(evaluation: HeldOutEvaluation, case: Case) -> None:
     page = (case.folder / "evaluation" / "evaluation.html").read_text()
     for title in (
         "What the policy would have brought",
@@ -199,24 +197,24 @@ def test_the_page_shows_every_part_and_needs_nothing_else(evaluation: dict, case
     assert "Left out of the policy: holdout, exploration, fallback." in page
 
 
-def test_the_page_says_which_scores_are_averages(evaluation: dict) -> None:
+def test_the_page_says_which_scores_are_averages(evaluation: HeldOutEvaluation) -> None:
     def words(average: bool) -> str:
-        told = [{**record, "average": average} for record in evaluation["reliability"]]
-        return str(page_of({**evaluation, "reliability": told}))
+        told = tuple(record.model_copy(update={"average": average}) for record in evaluation.reliability)
+        return str(page_of(evaluation.model_copy(update={"reliability": told})))
 
     assert "A score is no more than its action's average" in words(True)
     assert "A score is no more than its action's average" not in words(False)
 
 
-def test_mlflow_has_the_values(evaluation: dict, case: Case) -> None:
+def test_mlflow_has_the_values(evaluation: HeldOutEvaluation, case: Case) -> None:
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{case.folder / 'runs' / 'mlflow.db'}")
     (run,) = client.search_runs([client.get_experiment_by_name("offermix").experiment_id])
     value = next(
-        r["value"]
-        for r in evaluation["allocated"]["policies"]
-        if (r["name"], r["outcome"], r["estimator"]) == (NETWORK, "objective", "DR")
+        r.value
+        for r in evaluation.allocated.policies
+        if (r.name, r.outcome, r.estimator) == (VALUENET, "objective", "DR")
     )
     assert run.data.metrics["allocated/valuenet/objective/DR/value"] == pytest.approx(value)
     assert any(name.startswith("held_out_slope/subs/users") for name in run.data.metrics)
@@ -234,8 +232,8 @@ def with_paths(case: Case, **paths: Path | None) -> EvaluateSettings:
 
 def test_without_a_policy_everybody_chooses_freely(case: Case) -> None:
     found = command.run(with_paths(case, policy=None, out=case.folder / "free"))
-    assert found["allocated"] is None
-    assert found["promised"][0]["outcome"] == "subs"
+    assert found.allocated is None
+    assert found.promised[0].outcome == "subs"
     assert "What choosing by the model would have brought" in (case.folder / "free" / "evaluation.html").read_text()
 
 
@@ -276,9 +274,9 @@ def test_rules_that_nobody_can_keep_and_costs_that_nobody_has_are_told(case: Cas
 def test_a_budget_can_pay_for_an_attribute(case: Case) -> None:
     options = replace_options(case, cost="discount")
     found = command.run(options)
-    paid = next(r for r in found["budgets"] if (r["name"], r["outcome"]) == (NETWORK, "subs"))
-    assert paid["points"][-1]["spent"] <= 2.0
-    assert paid["points"][0]["spent"] <= paid["points"][0]["budget"] * (1 + 1e-9)
+    paid = next(r for r in found.budgets if (r.name, r.outcome) == (VALUENET, "subs"))
+    assert paid.points[-1].spent <= 2.0
+    assert paid.points[0].spent <= paid.points[0].budget * (1 + 1e-9)
 
 
 def replace_options(case: Case, **changes: object) -> EvaluateSettings:

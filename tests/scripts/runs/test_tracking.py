@@ -13,8 +13,10 @@ from omegaconf import DictConfig
 from scripts.cli.entry import validated
 from scripts.cli.settings import WeeklySettings
 from scripts.runs import digests, stage
+from scripts.runs.mlflow_entries import log_datasets
 from scripts.runs.mlflow_store import connect, where
 from scripts.runs.tracking import record_week
+from tests.allocator.reporting import constraint
 from tests.scripts.regrets import regret_of
 
 CERTIFICATE = {
@@ -27,20 +29,47 @@ CERTIFICATE = {
     "greedy": {"value": 11.0, "feasible": False},
     "metrics": {"subs": {"total": 0.3, "unit": "subscribers"}},
     "constraints": [
-        {"id": "push capacity", "achieved": 4.0, "slack": 0.0, "price": 0.2},
-        {"id": "roi", "achieved": 2.7, "slack": float("inf"), "price": None},
+        constraint(id="push capacity", achieved=4.0, slack=0.0, price=0.2),
+        constraint(id="roi", achieved=2.7, slack=None, price=0.0),
     ],
+    "seconds": {"read": 0.4},
+    "passes": {"all_users": 3, "samples": 8},
 }
 EVALUATION = {
-    "rows": {"train": 100, "test": 20},
-    "policies": [{"name": "valuenet", "outcome": "subs", "estimator": "DR", "value": 0.1, "stderr": 0.02}],
-    "qini": [{"model": "valuenet", "outcome": "subs", "action": "push_1/family/trial", "qini": 0.3}],
-    "calibration": [{"outcome": "subs", "action": "push_1/duo", "slope": 0.4, "stderr": 0.1}],
+    "rows": {"train": 100, "validation": 10, "test": 20},
+    "sample": {"judged": 20, "baselines": 100},
+    "slates": None,
+    "unidentified": [],
+    "outcomes": ["subs"],
+    "objective": {},
+    "policies": [
+        {
+            "name": "valuenet", "outcome": "subs", "estimator": "DR", "value": 0.1, "stderr": 0.02, "low": 0.06, "high": 0.14,
+            "effective_sample_size": 9.0, "difference_to_best_fixed": None, "difference_to_valuenet": None,
+        }
+    ],
+    "qini": [
+        {
+            "model": "valuenet", "outcome": "subs", "action": "push_1/family/trial", "qini": 0.3, "stderr": 0.1, "auuc": 0.4,
+            "auuc_stderr": 0.1, "average": 0.2, "rows": 20,
+        }
+    ],
+    "calibration": [
+        {
+            "outcome": "subs", "action": "push_1/duo", "slope": 0.4, "stderr": 0.1, "average_effect": 0.1,
+            "average_effect_stderr": 0.1, "held_out": {"value": None, "stderr": None}, "deciles": [],
+        }
+    ],
     "reliability": [{"outcome": "subs", "action": "push_1/duo", "reliability": 0.6, "average": False}],
+    "surrogates": [],
     "training": {
-        "curve": [{"epoch": 1, "train": 0.5, "validation": 0.6}, {"epoch": 2, "train": 0.4, "validation": 0.55}]
+        "epochs": 2,
+        "best_epoch": 2,
+        "curve": [{"epoch": 1, "train": 0.5, "validation": 0.6}, {"epoch": 2, "train": 0.4, "validation": 0.55}],
+        "members": [],
+        "seconds": 3.0,
     },
-}
+}  # fmt: skip
 REGRET = regret_of({"oracle": 1.0, "best fixed action": 1 / 3})
 SECONDS = {"train": (3.0, False), "score": (1.0, True), "allocate": (2.0, False)}
 SECRET_USER = "listener-4711"
@@ -121,7 +150,7 @@ def test_metrics_are_those_of_the_certificate_and_the_evaluation(recorded: str, 
     assert allocate["value"] == 12.5
     assert allocate["constraint/push capacity/price"] == 0.2
     assert allocate["constraint/roi/achieved"] == 2.7
-    assert "constraint/roi/slack" not in allocate  # infinite
+    assert "constraint/roi/slack" not in allocate  # nothing in scope
     assert allocate["audit/clean"] == 1.0
     assert train["qini/valuenet/subs/push_1:family:trial"] == 0.3
     assert train["policy/valuenet/subs/DR/value"] == 0.1
@@ -149,9 +178,37 @@ def test_parameters_are_short_and_the_whole_configuration_is_an_artifact(recorde
 def test_datasets_are_counted_and_no_listener_is_named(recorded: str, client: object, folder: Path) -> None:
     (used,) = children(client, recorded)["train"].inputs.dataset_inputs
     assert json.loads(used.dataset.profile) == {"num_rows": 2}
+    assert (used.dataset.source_type, json.loads(used.dataset.source)["uri"]) == ("local", str(folder / "logs"))
+    assert used.dataset.digest == digests.told_digest(folder / "logs")[:8] == digests.digest(folder / "logs")[:8]
+    columns = json.loads(used.dataset.schema)["mlflow_colspec"]
+    assert [(column["name"], column["type"]) for column in columns] == [("user_id", "string"), ("value", "double")]
+    assert [(tag.key, tag.value) for tag in used.tags] == [("mlflow.data.context", "training")]
     for file in (path for path in folder.parent.rglob("ml*/**/*") if path.is_file()):
         assert SECRET_USER.encode() not in file.read_bytes()
     assert SECRET_USER.encode() not in (folder.parent / "mlflow.db").read_bytes()
+
+
+def test_columns_of_any_type_have_one_that_mlflow_knows(tmp_path: Path, settings: WeeklySettings) -> None:
+    """Lists of scores, flags, days and ids, and a folder without a row."""
+    (tmp_path / "scores").mkdir()
+    (tmp_path / "empty").mkdir()
+    table = pa.table(
+        {
+            "id": pa.array([1], pa.int64()),
+            "eligible": pa.array([[True]], pa.list_(pa.bool_(), 1)),
+            "mean_subs": pa.array([[0.5]], pa.list_(pa.float32())),
+            "as_of": pa.array([0], pa.date32()),
+        }
+    )
+    pq.write_table(table, tmp_path / "scores" / "part-0.parquet")
+    client, experiment = connect(settings)
+    run_id = client.create_run(experiment).info.run_id
+    log_datasets(client, run_id, [(tmp_path / "scores", "a"), (tmp_path / "empty", "b"), (tmp_path / "nowhere", "c")])
+    inputs = {each.dataset.name: each.dataset for each in client.get_run(run_id).inputs.dataset_inputs}
+    assert inputs.keys() == {"scores", "empty"}
+    told = {each["name"]: each["type"] for each in json.loads(inputs["scores"].schema)["mlflow_colspec"]}
+    assert told == {"id": "long", "eligible": "array", "mean_subs": "array", "as_of": "datetime"}
+    assert json.loads(inputs["empty"].profile) == {"num_rows": 0}
 
 
 def test_the_model_is_registered_as_challenger_without_code(recorded: str, client: object, folder: Path) -> None:

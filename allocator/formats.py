@@ -1,0 +1,340 @@
+"""What certificate.json, audit.json, prices.json and diagnosis.json of an allocation hold: written and read through these models.
+
+Keys that the contract asks for must be there. All others may be missing in a file that another program wrote, and keys that are not
+known are passed over. Only the audit reads a certificate in its own way, since it believes none of it.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import (
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_serializer,
+    field_validator,
+)
+
+from ranker.files import Document, Figure, InputError, read_json_object
+
+CERTIFICATE, AUDIT, PRICES, DIAGNOSIS = "certificate.json", "audit.json", "prices.json", "diagnosis.json"
+PASS = "PASS"
+
+
+class AllocationPart(Document):
+    """Every number is finite; what is not known is passed over."""
+
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+
+class StrengthRecord(AllocationPart):
+    """How much a constraint insists. penalty: value lost per unit of violation, soft constraints only."""
+
+    kind: Literal["hard", "soft", "report_only"] = "hard"
+    penalty: Figure | None = None
+
+
+class ConstraintRecord(AllocationPart):
+    """One constraint after the run, in its own unit: contacts, a sum, or a ratio.
+
+    achieved: numerator, or numerator / denominator (None where nothing is in scope). slack: room to the binding or else the nearer
+    bound. price: value gained per unit of the binding bound relaxed. multiplier: of the linear row, both >= 0.
+    price_range: bounds between which a unit is worth the price within one per cent, where that was found out.
+    """
+
+    id: str
+    kind: str
+    label: str | None = None
+    owner: str | None = None
+    reason: str | None = None
+    unit: str | None = None
+    strength: StrengthRecord = StrengthRecord()
+    min: Figure | None
+    max: Figure | None
+    achieved: Figure | None
+    slack: Figure | None
+    binding: Literal["min", "max"] | None
+    price: Annotated[Figure, Field(ge=0)]
+    multiplier: Annotated[Figure, Field(ge=0)]
+    numerator: Figure | None = None
+    denominator: Figure | None = None
+    price_range: tuple[Figure, Figure] | None = None
+
+    @field_validator("strength", mode="before")
+    @classmethod
+    def _as_in_a_policy(cls, value: object) -> object:
+        if value is None:
+            return {}
+        if isinstance(value, str):
+            return {"kind": value}
+        if isinstance(value, dict) and "soft" in value:
+            return {"kind": "soft", "penalty": value["soft"]}
+        return value
+
+    @field_serializer("strength")
+    def _to_a_policy(self, value: StrengthRecord) -> object:
+        return {"soft": value.penalty} if value.kind == "soft" else value.kind
+
+    @property
+    def name(self) -> str:
+        rule, _, value = self.id.partition("@")
+        return self.label or " @ ".join([rule.replace("_", " ").capitalize(), *([value] if value else [])])
+
+
+class Remark(AllocationPart):
+    """What must be known before the numbers are read.
+
+    kind: `gap`, `only_for_a_rule` or `cannot_be_met`. constraint: whom it is about. contacts, value: how many, their worth.
+    """
+
+    kind: str
+    sentence: str
+    constraint: str | None = None
+    contacts: int | None = None
+    value: Figure | None = None
+
+
+class GreedyTotal(AllocationPart):
+    """What taking the best contacts first would be worth. feasible: whether it keeps every constraint; users: of whom that was told."""
+
+    value: Figure
+    feasible: bool = True
+    users: int | None = None
+
+
+class FunnelStage(AllocationPart):
+    """How many contacts, of how many users, were still possible."""
+
+    stage: str
+    contacts: int
+    users: int | None = None
+
+
+class MetricTotal(AllocationPart):
+    """The sum of a metric's mean over the contacts."""
+
+    total: Figure
+    unit: str
+
+
+class ObjectiveTerm(AllocationPart):
+    """metric: None where the attribute in `times` is taken alone."""
+
+    metric: str | None = None
+    weight: Figure
+    times: str | None = None
+
+
+class PinnedTotal(AllocationPart):
+    """How many contacts with an action a rule pinned."""
+
+    action: str
+    contacts: int
+
+
+class FallbackTotal(AllocationPart):
+    """contacts: given to users who were chosen nothing; left_without: users in its scope who still get nothing."""
+
+    contacts: int
+    value: Figure
+    left_without: int = 0
+
+
+class TierTotal(AllocationPart):
+    """What an earlier objective reached alone, what no allocation exceeds, the part it may give up and what is left of it."""
+
+    id: str
+    objective: tuple[ObjectiveTerm, ...]
+    give_up: Figure
+    value: Figure
+    bound: Figure
+    floor: Figure
+
+
+class Certificate(AllocationPart):
+    """value (of the rows, less soft_penalty) <= bound <= price_bound, in the objective's unit.
+
+    gap = (bound - value) / |bound|, or / |value| where the bound is 0. remarks: what must be known before the numbers are read.
+    bound_by: `prices`, where bound is price_bound, or `whole contacts`. seconds: per stage. passes: over all users, and over samples.
+    policy: the policy's name, where another program tells it.
+    """
+
+    status: str
+    remarks: tuple[Remark, ...] = ()
+    users: int
+    contacts: int
+    value: Figure
+    bound: Figure | None
+    bound_by: str = "prices"
+    price_bound: Figure | None = None
+    gap: Figure | None
+    soft_penalty: Figure = 0.0
+    constraints: tuple[ConstraintRecord, ...]
+    greedy: GreedyTotal | None = None
+    funnel: tuple[FunnelStage, ...] = ()
+    metrics: Mapping[str, MetricTotal] = {}
+    objective: tuple[ObjectiveTerm, ...] = ()
+    risk_z: Figure = 0.0
+    as_of: str | None = None
+    policy_digest: str | None = None
+    pinned: tuple[PinnedTotal, ...] = ()
+    fallback: FallbackTotal | None = None
+    tiers: tuple[TierTotal, ...] = ()
+    seconds: Mapping[str, Figure]
+    passes: Mapping[str, int] | Figure | list[object] | None
+    policy: str | None = Field(default=None, exclude_if=lambda name: name is None)
+
+    def with_ranges(self, ranges: Mapping[int, tuple[float, float]], seconds: Mapping[str, float]) -> "Certificate":
+        """The same, with the price ranges of the constraints at these positions, and what all has taken by now."""
+        known = tuple(each.model_copy(update={"price_range": ranges.get(i)}) for i, each in enumerate(self.constraints))
+        return self.model_copy(update={"constraints": known, "seconds": seconds})
+
+    def passes_over(self, whom: Literal["all_users", "samples"]) -> int:
+        """How often all users, or samples of them, were gone through; 0 where that was not told."""
+        return self.passes.get(whom, 0) if isinstance(self.passes, Mapping) else 0
+
+
+class CheckRecord(AllocationPart):
+    """One thing that was recounted. status: PASS or FAIL; detail: what was found, in a sentence."""
+
+    name: str
+    status: str
+    detail: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return self.status.upper() == PASS
+
+
+class AuditRecord(AllocationPart):
+    """Everything that the independent judge recounted. Nothing checked is not clean, whatever the file says of itself."""
+
+    clean: bool | None = None
+    checks: tuple[CheckRecord, ...]
+
+    @property
+    def all_passed(self) -> bool:
+        return bool(self.checks) and all(check.passed for check in self.checks)
+
+
+def _as_far_as_it_goes(value: object, checked: ValidatorFunctionWrapHandler) -> object:
+    try:
+        return checked(value)
+    except ValidationError:
+        return None
+
+
+T = TypeVar("T")
+Said = Annotated[T | None, WrapValidator(_as_far_as_it_goes)]
+"""None where a file says nothing, or something of another type."""
+
+
+class SaidOfFallback(AllocationPart):
+    value: Said[Annotated[Figure, Strict()]] = None
+
+
+class SaidByCertificate(AllocationPart):
+    """What a guardrail asks of a certificate that anyone may have written."""
+
+    status: object = None
+    bound: Said[Annotated[Figure, Strict()]] = None
+    gap: Said[Annotated[Figure, Strict()]] = None
+    fallback: Said[SaidOfFallback] = None
+
+    @property
+    def fallback_part(self) -> float:
+        """The part of the gap that fallback contacts, which nobody chose for their value, account for."""
+        if not self.bound or self.fallback is None or self.fallback.value is None:
+            return 0.0
+        return max(-self.fallback.value, 0.0) / abs(self.bound)
+
+
+class SaidOfCheck(AllocationPart):
+    name: object = None
+    status: object = None
+    detail: object = None
+
+
+class SaidByAudit(AllocationPart):
+    """What a guardrail asks of an audit that anyone may have written."""
+
+    checks: Said[tuple[SaidOfCheck, ...]] = None
+
+
+class PricedSide(AllocationPart):
+    """One side, `min` or `max`, of an enforced constraint, and the multiplier of its row."""
+
+    model_config = ConfigDict(allow_inf_nan=True, coerce_numbers_to_str=True)
+
+    constraint: str
+    side: str
+    multiplier: Figure
+
+
+class PriceBook(AllocationPart):
+    """The multiplier of every side of every enforced constraint, which explains decisions and starts next week."""
+
+    as_of: str | None = None
+    policy_digest: str | None = None
+    rows: tuple[PricedSide, ...]
+
+    @property
+    def prices(self) -> Mapping[tuple[str, str], float]:
+        """(constraint id, side) -> multiplier."""
+        return {(row.constraint, row.side): max(float(row.multiplier), 0.0) for row in self.rows}
+
+
+NOT_A_PRICE_BOOK = {"missing": "KeyError", "float_parsing": "ValueError"}
+"""What is said of a fault of a price book by its kind; of all others TypeError."""
+
+
+def read_price_book(allocation: Path) -> PriceBook:
+    """The price book of an earlier allocation; InputError where there is none."""
+    path = allocation / PRICES
+    if not path.exists():
+        raise InputError([f"{path}: there is no such file; previous= names an earlier allocation"])
+    content = read_json_object(path)
+    try:
+        return PriceBook.model_validate(content)
+    except ValidationError as error:
+        fault = NOT_A_PRICE_BOOK.get(error.errors()[0]["type"], "TypeError")
+        raise InputError([f"{path}: is not a price book ({fault})"]) from None
+
+
+class CauseRecord(AllocationPart):
+    """What stands behind a conflict; as `allocator.infeasible.causes.Cause`."""
+
+    constraint: str
+    kind: str
+    rule: str | None
+    users: int
+    contacts: int
+    without: int | None
+    sentence: str
+
+
+class RepairRecord(AllocationPart):
+    """Bounds which, so changed, make the constraints hold together; as `allocator.infeasible.repairs.Repair`."""
+
+    changes: Mapping[str, Mapping[str, Figure]]
+    value: Figure | None
+    cost: Figure | None
+    sentence: str
+
+
+class DiagnosisRecord(AllocationPart):
+    """Why the constraints contradict each other; as `allocator.infeasible.diagnosis.Diagnosis`."""
+
+    status: Literal["infeasible"] = "infeasible"
+    proven_by: str
+    conflict: tuple[str, ...]
+    labels: tuple[str, ...]
+    repairs: tuple[RepairRecord, ...]
+    causes: tuple[CauseRecord, ...] = ()
+    findings: tuple[str, ...] = ()
+    proven: bool = True
+    stopped: tuple[str, ...] = ()

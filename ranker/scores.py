@@ -6,7 +6,6 @@ rules that count earlier days. Optional `interference` in the catalogue says wha
 actions (catalogue order).
 """
 
-import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,12 +32,13 @@ from ranker.columns import (
     read_ids,
     value_problems,
 )
-from ranker.files import InputError, batches, open_parquet, read_json_object, some_parquet_files
+from ranker.files import InputError, batches, json_text, open_parquet, read_json_object, some_parquet_files
 from ranker.normal import ONE_SIDED_90
 
 if TYPE_CHECKING:
     import pandas as pd  # half a second that no command that reads scores needs
 
+CATALOGUE_FILE = "catalogue.json"
 ROWS_PER_FILE = 2_000_000
 ROWS_PER_GROUP = 65_536
 MOST_SEGMENT_VALUES = 10_000
@@ -243,7 +243,7 @@ def _unidentified_problems(content: object) -> Iterator[str]:
 
 
 def write_catalogue(path: Path, catalogue: Catalogue) -> None:
-    path.write_text(json.dumps(catalogue.to_json(), indent=1) + "\n")
+    path.write_text(json_text(catalogue.to_json(), finite=False))
 
 
 def action_problems(actions: object) -> Iterator[str]:
@@ -479,7 +479,7 @@ def open_scores(path: Path | str) -> Scores:
     Raises InputError that lists everything wrong.
     """
     path = Path(path)
-    catalogue = read_catalogue(path / "catalogue.json", with_metrics=True)
+    catalogue = read_catalogue(path / CATALOGUE_FILE, with_metrics=True)
     files = tuple(some_parquet_files(path))
     problems: list[str] = []
     schemas: dict[Path, pa.Schema] = {}
@@ -608,7 +608,7 @@ class ScoresWriter:
         self._writer: pq.ParquetWriter | None = None
         self._file_rows = 0
         self._files = 0
-        write_catalogue(path / "catalogue.json", catalogue)
+        write_catalogue(path / CATALOGUE_FILE, catalogue)
 
     def write(
         self,
@@ -676,7 +676,7 @@ def write_frame(path: Path, catalogue: Catalogue | Mapping[str, object], frame: 
         InputError: with everything that is wrong with catalogue or frame.
     """
     content = catalogue.to_json() if isinstance(catalogue, Catalogue) else catalogue
-    (path / "catalogue.json").write_text(json.dumps(content, indent=1) + "\n")
+    (path / CATALOGUE_FILE).write_text(json_text(content, finite=False))
     pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), path / "part-00000.parquet")
     return open_scores(path)
 

@@ -3,6 +3,7 @@
 Modules, in the order in which data flows:
 
 - progress: what follows an allocation through its stages
+- amounts: numbers as people read them, with units
 - policy: the constraint file of the product managers, read strictly
 - previous_contacts: what users were given before, by an earlier allocation and in the contact history
 - asks: what contacts ask for beside or before them
@@ -13,7 +14,7 @@ Modules, in the order in which data flows:
 - problem: the policy compiled over the users of the scores
 - users: the users as arrays, read once
 - solve: prices, core, the exact oracle and the greedy baseline
-- assign: contacts that are not chosen: pinned, explored, fallen back
+- assign: contacts that are not chosen: pinned, explored, fallbacks
 - infeasible: why constraints contradict each other, and the cheapest repairs
 - lexicographic: several objectives in order, one after the other
 - certify: what was achieved, recounted, and how near it is to the best possible

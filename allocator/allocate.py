@@ -15,8 +15,9 @@ from pathlib import Path
 import pandas as pd
 
 from allocator.allocation import assemble, metric_totals, price_book, write_rows
-from allocator.assign.preassigned import Given, fall_back, give
-from allocator.assign.propensity import forego
+from allocator.assign.fallback import assign_fallbacks
+from allocator.assign.preassigned import Preassigned, preassign
+from allocator.assign.propensity import counterfactual_slates
 from allocator.audit.checks import Audit, write_audit
 from allocator.audit.judge import audit
 from allocator.certify.certificate import certify
@@ -24,7 +25,7 @@ from allocator.certify.price_ranges import price_ranges
 from allocator.formats import AUDIT, CERTIFICATE, POLICY, PRICES, Certificate, GreedyTotal, TierTotal, read_price_book
 from allocator.infeasible.counting import left_together, preflight
 from allocator.infeasible.diagnosis import Infeasible, contradiction, diagnose
-from allocator.lexicographic import settle
+from allocator.lexicographic import solve_earlier_tiers
 from allocator.policy.grammar import Policy
 from allocator.policy.reader import policy_for
 from allocator.problem import Problem, build_problem
@@ -133,36 +134,40 @@ class _Run:
         start = None if self.previous is None else read_price_book(self.previous).prices
         problem = build_problem(scores, self.policy, self.previous)
         loaded = load_data(problem, scores, self.settings.memory_gib, self.made.parent, progress.handled)
-        data, given = give(problem, loaded)
+        data, preassigned = preassign(problem, loaded)
         progress.begin("preflight")
-        self._count_first(problem, data, given)
+        self._count_first(problem, data, preassigned)
         log.info(
             "Read %s users and %s rules in %.1f s", f"{problem.users:,}", len(self.policy.constraints), progress.spent
         )
         progress.begin("solve")
-        problem, tiers = settle(problem, data, given, lambda stage: self._solved(stage, data, given, start))
-        solution = self._solved(problem, data, given, start)
+        problem, tiers = solve_earlier_tiers(
+            problem, data, preassigned, lambda stage: self._solved(stage, data, preassigned, start)
+        )
+        solution = self._solved(problem, data, preassigned, start)
         log.info("Solved (%s) after %.1f s", solution.status.value, progress.spent)
-        return self._written(problem, data, given, solution, tiers)
+        return self._written(problem, data, preassigned, solution, tiers)
 
     def _written(
-        self, problem: Problem, data: Data, given: Given, solution: Solution, tiers: tuple[TierTotal, ...]
+        self, problem: Problem, data: Data, preassigned: Preassigned, solution: Solution, tiers: tuple[TierTotal, ...]
     ) -> Certificate:
-        progress, users = self.progress, free_users(problem, data, given.fixed)
+        progress, users = self.progress, free_users(problem, data, preassigned.fixed)
         progress.begin("write")
-        fallen = fall_back(problem, data, given, solution.slate_UK, forego(users, solution.price_R))
-        rows = assemble(users, solution.price_R, given, fallen)
+        fallbacks = assign_fallbacks(
+            problem, data, preassigned, solution.slate_UK, counterfactual_slates(users, solution.price_R)
+        )
+        rows = assemble(users, solution.price_R, preassigned, fallbacks)
         greedy = GreedyTotal.model_validate(compare_with_greedy(users, rows.contacts.value_of("exploration", "pinned")))
         totals = metric_totals(self.scores, problem, data, rows.contacts)
         write_rows(self.made, problem, data, rows)
         progress.begin("certify")
         seconds = {**progress.seconds, **solution.seconds}
         certificate = certify(
-            problem, data, rows.contacts, solution, greedy, totals, seconds, self.settings.gap, fallen.left_without, tiers
+            problem, data, rows.contacts, solution, greedy, totals, seconds, self.settings.gap, fallbacks.left_without, tiers
         )  # fmt: skip
         progress.begin("ranges")
         denominators = [each.denominator for each in certificate.constraints]
-        ranges = price_ranges(users, given.fixed, solution.price_R, denominators, solution.steps, self.settings)
+        ranges = price_ranges(users, preassigned.fixed, solution.price_R, denominators, solution.steps, self.settings)
         certificate = certificate.with_ranges(ranges, {**seconds, **progress.seconds})
         (self.made / CERTIFICATE).write_text(certificate.text())
         (self.made / PRICES).write_text(price_book(problem, solution.price_R).text())
@@ -178,30 +183,32 @@ class _Run:
         write_audit(self.made / AUDIT, judged)
         return judged
 
-    def _count_first(self, problem: Problem, data: Data, given: Given) -> None:
+    def _count_first(self, problem: Problem, data: Data, preassigned: Preassigned) -> None:
         """Raises Infeasible for what counting alone shows to be impossible; wishes out of reach are said."""
-        findings = preflight(problem, data, given.fixed)
+        findings = preflight(problem, data, preassigned.fixed)
         if any(finding.hard for finding in findings):
             self.progress.begin("diagnose")
             told = partial(self.progress.advance, 0)
-            raise Infeasible(contradiction(problem, data, given.fixed, self.settings, findings, self.scores, told))
+            raise Infeasible(
+                contradiction(problem, data, preassigned.fixed, self.settings, findings, self.scores, told)
+            )
         for sentence in left_together(problem):
             log.warning("%s%s", sentence[0].upper(), sentence[1:])
         for finding in findings:
             log.info("Out of reach, and not required: %s", finding.sentence)
 
     def _solved(
-        self, problem: Problem, data: Data, given: Given, start: Mapping[tuple[str, str], float] | None
+        self, problem: Problem, data: Data, preassigned: Preassigned, start: Mapping[tuple[str, str], float] | None
     ) -> Solution:
-        def tell(note: str, swept: int = 0) -> None:
-            self.progress.advance(swept, note)
+        def tell(note: str, users: int = 0) -> None:
+            self.progress.advance(users, note)
 
         try:
-            return solve(problem, data, given.fixed, self.settings, start, tell)
+            return solve(problem, data, preassigned.fixed, self.settings, start, tell)
         except TooLarge as error:
             raise InputError([f"{self.scores.path}: {error}"]) from None
         except Unsolvable as error:
             self.progress.begin("diagnose")
             told = partial(self.progress.advance, 0)
-            found = diagnose(problem, data, given.fixed, self.settings, error, self.scores, tell=told)
+            found = diagnose(problem, data, preassigned.fixed, self.settings, error, self.scores, tell=told)
             raise Infeasible(found) from None

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from allocator.assign.preassigned import Fallen, Given
+from allocator.assign.fallback import Fallbacks
+from allocator.assign.preassigned import Preassigned
 from allocator.assign.propensity import marginal_propensity
 from allocator.certify.certificate import SOURCES, Contacts, contact_values, tally
 from allocator.formats import PriceBook, PricedSide
@@ -39,11 +40,11 @@ class ContactRows:
         return len(self.contacts)
 
 
-def assemble(users: Users, price_R: np.ndarray, given: Given, fallen: Fallen) -> ContactRows:
-    """Joins the optimised slates, those that were given and those who fell back, in dataset order."""
+def assemble(users: Users, price_R: np.ndarray, preassigned: Preassigned, fallbacks: Fallbacks) -> ContactRows:
+    """Joins the optimised slates, the preassigned contacts and the fallbacks, in dataset order."""
     problem, data = users.problem, users.data
-    whole_UK = fallen.slate_UK.copy()
-    given.place(whole_UK)
+    whole_UK = fallbacks.slate_UK.copy()
+    preassigned.place(whole_UK)
     actions = len(problem.catalogue.actions)
     whole_UK = np.sort(np.where(whole_UK >= 0, whole_UK, actions).astype(np.int16), axis=1)  # in catalogue order
     whole_UK[whole_UK == actions] = NONE
@@ -52,11 +53,11 @@ def assemble(users: Users, price_R: np.ndarray, given: Given, fallen: Fallen) ->
     user_N = np.repeat(np.arange(len(data), dtype=np.int32), taken_UK.sum(axis=1))
     action_N = whole_UK[taken_UK]
     propensity_U = np.ones(len(data))
-    propensity_U[given.user_N] = given.propensity_N
-    source_U = np.where(fallen.fallen_U, np.int8(SOURCES.index("fallback")), np.int8(0))
-    source_U[given.user_N] = given.source_N
+    propensity_U[preassigned.user_N] = preassigned.propensity_N
+    source_U = np.where(fallbacks.fallback_U, np.int8(SOURCES.index("fallback")), np.int8(0))
+    source_U[preassigned.user_N] = preassigned.source_N
     contacts = Contacts(user_N, action_N, contact_values(problem, data, user_N, action_N), source_U[user_N])
-    marginal_N = marginal_propensity(problem, data, contacts, fallen.foregone)
+    marginal_N = marginal_propensity(problem, data, contacts, fallbacks.counterfactual)
     return ContactRows(contacts, margin_UK[taken_UK], instead_UK[taken_UK], propensity_U[user_N], marginal_N)
 
 

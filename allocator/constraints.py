@@ -5,19 +5,13 @@ A constraint is a linear form, or for ratios two: num and den. Its rows are sum 
 Axes: U users, A actions, P planes, R rows, S user classes, N contacts.
 """
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from allocator.policy.grammar import (
-    Constraint,
-    Filter,
-    Strength,
-    row_id,
-    share_of,
-)
+from allocator.policy.kinds.base import ChangedUsers, Constraint, ContactSum
+from allocator.policy.words import Strength
 from allocator.scopes import chosen
 from allocator.user_classes import UserClasses
 from ranker.scores import Catalogue
@@ -70,7 +64,7 @@ class CompiledConstraint:
     @property
     def whole(self) -> bool:
         """Whether it counts contacts or users, so that bounds are whole numbers."""
-        return self.rule.kind in ("volume", "change", "churn")
+        return self.rule.counts is not None
 
     @property
     def penalty(self) -> float:
@@ -151,24 +145,11 @@ def each_row(
         elif rule.each in classes.segments:
             value_S = np.array([record[rule.each] for record in classes.records], dtype=object)
             for value in sorted(set(value_S[member_S & (sizes_S > 0)])):
-                users = replace(rule.users, keys=(*rule.users.keys, (rule.each, (value,))))
-                yield _row(rule, value, users=users), member_S & (value_S == value)
+                yield rule.of_segment(value), member_S & (value_S == value)
         else:
-            values = [a.get(rule.each) for a in catalogue.actions if rule.where.matches(a) and _within(rule.of, a)]
+            values = [action.get(rule.each) for action in catalogue.actions if rule.counted(action)]
             for value in dict.fromkeys(value for value in values if value is not None):
-                yield (
-                    _row(rule, value, where=replace(rule.where, keys=(*rule.where.keys, (rule.each, (value,))))),
-                    member_S,
-                )
-
-
-def _within(words: Filter | None, action: Mapping[str, object]) -> bool:
-    return words is None or words.matches(action)
-
-
-def _row(rule: Constraint, value: str | bool | int | float, **scope: Filter) -> Constraint:
-    label = None if rule.label is None else f"{rule.label} ({value})"
-    return rule.model_copy(update={"id": row_id(rule.id, value), "label": label, "each": None, **scope})
+                yield rule.of_attribute(value), member_S
 
 
 def compiled(
@@ -179,42 +160,33 @@ def compiled(
     sizes_S: np.ndarray,
     before_SA: np.ndarray | None,
 ) -> CompiledConstraint:
-    scope_users = int(sizes_S[member_S].sum())
-    scope_A = chosen(rule.where, catalogue)
+    """before_SA: contacts of the previous allocation, where the constraint compares with them."""
+    scope_users, before = int(sizes_S[member_S].sum()), 0
+    if rule.compares == "contacts" and before_SA is not None:
+        scope_A = np.array([rule.counted(action) for action in catalogue.actions], bool)
+        before = int(before_SA[np.ix_(member_S, scope_A)].sum())
 
-    def count(actions_A: np.ndarray) -> LinearForm:
-        return LinearForm(member_S, actions_A.astype(float), np.zeros((len(planes), len(actions_A))))
+    def form(summed: ContactSum | ChangedUsers) -> LinearForm:
+        if isinstance(summed, ChangedUsers):
+            nothing_A, nothing_PA = np.zeros(len(catalogue.actions)), np.zeros((len(planes), len(catalogue.actions)))
+            return LinearForm(member_S, nothing_A, nothing_PA, base=float(scope_users), kept=-1.0)
+        return _form(summed, member_S, catalogue, planes)
 
-    def total(metric: str | None, times: str | None) -> LinearForm:
-        plane_PA = np.zeros((len(planes), len(scope_A)))
-        if metric is None:
-            return LinearForm(member_S, scope_A * attribute_of(times, catalogue), plane_PA)
-        plane_PA[planes.index(("mean", metric))] = scope_A * attribute_of(times, catalogue)
-        return LinearForm(member_S, np.zeros(len(scope_A)), plane_PA)
+    low, high = (None if side is None else float(side) for side in rule.limits(scope_users, before))
+    denominator = None if rule.denominator is None else form(rule.denominator)
+    return CompiledConstraint(rule, form(rule.numerator), denominator, low, high)
 
-    def changed() -> LinearForm:
-        nothing = count(np.zeros(len(scope_A), bool))
-        return replace(nothing, base=float(scope_users), kept=-1.0)
 
-    numerator, denominator = {
-        "volume": lambda: (count(scope_A), None),
-        "change": lambda: (count(scope_A), None),
-        "churn": lambda: (changed(), None),
-        "total": lambda: (total(rule.metric, rule.times), None),
-        "share": lambda: (count(scope_A & chosen(rule.of, catalogue)), count(chosen(rule.of, catalogue))),
-        "average": lambda: (total(rule.metric, rule.times), count(scope_A)),
-        "ratio": lambda: (total(rule.metric, rule.times), total(rule.per.metric, rule.per.times)),
-    }[rule.kind]()
-    low, high = (None if bound is None else bound.exact(scope_users) for bound in (rule.min, rule.max))
-    if rule.kind == "change":
-        low, high = rule.limits(int(before_SA[np.ix_(member_S, scope_A)].sum()))
-    if rule.kind == "churn":
-        low, high = None, rule.most(scope_users)
-    if rule.kind == "volume":  # contacts are whole, so a fractional bound is the whole number inside it
-        low, high = None if low is None else math.ceil(low), None if high is None else math.floor(high)
-    return CompiledConstraint(
-        rule, numerator, denominator, *(None if side is None else float(side) for side in (low, high))
-    )
+def _form(
+    summed: ContactSum, member_S: np.ndarray, catalogue: Catalogue, planes: Sequence[tuple[str, str]]
+) -> LinearForm:
+    scope_A = np.logical_and.reduce([chosen(words, catalogue) for words in summed.where])
+    const_A, plane_PA = np.zeros(len(scope_A)), np.zeros((len(planes), len(scope_A)))
+    summed_A = scope_A * attribute_of(summed.times, catalogue)
+    if summed.metric is None:
+        return LinearForm(member_S, summed_A, plane_PA)
+    plane_PA[planes.index(("mean", summed.metric))] = summed_A
+    return LinearForm(member_S, const_A, plane_PA)
 
 
 def rows_of(measured: Sequence[CompiledConstraint], planes: int, actions: int, classes: int) -> LinearRows:
@@ -238,23 +210,13 @@ def rows_of(measured: Sequence[CompiledConstraint], planes: int, actions: int, c
             ]
         ).reshape(count),
         penalty_R=np.array([each.penalty for *_, each in sides]).reshape(count),
-        quantum_R=np.array([_quantum(each, bound) for _, _, bound, each in sides]).reshape(count),
+        quantum_R=np.array([each.rule.quantum(bound) for _, _, bound, each in sides]).reshape(count),
         member_RS=np.array([linear.member_S for linear in linears], float).reshape(count, classes),
         const_RA=np.array([linear.const_A for linear in linears]).reshape(count, actions) * sign_R[:, None],
         plane_RPA=np.array([linear.plane_PA for linear in linears]).reshape(count, planes, actions)
         * sign_R[:, None, None],
         keep_R=np.array([linear.kept for linear in linears]).reshape(count) * sign_R,
     )
-
-
-def _quantum(measured: CompiledConstraint, bound: float) -> float:
-    """Contacts are whole: a volume's row moves in steps of 1, a share's in steps of 1 / q at the bound p / q."""
-    if measured.whole:
-        return 1.0
-    if measured.rule.kind != "share":
-        return 0.0
-    parts = share_of(bound).denominator
-    return 1.0 / parts if parts <= 1_000_000 else 0.0
 
 
 def attribute_of(attribute: str | None, catalogue: Catalogue) -> np.ndarray:

@@ -9,10 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from allocator.asks import NO_ASKS, NO_LIMIT, NOT_BOUND, Asked, Asks
-from allocator.policy.grammar import (
-    ContactRule,
-    Policy,
-)
+from allocator.policy.grammar import ContactRule, Policy
 from allocator.scopes import chosen, has
 from allocator.user_classes import UserClasses
 from ranker.scores import Catalogue
@@ -105,8 +102,8 @@ class _Caps:
     caps: list[tuple[ContactRule, np.ndarray, int, int, bool]] = field(default_factory=list)
     asks: list[tuple[ContactRule, int, int, int]] = field(default_factory=list)
 
-    def add(self, rule: ContactRule, member_A: np.ndarray) -> None:
-        self.caps.append((rule, member_A, rule.max, rule.days or 0, rule.users is not None))
+    def add(self, rule: ContactRule, member_A: np.ndarray, most: int) -> None:
+        self.caps.append((rule, member_A, most, rule.days or 0, rule.users is not None))
         if rule.min is not None and rule.min > 1:
             cap = len(self.caps) - 1
             self.asks.append((rule, cap, cap, rule.min))
@@ -144,11 +141,12 @@ def contact_rules_of(policy: Policy, catalogue: Catalogue, classes: UserClasses)
             wanted_A = chosen(rule.requires, catalogue)
             found.require(rule, chosen(rule.where, catalogue) & ~wanted_A, wanted_A)
             continue
+        most = NO_LIMIT if rule.max is None else rule.max
         for member_A in _parts(rule, catalogue):
-            if rule.max == 0:
+            if most == 0:
                 allowed_A &= ~member_A | (rule.users is not None)
-            elif rule.days or rule.max < len(set(slot_A[member_A])) or (rule.min or 1) > 1:
-                found.add(rule, member_A)
+            elif rule.days or most < len(set(slot_A[member_A])) or (rule.min or 1) > 1:
+                found.add(rule, member_A, most)
     return ContactRules(
         slot_A=slot_A,
         member_CA=np.array([member_A for _, member_A, *_ in found.caps], bool).reshape(len(found.caps), len(slot_A)),
@@ -188,8 +186,8 @@ def allowed_by_class(policy: Policy, catalogue: Catalogue, classes: UserClasses)
     allowed_SA = np.ones((len(classes), len(catalogue.actions)), bool)
     for rule in policy.eligibility:
         allowed_SA &= ~np.outer(classes.members(rule.users), chosen(rule.forbid, catalogue))
-    for rule in policy.contact:
-        if rule.max == 0 and rule.users is not None:
-            for member_A in _parts(rule, catalogue):
-                allowed_SA &= ~np.outer(classes.members(rule.users), member_A)
+    for cap in policy.contact:
+        if cap.max == 0 and cap.users is not None:
+            for member_A in _parts(cap, catalogue):
+                allowed_SA &= ~np.outer(classes.members(cap.users), member_A)
     return allowed_SA

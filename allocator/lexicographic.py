@@ -9,11 +9,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from allocator.assign.preassigned import Given
+from allocator.assign.preassigned import Preassigned
 from allocator.certify.certificate import contact_values, contacts_in, objective_terms
 from allocator.constraints import CompiledConstraint, LinearForm
 from allocator.formats import TierTotal
-from allocator.policy.grammar import Bound, TierFloor, tier_id
+from allocator.policy.kinds.tier import TierFloor, tier_id
+from allocator.policy.words import Bound
 from allocator.problem import Problem
 from allocator.solve.dual import value_of
 from allocator.solve.solution import Solution
@@ -21,8 +22,8 @@ from allocator.solve.solver import free_users
 from allocator.users import Data
 
 
-def settle(
-    problem: Problem, data: Data, given: Given, solve: Callable[[Problem], Solution]
+def solve_earlier_tiers(
+    problem: Problem, data: Data, preassigned: Preassigned, solve: Callable[[Problem], Solution]
 ) -> tuple[Problem, tuple[TierTotal, ...]]:
     """The last tier's problem with the floors of those before it, and what each of them reached; as it was without tiers.
 
@@ -33,9 +34,9 @@ def settle(
     for position, tier in enumerate(problem.policy.tiers[:-1]):
         stage = problem.with_objective(tier.objective)
         solution = solve(stage)
-        fixed, chosen = _worth(stage, data, *given.fixed), _worth(stage, data, *contacts_in(solution.slate_UK))
+        fixed, chosen = _worth(stage, data, *preassigned.fixed), _worth(stage, data, *contacts_in(solution.slate_UK))
         value = fixed + chosen
-        broken = chosen - value_of(free_users(stage, data, given.fixed), solution.slate_UK)
+        broken = chosen - value_of(free_users(stage, data, preassigned.fixed), solution.slate_UK)
         floor = tier.floor(value)
         records.append(
             TierTotal(

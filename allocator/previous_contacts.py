@@ -194,7 +194,7 @@ def _batches(
         faults.extend(error.problems)
         return
     faults.extend(f"{file}: column {name}: {count:,} rows are missing" for name, count in missing.items() if count)
-    if future:
+    if as_of is not None and future:
         faults.append(f"{file}: column date: {future:,} rows are later than the scores' as_of, {as_of.isoformat()}")
 
 

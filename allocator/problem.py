@@ -21,10 +21,8 @@ import numpy as np
 
 from allocator.constraints import CompiledConstraint, LinearRows, attribute_of, compiled, each_row, rows_of
 from allocator.contact_rules import ContactRules, allowed_by_class, contact_rules_of
-from allocator.policy.grammar import (
-    Policy,
-    Term,
-)
+from allocator.policy.grammar import Policy
+from allocator.policy.words import Term
 from allocator.previous_contacts import (
     contacts_before,
     read_previous,
@@ -58,7 +56,7 @@ class Problem:
     @property
     def compares_slates(self) -> bool:
         """Whether a constraint counts the users whose slate is not what it was before."""
-        return any(measured.rule.kind == "churn" for measured in self.measured)
+        return any(measured.rule.compares == "slates" for measured in self.measured)
 
     @property
     def hard(self) -> list[int]:
@@ -108,7 +106,7 @@ def build_problem(scores: Scores, policy: Policy, previous: Path | None = None) 
     classes = user_classes_of(policy, scores.vocabulary)
     sizes = class_sizes(scores, classes)
     before_SA = None
-    if any(rule.kind == "change" for rule in policy.constraints):
+    if any(rule.compares == "contacts" for rule in policy.constraints):
         before_SA = contacts_before(read_previous(scores, previous), scores, classes.of, len(classes))
     measured = tuple(
         compiled(rule, member_S, catalogue, planes, sizes, before_SA)
@@ -135,8 +133,7 @@ def build_problem(scores: Scores, policy: Policy, previous: Path | None = None) 
 def _planes(policy: Policy, scores: Scores) -> tuple[tuple[str, str], ...]:
     """(mean | stderr, metric) of every plane that the policy needs, in catalogue order."""
     objective = {term.metric for term in policy.terms if term.metric is not None}
-    used = objective | {rule.metric for rule in policy.constraints if rule.metric is not None}
-    used |= {rule.per.metric for rule in policy.constraints if rule.per is not None and rule.per.metric is not None}
+    used = objective.union(*(rule.metrics for rule in policy.constraints))
     names = [metric.name for metric in scores.catalogue.metrics]
     planes = [("mean", name) for name in names if name in used]
     if policy.risk_z > 0:

@@ -7,10 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from allocator.policy.grammar import (
-    Filter,
-    filter_from_words,
-)
+from allocator.policy.words import Filter, filter_from_words
 from ranker.scores import Catalogue
 
 

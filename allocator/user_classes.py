@@ -9,10 +9,8 @@ from itertools import product as cross
 
 import numpy as np
 
-from allocator.policy.grammar import (
-    Filter,
-    Policy,
-)
+from allocator.policy.grammar import Policy
+from allocator.policy.words import Filter
 from ranker.files import InputError
 from ranker.scores import Scores, Shard
 
@@ -46,8 +44,10 @@ class UserClasses:
 def user_classes_of(policy: Policy, vocabulary: Mapping[str, tuple[str, ...]]) -> UserClasses:
     """Cells of the segments that any `users` filter names, merged where all filters agree."""
     filters = policy.user_filters
-    by_value = [rule for rule in policy.constraints if rule.each in vocabulary]
-    named = {rule.each for rule in by_value}
+    by_value = [
+        (rule.each, rule.users) for rule in policy.constraints if rule.each is not None and rule.each in vocabulary
+    ]
+    named = {name for name, _ in by_value}
     segments = tuple(name for name in vocabulary if name in named or any(_names(users, name) for users in filters))
     shape = tuple(len(vocabulary[name]) for name in segments)
     cells = int(np.prod(shape, dtype=object)) if shape else 1
@@ -62,7 +62,7 @@ def user_classes_of(policy: Policy, vocabulary: Mapping[str, tuple[str, ...]]) -
         record = dict(zip(segments, values, strict=True))
         signature = (
             *(users.matches(record) for users in filters),
-            *(record[rule.each] if rule.users.matches(record) else None for rule in by_value),
+            *(record[name] if users.matches(record) else None for name, users in by_value),
         )
         if signature not in signatures:
             signatures[signature] = len(records)

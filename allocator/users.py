@@ -13,9 +13,7 @@ import pyarrow as pa
 
 from allocator.contact_rules import ContactRules
 from allocator.policy.experiment import exploring, held_out
-from allocator.policy.grammar import (
-    Policy,
-)
+from allocator.policy.grammar import Policy
 from allocator.previous_contacts import (
     PastContacts,
     counted_as,
@@ -29,6 +27,9 @@ from ranker.files import unnamed
 from ranker.scores import Scores
 
 FREE, HOLDOUT, EXPLORATION, PINNED = 0, 1, 2, 3
+
+UserActions = tuple[np.ndarray, np.ndarray]
+"""Contacts: the user's position and the action's, of each."""
 
 
 SHARD = 524_288
@@ -126,7 +127,7 @@ class Data:
         """Gives back the memory of mapped pages; the file keeps what they hold."""
         for array in (self.planes_UPA, self.eligible_UA):
             if isinstance(array, np.memmap):
-                array._mmap.madvise(mmap.MADV_DONTNEED)
+                array._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]  # numpy's types leave it out
 
 
 @dataclass(frozen=True)

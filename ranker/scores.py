@@ -242,8 +242,10 @@ def _unidentified_problems(content: object) -> Iterator[str]:
             yield f"unidentified[{position}]: must be an object like {form}"
 
 
-def write_catalogue(path: Path, catalogue: Catalogue) -> None:
-    path.write_text(json_text(catalogue.to_json(), finite=False))
+def write_catalogue(path: Path, catalogue: Catalogue | Mapping[str, object]) -> None:
+    """catalogue: or what the file is to hold, as it stands."""
+    content = catalogue.to_json() if isinstance(catalogue, Catalogue) else catalogue
+    path.write_text(json_text(content, finite=False))
 
 
 def action_problems(actions: object) -> Iterator[str]:
@@ -675,8 +677,7 @@ def write_frame(path: Path, catalogue: Catalogue | Mapping[str, object], frame: 
     Raises:
         InputError: with everything that is wrong with catalogue or frame.
     """
-    content = catalogue.to_json() if isinstance(catalogue, Catalogue) else catalogue
-    (path / CATALOGUE_FILE).write_text(json_text(content, finite=False))
+    write_catalogue(path / CATALOGUE_FILE, catalogue)
     pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), path / "part-00000.parquet")
     return open_scores(path)
 

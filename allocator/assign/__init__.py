@@ -1,8 +1,9 @@
-"""Contacts that are given, not chosen by the optimiser, and how likely every contact was.
+"""Contacts that are assigned, not chosen by the optimiser, and how likely every contact was.
 
 Modules:
 
 - exploration: users who get one of their eligible actions at random
-- propensity: how likely each contact was, over all ways to it
-- preassigned: pinned contacts and those of exploration, and fallbacks once all others are decided
+- propensity: the marginal propensity of each contact, and the counterfactual slates of users who explore
+- preassigned: pinned contacts and those of exploration, before anything is chosen
+- fallback: contacts for users who were chosen nothing, once all others are decided
 """

@@ -17,14 +17,12 @@ def explore(problem: Problem, data: Data) -> tuple[np.ndarray, np.ndarray, np.nd
     hash of the user id, so the draw does not depend on shards, threads or the rest of the problem. What contact rules allow only
     beside something else is not drawn.
     """
-    user_N = np.flatnonzero(data.group_U == EXPLORATION)
-    if not len(user_N):
+    exploration, user_N = problem.policy.exploration, np.flatnonzero(data.group_U == EXPLORATION)
+    if exploration is None or not len(user_N):
         return user_N, user_N, np.empty(0)
     eligible_NA = problem.contact.alone(data.eligible_UA[user_N], data.received_UC[user_N], data.class_U[user_N])
     choices_N = eligible_NA.sum(axis=1)
-    pick_N = (uniform(f"{problem.policy.exploration.salt}:action", data.user_id[user_N]) * (choices_N + 1)).astype(
-        np.int64
-    )
+    pick_N = (uniform(f"{exploration.salt}:action", data.user_id[user_N]) * (choices_N + 1)).astype(np.int64)
     contacted = pick_N < choices_N
     rank_NA = np.cumsum(eligible_NA, axis=1) - 1
     action_N = np.argmax(eligible_NA & (rank_NA == pick_N[:, None]), axis=1)

@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 
 from allocator.audit.contact_history import Received
-from allocator.audit.rows import Contacts, Rows
+from allocator.audit.rows import ContactsAsRead, Rows
 from allocator.audit.scope import Cap, Need, actions_in, caps_of, needs_of, slots_of, users_in
 from allocator.policy.experiment import exploring, held_out
-from allocator.policy.grammar import Constraint, Filter, Policy
+from allocator.policy.grammar import Policy
+from allocator.policy.kinds.base import Constraint
+from allocator.policy.words import Filter
 from ranker.scores import Catalogue, Shard
 
 
@@ -31,7 +33,7 @@ class Week:
     catalogue: Catalogue
     vocabulary: Mapping[str, Sequence[str]]
     constraints: Sequence[Constraint]
-    before: Contacts | None = None
+    before: ContactsAsRead | None = None
     received: Received | None = None
 
     @cached_property

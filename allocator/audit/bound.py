@@ -18,7 +18,7 @@ import numpy as np
 
 from allocator.audit.audited_shard import Seen, Week
 from allocator.audit.recounts import Recount
-from allocator.audit.slates import Slates
+from allocator.audit.slates import BestSlates
 from allocator.audit.sums import Sum, Weights, Worth, no_weights
 from ranker.scores import Shard
 
@@ -37,7 +37,7 @@ class Best:
         self.users.add(net_UA[seen.user_n[given_n], seen.action_n[given_n]])
         net_UA[~(seen.allowed_UA & free_U[:, None])] = -np.inf
         best_U = self.slates.best(net_UA, seen.room_UC, seen.lack_UN)
-        churning = [recount for recount in self.recounts if recount.rule.kind == "churn" and recount.multiplied[0]]
+        churning = [recount for recount in self.recounts if recount.changes and recount.multiplied[0]]
         if churning:
             bonus_U = sum(each.multiplied[0] * seen.members(each.rule.users) for each in churning)
             self.users.add(bonus_U[~free_U & ~seen.changed_U])
@@ -57,16 +57,16 @@ class Best:
         return Sum(self.users.value + sum(limits), self.users.absolute + sum(map(abs, limits)))
 
     @cached_property
-    def slates(self) -> Slates:
+    def slates(self) -> BestSlates:
         needs = [(need.given_A, need.scope_A) for need in self.week.needs]
-        return Slates(self.week.slot_A, [cap.scope_A for cap in self.week.caps], needs)
+        return BestSlates(self.week.slot_A, [cap.scope_A for cap in self.week.caps], needs)
 
     def _net(self, seen: Seen) -> np.ndarray:
         """float64[U, A]: the value of each contact less what its use of the constraints costs at the multipliers.
 
         Users who are in the same constraints share all coefficients, so they are worked on together.
         """
-        priced = [recount for recount in self.recounts if recount.multiplied[0] and recount.rule.kind != "churn"]
+        priced = [recount for recount in self.recounts if recount.multiplied[0] and not recount.changes]
         net_UA = np.empty((len(seen), len(self.week.catalogue.actions)))
         members = [seen.members(recount.rule.users) for recount in priced]
         for user_u in seen.alike([recount.rule.users for recount in priced]):

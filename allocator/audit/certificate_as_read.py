@@ -8,7 +8,7 @@ from pathlib import Path
 
 from allocator.audit.checks import number
 from allocator.audit.rows import Unreadable
-from allocator.policy.grammar import tier_id
+from allocator.policy.kinds.tier import tier_id
 from ranker.files import MOST_JSON_BYTES, read_bytes
 
 

@@ -8,7 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from allocator.policy.grammar import Constraint, Filter, Policy, row_id
+from allocator.policy.grammar import Policy
+from allocator.policy.kinds.base import Constraint
+from allocator.policy.words import Filter, row_id
 from ranker.scores import Scores
 
 
@@ -33,7 +35,7 @@ def _of_actions(rule: Constraint, scores: Scores) -> list[str | bool | int | flo
     """The attribute's values among the actions that the constraint counts."""
     found: list[str | bool | int | float] = []
     for action in scores.catalogue.actions:
-        counted = rule.where.matches(action) and (rule.of is None or rule.of.matches(action))
+        counted = all(words.matches(action) for words in rule.filters.values())
         if counted and action.get(rule.each) is not None and action[rule.each] not in found:
             found.append(action[rule.each])
     return found

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from allocator.audit.kinds import AUDITED
 from allocator.audit.rows import (
-    Contacts,
+    ContactsAsRead,
     Numbered,
     Numbering,
     Unreadable,
@@ -22,14 +23,13 @@ from allocator.policy.grammar import Policy
 from ranker.files import parquet_files
 from ranker.scores import Scores
 
-COMPARING = ("change", "churn")
 COLUMNS = ("user_id", "action")
 WHAT = "the earlier allocation's rows"
 
 
-def read_earlier(previous: Path | None, policy: Policy, scores: Scores, numbering: Numbering) -> Contacts | None:
+def read_earlier(previous: Path | None, policy: Policy, scores: Scores, numbering: Numbering) -> ContactsAsRead | None:
     """The earlier allocation where a constraint compares with it: some 10 bytes a contact. Its actions may be gone since."""
-    if not any(rule.kind in COMPARING for rule in policy.constraints):
+    if not any(AUDITED[rule.kind].compares for rule in policy.constraints):
         return None
     files = [] if previous is None else parquet_files(previous)
     if not files:
@@ -42,4 +42,4 @@ def read_earlier(previous: Path | None, policy: Policy, scores: Scores, numberin
             part = slice(first, first := first + len(table))
             action_N[part] = codes_of(table.column("action"), scores.catalogue.ids)
             users.add(ids_of(table, numbering.type, WHAT))
-    return Contacts(*by_user(users.all(), action_N))
+    return ContactsAsRead(*by_user(users.all(), action_N))

@@ -8,8 +8,11 @@ from fractions import Fraction
 from allocator.audit.audited_shard import Seen, Week
 from allocator.audit.certificate_as_read import Claims, priced_side
 from allocator.audit.checks import TOLERANCE, Check, number, told, verdict
-from allocator.audit.sums import Numerator, Part, Sum, Worth, parts_of
-from allocator.policy.grammar import Bound, Constraint, TierFloor
+from allocator.audit.kinds import AUDITED, AuditedKind, Side, as_written
+from allocator.audit.sums import Changed, Numerator, Part, Sum, Worth
+from allocator.policy.kinds.base import Constraint
+from allocator.policy.kinds.tier import TierFloor
+from allocator.policy.words import Bound
 
 CUT_OFF = Fraction(1, 10**12)
 """Of a share: what digits that were cut off, as of 1/3, may lack."""
@@ -28,9 +31,19 @@ class Recount:
     before: int = 0
 
     @property
-    def counts(self) -> bool:
-        """Whether both halves are numbers of contacts or users, which hold exactly."""
-        return self.rule.kind in ("volume", "share", "change", "churn")
+    def kind(self) -> AuditedKind | None:
+        """None for the floor of an earlier tier."""
+        return AUDITED.get(self.rule.kind)
+
+    @property
+    def counts(self) -> str | None:
+        """What both halves count, if they do: contacts or users, which hold exactly."""
+        return None if self.kind is None else self.kind.counts
+
+    @property
+    def changes(self) -> bool:
+        """Whether it counts users who are given something else than before."""
+        return isinstance(self.parts[0], Changed)
 
     @property
     def achieved(self) -> float | None:
@@ -60,30 +73,23 @@ class Recount:
             if part is not None:
                 total.add(part.of(seen, member_U))
         self.users += int(member_U.sum())
-        if self.rule.kind == "change":
+        if self.kind is not None and self.kind.compares and isinstance(self.parts[0], Part):
             inside_n = member_U[seen.before_user_n] & (seen.before_action_n >= 0)
             self.before += int((self.parts[0].weight_A[seen.before_action_n[inside_n]] > 0).sum())
 
-    def bound(self, side: str) -> Fraction | None:
-        if self.rule.kind == "change":
-            part = Fraction(repr(self.rule.max.amount))
-            if side == "max":
-                return Fraction(math.floor(self.before * (1 + part)))
-            return Fraction(max(0, math.ceil(self.before * (1 - part))))
-        if self.rule.kind == "churn" and side == "max":
-            return Fraction(math.floor(self.users * Fraction(repr(self.rule.max.amount))))
-        bound = getattr(self.rule, side)
-        return None if bound is None else bound.exact(self.users)
+    def bound(self, side: Side) -> Fraction | None:
+        bound = as_written if self.kind is None else self.kind.bound
+        return bound(self.rule, side, self.users, self.before)
 
-    def violation(self, side: str) -> float:
+    def violation(self, side: Side) -> float:
         """By how much the side's row is broken, in units of the numerator: 0 where it holds, exactly or to the tolerance."""
         bound = self.bound(side)
         if bound is None:
             return 0.0
         over = self._over(bound) * (1 if side == "max" else -1)
-        if self.rule.kind == "share" and over <= CUT_OFF * abs(bound) * Fraction(self.denominator.value):
+        if self.counts == "parts" and over <= CUT_OFF * abs(bound) * Fraction(self.denominator.value):
             return 0.0
-        if over <= 0 or self.counts:
+        if over <= 0 or self.counts is not None:
             return float(max(over, 0))
         slip = self.numerator.slip + abs(float(bound)) * (self.denominator.slip if self.parts[1] else TOLERANCE)
         return 0.0 if over <= slip else float(over)
@@ -110,7 +116,7 @@ class Recount:
         `changed <= max` is `- kept <= max - users`.
         """
         bound = self.multiplied[1]
-        if self.rule.kind == "churn":
+        if self.changes:
             return bound - self.users
         return bound if self.parts[1] is None else 0.0
 
@@ -127,7 +133,7 @@ class Recount:
 def recounts_of(week: Week, claims: Claims) -> list[Recount]:
     """The policy's constraints, then the floors of the earlier tiers, as the certificate tells them."""
     policy, catalogue = week.policy, week.catalogue
-    ruled = [(rule, parts_of(rule, catalogue)) for rule in week.constraints]
+    ruled = [(rule, AUDITED[rule.kind].parts(rule, catalogue)) for rule in week.constraints]
     for tier, told_tier in zip(policy.tiers[:-1], claims.tiers, strict=False):
         floor = TierFloor(id=told_tier.id, min=Bound(told_tier.floor))
         ruled.append((floor, (Worth(tier.objective, policy.risk_z, catalogue), None)))
@@ -172,7 +178,7 @@ def _false_bounds(recount: Recount) -> Iterator[str]:
                 yield f"the policy's {side}imum is {told(policy)}, the certificate says {told(recount.claim.get(side))}"
             continue
         same = abs(claimed - float(bound)) <= 1e-12 * abs(float(bound))
-        if not same and not (recount.rule.kind == "volume" and claimed == whole(bound)):
+        if not same and not (recount.counts == "wholes" and claimed == whole(bound)):
             yield f"the policy's {side}imum is {float(bound):.12g}, the certificate says {claimed:.12g}"
 
 

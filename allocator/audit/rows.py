@@ -30,7 +30,7 @@ class Unreadable(Exception):
 
 
 @dataclass(frozen=True)
-class Contacts:
+class ContactsAsRead:
     """Who was given what, sorted by user_N: the user's number in the scores, -1 where not there. action_N: position in the
     catalogue, -1 where unknown."""
 
@@ -47,7 +47,7 @@ class Contacts:
 
 
 @dataclass(frozen=True)
-class Rows(Contacts):
+class Rows(ContactsAsRead):
     """The allocation's rows. source_N: position in SOURCES, -1 where unknown. value_N is NaN where missing, marginal_N too.
 
     faults: what is wrong with rows, counted.

@@ -9,7 +9,8 @@ from statistics import NormalDist
 
 import numpy as np
 
-from allocator.policy.grammar import ContactRule, Filter, Policy
+from allocator.policy.grammar import ContactRule, Policy
+from allocator.policy.words import Filter
 from ranker.scores import Catalogue, Shard
 
 

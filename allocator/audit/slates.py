@@ -36,7 +36,7 @@ class Plan:
     ends: list[int]
 
 
-class Slates:
+class BestSlates:
     """The value of a user's best slate, exactly: at most one action per slot, every cap kept, and all there that contacts need.
 
     Slot after slot, remembering only what later slots still depend on: per cap, how many contacts it has left, as far as the

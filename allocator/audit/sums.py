@@ -10,8 +10,8 @@ import numpy as np
 
 from allocator.audit.audited_shard import Seen
 from allocator.audit.checks import TOLERANCE
-from allocator.audit.scope import actions_in, times_of
-from allocator.policy.grammar import Constraint, Term
+from allocator.audit.scope import times_of
+from allocator.policy.words import Term
 from ranker.scores import Catalogue, Shard
 
 
@@ -126,21 +126,3 @@ class Worth:
 
 
 Numerator = Part | Worth | Changed
-
-
-def parts_of(rule: Constraint, catalogue: Catalogue) -> tuple[Numerator, Part | None]:
-    """Numerator and denominator of a constraint, straight from the contract's definitions."""
-    if rule.kind == "churn":
-        return Changed(), None
-    where_A = actions_in(rule.where, catalogue)
-    if rule.kind in ("volume", "change"):
-        return Part(where_A.astype(float), None), None
-    if rule.kind == "share":
-        of_A = actions_in(rule.of, catalogue)
-        return Part((where_A & of_A).astype(float), None), Part(of_A.astype(float), None)
-    numerator = Part(where_A * times_of(rule.times, catalogue), rule.metric)
-    if rule.kind == "total":
-        return numerator, None
-    if rule.kind == "average":
-        return numerator, Part(where_A.astype(float), None)
-    return numerator, Part(where_A * times_of(rule.per.times, catalogue), rule.per.metric)

@@ -5,7 +5,7 @@ and totals, limit 0 for ratios), weak duality gives
 
     value of any feasible allocation  <=  bound = lambda . limit + sum over users of max over slates (value - lambda . use)
 
-where exploration and pinned users keep what they are given and holdout users get nothing. A fallback is a contact that could have
+where exploration and pinned users keep their preassigned contacts and holdout users get nothing. A fallback is a contact that could have
 been chosen, so the bound holds with it; what it is worth less than nothing widens the gap. Anyone can recompute this bound from the
 scores, the policy and the multipliers below; `audit` does. A constraint of kind churn on N users is the row
 `-(users who keep the earlier slate) <= max - N`, so to a user who can have it that slate is worth lambda more.
@@ -35,13 +35,12 @@ from allocator.formats import (
     Remark,
     TierTotal,
 )
-from allocator.policy.grammar import Term
+from allocator.policy.words import Term
 from allocator.problem import Problem
-from allocator.solve.solution import Solution, relative_gap
-from allocator.users import FREE, Data, Funnel
+from allocator.solve.solution import Solution, not_below, relative_gap
+from allocator.users import FREE, Data, Funnel, UserActions
 
 MONEY = ("_eur", "_usd", "_gbp")
-ROUNDING = 1e-9
 SOURCES = ("optimised", "exploration", "fallback", "pinned")
 
 
@@ -87,15 +86,15 @@ def tally(problem: Problem, data: Data, user_N: np.ndarray, action_N: np.ndarray
     return Tally(count.reshape(classes, actions), by_class, kept_S)
 
 
-def contacts_in(slate_UK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def contacts_in(slate_UK: np.ndarray) -> UserActions:
     """(user position, action) of every contact of the slates, sorted by user."""
     user_N, k_N = np.nonzero(slate_UK >= 0)
     return user_N, slate_UK[user_N, k_N].astype(np.int64)
 
 
-def tally_all(problem: Problem, data: Data, given: tuple[np.ndarray, np.ndarray], slate_UK: np.ndarray) -> Tally:
-    """The sums over contacts that were given, (user position, action), and those of the slates together."""
-    user_N, action_N = (np.concatenate(both) for both in zip(given, contacts_in(slate_UK), strict=True))
+def tally_all(problem: Problem, data: Data, fixed: UserActions, slate_UK: np.ndarray) -> Tally:
+    """The sums over the preassigned contacts and those of the slates together."""
+    user_N, action_N = (np.concatenate(both) for both in zip(fixed, contacts_in(slate_UK), strict=True))
     order_N = np.argsort(user_N, kind="stable")
     return tally(problem, data, user_N[order_N], action_N[order_N])
 
@@ -136,13 +135,12 @@ def certify(
     records = tuple(_record(problem, position, counted, solution.price_R) for position in range(len(problem.measured)))
     penalty = sum(_penalty(measured, record) for measured, record in zip(problem.measured, records, strict=True))
     value = float(contacts.value_N.sum()) - penalty
-    given = contacts.value_of("exploration", "pinned")
-    price_bound = solution.dual + given
+    preassigned = contacts.value_of("exploration", "pinned")
+    price_bound = solution.dual + preassigned
     whole = relative_gap(value, price_bound) > wanted_gap and solution.whole_bound < solution.dual
-    bound = solution.whole_bound + given if whole else price_bound
-    scale = max(abs(price_bound), abs(greedy.value))  # of what was added up, where the sum itself is about nothing
-    if bound < value <= bound + ROUNDING * scale:  # the same but for the rounding of two sums
-        bound = value
+    bound = solution.whole_bound + preassigned if whole else price_bound
+    summed = max(abs(price_bound), abs(greedy.value))  # where the sum itself is about nothing
+    bound = not_below(bound, value, summed)
     gap = relative_gap(value, bound)
     full = [step for step in solution.steps if step.users >= (data.group_U == FREE).sum()]
     return Certificate(
@@ -193,8 +191,8 @@ def _fallback(problem: Problem, contacts: Contacts, left_without: int) -> Fallba
     """How many users fell back, what that was worth, and how many were left with nothing."""
     if problem.policy.fallback is None:
         return None
-    given = int((contacts.source_N == SOURCES.index("fallback")).sum())
-    return FallbackTotal(contacts=given, value=contacts.value_of("fallback"), left_without=left_without)
+    count = int((contacts.source_N == SOURCES.index("fallback")).sum())
+    return FallbackTotal(contacts=count, value=contacts.value_of("fallback"), left_without=left_without)
 
 
 def _fallback_cost(contacts: Contacts, bound: float) -> float:
@@ -281,18 +279,7 @@ def _unit(problem: Problem, measured: CompiledConstraint) -> str:
             return unit_of_attribute(times)
         return f"{units[metric]} x {times}"
 
-    rule = measured.rule
-    if measured.whole:
-        return "users" if rule.kind == "churn" else "contacts"
-    if rule.kind == "tier":
-        return "value"
-    if rule.kind == "share":
-        return "share of contacts"
-    if rule.kind == "total":
-        return words(rule.metric, rule.times)
-    if rule.kind == "average":
-        return f"{words(rule.metric, rule.times)} per contact"
-    return f"{words(rule.metric, rule.times)} per {words(rule.per.metric, rule.per.times)}"
+    return measured.rule.unit(words)
 
 
 def unit_of_attribute(name: str) -> str:

@@ -20,10 +20,11 @@ from threadpoolctl import threadpool_limits
 
 from allocator.certify.certificate import contacts_in, tally
 from allocator.constraints import CompiledConstraint
-from allocator.solve.dual import Pass, Users, sweep
+from allocator.solve.dual import DualEvaluation, Users, evaluate_dual
 from allocator.solve.exact import Pairs, best_fractional, count_pairs, eligible_pairs
 from allocator.solve.prices import Scale, Step, curvature, measure_scale, newton_step, sample_users
 from allocator.solve.settings import SolveSettings
+from allocator.users import UserActions
 
 WITHIN = 0.009
 """Of the price: a little less than the one per cent that is stated."""
@@ -32,19 +33,17 @@ SAMPLE_USERS = 10_000
 NEAR_USERS = 1_000
 STEP_USERS = 1_000
 STEP_ROWS = 128
-"""What the algebra of one step costs, in users swept, with so many rows or fewer."""
+"""What the algebra of one step costs, in users evaluated, with so many rows or fewer."""
 PART = 0.5
 LEAST_WORK = 100_000
 LINEAR_PAIRS = 4_000
 """Eligible user-action pairs up to which a bound is moved in the linear programme, which is then the quicker way."""
 MOST_STEPS = 6
 
-Contacts = tuple[np.ndarray, np.ndarray]
-
 
 def price_ranges(
     users: Users,
-    given: Contacts,
+    fixed: UserActions,
     price_R: np.ndarray,
     denominators: Sequence[float | None],
     steps: Sequence[Step],
@@ -52,7 +51,7 @@ def price_ranges(
 ) -> dict[int, tuple[float, float]]:
     """(lowest, highest) bound by position of the constraint, where a price's range could be seen; the most valuable first.
 
-    given: user and action of contacts that were not chosen. denominators: of the constraints, as certified. Solving again stops at
+    fixed: the preassigned contacts. denominators: of the constraints, as certified. Solving again stops at
     a part of the work that pricing took (`steps`), so it is cheap and the same on every machine.
     """
     if not settings.price_ranges or not (price_R > 0).any() or len(users.data) > MOST_USERS:
@@ -61,7 +60,7 @@ def price_ranges(
     if not work.think():
         return {}
     with threadpool_limits(1):
-        again = _resolver(users, given, price_R, denominators, settings, work)
+        again = _resolver(users, fixed, price_R, denominators, settings, work)
         worth = {row: again.bounds.slope_R[row] * abs(again.bounds.bound(row)) for row in np.flatnonzero(price_R > 0)}
         found = {row: _range(again, row) for row in sorted(worth, key=lambda row: (-worth[row], row))}
     constraint_R = users.problem.rows.constraint_R
@@ -70,7 +69,7 @@ def price_ranges(
 
 @dataclass
 class _Work:
-    """What solving again may still cost, in users swept. rows: beyond some hundred the algebra of a step is what takes the time."""
+    """What solving again may still cost, in users evaluated. rows: beyond some hundred the algebra of a step is what takes the time."""
 
     left: float
     rows: int
@@ -112,7 +111,7 @@ class _Bounds:
         rises = loosen == (self.sign(row) > 0)
         if not rises:
             return abs(self.bound(row))
-        return 1.0 - self.bound(row) if self.measured(row).rule.kind == "share" else np.inf
+        return self.measured(row).rule.largest_bound - self.bound(row)
 
     def is_ratio(self, row: int) -> bool:
         return self.measured(row).denominator is not None
@@ -129,7 +128,7 @@ class _Bounds:
         return replace(self.users, problem=problem, limit_R=limit_R)
 
 
-def _denominators(users: Users, contacts: Contacts) -> np.ndarray:
+def _denominators(users: Users, contacts: UserActions) -> np.ndarray:
     """float64[R]: totals of the ratios' denominators over these contacts, sorted by user; 0 for other rows."""
     problem = users.problem
     counted = tally(problem, users.data, *contacts)
@@ -155,21 +154,21 @@ class _Resolver(Protocol):
 
 def _resolver(
     users: Users,
-    given: Contacts,
+    fixed: UserActions,
     price_R: np.ndarray,
     denominators: Sequence[float | None],
     settings: SolveSettings,
     work: _Work,
 ) -> _Resolver:
     scale = measure_scale(users, np.random.default_rng(settings.seed))
-    given_R = _denominators(users, given)
+    fixed_R = _denominators(users, fixed)
     if len(users.data) > SAMPLE_USERS:
         sample = sample_users(users, SAMPLE_USERS, np.random.default_rng(settings.seed))
-        return _dual(sample, given_R, price_R, None, scale, settings, work)
+        return _dual(sample, fixed_R, price_R, None, scale, settings, work)
     slope_R = price_R * np.array([_room(each) for each in denominators])[users.problem.rows.constraint_R]
     if count_pairs(users.data) <= LINEAR_PAIRS:
-        return _linear(_Bounds(users, _rooms(users, given_R), slope_R), scale, settings, work)
-    return _dual(users, given_R, price_R, slope_R, scale, settings, work)
+        return _linear(_Bounds(users, _rooms(users, fixed_R), slope_R), scale, settings, work)
+    return _dual(users, fixed_R, price_R, slope_R, scale, settings, work)
 
 
 def _room(denominator: float | None) -> float:
@@ -259,7 +258,7 @@ class _Dual:
     """Larger ones: Newton steps on the dual from its optimum at the bounds as they are, with the curvature there."""
 
     bounds: _Bounds
-    base: Pass
+    base: DualEvaluation
     hessian: np.ndarray
     scale: Scale
     work: _Work
@@ -298,20 +297,20 @@ class _Dual:
                 return best.dual - self.base.dual <= wanted + WITHIN * abs(wanted)
             if not self.work.spend(len(moved.data)):
                 return False
-            trial = sweep(moved, best.price_R + toward_R)
+            trial = evaluate_dual(moved, best.price_R + toward_R)
             if trial.dual < best.dual:
                 best = trial
             else:
                 radius *= 0.3
         return False
 
-    def _before(self, moved: Users, row: int, step: float) -> Pass:
+    def _before(self, moved: Users, row: int, step: float) -> DualEvaluation:
         """The moved problem at the prices as they were."""
         if moved.problem is not self.bounds.users.problem:
-            return sweep(moved, self.base.price_R)
+            return evaluate_dual(moved, self.base.price_R)
         return replace(self.base, dual=self.base.dual + step * self.base.price_R[row])
 
-    def _newton(self, best: Pass, limit_R: np.ndarray, radius: float) -> tuple[np.ndarray, float]:
+    def _newton(self, best: DualEvaluation, limit_R: np.ndarray, radius: float) -> tuple[np.ndarray, float]:
         """The step of the model and by how much it lowers the dual; in the rows that are free alone, where that does."""
         gradient_R = limit_R - best.usage_R
         box_R = radius * self.scale.price_R
@@ -326,7 +325,7 @@ class _Dual:
 
 def _dual(
     users: Users,
-    given_R: np.ndarray,
+    fixed_R: np.ndarray,
     price_R: np.ndarray,
     slope_R: np.ndarray | None,
     scale: Scale,
@@ -334,13 +333,13 @@ def _dual(
     work: _Work,
 ) -> _Dual:
     """Over the users nearest to another choice. slope_R: what a unit is worth; None for a sample, where it is what it is worth there."""
-    swept = sweep(users, price_R)
-    hessian = curvature(users, swept, 0.02 * scale.value, scale, np.random.default_rng(settings.seed))
-    near = replace(users, data=users.data.take(np.sort(np.argsort(swept.margin_U, kind="stable")[:NEAR_USERS])))
-    base = sweep(near, price_R)
-    near = replace(near, limit_R=_centred(users, swept) - (swept.usage_R - base.usage_R))
+    evaluated = evaluate_dual(users, price_R)
+    hessian = curvature(users, evaluated, 0.02 * scale.value, scale, np.random.default_rng(settings.seed))
+    near = replace(users, data=users.data.take(np.sort(np.argsort(evaluated.margin_U, kind="stable")[:NEAR_USERS])))
+    base = evaluate_dual(near, price_R)
+    near = replace(near, limit_R=_centred(users, evaluated) - (evaluated.usage_R - base.usage_R))
     base = replace(base, dual=base.dual + float((near.limit_R - users.limit_R) @ price_R))
-    chosen_R = given_R + _denominators(users, contacts_in(swept.slate_UK))
+    chosen_R = fixed_R + _denominators(users, contacts_in(evaluated.slate_UK))
     outside_R = _rooms(users, chosen_R - _denominators(near, contacts_in(base.slate_UK)))
     if slope_R is None:
         slope_R = price_R * np.maximum(_rooms(users, chosen_R), 0.0)
@@ -348,8 +347,8 @@ def _dual(
     return _Dual(_Bounds(near, outside_R, slope_R), base, hessian, scale, work)
 
 
-def _centred(users: Users, swept: Pass) -> np.ndarray:
-    """Limits at which the prices of a sweep are optimal: a price is free to move where exactly as much is used as there is."""
-    price_R, limit_R, usage_R = swept.price_R, users.limit_R, swept.usage_R
+def _centred(users: Users, evaluated: DualEvaluation) -> np.ndarray:
+    """Limits at which the prices of a dual evaluation are optimal: a price is free to move where exactly as much is used as there is."""
+    price_R, limit_R, usage_R = evaluated.price_R, users.limit_R, evaluated.usage_R
     above = np.where(price_R > 0, usage_R, np.maximum(limit_R, usage_R))
     return np.where(price_R >= users.problem.rows.penalty_R, np.minimum(limit_R, usage_R), above)

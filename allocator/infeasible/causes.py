@@ -14,9 +14,9 @@ import numpy as np
 from allocator.infeasible.counting import Reach, Scope, given_in_words, most_contacts, reach
 from allocator.policy.grammar import ContactRule
 from allocator.problem import Problem
-from allocator.solve.dual import sweep
+from allocator.solve.dual import evaluate_dual
 from allocator.solve.solver import free_users
-from allocator.users import FREE, HOLDOUT, Data
+from allocator.users import FREE, HOLDOUT, Data, UserActions
 from ranker.scores import Scores, Shard
 
 
@@ -54,7 +54,7 @@ class _Counted:
 def find_causes(
     problem: Problem,
     data: Data,
-    fixed: tuple[np.ndarray, np.ndarray],
+    fixed: UserActions,
     positions: Sequence[int],
     scores: Scores | None = None,
 ) -> tuple[Cause, ...]:
@@ -104,14 +104,12 @@ def _by_slates(problem: Problem, data: Data, scope: Scope) -> Reach:
     group_U = np.where(scope.member_S[data.class_U], data.group_U, HOLDOUT).astype(np.int8)
     nobody = np.empty(0, np.int64)
     users = free_users(counting, replace(data, group_U=group_U, before_UK=data.before_UK[:, :0]), (nobody, nobody))
-    swept = sweep(users, np.empty(0))
-    inside_U = ((swept.slate_UK >= 0) & scope.actions_A[swept.slate_UK]).any(axis=1)
-    return Reach(swept.dual, round(swept.dual), int(inside_U.sum()))
+    evaluated = evaluate_dual(users, np.empty(0))
+    inside_U = ((evaluated.slate_UK >= 0) & scope.actions_A[evaluated.slate_UK]).any(axis=1)
+    return Reach(evaluated.dual, round(evaluated.dual), int(inside_U.sum()))
 
 
-def _exploration(
-    problem: Problem, data: Data, fixed: tuple[np.ndarray, np.ndarray], positions: Sequence[int]
-) -> Iterator[Cause]:
+def _exploration(problem: Problem, data: Data, fixed: UserActions, positions: Sequence[int]) -> Iterator[Cause]:
     """Bounds that the exploration contacts break before anything is decided."""
     rows, left_R = problem.rows, free_users(problem, data, fixed).limit_R
     for position in positions:

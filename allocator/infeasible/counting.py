@@ -295,7 +295,7 @@ def _sentence(problem: Problem, given_words: str, row: int, left: float, most: R
     name, given = _name(measured), float(rows.limit_R[row] - left)
     if rows.limit_R[row] >= 0 and given > 0:
         return f"{name}: {given_words} already break it"
-    if measured.rule.kind != "volume":
+    if not measured.rule.asks_for_contacts:
         return (
             f"{name} asks for at least {_amount(measured.low)}, but the best contacts of all {most.users:,} eligible "
             f"users come to {_amount(most.amount)}"
@@ -316,7 +316,7 @@ def _floors(problem: Problem) -> list[int]:
         for row in range(len(rows))
         if rows.sign_R[row] < 0
         and not np.isfinite(rows.penalty_R[row])
-        and problem.measured[int(rows.constraint_R[row])].rule.kind == "volume"
+        and problem.measured[int(rows.constraint_R[row])].rule.asks_for_contacts
     ]
 
 
@@ -326,7 +326,7 @@ def _asked_twice(problem: Problem, left_R: np.ndarray, floors: Sequence[int]) ->
     covers_RR, meets_RR = _covers(rows), _meets(rows)
     for cap in range(len(rows)):
         measured = problem.measured[int(rows.constraint_R[cap])]
-        if rows.sign_R[cap] < 0 or measured.rule.kind != "volume" or np.isfinite(rows.penalty_R[cap]):
+        if rows.sign_R[cap] < 0 or not measured.rule.asks_for_contacts or np.isfinite(rows.penalty_R[cap]):
             continue
         inside = [row for row in floors if covers_RR[cap, row]]
         chosen = _disjoint_above(meets_RR, left_R, inside, max(float(left_R[cap]), 0.0))

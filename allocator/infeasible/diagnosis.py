@@ -2,9 +2,9 @@
 
 With all values set to zero and every row of a subset elastic at one unit of violation per unit of its scale, the dual's minimum is
 minus the least total violation: below zero exactly where the subset cannot hold together (weak duality; elastic filtering and the
-deletion filter: Chinneck, Feasibility and Infeasibility in Optimization, 2008). The same sweeps that price millions of users
-decide it, so it costs a few passes per test. Where contacts in parts could keep what whole ones cannot, small problems are decided by
-the integer programme.
+deletion filter: Chinneck, Feasibility and Infeasibility in Optimization, 2008). The same dual evaluations that price millions
+of users decide it, so it costs a few of them per test. Where contacts in parts could keep what whole ones cannot, small problems are
+decided by the integer programme.
 
 Axes: R rows.
 """
@@ -18,14 +18,14 @@ from threadpoolctl import threadpool_limits
 from allocator.formats import DiagnosisRecord
 from allocator.infeasible.causes import Cause, find_causes
 from allocator.infeasible.counting import Finding, given_in_words
-from allocator.infeasible.repairs import MOST_SOLVES, Conflict, Repair, Work, find_repairs
+from allocator.infeasible.repairs import MOST_SOLVES, Conflict, Repair, SolveBudget, find_repairs
 from allocator.problem import Problem
 from allocator.solve.exact import count_pairs, solve_exact
 from allocator.solve.prices import Priced, Scale, find_prices, measure_scale
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import TooLarge, Unsolvable
 from allocator.solve.solver import free_users
-from allocator.users import Data
+from allocator.users import Data, UserActions
 from ranker.scores import Scores
 
 MOST_TESTS = 200
@@ -94,17 +94,17 @@ class _Case:
 
     problem: Problem
     data: Data
-    fixed: tuple[np.ndarray, np.ndarray]
+    fixed: UserActions
     settings: SolveSettings
     scale: Scale
     start_R: np.ndarray
-    work: Work
+    budget: SolveBudget
 
 
 def diagnose(
     problem: Problem,
     data: Data,
-    fixed: tuple[np.ndarray, np.ndarray],
+    fixed: UserActions,
     settings: SolveSettings,
     unsolvable: Unsolvable,
     scores: Scores | None = None,
@@ -119,7 +119,7 @@ def diagnose(
     users = free_users(problem, data, fixed)
     scale = measure_scale(users, np.random.default_rng(settings.seed))
     with threadpool_limits(1):
-        tests = Work(MOST_TESTS, tell)
+        tests = SolveBudget(MOST_TESTS, tell)
         case = _with_proof(_Case(problem, data, fixed, settings, scale, unsolvable.price_R, tests), findings)
         return _explain(case, unsolvable, scores, findings)
 
@@ -127,7 +127,7 @@ def diagnose(
 def contradiction(
     problem: Problem,
     data: Data,
-    fixed: tuple[np.ndarray, np.ndarray],
+    fixed: UserActions,
     settings: SolveSettings,
     findings: Sequence[Finding],
     scores: Scores | None = None,
@@ -155,7 +155,7 @@ def _explain(case: _Case, unsolvable: Unsolvable, scores: Scores | None, finding
     conflict = list(findings[0].positions) if findings else _smallest_conflict(case)
     rules = [problem.measured[position].rule for position in conflict]
     causes = find_causes(problem, case.data, case.fixed, conflict, scores)
-    search = Work(MOST_SOLVES, case.work.tell)
+    search = SolveBudget(MOST_SOLVES, case.budget.tell)
     repairs = find_repairs(Conflict(problem, case.data, case.fixed, case.settings, case.scale, conflict), search)
     return Diagnosis(
         unsolvable.proven_by,
@@ -165,7 +165,7 @@ def _explain(case: _Case, unsolvable: Unsolvable, scores: Scores | None, finding
         (*causes, *_exploration_alone(case, conflict)),
         tuple(finding.sentence for finding in findings),
         proven,
-        tuple(words for work, words in ((case.work, NOT_SMALLEST), (search, MORE_REPAIRS)) if work.ended),
+        tuple(words for spent, words in ((case.budget, NOT_SMALLEST), (search, MORE_REPAIRS)) if spent.ended),
     )
 
 
@@ -190,7 +190,7 @@ def _smallest_conflict(case: _Case) -> list[int]:
         for position in sorted(kept, key=lambda position: part[position]):
             without = [other for other in kept if other != position]
             name = case.problem.measured[position].rule.id
-            if not case.work.spend(f"whether {name} is part of the conflict, {len(kept)} constraints left"):
+            if not case.budget.spend(f"whether {name} is part of the conflict, {len(kept)} constraints left"):
                 break
             if _conflicting(case, without):
                 kept = without

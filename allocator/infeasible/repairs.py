@@ -1,4 +1,4 @@
-"""Which bounds, moved as little as can be, end a conflict: single ones, two of the conflict, or as many as it takes.
+"""Which bounds, moved as little as can be, end a conflict: single ones, two that share it, or as many as it takes.
 
 Constraints whose bounds may move are made soft at a price far above the value of any contact, and the problem is solved. What the
 allocation then breaks is as little as can be, and where it stands is a bound that it keeps: so a repair is an allocation that was found,
@@ -23,9 +23,7 @@ from allocator.solve.prices import Scale
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import TooLarge, Unsolvable
 from allocator.solve.solver import free_users, solve
-from allocator.users import Data
-
-Contacts = tuple[np.ndarray, np.ndarray]
+from allocator.users import Data, UserActions
 
 DEAR = 1e3
 """Times the value of a typical contact: what a contact too many or too few costs while bounds may move."""
@@ -34,7 +32,7 @@ ROUGH = 1e-4
 MOST_REPAIRS = 4
 MOST_SINGLE = 6
 MOST_PAIRS = 3
-MOST_SOLVES = 14
+MOST_SOLVES = 16
 """Problems that a search for repairs solves at most."""
 DIGITS = 6
 """Of a bound that is no whole number: it is rounded outwards, so that what people read can be kept."""
@@ -55,7 +53,7 @@ class Repair:
 
 
 @dataclass
-class Work:
+class SolveBudget:
     """How many problems may still be solved; `tell` passes on what is being tried."""
 
     left: int = MOST_SOLVES
@@ -78,7 +76,7 @@ class Conflict:
 
     problem: Problem
     data: Data
-    fixed: Contacts
+    fixed: UserActions
     settings: SolveSettings
     scale: Scale
     positions: Sequence[int]
@@ -87,20 +85,22 @@ class Conflict:
 Moves = dict[tuple[int, str], float]
 
 
-def find_repairs(conflict: Conflict, work: Work) -> list[Repair]:
+def find_repairs(conflict: Conflict, budget: SolveBudget) -> list[Repair]:
     """The cheapest first. Empty where nothing was found: because nothing is left to move, or because the work was at its end."""
     found: list[Moves] = []
     for positions in _to_try(conflict):
         if found and len(positions) > 2:
             break  # what moves everything is for when nothing less will do
         names = ", ".join(conflict.problem.measured[position].rule.id for position in positions)
-        if not work.spend(f"which change of {names} would do"):
+        if not budget.spend(f"which change of {names} would do"):
             break
         moves = _eased(conflict, positions)
         if moves and all(set(moves) != set(other) for other in found):
             found.append(moves)
-    without = _without(conflict, found, work)
-    repairs = [_repair(conflict, moves, without, work) for moves in found]
+    shared = _shared(conflict, found, budget)
+    found += [shared] if shared else []
+    without = _without(conflict, found, budget)
+    repairs = [_repair(conflict, moves, without, budget) for moves in found]
     return sorted(repairs, key=lambda repair: np.inf if repair.cost is None else repair.cost)[:MOST_REPAIRS]
 
 
@@ -111,6 +111,43 @@ def _to_try(conflict: Conflict) -> Iterator[tuple[int, ...]]:
     if len(conflict.positions) > 2:
         yield from list(combinations(singles, 2))[:MOST_PAIRS]
     yield tuple(conflict.problem.hard)
+
+
+def _shared(conflict: Conflict, found: Sequence[Moves], budget: SolveBudget) -> Moves | None:
+    """Half of what one bound must move alone, and what another must move then: a compromise where two bounds can each end the conflict.
+
+    None where there are no two, where the half does for nothing, or where a repair like that was found already.
+    """
+    alone = [next(iter(moves.items())) for moves in found if len(moves) == 1]
+    if len(alone) < 2 or any(len(moves) == 2 for moves in found):
+        return None
+    (first, far), ((second, _), _) = alone[:2]
+    near = _bound(conflict.problem.measured[first[0]], first[1])
+    half = (near + far) / 2
+    if conflict.problem.measured[first[0]].whole:
+        half = float(np.floor(half) if first[1] == "max" else np.ceil(half))
+    if half == near or not budget.spend("whether two changes can share it"):
+        return None
+    others = _eased(_with_moves(conflict, {first: half}), [second])
+    if not others or not budget.spend("how much less each must then change"):
+        return None
+    back = _eased(_with_moves(conflict, others), [first[0]])
+    return {**back, **others} if back else None
+
+
+def _with_moves(conflict: Conflict, moves: Moves) -> Conflict:
+    """The same problem with these bounds moved."""
+    measured = list(conflict.problem.measured)
+    for (position, side), bound in moves.items():
+        measured[position] = replace(measured[position], **{"low" if side == "min" else "high": bound})
+    return replace(conflict, problem=conflict.problem.with_measured(measured))
+
+
+def _bound(measured: CompiledConstraint, side: str) -> float:
+    bound = measured.low if side == "min" else measured.high
+    if bound is None:
+        raise ValueError(f"{measured.rule.id} has no {side}")
+    return bound
 
 
 def _eased(conflict: Conflict, positions: Sequence[int]) -> Moves | None:
@@ -173,9 +210,9 @@ def outwards_rounded(amount: float, side: str) -> float:
     return float(Decimal(amount).quantize(step, rounding=ROUND_FLOOR if side == "min" else ROUND_CEILING))
 
 
-def _without(conflict: Conflict, found: Sequence[Moves], work: Work) -> float | None:
+def _without(conflict: Conflict, found: Sequence[Moves], budget: SolveBudget) -> float | None:
     """What the best allocation is worth without the constraints in the way, None where nothing was found or no work is left."""
-    if not found or not work.spend("what is given up"):
+    if not found or not budget.spend("what is given up"):
         return None
     away = set(conflict.positions).union(*({position for position, _ in moves} for moves in found))
     kept = [each for position, each in enumerate(conflict.problem.measured) if position not in away]
@@ -187,15 +224,16 @@ def _worth(conflict: Conflict, problem: Problem) -> float | None:
     return None if slate_UK is None else value_of(free_users(problem, conflict.data, conflict.fixed), slate_UK)
 
 
-def _repair(conflict: Conflict, moves: Moves, without: float | None, work: Work) -> Repair:
-    measured, changes = list(conflict.problem.measured), {}
+def _repair(conflict: Conflict, moves: Moves, without: float | None, budget: SolveBudget) -> Repair:
+    changes: dict[str, dict[str, float]] = {}
     for (position, side), bound in moves.items():
-        changes.setdefault(measured[position].rule.id, {})[side] = bound
-        measured[position] = replace(measured[position], **{"low" if side == "min" else "high": bound})
-    words = "; and ".join(_sentence(conflict.problem.measured[p], side, bound) for (p, side), bound in moves.items())
+        changes.setdefault(conflict.problem.measured[position].rule.id, {})[side] = bound
+    told = [_sentence(conflict.problem.measured[p], side, bound) for (p, side), bound in moves.items()]
+    words = ", and ".join(_small(sentence) if position else sentence for position, sentence in enumerate(told))
     value = None
-    if without is not None and work.spend("what is left then"):
-        value = _worth(conflict, conflict.problem.with_measured(measured))
+    if without is not None and budget.spend("what is left then"):
+        moved = _with_moves(conflict, moves)
+        value = _worth(moved, moved.problem)
     if value is None:
         return Repair(changes, None, None, words)
     cost = max(without - value, 0.0)
@@ -206,6 +244,10 @@ def _sentence(measured: CompiledConstraint, side: str, bound: float) -> str:
     old = measured.low if side == "min" else measured.high
     verb = "Lower the minimum" if side == "min" else "Raise the maximum"
     return f"{verb} of {measured.rule.name} from {old:,.6g} to {_exact(bound)}"
+
+
+def _small(sentence: str) -> str:
+    return sentence[0].lower() + sentence[1:]
 
 
 def _exact(bound: float) -> str:

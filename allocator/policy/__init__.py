@@ -5,6 +5,8 @@ Modules, in the order in which data flows:
 - tree: YAML text as a tree that remembers its lines, without anything that surprises
 - overrides: `set.ID.FIELD=VALUE` applied to the tree
 - suggest: "did you mean"
+- words: filters, bounds, strengths and terms as values, and what every rule may carry
+- kinds: a folder with a class per kind of constraint
 - grammar: the policy as frozen records, whose fields are the words of the file
 - check: a policy against the catalogue and the segments it is meant for
 - reader: file in, policy out, or every mistake at once

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 
-from allocator.policy.grammar import Bound, Filter, Policy, Rule, Share, composed, shown
+from allocator.policy.grammar import Policy, Share
+from allocator.policy.kinds.base import Constraint
 from allocator.policy.suggest import Vocabulary, hint
 from allocator.policy.tree import Fault, scalar
+from allocator.policy.words import Filter, Rule, composed, shown
 from ranker.scores import MOST_SEGMENT_VALUES, Catalogue
 
 
@@ -331,77 +333,35 @@ def _action_ids(world: World, *named: str | None) -> Iterator[Fault]:
             yield Fault(("action",), f"there is no action '{name}'{hint(name, world.catalogue.ids)}")
 
 
-def constraint(world: World, rule: Rule) -> Iterator[Fault]:
-    """Words and scope of a constraint; its bounds are for `bounds`."""
-    scope_faults = [*actions(world, rule.where, "where"), *actions(world, rule.of, "of")]
-    if not scope_faults and not world.actions_in(rule.where, rule.of):
-        scope_faults = [Fault(("where",), "no action is in both `where` and `of`")]
+def constraint(world: World, rule: Constraint) -> Iterator[Fault]:
+    """Words and scope of a constraint; its bounds are for the kind to judge."""
+    filters = rule.filters
+    scope_faults = [fault for key, words in filters.items() for fault in actions(world, words, key)]
+    if filters and not scope_faults and not world.actions_in(*filters.values()):
+        keys = " and ".join(f"`{key}`" for key in filters)
+        scope_faults = [Fault(("where",), f"no action is in both {keys}")]
     yield from scope_faults
     yield from users(world, rule.users)
     yield from _each(world, rule)
-    yield from measure(world, rule, rule.where)
-    if rule.per is not None:
-        yield from (fault.under("per") for fault in measure(world, rule.per, rule.where))
+    where = filters.get("where")
+    yield from measure(world, rule, where)
+    for key in rule.measures:
+        yield from (fault.under(key) for fault in measure(world, getattr(rule, key), where))
 
 
-def _each(world: World, rule: Rule) -> Iterator[Fault]:
+def _each(world: World, rule: Constraint) -> Iterator[Fault]:
     """A constraint's `each` is a segment, or an attribute that an action in scope has."""
     name = rule.each
     if name is None or name in world.segments:
         return
-    if rule.kind == "churn":
-        yield Fault(
-            ("each",), f"there is no segment '{name}'{hint(name, world.segments)}; churn counts users, by segment alone"
-        )
+    if rule.each_is_segment:
+        told = f"{rule.kind} counts users, by segment alone"
+        yield Fault(("each",), f"there is no segment '{name}'{hint(name, world.segments)}; {told}")
     elif name not in world.attributes:
         known = {*world.segments, *world.attributes}
         yield Fault(("each",), f"there is no segment and no attribute of actions '{name}'{hint(name, known)}")
-    elif not any(action.get(name) is not None for action in world.attributes_in(rule.where, rule.of)):
+    elif not any(action.get(name) is not None for action in world.attributes_in(*rule.filters.values())):
         yield Fault(("each",), f"no action in scope has the attribute '{name}'")
-
-
-def bounds(rule: Rule) -> Iterator[Fault]:
-    """The bounds of a constraint by its kind."""
-    low, high = rule.min, rule.max
-    if rule.compares:
-        yield from {"change": _change, "churn": _churn}[rule.kind](low, high)
-        return
-    if low is None and high is None and rule.strength is not None and rule.strength.kind != "report_only":
-        yield Fault((), "has neither min nor max; give one, or measure it only with `strength: report_only`")
-    faults = [fault for key, bound in (("min", low), ("max", high)) for fault in _bound(rule.kind, key, bound)]
-    yield from faults
-    if not faults and low is not None and high is not None and low.percent == high.percent and low.amount > high.amount:
-        yield Fault(("min",), f"the minimum {shown(low.to_json())} is above the maximum {shown(high.to_json())}")
-
-
-def _change(low: Bound | None, high: Bound | None) -> Iterator[Fault]:
-    if low is not None:
-        yield Fault(("min",), "a change has max alone, which limits it both ways")
-    if high is None:
-        yield Fault((), "has no max; give the most that the number of contacts may change by, like 30%")
-    elif high.amount < 0:
-        yield Fault(("max",), f"a change is at least 0%, not {shown(high.to_json())}")
-
-
-def _churn(low: Bound | None, high: Bound | None) -> Iterator[Fault]:
-    if low is not None:
-        yield Fault(("min",), "churn has max alone: at most so many users are given something else than before")
-    if high is None:
-        yield Fault((), "has no max; give the part of the users who may be given something else than before, like 30%")
-    elif not 0 <= high.amount <= (100 if high.percent else 1):
-        yield Fault(("max",), f"a part of the users lies between 0 and 1 (or 0% and 100%), not {shown(high.to_json())}")
-
-
-def _bound(kind: str, key: str, bound: Bound | None) -> Iterator[Fault]:
-    if bound is None:
-        return
-    if bound.percent and kind not in ("volume", "share"):
-        fraction = bound.amount / 100
-        yield Fault((key,), f"a percentage is for a volume or a share; write {fraction:g} if that is what is meant")
-    elif kind == "volume" and bound.amount < 0:
-        yield Fault((key,), f"a number of contacts is at least 0, not {shown(bound.to_json())}")
-    elif kind == "share" and not 0 <= bound.amount <= (100 if bound.percent else 1):
-        yield Fault((key,), f"a share lies between 0 and 1 (or 0% and 100%), not {shown(bound.to_json())}")
 
 
 def validity(rule: Rule) -> Iterator[Fault]:
@@ -440,10 +400,4 @@ def unique_ids(ids: Sequence[tuple[tuple[str, int], str]]) -> Iterator[Fault]:
 def doubts(policy: Policy) -> Iterator[str]:
     """What is right as it stands, and yet seldom meant: for the log, and whoever reads the report."""
     for rule in policy.constraints:
-        for key, bound in (("min", rule.min), ("max", rule.max)):
-            if rule.kind == "volume" and bound is not None and not bound.percent and 0 < bound.amount < 1:
-                whole = "none at all" if key == "max" else "at least one"
-                yield (
-                    f"{rule.id}.{key}: {bound.amount:g} is a number of contacts, so {whole}; "
-                    f"did you mean {bound.amount * 100:g}%, a share of the users?"
-                )
+        yield from rule.doubts()

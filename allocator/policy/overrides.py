@@ -8,9 +8,9 @@ reach those sections, which have no ids (a rule of that id goes first).
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from allocator.policy.grammar import composed
 from allocator.policy.suggest import hint
 from allocator.policy.tree import Fault, Node, Path_
+from allocator.policy.words import composed
 
 RULES = ("eligibility", "contact", "pinned", "constraints")
 SECTIONS: Mapping[str, Path_] = {

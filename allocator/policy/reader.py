@@ -11,51 +11,21 @@ from pathlib import Path
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from allocator.policy import check, tree
-from allocator.policy.grammar import (
-    LACKING,
-    Average,
-    Bound,
-    Change,
-    Churn,
-    ContactRule,
-    EligibilityRule,
-    Experiment,
-    Fallback,
-    Measure,
-    PinnedRule,
-    Policy,
-    Ratio,
-    Risk,
-    Rule,
-    Share,
-    ShareOf,
-    Term,
-    Tier,
-    Total,
-    Volume,
-    composed,
-    shown,
-)
+from allocator.policy.grammar import ContactRule, EligibilityRule, Experiment, Fallback, PinnedRule, Policy, Risk, Share, Tier
+from allocator.policy.kinds.base import Constraint
+from allocator.policy.kinds.known import KINDS
+from allocator.policy.kinds.volume import Volume
 from allocator.policy.overrides import RULES, apply, items
 from allocator.policy.suggest import hint, likely
 from allocator.policy.tree import Fault, Node
+from allocator.policy.words import LACKING, Bound, Measure, Rule, Term, composed, shown
 from ranker.files import InputError
 from ranker.scores import Catalogue, Scores
 
-KINDS: Mapping[str, type[Rule]] = {
-    "volume": Volume,
-    "total": Total,
-    "share": ShareOf,
-    "average": Average,
-    "ratio": Ratio,
-    "change": Change,
-    "churn": Churn,
-}
 REQUIRED = ("version", "objective")
 FILTERS = frozenset({"where", "of", "users", "forbid", "requires"})
 WORDS = dict.fromkeys(("metric", "times", "each", "action"), "word")
 log = logging.getLogger(__name__)
-SUM_OF_ATTRIBUTE = ". The sum of an attribute over contacts is of kind total, with `times` and without `metric`"
 
 
 def read_policy(
@@ -288,7 +258,7 @@ class _Reading:
         place = ("constraints", position)
         kind = node.child("kind")
         word = kind.value if kind is not None and isinstance(kind.value, str) else None
-        if word in KINDS and KINDS[word].compares and not self.previous:
+        if word in KINDS and KINDS[word].compares is not None and not self.previous:
             self.faults.append(
                 Fault((*place, "kind"), f"'{word}' compares with an earlier allocation: it needs previous=")
             )
@@ -313,8 +283,8 @@ class _Reading:
         def checks(rule: Rule) -> Iterator[Fault]:
             yield from words(self.world, rule)
             yield from check.validity(rule)
-            if model in KINDS.values() and None not in (rule.strength, *_kept_bounds(node, rule)):
-                yield from check.bounds(rule)
+            if isinstance(rule, Constraint) and None not in (rule.strength, *_kept_bounds(node, rule)):
+                yield from rule.bound_faults()
 
         return self._record(model, node, place, checks)
 
@@ -335,8 +305,8 @@ def _kept_bounds(node: Node, rule: Rule) -> Iterator[object]:
 
 
 def _plain_fraction(rule: Rule | None) -> Rule | None:
-    """The bound of a share, a change or churn in per cent is the plain fraction: 55% of the contacts, not of the users."""
-    if not isinstance(rule, ShareOf | Change | Churn):
+    """A bound in per cent as the plain fraction, where the kind means one: 55% of the contacts, not of the users."""
+    if not isinstance(rule, Constraint) or not rule.percent_is_fraction:
         return rule
     percents = {key: bound for key in ("min", "max") if (bound := getattr(rule, key)) is not None and bound.percent}
     fractions = {key: Bound(float(Fraction(repr(bound.amount)) / 100)) for key, bound in percents.items()}
@@ -405,5 +375,5 @@ def _unknown_key(model: type[BaseModel], place: Sequence[str | int]) -> str:
     if owner in KINDS.values() and others:
         own = next(kind for kind, each in KINDS.items() if each is owner)
         told = f"'{key}' is for {', '.join(others)}; a constraint of kind {own} has no such key"
-        return f"{told}{SUM_OF_ATTRIBUTE}" if (own, key) == ("volume", "times") else told
+        return f"{told}{KINDS[own].advice.get(key, '')}"
     return f"unknown key{hint(key, owner.model_fields)}"

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
+from allocator.amounts import exact, number, percent, told_apart, with_unit
 from allocator.formats import ConstraintRecord, FunnelStage
-from allocator.report.amounts import exact, number, percent, told_apart, with_unit
 from allocator.report.collect import Grid, Placements, Report
 from allocator.report.records import Evaluation, PolicyValue, ShownCalibration, ShownQini, TruthTable
 from allocator.report.sentences import worth_of_one_percent

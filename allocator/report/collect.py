@@ -164,7 +164,7 @@ def _with_named_tiers(certificate: Certificate, catalogue: Catalogue) -> Certifi
     about = {tier.id: (position, tier.objective) for position, tier in enumerate(certificate.tiers, start=1)}
 
     def named(record: ConstraintRecord) -> ConstraintRecord:
-        if record.kind != "tier" or record.id not in about:
+        if record.id not in about:
             return record
         position, terms = about[record.id]
         words = {"label": f"Objective {position} ({formula(terms)})", "unit": _unit_of(terms, catalogue)}

@@ -7,16 +7,18 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from allocator import amounts
 from allocator.formats import ConstraintRecord, FunnelStage
-from allocator.policy.grammar import Constraint
-from allocator.report import amounts, charts, rules, sentences
+from allocator.policy.kinds.base import Constraint
+from allocator.policy.kinds.known import kind_named
+from allocator.report import charts, rules, sentences
 from allocator.report.charts import Chart
 from allocator.report.collect import Report, Sources, collect
 from allocator.report.records import Evaluation, PolicyValue, ShownCalibration
@@ -211,9 +213,7 @@ def _rule_of(record: ConstraintRecord, rules_by_id: Mapping[str, Constraint]) ->
     """The policy's rule; of one with `each`, the part that the record is about."""
     name, _, value = record.id.partition("@")
     rule = rules_by_id.get(name)
-    if rule is None or not value or rule.kind != "churn":
-        return rule
-    return rule.model_copy(update={"users": replace(rule.users, keys=(*rule.users.keys, (rule.each, (value,))))})
+    return rule.of_segment(value) if rule is not None and value and rule.each_is_segment else rule
 
 
 def constraint_row(record: ConstraintRecord, value_unit: str, rule: Constraint | None = None) -> ConstraintRow:
@@ -427,12 +427,8 @@ def _more_words(report: Report) -> Iterator[tuple[str, str]]:
             "Objectives in order",
             "each is maximised in its turn; those after it must leave of it what the policy says.",
         )
-    if any(record.kind == "churn" for record in report.certificate.constraints):
-        yield (
-            "Something else than before",
-            "the user's offers, as a set, are not those of the allocation compared with. Who had nothing and still gets "
-            "nothing is not counted; who had an offer and is now held out is.",
-        )
+    kinds = dict.fromkeys(kind_named(record.kind) for record in report.certificate.constraints)
+    yield from (kind.glossary for kind in kinds if kind.glossary is not None)
 
 
 def script_digest(script: str) -> str:

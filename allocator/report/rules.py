@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 
+from allocator.amounts import exact, with_unit
 from allocator.formats import ConstraintRecord
-from allocator.policy.grammar import ContactRule, EligibilityRule, Filter, PinnedRule, Policy
-from allocator.report.amounts import exact, with_unit
+from allocator.policy.grammar import ContactRule, EligibilityRule, PinnedRule, Policy
+from allocator.policy.words import Filter, filter_words, people
 from allocator.report.collect import Report
-from allocator.report.sentences import below_the_best, filter_words, formula, people, worth
+from allocator.report.sentences import below_the_best, formula, worth
 from ranker.scores import Interference, Kept
 
 

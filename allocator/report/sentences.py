@@ -1,15 +1,13 @@
 """What happened, a plain sentence each: the headline, every constraint with its unit, direction, worth and what is left."""
 
-import math
 from collections.abc import Sequence
 
+from allocator.amounts import exact, number, percent, percent_at_most, with_unit
 from allocator.formats import Certificate, ConstraintRecord, ObjectiveTerm
-from allocator.policy.grammar import Constraint, Filter
-from allocator.report.amounts import exact, number, one, percent, percent_at_most, with_unit
+from allocator.policy.kinds.base import Constraint, Level, Side
+from allocator.policy.kinds.known import kind_named
 from allocator.report.records import PolicyValue
 
-RATES = ("share", "average", "ratio")
-COUNTS = ("volume", "change", "churn")
 FINEST = 1e-7
 MOST_NAMED = 25
 
@@ -67,7 +65,7 @@ def constraint(record: ConstraintRecord, value_unit: str, rule: Constraint | Non
     value_unit: the unit of the objective; rule: how the policy puts it, where that is known. The worth per step is read off the
     price; for larger steps it is an upper limit, because every further step is worth the same or less.
     """
-    lead = f"{record.name}: {_opening(record)}{_position(record, rule)}"
+    lead = f"{record.name}: {_opening(record)}{kind_named(record.kind).stands(level(record), rule)}"
     if is_empty(record):
         return f"{record.name}: {_opening(record)}nothing is allocated in its scope, so it holds."
     if record.strength.kind == "report_only":
@@ -89,49 +87,35 @@ def worth(record: ConstraintRecord, value_unit: str) -> str:
     """What one step of room is worth, and at most what one percent of room is."""
     if record.price == 0:
         return "Loosening it alone would gain nothing."
-    size, words = step(record)
+    kind, side = kind_named(record.kind), _side(record)
+    size, words = kind.step(level(record), side)
     sentence = f"{words} about {with_unit(record.price * size, value_unit)}"
-    bound = record.min if record.binding == "min" else record.max
-    if record.kind == "tier":
-        return f"{sentence}."
-    if record.kind in RATES or bound is None or abs(bound) <= 100:
+    bound = level(record).at(side)
+    if not kind.told_by_percent or abs(bound) <= 100:
         return f"{sentence}."
     room = abs(bound) / 100
-    side = "a floor 1 % lower" if record.binding == "min" else "1 % more room"
-    return f"{sentence}; {side} ({with_unit(room, unit_of(record))}) at most about {with_unit(record.price * room, value_unit)}."
+    floor = "a floor 1 % lower" if side == "min" else "1 % more room"
+    return f"{sentence}; {floor} ({with_unit(room, unit_of(record))}) at most about {with_unit(record.price * room, value_unit)}."
 
 
 def _holds(record: ConstraintRecord) -> str:
     """How far the price was seen to hold, on the side to which the bound would be loosened."""
     if record.price_range is None or record.price == 0:
         return ""
-    low, high = record.price_range
-    unit = unit_of(record)
-    if record.kind == "tier":
-        return f" That rate holds down to {with_unit(low, unit)}; below that, it is less." if low < record.min else ""
-    if record.binding == "min":
-        return f" Each is worth that down to {with_unit(low, unit)}; below that, less." if low < record.min else ""
-    return f" Each is worth that up to {with_unit(high, unit)}; beyond that, less." if high > record.max else ""
+    side, (low, high) = _side(record), record.price_range
+    reach, bound = low if side == "min" else high, level(record).at(side)
+    further = reach < bound if side == "min" else reach > bound
+    return f" {kind_named(record.kind).price_holds(level(record), side, reach)}" if further else ""
 
 
-def step(record: ConstraintRecord) -> tuple[float, str]:
-    """A step that people think in, in the bound's own unit, and the words that open its sentence."""
-    floor = record.binding == "min"
-    bound = record.min if floor else record.max
-    move = "Lowering the floor" if floor else "Raising the limit"
-    if record.kind == "share":
-        return 0.01, f"{move} by one percentage point would gain"
-    if record.kind in RATES and bound:
-        size = 10.0 ** (math.floor(math.log10(abs(bound))) - 1)
-        return size, f"{move} by {exact(size)} (to {exact(bound - size if floor else bound + size)}) would gain"
-    if record.kind == "tier":
-        size = abs(record.min) / 100 or 1.0
-        return size, f"Giving up another {with_unit(size, unit_of(record))} of it, 1 % of what must be left, would gain"
-    if record.kind == "churn":
-        return 1.0, f"Letting one more {one(unit_of(record))} change would be worth"
-    if floor:
-        return 1.0, f"Lowering the floor by one {one(unit_of(record))} would gain"
-    return 1.0, f"One more {one(unit_of(record))} would be worth"
+def _side(record: ConstraintRecord) -> Side:
+    """The side whose price it is."""
+    return "min" if record.binding == "min" else "max"
+
+
+def level(record: ConstraintRecord) -> Level:
+    """Where the constraint stands."""
+    return Level(record.achieved or 0.0, record.min, record.max, unit_of(record))
 
 
 def worth_of_one_percent(record: ConstraintRecord) -> float:
@@ -148,7 +132,7 @@ def violation(record: ConstraintRecord) -> float:
         return 0.0
     over = 0.0 if record.max is None else record.achieved - record.max
     under = 0.0 if record.min is None else record.min - record.achieved
-    if record.kind in RATES and record.denominator is not None and record.denominator < 0:
+    if kind_named(record.kind).is_rate and record.denominator is not None and record.denominator < 0:
         over, under = -over, -under  # the row, numerator - bound * denominator, is what a limit of a rate says
     missed = max(over, under, 0.0)
     scale = max(abs(record.achieved), abs(record.max or 0.0), abs(record.min or 0.0))
@@ -157,7 +141,7 @@ def violation(record: ConstraintRecord) -> float:
 
 def is_turned(record: ConstraintRecord) -> bool:
     """Whether a rate divides by less than zero and holds there, although the quotient looks as if it did not."""
-    if record.kind not in RATES or record.denominator is None or record.denominator >= 0 or is_empty(record):
+    if not kind_named(record.kind).is_rate or record.denominator is None or record.denominator >= 0 or is_empty(record):
         return False
     looks = (record.max is not None and record.achieved > record.max) or (
         record.min is not None and record.achieved < record.min
@@ -167,24 +151,14 @@ def is_turned(record: ConstraintRecord) -> bool:
 
 def unit_of(record: ConstraintRecord) -> str:
     """The words behind an amount of this constraint."""
-    if record.kind == "share":
-        return "of the contacts in scope"
-    if record.unit:
-        return record.unit
-    return {"volume": "contacts", "change": "contacts", "churn": "users"}.get(record.kind, "")
+    return kind_named(record.kind).words_of(record.unit or "")
 
 
 def amount(record: ConstraintRecord, value: float | None, *, asked: bool = False) -> str:
     """An amount of this constraint without its unit; asked: a bound, shown with every digit it was given."""
     if value is None:
         return "none"
-    if record.kind == "share":
-        return f"{exact(round(100 * value, 7))} %" if asked else percent(value, 2)
-    if asked and record.kind != "tier":
-        return exact(value)
-    if record.kind in COUNTS:
-        return f"{value:,.0f}"
-    return number(value)
+    return kind_named(record.kind).amount(value, asked=asked)
 
 
 def binding_summary(records: Sequence[ConstraintRecord]) -> str:
@@ -229,43 +203,6 @@ def _opening(record: ConstraintRecord) -> str:
     ]
 
 
-def _position(record: ConstraintRecord, rule: Constraint | None) -> str:
-    if record.kind == "churn":
-        return _churn(record, rule)
-    return _amounts(record) + (_either_way(rule) if record.kind == "change" else "")
-
-
-def _churn(record: ConstraintRecord, rule: Constraint | None) -> str:
-    """30 % of all users (6,000) may get something else than before; 5,987 do."""
-    most = f"{amount(record, record.max, asked=True)} {unit_of(record)}"
-    if rule is not None:
-        most = f"{_part(rule)} of {people(rule.users)} ({amount(record, record.max, asked=True)})"
-    return f"at most {most} may get something else than before; {amount(record, record.achieved)} do"
-
-
-def _either_way(rule: Constraint | None) -> str:
-    return ", near what was there before" if rule is None else f", {_part(rule)} either way of what was there before"
-
-
-def _part(rule: Constraint) -> str:
-    return f"{exact(round(100 * rule.max.amount, 7))} %"
-
-
-def _amounts(record: ConstraintRecord) -> str:
-    achieved, unit = amount(record, record.achieved), unit_of(record)
-    low, high = amount(record, record.min, asked=True), amount(record, record.max, asked=True)
-    whole = f"{achieved} {unit}".strip()
-    if record.min is None and record.max is None:
-        return whole
-    if record.min is None and record.kind not in RATES:
-        return f"{achieved} of at most {high} {unit} used".replace("  ", " ")
-    if record.min is None:
-        return f"{whole}, at most {high} allowed"
-    if record.max is None:
-        return f"{whole}, at least {low} asked for"
-    return f"{whole}, between {low} and {high} allowed"
-
-
 def _binding(record: ConstraintRecord) -> str:
     if record.min is None or record.max is None:
         return "binding"
@@ -291,11 +228,7 @@ def _room(record: ConstraintRecord, room: float, inside: str, outside: str) -> s
 
 
 def _distance(record: ConstraintRecord, size: float) -> str:
-    if record.kind == "share":
-        return f"{number(round(100 * size, 4))} percentage points"
-    if record.kind in COUNTS:
-        return f"{size:,.0f} {one(unit_of(record)) if size == 1 else unit_of(record)}"
-    return with_unit(size, unit_of(record))
+    return kind_named(record.kind).distance(size, unit_of(record))
 
 
 def _penalty(record: ConstraintRecord, missed: float, value_unit: str) -> str:
@@ -303,7 +236,7 @@ def _penalty(record: ConstraintRecord, missed: float, value_unit: str) -> str:
     if record.strength.penalty is None:
         return ""
     scale = 1.0 if record.denominator is None else abs(record.denominator)
-    each = "" if record.kind in RATES else f" ({with_unit(record.strength.penalty, value_unit)} each)"
+    each = "" if kind_named(record.kind).is_rate else f" ({with_unit(record.strength.penalty, value_unit)} each)"
     return f", which costs {with_unit(record.strength.penalty * missed * scale, value_unit)} of value{each}"
 
 
@@ -315,22 +248,7 @@ def _if_it_were_enforced(record: ConstraintRecord) -> str:
 
 
 def is_empty(record: ConstraintRecord) -> bool:
-    return record.achieved is None or (record.kind in RATES and record.denominator == 0)
-
-
-def people(users: Filter) -> str:
-    """Whom a filter names: 'all users', 'users with market SE or NO'."""
-    return "all users" if users.is_empty else f"users with {filter_words(users)}"
-
-
-def filter_words(words: Filter) -> str:
-    """A filter as people say it: 'surface push or email, but not message trial'."""
-    held = " and ".join(
-        f"{key.replace('_', ' ')} {' or '.join(str(value) for value in values)}" for key, values in words.keys
-    )
-    if words.negated is None:
-        return held
-    return f"{held}, but not {filter_words(words.negated)}" if held else f"anything but {filter_words(words.negated)}"
+    return record.achieved is None or (kind_named(record.kind).is_rate and record.denominator == 0)
 
 
 def _listed(names: Sequence[str]) -> str:

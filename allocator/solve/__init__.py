@@ -6,8 +6,8 @@ Modules, in the order in which data flows:
 - kernel: functions that numba compiles, and where that is kept
 - unowned_arrays: arrays inside kernels without reference counts
 - slates: one user's exact problem, compiled
-- device: the sweep in torch, for GPUs
-- dual: one sweep over the users at given prices
+- device: the dual evaluation in torch, for GPUs
+- dual: one dual evaluation, over all users at given prices
 - alike: users who are alike as one who stands for many
 - prices: the dual, minimised
 - untie: many users who tie, told apart by a little noise

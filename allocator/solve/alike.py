@@ -36,7 +36,7 @@ class Alike:
 
 
 @dataclass(frozen=True)
-class Shares:
+class GroupSlates:
     """How many users of some groups get which slate: group_N, slate_NK, count_N (whole). They add up to all users of a group."""
 
     group_N: np.ndarray
@@ -114,17 +114,17 @@ def _parts(data: Data, user_U: np.ndarray) -> Iterator[np.ndarray]:
         data.release()
 
 
-def spread(alike: Alike, data: Data, slate_GK: np.ndarray, shares: Shares | None) -> np.ndarray:
-    """int16[U, K]: everybody's slate: that of the group, or where the group has shares, drawn by a salted hash of the id."""
+def spread(alike: Alike, data: Data, slate_GK: np.ndarray, counts: GroupSlates | None) -> np.ndarray:
+    """int16[U, K]: everybody's slate: that of the group, or where counts of slates are told, drawn by a salted hash of the id."""
     slate_UK = np.full((len(data), slate_GK.shape[1]), NONE, np.int16)
     free_U = np.flatnonzero(alike.group_U >= 0)
     slate_UK[free_U] = slate_GK[alike.group_U[free_U]]
-    if shares is None or not len(shares.group_N):
+    if counts is None or not len(counts.group_N):
         return slate_UK
     mixed_G = np.zeros(len(alike.many_G), bool)
-    mixed_G[shares.group_N] = True
+    mixed_G[counts.group_N] = True
     drawn_U = free_U[mixed_G[alike.group_U[free_U]]]
     by_draw = np.lexsort((uniform(SALT, data.user_id[drawn_U]), alike.group_U[drawn_U]))
-    by_group = np.argsort(shares.group_N, kind="stable")
-    slate_UK[drawn_U[by_draw]] = np.repeat(shares.slate_NK[by_group], shares.count_N[by_group], axis=0)
+    by_group = np.argsort(counts.group_N, kind="stable")
+    slate_UK[drawn_U[by_draw]] = np.repeat(counts.slate_NK[by_group], counts.count_N[by_group], axis=0)
     return slate_UK

@@ -6,17 +6,28 @@ The value of what comes out is the dual value less the losses of the core, so th
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 
-from allocator.solve.alike import Shares
-from allocator.solve.core import NO_SHARES, WHOLE, Core, Relaxed, Rounded, build_core, relax, round_core, round_whole
-from allocator.solve.dual import Pass, Users, sweep, total_usage, value_of
+from allocator.solve.alike import GroupSlates
+from allocator.solve.core import (
+    NO_GROUP_SLATES,
+    WHOLE,
+    Core,
+    Relaxed,
+    Rounded,
+    build_core,
+    relax,
+    round_core,
+    round_whole,
+)
+from allocator.solve.dual import DualEvaluation, Users, evaluate_dual, total_usage, value_of
 from allocator.solve.greedy import MOST_USERS, greedy
 from allocator.solve.mathprog import Outcome
 from allocator.solve.prices import Scale, Step, find_prices, proves_contradiction, sample_users
 from allocator.solve.settings import SolveSettings
-from allocator.solve.solution import Unsolvable, relative_gap
+from allocator.solve.solution import ROUNDING, Unsolvable, relative_gap
 from allocator.solve.steps import step_of
 from allocator.users import FREE, NONE
 
@@ -26,28 +37,26 @@ SAMPLE_TOLERANCE = 2e-3
 """Times rows per sampled user: a third of what the best prices of a sample were seen to lose over all users, relative to the value."""
 GROWTH = 10
 LARGEST_SAMPLE = 500_000
-FULL_PASSES = 6
-"""After so many passes over all users prices that are nearly right will do: the core's linear programme finds the rest sooner."""
+FULL_EVALUATIONS = 6
+"""After so many dual evaluations over all users prices that are nearly right will do: the core's linear programme finds the rest sooner."""
 NEARLY = 1e-4
 """Of the dual, or one user's part of it where that is more: what these prices may still lose."""
 USERS_PER_ROW = 20
 """With fewer, no sample knows all rows, and a step of the prices costs more than the core's linear programme."""
 ROUGHLY = 1e-2
-ROUGH_PASSES = 4
+ROUGH_EVALUATIONS = 4
 MOST_ROUNDS = 6
-MOST_PASSES = 11
+MOST_EVALUATIONS = 11
 """Over all users, in all, where these are many; one more states the proof."""
 MANY_USERS = 200_000
-CENTRING_PASSES = 30
-"""With fewer users, after the prices were found: a pass costs little then beside a linear programme."""
+CENTRING_EVALUATIONS = 30
+"""With fewer users, after the prices were found: a dual evaluation costs little then beside a linear programme."""
 CENTRED = 0.25
 """Of the wanted gap: a loss of the core's linear programme that better prices need not make smaller."""
 ROOM = 0.3
 """Of the wanted gap: what the linear programme may lose at most, so that whole slates can still reach it."""
 NEAR = 10
 """Times the wanted gap: what will do where a larger core does not help."""
-ROUNDING = 1e-9
-"""Of the dual: bound and value that are no further apart are the same."""
 CORE_EVERY = 1_000
 CORE_GROWTH = 3
 STEP_USERS = 50_000
@@ -60,29 +69,36 @@ LARGE = 1e6
 """Times the value of a typical contact: no slate loses more."""
 
 Floor = Callable[[], float]
-Tell = Callable[..., None]
+
+
+class Tell(Protocol):
+    """Is told what happens, and over how many users the dual was evaluated for it."""
+
+    def __call__(self, sentence: str, users: int = 0, /) -> None: ...
 
 
 @dataclass
 class Trace:
-    """What happened so far; `tell` passes a sentence, and how many users were swept for it, on to whoever watches."""
+    """What happened so far; `tell` hands a sentence, and over how many users the dual was evaluated, to whoever watches."""
 
     users: int = 0
     steps: list[Step] = field(default_factory=list)
-    tell: Tell = lambda sentence, swept=0: None
+    tell: Tell = lambda sentence, users=0: None
 
     @property
-    def full_passes(self) -> int:
+    def full_evaluations(self) -> int:
         return sum(step.users >= self.users for step in self.steps)
 
     def step(self, step: Step) -> None:
-        """Keeps a sweep and says what it brought."""
+        """Keeps a dual evaluation and says what it brought."""
         self.steps.append(step)
         left = f", perhaps {step.predicted:.0e} of it less" if step.predicted < 1 else ""
         self.tell(f"pass {len(self.steps)} over {step.users:,} users: value at most {step.dual:,.2f}{left}", step.users)
 
 
-def price(users: Users, start_R: np.ndarray, scale: Scale, settings: SolveSettings, floor: Floor, trace: Trace) -> Pass:
+def price(
+    users: Users, start_R: np.ndarray, scale: Scale, settings: SolveSettings, floor: Floor, trace: Trace
+) -> DualEvaluation:
     """Prices from a stratified sample, then ten times as many users, then all. Raises Unsolvable below `floor`."""
     generator, everybody = np.random.default_rng(settings.seed), len(users.data)
     price_R, radius = start_R, 1.0
@@ -99,7 +115,7 @@ def price(users: Users, start_R: np.ndarray, scale: Scale, settings: SolveSettin
         trace.tell(f"prices from {len(sample.data):,} users after {len(found.steps)} passes")
     found = find_prices(
         users, price_R, scale, settings.gap / 50, settings.most_passes, generator, radius, floor, trace.step,
-        few=FULL_PASSES, nearly=max(NEARLY, 1 / max(everybody, 1)),
+        few=FULL_EVALUATIONS, nearly=max(NEARLY, 1 / max(everybody, 1)),
     )  # fmt: skip
     if proves_contradiction(found.best.dual, floor):
         raise Unsolvable("the prices grow without end", found.best.price_R)
@@ -109,9 +125,9 @@ def price(users: Users, start_R: np.ndarray, scale: Scale, settings: SolveSettin
 
 def _rough_prices(
     users: Users, start_R: np.ndarray, scale: Scale, settings: SolveSettings, floor: Floor, trace: Trace
-) -> Pass:
-    """Prices from a few passes: with a rule for every few users the core's linear programme finds the rest far sooner."""
-    most, generator = min(ROUGH_PASSES, settings.most_passes), np.random.default_rng(settings.seed)
+) -> DualEvaluation:
+    """Prices from a few dual evaluations: with a rule for every few users the core's linear programme finds the rest far sooner."""
+    most, generator = min(ROUGH_EVALUATIONS, settings.most_passes), np.random.default_rng(settings.seed)
     found = find_prices(users, start_R, scale, ROUGHLY, most, generator, 1.0, floor, trace.step)
     if proves_contradiction(found.best.dual, floor):
         raise Unsolvable("the prices grow without end", found.best.price_R)
@@ -121,15 +137,15 @@ def _rough_prices(
 
 @dataclass(frozen=True)
 class Decided:
-    """Integral slates, what they are worth with penalties paid, and the sweep whose prices prove the lowest bound.
+    """Integral slates, what they are worth with penalties paid, and the dual evaluation whose prices prove the lowest bound.
 
-    shares: of users who stand for many. whole_bound: no allocation of whole contacts is worth more, by an integer programme.
+    counts: of users who stand for many. whole_bound: no allocation of whole contacts is worth more, by an integer programme.
     """
 
     slate_UK: np.ndarray
     value: float
-    proof: Pass
-    shares: Shares = NO_SHARES
+    proof: DualEvaluation
+    counts: GroupSlates = NO_GROUP_SLATES
     whole_bound: float = np.inf
 
     @property
@@ -147,7 +163,7 @@ def first_core(everybody: int, settings: SolveSettings) -> int:
     return max(settings.core_users, everybody // CORE_EVERY)
 
 
-def decide(users: Users, swept: Pass, scale: Scale, settings: SolveSettings, trace: Trace) -> Decided:
+def decide(users: Users, evaluated: DualEvaluation, scale: Scale, settings: SolveSettings, trace: Trace) -> Decided:
     """The core at the best prices, grown until it is feasible and its loss is small; then integers.
 
     Where no core gives integers that keep every hard row, the best of some plain allocations that do. Raises Unsolvable, as not
@@ -155,20 +171,20 @@ def decide(users: Users, swept: Pass, scale: Scale, settings: SolveSettings, tra
     """
     size, best = first_core(len(users.data), settings), None
     value_step = step_of_values(users)
-    if not len(swept.price_R):
-        return Decided(swept.slate_UK, swept.dual, swept)
-    everybody = int(np.isfinite(swept.margin_U).sum())
+    if not len(evaluated.price_R):
+        return Decided(evaluated.slate_UK, evaluated.dual, evaluated)
+    everybody = int(np.isfinite(evaluated.margin_U).sum())
     for turn in range(MOST_ROUNDS):
         last = size >= everybody or turn == MOST_ROUNDS - 1
         trace.tell(f"deciding about the {min(size, everybody):,} users who are nearest to another choice")
-        centred, proof = _centre(users, swept, size, scale, settings, trace)
-        swept, target = proof, settings.gap * abs(proof.dual)
+        centred, proof = _centre(users, evaluated, size, scale, settings, trace)
+        evaluated, target = proof, settings.gap * abs(proof.dual)
         if value_step > 0:  # no whole slates can lose less
             target = max(target, proof.dual - whole_steps(proof.dual, value_step) + ROUNDING * abs(proof.dual))
         if centred is not None and (last or centred.relaxed.loss <= ROOM * target):
-            rounded = round_core(centred.core, centred.relaxed, centred.swept, target, settings)
+            rounded = round_core(centred.core, centred.relaxed, centred.evaluated, target, settings)
             before = None if best is None else best.gap
-            best = _better(best, rounded, centred.swept, proof, value_step)
+            best = _better(best, rounded, centred.evaluated, proof, value_step)
             if best is not None:
                 trace.tell(f"core of {len(centred.core.who_U):,} users: gap {best.gap:.1e}")
                 largest = CORE_GROWTH * size >= everybody
@@ -178,13 +194,13 @@ def decide(users: Users, swept: Pass, scale: Scale, settings: SolveSettings, tra
             break
         size *= CORE_GROWTH
     if best is None or best.gap > (1 if len(users.many_U) else NEAR) * settings.gap:
-        best = _whole(users, swept, best, scale, settings, trace, value_step)
-    return best or _plain(users, swept, scale)
+        best = _whole(users, evaluated, best, scale, settings, trace, value_step)
+    return best or _plain(users, evaluated, scale)
 
 
 def _whole(
     users: Users,
-    swept: Pass,
+    evaluated: DualEvaluation,
     best: Decided | None,
     scale: Scale,
     settings: SolveSettings,
@@ -195,18 +211,18 @@ def _whole(
 
     Raises Unsolvable where it proves that no whole slates keep the hard rows.
     """
-    if np.isfinite(swept.margin_U).sum() > MOST_ENTRIES // SLATES:
+    if np.isfinite(evaluated.margin_U).sum() > MOST_ENTRIES // SLATES:
         return best
-    lost = np.inf if best is None else swept.dual - best.value
+    lost = np.inf if best is None else evaluated.dual - best.value
     width = LARGE * scale.value if best is None else lost * (1 + 1e-9)
-    core = build_core(users, swept, len(users.data), settings.core_slates, scale, width)
+    core = build_core(users, evaluated, len(users.data), settings.core_slates, scale, width)
     if len(core.user_N) + np.count_nonzero(core.usage_NR) > MOST_ENTRIES:
         return best
     trace.tell(f"one integer programme over {len(core.user_N):,} slates of {len(core.who_U):,} users")
-    rounded, outcome = round_whole(core, swept, settings.gap * abs(swept.dual), settings)
+    rounded, outcome = round_whole(core, evaluated, settings.gap * abs(evaluated.dual), settings)
     if best is None and outcome is Outcome.INFEASIBLE and np.isposinf(core.width):
-        raise Unsolvable("no whole number of contacts keeps every hard constraint", swept.price_R)
-    return _better(best, rounded, swept, swept, value_step)
+        raise Unsolvable("no whole number of contacts keeps every hard constraint", evaluated.price_R)
+    return _better(best, rounded, evaluated, evaluated, value_step)
 
 
 def step_of_values(users: Users) -> float:
@@ -225,20 +241,20 @@ def step_of_values(users: Users) -> float:
     return step
 
 
-def _plain(users: Users, swept: Pass, scale: Scale) -> Decided:
+def _plain(users: Users, evaluated: DualEvaluation, scale: Scale) -> Decided:
     """Everyone's best slate at the prices, the best contacts first, or nothing at all: the best that keeps every hard row."""
     hard_R = ~np.isfinite(users.problem.rows.penalty_R)
-    plain = [swept.slate_UK, np.full_like(swept.slate_UK, NONE)]
+    plain = [evaluated.slate_UK, np.full_like(evaluated.slate_UK, NONE)]
     if len(users.data) <= MOST_USERS and not len(users.many_U):
         plain.append(greedy(users, scale).slate_UK)
     found = [
-        Decided(slate_UK, value_of(users, slate_UK), swept)
+        Decided(slate_UK, value_of(users, slate_UK), evaluated)
         for slate_UK in plain
         if (total_usage(users, slate_UK) <= users.limit_R)[hard_R].all()
     ]
     if not found:
         words = "no allocation of whole contacts was found that keeps every hard constraint"
-        raise Unsolvable(words, swept.price_R, proven=False)
+        raise Unsolvable(words, evaluated.price_R, proven=False)
     return max(found, key=lambda decided: decided.value)
 
 
@@ -251,18 +267,18 @@ def whole_steps(bound: float, value_step: float) -> float:
 
 
 def _better(
-    best: Decided | None, rounded: Rounded | None, swept: Pass, proof: Pass, value_step: float
+    best: Decided | None, rounded: Rounded | None, evaluated: DualEvaluation, proof: DualEvaluation, value_step: float
 ) -> Decided | None:
-    """The more valuable of what was there and what was found at the prices of `swept`, with the lowest bounds."""
+    """The more valuable of what was there and what was found at the prices of `evaluated`, with the lowest bounds."""
     if rounded is None:
         return None if best is None else replace(best, proof=proof)
     bound = np.inf if best is None else best.whole_bound
     if rounded.least > 0:
-        bound = min(bound, swept.dual - rounded.least)
+        bound = min(bound, evaluated.dual - rounded.least)
     bound = min(bound, whole_steps(proof.dual, value_step))
-    if best is None or swept.dual - rounded.loss > best.value:
-        best = Decided(rounded.slate_UK, swept.dual - rounded.loss, proof, rounded.shares)
-    if abs(bound - best.value) <= ROUNDING * max(abs(swept.dual), abs(proof.dual)):
+    if best is None or evaluated.dual - rounded.loss > best.value:
+        best = Decided(rounded.slate_UK, evaluated.dual - rounded.loss, proof, rounded.counts)
+    if abs(bound - best.value) <= ROUNDING * max(abs(evaluated.dual), abs(proof.dual)):
         bound = best.value
     return replace(best, proof=proof, whole_bound=bound)
 
@@ -274,29 +290,29 @@ def _good_enough(gap: float, before: float | None, wanted: float, largest: bool)
 
 @dataclass(frozen=True)
 class Centred:
-    """A core at the prices of a sweep, and its linear programme solved, which keeps every hard row."""
+    """A core at the prices of a dual evaluation, and its linear programme solved, which keeps every hard row."""
 
-    swept: Pass
+    evaluated: DualEvaluation
     core: Core
     relaxed: Relaxed
 
 
 def _centre(
-    users: Users, swept: Pass, size: int, scale: Scale, settings: SolveSettings, trace: Trace
-) -> tuple[Centred | None, Pass]:
-    """The core at prices at which its own linear programme loses little, and the pass of the lowest bound.
+    users: Users, evaluated: DualEvaluation, size: int, scale: Scale, settings: SolveSettings, trace: Trace
+) -> tuple[Centred | None, DualEvaluation]:
+    """The core at prices at which its own linear programme loses little, and the dual evaluation of the lowest bound.
 
-    A step of column generation: the linear programme's prices are exact for the slates in the core, a pass at these prices tells
+    A step of column generation: the linear programme's prices are exact for the slates in the core, an evaluation at these prices tells
     which other slates nearly tie there, and these make the next core. Prices that prove no lower bound have gone too far for what the
     core knows: the next ones stay in a box, the smaller the worse that went. Ends where the loss is a part of the wanted gap.
     """
-    found, proof, box = _relaxed(users, swept, size, scale, settings), swept, np.inf
-    most = MOST_PASSES if users.people > MANY_USERS else trace.full_passes + CENTRING_PASSES
+    found, proof, box = _relaxed(users, evaluated, size, scale, settings), evaluated, np.inf
+    most = MOST_EVALUATIONS if users.people > MANY_USERS else trace.full_evaluations + CENTRING_EVALUATIONS
     while found is not None and found.relaxed.loss > CENTRED * settings.gap * abs(proof.dual):
         price_R = found.relaxed.price_R if np.isinf(box) else _boxed(found.core, box * scale.price_R, settings)
-        if price_R is None or trace.full_passes >= most:
+        if price_R is None or trace.full_evaluations >= most:
             break
-        trial = sweep(users, price_R)
+        trial = evaluate_dual(users, price_R)
         trace.step(Step(users.people, trial.dual, found.relaxed.loss / max(abs(proof.dual), 1e-12), box))
         if not trial.dual < proof.dual:
             length = float((np.abs(price_R - proof.price_R) / scale.price_R).max())
@@ -317,7 +333,9 @@ def _boxed(core: Core, box_R: np.ndarray, settings: SolveSettings) -> np.ndarray
     return None if relaxed is None else relaxed.price_R
 
 
-def _relaxed(users: Users, swept: Pass, size: int, scale: Scale, settings: SolveSettings) -> Centred | None:
-    core = build_core(users, swept, size, settings.core_slates, scale)
+def _relaxed(
+    users: Users, evaluated: DualEvaluation, size: int, scale: Scale, settings: SolveSettings
+) -> Centred | None:
+    core = build_core(users, evaluated, size, settings.core_slates, scale)
     relaxed = relax(core, settings.seconds)
-    return Centred(swept, core, relaxed) if relaxed is not None and relaxed.violation <= WHOLE else None
+    return Centred(evaluated, core, relaxed) if relaxed is not None and relaxed.violation <= WHOLE else None

@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import sparse
 
-from allocator.solve.alike import Shares
-from allocator.solve.dual import Choices, Pass, Users, enumerate_slates, largest_loss, slate_usage
+from allocator.solve.alike import GroupSlates
+from allocator.solve.dual import Choices, DualEvaluation, Users, enumerate_slates, largest_loss, slate_usage
 from allocator.solve.lattice import lattices, more_rows
 from allocator.solve.local_search import Room, trade
 from allocator.solve.mathprog import Outcome, Programme, solve_few_integers, solve_integer, solve_linear
@@ -44,7 +44,7 @@ MOST_SIFTS = 30
 LATTICE_NODES = 100
 SMALL_WORK = 1_000_000
 """Columns times nodes: as much as an integer programme over all columns may take."""
-WORK = 5_000_000
+WORK = 1_500_000
 """The same of one over part of the core, without cuts."""
 FEWEST_NODES = 20
 WHOLE = 1e-7
@@ -54,7 +54,7 @@ KEPT_BACK = 3
 """Users of each slate that a group's share of the linear programme is not given at once, so that rounding can move them."""
 TYPICAL = 4.0
 """Times the value of a typical contact: what slates may lose at least where everybody is in the core."""
-NO_SHARES = Shares(np.empty(0, np.int64), np.empty((0, 0), np.int16), np.empty(0, np.int64))
+NO_GROUP_SLATES = GroupSlates(np.empty(0, np.int64), np.empty((0, 0), np.int16), np.empty(0, np.int64))
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Core:
     who_U: positions of the core users. many_U: how many users alike each stands for. column arrays: user_N (position in who_U),
     slate_NK, loss_N >= 0, usage_NR, which is a multiple of step_R where that is not 0. left_R: limit minus the usage of the fixed
     users. unit_R: rows are divided by it, so that a contact uses about 1. violation: a price of one such unit above any sensible
-    price of a row. width: every slate that loses less than this is among the columns. shares: what was given to users who stand for
+    price of a row. width: every slate that loses less than this is among the columns. counts: what was given to users who stand for
     many, at a loss of `spent`.
     """
 
@@ -81,7 +81,7 @@ class Core:
     unit_R: np.ndarray
     violation: float
     width: float
-    shares: Shares = NO_SHARES
+    counts: GroupSlates = NO_GROUP_SLATES
     spent: float = 0.0
 
 
@@ -89,12 +89,12 @@ class Core:
 class Rounded:
     """Integral slates for every user, with the loss against the dual value at the prices: sum of losses, priced slack and penalties.
 
-    shares: of users who stand for many; what slate_UK says of these does not count. least: no whole slates lose less.
+    counts: of users who stand for many; what slate_UK says of these does not count. least: no whole slates lose less.
     """
 
     slate_UK: np.ndarray
     loss: float
-    shares: Shares = NO_SHARES
+    counts: GroupSlates = NO_GROUP_SLATES
     least: float = 0.0
 
 
@@ -112,26 +112,28 @@ class Relaxed:
     inside_N: np.ndarray
 
 
-def build_core(users: Users, swept: Pass, size: int, most_slates: int, scale: Scale, least_width: float = 0.0) -> Core:
+def build_core(
+    users: Users, evaluated: DualEvaluation, size: int, most_slates: int, scale: Scale, least_width: float = 0.0
+) -> Core:
     """The `size` users with the smallest margins, and their slates within the largest of these margins, or least_width if that is more."""
-    who_U, width = _nearest(swept.margin_U, size, TYPICAL * scale.value)
+    who_U, width = _nearest(evaluated.margin_U, size, TYPICAL * scale.value)
     width = max(width, least_width)
     near, everyone = users.take(who_U), np.arange(len(who_U))
     many_U = near.many()
-    choices = enumerate_slates(near, swept.price_R, everyone, width, most_slates)
+    choices = enumerate_slates(near, evaluated.price_R, everyone, width, most_slates)
     usage_NR = slate_usage(near, choices.user_N, choices.slate_NK)
-    best_usage_R = (slate_usage(near, everyone, swept.slate_UK[who_U]) * many_U[:, None]).sum(axis=0)
+    best_usage_R = (slate_usage(near, everyone, evaluated.slate_UK[who_U]) * many_U[:, None]).sum(axis=0)
     loss_N = _losses(choices, len(who_U))
-    typical = scale.value + float((swept.price_R * scale.usage_R).max(initial=0.0))
+    typical = scale.value + float((evaluated.price_R * scale.usage_R).max(initial=0.0))
     if (np.bincount(choices.user_N, minlength=1) >= most_slates).any():
         known = 0.0
-    elif len(who_U) == np.isfinite(swept.margin_U).sum():
-        known = width if width <= largest_loss(near, swept.price_R) else np.inf
+    elif len(who_U) == np.isfinite(evaluated.margin_U).sum():
+        known = width if width <= largest_loss(near, evaluated.price_R) else np.inf
     else:  # a margin tells of single exchanges, which is enough where rules nest
-        known = min(width, _least_margin(swept.margin_U, who_U)) if users.rules.all_easy else 0.0
+        known = min(width, _least_margin(evaluated.margin_U, who_U)) if users.rules.all_easy else 0.0
     return Core(
         users=users,
-        price_R=swept.price_R,
+        price_R=evaluated.price_R,
         who_U=who_U,
         many_U=many_U,
         user_N=choices.user_N,
@@ -139,7 +141,7 @@ def build_core(users: Users, swept: Pass, size: int, most_slates: int, scale: Sc
         loss_N=loss_N,
         usage_NR=usage_NR,
         step_R=steps_of(usage_NR, users.problem.rows.quantum_R),
-        left_R=users.limit_R - (swept.usage_R - best_usage_R),
+        left_R=users.limit_R - (evaluated.usage_R - best_usage_R),
         unit_R=scale.usage_R,
         violation=max(1e3 * typical, 2.0 * float(loss_N.max(initial=0.0))),
         width=known,
@@ -287,29 +289,31 @@ def _asked_for(core: Core, columns: np.ndarray, price_R: np.ndarray) -> np.ndarr
     return loss_N < least_U[core.user_N] - TOUCH
 
 
-def round_core(core: Core, relaxed: Relaxed, swept: Pass, target: float, settings: SolveSettings) -> Rounded | None:
+def round_core(
+    core: Core, relaxed: Relaxed, evaluated: DualEvaluation, target: float, settings: SolveSettings
+) -> Rounded | None:
     """Integral slates with a loss of at most `target`, or the best found; None where none that keep every hard row were found.
 
     From the end of a dive, or where that gave nothing from the linear programme as it was. With shares that must be met nearly exactly
     from whole counts of these, unless the target is reached without.
     """
     if not lattices(core.users.problem, core.users.people):
-        return _rounded(core, relaxed, swept, target, settings)
-    rounded = _rounded(core, relaxed, swept, target, settings, first=True)
+        return _rounded(core, relaxed, evaluated, target, settings)
+    rounded = _rounded(core, relaxed, evaluated, target, settings, first=True)
     if rounded is not None and rounded.loss <= target:
         return rounded
-    relaxed = _relaxed_on_lattice(core, relaxed, target, settings)
-    if relaxed is None:
+    on_lattice = _relaxed_on_lattice(core, relaxed, target, settings)
+    if on_lattice is None:
         return rounded
-    again = _rounded(core, relaxed, swept, relaxed.loss + target, settings)
+    again = _rounded(core, on_lattice, evaluated, on_lattice.loss + target, settings)
     best = again if rounded is None or (again is not None and again.loss < rounded.loss) else rounded
-    return None if best is None else replace(best, least=min(relaxed.loss, core.width))
+    return None if best is None else replace(best, least=min(on_lattice.loss, core.width))
 
 
 def _rounded(
     core: Core,
     relaxed: Relaxed,
-    swept: Pass,
+    evaluated: DualEvaluation,
     target: float,
     settings: SolveSettings,
     first: bool = False,
@@ -318,15 +322,16 @@ def _rounded(
     if (core.many_U > 1).any():
         core = _one_by_one(core, relaxed)
         target -= core.spent
-        relaxed = relax(core, settings.seconds)
-        if relaxed is None or relaxed.violation > WHOLE:
+        again = relax(core, settings.seconds)
+        if again is None or again.violation > WHOLE:
             return None
+        relaxed = again
     if first:
-        return _round_from(core, relaxed, swept, target, settings, ROUNDING_USERS[:1])
+        return _round_from(core, relaxed, evaluated, target, settings, ROUNDING_USERS[:1])
     dived = _dive(core, relaxed, target, settings.seconds)
-    rounded = _round_from(core, dived, swept, target, settings, ROUNDING_USERS)
+    rounded = _round_from(core, dived, evaluated, target, settings, ROUNDING_USERS)
     if rounded is None and dived is not relaxed:
-        rounded = _round_from(core, relaxed, swept, target, settings, ROUNDING_USERS)
+        rounded = _round_from(core, relaxed, evaluated, target, settings, ROUNDING_USERS)
     return rounded
 
 
@@ -337,7 +342,8 @@ def _relaxed_on_lattice(core: Core, relaxed: Relaxed, target: float, settings: S
     """
     columns = np.arange(len(core.user_N))
     programme, count = _programme(core, columns, core.left_R, True)
-    integer_V = programme.integer_V & (np.arange(len(programme.cost_V)) >= count)
+    integer_V = np.zeros(len(programme.cost_V), bool)
+    integer_V[programme.whole[programme.whole >= count]] = True
     answer = solve_few_integers(replace(programme, integer_V=integer_V), settings.seconds, LATTICE_NODES, 0.1 * target)
     if not answer.usable:
         return None
@@ -345,7 +351,12 @@ def _relaxed_on_lattice(core: Core, relaxed: Relaxed, target: float, settings: S
 
 
 def _round_from(
-    core: Core, relaxed: Relaxed, swept: Pass, target: float, settings: SolveSettings, sizes: tuple[int, ...]
+    core: Core,
+    relaxed: Relaxed,
+    evaluated: DualEvaluation,
+    target: float,
+    settings: SolveSettings,
+    sizes: tuple[int, ...],
 ) -> Rounded | None:
     """An integer programme over the fractional and nearest users with few nodes, then trades among all core users.
 
@@ -367,7 +378,7 @@ def _round_from(
         columns = np.flatnonzero(open_U[core.user_N] & (core.loss_N - core.loss_N[pick_U][core.user_N] <= within))
         picked = _round(core, pick_U, columns, target - relaxed.loss, max(nodes, 1), settings.seconds)
         if picked is not None:
-            rounded = _assemble(core, swept, _traded(core, picked, target))
+            rounded = _assemble(core, evaluated, _traded(core, picked, target))
             best = rounded if best is None or rounded.loss < best.loss else best
             if best.loss <= FAR * target and (extra != sizes[0] or best.loss <= target):
                 break
@@ -376,7 +387,9 @@ def _round_from(
     return best
 
 
-def round_whole(core: Core, swept: Pass, target: float, settings: SolveSettings) -> tuple[Rounded | None, Outcome]:
+def round_whole(
+    core: Core, evaluated: DualEvaluation, target: float, settings: SolveSettings
+) -> tuple[Rounded | None, Outcome]:
     """The best slates that one integer programme over all columns of the core found, and how it ended."""
     columns = np.arange(len(core.user_N))
     left_R = _tightened(core, core.left_R)
@@ -388,7 +401,7 @@ def round_whole(core: Core, swept: Pass, target: float, settings: SolveSettings)
         return None, answer.outcome
     count_N = np.rint(answer.x_V[:count]).astype(np.int64)
     chosen = np.flatnonzero(count_N)
-    rounded = _assemble_counts(core, swept, chosen, count_N[chosen])
+    rounded = _assemble_counts(core, evaluated, chosen, count_N[chosen])
     return replace(rounded, least=min(answer.bound + unused, core.width)), answer.outcome
 
 
@@ -410,7 +423,7 @@ def _one_by_one(core: Core, relaxed: Relaxed) -> Core:
         loss_N=core.loss_N[columns],
         usage_NR=core.usage_NR[columns],
         left_R=core.left_R - given_N[given] @ core.usage_NR[given],
-        shares=Shares(core.who_U[core.user_N[given]], core.slate_NK[given], given_N[given]),
+        counts=GroupSlates(core.who_U[core.user_N[given]], core.slate_NK[given], given_N[given]),
         spent=float(given_N[given] @ core.loss_N[given]),
     )
 
@@ -514,19 +527,19 @@ def _round(
     return picked
 
 
-def _assemble(core: Core, swept: Pass, picked_U: np.ndarray) -> Rounded:
+def _assemble(core: Core, evaluated: DualEvaluation, picked_U: np.ndarray) -> Rounded:
     """The allocation of all users, where every core user is one."""
     picked, count_N = np.sort(picked_U), np.ones(len(picked_U), np.int64)
-    return _assemble_counts(core, swept, picked, count_N)
+    return _assemble_counts(core, evaluated, picked, count_N)
 
 
-def _assemble_counts(core: Core, swept: Pass, columns: np.ndarray, count_N: np.ndarray) -> Rounded:
+def _assemble_counts(core: Core, evaluated: DualEvaluation, columns: np.ndarray, count_N: np.ndarray) -> Rounded:
     """The allocation of all users from how many core users get each of these columns."""
     slack_R = core.left_R - count_N @ core.usage_NR[columns]
     penalty_R = core.users.problem.rows.penalty_R
     who_N = core.who_U[core.user_N[columns]]
     group_N = core.users.many(who_N) > 1
-    slate_UK = swept.slate_UK.copy()
+    slate_UK = evaluated.slate_UK.copy()
     slate_UK[who_N[~group_N]] = core.slate_NK[columns[~group_N]]
     soft_R = np.isfinite(penalty_R)
     over = float((np.where(soft_R, penalty_R, 0.0) * np.maximum(-slack_R, 0.0)).sum())
@@ -534,11 +547,11 @@ def _assemble_counts(core: Core, swept: Pass, columns: np.ndarray, count_N: np.n
     return Rounded(slate_UK, loss, _joined(core, who_N[group_N], columns[group_N], count_N[group_N]))
 
 
-def _joined(core: Core, who_N: np.ndarray, columns: np.ndarray, count_N: np.ndarray) -> Shares:
-    given = core.shares
+def _joined(core: Core, who_N: np.ndarray, columns: np.ndarray, count_N: np.ndarray) -> GroupSlates:
+    given = core.counts
     if not len(given.group_N):
-        return Shares(who_N, core.slate_NK[columns], count_N)
-    return Shares(
+        return GroupSlates(who_N, core.slate_NK[columns], count_N)
+    return GroupSlates(
         np.concatenate([given.group_N, who_N]),
         np.concatenate([given.slate_NK, core.slate_NK[columns]]),
         np.concatenate([given.count_N, count_N]),

@@ -1,4 +1,4 @@
-"""The sweep in torch, for GPUs: the same slates, margins and sums as `passes`, shard by shard on a device.
+"""The dual evaluation in torch, for GPUs: the same slates, margins and sums as `dual`, shard by shard on a device.
 
 Users whose caps greedy cannot keep (see `slates`) are few; they go back to the compiled kernel on the CPU, so every slate stays exact.
 Sums are matrix products with the users' classes, which add up in a fixed order on one kind of device; between devices they may
@@ -34,7 +34,7 @@ class DeviceRules:
 
 @dataclass(frozen=True)
 class DevicePart:
-    """What the sweep of one shard found. hard_U: users whom greedy cannot decide; their other entries mean nothing."""
+    """What the evaluation of one shard found. hard_U: users whom greedy cannot decide; their other entries mean nothing."""
 
     slate_UK: np.ndarray
     margin_U: np.ndarray
@@ -74,7 +74,7 @@ def rules_on(rules: Rules, device: str) -> DeviceRules:
 
 
 @torch.inference_mode()
-def sweep_part(
+def evaluate_part(
     rules: DeviceRules,
     planes_UPA: np.ndarray,
     eligible_UA: np.ndarray,
@@ -152,7 +152,7 @@ def _greedy(rules: DeviceRules, net_UA: torch.Tensor, room_UC: torch.Tensor) -> 
 def _margins(
     rules: DeviceRules, net_UA: torch.Tensor, slate_UK: torch.Tensor, chosen_UA: torch.Tensor, left_UC: torch.Tensor
 ) -> torch.Tensor:
-    """[U]: what the cheapest single exchange of each slate loses (`passes.slate_margin`). left_UC: how many more each cap takes."""
+    """[U]: what the cheapest single exchange of each slate loses (`dual.slate_margin`). left_UC: how many more each cap takes."""
     count_U = chosen_UA.sum(dim=1)
     margin_U = torch.where(chosen_UA, net_UA, FAR).min(dim=1).values
     outside_UA = ~chosen_UA & torch.isfinite(net_UA)

@@ -1,6 +1,6 @@
-"""One sweep over the users at given prices: the exact dual value, its gradient, every user's best slate and its margin.
+"""One dual evaluation over the users at given prices: the exact dual value, its gradient, every user's best slate and its margin.
 
-Sums are kept per user class and action, so a sweep costs the same whatever the number of constraints, and are added up block by
+Sums are kept per user class and action, so an evaluation costs the same whatever the number of constraints, and are added up block by
 block in a fixed order, so the result does not depend on threads or shards.
 
 Axes: U users, P planes, A actions, S classes, R rows, B blocks, K the most contacts of a slate, T near ties.
@@ -17,6 +17,7 @@ from allocator.problem import Problem
 from allocator.solve.kernel import kernel
 from allocator.solve.slates import (
     Rules,
+    Work,
     asks_matter,
     best_slate,
     clear,
@@ -44,8 +45,8 @@ MOST_CELLS = 2**26
 
 
 @dataclass(frozen=True)
-class Pass:
-    """What one sweep found at price_R.
+class DualEvaluation:
+    """What one dual evaluation found at price_R.
 
     dual: limit @ price + sum over users of their best net value, an upper bound on every feasible allocation of these users.
     usage_R: what the best slates use; limit - usage is a subgradient of the dual. value: what they are worth.
@@ -62,10 +63,10 @@ class Pass:
 
 @dataclass(frozen=True)
 class Users:
-    """The users that a sweep is over: data in memory, the compiled contact rules, and how many users each one stands for.
+    """The users that the dual is evaluated over: data in memory, the compiled contact rules, and how many users each one stands for.
 
     weight_S: 1 for all users; for a stratified sample, users of the class per sampled user. limit_R: what these users may use.
-    device: where sweeps run, `cpu` (compiled) or a torch device such as `cuda`. many_U: float64, how many users alike each one stands
+    device: where evaluations run, `cpu` (compiled) or a torch device such as `cuda`. many_U: float64, how many users alike each one stands
     for, beside weight_S; empty where each stands for itself.
     """
 
@@ -91,23 +92,23 @@ class Users:
         return replace(self, data=self.data.take(who_U), many_U=self.many_U[who_U] if len(self.many_U) else self.many_U)
 
 
-def sweep(users: Users, price_R: np.ndarray) -> Pass:
-    """One pass over all users, shard by shard. O(users x actions), exact slates."""
+def evaluate_dual(users: Users, price_R: np.ndarray) -> DualEvaluation:
+    """The dual over all users at these prices, shard by shard. O(users x actions), exact slates."""
     problem, data = users.problem, users.data
     tables = Tables.at(problem, price_R)
     slate_UK = np.empty((len(data), users.rules.most), np.int16)
     margin_U = np.empty(len(data), np.float32)
     sums = _Sums(len(problem.classes), len(problem.planes), len(problem.catalogue.actions))
     for part in data.shards():
-        who = part
+        who: slice | np.ndarray = part
         if users.device != "cpu" and not data.remembers and not len(users.rules.trigger_Q):
-            who = _sweep_on_device(users, part, tables, sums, slate_UK[part], margin_U[part])
-        blocks, slate_uK, margin_u = _sweep_compiled(users, who, tables, sums)
+            who = _evaluate_on_device(users, part, tables, sums, slate_UK[part], margin_U[part])
+        blocks, slate_uK, margin_u = _evaluate_compiled(users, who, tables, sums)
         slate_UK[who], margin_U[who] = slate_uK, margin_u
         sums.add(blocks)
     weight_S = users.weight_S
     count_SA, sum_SPA = sums.count_SA * weight_S[:, None], sums.sum_SPA * weight_S[:, None, None]
-    return Pass(
+    return DualEvaluation(
         price_R=price_R,
         dual=float(sums.dual_S @ weight_S) + float(users.limit_R @ price_R),
         value=problem.worth_of_sums(count_SA, sum_SPA),
@@ -130,7 +131,7 @@ class Tables:
         return cls(*problem.net_tables(price_R), problem.rows.bonus(price_R))
 
 
-def _sweep_compiled(
+def _evaluate_compiled(
     users: Users, who: slice | np.ndarray, tables: Tables, sums: "_Sums"
 ) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray]:
     """(block sums, slates, margins) of some users, by the compiled kernel."""
@@ -143,18 +144,19 @@ def _sweep_compiled(
     before_UK, received_UC = data.before_UK[who], data.received_UC[who]
     many_U = users.many_U[who] if len(users.many_U) else users.many_U
 
-    def sweep_block(block: int, part: slice) -> None:
-        _sweep_block(
+    def evaluate_block(block: int, part: slice) -> None:
+        dual_S, count_SA, sum_SPA, kept_S = (total[block] for total in blocks)
+        _evaluate_block(
             users.rules, make_work(users.rules), planes_UPA[part], eligible_UA[part], class_U[part], group_U[part],
             before_UK[part], received_UC[part], many_U[part], tables.const_SA, tables.plane_SPA, tables.bonus_S,
-            *(each[block] for each in blocks), slate_UK[part], margin_U[part],
+            dual_S, count_SA, sum_SPA, kept_S, slate_UK[part], margin_U[part],
         )  # fmt: skip
 
-    in_blocks(sweep_block, len(class_U), BLOCK)
+    in_blocks(evaluate_block, len(class_U), BLOCK)
     return blocks, slate_UK, margin_U
 
 
-def _sweep_on_device(
+def _evaluate_on_device(
     users: Users,
     part: slice,
     tables: Tables,
@@ -166,7 +168,7 @@ def _sweep_on_device(
     from allocator.solve import device  # brings torch, which is slow to import and seldom needed
 
     data = users.data
-    found = device.sweep_part(
+    found = device.evaluate_part(
         device.rules_on(users.rules, users.device), data.planes_UPA[part], data.eligible_UA[part], data.class_U[part],
         data.group_U[part], data.received_UC[part], users.rules.free_SC, tables.const_SA, tables.plane_SPA,
     )  # fmt: skip
@@ -213,7 +215,9 @@ def in_blocks(work: Callable[[int, slice], None], count: int, size: int) -> None
 
 
 @kernel(forceinline=True)
-def fill_net(work, planes_PA, eligible_A, const_A, plane_PA):
+def fill_net(
+    work: Work, planes_PA: np.ndarray, eligible_A: np.ndarray, const_A: np.ndarray, plane_PA: np.ndarray
+) -> None:
     """net = value - price . usage, in float64; -inf where not eligible. Action after action within a plane, so that it is vectorised."""
     net_A = work.net_A
     for action in range(len(const_A)):
@@ -227,14 +231,14 @@ def fill_net(work, planes_PA, eligible_A, const_A, plane_PA):
 
 
 @kernel(forceinline=True)
-def least_loss(net, lowest):
+def least_loss(net: float, lowest: float) -> float:
     """Below this no exchange that brings an action in can be: a best slate has no room for one of positive net value, so it takes
     the place of a contact worth `lowest` or more."""
     return lowest - net if net > 0.0 else -net
 
 
 @kernel(forceinline=True)
-def slate_margin(rules, work, slate_K, count):
+def slate_margin(rules: Rules, work: Work, slate_K: np.ndarray, count: int) -> float:
     """By how much the best slate beats the best slate that differs by one exchange; where contacts ask for others, every other slate."""
     if asks_matter(rules, work):
         value = 0.0
@@ -256,7 +260,10 @@ def slate_margin(rules, work, slate_K, count):
 
 
 @kernel(forceinline=True)
-def keep_or_change(rules, work, before_K, bonus, slate_K, count, value, margin):
+def keep_or_change(
+    rules: Rules, work: Work, before_K: np.ndarray, bonus: float, slate_K: np.ndarray, count: int, value: float,
+    margin: float,
+) -> tuple[int, float, float, bool]:  # fmt: skip
     """The better of the best slate and the earlier one, whose keeping is worth `bonus`: (count, value, margin, kept).
 
     Takes the best slate in slate_K with its value and margin, and leaves the choice there.
@@ -270,10 +277,12 @@ def keep_or_change(rules, work, before_K, bonus, slate_K, count, value, margin):
 
 
 @kernel(nogil=True)
-def _sweep_block(
-    rules, work, planes_UPA, eligible_UA, class_U, group_U, before_UK, received_UC, many_U, const_SA, plane_SPA, bonus_S,
-    dual_S, count_SA, sum_SPA, kept_S, slate_UK, margin_U,
-):  # fmt: skip
+def _evaluate_block(
+    rules: Rules, work: Work, planes_UPA: np.ndarray, eligible_UA: np.ndarray, class_U: np.ndarray, group_U: np.ndarray,
+    before_UK: np.ndarray, received_UC: np.ndarray, many_U: np.ndarray, const_SA: np.ndarray, plane_SPA: np.ndarray,
+    bonus_S: np.ndarray, dual_S: np.ndarray, count_SA: np.ndarray, sum_SPA: np.ndarray, kept_S: np.ndarray,
+    slate_UK: np.ndarray, margin_U: np.ndarray,
+) -> None:  # fmt: skip
     rules, work, planes_UPA, eligible_UA = lend(rules), lend(work), lend(planes_UPA), lend(eligible_UA)
     before_UK, received_UC, const_SA, plane_SPA = lend(before_UK), lend(received_UC), lend(const_SA), lend(plane_SPA)
     slate_UK, slate_K = lend(slate_UK), work.slate_K
@@ -320,21 +329,21 @@ class Ties:
         return Ties(self.user_T[index], self.out_T[index], self.in_T[index], self.kept_T[index], self.loss_T[index])
 
 
-def near_ties(users: Users, swept: Pass, who_U: np.ndarray, width: float) -> Ties:
-    """All exchanges of the users at positions who_U that lose less than `width` at the prices of the pass."""
+def near_ties(users: Users, evaluated: DualEvaluation, who_U: np.ndarray, width: float) -> Ties:
+    """All exchanges of the users at positions who_U that lose less than `width` at the prices of the evaluation."""
     problem, data = users.problem, users.data
-    tables = Tables.at(problem, swept.price_R)
+    tables = Tables.at(problem, evaluated.price_R)
     limit = (1 + len(problem.catalogue.actions)) * len(who_U)
     buffers = [np.empty(limit, np.int64) for _ in range(4)] + [np.empty(limit)]
     found = _near_ties(
         users.rules, make_work(users.rules), data.planes_UPA, data.eligible_UA, data.class_U, data.before_UK, data.received_UC,
-        tables.const_SA, tables.plane_SPA, tables.bonus_S, swept.slate_UK, who_U, width, *buffers,
+        tables.const_SA, tables.plane_SPA, tables.bonus_S, evaluated.slate_UK, who_U, width, *buffers,
     )  # fmt: skip
     return Ties(*(buffer[:found].copy() for buffer in buffers))
 
 
 @kernel(forceinline=True)
-def read_slate(rules, work, slate_uK, slate_K):
+def read_slate(rules: Rules, work: Work, slate_uK: np.ndarray, slate_K: np.ndarray) -> int:
     """Copies a stored slate and counts its caps; returns how many contacts it has."""
     count = 0
     start_caps(work)
@@ -347,9 +356,11 @@ def read_slate(rules, work, slate_uK, slate_K):
 
 @kernel()
 def _near_ties(
-    rules, work, planes_UPA, eligible_UA, class_U, before_UK, received_UC, const_SA, plane_SPA, bonus_S, slate_UK, who_U, width,
-    user_T, out_T, in_T, kept_T, loss_T,
-):  # fmt: skip
+    rules: Rules, work: Work, planes_UPA: np.ndarray, eligible_UA: np.ndarray, class_U: np.ndarray, before_UK: np.ndarray,
+    received_UC: np.ndarray, const_SA: np.ndarray, plane_SPA: np.ndarray, bonus_S: np.ndarray, slate_UK: np.ndarray,
+    who_U: np.ndarray, width: float, user_T: np.ndarray, out_T: np.ndarray, in_T: np.ndarray, kept_T: np.ndarray,
+    loss_T: np.ndarray,
+) -> int:  # fmt: skip
     rules, work, planes_UPA, eligible_UA = lend(rules), lend(work), lend(planes_UPA), lend(eligible_UA)
     before_UK, received_UC, const_SA, plane_SPA = lend(before_UK), lend(received_UC), lend(const_SA), lend(plane_SPA)
     slate_UK, slate_K = lend(slate_UK), work.slate_K
@@ -400,10 +411,10 @@ class Swaps:
     loss_T: np.ndarray
 
 
-def near_swaps(users: Users, swept: Pass, who_U: np.ndarray, width: float) -> Swaps:
+def near_swaps(users: Users, evaluated: DualEvaluation, who_U: np.ndarray, width: float) -> Swaps:
     """Back to the earlier slate, or from it to the best one, for the users at positions who_U whom that costs less than `width`."""
     problem, data = users.problem, users.data
-    tables = Tables.at(problem, swept.price_R)
+    tables = Tables.at(problem, evaluated.price_R)
     user_T = np.empty(len(who_U), np.int64)
     to_TK = np.full((len(who_U), users.rules.most), NONE, np.int16)
     loss_T = np.empty(len(who_U))
@@ -411,14 +422,15 @@ def near_swaps(users: Users, swept: Pass, who_U: np.ndarray, width: float) -> Sw
         users.rules, make_work(users.rules), data.planes_UPA, data.eligible_UA, data.class_U, data.before_UK, data.received_UC,
         tables.const_SA, tables.plane_SPA, tables.bonus_S, who_U, width, user_T, to_TK, loss_T,
     )  # fmt: skip
-    return Swaps(user_T[:found], swept.slate_UK[user_T[:found]], to_TK[:found], loss_T[:found])
+    return Swaps(user_T[:found], evaluated.slate_UK[user_T[:found]], to_TK[:found], loss_T[:found])
 
 
 @kernel()
 def _near_swaps(
-    rules, work, planes_UPA, eligible_UA, class_U, before_UK, received_UC, const_SA, plane_SPA, bonus_S, who_U, width,
-    user_T, to_TK, loss_T,
-):  # fmt: skip
+    rules: Rules, work: Work, planes_UPA: np.ndarray, eligible_UA: np.ndarray, class_U: np.ndarray, before_UK: np.ndarray,
+    received_UC: np.ndarray, const_SA: np.ndarray, plane_SPA: np.ndarray, bonus_S: np.ndarray, who_U: np.ndarray,
+    width: float, user_T: np.ndarray, to_TK: np.ndarray, loss_T: np.ndarray,
+) -> int:  # fmt: skip
     rules, work, planes_UPA, eligible_UA = lend(rules), lend(work), lend(planes_UPA), lend(eligible_UA)
     before_UK, received_UC, const_SA, plane_SPA = lend(before_UK), lend(received_UC), lend(const_SA), lend(plane_SPA)
     to_TK, slate_K = lend(to_TK), work.slate_K
@@ -539,9 +551,10 @@ def enumerate_slates(users: Users, price_R: np.ndarray, who_U: np.ndarray, width
 
 @kernel(nogil=True)
 def _enumerate_block(
-    rules, work, found_NK, value_N, planes_UPA, eligible_UA, class_U, before_UK, received_UC, const_SA, plane_SPA, bonus_S,
-    who_U, width, slate_NK, net_N, count_U,
-):  # fmt: skip
+    rules: Rules, work: Work, found_NK: np.ndarray, value_N: np.ndarray, planes_UPA: np.ndarray, eligible_UA: np.ndarray,
+    class_U: np.ndarray, before_UK: np.ndarray, received_UC: np.ndarray, const_SA: np.ndarray, plane_SPA: np.ndarray,
+    bonus_S: np.ndarray, who_U: np.ndarray, width: float, slate_NK: np.ndarray, net_N: np.ndarray, count_U: np.ndarray,
+) -> None:  # fmt: skip
     rules, work, planes_UPA, eligible_UA = lend(rules), lend(work), lend(planes_UPA), lend(eligible_UA)
     before_UK, received_UC, const_SA, plane_SPA = lend(before_UK), lend(received_UC), lend(const_SA), lend(plane_SPA)
     found_NK, slate_NK, best_K = lend(found_NK), lend(slate_NK), work.slate_K
@@ -587,7 +600,7 @@ def _enumerate_block(
 
 
 @kernel(forceinline=True)
-def slate_size(slate_K):
+def slate_size(slate_K: np.ndarray) -> int:
     """How many contacts a padded slate has."""
     count = 0
     while count < len(slate_K) and slate_K[count] != NONE:
@@ -622,9 +635,10 @@ def explain_contacts(users: Users, price_R: np.ndarray, slate_UK: np.ndarray) ->
 
 @kernel(nogil=True)
 def _explain_block(
-    rules, work, planes_UPA, eligible_UA, class_U, before_UK, received_UC, const_SA, plane_SPA, bonus_S,
-    slate_UK, margin_UK, instead_UK,
-):  # fmt: skip
+    rules: Rules, work: Work, planes_UPA: np.ndarray, eligible_UA: np.ndarray, class_U: np.ndarray, before_UK: np.ndarray,
+    received_UC: np.ndarray, const_SA: np.ndarray, plane_SPA: np.ndarray, bonus_S: np.ndarray, slate_UK: np.ndarray,
+    margin_UK: np.ndarray, instead_UK: np.ndarray,
+) -> None:  # fmt: skip
     rules, work, planes_UPA, eligible_UA = lend(rules), lend(work), lend(planes_UPA), lend(eligible_UA)
     before_UK, received_UC, const_SA, plane_SPA = lend(before_UK), lend(received_UC), lend(const_SA), lend(plane_SPA)
     slate_UK = lend(slate_UK)
@@ -649,7 +663,7 @@ def _explain_block(
 
 
 @kernel(forceinline=True)
-def best_instead(rules, work, slate_K, contact):
+def best_instead(rules: Rules, work: Work, slate_K: np.ndarray, contact: int) -> tuple[float, int]:
     """(margin, action) of the best thing to do in place of one contact of a slate whose caps are counted in work.used_C.
 
     A margin of inf: the others ask for this contact, and nothing can stand in its place.
@@ -669,7 +683,7 @@ def best_instead(rules, work, slate_K, contact):
 
 
 @kernel(forceinline=True)
-def leaves_whole(rules, work, contact, action):
+def leaves_whole(rules: Rules, work: Work, contact: int, action: int) -> bool:
     """Whether what a slate's contacts ask for is still there with `action` (or NONE) in the place of one of them."""
     if len(rules.trigger_Q) == 0:
         return True
@@ -684,7 +698,7 @@ def leaves_whole(rules, work, contact, action):
 
 
 @kernel(forceinline=True)
-def margin_without(rules, work, slate_uK, count, contact):
+def margin_without(rules: Rules, work: Work, slate_uK: np.ndarray, count: int, contact: int) -> float:
     """By how much a slate beats the best one without this contact of it; counts the slate's caps again."""
     value, net = 0.0, work.net_A[contact]
     for k in range(count):

@@ -13,7 +13,7 @@ import numpy as np
 from allocator.solve.dual import Users, total_usage
 from allocator.solve.kernel import kernel
 from allocator.solve.prices import Scale
-from allocator.solve.slates import count_from, fits, keeps_asks, make_work, mark, start_caps
+from allocator.solve.slates import Rules, Work, count_from, fits, keeps_asks, make_work, mark, start_caps
 from allocator.solve.unowned_arrays import lend
 from allocator.users import FREE, NONE
 
@@ -22,14 +22,14 @@ MOST_USERS = 250_000
 
 
 @dataclass(frozen=True)
-class Greedy:
+class GreedySlates:
     """slate_UK as in a solution; feasible: whether every hard constraint holds."""
 
     slate_UK: np.ndarray
     feasible: bool
 
 
-def greedy(users: Users, scale: Scale, *, per_cost: bool = False) -> Greedy:
+def greedy(users: Users, scale: Scale, *, per_cost: bool = False) -> GreedySlates:
     """Takes eligible contacts of positive value in falling order of value (or of value per use of the maxima).
 
     A contact is skipped where it breaks a contact rule or would break an upper bound of a volume or a total.
@@ -55,7 +55,7 @@ def greedy(users: Users, scale: Scale, *, per_cost: bool = False) -> Greedy:
     )  # fmt: skip
     used_R = total_usage(users, slate_UK)
     slip_R = 1e-9 * (scale.usage_R + np.abs(users.limit_R))
-    return Greedy(slate_UK, bool((used_R <= users.limit_R + slip_R)[~np.isfinite(rows.penalty_R)].all()))
+    return GreedySlates(slate_UK, bool((used_R <= users.limit_R + slip_R)[~np.isfinite(rows.penalty_R)].all()))
 
 
 def _falling(key_N: np.ndarray) -> np.ndarray:
@@ -66,7 +66,10 @@ def _falling(key_N: np.ndarray) -> np.ndarray:
 
 
 @kernel()
-def _linear_sum(planes_UPA, class_U, user_N, action_N, const_SA, plane_SPA):
+def _linear_sum(
+    planes_UPA: np.ndarray, class_U: np.ndarray, user_N: np.ndarray, action_N: np.ndarray, const_SA: np.ndarray,
+    plane_SPA: np.ndarray,
+) -> np.ndarray:  # fmt: skip
     sum_N = np.empty(len(user_N))
     for n in range(len(user_N)):
         u, a = user_N[n], action_N[n]
@@ -85,8 +88,10 @@ def _linear(
 
 @kernel()
 def _take(
-    rules, work, user_N, action_N, planes_UPA, class_U, received_UC, member_RS, const_RA, plane_RPA, left_R, slate_UK
-):
+    rules: Rules, work: Work, user_N: np.ndarray, action_N: np.ndarray, planes_UPA: np.ndarray, class_U: np.ndarray,
+    received_UC: np.ndarray, member_RS: np.ndarray, const_RA: np.ndarray, plane_RPA: np.ndarray, left_R: np.ndarray,
+    slate_UK: np.ndarray,
+) -> None:  # fmt: skip
     rules, work, received_UC = lend(rules), lend(work), lend(received_UC)
     used_R = np.empty(len(left_R))
     full_U = np.zeros(len(slate_UK), np.bool_)

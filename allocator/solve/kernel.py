@@ -5,30 +5,39 @@ import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import numba
 
 NOWHERE = "no locator available"  # what numba says where neither the checkout nor a home directory can be written
 
+Taken = ParamSpec("Taken")
+Made = TypeVar("Made")
 
-def kernel(**options: object) -> Callable[[Callable], Callable]:
+
+def kernel(
+    *, forceinline: bool = False, nogil: bool = False, parallel: bool = False
+) -> Callable[[Callable[Taken, Made]], Callable[Taken, Made]]:
     """numba.njit with a cache: beside the source, in NUMBA_CACHE_DIR or the user's cache folder; else in one for temporary files."""
 
-    def compiled(function: Callable) -> Callable:
+    def with_cache(function: Callable[Taken, Made]) -> Callable[Taken, Made]:
+        return numba.njit(cache=True, forceinline=forceinline, nogil=nogil, parallel=parallel)(function)
+
+    def compiled(function: Callable[Taken, Made]) -> Callable[Taken, Made]:
         try:
-            return numba.njit(cache=True, **options)(function)
+            return with_cache(function)
         except RuntimeError as error:
             if NOWHERE not in str(error):
                 raise
         keep_in(_own_folder(Path(tempfile.gettempdir()) / f"offermix-kernels-{os.getuid()}"))
-        return numba.njit(cache=True, **options)(function)
+        return with_cache(function)
 
     return compiled
 
 
 def keep_in(folder: Path) -> None:
     """Of this process and those that it starts."""
-    os.environ["NUMBA_CACHE_DIR"] = numba.config.CACHE_DIR = str(folder)
+    os.environ["NUMBA_CACHE_DIR"] = numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]  # numba sets its options by name
 
 
 def _own_folder(folder: Path) -> Path:

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import sparse
 
 from allocator.constraints import LinearForm
-from allocator.policy.grammar import share_of
+from allocator.policy.words import share_of
 from allocator.problem import Problem
 from allocator.users import NONE
 
@@ -57,7 +57,7 @@ def lattices(problem: Problem, users: int) -> tuple[Lattice, ...]:
     rows, found = problem.rows, []
     for position, each in enumerate(problem.measured):
         sides = np.flatnonzero(rows.constraint_R == position)
-        if each.rule.kind != "share" or len(sides) != 2 or np.isfinite(rows.penalty_R[sides]).any():
+        if not each.rule.is_part or len(sides) != 2 or np.isfinite(rows.penalty_R[sides]).any():
             continue
         low, high = share_of(each.low), share_of(each.high)
         if (high - low) * users < NARROW and max(low.denominator, high.denominator) <= LARGEST:

@@ -128,7 +128,9 @@ def _closed(user_M: np.ndarray, hash_M: np.ndarray, more_M: np.ndarray, most: fl
 
 
 @kernel()
-def _find_closed(user_M, hash_M, more_M, most, parts, limit):
+def _find_closed(
+    user_M: np.ndarray, hash_M: np.ndarray, more_M: np.ndarray, most: float, parts: int, limit: int
+) -> np.ndarray:
     """Moves are sorted by hash: one, two or three of different users, each behind the one before, until there are `limit`."""
     parts_QM = np.full((limit, 3), NONE, np.int64)
     found = 0
@@ -160,7 +162,10 @@ def _find_closed(user_M, hash_M, more_M, most, parts, limit):
 
 
 @kernel()
-def _best_pair(user_QM, more_Q, change_QD, slack_D, price_D, over_D, base, best):
+def _best_pair(
+    user_QM: np.ndarray, more_Q: np.ndarray, change_QD: np.ndarray, slack_D: np.ndarray, price_D: np.ndarray,
+    over_D: np.ndarray, base: float, best: float,
+) -> tuple[int, int]:  # fmt: skip
     """The closed moves, one or two (-1: none), after which losses and cost of the rows are lowest; `base`: the losses now."""
     first, second = NONE, NONE
     left_D = np.empty_like(slack_D)
@@ -183,7 +188,7 @@ def _best_pair(user_QM, more_Q, change_QD, slack_D, price_D, over_D, base, best)
 
 
 @kernel()
-def apart(one_M, other_M):
+def apart(one_M: np.ndarray, other_M: np.ndarray) -> bool:
     """Whether no user is in both; NONE stands for nobody."""
     for user in one_M:
         for other in other_M:

@@ -11,6 +11,7 @@ Axes: V variables, M rows.
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 from heapq import heappop, heappush
@@ -46,6 +47,11 @@ class Programme:
     low_M: np.ndarray
     high_M: np.ndarray
     integer_V: np.ndarray | None = None
+
+    @property
+    def whole(self) -> np.ndarray:
+        """Positions of the variables that must be whole."""
+        return np.empty(0, np.int64) if self.integer_V is None else np.flatnonzero(self.integer_V)
 
 
 @dataclass(frozen=True)
@@ -115,8 +121,9 @@ def solve_few_integers(programme: Programme, seconds: float, nodes: int, absolut
 
     The answer's bound holds also where the nodes or the seconds ran out.
     """
-    until, tick, whole = time.monotonic() + seconds, count(), np.flatnonzero(programme.integer_V)
-    best, open_nodes = replace(_NOTHING, outcome=Outcome.INFEASIBLE), []
+    until, tick, whole = time.monotonic() + seconds, count(), programme.whole
+    best = replace(_NOTHING, outcome=Outcome.INFEASIBLE)
+    open_nodes: list[tuple[float, int, Answer, np.ndarray, np.ndarray]] = []
 
     def visit(lower_V: np.ndarray, upper_V: np.ndarray) -> bool:
         relaxed = replace(programme, lower_V=lower_V, upper_V=upper_V, integer_V=None)
@@ -153,7 +160,8 @@ def _dual_start(programme: Programme) -> bool:
 def _solve(name: str, programme: Programme, seconds: float, settings: str) -> Answer:
     unit = _unit(programme.cost_V)
     model = builder.ModelBuilderHelper()
-    model.fill_model_from_sparse_data(
+    fill: Callable[..., None] = model.fill_model_from_sparse_data  # its types of arrays are not numpy's
+    fill(
         programme.lower_V.astype(float),
         programme.upper_V.astype(float),
         programme.cost_V.astype(float) / unit,
@@ -161,7 +169,7 @@ def _solve(name: str, programme: Programme, seconds: float, settings: str) -> An
         programme.high_M.astype(float),
         sparse.csr_matrix(programme.matrix_MV, dtype=float),
     )
-    for variable in np.flatnonzero(programme.integer_V) if programme.integer_V is not None else ():
+    for variable in programme.whole:
         model.set_var_integrality(int(variable), True)
     solver = builder.ModelSolverHelper(name)
     solver.set_time_limit_in_seconds(seconds)

@@ -2,8 +2,8 @@
 
     D(price) = limit . price + sum_u max over slates s of (value(s) - price . g(s)),   0 <= price <= penalty
 
-is convex and, over many users, nearly smooth. A sweep gives D and a subgradient exactly; its curvature is estimated from the users who
-nearly tie: where a user swaps slate s for s' at a loss d, the demand jumps by g(s') - g(s) once prices move by d, so with a triangular
+is convex and, over many users, nearly smooth. An evaluation gives D and a subgradient exactly; its curvature is estimated from the users
+who nearly tie: where a user swaps slate s for s' at a loss d, the demand jumps by g(s') - g(s) once prices move by d, so with a triangular
 kernel of width h,  H = sum over near ties of (1/h)(1 - d/h) dg dg'  (a kernel estimate of the density of ties; compare the
 generalised Hessian of LP duals in Mangasarian, A Newton method for linear programming, 2004).
 
@@ -17,7 +17,15 @@ import numpy as np
 from scipy.optimize import minimize
 
 from allocator.problem import Problem
-from allocator.solve.dual import Pass, Users, enumerate_slates, near_swaps, near_ties, slate_usage, sweep
+from allocator.solve.dual import (
+    DualEvaluation,
+    Users,
+    enumerate_slates,
+    evaluate_dual,
+    near_swaps,
+    near_ties,
+    slate_usage,
+)
 from allocator.solve.slates import Rules
 from allocator.users import FREE, Data
 
@@ -29,16 +37,16 @@ MOST_SLATES = 8
 
 @dataclass(frozen=True)
 class Priced:
-    """The best prices found. steps: what each sweep brought, for the certificate's trace; converged: stopped by the tolerance."""
+    """The best prices found. steps: what each dual evaluation brought, for the certificate's trace; converged: stopped by the tolerance."""
 
-    best: Pass
+    best: DualEvaluation
     steps: tuple["Step", ...]
     converged: bool
 
 
 @dataclass(frozen=True)
 class Step:
-    """One sweep: over how many users, the dual it found, and by how much the model said it could still fall (relative)."""
+    """One dual evaluation: over how many users, the dual it found, and by how much the model said it could still fall (relative)."""
 
     users: int
     dual: float
@@ -106,7 +114,7 @@ def find_prices(
     start_R: np.ndarray,
     scale: Scale,
     tolerance: float,
-    most_passes: int,
+    most_evaluations: int,
     generator: np.random.Generator,
     radius: float = 1.0,
     floor: Callable[[], float] = lambda: -np.inf,
@@ -117,12 +125,12 @@ def find_prices(
 ) -> Priced:
     """Minimises the dual over these users from start_R.
 
-    Stops when the model of the dual predicts a relative decrease below `tolerance`, after most_passes sweeps, or when the dual falls
+    Stops when the model of the dual predicts a relative decrease below `tolerance`, after most_evaluations, or when the dual falls
     below `floor` (no feasible allocation is worth less, so the constraints contradict each other). least: decreases are relative to
-    the dual, or to this where it is larger. After `few` sweeps a predicted decrease below `nearly` will do.
+    the dual, or to this where it is larger. After `few` evaluations a predicted decrease below `nearly` will do.
     """
     penalty_R = users.problem.rows.penalty_R
-    best = sweep(users, np.clip(start_R, 0.0, penalty_R))
+    best = evaluate_dual(users, np.clip(start_R, 0.0, penalty_R))
     steps = [Step(users.people, best.dual, np.inf, radius)]
     if progress is not None:
         progress(steps[0])
@@ -130,7 +138,7 @@ def find_prices(
         return Priced(best, tuple(steps), True)
     hessian = curvature(users, best, radius * scale.value, scale, generator)
     converged = False
-    while len(steps) < most_passes and not proves_contradiction(best.dual, floor):
+    while len(steps) < most_evaluations and not proves_contradiction(best.dual, floor):
         gradient_R = users.limit_R - best.usage_R
         box_R = radius * scale.price_R
         low_R = np.maximum(-box_R, -best.price_R)
@@ -140,7 +148,7 @@ def find_prices(
         if relative < tolerance or (few is not None and len(steps) >= few and relative < nearly):
             converged = True
             break
-        trial = sweep(users, best.price_R + step_R)
+        trial = evaluate_dual(users, best.price_R + step_R)
         ratio = (best.dual - trial.dual) / decrease
         length = float((np.abs(step_R) / scale.price_R).max())
         if ratio < 0.25:
@@ -161,13 +169,15 @@ def proves_contradiction(dual: float, floor: Callable[[], float]) -> bool:
     return dual < 0 and dual < floor()
 
 
-def curvature(users: Users, swept: Pass, width: float, scale: Scale, generator: np.random.Generator) -> np.ndarray:
+def curvature(
+    users: Users, evaluated: DualEvaluation, width: float, scale: Scale, generator: np.random.Generator
+) -> np.ndarray:
     """[R, R]: the kernel estimate of the dual's curvature over a width in value, from a random part of the near ties.
 
     The width shrinks where there are more ties than are needed, and a tiny ridge keeps rows that no tie moves bounded.
     """
     rows = users.problem.rows
-    margin_U = swept.margin_U
+    margin_U = evaluated.margin_U
     near_U = np.flatnonzero(margin_U < width)
     enough = FEWEST_TIES_PER_ROW * (len(rows) + 10)
     if len(near_U) < enough:
@@ -181,7 +191,7 @@ def curvature(users: Users, swept: Pass, width: float, scale: Scale, generator: 
     hessian = np.zeros((len(rows), len(rows)))
     if len(near_U):
         near = users.take(near_U)
-        there = replace(swept, slate_UK=swept.slate_UK[near_U], margin_U=margin_U[near_U])
+        there = replace(evaluated, slate_UK=evaluated.slate_UK[near_U], margin_U=margin_U[near_U])
         if len(users.rules.trigger_Q):
             hessian = thinned * _curvature_of_slates(near, there, width)
             return hessian + np.diag(_ridge(users, scale, hessian))
@@ -203,24 +213,26 @@ def _ridge(users: Users, scale: Scale, hessian: np.ndarray) -> np.ndarray:
     return np.maximum(1e-9 * users.people * scale.usage_R**2 / scale.value, 1e-6 * np.diag(hessian))
 
 
-def _curvature_of_slates(users: Users, swept: Pass, width: float) -> np.ndarray:
+def _curvature_of_slates(users: Users, evaluated: DualEvaluation, width: float) -> np.ndarray:
     """[R, R]: of whole slates that nearly tie with the best, where contacts ask for others and change only together."""
     everyone = np.arange(len(users.data))
-    choices = enumerate_slates(users, swept.price_R, everyone, width, MOST_SLATES)
+    choices = enumerate_slates(users, evaluated.price_R, everyone, width, MOST_SLATES)
     best_U = np.full(len(everyone), -np.inf)
     np.maximum.at(best_U, choices.user_N, choices.net_N)
     loss_N = best_U[choices.user_N] - choices.net_N
     other = np.flatnonzero((loss_N < width) & (loss_N > 0))
     user_T = choices.user_N[other]
-    change_TR = slate_usage(users, user_T, choices.slate_NK[other]) - slate_usage(users, user_T, swept.slate_UK[user_T])
+    change_TR = slate_usage(users, user_T, choices.slate_NK[other]) - slate_usage(
+        users, user_T, evaluated.slate_UK[user_T]
+    )
     stands_for_T = users.weight_S[users.data.class_U[user_T]] * users.many(user_T)
     weight_T = stands_for_T * (1.0 - loss_N[other] / width) / width
     return change_TR.T @ (change_TR * weight_T[:, None])
 
 
-def _curvature_of_keeping(users: Users, swept: Pass, width: float, thinned: float) -> np.ndarray:
+def _curvature_of_keeping(users: Users, evaluated: DualEvaluation, width: float, thinned: float) -> np.ndarray:
     """[R, R]: what the near ties between earlier and best slates add."""
-    swaps = near_swaps(users, swept, np.arange(len(users.data)), width)
+    swaps = near_swaps(users, evaluated, np.arange(len(users.data)), width)
     change_TR = slate_usage(users, swaps.user_T, swaps.to_TK) - slate_usage(users, swaps.user_T, swaps.from_TK)
     stands_for_T = users.weight_S[users.data.class_U[swaps.user_T]] * users.many(swaps.user_T)
     weight_T = stands_for_T * (1.0 - swaps.loss_T / width) / width

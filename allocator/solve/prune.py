@@ -84,7 +84,8 @@ def _worthless(users: Users, slate_UK: np.ndarray) -> tuple[np.ndarray, np.ndarr
         if data.remembers and problem.rows.keep_R.any():
             low_n = low_n[~data.keeps(user_n[low_n], slate_UK[user_n[low_n]])]
         found.append((user_n[low_n], k_n[low_n], value_n[low_n]))
-    return tuple(np.concatenate(column) for column in zip(*found, strict=True))
+    user_N, k_N, value_N = (np.concatenate(column) for column in zip(*found, strict=True))
+    return user_N, k_N, value_N
 
 
 def _closed_up(slate_UK: np.ndarray, user_U: np.ndarray) -> np.ndarray:
@@ -95,7 +96,10 @@ def _closed_up(slate_UK: np.ndarray, user_U: np.ndarray) -> np.ndarray:
 
 
 @kernel()
-def _take_back(use_NR, value_N, used_R, limit_R, penalty_R, quantum_R):
+def _take_back(
+    use_NR: np.ndarray, value_N: np.ndarray, used_R: np.ndarray, limit_R: np.ndarray, penalty_R: np.ndarray,
+    quantum_R: np.ndarray,
+) -> np.ndarray:  # fmt: skip
     """bool[N]: which contacts stay, in order; used_R becomes what is used without the others."""
     stays_N = np.zeros(len(value_N), np.bool_)
     for n in range(len(value_N)):

@@ -21,7 +21,7 @@ class SolveSettings(BaseModel):
     sample_users: Annotated[int, Field(ge=100)] = 5_000
     """Users of the first, stratified sample on which prices are found."""
     most_passes: Annotated[int, Field(ge=1)] = 60
-    """At most so many sweeps on each sample and on all users."""
+    """At most so many dual evaluations on each sample and on all users."""
     core_users: Annotated[int, Field(ge=50)] = 2_000
     """Users of the first core; it grows until every hard constraint holds and the gap is closed."""
     core_slates: Annotated[int, Field(ge=2, le=1_000)] = 40
@@ -36,8 +36,8 @@ class SolveSettings(BaseModel):
     price_ranges: bool = True
     """Whether to find out how far each price holds, by solving again at other bounds; left out above 2,000,000 users."""
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")] = "cpu"
-    """Where sweeps run: `cpu`, or a GPU as torch names it."""
+    """Where dual evaluations run: `cpu`, or a GPU as torch names it."""
     threads: Annotated[int, Field(ge=0)] = 0
-    """Threads of the sweeps; 0: one per core. The result is the same for any number."""
+    """Threads of the dual evaluations; 0: one per core. The result is the same for any number."""
     seed: Annotated[int, Field(ge=0)] = 1
     """Which users the samples hold."""

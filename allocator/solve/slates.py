@@ -3,7 +3,7 @@
 A slate takes at most one action per slot and keeps every cap. Caps that are unions of whole slots and nest (laminar) are solved by
 greedy over the slots' best actions, which is exact there (a laminar matroid: Schrijver, Combinatorial Optimization, ch. 40);
 other caps by branch and bound over the slots, tried only where greedy without them breaks one, and so is what contacts ask for
-(see `asks`). Everything is compiled by numba and works on one user, so a pass over users is a loop around it.
+(see `asks`). Everything is compiled by numba and works on one user, so a dual evaluation is a loop over users around it.
 
 Axes: A actions, L slots, C caps, D caps of one action (padded with -1), K the most contacts a slate can have, Q asks, S user classes.
 """
@@ -50,7 +50,7 @@ def compile_rules(contact: ContactRules) -> Rules:
     covers_CL = covers_CL.reshape(caps, slots)
     whole_C = np.array(
         [
-            not (member & ~in_slot_LA[covers].any(axis=0)).any()
+            not (member & ~np.any(in_slot_LA[covers], axis=0)).any()
             for member, covers in zip(contact.member_CA, covers_CL, strict=True)
         ],
         bool,
@@ -62,11 +62,11 @@ def compile_rules(contact: ContactRules) -> Rules:
     for action in range(actions):
         mine = np.flatnonzero(contact.member_CA[:, action]) if caps else np.empty(0, np.int64)
         cap_AD[action, : len(mine)] = mine
-    kinds = {}
+    kinds: dict[tuple[int, tuple[int, ...]], int] = {}
     twin_A = np.array(
         [kinds.setdefault((contact.slot_A[a], tuple(cap_AD[a])), len(kinds)) for a in range(actions)], np.int64
     )
-    some_C = contact.free_SC.any(axis=0) if len(contact.free_SC) else np.zeros(caps, bool)
+    some_C = np.any(contact.free_SC, axis=0) if len(contact.free_SC) else np.zeros(caps, bool)
     everywhere = [int(contact.capacity_C[c]) for c in range(caps) if contact.member_CA[c].all() and not some_C[c]]
     return Rules(
         slot_A=contact.slot_A.astype(np.int64),
@@ -131,7 +131,7 @@ class Work(NamedTuple):
 
 
 @kernel()
-def make_work(rules):
+def make_work(rules: Rules) -> Work:
     actions, slots, caps = len(rules.slot_A), rules.slots, len(rules.capacity_C)
     return Work(
         np.empty(actions, np.float64),
@@ -153,7 +153,7 @@ def make_work(rules):
 
 
 @kernel(forceinline=True)
-def count_from(rules, work, received_C, s):
+def count_from(rules: Rules, work: Work, received_C: np.ndarray, s: int) -> None:
     """Starts the caps of a user of class s at what was received before; an empty array stands for nothing at all."""
     for c in range(len(received_C)):
         work.base_C[c] = received_C[c]
@@ -168,20 +168,20 @@ def count_from(rules, work, received_C, s):
 
 
 @kernel(forceinline=True)
-def start_caps(work):
+def start_caps(work: Work) -> None:
     """Counts no contact yet. (A loop: assigning arrays checks shapes, and what can raise keeps reference counts alive.)"""
     for c in range(len(work.base_C)):
         work.used_C[c] = work.base_C[c]
 
 
 @kernel(forceinline=True)
-def clear(array_N, value):
+def clear(array_N: np.ndarray, value: int | np.uint64) -> None:
     for n in range(len(array_N)):
         array_N[n] = value
 
 
 @kernel(forceinline=True)
-def fits(rules, used_C, action, removed, easy_only):
+def fits(rules: Rules, used_C: np.ndarray, action: int, removed: int, easy_only: bool) -> bool:
     """Whether the caps have room for `action` once `removed` (or NONE) is gone."""
     for d in range(rules.cap_AD.shape[1]):
         cap = rules.cap_AD[action, d]
@@ -200,7 +200,7 @@ def fits(rules, used_C, action, removed, easy_only):
 
 
 @kernel(forceinline=True)
-def mark(rules, used_C, action, by):
+def mark(rules: Rules, used_C: np.ndarray, action: int, by: int) -> None:
     for d in range(rules.cap_AD.shape[1]):
         cap = rules.cap_AD[action, d]
         if cap == NONE:
@@ -209,7 +209,7 @@ def mark(rules, used_C, action, by):
 
 
 @kernel(forceinline=True)
-def greedy_slate(rules, work, slate_K, easy_only):
+def greedy_slate(rules: Rules, work: Work, slate_K: np.ndarray, easy_only: bool) -> tuple[int, float]:
     """Takes the slots' best actions in falling order of net value where the caps have room; returns count and value."""
     net_A, top_L, order_L = work.net_A, work.top_L, work.order_L
     filled = 0
@@ -238,7 +238,7 @@ def greedy_slate(rules, work, slate_K, easy_only):
 
 
 @kernel(forceinline=True)
-def keeps_all(rules, used_C):
+def keeps_all(rules: Rules, used_C: np.ndarray) -> bool:
     over = False
     for cap in range(len(rules.capacity_C)):
         over = over or used_C[cap] > rules.capacity_C[cap]
@@ -246,7 +246,7 @@ def keeps_all(rules, used_C):
 
 
 @kernel(forceinline=True)
-def keeps_asks(rules, work):
+def keeps_asks(rules: Rules, work: Work) -> bool:
     """Whether the contacts counted in work.used_C have what they ask for, beside them or received before."""
     kept = True
     for q in range(len(rules.trigger_Q)):
@@ -257,7 +257,7 @@ def keeps_asks(rules, work):
 
 
 @kernel(forceinline=True)
-def asks_matter(rules, work):
+def asks_matter(rules: Rules, work: Work) -> bool:
     """Whether the user may get a contact that asks for something which was not received before."""
     for q in range(len(rules.trigger_Q)):
         if work.owes_Q[q] <= 0 or work.base_C[rules.wanted_Q[q]] >= work.owes_Q[q]:
@@ -271,7 +271,7 @@ def asks_matter(rules, work):
 
 
 @kernel(forceinline=True)
-def fill_tops(rules, work):
+def fill_tops(rules: Rules, work: Work) -> None:
     """Per slot the best action of positive net value, the first among equals."""
     clear(work.top_L, NONE)
     for action in range(len(rules.slot_A)):
@@ -282,7 +282,7 @@ def fill_tops(rules, work):
 
 
 @kernel(forceinline=True)
-def best_slate(rules, work, slate_K):
+def best_slate(rules: Rules, work: Work, slate_K: np.ndarray) -> tuple[int, float]:
     """The best slate for the net values in work.net_A (-inf: not eligible): fills slate_K, returns its count and value.
 
     On return work.used_C counts the caps of the slate, what was received before included.
@@ -304,7 +304,7 @@ def best_slate(rules, work, slate_K):
 
 
 @kernel(forceinline=True)
-def fill_candidates(rules, work, floor, merge_twins):
+def fill_candidates(rules: Rules, work: Work, floor: float, merge_twins: bool) -> int:
     """Per slot its actions of net value > floor, best first, slots with the best first; returns how many slots have any.
 
     merge_twins: keep only the best of actions that are alike in every cap, which is enough to find the best slate.
@@ -348,14 +348,14 @@ def fill_candidates(rules, work, floor, merge_twins):
 
 
 @kernel(forceinline=True)
-def reach(rules, work, filled, i, taken):
+def reach(rules: Rules, work: Work, filled: int, i: int, taken: int) -> float:
     """The most that slots i, i + 1, ... can still add when `taken` contacts are chosen."""
     last = min(i + rules.most - taken, filled)
     return work.prefix_L[last] - work.prefix_L[i] if last > i else 0.0
 
 
 @kernel(forceinline=True)
-def branch(rules, work, slate_K, count, best, floor):
+def branch(rules: Rules, work: Work, slate_K: np.ndarray, count: int, best: float, floor: float) -> tuple[int, float]:
     """Depth-first branch and bound over the slots; starts from the feasible slate given and returns the best one.
 
     floor: actions of no more net value are in no better slate.
@@ -378,7 +378,7 @@ def branch(rules, work, slate_K, count, best, floor):
 
 
 @kernel(forceinline=True)
-def second_value(rules, work, slate_K, count):
+def second_value(rules: Rules, work: Work, slate_K: np.ndarray, count: int) -> float:
     """The value of the best slate but for the one given, which is the best; -inf where there is no other."""
     best = 0.0 if count > 0 else -np.inf
     filled = fill_candidates(rules, work, best - reach_of_all(rules, work), False)
@@ -399,7 +399,7 @@ def second_value(rules, work, slate_K, count):
 
 
 @kernel(forceinline=True)
-def is_chosen(work, i, taken, slate_K, count):
+def is_chosen(work: Work, i: int, taken: int, slate_K: np.ndarray, count: int) -> bool:
     """Whether the first i slots chose the slate."""
     same = taken == count
     for j in range(i):
@@ -412,7 +412,7 @@ def is_chosen(work, i, taken, slate_K, count):
 
 
 @kernel(forceinline=True)
-def descend(rules, work, filled, i, taken, least):
+def descend(rules: Rules, work: Work, filled: int, i: int, taken: int, least: float) -> tuple[bool, int]:
     """Chooses the next action of the i-th slot that can still reach more than `least`, or once nothing for it."""
     slot = work.order_L[i]
     while work.pointer_L[i] < work.count_L[slot]:
@@ -435,7 +435,7 @@ def descend(rules, work, filled, i, taken, least):
 
 
 @kernel(forceinline=True)
-def copy_chosen(work, i, slate_K):
+def copy_chosen(work: Work, i: int, slate_K: np.ndarray) -> int:
     """Copies what the first i slots chose into slate_K; returns how many contacts that is."""
     count = 0
     for j in range(i):
@@ -446,7 +446,7 @@ def copy_chosen(work, i, slate_K):
 
 
 @kernel(forceinline=True)
-def move(rules, work, i, taken, deeper):
+def move(rules: Rules, work: Work, i: int, taken: int, deeper: bool) -> tuple[int, int]:
     """One step of the search: on to the next slot, or back to the one before with its choice undone; (position, taken)."""
     if deeper:
         work.pointer_L[i + 1] = 0
@@ -460,7 +460,7 @@ def move(rules, work, i, taken, deeper):
 
 
 @kernel(forceinline=True)
-def near_slates(rules, work, least, slates_NK, value_N):
+def near_slates(rules: Rules, work: Work, least: float, slates_NK: np.ndarray, value_N: np.ndarray) -> int:
     """All slates worth more than `least` at the net values: fills slates_NK (padded with NONE) and value_N.
 
     Returns how many there are; N + 1 where the arrays are too short, in which case what they hold is a part.
@@ -489,7 +489,7 @@ def near_slates(rules, work, least, slates_NK, value_N):
 
 
 @kernel(forceinline=True)
-def reach_of_all(rules, work):
+def reach_of_all(rules: Rules, work: Work) -> float:
     """An upper bound on any slate's value: every slot's best positive action."""
     fill_tops(rules, work)
     total = 0.0
@@ -500,7 +500,7 @@ def reach_of_all(rules, work):
 
 
 @kernel(forceinline=True)
-def is_slate(slate_K, count, before_K):
+def is_slate(slate_K: np.ndarray, count: int, before_K: np.ndarray) -> bool:
     """Whether the first `count` actions of the slate are those of the earlier one."""
     had = 0
     for b in range(len(before_K)):
@@ -518,7 +518,7 @@ def is_slate(slate_K, count, before_K):
 
 
 @kernel(forceinline=True)
-def worth_before(work, before_K):
+def worth_before(work: Work, before_K: np.ndarray) -> float:
     """The net value of the earlier slate; -inf where it cannot be given again."""
     worth = 0.0
     for b in range(len(before_K)):
@@ -531,7 +531,7 @@ def worth_before(work, before_K):
 
 
 @kernel(forceinline=True)
-def copy_before(rules, work, before_K, slate_K):
+def copy_before(rules: Rules, work: Work, before_K: np.ndarray, slate_K: np.ndarray) -> int:
     """Makes the earlier slate the chosen one, caps counted; returns how many contacts it has."""
     count = 0
     start_caps(work)
@@ -545,7 +545,7 @@ def copy_before(rules, work, before_K, slate_K):
 
 
 @kernel(forceinline=True)
-def settle(rules, work, slate_K, count):
+def settle(rules: Rules, work: Work, slate_K: np.ndarray, count: int) -> None:
     """Notes which slots the slate holds and which caps are full, from work.used_C, for `exchange`."""
     clear(work.holder_L, NONE)
     for k in range(count):
@@ -557,7 +557,7 @@ def settle(rules, work, slate_K, count):
 
 
 @kernel(forceinline=True)
-def has_room(rules, work, action, removed):
+def has_room(rules: Rules, work: Work, action: int, removed: int) -> bool:
     """`fits` for the slate of the last `settle`: whether no full cap has `action`, unless `removed` (or NONE) leaves it."""
     for w in range(rules.mask_AW.shape[1]):
         blocking = rules.mask_AW[action, w] & work.full_W[w]
@@ -569,7 +569,7 @@ def has_room(rules, work, action, removed):
 
 
 @kernel(forceinline=True)
-def exchange(rules, work, slate_K, count, action):
+def exchange(rules: Rules, work: Work, slate_K: np.ndarray, count: int, action: int) -> tuple[float, int]:
     """The cheapest way to bring `action` into the settled slate alone: (loss, what it replaces or NONE); inf if there is none."""
     net = work.net_A[action]
     same_slot = work.holder_L[rules.slot_A[action]]

@@ -11,6 +11,9 @@ import numpy as np
 
 from allocator.solve.prices import Step
 
+ROUNDING = 1e-9
+"""Of what was added up: sums that are no further apart are the same."""
+
 
 class Status(Enum):
     """Why the solver stopped, apart from what it found."""
@@ -36,6 +39,11 @@ class Solution:
     steps: tuple[Step, ...]
     seconds: Mapping[str, float]
     whole_bound: float = np.inf
+
+
+def not_below(bound: float, value: float, summed: float) -> float:
+    """The bound, or the value where the two differ by the rounding of their sums alone. summed: the size of what was added up."""
+    return max(bound, value) if value - bound <= ROUNDING * summed else bound
 
 
 def relative_gap(value: float, bound: float) -> float:

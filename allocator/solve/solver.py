@@ -16,7 +16,6 @@ from allocator.problem import Problem, one_sided
 from allocator.solve.alike import Alike, find_alike, spread
 from allocator.solve.by_prices import (
     CORE_GROWTH,
-    ROUNDING,
     Decided,
     Tell,
     Trace,
@@ -26,16 +25,16 @@ from allocator.solve.by_prices import (
     step_of_values,
     whole_steps,
 )
-from allocator.solve.dual import Pass, Users, contact_usage, sweep, value_of
+from allocator.solve.dual import DualEvaluation, Users, contact_usage, evaluate_dual, value_of
 from allocator.solve.exact import count_pairs, refuse_if_large, solve_exact
 from allocator.solve.greedy import MOST_USERS, greedy
 from allocator.solve.prices import Scale, find_prices, measure_scale, sample_users
 from allocator.solve.prune import prune
 from allocator.solve.settings import SolveSettings
 from allocator.solve.slates import compile_rules
-from allocator.solve.solution import Solution, Status, TooLarge, Unsolvable, relative_gap
+from allocator.solve.solution import Solution, Status, TooLarge, Unsolvable, not_below, relative_gap
 from allocator.solve.untie import Untied, ties, untie
-from allocator.users import FREE, Data
+from allocator.users import FREE, Data, UserActions
 
 SPECK = 1e-9
 
@@ -43,50 +42,39 @@ SPECK = 1e-9
 def solve(
     problem: Problem,
     data: Data,
-    fixed: tuple[np.ndarray, np.ndarray],
+    fixed: UserActions,
     settings: SolveSettings,
     start: Mapping[tuple[str, str], float] | None = None,
-    tell: Tell = lambda sentence, swept=0: None,
+    tell: Tell = lambda sentence, users=0: None,
 ) -> Solution:
     """Integral slates for the free users that keep every hard constraint, and prices that prove how good they are.
 
-    fixed: (user position, action) of contacts that are given, which use up their part of every bound. start: prices to begin
-    with, by constraint id and side. tell: is told what happens, and how many users were swept for it. Raises Unsolvable, TooLarge,
-    and InputError where there is no such device.
+    fixed: (user position, action) of preassigned contacts, which use up their part of every bound. start: prices to begin
+    with, by constraint id and side. tell: is told what happens, and over how many users the dual was evaluated. Raises Unsolvable,
+    TooLarge, and InputError where there is no such device.
     """
     if settings.device != "cpu":
         from allocator.solve import device  # brings torch, which is slow to import and seldom needed
 
         device.check(settings.device)
     if settings.threads:
-        numba.set_num_threads(min(settings.threads, numba.config.NUMBA_NUM_THREADS))
+        most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # numba sets its options by name
+        numba.set_num_threads(min(settings.threads, most))
     with threadpool_limits(1):  # sums inside the linear algebra library must not depend on its threads
-        solution = _solve(problem, data, fixed, settings, start, tell)
         users = free_users(problem, data, fixed)
-        slate_UK = prune(users, solution.slate_UK)
-        return replace(solution, slate_UK=slate_UK, whole_bound=_not_below(users, slate_UK, solution))
-
-
-def _not_below(users: Users, slate_UK: np.ndarray, solution: Solution) -> float:
-    """The bound of whole contacts, and the value itself where the two differ by the rounding of their sums."""
-    bound = solution.whole_bound
-    if not np.isfinite(bound):
-        return bound
-    value = value_of(users, slate_UK)
-    return max(bound, value) if value - bound <= ROUNDING * max(abs(value), abs(solution.dual)) else bound
+        solution = _solve(replace(users, device=settings.device), settings, start, tell)
+        slate_UK, whole_bound = prune(users, solution.slate_UK), solution.whole_bound
+        if np.isfinite(whole_bound):
+            value = value_of(users, slate_UK)
+            whole_bound = not_below(whole_bound, value, max(abs(value), abs(solution.dual)))
+        return replace(solution, slate_UK=slate_UK, whole_bound=whole_bound)
 
 
 def _solve(
-    problem: Problem,
-    data: Data,
-    fixed: tuple[np.ndarray, np.ndarray],
-    settings: SolveSettings,
-    start: Mapping[tuple[str, str], float] | None,
-    tell: Tell,
+    users: Users, settings: SolveSettings, start: Mapping[tuple[str, str], float] | None, tell: Tell
 ) -> Solution:
-    users = replace(free_users(problem, data, fixed), device=settings.device)
     scale = measure_scale(users, np.random.default_rng(settings.seed))
-    trace = Trace(len(data), tell=tell)
+    trace = Trace(len(users.data), tell=tell)
     alike = None if settings.method == "exact" else find_alike(users)
     whole = None
     if alike is None and _exact(users, settings):
@@ -98,7 +86,7 @@ def _solve(
     if whole is not None and (settings.method == "exact" or whole.status is Status.OPTIMAL):
         return whole
     try:
-        priced = _solve_by_prices(users, alike, scale, _start(problem, start), settings, trace)
+        priced = _solve_by_prices(users, alike, scale, _start(users.problem, start), settings, trace)
     except Unsolvable as unsolvable:
         if whole is None or unsolvable.proven:
             raise
@@ -131,29 +119,29 @@ def _solve_by_prices(
     if alike is not None:
         trace = replace(trace, users=users.people)
         trace.tell(f"{users.people:,} users are of {len(users.data):,} kinds")
-    floor = cache(lambda: worst_value(users))  # seldom needed, and it costs a sweep
-    swept = price(users, start_R, scale, settings, floor, trace)
-    untied = _untied(users, swept, scale, settings, trace)
+    floor = cache(lambda: worst_value(users))  # seldom needed, and it costs a dual evaluation
+    evaluated = price(users, start_R, scale, settings, floor, trace)
+    untied = _untied(users, evaluated, scale, settings, trace)
     priced_after = time.perf_counter() - started
-    decided = decide(untied.users, untied.swept, scale, settings, trace)
+    decided = decide(untied.users, untied.evaluated, scale, settings, trace)
     if alike is not None:
-        decided = replace(decided, slate_UK=spread(alike, everyone.data, decided.slate_UK, decided.shares))
+        decided = replace(decided, slate_UK=spread(alike, everyone.data, decided.slate_UK, decided.counts))
     if untied.users is not users:
         value = value_of(everyone, decided.slate_UK)
-        proof = sweep(users, decided.proof.price_R)
+        proof = evaluate_dual(users, decided.proof.price_R)
         whole = whole_steps(proof.dual, step_of_values(users))
         decided = replace(decided, value=value, proof=proof, whole_bound=whole)
     seconds = {"price": priced_after, "decide": time.perf_counter() - started - priced_after}
     return _solution(users, scale, decided, settings, trace, seconds)
 
 
-def _untied(users: Users, swept: Pass, scale: Scale, settings: SolveSettings, trace: Trace) -> Untied:
+def _untied(users: Users, evaluated: DualEvaluation, scale: Scale, settings: SolveSettings, trace: Trace) -> Untied:
     """The users told apart where more of them tie than a first core can hold, and not everybody soon is in the core."""
-    tied, everybody = ties(swept, scale), len(users.data)
+    tied, everybody = ties(evaluated, scale), len(users.data)
     if tied <= first_core(everybody, settings) or everybody <= CORE_GROWTH * settings.core_users or users.data.mapped:
-        return Untied(users, swept)
+        return Untied(users, evaluated)
     trace.tell(f"{tied:,} users are indifferent: a little noise tells them apart")
-    return untie(users, swept, scale, settings, trace.step)
+    return untie(users, evaluated, scale, settings, trace.step)
 
 
 def _solution(
@@ -187,7 +175,7 @@ def compare_with_greedy(users: Users, exploration_value: float) -> dict[str, obj
     return {"value": value, "feasible": taken.feasible, "users": len(judged.data)}
 
 
-def free_users(problem: Problem, data: Data, fixed: tuple[np.ndarray, np.ndarray]) -> Users:
+def free_users(problem: Problem, data: Data, fixed: UserActions) -> Users:
     """The users to decide about, with what the fixed contacts, sorted by user, leave of every bound."""
     everyone = Users(problem, data, compile_rules(problem.contact), np.ones(len(problem.classes)), problem.rows.limit_R)
     user_N, action_N = fixed
@@ -197,11 +185,11 @@ def free_users(problem: Problem, data: Data, fixed: tuple[np.ndarray, np.ndarray
     return replace(everyone, limit_R=problem.rows.limit_R - used_R)
 
 
-def _one_sided(users: Users, scale: Scale, proof: Pass) -> Pass:
+def _one_sided(users: Users, scale: Scale, proof: DualEvaluation) -> DualEvaluation:
     """The same proof with a price on at most one side of each constraint, as certificates state it, and no specks of prices."""
     price_R = one_sided(users.problem, proof.price_R)
     price_R = np.where(price_R > SPECK * scale.price_R, price_R, 0.0)
-    return proof if (price_R == proof.price_R).all() else sweep(users, price_R)
+    return proof if (price_R == proof.price_R).all() else evaluate_dual(users, price_R)
 
 
 def _exact(users: Users, settings: SolveSettings) -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 
 from allocator.problem import Problem
 from allocator.solve.alike import content_hashes
-from allocator.solve.dual import Pass, Users
+from allocator.solve.dual import DualEvaluation, Users
 from allocator.solve.prices import Scale, Step, find_prices
 from allocator.solve.settings import SolveSettings
 
@@ -28,31 +28,33 @@ LAST = 0.2
 """Of the wanted gap, and of the value of a typical contact: the last noise."""
 SHARP = 1e-3
 """Of the noise: what prices may still lose, relative to the dual."""
-PASSES = 12
+EVALUATIONS = 12
 MIX = 0x9E3779B97F4A7C15
 
 
 @dataclass(frozen=True)
 class Untied:
-    """The users with noise on their values, and the sweep at the prices found for them."""
+    """The users with noise on their values, and the dual evaluation at the prices found for them."""
 
     users: Users
-    swept: Pass
+    evaluated: DualEvaluation
 
 
-def ties(swept: Pass, scale: Scale) -> int:
+def ties(evaluated: DualEvaluation, scale: Scale) -> int:
     """How many users are indifferent between two slates."""
-    return int((swept.margin_U <= TIED * scale.value).sum())
+    return int((evaluated.margin_U <= TIED * scale.value).sum())
 
 
-def untie(users: Users, swept: Pass, scale: Scale, settings: SolveSettings, progress: Callable[[Step], None]) -> Untied:
+def untie(
+    users: Users, evaluated: DualEvaluation, scale: Scale, settings: SolveSettings, progress: Callable[[Step], None]
+) -> Untied:
     """Prices for users whose values hold a noise far below the wanted gap, from prices at which many tie."""
     noisy = replace(users, data=replace(users.data, planes_UPA=_with_noise(users)))
     last, generator = LAST * settings.gap, np.random.default_rng(settings.seed)
-    price_R = swept.price_R
+    price_R = evaluated.price_R
     for size in [*(size for size in SIZES if size > last), last]:
         noisy = replace(noisy, problem=_noisy_problem(users, size * scale.value))
-        found = find_prices(noisy, price_R, scale, SHARP * size, PASSES, generator, size, progress=progress)
+        found = find_prices(noisy, price_R, scale, SHARP * size, EVALUATIONS, generator, size, progress=progress)
         price_R = found.best.price_R
     return Untied(noisy, found.best)
 

@@ -22,7 +22,7 @@ from allocator.formats import read_price_book
 from allocator.infeasible.diagnosis import Infeasible
 from allocator.policy.reader import policy_for
 from allocator.problem import Problem, build_problem
-from allocator.solve.dual import sweep
+from allocator.solve.dual import evaluate_dual
 from allocator.solve.solver import free_users
 from allocator.users import load_data
 from ranker.scores import Scores, open_scores
@@ -244,10 +244,10 @@ def measure_pass(instance: Instance, settings: Settings, allocation: Path, devic
     book, rows = read_price_book(allocation).prices, problem.rows
     sides = zip(rows.constraint_R, np.where(rows.sign_R > 0, "max", "min"), strict=True)
     price_R = np.array([book.get((problem.measured[constraint].rule.id, str(side)), 0.0) for constraint, side in sides])
-    sweep(users, price_R)
+    evaluate_dual(users, price_R)
     arrays = (data.planes_UPA, data.eligible_UA, data.class_U, data.group_U)
     amount = sum(array.nbytes for array in arrays)
-    seconds = min(_seconds(lambda: sweep(users, price_R)) for _ in range(PASSES_TIMED))
+    seconds = min(_seconds(lambda: evaluate_dual(users, price_R)) for _ in range(PASSES_TIMED))
     copying = _copy_seconds(amount) if device == "cpu" else _device_copy_seconds(amount, device)
     return PassRate(instance.shape, instance.users, seconds, amount, copying, device)
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from allocator.progress import Stopwatch
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -53,33 +55,21 @@ class _Mark:
     later: float
 
 
-class Pace:
-    """Follows one allocation through STAGES."""
+class Pace(Stopwatch):
+    """Follows one allocation through STAGES, and tells how long it may still take."""
 
     def __init__(self, now: Callable[[], float] = time.perf_counter):
-        self._now, self._start = now, now()
         self._users, self._objectives = 1, 1
-        self._began: dict[str, float] = {}
         self._mark: _Mark
-        self.begin("open")
+        super().__init__(now)
 
     def expect(self, users: int, objectives: int = 1) -> None:
         """So many users will be handled, and decided about once per objective."""
         self._users, self._objectives = max(users, 1), objectives
 
-    @property
-    def spent(self) -> float:
-        return self._now() - self._start
-
-    @property
-    def seconds(self) -> dict[str, float]:
-        """By stage, the one under way so far."""
-        times = [*self._began.values(), self._now()]
-        return {stage: after - began for stage, began, after in zip(self._began, times[:-1], times[1:], strict=True)}
-
     def begin(self, stage: str) -> None:
         """Ends the stage before."""
-        self._began[stage] = self._now()
+        super().begin(stage)
         self._set(stage, "", 0.0)
 
     def advance(self, users: int, note: str = "") -> None:

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from allocator.assign.preassigned import give
+from allocator.assign.preassigned import preassign
 from allocator.formats import read_price_book
 from allocator.policy.experiment import exploring, held_out
 from allocator.problem import build_problem
-from allocator.solve.dual import Users, sweep
+from allocator.solve.dual import Users, evaluate_dual
 from allocator.solve.slates import compile_rules
 from allocator.users import FREE, PINNED, load_data
 from ranker.columns import value_problems
@@ -26,7 +26,6 @@ from ranker.logs import SCHEMA_FILE
 from ranker.tables.check import ROWS_AT_ONCE, as_frame, type_problems
 from ranker.tables.schema import read_table_schema
 from scripts.judging.readout_sources import ReadoutSources
-from scripts.judging.rehearsal import COMPARE
 
 HELD, EXPLORING, CHOSEN = "holdout", "exploring", "chosen"
 UNRECORDED = ""
@@ -111,17 +110,17 @@ def would_get(allocation: Path, sources: ReadoutSources) -> np.ndarray | None:
     It depends on nothing that happened after the draw, so users with the same offer in it can be compared across groups.
     """
     policy = sources.policy
-    if policy.tiers or any(rule.kind in COMPARE for rule in policy.constraints):
+    if policy.tiers or policy.compares:
         return None
     problem = build_problem(sources.scores, policy)
-    data, _ = give(problem, load_data(problem, sources.scores))
+    data, _ = preassign(problem, load_data(problem, sources.scores))
     data = replace(data, group_U=np.where(data.group_U == PINNED, PINNED, FREE).astype(np.int8))
     book = read_price_book(allocation).prices
     sides = (("max" if sign > 0 else "min") for sign in problem.rows.sign_R)
     rules = (problem.measured[position].rule.id for position in problem.rows.constraint_R)
     price_R = np.array([book.get(side, 0.0) for side in zip(rules, sides, strict=True)])
     users = Users(problem, data, compile_rules(problem.contact), np.ones(len(problem.classes)), problem.rows.limit_R)
-    return sweep(users, price_R).slate_UK
+    return evaluate_dual(users, price_R).slate_UK
 
 
 def recorded_groups(tables: Path, day: date, user_id: np.ndarray) -> np.ndarray:

@@ -96,7 +96,7 @@ def best_fixed(problem: Problem, averages: Data) -> int:
     count_SA = np.stack([may_UA[averages.class_U == s].sum(axis=0) for s in range(len(problem.classes))])
     unit_RA = rows.const_RA + np.einsum("rpa,pa->ra", rows.plane_RPA, averages.planes_UPA[0])
     used_RA = unit_RA * (rows.member_RS @ count_SA)
-    limits_R = np.array([problem.measured[position].rule.kind != "share" for position in rows.constraint_R], bool)
+    limits_R = np.array([not problem.measured[position].rule.is_part for position in rows.constraint_R], bool)
     limits_R &= rows.limit_R >= 0
     left_RA = rows.limit_R[:, None] / np.where(used_RA > 0, used_RA, np.inf)
     left_A = np.where((used_RA > 0) & limits_R[:, None], left_RA, 1.0).min(axis=0, initial=1.0)

@@ -10,7 +10,7 @@ from itertools import chain
 
 import numpy as np
 
-from allocator.assign.preassigned import give
+from allocator.assign.preassigned import preassign
 from allocator.policy.grammar import Policy
 from allocator.policy.reader import policy_for
 from allocator.problem import Problem, build_problem
@@ -39,9 +39,9 @@ def judge(settings: RegretSettings, further: Further = lambda problem, data: (),
     """Allocates every policy and judges it. further: so many rivals beyond those of `rivals.rivals`, from the week's problem and data."""
     scores = open_scores(settings.paths.scores)
     problem = build_problem(scores, _policy(settings, scores))
-    data, given = give(problem, load_data(problem, scores))
+    data, preassigned = preassign(problem, load_data(problem, scores))
     truth = read_truth(settings.paths.market, problem, data)
-    fixed = given.fixed
+    fixed = preassigned.fixed
     solve = settings.solve.model_copy(update={"gap": max(settings.solve.gap, GAP)})
     judged, failed = [], []
     with entry.progress("Judging on the truth", total=6 + more) as advance:

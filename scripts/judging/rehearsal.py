@@ -19,8 +19,9 @@ import pandas as pd
 import pyarrow as pa
 
 from allocator.constraints import CompiledConstraint
-from allocator.policy.grammar import Experiment, Policy, Term
+from allocator.policy.grammar import Experiment, Policy
 from allocator.policy.reader import read_policy
+from allocator.policy.words import Term
 from allocator.problem import Problem, build_problem
 from allocator.solve.settings import SolveSettings
 from allocator.users import Data, load_data
@@ -35,7 +36,6 @@ from scripts.judging import reference_policies
 from scripts.judging.reference_policies import Rival
 
 LOGGED_AVERAGE = "average effect in the logs"
-COMPARE = ("change", "churn")
 NOBODY = (np.empty(0, np.int64), np.empty(0, np.int64))
 
 
@@ -61,7 +61,9 @@ def policy_of(
     whole = read_policy(file, overrides, catalogue, week.segments, previous=True).active(week.as_of)
     left_out = [name for name in ("holdout", "exploration", "fallback") if getattr(whole, name) is not None]
     left_out += [f"pinned contacts ({rule.id})" for rule in whole.pinned]
-    left_out += [f"{rule.id} (compares with an earlier week)" for rule in whole.constraints if rule.kind in COMPARE]
+    left_out += [
+        f"{rule.id} (compares with an earlier week)" for rule in whole.constraints if rule.compares is not None
+    ]
     looks_back = [rule for rule in whole.contact if rule.days is not None]
     left_out += [f"the earlier days of {rule.id}" for rule in looks_back]
     left_out += [f"what contacts cost themselves ({term.times})" for term in whole.objective if term.metric is None]
@@ -71,7 +73,7 @@ def policy_of(
         "fallback": None,
         "pinned": (),
         "tiers": (),
-        "constraints": tuple(rule for rule in whole.constraints if rule.kind not in COMPARE),
+        "constraints": whole.without_comparisons().constraints,
         "contact": tuple(
             rule.model_copy(update={"days": None}) if rule in looks_back else rule for rule in whole.contact
         ),
@@ -150,13 +152,13 @@ def _text(column: pd.Series) -> np.ndarray:
 
 def _scaled(each: CompiledConstraint, factor: float) -> CompiledConstraint:
     """The constraint for `factor` times as many users. Percentages and ratios already fit."""
-    if each.rule.kind not in ("volume", "total"):
+    if not each.rule.grows_with_users:
         return each
 
     def scaled(bound, side: float | None, whole) -> float | None:
         if side is None or bound.percent:
             return side
-        return float(whole(side * factor)) if each.rule.kind == "volume" else side * factor
+        return float(whole(side * factor)) if each.whole else side * factor
 
     low, high = scaled(each.rule.min, each.low, math.ceil), scaled(each.rule.max, each.high, math.floor)
     if low is not None and high is not None and low > high:  # whole numbers left no room between them

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 
+from allocator.amounts import number
 from allocator.report import charts
-from allocator.report.amounts import number
 from allocator.report.charts import ACCENT, FAINT, OURS, Chart, finish, label, plain_line
 from allocator.report.records import Evaluation
 from ranker.evaluate.learners import AVERAGE, RANDOM, RIDGE, SINGLE, VALUENET, WITHOUT_COVARIATES

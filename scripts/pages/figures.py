@@ -6,7 +6,7 @@ from typing import Protocol
 
 import plotly.graph_objects as go
 
-from allocator.report.amounts import number
+from allocator.amounts import number
 from allocator.report.charts import ACCENT, OTHER, OURS, finish, label, line_at, margin_for
 from ranker.normal import Z95
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from allocator.report.amounts import number, percent
+from allocator.amounts import number, percent
 from allocator.report.charts import Chart
 from scripts.formats.document import Interval
 from scripts.formats.readout import OfferReading, Readout, SegmentReading

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 from allocator.audit.checks import Audit
 from allocator.audit.judge import audit
 from allocator.policy.experiment import exploring, held_out
-from allocator.policy.grammar import Constraint, ContactRule, Policy
+from allocator.policy.grammar import ContactRule, Policy
+from allocator.policy.kinds.base import Constraint
 from allocator.policy.reader import parse_policy
 from ranker.scores import Catalogue, Interference, Kept, Metric, Pair, ScoresWriter
 
@@ -253,10 +254,12 @@ def keeps(case: Case, rule: ContactRule, user: int, slate: Sequence[int]) -> boo
 
 def had_before(case: Case, rule: ContactRule, user: int, value: str | None) -> int:
     """Contacts in the rule's scope that the user has received in its days."""
-    count = 0
-    for person, name, day in case.received:
+    if rule.days is None:
+        return 0
+    count, own = 0, case.id_of(user)
+    for _, name, day in (row for row in case.received if row[0] == own):
         action = next((action for action in ACTIONS if action["id"] == name), None)
-        if rule.days is None or person != case.id_of(user) or action is None or not rule.where.matches(action):
+        if action is None or not rule.where.matches(action):
             continue
         count += 0 <= (TODAY - day).days < rule.days and (rule.each is None or action[rule.each] == value)
     return count
@@ -268,11 +271,13 @@ def groups(case: Case) -> tuple[np.ndarray, np.ndarray]:
 
 
 def before_of(case: Case, user: int) -> set[str]:
-    return {action for person, action in case.earlier if person == case.id_of(user)}
+    own = case.id_of(user)
+    return {action for person, action in case.earlier if person == own}
 
 
 def given_to(case: Case, user: int) -> list[str]:
-    return [row.action for row in case.rows.itertuples() if row.user_id == case.id_of(user)]
+    own = case.id_of(user)
+    return [row.action for row in case.rows.itertuples() if row.user_id == own]
 
 
 def allocate(case: Case) -> pd.DataFrame:

@@ -148,8 +148,9 @@ def best(instance: Instance, seconds: float = 60.0) -> Best:
             if rule.base_UA is not None:
                 fraction = Fraction(bound).limit_denominator(10**9)
                 row, limit = row * fraction.denominator - rule.base_UA * fraction.numerator, 0.0
-            blocks.append(sparse.csr_matrix(sign * row.ravel()))
-            lows, highs = [*lows, [-np.inf]], [*highs, [sign * limit]]
+            size = max(float(np.abs(row).max()), 1e-300)  # HiGHS takes feasible rows of 1e17 for contradictions
+            blocks.append(sparse.csr_matrix(sign * row.ravel() / size))
+            lows, highs = [*lows, [-np.inf]], [*highs, [sign * limit / size]]
     upper = np.ones(len(pair)) if instance.eligible_UA is None else instance.eligible_UA.ravel().astype(float)
     constraints = LinearConstraint(sparse.vstack(blocks, format="csr"), np.concatenate(lows), np.concatenate(highs))
     options = {"time_limit": seconds, "mip_rel_gap": 1e-6}

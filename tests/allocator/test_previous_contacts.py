@@ -10,12 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from allocator.assign.preassigned import fall_back, give
-from allocator.assign.propensity import forego
+from allocator.assign.fallback import assign_fallbacks
+from allocator.assign.preassigned import preassign
+from allocator.assign.propensity import counterfactual_slates
 from allocator.infeasible.counting import preflight
 from allocator.infeasible.diagnosis import diagnose
 from allocator.policy.grammar import Policy
-from allocator.solve.dual import near_swaps, near_ties, slate_usage, sweep, value_of
+from allocator.solve.dual import evaluate_dual, near_swaps, near_ties, slate_usage, value_of
 from allocator.solve.prices import curvature, measure_scale
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import Unsolvable
@@ -112,12 +113,12 @@ def names(slate: Sequence[int]) -> set[str]:
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("price", [0.0, 0.05, 0.3])
-def test_a_sweep_weighs_keeping_against_every_slate(tmp_path: Path, seed: int, price: float) -> None:
+def test_the_dual_weighs_keeping_against_every_slate(tmp_path: Path, seed: int, price: float) -> None:
     users = 12
     past = earlier(tmp_path / "before", users, seed, unknown=True)
     rules = DAYS + CHURN.format(most=0.5, more=", users: {market: [SE, NO]}")
     case = make_case(tmp_path, users, seed, rules, previous=past, history=contacts(users, seed))
-    swept = sweep(case.users, np.array([price]))
+    evaluated = evaluate_dual(case.users, np.array([price]))
     in_scope = case.problem.rows.member_RS[0, case.data.class_U] > 0
     total, kept = 0.0, 0
     for user in range(users):
@@ -125,15 +126,15 @@ def test_a_sweep_weighs_keeping_against_every_slate(tmp_path: Path, seed: int, p
         worth = {s: value(case, user, s) + price * (in_scope[user] and names(s) == had) for s in slates(case, user)}
         best = max(worth.values())
         total += best
-        chosen = tuple(sorted(int(a) for a in swept.slate_UK[user] if a >= 0))
+        chosen = tuple(sorted(int(a) for a in evaluated.slate_UK[user] if a >= 0))
         assert worth[chosen] == pytest.approx(best, abs=1e-12)
         kept += in_scope[user] and names(chosen) == had
         runner_up = max(
             (w for s, w in worth.items() if s != chosen and _one_step(s, chosen, had, names)), default=-np.inf
         )
-        assert swept.margin_U[user] == pytest.approx(best - runner_up, abs=1e-6)
-    assert swept.dual == pytest.approx(total + price * case.users.limit_R[0], rel=1e-12)
-    assert -swept.usage_R[0] == kept
+        assert evaluated.margin_U[user] == pytest.approx(best - runner_up, abs=1e-6)
+    assert evaluated.dual == pytest.approx(total + price * case.users.limit_R[0], rel=1e-12)
+    assert -evaluated.usage_R[0] == kept
     assert case.users.limit_R[0] == np.floor(0.5 * in_scope.sum()) - in_scope.sum()
 
 
@@ -206,22 +207,22 @@ def test_both_methods_agree_and_keep_the_limit(tmp_path: Path, seed: int) -> Non
 
 
 def test_curvature_knows_what_keeping_changes(tmp_path: Path) -> None:
-    """The near ties say how many users stop keeping their slates when the price moves: as many as two sweeps count."""
+    """The near ties say how many users stop keeping their slates when the price moves: as many as two dual evaluations count."""
     users = 20_000
     past = earlier(tmp_path / "before", users, 1)
     case = make_case(tmp_path, users, 1, CONTACT + CHURN.format(most=0.5, more=""), previous=past)
     price, step = np.array([0.1]), 0.02
-    swept = sweep(case.users, price)
-    low, high = sweep(case.users, price - step), sweep(case.users, price + step)
+    evaluated = evaluate_dual(case.users, price)
+    low, high = evaluate_dual(case.users, price - step), evaluate_dual(case.users, price + step)
     counted = (low.usage_R[0] - high.usage_R[0]) / (2 * step)
     scale = measure_scale(case.users, np.random.default_rng(0))
-    estimated = curvature(case.users, swept, 2 * step, scale, np.random.default_rng(0))[0, 0]
+    estimated = curvature(case.users, evaluated, 2 * step, scale, np.random.default_rng(0))[0, 0]
     assert estimated == pytest.approx(counted, rel=0.05)
     everyone = np.arange(users)
-    swaps = near_swaps(case.users, swept, everyone, 0.05)
+    swaps = near_swaps(case.users, evaluated, everyone, 0.05)
     change = slate_usage(case.users, swaps.user_T, swaps.to_TK) - slate_usage(case.users, swaps.user_T, swaps.from_TK)
     assert (np.abs(change[:, 0]) == 1).all()
-    assert (near_ties(case.users, swept, everyone, 0.05).loss_T >= 0).all()
+    assert (near_ties(case.users, evaluated, everyone, 0.05).loss_T >= 0).all()
 
 
 def test_given_and_held_out_users_count_as_changed_or_kept(tmp_path: Path) -> None:
@@ -235,17 +236,17 @@ def test_given_and_held_out_users_count_as_changed_or_kept(tmp_path: Path) -> No
         + CHURN.format(most=0.8, more="")
     )
     case = make_case(tmp_path, users, 4, rules, previous=past)
-    data, given = give(case.problem, case.data)
-    solution = solve(case.problem, data, given.fixed, SolveSettings())
-    foregone = forego(case.users, solution.price_R)
-    whole_UK = fall_back(case.problem, data, given, solution.slate_UK, foregone).slate_UK.copy()
-    given.place(whole_UK)
+    data, preassigned = preassign(case.problem, case.data)
+    solution = solve(case.problem, data, preassigned.fixed, SolveSettings())
+    counterfactual = counterfactual_slates(case.users, solution.price_R)
+    whole_UK = assign_fallbacks(case.problem, data, preassigned, solution.slate_UK, counterfactual).slate_UK.copy()
+    preassigned.place(whole_UK)
     changed = sum(names(whole_UK[u]) != before(past, case, u) for u in range(users))
     assert changed <= 480
     others = np.flatnonzero(data.group_U != FREE)
     kept = sum(names(whole_UK[u]) == before(past, case, u) for u in others)
     member = case.problem.rows.member_RS
-    assert data.kept_by_class(*given.fixed, data.group_U != FREE, member.shape[1]).sum() == kept
+    assert data.kept_by_class(*preassigned.fixed, data.group_U != FREE, member.shape[1]).sum() == kept
     assert kept > 10
 
 

@@ -1,6 +1,6 @@
 """How large the program is and who imports whom: `python -m tests.architecture.measure` prints it as a table.
 
-A room is a folder of a package; a module that stands at the top of its package is a room by itself.
+A room is a folder of a package with all that lies in it; a module that stands at the top of its package is a room by itself.
 An arrow is one module importing another; an arrow between rooms is counted once however many modules draw it.
 """
 
@@ -52,7 +52,7 @@ def _imported(file: Path, modules: Mapping[str, Path]) -> Iterator[str]:
 
 def room_of(module: str) -> str:
     parts = module.split(".")
-    return ".".join(parts[:-1]) if len(parts) > 2 else module
+    return ".".join(parts[:2])
 
 
 def rooms(graph: Graph) -> Graph:

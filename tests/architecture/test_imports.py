@@ -88,7 +88,7 @@ def test_the_judge_shares_nothing_with_the_solver() -> None:
         "allocator.user_classes",
         "allocator.scopes",
         "allocator.previous_contacts",
-        "allocator.assign.preassigned",
+        "allocator.assign",
         "allocator.solve",
         "allocator.certify.certificate",
         "allocator.allocation",

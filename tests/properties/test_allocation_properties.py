@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from allocator.solve.dual import Users, slate_usage, sweep, value_of
+from allocator.solve.dual import Users, evaluate_dual, slate_usage, value_of
 from allocator.solve.exact import solve_exact
 from allocator.solve.prices import find_prices, measure_scale
 from allocator.solve.settings import SolveSettings
@@ -42,7 +42,7 @@ def test_feasible_and_below_the_bound(tmp_path: Path, seed: int, settings: Solve
     assert violations(case.users, solution.slate_UK).max(initial=0.0) <= 1e-9
     value = value_of(case.users, solution.slate_UK)
     assert value <= solution.dual + 1e-9 * abs(solution.dual)
-    assert sweep(case.users, solution.price_R).dual == pytest.approx(solution.dual, rel=1e-12)
+    assert evaluate_dual(case.users, solution.price_R).dual == pytest.approx(solution.dual, rel=1e-12)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -64,7 +64,7 @@ def test_the_bound_is_the_linear_programmes(tmp_path: Path, seed: int) -> None:
     case = make_case(tmp_path, USERS, seed, rules + (tail[1] + tail[2]))
     scale = measure_scale(case.users, np.random.default_rng(0))
     price_R = solve_exact(case.users, EXACT, scale.usage_R).price_R
-    at_the_relaxation = sweep(case.users, price_R)
+    at_the_relaxation = evaluate_dual(case.users, price_R)
     found = find_prices(case.users, np.zeros(len(price_R)), scale, 1e-10, 150, np.random.default_rng(0))
     assert found.best.dual >= at_the_relaxation.dual - 1e-9 * abs(at_the_relaxation.dual)
     assert found.best.dual == pytest.approx(at_the_relaxation.dual, rel=3e-4)
@@ -94,8 +94,8 @@ def test_permuting_the_users_changes_no_bound(tmp_path: Path, seed: int) -> None
     order = np.random.default_rng(seed).permutation(USERS)
     price_R = np.random.default_rng(seed).random(len(case.problem.rows)) * 0.1
     price_R = np.minimum(price_R, case.problem.rows.penalty_R)
-    straight = sweep(case.users, price_R)
-    mixed = sweep(replace(case.users, data=case.data.take(order)), price_R)
+    straight = evaluate_dual(case.users, price_R)
+    mixed = evaluate_dual(replace(case.users, data=case.data.take(order)), price_R)
     assert mixed.dual == pytest.approx(straight.dual, rel=1e-12)
     np.testing.assert_array_equal(mixed.slate_UK, straight.slate_UK[order])
 
@@ -105,7 +105,7 @@ def test_scaling_the_values_scales_the_bound(tmp_path: Path, seed: int) -> None:
     case = make_case(tmp_path, USERS, seed, random_rules(seed, USERS))
     price_R = np.random.default_rng(seed).random(len(case.problem.rows)) * 0.1
     doubled = replace(case.problem, value_PA=2.0 * case.problem.value_PA)
-    once, twice = sweep(case.users, price_R), sweep(replace(case.users, problem=doubled), 2.0 * price_R)
+    once, twice = evaluate_dual(case.users, price_R), evaluate_dual(replace(case.users, problem=doubled), 2.0 * price_R)
     assert twice.dual == pytest.approx(2.0 * once.dual, rel=1e-12)
     np.testing.assert_array_equal(once.slate_UK, twice.slate_UK)
 

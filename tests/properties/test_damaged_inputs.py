@@ -19,8 +19,9 @@ from omegaconf import OmegaConf
 
 from allocator.audit.judge import audit
 from allocator.formats import read_price_book
-from allocator.policy.grammar import Policy, Term
+from allocator.policy.grammar import Policy
 from allocator.policy.reader import policy_for, read_policy
+from allocator.policy.words import Term
 from allocator.previous_contacts import read_history, read_previous
 from allocator.problem import build_problem
 from allocator.report.collect import Sources, collect

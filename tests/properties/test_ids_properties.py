@@ -15,7 +15,9 @@ from allocator.audit.contact_history import read_received
 from allocator.audit.previous_allocation import read_earlier
 from allocator.audit.rows import Numbering
 from allocator.audit.scope import Cap
-from allocator.policy.grammar import Churn, Filter, Policy, Term
+from allocator.policy.grammar import Policy
+from allocator.policy.kinds.churn import Churn
+from allocator.policy.words import Filter, Term
 from allocator.previous_contacts import read_history, read_previous
 from ranker.columns import Places
 from ranker.scores import Scores, ScoresWriter, open_scores

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 from omegaconf import DictConfig
 
-from allocator.policy.grammar import Churn, Policy
+from allocator.policy.grammar import Policy
+from allocator.policy.kinds.churn import Churn
 from ranker.scores import InputError
 from scripts import weekly
 from scripts.cli.entry import validated

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from allocator.allocation import ContactRows, assemble
-from allocator.assign.preassigned import fall_back, give
-from allocator.assign.propensity import Foregone, forego
+from allocator.assign.fallback import assign_fallbacks
+from allocator.assign.preassigned import preassign
+from allocator.assign.propensity import CounterfactualSlates, counterfactual_slates
 from allocator.certify.certificate import SOURCES
 from allocator.policy.grammar import Experiment, Share
 from allocator.problem import Problem
@@ -49,11 +50,13 @@ def drawn_again(case: Case, times: int) -> Iterator[Drawn]:
 
 
 def allocated(problem: Problem, data: Data) -> Drawn:
-    data, given = give(problem, replace(data, group_U=group_of(problem.policy, data.user_id)))
-    solution = solve(problem, data, given.fixed, ROUGH)
-    users = free_users(problem, data, given.fixed)
-    fallen = fall_back(problem, data, given, solution.slate_UK, forego(users, solution.price_R))
-    return Drawn(data.group_U, assemble(users, solution.price_R, given, fallen))
+    data, preassigned = preassign(problem, replace(data, group_U=group_of(problem.policy, data.user_id)))
+    solution = solve(problem, data, preassigned.fixed, ROUGH)
+    users = free_users(problem, data, preassigned.fixed)
+    fallbacks = assign_fallbacks(
+        problem, data, preassigned, solution.slate_UK, counterfactual_slates(users, solution.price_R)
+    )
+    return Drawn(data.group_U, assemble(users, solution.price_R, preassigned, fallbacks))
 
 
 def test_where_no_constraint_binds_contacts_are_as_frequent_as_is_said(tmp_path: Path) -> None:
@@ -114,7 +117,9 @@ def test_where_constraints_bind_inverse_chances_find_what_is_there(tmp_path: Pat
     assert np.mean(within_T) < pairs - 10 * error
     user_N, action_N, told_N = (np.concatenate(each) for each in zip(*told, strict=True))
     often_N = chosen_UA[user_N, action_N] / free_U[user_N]
-    assert often_N[told_N].mean() > 0.9, "what users who explore are told to forego they get when free, but near ties"
+    assert often_N[told_N].mean() > 0.9, (
+        "counterfactual slates of users who explore are theirs when free, but near ties"
+    )
     assert often_N[~told_N].mean() < 0.02
 
 
@@ -126,12 +131,14 @@ fallback: {action: [push_1/duo, home_1/books], users: {market: [SE, DE]}}
 constraints: [{id: push_cap, kind: volume, where: {surface: push}, max: 60}]
 """
     case = make_case(tmp_path, 400, 2, rules)
-    data, given = give(case.problem, case.data)
+    data, preassigned = preassign(case.problem, case.data)
     ids, slots = case.problem.catalogue.ids, case.problem.catalogue.slots
     nothing_UK = np.full((400, 4), NONE, np.int16)
     user_E = np.flatnonzero(data.group_U == EXPLORATION)
-    fallen = fall_back(case.problem, data, given, nothing_UK, Foregone(user_E, nothing_UK[user_E]))
-    room = 60 - sum(slots[action] == "push_1" for action in given.action_N)
+    fallbacks = assign_fallbacks(
+        case.problem, data, preassigned, nothing_UK, CounterfactualSlates(user_E, nothing_UK[user_E])
+    )
+    room = 60 - sum(slots[action] == "push_1" for action in preassigned.action_N)
     markets = [case.problem.classes.records[klass]["market"] for klass in data.class_U]
     got, turned_away = np.full(400, NONE), 0
     for user in range(400):
@@ -145,8 +152,8 @@ constraints: [{id: push_cap, kind: volume, where: {surface: push}, max: 60}]
                 room -= name == "push_1/duo" and data.group_U[user] == FREE
                 break
     free_U = data.group_U == FREE
-    np.testing.assert_array_equal(fallen.slate_UK[:, 0], np.where(free_U, got, NONE))
-    np.testing.assert_array_equal(fallen.foregone.slate_EK[:, 0], got[user_E])
-    assert (room, fallen.left_without) == (0, (free_U & (got == NONE) & (np.array(markets) != "NO")).sum())
+    np.testing.assert_array_equal(fallbacks.slate_UK[:, 0], np.where(free_U, got, NONE))
+    np.testing.assert_array_equal(fallbacks.counterfactual.slate_EK[:, 0], got[user_E])
+    assert (room, fallbacks.left_without) == (0, (free_U & (got == NONE) & (np.array(markets) != "NO")).sum())
     assert turned_away > 10
     assert (got[user_E] == ids.index("push_1/duo")).sum() > 5

@@ -146,7 +146,7 @@ def test_a_row_that_is_not_well_formed(case: Case, column: str, value: object) -
 
 
 def tell_chances(case: Case) -> None:
-    """What exploration (0.15 of the 0.85 who are not held out) and choice give each contact, those who explore having foregone it."""
+    """What exploration (0.15 of the 0.85 not held out) and choice give each contact; explored ones are in no counterfactual slate."""
     user_N = [int(np.flatnonzero(case.users.user_id == user)[0]) for user in case.rows.user_id]
     drawn_N = np.array([0.85 * 0.15 / (len(allowed(case, user)) + 1) for user in user_N])
     case.rows["marginal_propensity"] = drawn_N + np.where(case.rows.source == "exploration", 0.0, 0.85 * 0.85)

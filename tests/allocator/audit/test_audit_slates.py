@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from allocator.audit.slates import Slates
+from allocator.audit.slates import BestSlates
 
 SLOT_A = np.array([0, 0, 0, 1, 1, 2, 2, 3, 3])
 USERS = 60
@@ -39,7 +39,7 @@ def draw(seed: int, caps: int) -> tuple[np.random.Generator, list[np.ndarray], n
 def test_the_best_slates_where_caps_leave_all_users_the_same(seed: int, caps: int) -> None:
     rng, scopes, net_UA = draw(seed, caps)
     room_UC = np.broadcast_to(rng.integers(0, 3, caps), (USERS, caps))
-    found_U = Slates(SLOT_A, scopes).best(net_UA, room_UC)
+    found_U = BestSlates(SLOT_A, scopes).best(net_UA, room_UC)
     wanted = [enumerated(net_A, scopes, room_C) for net_A, room_C in zip(net_UA, room_UC, strict=True)]
     assert found_U == pytest.approx(wanted, abs=1e-12)
 
@@ -48,7 +48,7 @@ def test_the_best_slates_where_caps_leave_all_users_the_same(seed: int, caps: in
 def test_the_best_slates_where_each_user_has_something_else_left(seed: int) -> None:
     rng, scopes, net_UA = draw(seed, 4)
     room_UC = rng.integers(0, 6, (USERS, 4))
-    slates = Slates(SLOT_A, scopes)
+    slates = BestSlates(SLOT_A, scopes)
     found_U = slates.best(net_UA, room_UC)
     wanted = [enumerated(net_A, scopes, room_C) for net_A, room_C in zip(net_UA, room_UC, strict=True)]
     assert found_U == pytest.approx(wanted, abs=1e-12)
@@ -60,7 +60,7 @@ def test_the_best_slates_where_each_user_has_something_else_left(seed: int) -> N
 def test_which_slates_keep_the_caps(seed: int) -> None:
     rng, scopes, _ = draw(seed, 3)
     slate_UA, room_UC = rng.random((USERS, 9)) < 0.2, rng.integers(0, 4, (USERS, 3))
-    kept_U = Slates(SLOT_A, scopes).keeps_caps(slate_UA, room_UC)
+    kept_U = BestSlates(SLOT_A, scopes).keeps_caps(slate_UA, room_UC)
     wanted = [possible(np.flatnonzero(a).tolist(), scopes, room) for a, room in zip(slate_UA, room_UC, strict=True)]
     assert kept_U.tolist() == wanted
     assert {True, False} <= set(wanted)

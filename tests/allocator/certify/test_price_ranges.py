@@ -10,7 +10,7 @@ import pytest
 from allocator.certify import price_ranges as module
 from allocator.certify.price_ranges import price_ranges
 from allocator.constraints import CompiledConstraint
-from allocator.solve.dual import Pass, Users, sweep
+from allocator.solve.dual import DualEvaluation, Users, evaluate_dual
 from allocator.solve.exact import best_fractional, eligible_pairs
 from allocator.solve.prices import find_prices, measure_scale
 from allocator.solve.settings import SolveSettings
@@ -134,19 +134,19 @@ def test_ranges_can_be_left_out(tmp_path: Path) -> None:
 
 def test_solving_again_stops_where_the_work_is_used_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     case = make_case(tmp_path, 1_500, 1, CONTACT + RULES + budget(1_500))
-    swept = []
+    evaluated = []
 
-    def counted(users: Users, price_R: np.ndarray) -> Pass:
-        swept.append(len(users.data))
-        return sweep(users, price_R)
+    def counted(users: Users, price_R: np.ndarray) -> DualEvaluation:
+        evaluated.append(len(users.data))
+        return evaluate_dual(users, price_R)
 
-    monkeypatch.setattr(module, "sweep", counted)
+    monkeypatch.setattr(module, "evaluate_dual", counted)
     monkeypatch.setattr(module, "PART", 0.0)
     found = []
     for least in (0, 20_000, 200_000):
-        swept.clear()
+        evaluated.clear()
         monkeypatch.setattr(module, "LEAST_WORK", least)
         found.append(len(ranges_of(case, SolveSettings(method="prices", exact_cells=0))[2]))
-        assert sum(swept) <= least + len(case.data) + module.NEAR_USERS
+        assert sum(evaluated) <= least + len(case.data) + module.NEAR_USERS
     assert found[0] <= found[1] <= found[2]
     assert found[2] > 0

@@ -104,8 +104,11 @@ def test_the_least_change_is_the_least(tmp_path: Path) -> None:
     case = seeded_conflict(tmp_path, 0)
     by_id = {measured.rule.id: measured for measured in case.problem.measured}
     low, high = by_id["push_floor"], by_id["push_cap"]
-    changes = {name: change for repair in explained(case).repairs for name, change in repair.changes.items()}
-    assert changes == {"push_floor": {"min": high.high}, "push_cap": {"max": low.low}}
+    repairs = [dict(repair.changes) for repair in explained(case).repairs]
+    singles = [changes for changes in repairs if len(changes) == 1]
+    assert sorted(singles, key=str) == [{"push_cap": {"max": low.low}}, {"push_floor": {"min": high.high}}]
+    (shared,) = (changes for changes in repairs if len(changes) == 2)
+    assert high.high < shared["push_cap"]["max"] == shared["push_floor"]["min"] < low.low, "they meet half-way"
 
 
 def test_rules_for_one_user_are_causes(tmp_path: Path) -> None:
@@ -245,8 +248,24 @@ def test_a_repair_is_exact(tmp_path: Path) -> None:
         for second in combinations(set(range(10)) - set(first), 2)
     )
     assert least == 116
-    repairs = [repair.changes for repair in diagnosed(tmp_path, ten_customers(40.0)).repairs]
+    repairs = [dict(repair.changes) for repair in diagnosed(tmp_path, ten_customers(40.0)).repairs]
     assert {"t0": {"max": 116.0}} in repairs
+
+
+def test_two_bounds_may_share_a_change(tmp_path: Path) -> None:
+    """With one of the first product instead of two, the least cost lies between: no less would do."""
+    least = min(
+        COSTS[one, 0] + COSTS[list(two), 1].sum()
+        for one in range(10)
+        for two in combinations(set(range(10)) - {one}, 2)
+    )
+    repairs = diagnosed(tmp_path, ten_customers(40.0)).repairs
+    (shared,) = (repair for repair in repairs if len(repair.changes) == 2)
+    assert shared.changes == {"t0": {"max": least}, "v1": {"min": 1.0}}
+    assert shared.sentence.startswith(
+        f"Raise the maximum of t0 from 40 to {least:.0f}, and lower the minimum of v1 from 2 to 1"
+    )
+    assert [repair.cost for repair in repairs] == sorted(repair.cost or 0.0 for repair in repairs)
 
 
 def test_a_search_that_ends_at_its_limit_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,8 @@ import pytest
 import xxhash
 
 from allocator.policy.experiment import exploring, held_out, uniform
-from allocator.policy.grammar import Experiment, Policy, Share, Term
+from allocator.policy.grammar import Experiment, Policy, Share
+from allocator.policy.words import Term
 
 
 def policy(holdout: float | None, exploration: float | None) -> Policy:

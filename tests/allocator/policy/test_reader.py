@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from allocator.policy import check
-from allocator.policy.grammar import Bound, Filter, Policy, Strength
+from allocator.policy.grammar import Policy
 from allocator.policy.reader import parse_policy, read_policy
 from allocator.policy.tree import scalar
+from allocator.policy.words import Bound, Filter, Strength
 from ranker.scores import Catalogue, InputError, Interference, Kept, Metric, Pair
 
 ACTIONS = tuple(
@@ -84,7 +85,7 @@ constraints:
     assert (books.min, books.max) == (Bound(5.0, percent=True), Bound(1e6))
     assert budget.strength == Strength("soft", 2.0)
     assert (plans.min, plans.max) == (Bound(0.55), Bound(0.75))
-    assert (rate.strength.kind, rate.per, rate.of) == ("report_only", None, None)
+    assert rate.strength.kind == "report_only"
     assert (roi.min, roi.per.times) == (Bound(10.0), "discount_eur")
     assert policy.contact[1].where == Filter((), Filter((("surface", ("push",)),)))
     assert policy.eligibility[0].name == "students"
@@ -581,10 +582,16 @@ def test_churn_is_a_part_of_the_users() -> None:
     assert policies[0].constraints[0].max == Bound(0.3)
     assert policies[0].compares
     assert Policy.model_validate(policies[0].to_json()) == policies[0]
-    assert [policies[0].constraints[0].most(users) for users in (0, 3, 4, 10, 99, 1000)] == [0, 0, 1, 3, 29, 300]
+    assert [policies[0].constraints[0].limits(users, 0)[1] for users in (0, 3, 4, 10, 99, 1000)] == [
+        0,
+        0,
+        1,
+        3,
+        29,
+        300,
+    ]
     changed = read(rule("kind: churn, max: 30%"), {"cap": {"max": "29%"}}, previous=True)
-    assert changed.constraints[0].most(100) == 29  # in floats, 0.29 * 100 is below 29
-    assert changed.constraints[0].where == Filter()
+    assert changed.constraints[0].limits(100, 0) == (None, 29)  # in floats, 0.29 * 100 is below 29
     assert not read(rule("kind: volume, max: 3")).compares
 
 

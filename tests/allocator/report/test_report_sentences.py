@@ -2,9 +2,12 @@
 
 import pytest
 
+from allocator import amounts
 from allocator.formats import Certificate, ConstraintRecord
-from allocator.policy.grammar import Change, Churn, Filter
-from allocator.report import amounts, sentences
+from allocator.policy.kinds.change import Change
+from allocator.policy.kinds.churn import Churn
+from allocator.policy.words import Filter, filter_words
+from allocator.report import sentences
 from allocator.report.page import bullet, constraint_row, state_of
 from allocator.report.records import Difference, PolicyValue
 from tests.allocator.reporting import constraint
@@ -353,7 +356,7 @@ def test_a_ratio_over_less_than_nothing_is_no_alarm():
     ],
 )
 def test_filters_in_words(words, said):
-    assert sentences.filter_words(Churn.model_validate({"id": "c", "users": words}).users) == said
+    assert filter_words(Churn.model_validate({"id": "c", "users": words}).users) == said
 
 
 def test_words_under_a_scale_stand_at_their_bound_where_they_fit():

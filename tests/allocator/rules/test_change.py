@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from allocator.audit.judge import audit
-from allocator.policy.grammar import Change
+from allocator.policy.kinds.change import Change
 from allocator.policy.reader import policy_for
 from allocator.previous_contacts import contacts_before, read_previous
 from ranker.scores import InputError, open_scores
@@ -36,7 +36,7 @@ def pushes(folder: Path, scores: Path) -> int:
 @pytest.mark.parametrize("part", [0.0, 0.2, 2.0])
 @pytest.mark.parametrize("before", [0, 1, 7, 100])
 def test_the_limits_are_the_whole_numbers_inside(before: int, part: float) -> None:
-    low, high = Change(id="c", max=part).limits(before)
+    low, high = Change(id="c", max=part).limits(0, before)
     inside = [n for n in range(400) if before * (1 - part) - 1e-9 <= n <= before * (1 + part) + 1e-9]
     assert (low, high) == (inside[0], inside[-1])
 

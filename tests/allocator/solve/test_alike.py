@@ -1,4 +1,4 @@
-"""Who is alike: groups against a comparison of everybody with everybody, and shares spread over them."""
+"""Who is alike: groups against a comparison of everybody with everybody, and counts of slates spread over them."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from allocator.solve.alike import Shares, content_hashes, find_alike, spread
-from allocator.solve.dual import sweep, total_usage, value_of
+from allocator.solve.alike import GroupSlates, content_hashes, find_alike, spread
+from allocator.solve.dual import evaluate_dual, total_usage, value_of
 from tests.allocator.instances import CONTACT, Case, make_case
 
 USERS, KINDS = 90, 7
@@ -46,7 +46,7 @@ def test_groups_are_the_users_who_are_the_same(tmp_path: Path, seed: int) -> Non
 def test_one_who_stands_for_many_is_worth_as_much_as_they_are(tmp_path: Path) -> None:
     case = tied(tmp_path, 1)
     alike, price_R = find_alike(case.users), np.array([0.003])
-    few, every = sweep(alike.one_for_many(case.users), price_R), sweep(case.users, price_R)
+    few, every = evaluate_dual(alike.one_for_many(case.users), price_R), evaluate_dual(case.users, price_R)
     assert few.dual == pytest.approx(every.dual, rel=1e-12)
     np.testing.assert_allclose(few.usage_R, every.usage_R)
     slate_UK = spread(alike, case.data, few.slate_UK, None)
@@ -62,15 +62,15 @@ def test_shares_are_spread_by_the_id_alone(tmp_path: Path) -> None:
     some, rest = 3, int(alike.many_G[group]) - 3
     slates = np.full((2, case.users.rules.most), -1, np.int16)
     slates[0, 0] = 4
-    shares = Shares(np.array([group, group]), slates, np.array([some, rest]))
+    counts = GroupSlates(np.array([group, group]), slates, np.array([some, rest]))
     nothing = np.full((len(alike.first_G), case.users.rules.most), -1, np.int16)
-    given_UK = spread(alike, case.data, nothing, shares)
+    given_UK = spread(alike, case.data, nothing, counts)
     assert (given_UK[:, 0] == 4).sum() == some and (given_UK >= 0).sum() == some
     order = np.random.default_rng(0).permutation(USERS)
     mixed = replace(case, data=case.data.take(order))
     again = find_alike(mixed.users)
     np.testing.assert_array_equal(again.many_G, alike.many_G)
-    np.testing.assert_array_equal(spread(again, mixed.data, nothing, shares), given_UK[order])
+    np.testing.assert_array_equal(spread(again, mixed.data, nothing, counts), given_UK[order])
 
 
 def test_users_who_differ_are_left_alone(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from scripts.bench.instances import Instance, write_instance
 
 NOBODY = (np.zeros(0, np.int64), np.zeros(0, np.int64))
 SETTINGS = SolveSettings(method="prices")
-MOST_PASSES = 12
+MOST_EVALUATIONS = 12
 
 
 def _read(instance: Instance) -> tuple[Problem, Data]:
@@ -36,7 +36,7 @@ def test_few_passes_reach_a_small_gap(tmp_path: Path, shape: str, users: int, se
     problem, data = _read(instance)
     solution = solve(problem, data, NOBODY, SETTINGS)
     everyone = free_users(problem, data, NOBODY)
-    assert sum(step.users >= users for step in solution.steps) <= MOST_PASSES
+    assert sum(step.users >= users for step in solution.steps) <= MOST_EVALUATIONS
     value = value_of(everyone, solution.slate_UK)
     assert solution.dual * (1 + 1e-12) >= value >= solution.dual * (1 - 1e-4)
     used_R = slate_usage(everyone, np.arange(users), solution.slate_UK).sum(axis=0)

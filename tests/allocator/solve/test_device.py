@@ -1,4 +1,4 @@
-"""The sweep in torch against the compiled one: the same slates and margins, the same sums to rounding."""
+"""The dual evaluation in torch against the compiled one: the same slates and margins, the same sums to rounding."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from allocator.solve.dual import sweep
+from allocator.solve.dual import evaluate_dual
 from tests.allocator.instances import Case, make_case, random_rules
 
 UNIONS = """contact:
@@ -36,8 +36,8 @@ def test_the_device_finds_what_the_kernel_finds(case: Case, seed: int, monkeypat
     monkeypatch.setattr("allocator.users.SHARD", 1_024)
     price_R = 0.2 * np.random.default_rng(seed).random(len(case.problem.rows))
     price_R = np.minimum(price_R, case.problem.rows.penalty_R)
-    compiled = sweep(case.users, price_R)
-    on_device = sweep(replace(case.users, device="cpu:0"), price_R)
+    compiled = evaluate_dual(case.users, price_R)
+    on_device = evaluate_dual(replace(case.users, device="cpu:0"), price_R)
     assert np.array_equal(np.sort(compiled.slate_UK, axis=1), np.sort(on_device.slate_UK, axis=1))
     np.testing.assert_allclose(on_device.margin_U, compiled.margin_U, rtol=1e-6, atol=1e-9)
     assert on_device.dual == pytest.approx(compiled.dual, rel=1e-12)

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from allocator.assign.preassigned import give
+from allocator.assign.preassigned import preassign
 from allocator.policy.reader import policy_for
 from allocator.problem import build_problem
-from allocator.solve.dual import sweep, total_usage, value_of
+from allocator.solve.dual import evaluate_dual, total_usage, value_of
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import Solution, Status, Unsolvable
 from allocator.solve.solver import free_users, solve
@@ -31,12 +31,14 @@ def solved(folder: Path, instance: Instance, settings: SolveSettings = SETTINGS)
     scores = open_scores(scores_path)
     policy = policy_for(policy_path, {}, scores, previous=False)
     problem = build_problem(scores, policy)
-    data, given = give(problem, load_data(problem, scores))
-    solution = solve(problem, data, given.fixed, settings)
-    users = free_users(problem, data, given.fixed)
+    data, preassigned = preassign(problem, load_data(problem, scores))
+    solution = solve(problem, data, preassigned.fixed, settings)
+    users = free_users(problem, data, preassigned.fixed)
     value, over_R = value_of(users, solution.slate_UK), total_usage(users, solution.slate_UK) - users.limit_R
     assert (over_R <= 1e-9 * np.maximum(np.abs(users.limit_R), 1.0)).all(), "every rule holds"
-    assert sweep(users, solution.price_R).dual == pytest.approx(solution.dual, rel=1e-9), "the prices prove the bound"
+    assert evaluate_dual(users, solution.price_R).dual == pytest.approx(solution.dual, rel=1e-9), (
+        "the prices prove the bound"
+    )
     bound = min(solution.dual, solution.whole_bound)
     assert value <= bound + 1e-9 * abs(bound)
     return value, bound, solution
@@ -92,6 +94,17 @@ def test_small_problems_come_to_the_optimum_either_way(tmp_path: Path, cells: in
     value, bound, solution = solved(tmp_path, instance, SolveSettings(exact_cells=cells, nodes=5))
     assert value == pytest.approx(best(instance).value, rel=1e-5)
     assert solution.status is Status.OPTIMAL and bound - value <= 1e-5 * bound
+
+
+@pytest.mark.parametrize("seed", [17, 142, 197])
+def test_prices_have_the_last_word_where_an_exact_solver_stops_early(tmp_path: Path, seed: int) -> None:
+    """A share that must be met exactly, and two worlds: after one node the exact solver alone leaves a gap, prices close it."""
+    instance = make(seed, largest=400)[1]
+    value, bound, _ = solved(tmp_path, instance, SolveSettings(method="exact", nodes=1))
+    assert bound - value > 1e-4 * bound
+    better, proven, solution = solved(tmp_path, instance, SolveSettings(exact_cells=4_000, nodes=1))
+    assert solution.status is Status.OPTIMAL and better > value
+    assert proven - better <= 1e-5 * proven and proven < bound
 
 
 def coupons(users: int = 1_400) -> Instance:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig
 
-from allocator.assign.preassigned import give
+from allocator.assign.preassigned import preassign
 from allocator.problem import build_problem
 from allocator.users import EXPLORATION, FREE, HOLDOUT, load_data
 from ranker.market import world
@@ -107,7 +107,7 @@ def test_scores_close_to_the_truth_beat_what_knows_no_users(case: Case) -> None:
 def test_the_value_is_the_one_counted_by_hand(case: Case, parts: tuple) -> None:
     """Contact by contact in plain Python from the market's own files."""
     problem, data, truth = parts
-    fixed = give(problem, data)[1].fixed
+    fixed = preassign(problem, data)[1].fixed
     settings = case.settings.solve.model_copy(update={"gap": regret.GAP})
     learned = next(iter(reference_policies.rivals(problem, data, truth.given, 0)))
     chosen = reference_policies.choose(learned, fixed, settings)
@@ -200,7 +200,7 @@ def test_only_the_free_are_judged(case: Case, parts: tuple) -> None:
 
 def test_the_best_fixed_action_is_given_and_others_only_where_they_must_be(case: Case, parts: tuple) -> None:
     problem, data, truth = parts
-    fixed = give(problem, data)[1].fixed
+    fixed = preassign(problem, data)[1].fixed
     rival = next(
         each
         for each in reference_policies.rivals(problem, data, truth.given, 0)

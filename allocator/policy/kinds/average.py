@@ -1,0 +1,25 @@
+"""The sum of a metric per contact."""
+
+from typing import Literal
+
+from allocator.policy.kinds.base import ContactSum, Rate, UnitWords
+from allocator.policy.words import Text
+
+
+class Average(Rate):
+    """The sum of a metric's mean, times an attribute, divided by the number of contacts, both over the scope."""
+
+    kind: Literal["average"] = "average"
+    metric: Text
+    times: Text | None = None
+
+    @property
+    def numerator(self) -> ContactSum:
+        return ContactSum((self.where,), self.metric, self.times)
+
+    @property
+    def denominator(self) -> ContactSum:
+        return ContactSum((self.where,))
+
+    def unit(self, words: UnitWords) -> str:
+        return f"{words(self.metric, self.times)} per contact"

@@ -1,0 +1,290 @@
+"""What a kind of constraint says of itself, and everybody else asks it for: the compiler, the certificate, the checks, the report.
+
+A new kind is a class here below that says what it sums, and an entry in `known`; the audit reads it in a way of its own
+(`audit.kinds`). Words are class methods, because a report knows a constraint from its certificate, and the policy's rule only where
+that is at hand.
+"""
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import ClassVar, Literal, Self
+
+from allocator.amounts import exact, number, one, with_unit
+from allocator.policy.tree import Fault
+from allocator.policy.words import (
+    Bound,
+    BoundField,
+    Filter,
+    FilterField,
+    Rule,
+    Scalar,
+    Strength,
+    StrengthField,
+    Text,
+    row_id,
+    shown,
+)
+
+Side = Literal["min", "max"]
+UnitWords = Callable[[str | None, str | None], str]
+"""(metric, attribute) -> the unit of their product."""
+
+
+@dataclass(frozen=True)
+class ContactSum:
+    """Over the contacts of actions that pass every filter in `where`: a metric's mean, times an attribute of the action.
+
+    Without a metric the attribute alone is summed; without either, contacts are counted.
+    """
+
+    where: tuple[Filter, ...]
+    metric: str | None = None
+    times: str | None = None
+
+
+@dataclass(frozen=True)
+class ChangedUsers:
+    """The number of users whose actions, as a set, are not those of the previous allocation."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """Where a constraint stands: what is achieved, and the bounds that it has, in words of `unit`."""
+
+    achieved: float
+    low: float | None
+    high: float | None
+    unit: str
+
+    def at(self, side: Side) -> float:
+        bound = self.low if side == "min" else self.high
+        return 0.0 if bound is None else bound
+
+
+class Constraint(Rule):
+    """A constraint of the policy: min <= sum <= max, or for rates min <= sum / sum <= max, over the users in `users`.
+
+    `each`: a segment, or else an attribute of actions; the rule then holds for each of its values on its own (see `row_id`).
+    """
+
+    compares: ClassVar[Literal["contacts", "slates"] | None] = None
+    """What of an earlier allocation it compares with, if it does."""
+    counts: ClassVar[Literal["contacts", "users"] | None] = None
+    """What it counts, so that bounds are whole numbers that hold exactly."""
+    is_rate: ClassVar[bool] = False
+    """Whether there is a denominator. Its row is sum num - bound * sum den."""
+    is_part: ClassVar[bool] = False
+    """Whether both sums count contacts, those of the numerator being some of the denominator's."""
+    asks_for_contacts: ClassVar[bool] = False
+    """Whether its bounds are numbers of contacts as the policy says them, which can be counted against one another."""
+    grows_with_users: ClassVar[bool] = False
+    """Whether twice as many users need bounds twice as large, percentages apart."""
+    each_is_segment: ClassVar[bool] = False
+    """Whether `each` can only be a segment."""
+    percent_is_fraction: ClassVar[bool] = False
+    """Whether a bound of 30% is the number 0.3, not a part of the users."""
+    measures: ClassVar[tuple[str, ...]] = ()
+    """Keys that hold a metric and an attribute of their own."""
+    told_by_percent: ClassVar[bool] = True
+    """Whether people ask what one percent more room is worth."""
+    largest_bound: ClassVar[float] = math.inf
+    advice: ClassVar[Mapping[str, str]] = {}
+    """Key that the kind lacks -> what to write instead."""
+    glossary: ClassVar[tuple[str, str] | None] = None
+    """Words that the report explains where such a constraint is there, and what they mean."""
+
+    users: FilterField = Filter()
+    each: Text | None = None
+    min: BoundField | None = None
+    max: BoundField | None = None
+    strength: StrengthField = Strength()
+    kind: str
+
+    @property
+    @abstractmethod
+    def numerator(self) -> ContactSum | ChangedUsers:
+        """What it sums."""
+
+    @property
+    def denominator(self) -> ContactSum | None:
+        """What a rate divides by."""
+        return None
+
+    @property
+    def filters(self) -> Mapping[str, Filter]:
+        """Its filters over actions, by key."""
+        return {}
+
+    @property
+    def metrics(self) -> frozenset[str]:
+        """The metrics that it sums."""
+        sums = (self.numerator, self.denominator)
+        return frozenset(each.metric for each in sums if isinstance(each, ContactSum) and each.metric is not None)
+
+    def counted(self, action: Mapping[str, object]) -> bool:
+        """Whether an action is in its scope."""
+        return all(words.matches(action) for words in self.filters.values())
+
+    def limits(self, users: int, before: int) -> tuple[Fraction | int | None, Fraction | int | None]:
+        """The bounds in the constraint's own unit: counts and sums, or for rates the rate.
+
+        users: how many are in its scope; before: contacts in its scope in the previous allocation.
+        """
+        low, high = (None if bound is None else bound.exact(users) for bound in (self.min, self.max))
+        return low, high
+
+    def quantum(self, bound: float) -> float:
+        """What every use of its row at this bound is a multiple of, so that the row can hold exactly; 0 for sums of real numbers."""
+        return 0.0 if self.counts is None else 1.0
+
+    @abstractmethod
+    def unit(self, words: UnitWords) -> str:
+        """The unit of what is achieved."""
+
+    def of_segment(self, value: Scalar) -> Self:
+        """The row of a rule with `each` that is about the users of one segment value."""
+        return self._row(value, users=_narrowed(self.users, self.each, value))
+
+    def of_attribute(self, value: Scalar) -> Self:
+        """The row of a rule with `each` that is about the actions of one attribute value."""
+        raise TypeError(f"a constraint of kind {self.kind} is about no actions")
+
+    def _row(self, value: Scalar, **scope: Filter) -> Self:
+        label = None if self.label is None else f"{self.label} ({value})"
+        return self.model_copy(update={"id": row_id(self.id, value), "label": label, "each": None, **scope})
+
+    def bound_faults(self) -> Iterator[Fault]:
+        """What is wrong with the bounds."""
+        low, high = self.min, self.max
+        if low is None and high is None and self.strength is not None and self.strength.kind != "report_only":
+            yield Fault((), "has neither min nor max; give one, or measure it only with `strength: report_only`")
+        sides: tuple[tuple[Side, Bound | None], ...] = (("min", low), ("max", high))
+        faults = [fault for key, bound in sides if bound is not None for fault in self.bound_fault(key, bound)]
+        yield from faults
+        if faults or low is None or high is None or low.percent != high.percent:
+            return
+        if low.amount > high.amount:
+            yield Fault(("min",), f"the minimum {shown(low.to_json())} is above the maximum {shown(high.to_json())}")
+
+    def bound_fault(self, key: Side, bound: Bound) -> Iterator[Fault]:
+        """What is wrong with one bound by itself."""
+        if bound.percent:
+            fraction = bound.amount / 100
+            yield Fault((key,), f"a percentage is for a volume or a share; write {fraction:g} if that is what is meant")
+
+    def doubts(self) -> Iterator[str]:
+        """What is right as it stands, and yet seldom meant."""
+        return iter(())
+
+    @classmethod
+    def words_of(cls, unit: str) -> str:
+        """The words behind an amount. unit: as the certificate has it, empty where it has none."""
+        return unit or cls.counts or ""
+
+    @classmethod
+    def amount(cls, value: float, *, asked: bool = False) -> str:
+        """An amount without its unit; asked: a bound, shown with every digit it was given."""
+        if asked:
+            return exact(value)
+        return number(value) if cls.counts is None else f"{value:,.0f}"
+
+    @classmethod
+    def distance(cls, size: float, unit: str) -> str:
+        """How far an amount is from a bound."""
+        if cls.counts is None:
+            return with_unit(size, unit)
+        return f"{size:,.0f} {one(unit) if size == 1 else unit}"
+
+    @classmethod
+    def step(cls, level: Level, side: Side) -> tuple[float, str]:
+        """A step of the bound that people think in, in the bound's own unit, and the words that open its sentence."""
+        if side == "min":
+            return 1.0, f"Lowering the floor by one {one(level.unit)} would gain"
+        return 1.0, f"One more {one(level.unit)} would be worth"
+
+    @classmethod
+    def price_holds(cls, level: Level, side: Side, reach: float) -> str:
+        """How far each step is worth the same, which is until the bound has come to `reach`."""
+        if side == "min":
+            return f"Each is worth that down to {with_unit(reach, level.unit)}; below that, less."
+        return f"Each is worth that up to {with_unit(reach, level.unit)}; beyond that, less."
+
+    @classmethod
+    def stands(cls, level: Level, rule: "Constraint | None") -> str:
+        """Where it stands between its bounds. rule: how the policy puts it, where that is known."""
+        whole = f"{cls.amount(level.achieved)} {level.unit}".strip()
+        low, high = (None if bound is None else cls.amount(bound, asked=True) for bound in (level.low, level.high))
+        if low is None and high is None:
+            return whole
+        if low is None:
+            return cls._below(level, whole, high or "")
+        if high is None:
+            return f"{whole}, at least {low} asked for"
+        return f"{whole}, between {low} and {high} allowed"
+
+    @classmethod
+    def _below(cls, level: Level, whole: str, high: str) -> str:
+        if cls.is_rate:
+            return f"{whole}, at most {high} allowed"
+        return f"{cls.amount(level.achieved)} of at most {high} {level.unit} used".replace("  ", " ")
+
+
+class OverContacts(Rule):
+    """What constraints over contacts have besides: the actions that they are about."""
+
+    where: FilterField = Filter()
+
+
+class ContactConstraint(Constraint, OverContacts):
+    """A constraint over the contacts of actions in `where`."""
+
+    @property
+    def filters(self) -> Mapping[str, Filter]:
+        return {"where": self.where}
+
+    def of_attribute(self, value: Scalar) -> Self:
+        return self._row(value, where=_narrowed(self.where, self.each, value))
+
+
+class Comparing(Constraint):
+    """A constraint on what is not as it was: its `max` is a part, of the contacts or the users that it compares."""
+
+    percent_is_fraction: ClassVar[bool] = True
+
+    @property
+    def part(self) -> Fraction:
+        if self.max is None:
+            raise ValueError(f"{self.id}: has no max")
+        return self.max.exact(0)
+
+    @property
+    def part_in_words(self) -> str:
+        return f"{exact(round(float(100 * self.part), 7))} %"
+
+
+class Rate(ContactConstraint):
+    """A constraint on one sum divided by another; where nothing is in scope it holds."""
+
+    is_rate: ClassVar[bool] = True
+    told_by_percent: ClassVar[bool] = False
+
+    @classmethod
+    def step(cls, level: Level, side: Side) -> tuple[float, str]:
+        bound = level.at(side)
+        if not bound:
+            return super().step(level, side)
+        size = 10.0 ** (math.floor(math.log10(abs(bound))) - 1)
+        moved = bound - size if side == "min" else bound + size
+        return size, f"{moving(side)} by {exact(size)} (to {exact(moved)}) would gain"
+
+
+def moving(side: Side) -> str:
+    """What loosening a bound is called."""
+    return "Lowering the floor" if side == "min" else "Raising the limit"
+
+
+def _narrowed(words: Filter, key: str | None, value: Scalar) -> Filter:
+    return words if key is None else replace(words, keys=(*words.keys, (key, (value,))))

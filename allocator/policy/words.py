@@ -1,0 +1,313 @@
+"""The words of the policy file as values: filters, bounds, strengths, terms, and what every rule may carry.
+
+A value here is well formed; whether its words fit a catalogue is for `check` to say.
+"""
+
+import json
+import re
+import sys
+import unicodedata
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date
+from fractions import Fraction
+from typing import Annotated, Literal, Protocol, TypeGuard, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    PlainSerializer,
+    Strict,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from ranker.scores import MOST_HISTORY_DAYS
+
+Scalar = str | bool | int | float
+SIMPLE = 100_000
+"""Of a share that is a simple fraction: the largest denominator."""
+CUT_OFF = Fraction(1, 10**13)
+"""Of a share: how far digits that were cut off may be from the fraction that they come from."""
+LARGEST = 1e15
+"""Of a weight or a penalty: beyond it, sums of values lose every other metric, or overflow."""
+
+
+def composed(text: object) -> object:
+    """Text with its letters composed (Unicode NFC): what a Mac or a PDF writes as o and two dots is the letter ö."""
+    return unicodedata.normalize("NFC", text) if isinstance(text, str) else text
+
+
+def fault(message: str) -> PydanticCustomError:
+    """An error whose text is ours, braces and all."""
+    return PydanticCustomError("policy", "{message}", {"message": message})
+
+
+def _date(value: object) -> object:
+    if isinstance(value, date) or value is None:
+        return value
+    if isinstance(value, str) and len(value) == 10:
+        with suppress(ValueError):
+            return date.fromisoformat(value)
+    raise fault(f"{shown(value)} is not a date like 2026-11-23")
+
+
+def shown(value: object) -> str:
+    """A value as a policy file would spell it, cut to a readable length."""
+    text = json.dumps(value, ensure_ascii=False, default=str) if not isinstance(value, str) else f"'{value}'"
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+Text = Annotated[str, Strict(), Field(min_length=1)]
+Number = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=-LARGEST, le=LARGEST)]
+Amount = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0, le=LARGEST)]
+Whole = Annotated[int, Strict(), Field(ge=0)]
+Counted = Annotated[int, Strict(), Field(ge=1)]
+Days = Annotated[int, Strict(), Field(ge=1, le=MOST_HISTORY_DAYS)]
+Part = Annotated[float, Strict(), Field(allow_inf_nan=False, gt=0, le=1)]
+Portion = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0, lt=1)]
+Day = Annotated[date | None, BeforeValidator(_date)]
+RuleId = Annotated[str, Strict(), BeforeValidator(composed), Field(pattern=r"^[\w.\-]{1,100}$")]
+
+
+class Record(BaseModel):
+    """Frozen, and strict about its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Keys that must all hold, each for one of its values; `negated` must not hold. Empty, it matches everything.
+
+    Read from `{product: [a, b], surface: push, not: {...}}`.
+    """
+
+    keys: tuple[tuple[str, tuple[Scalar, ...]], ...] = ()
+    negated: "Filter | None" = None
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.keys and self.negated is None
+
+    def matches(self, record: Mapping[str, object]) -> bool:
+        """Whether an action (its attributes) or a user (the segments) passes. A missing attribute matches no value."""
+        held = all(any(equal(record.get(key), value) for value in values) for key, values in self.keys)
+        return held and (self.negated is None or not self.negated.matches(record))
+
+    def to_json(self) -> dict:
+        words: dict = {key: values[0] if len(values) == 1 else list(values) for key, values in self.keys}
+        return words if self.negated is None else {**words, "not": self.negated.to_json()}
+
+
+def equal(left: object, right: object) -> bool:
+    """Equal as the file's reader means it: 1 and 1.0 are one number, but true is no number."""
+    return left == right and isinstance(left, bool) == isinstance(right, bool)
+
+
+def filter_from_words(words: object) -> Filter:
+    """A filter from its form in the file; ValidationError with the place of every fault."""
+    if isinstance(words, Filter):
+        return words
+    faults = list(_filter_faults(words, ()))
+    if faults or not isinstance(words, Mapping):
+        raise ValidationError.from_exception_data("Filter", faults)
+    return _filter(words)
+
+
+def _filter(words: Mapping) -> Filter:
+    keys = tuple((key, tuple(listed(values))) for key, values in words.items() if key != "not")
+    return Filter(keys, _filter(words["not"]) if "not" in words else None)
+
+
+def _filter_faults(words: object, place: tuple[str | int, ...]) -> Iterator[InitErrorDetails]:
+    if not isinstance(words, Mapping):
+        yield _at(place, f"{shown(words)} is not a filter like {{surface: push}}")
+        return
+    for key, values in words.items():
+        if key == "not":
+            yield from _filter_faults(values, (*place, "not"))
+        elif isinstance(values, list | tuple) and not values:
+            yield _at((*place, key), "the list is empty; name at least one value")
+        else:
+            for value in listed(values):
+                if not isinstance(value, Scalar):
+                    yield _at((*place, key), f"{shown(value)} is not a value or a list of values")
+
+
+def listed(values: object) -> list | tuple:
+    return values if isinstance(values, list | tuple) else [values]
+
+
+def _at(place: tuple[str | int, ...], message: str) -> InitErrorDetails:
+    return InitErrorDetails(type=fault(message), loc=place, input=None)
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A number, or with `percent` that share (in per cent) of the users in the rule's `users` scope."""
+
+    amount: float
+    percent: bool = False
+
+    def exact(self, users: int) -> Fraction:
+        """The bound as a rational number, a percentage taken of `users` people: 5% of 61 is 3.05, not a float near it."""
+        amount = Fraction(repr(float(self.amount)))
+        return amount * users / 100 if self.percent else amount
+
+    def of(self, users: int) -> float:
+        """The bound as a count or sum, a percentage taken of `users` people."""
+        return float(self.exact(users))
+
+    def to_json(self) -> float | str:
+        return f"{repr(self.amount).removesuffix('.0')}%" if self.percent else self.amount
+
+
+def share_of(bound: float) -> Fraction:
+    """The share that a bound means: its digits as they stand, or the simple fraction that they were cut off from (1/3)."""
+    exact = Fraction(str(bound))
+    simple = exact.limit_denominator(SIMPLE)
+    return simple if abs(simple - exact) <= CUT_OFF * abs(exact) else exact
+
+
+def bound_from_words(words: object) -> Bound:
+    """A bound from its form in the file: a finite number or a percentage like 5%."""
+    if isinstance(words, Bound):
+        return words
+    if isinstance(words, str) and re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+) ?%", words) is not None:
+        return Bound(float(words.rstrip(" %")), True)
+    if not _is_number(words):
+        raise fault(f"{shown(words)} is not a number or a percentage like 5%")
+    return Bound(float(words))
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= sys.float_info.max
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How much a constraint counts.
+
+    `hard` must hold; a unit of violation of a `soft` one costs `penalty` of value; `report_only` is measured alone. The
+    violation of a share, average or ratio is that of its row, `sum num - bound * sum den`, in units of the numerator.
+    """
+
+    kind: Literal["hard", "soft", "report_only"] = "hard"
+    penalty: float | None = None
+
+    def to_json(self) -> str | dict:
+        return {"soft": self.penalty} if self.kind == "soft" else self.kind
+
+
+def strength_from_words(words: object) -> Strength:
+    """A strength from its form in the file: hard, {soft: PENALTY} or report_only."""
+    if isinstance(words, Strength):
+        return words
+    if words in ("hard", "report_only"):
+        return Strength(words)
+    if not isinstance(words, Mapping) or set(words) != {"soft"}:
+        raise fault(f"{shown(words)} is none of hard, {{soft: PENALTY}}, report_only")
+    penalty = words["soft"]
+    if not _is_number(penalty) or not 0 <= penalty <= LARGEST:
+        raise fault(f"the penalty of a soft constraint is a number from 0 to {LARGEST:g}, not {shown(penalty)}")
+    return Strength("soft", float(penalty))
+
+
+_TO_JSON = PlainSerializer(lambda record: None if record is None else record.to_json())
+FilterField = Annotated[InstanceOf[Filter], BeforeValidator(filter_from_words), _TO_JSON]
+BoundField = Annotated[InstanceOf[Bound], BeforeValidator(bound_from_words), _TO_JSON]
+StrengthField = Annotated[InstanceOf[Strength], BeforeValidator(strength_from_words), _TO_JSON]
+
+
+LACKING = "lacking"
+"""The type of an error about a record of which a key is missing, named in its context."""
+
+
+def lacks(key: str, message: str) -> PydanticCustomError:
+    return PydanticCustomError(LACKING, "{message}", {"message": message, "key": key})
+
+
+class Sums(Protocol):
+    """What sums a metric or an attribute."""
+
+    @property
+    def metric(self) -> str | None: ...
+
+    @property
+    def times(self) -> str | None: ...
+
+
+Summing = TypeVar("Summing", bound=Sums)
+
+
+def sums_something(record: Summing) -> Summing:
+    """A metric's mean, times an action's attribute where given; or the attribute alone."""
+    if record.metric is None and record.times is None:
+        raise lacks("metric", "is missing; name a metric, or `times` alone for the sum of an attribute of the actions")
+    return record
+
+
+class Term(Record):
+    """A part of the value of a contact: weight * metric, times an action's attribute where given; or weight * attribute alone."""
+
+    metric: Text | None = None
+    weight: Number
+    times: Text | None = None
+
+    _summed = model_validator(mode="after")(sums_something)
+
+
+class Measure(Record):
+    """What a ratio divides by: the sum of a metric, times an action's attribute where given; or of the attribute alone."""
+
+    metric: Text | None = None
+    times: Text | None = None
+
+    _summed = model_validator(mode="after")(sums_something)
+
+
+class Rule(Record):
+    """What every rule may carry: a name for people, who answers for it, why, and the days on which it holds (both included)."""
+
+    id: RuleId
+    label: Text | None = None
+    owner: Text | None = None
+    reason: Text | None = None
+    valid_from: Day = None
+    valid_to: Day = None
+
+    @property
+    def name(self) -> str:
+        """How people call the rule: its label, or its id."""
+        return self.id if self.label is None else self.label
+
+    def holds_on(self, day: date) -> bool:
+        return (self.valid_from is None or self.valid_from <= day) and (self.valid_to is None or day <= self.valid_to)
+
+
+def row_id(rule: str, value: Scalar) -> str:
+    """What the row of a rule with `each` is called that is about one value: books@SE."""
+    return f"{rule}@{value if isinstance(value, str) else json.dumps(value)}"
+
+
+def people(users: Filter) -> str:
+    """Whom a filter names: 'all users', 'users with market SE or NO'."""
+    return "all users" if users.is_empty else f"users with {filter_words(users)}"
+
+
+def filter_words(words: Filter) -> str:
+    """A filter as people say it: 'surface push or email, but not message trial'."""
+    held = " and ".join(
+        f"{key.replace('_', ' ')} {' or '.join(str(value) for value in values)}" for key, values in words.keys
+    )
+    if words.negated is None:
+        return held
+    return f"{held}, but not {filter_words(words.negated)}" if held else f"anything but {filter_words(words.negated)}"

@@ -22,7 +22,7 @@ from allocator.audit.checks import Audit, write_audit
 from allocator.audit.judge import audit
 from allocator.certify.certificate import certify
 from allocator.certify.price_ranges import price_ranges
-from allocator.formats import AUDIT, CERTIFICATE, PRICES, Certificate, GreedyTotal, TierTotal, read_price_book
+from allocator.formats import AUDIT, CERTIFICATE, POLICY, PRICES, Certificate, GreedyTotal, TierTotal, read_price_book
 from allocator.infeasible.counting import left_together, preflight
 from allocator.infeasible.diagnosis import Infeasible, contradiction, diagnose
 from allocator.lexicographic import solve_earlier_tiers
@@ -171,7 +171,7 @@ class _Run:
         certificate = certificate.with_ranges(ranges, {**seconds, **progress.seconds})
         (self.made / CERTIFICATE).write_text(certificate.text())
         (self.made / PRICES).write_text(price_book(problem, solution.price_R).text())
-        (self.made / "policy.json").write_text(json_text(self.policy.to_json()))
+        (self.made / POLICY).write_text(json_text(self.policy.to_json()))
         return certificate
 
     def judged(self) -> Audit:

@@ -22,6 +22,8 @@ from pydantic import (
 from ranker.files import Document, Figure, InputError, read_json_object
 
 CERTIFICATE, AUDIT, PRICES, DIAGNOSIS = "certificate.json", "audit.json", "prices.json", "diagnosis.json"
+POLICY = "policy.json"
+"""A policy in the form of its file, as `allocator.policy.grammar` says."""
 PASS = "PASS"
 
 

@@ -5,7 +5,6 @@ A directory with `schema.json`, `*.parquet` (a row per decision) and `catalogue.
 their outcomes to be known: what is not known yet is missing there, and nowhere else. Axes: R rows, A actions (catalogue order).
 """
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -40,14 +39,16 @@ from ranker.contact_history import MOST_DAYS, HistoryColumns, problems_of
 from ranker.files import (
     InputError,
     batches,
+    json_text,
     parquet_files,
     parquet_rows,
     parquet_schema,
     read_json_object,
     some_parquet_files,
 )
-from ranker.scores import LARGEST, Catalogue, read_catalogue, write_catalogue
+from ranker.scores import CATALOGUE_FILE, LARGEST, Catalogue, read_catalogue, write_catalogue
 
+SCHEMA_FILE = "schema.json"
 KINDS = ("binary", "count", "amount", "real")
 DECISION = "decision_id"  # optional: contacts of a user and day with the same one were decided together, and share their outcomes
 RESERVED = ("user_id", "as_of", "action", "propensity", "eligible", DECISION)
@@ -236,7 +237,7 @@ def read_logs(path: Path) -> Logs:
 
 def _open(path: Path, keep: Callable[[pd.DataFrame, np.ndarray | None], object]) -> StoredLogs:
     """keep: is given all parts in turn."""
-    schema = read_schema(path / "schema.json")
+    schema = read_schema(path / SCHEMA_FILE)
     catalogue = _catalogue_of(path, schema)
     whole = some_parquet_files(path)
     files = [*whole, *parquet_files(path / IMMATURE)]
@@ -267,8 +268,8 @@ def write_logs(
     A frame has the columns of `Logs.frame` and may have `eligible`, made by `eligible_column`. Rows that lack an outcome go to the
     folder of immature ones and are not counted.
     """
-    write_schema(path / "schema.json", schema)
-    write_catalogue(path / "catalogue.json", Catalogue(tuple(actions)))
+    write_schema(path / SCHEMA_FILE, schema)
+    write_catalogue(path / CATALOGUE_FILE, Catalogue(tuple(actions)))
     rows = 0
     with ExitStack() as stack:
         writers: dict[Path, pq.ParquetWriter] = {}
@@ -366,7 +367,7 @@ def read_schema(path: Path) -> LogSchema:
 
 
 def write_schema(path: Path, schema: LogSchema) -> None:
-    path.write_text(json.dumps(schema.to_json(), indent=1) + "\n")
+    path.write_text(json_text(schema.to_json(), finite=False))
 
 
 def _schema_problems(content: Mapping) -> Iterator[str]:
@@ -419,7 +420,7 @@ def _schema_problems(content: Mapping) -> Iterator[str]:
 
 
 def _catalogue_of(path: Path, schema: LogSchema) -> Catalogue | None:
-    file = path / "catalogue.json"
+    file = path / CATALOGUE_FILE
     if not file.exists():
         return None
     catalogue = read_catalogue(file)

@@ -6,7 +6,6 @@ rules that count earlier days. Optional `interference` in the catalogue says wha
 actions (catalogue order).
 """
 
-import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,12 +32,13 @@ from ranker.columns import (
     read_ids,
     value_problems,
 )
-from ranker.files import InputError, batches, open_parquet, read_json_object, some_parquet_files
+from ranker.files import InputError, batches, json_text, open_parquet, read_json_object, some_parquet_files
 from ranker.normal import ONE_SIDED_90
 
 if TYPE_CHECKING:
     import pandas as pd  # half a second that no command that reads scores needs
 
+CATALOGUE_FILE = "catalogue.json"
 ROWS_PER_FILE = 2_000_000
 ROWS_PER_GROUP = 65_536
 MOST_SEGMENT_VALUES = 10_000
@@ -245,7 +245,7 @@ def _unidentified_problems(content: object) -> Iterator[str]:
 def write_catalogue(path: Path, catalogue: Catalogue | Mapping[str, object]) -> None:
     """catalogue: or what the file is to hold, as it stands."""
     content = catalogue.to_json() if isinstance(catalogue, Catalogue) else catalogue
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    path.write_text(json_text(content, finite=False))
 
 
 def action_problems(actions: object) -> Iterator[str]:
@@ -481,7 +481,7 @@ def open_scores(path: Path | str) -> Scores:
     Raises InputError that lists everything wrong.
     """
     path = Path(path)
-    catalogue = read_catalogue(path / "catalogue.json", with_metrics=True)
+    catalogue = read_catalogue(path / CATALOGUE_FILE, with_metrics=True)
     files = tuple(some_parquet_files(path))
     problems: list[str] = []
     schemas: dict[Path, pa.Schema] = {}
@@ -610,7 +610,7 @@ class ScoresWriter:
         self._writer: pq.ParquetWriter | None = None
         self._file_rows = 0
         self._files = 0
-        write_catalogue(path / "catalogue.json", catalogue)
+        write_catalogue(path / CATALOGUE_FILE, catalogue)
 
     def write(
         self,
@@ -677,7 +677,7 @@ def write_frame(path: Path, catalogue: Catalogue | Mapping[str, object], frame: 
     Raises:
         InputError: with everything that is wrong with catalogue or frame.
     """
-    write_catalogue(path / "catalogue.json", catalogue)
+    write_catalogue(path / CATALOGUE_FILE, catalogue)
     pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), path / "part-00000.parquet")
     return open_scores(path)
 

@@ -16,6 +16,7 @@ from allocator.certify.certificate import unit_of_attribute
 from allocator.formats import (
     AUDIT,
     CERTIFICATE,
+    POLICY,
     AuditRecord,
     Certificate,
     ConstraintRecord,
@@ -116,7 +117,7 @@ def collect(sources: Sources) -> Report:
     certificate = read_record(sources.allocation / CERTIFICATE, Certificate)
     scores = open_scores(sources.scores)
     tally = _count(_read_contacts(sources.allocation, scores), scores, certificate)
-    policy = _policy(sources.allocation / "policy.json")
+    policy = _policy(sources.allocation / POLICY)
     audit_file = sources.allocation / AUDIT
     evaluation_file = None if sources.model is None else sources.model / "evaluation.json"
     return Report(

@@ -14,6 +14,7 @@ import pyarrow as pa
 from ranker.evaluate.baselines import design
 from ranker.features import fit_encoder
 from ranker.files import InputError, batches, parquet_schema
+from ranker.logs import SCHEMA_FILE
 from ranker.scores import Catalogue
 from ranker.tables.check import ROWS_AT_ONCE, Described, as_frame, check_types, check_values, files_of
 from ranker.tables.join import Part, join
@@ -41,7 +42,7 @@ class OutcomeWeek:
 
 def read_week(tables: Path, catalogue: Catalogue, day: date, user_id: np.ndarray, before_days: int) -> OutcomeWeek:
     """The week after `day` of these users. InputError where the tables are wrong, know none of the users, or nothing is complete yet."""
-    schema = read_table_schema(tables / "schema.json")
+    schema = read_table_schema(tables / SCHEMA_FILE)
     described = Described(schema, catalogue, schema.snapshot)
     problems = list(check_types(tables, described, READ)) or list(check_values(tables, described, READ))
     if problems:
@@ -50,7 +51,7 @@ def read_week(tables: Path, catalogue: Catalogue, day: date, user_id: np.ndarray
     complete = tuple(window for window in schema.outcomes if ripe[window.name] <= schema.snapshot)
     if not complete:
         soon = f"the first outcome of {day} is complete on {min(ripe.values())}"
-        raise InputError([f"{tables / 'schema.json'}: snapshot: {schema.snapshot} is too early to read; {soon}"])
+        raise InputError([f"{tables / SCHEMA_FILE}: snapshot: {schema.snapshot} is too early to read; {soon}"])
     users = _rows(tables, "users", user_id, ("user_id", "as_of", *schema.log_schema().features))
     events = _rows(tables, "outcomes", user_id, ("user_id", "outcome", "occurred_on", "recorded_on", "value"))
     first_seen = users.groupby("user_id")["as_of"].min()

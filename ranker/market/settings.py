@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+WORLD_FILE = "world.json"
+"""In truth/ of a market: these settings, and what they come to."""
 SIGNALS = (
     "household", "pair", "single", "youth", "books", "listening", "skipping", "playlists", "devices", "podcasts", "followed",
     "thrift", "tenure", "novelty", "dormancy", "paying", "active", "mobile", "evening", "picking", "contacted",

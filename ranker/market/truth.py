@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from ranker.files import InputError, read_json_object, some_parquet_files
 from ranker.market import catalogue, decisions, listeners
-from ranker.market.settings import MarketSettings
+from ranker.market.settings import WORLD_FILE, MarketSettings
 from ranker.scores import Catalogue
 
 MONTH = 4  # weeks for which an offer of the one product spoils the other
@@ -49,7 +49,7 @@ class World:
 
 def read_world(path: Path) -> World:
     """Reads truth/world.json of the market in `path`; InputError where there is none or it is not a market's."""
-    file = path / "truth" / "world.json"
+    file = path / "truth" / WORLD_FILE
     try:
         if not file.exists():
             raise InputError([f"{file}: there is no such file; only a market written with its truth can judge"])

@@ -4,7 +4,6 @@ Every chunk has its own generator, spawned from the seed by the chunk's number. 
 seed alone, not on threads. Memory does not depend on the number of listeners.
 """
 
-import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,8 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ranker.files import json_text
+from ranker.logs import SCHEMA_FILE
 from ranker.market import answers, listeners
-from ranker.market.settings import MarketSettings
+from ranker.market.settings import WORLD_FILE, MarketSettings
 from ranker.market.week import (
     NONE,
     Market,
@@ -31,7 +32,7 @@ from ranker.market.week import (
     standing,
     together,
 )
-from ranker.scores import Metric, ScoresWriter, write_catalogue
+from ranker.scores import CATALOGUE_FILE, Metric, ScoresWriter, write_catalogue
 from ranker.tables.schema import Category, History, LastOffer, Number, TableSchema, Window, write_table_schema
 
 CHUNK = 16_384
@@ -68,11 +69,11 @@ def write(settings: MarketSettings, seed: int, out: Path, advance: Callable[[int
     advance: called with the number of listeners just finished.
     """
     market = build(settings)
-    write_catalogue(out / "catalogue.json", market.catalogue)
+    write_catalogue(out / CATALOGUE_FILE, market.catalogue)
     for folder in TABLES:
         (out / "tables" / folder).mkdir(parents=True)
     (out / "users").mkdir()
-    write_table_schema(out / "tables" / "schema.json", table_schema(settings))
+    write_table_schema(out / "tables" / SCHEMA_FILE, table_schema(settings))
     truth = _TruthFiles(out / "truth", market) if settings.truth else None
     totals = np.zeros(3, np.int64)
     with _Files(out / "tables") as tables, _Files(out) as coming:
@@ -215,7 +216,7 @@ class _TruthFiles:
     def close(self, seed: int) -> None:
         for writer in self._writers.values():
             writer.__exit__(None, None, None)
-        (self._path / "world.json").write_text(json.dumps(self._world(seed), indent=1) + "\n")
+        (self._path / WORLD_FILE).write_text(json_text(self._world(seed), finite=False))
 
     def _world(self, seed: int) -> dict:
         settings = self._market.settings

@@ -15,19 +15,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from ranker.features import Encoder
-from ranker.files import InputError, read_bytes, read_json_object
+from ranker.files import InputError, json_text, read_bytes, read_json_object
 from ranker.logs import LogSchema, Outcome
 from ranker.model.calibration import KEYS, Calibration
 from ranker.model.carryover import Carryover
 from ranker.model.ensemble import ValueModel
 from ranker.model.network import ActionCode, ValueNet
 from ranker.model.outcome_heads import Target
-from ranker.model.settings import ModelSettings
+from ranker.model.settings import MODEL, WEIGHTS, ModelSettings
 from ranker.scores import Interference, Unidentified, action_problems
 
 FORMAT = 4
 MOST_WEIGHTS = 4 << 30
-MODEL, WEIGHTS = "model.json", "weights.safetensors"
 
 
 def save_model(path: Path, model: ValueModel, summary: Mapping[str, object]) -> str:
@@ -50,8 +49,7 @@ def save_model(path: Path, model: ValueModel, summary: Mapping[str, object]) -> 
     (path / WEIGHTS).write_bytes(weights)
     content = {**_description(model), "weights": {"file": WEIGHTS, "sha256": hashlib.sha256(weights).hexdigest()}}
     identity = hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()[:16]
-    text = json.dumps({"format": FORMAT, "id": identity, **content, "evaluation": summary}, indent=1, allow_nan=False)
-    (path / MODEL).write_text(text + "\n")
+    (path / MODEL).write_text(json_text({"format": FORMAT, "id": identity, **content, "evaluation": summary}))
     return identity
 
 

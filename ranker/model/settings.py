@@ -4,6 +4,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+MODEL, WEIGHTS = "model.json", "weights.safetensors"
+"""The files of a trained model, as `ranker.model.artifact` writes and reads them."""
+
 
 class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 
 from ranker.columns import ROWS_AT_ONCE, as_days, as_flags, as_ids, as_text, is_date, is_text, read_ids
 from ranker.files import InputError, batches_of, open_parquet, parquet_rows
-from ranker.logs import DECISION, write_logs
-from ranker.scores import read_catalogue
+from ranker.logs import DECISION, SCHEMA_FILE, write_logs
+from ranker.scores import CATALOGUE_FILE, read_catalogue
 from ranker.tables.check import TABLES, Described, as_frame, check_types, check_values, files_of
 from ranker.tables.join import Part, is_known, is_mature, join, key_faults
 from ranker.tables.schema import read_table_schema
@@ -67,7 +67,7 @@ class Prepared:
 
 def catalogue_of(tables: Path) -> Path:
     """The catalogue within the tables' folder or beside it."""
-    inside, beside = tables / "catalogue.json", tables.parent / "catalogue.json"
+    inside, beside = tables / CATALOGUE_FILE, tables.parent / CATALOGUE_FILE
     return inside if inside.exists() else beside
 
 
@@ -119,7 +119,7 @@ def _described(tables: Path, settings: PrepareOptions) -> Described:
         raise InputError([f"{tables}: there is no such folder"])
     problems: list[str] = []
     found = []
-    for read, path in ((read_table_schema, tables / "schema.json"), (read_catalogue, catalogue_of(tables))):
+    for read, path in ((read_table_schema, tables / SCHEMA_FILE), (read_catalogue, catalogue_of(tables))):
         try:
             found.append(read(path))
         except InputError as error:

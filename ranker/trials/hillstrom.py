@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ranker.files import InputError
-from ranker.logs import LogSchema, Outcome, write_logs, write_schema
-from ranker.scores import Catalogue, write_catalogue
+from ranker.logs import SCHEMA_FILE, LogSchema, Outcome, write_logs, write_schema
+from ranker.scores import CATALOGUE_FILE, Catalogue, write_catalogue
 from ranker.trials.adapters import Trial, read_csv, split
 
 ARMS = {"No E-Mail": "none", "Mens E-Mail": "mens", "Womens E-Mail": "womens"}
@@ -55,5 +55,5 @@ def write_trial(trial: Trial, out: Path) -> None:
     (out / "users").mkdir()
     users = trial.test[["user_id", *SCHEMA.features]]
     pq.write_table(pa.Table.from_pandas(users, preserve_index=False), out / "users" / "part-00000.parquet")
-    write_schema(out / "users" / "schema.json", SCHEMA)
-    write_catalogue(out / "catalogue.json", Catalogue(ACTIONS))
+    write_schema(out / "users" / SCHEMA_FILE, SCHEMA)
+    write_catalogue(out / CATALOGUE_FILE, Catalogue(ACTIONS))

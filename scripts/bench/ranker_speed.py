@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from ranker.logs import LogSchema, Outcome, write_logs, write_schema
+from ranker.logs import SCHEMA_FILE, LogSchema, Outcome, write_logs, write_schema
 from ranker.model.artifact import load_model
 from scripts import score, train
 from scripts.bench.ranker_figures import Speed
@@ -49,7 +49,7 @@ def make(rows: int, seed: int, folder: Path) -> None:
     for name in ("logs", "users"):
         (folder / name).mkdir()
     write_logs(folder / "logs", SCHEMA, ACTIONS, _decisions(rows, generator))
-    write_schema(folder / "users" / "schema.json", SCHEMA)
+    write_schema(folder / "users" / SCHEMA_FILE, SCHEMA)
     writer: pq.ParquetWriter | None = None
     for start in range(0, rows // 2, ROWS_AT_ONCE):
         frame = _features(min(ROWS_AT_ONCE, rows // 2 - start), generator)

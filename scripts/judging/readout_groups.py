@@ -22,6 +22,7 @@ from allocator.users import FREE, PINNED, load_data
 from ranker.columns import value_problems
 from ranker.evaluate.allocated import read_allocation
 from ranker.files import InputError, batches, parquet_files, parquet_schema
+from ranker.logs import SCHEMA_FILE
 from ranker.tables.check import ROWS_AT_ONCE, as_frame, type_problems
 from ranker.tables.schema import read_table_schema
 from scripts.judging.readout_sources import ReadoutSources
@@ -137,7 +138,7 @@ def exposed_in_holdout(tables: Path, day: date, given: GivenInWeek) -> int | Non
     shown = _shown_on(tables, day, ())
     if shown is None:
         return None
-    none = read_table_schema(tables / "schema.json").none
+    none = read_table_schema(tables / SCHEMA_FILE).none
     contacted = shown[shown["action"].notna() & (shown["action"] != none)]
     return int(contacted["user_id"].isin(pd.Index(given.user_id[given.group_U == HELD])).sum())
 

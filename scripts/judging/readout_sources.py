@@ -6,7 +6,7 @@ from datetime import date
 from allocator.policy.grammar import Policy
 from allocator.policy.reader import policy_for
 from ranker.files import InputError
-from ranker.scores import Scores, open_scores
+from ranker.scores import CATALOGUE_FILE, Scores, open_scores
 from scripts.cli.settings import ReadoutSettings
 from scripts.formats.manifest import MANIFEST, read_manifest
 from scripts.runs import digests
@@ -42,7 +42,7 @@ def sources_of(settings: ReadoutSettings) -> ReadoutSources:
     policy = policy_for(found["policy"], overrides, scores, previous=True)
     day = scores.catalogue.as_of
     if day is None:
-        raise InputError([f"{found['scores'] / 'catalogue.json'}: as_of: is missing; it says which week to read"])
+        raise InputError([f"{found['scores'] / CATALOGUE_FILE}: as_of: is missing; it says which week to read"])
     if settings.readout.groups == "salt" and (policy.holdout is None or policy.holdout.share == 0):
         why = "is missing, so there is nobody to compare with; readout.groups=recorded takes the arms of the exposures"
         raise InputError([f"{found['policy']}: experiment.holdout: {why}"])

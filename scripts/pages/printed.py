@@ -100,7 +100,7 @@ def show_evaluation(evaluation: HeldOutEvaluation) -> None:
         log.warning("%s: found no allocation that keeps the rules", name)
 
 
-def _figure(entry: HasError, sign: str = "") -> str:
-    if entry.value is None or entry.stderr is None:
+def _figure(entry: HasError | None, sign: str = "") -> str:
+    if entry is None or entry.value is None or entry.stderr is None:
         return "not known"
     return f"{entry.value:{sign}.5f} ± {1.96 * entry.stderr:.5f}"

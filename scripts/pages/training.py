@@ -66,7 +66,7 @@ def show_interference(found: InterferenceFigures) -> None:
     judged = f"{len(found.pairs)} pairs looked at, {found.handed_over or 'none'} believed"
     columns = ("after", "effect of", "is left", "probability", "before shrinking")
     entry.show_table(f"What contacts take from each other: {judged}", columns, rows)
-    rows = [
+    grown = [
         (
             growth.outcome,
             f"{growth.added:+.3f} ± {growth.stderr:.3f}",
@@ -75,9 +75,9 @@ def show_interference(found: InterferenceFigures) -> None:
         )
         for growth in found.growths
     ]
-    if rows:
-        columns = ("effects on", "log odds or log rate", "probability", "before shrinking")
-        entry.show_table("What each earlier contact adds, outcome by outcome", columns, rows)
+    if grown:
+        heads = ("effects on", "log odds or log rate", "probability", "before shrinking")
+        entry.show_table("What each earlier contact adds, outcome by outcome", heads, grown)
 
 
 def _left(kept: FatigueFigure | PairFigure) -> str:

@@ -27,14 +27,14 @@ def evaluation_metrics(found: ModelEvaluation | HeldOutEvaluation) -> dict[str, 
     for each in found.policies:
         place = f"policy/{each.name}/{each.outcome}/{each.estimator}"
         metrics |= {f"{place}/value": each.value, f"{place}/stderr": each.stderr}
-    for each in found.qini:
-        metrics[f"qini/{each.model}/{each.outcome}/{_flat(each.action)}"] = each.qini
-    for each in found.calibration:
-        place = f"calibration/{each.outcome}/{_flat(each.action)}"
-        metrics |= {f"{place}/slope": each.slope, f"{place}/slope_stderr": each.stderr}
+    for row in found.qini:
+        metrics[f"qini/{row.model}/{row.outcome}/{_flat(row.action)}"] = row.qini
+    for fitted in found.calibration:
+        place = f"calibration/{fitted.outcome}/{_flat(fitted.action)}"
+        metrics |= {f"{place}/slope": fitted.slope, f"{place}/slope_stderr": fitted.stderr}
     metrics["actions/unidentified"] = len(found.unidentified)
-    for each in found.reliability:
-        metrics[f"reliability/{each.outcome}/{_flat(each.action)}"] = each.reliability
+    for known in found.reliability:
+        metrics[f"reliability/{known.outcome}/{_flat(known.action)}"] = known.reliability
     return _numbers(metrics)
 
 
@@ -47,15 +47,15 @@ def held_out_metrics(found: HeldOutEvaluation) -> dict[str, float]:
             ("value", "stderr", "effective_sample_size"),
         )
         metrics |= {f"{place}/{part}": getattr(each, part) for part in parts}
-    for each in found.promised:
-        metrics |= {f"promised/{each.outcome}": each.predicted, f"realised/{each.outcome}": each.realised.value}
-    for each in found.budgets:
-        metrics[f"budgets/{each.name}/{each.outcome}"] = each.mean_over_budgets.value
-    for each in found.qini:
-        metrics[f"auuc/{each.model}/{each.outcome}/{_flat(each.action)}"] = each.auuc
-    for each in found.calibration_pooled:
-        for part, slope in (("users", each.users), ("actions", each.actions)):
-            place = f"held_out_slope/{each.outcome}/{part}"
+    for gain in found.promised:
+        metrics |= {f"promised/{gain.outcome}": gain.predicted, f"realised/{gain.outcome}": gain.realised.value}
+    for curve in found.budgets:
+        metrics[f"budgets/{curve.name}/{curve.outcome}"] = curve.mean_over_budgets.value
+    for row in found.qini:
+        metrics[f"auuc/{row.model}/{row.outcome}/{_flat(row.action)}"] = row.auuc
+    for pooled in found.calibration_pooled:
+        for part, slope in (("users", pooled.users), ("actions", pooled.actions)):
+            place = f"held_out_slope/{pooled.outcome}/{part}"
             metrics |= {place: slope.value, f"{place}/stderr": slope.stderr}
     return _numbers(metrics)
 

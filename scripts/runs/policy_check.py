@@ -9,8 +9,8 @@ from allocator.policy.reader import read_policy
 from ranker.columns import as_text, is_text
 from ranker.contact_history import DAYS
 from ranker.files import InputError, batches, parquet_files, parquet_schema
-from ranker.logs import read_schema
-from ranker.scores import MOST_SEGMENT_VALUES, Catalogue, Interference, Metric, read_catalogue
+from ranker.logs import SCHEMA_FILE, read_schema
+from ranker.scores import CATALOGUE_FILE, MOST_SEGMENT_VALUES, Catalogue, Interference, Metric, read_catalogue
 from scripts.cli.settings import Settings
 
 MISSING = "unknown"  # as scores call a segment that a user does not have
@@ -23,9 +23,9 @@ def early_policy(policy: Path, settings: Settings, logs: Path, users: Path) -> P
     refused where users do not say which day it is: then the scores have no history/.
     """
     segments = segments_of(users)
-    schema = read_schema(logs / "schema.json")
+    schema = read_schema(logs / SCHEMA_FILE)
     metrics = [Metric(outcome.name, outcome.unit) for outcome in schema.outcomes]
-    actions = read_catalogue(logs / "catalogue.json").actions
+    actions = read_catalogue(logs / CATALOGUE_FILE).actions
     unknown_yet = Interference(DAYS, None, ())  # whether the logs tell what spoils what is for training to find out
     catalogue = Catalogue(actions).with_scores(metrics, sorted(segments), "", None, unknown_yet)
     read = read_policy(policy, settings.set, catalogue, segments, previous=True)

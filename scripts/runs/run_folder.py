@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 
 from ranker.files import InputError
+from ranker.scores import CATALOGUE_FILE
 from scripts.cli.settings import Settings, WeeklySettings
 from scripts.formats.manifest import MANIFEST
 from scripts.formats.run_record import RUN, RunRecord
@@ -30,7 +31,7 @@ def check_inputs(settings: WeeklySettings) -> None:
 def inputs_of(settings: WeeklySettings) -> list[Path]:
     """What a week is made from that lies outside its folder."""
     tables = settings.weekly.tables
-    parts = () if tables is None else ("tables", "users", "catalogue.json")
+    parts = () if tables is None else ("tables", "users", CATALOGUE_FILE)
     return [settings.weekly.policy, *(tables / part for part in parts)]
 
 

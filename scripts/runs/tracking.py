@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from allocator.formats import AUDIT, CERTIFICATE, AuditRecord, Certificate
 from ranker.evaluate.records import EVALUATION, ModelEvaluation
+from ranker.model.settings import MODEL, WEIGHTS
+from ranker.scores import CATALOGUE_FILE
 from scripts.cli.settings import Settings
 from scripts.formats.manifest import MANIFEST, read_manifest
 from scripts.formats.regret import REGRET, Regret
@@ -87,7 +89,7 @@ def read_week(
         "score": child(
             "score",
             datasets=[(folder / "scores", "scores")],
-            files=[(folder / "scores" / "catalogue.json", "scores"), (folder / "scores" / MANIFEST, "scores")],
+            files=[(folder / "scores" / CATALOGUE_FILE, "scores"), (folder / "scores" / MANIFEST, "scores")],
         ),
         "allocate": child(
             "allocate",
@@ -246,7 +248,7 @@ def _log_stage(client: "MlflowClient", experiment: str, parent: str, each: Stage
 def _register(client: "MlflowClient", run_id: str, record: WeekRecord) -> None:
     """The trained model as the challenger: files without code (model.json, weights.safetensors), tagged with their digests."""
     folder = record.folder / FOLDERS["train"]
-    weights = digests.digest(folder / "weights.safetensors")
+    weights = digests.digest(folder / WEIGHTS)
     name = sanitised(record.settings.tracking.registered_model)
     with contextlib.suppress(Exception):
         client.create_registered_model(name)
@@ -254,7 +256,7 @@ def _register(client: "MlflowClient", run_id: str, record: WeekRecord) -> None:
     if version is None:
         tags = {
             "weights_sha256": weights,
-            "model_sha256": digests.digest(folder / "model.json"),
+            "model_sha256": digests.digest(folder / MODEL),
             "offermix_run": record.name,
             "code_version": digests.code_version(),
         }

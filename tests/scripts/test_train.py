@@ -57,7 +57,9 @@ def test_what_history_tells_is_in_the_model_and_no_longer_in_its_doubt(
     assert list(told) == pairs
     assert all(0 <= known < 1 for known in told.values())
     model, _ = load_model(tmp_path / "model")
-    assert ModelEvaluation.from_file(tmp_path / "model" / "evaluation.json") == result.evaluation
+    written = tmp_path / "model" / "evaluation.json"
+    assert ModelEvaluation.from_file(written) == result.evaluation
+    assert ModelEvaluation.from_file(written).text() == written.read_text()
     assert model.interference == found.interference
     assert model.carryover == found.carryover
     left_CA = model.within_variance_CA / made[0].model.within_variance_CA

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ranker.scores import InputError
-from scripts.formats.document import Interval
-from scripts.formats.manifest import MANIFEST, Manifest, read_manifest
+from scripts.formats.document import Interval, StrictDocument
+from scripts.formats.manifest import MANIFEST, Manifest, Output, read_manifest
 from scripts.formats.pointer import Pointer, pointer_of
 from scripts.formats.regret import Regret
 from scripts.formats.run_record import RunRecord
@@ -19,6 +19,25 @@ def test_what_is_written_reads_back_the_same(tmp_path: Path) -> None:
     (tmp_path / "regret.json").write_text(written.text())
     assert Regret.from_file(tmp_path / "regret.json") == written
     assert written.text() == json.dumps(written.content(), indent=1) + "\n"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        Pointer(run="r", at="now", previous=None, allocation="r/allocation", allocation_digest="d"),
+        RunRecord(run="r", identity="i", previous="q"),
+        Manifest(
+            stage="train",
+            inputs={"../logs": "x"},
+            outputs={"b": Output(sha256="y", bytes=3)},
+            seconds=2,
+            config={"a": 1.5},
+        ),
+    ],
+)
+def test_every_other_file_is_written_again_as_it_was(tmp_path: Path, written: StrictDocument) -> None:
+    (tmp_path / "file.json").write_text(written.text())
+    assert type(written).from_file(tmp_path / "file.json").text() == written.text()
 
 
 def test_whole_numbers_stay_whole_and_keys_keep_their_order() -> None:

@@ -157,7 +157,8 @@ def test_the_allocations_are_judged_at_their_true_worth(parts: Parts, case: Case
 def test_what_is_written_is_what_is_returned(evaluation: HeldOutEvaluation, case: Case) -> None:
     out = case.folder / "evaluation"
     assert (out / "evaluation.json").read_text() == evaluation.text()
-    assert HeldOutEvaluation.from_file(out / "evaluation.json") == evaluation
+    again = HeldOutEvaluation.from_file(out / "evaluation.json")
+    assert (again, again.text()) == (evaluation, evaluation.text())
     assert sorted(evaluation.left_out) == ["exploration", "fallback", "holdout"]
     assert evaluation.rows.judged == evaluation.rows.held_out < evaluation.rows.logged == 2 * USERS
     first = {r.estimator: r for r in evaluation.allocated.policies if (r.name, r.outcome) == (VALUENET, "objective")}

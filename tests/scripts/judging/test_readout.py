@@ -22,6 +22,7 @@ from scripts import allocate
 from scripts import readout as command
 from scripts.cli.entry import validated
 from scripts.cli.settings import AllocateSettings, ReadoutSettings
+from scripts.formats.readout import Readout
 from scripts.judging.readout import read_out
 from scripts.judging.readout_groups import given_of
 from scripts.judging.readout_sources import sources_of
@@ -175,7 +176,9 @@ def test_the_verdict_and_the_page_say_the_same(found: dict, case: Case) -> None:
     charts = json.loads(re.search(r'id="figures">(.*?)</script>', page, re.DOTALL)[1])
     assert charts.keys() >= {"relative", "chance", "segments", "offers"}
     assert set(re.findall(r'id="chart-([\w-]+)"', page)) == charts.keys()
-    assert json.loads((case.folder / "readout" / "readout.json").read_text()) == found
+    written = case.folder / "readout" / "readout.json"
+    assert json.loads(written.read_text()) == found
+    assert Readout.from_file(written).text() == written.read_text()
 
 
 def test_a_large_lift_ships_and_a_guardrail_stops_it(case: Case) -> None:

@@ -1,0 +1,74 @@
+"""Every JSON file has one home, which alone knows its name, and text is made of JSON in few places."""
+
+import ast
+import re
+
+from tests.architecture.test_imports import MODULES
+
+HOMES = {
+    "schema.json": "ranker.logs",
+    "catalogue.json": "ranker.scores",
+    "world.json": "ranker.market.settings",
+    "model.json": "ranker.model.settings",
+    "evaluation.json": "ranker.evaluate.records",
+    "policy.json": "allocator.formats",
+    "certificate.json": "allocator.formats",
+    "audit.json": "allocator.formats",
+    "prices.json": "allocator.formats",
+    "diagnosis.json": "allocator.formats",
+    "manifest.json": "scripts.formats.manifest",
+    "run.json": "scripts.formats.run_record",
+    "published.json": "scripts.formats.pointer",
+    "published_history.jsonl": "scripts.formats.pointer",
+    "readout.json": "scripts.formats.readout",
+    "regret.json": "scripts.formats.regret",
+    "ranker.jsonl": "scripts.bench.bench_ranker",
+    "allocator.jsonl": "scripts.bench.bench_allocator",
+}
+BELOW_THE_HOME = {
+    ("allocator.audit.judge", "certificate.json"),  # believes nothing of it, so it reads by itself
+    ("allocator.audit.contact_history", "catalogue.json"),  # in a message of its own
+    ("allocator.report.collect", "manifest.json"),  # shows what stands there, whoever wrote it
+    ("allocator.report.collect", "evaluation.json"),  # the allocator does not import the ranker's evaluation
+}
+WRITERS = {
+    "ranker.files": "what every document is written with",
+    "ranker.logs": "schema.json",
+    "ranker.scores": "catalogue.json",
+    "ranker.market.world": "world.json",
+    "ranker.model.artifact": "model.json, and the digest of what it says",
+    "allocator.allocate": "policy.json",
+    "allocator.audit.certificate_as_read": "the certificate, read by itself",
+    "allocator.policy.grammar": "the digest of a policy, and words in messages",
+    "allocator.policy.reader": "a policy from a mapping",
+    "allocator.report.page": "figures inside the page",
+    "scripts.formats.manifest": "manifest.json, whose settings may be infinite",
+    "scripts.runs.digests": "the digest of settings",
+    "scripts.runs.mlflow_entries": "the profile of a dataset",
+    "scripts.runs.params": "one setting as a parameter",
+    "scripts.runs.pointer": "lines of published_history.jsonl",
+    "scripts.bench.instances": "a line of a policy",
+    "scripts.bench.results": "lines of measured figures",
+}
+"""Modules that turn JSON to text or back, and for what."""
+
+
+def test_the_name_of_a_file_stands_in_its_home_alone() -> None:
+    found = {
+        (module, node.value)
+        for module, file in MODULES.items()
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(r"\w+\.jsonl?", node.value)
+    }
+    assert found == {(home, name) for name, home in HOMES.items()} | BELOW_THE_HOME
+
+
+def test_text_is_made_of_json_where_it_is_said_for_what() -> None:
+    called = re.compile(r"json\.(dumps|loads|dump|load)|json_text")
+    found = {
+        module
+        for module, file in MODULES.items()
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call) and called.fullmatch(ast.unparse(node.func))
+    }
+    assert found == WRITERS.keys()

@@ -15,6 +15,8 @@ def test_every_folder_of_tests_has_a_folder_that_it_tests() -> None:
 
 
 def test_every_folder_of_code_has_tests_of_its_own() -> None:
-    folders = {file.parent for package in PACKAGES for file in (ROOT / package).rglob("*.py") if file.stem != "__init__"}
+    folders = {
+        file.parent for package in PACKAGES for file in (ROOT / package).rglob("*.py") if file.stem != "__init__"
+    }
     without = [folder for folder in folders if not list((ROOT / "tests" / folder.relative_to(ROOT)).glob("test_*.py"))]
     assert sorted(folder.relative_to(ROOT).as_posix() for folder in without) == []

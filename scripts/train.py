@@ -18,12 +18,10 @@ from scripts.cli.settings import TrainSettings
 from scripts.pages import reliability, training
 from scripts.runs import stage
 
-log = logging.getLogger("offermix.train")
-
 
 @dataclass(frozen=True)
 class TrainResult:
-    """Where the model is, its id, and what stands beside it in evaluation.json."""
+    """evaluation: what stands beside the model in evaluation.json."""
 
     model: Path
     model_id: str
@@ -31,11 +29,9 @@ class TrainResult:
 
 
 def run(settings: TrainSettings) -> TrainResult:
-    """Trains a model and evaluates it on users it did not see. The logs stay in files, and so do their encoded features, in a folder
-    beside the model while it is made."""
+    """Trains a model and evaluates it on users it did not see. Logs and encoded features stay in files while it is made."""
     started = time.perf_counter()
-    paths, seed = settings.paths, settings.seed
-    config = {"model": settings.model, "fit": settings.fit, "seed": seed}
+    paths, config = settings.paths, {"model": settings.model, "fit": settings.fit, "seed": settings.seed}
     with (
         entry.naming(logs=paths.logs),
         stage.write(paths.model, stage="train", inputs=[paths.logs], config=config) as out,
@@ -43,12 +39,12 @@ def run(settings: TrainSettings) -> TrainResult:
     ):
         logs = open_logs(paths.logs)
         with entry.progress("Training", settings.model.members * settings.fit.max_epochs) as advance:
-            trained = train(logs, settings.model, settings.fit, seed, advance=advance, folder=Path(folder))
+            trained = train(logs, settings.model, settings.fit, settings.seed, advance=advance, folder=Path(folder))
         evaluation = evaluated(trained, settings.fit, started)
         model_id = save_model(out, trained.model, summary(evaluation))
         (out / EVALUATION).write_text(evaluation.text())
     if sentence := not_told(trained.model.unidentified):
-        log.warning(sentence)
+        logging.getLogger("offermix.train").warning(sentence)
     return TrainResult(paths.model, model_id, evaluation)
 
 

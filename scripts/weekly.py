@@ -1,11 +1,11 @@
 """The whole week in one command: market or tables, prepare, train, score, allocate and audit, judge, report, publish, record.
 
-Everything of a run stands in one folder, runs/WEEK/. A stage whose manifest still matches its input, settings and program is not
-run again, so a run that died goes on where it stopped. A folder that was once published never changes: a run that would change it
-gets a folder of its own, WEEK-2, which starts from links to the stages that may still hold.
+Everything of a run stands in one folder, runs/WEEK/. A stage that is still current is not run again, so a run that died goes on where
+it stopped. A folder that was once published never changes: a run that would change it gets a folder of its own, WEEK-2, which starts
+from links to the stages that may still hold.
 
-Rules that compare with an earlier allocation get the one that is published when the run begins. `run.json` keeps which one that was,
-so that a run called again after its own publication does not compare with itself.
+Rules that compare with an earlier allocation get the one published when the run begins; `run.json` keeps which one that was, so that
+a run called again after its own publication does not compare with itself.
 """
 
 import logging
@@ -13,14 +13,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from allocator.formats import AUDIT, CERTIFICATE, AuditRecord, Certificate
 from scripts.cli import entry
 from scripts.cli.settings import WeeklySettings
-from scripts.formats.regret import REGRET, Regret
 from scripts.pages.week import show_week
-from scripts.runs import digests, mlflow_store, stage, tracking
+from scripts.runs import digests, stage, tracking
 from scripts.runs.run_folder import check_inputs, check_unchanged, choose_name, inputs_of, prepare_folder
-from scripts.runs.week import Ran, WeeklyRun, publish_step, run_step, seconds_of, steps
+from scripts.runs.week import Ran, WeeklyRun, finished_run, publish_step, run_step, seconds_of, steps
 
 log = logging.getLogger("offermix.weekly")
 
@@ -30,10 +28,9 @@ def run(settings: WeeklySettings) -> WeeklyRun:
     started = time.perf_counter()
     check_inputs(settings)
     given = digests.look_at(inputs_of(settings))
-    name = choose_name(settings, given)
+    name, ran = choose_name(settings, given), list[Ran]()
     folder = settings.paths.runs / name
     log.info("Run %s in %s", name, folder)
-    ran: list[Ran] = []
     stage.make_folder(settings.paths.runs)
     stage.sweep(settings.paths.runs)
     with stage.locked(folder):
@@ -46,29 +43,17 @@ def run(settings: WeeklySettings) -> WeeklyRun:
                 ran.append(run_step(publish_step(settings, folder)))
         except Exception:
             if ran:
-                _record(settings, name, folder, ran, finished=False)
+                _record(settings, folder, ran, finished=False)
             raise
-    recorded = _record(settings, name, folder, ran, finished=True)
-    week = WeeklyRun(
-        name=name,
-        folder=folder,
-        certificate=Certificate.from_file(folder / "allocation" / CERTIFICATE),
-        audit=AuditRecord.from_file(folder / "allocation" / AUDIT),
-        ran=tuple(ran),
-        published=settings.weekly.publish,
-        recorded=recorded,
-        regret=Regret.from_file(regret) if (regret := folder / "regret" / REGRET).exists() else None,
-    )
+    recorded = _record(settings, folder, ran, finished=True)
+    week = finished_run(folder, ran, published=settings.weekly.publish, recorded=recorded)
     show_week(week, time.perf_counter() - started)
     return week
 
 
-def _record(settings: WeeklySettings, name: str, folder: Path, ran: Sequence[Ran], *, finished: bool) -> str | None:
+def _record(settings: WeeklySettings, folder: Path, ran: Sequence[Ran], *, finished: bool) -> str | None:
     """Hands what is in the run's folder to MLflow; never raises."""
-    if not settings.tracking.enabled:
-        return None
-    log.info("Recording in MLflow (%s) ...", mlflow_store.where())
-    return tracking.record_week(name, folder, settings, seconds_of(ran), finished=finished)
+    return tracking.record_week(folder.name, folder, settings, seconds_of(ran), finished=finished)
 
 
 if __name__ == "__main__":

@@ -9,5 +9,6 @@ Modules; first what pages have in common:
 - evaluation_page: the page about a model and its policy
 - readout_page: the page about a week that ran
 - printed: judgements as tables in the terminal
+- allocation: an allocation as tables in the terminal
 - week: a finished week as tables in the terminal
 """

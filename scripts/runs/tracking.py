@@ -20,7 +20,7 @@ from scripts.formats.regret import REGRET, Regret
 from scripts.runs import digests
 from scripts.runs.metrics import certificate_metrics, evaluation_metrics, training_curves, truth_metrics
 from scripts.runs.mlflow_entries import log_curves, log_datasets, log_file, log_metrics, log_params
-from scripts.runs.mlflow_store import connect
+from scripts.runs.mlflow_store import connect, where
 from scripts.runs.params import sanitised, short_params, without_password, without_secrets
 
 if TYPE_CHECKING:
@@ -127,6 +127,7 @@ def record_week(
     """
     if not settings.tracking.enabled:
         return None
+    log.info("Recording in MLflow (%s) ...", where())
     try:
         return _record(read_week(name, folder, settings, seconds, finished=finished))
     except Exception as error:

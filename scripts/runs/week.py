@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from allocator.formats import AuditRecord, Certificate
+from allocator.formats import AUDIT, CERTIFICATE, AuditRecord, Certificate
 from allocator.policy.grammar import Policy
 from ranker.files import InputError
 from scripts.cli.settings import (
@@ -33,7 +33,7 @@ from scripts.cli.settings import (
     WeeklySettings,
 )
 from scripts.formats.pointer import POINTER
-from scripts.formats.regret import Regret
+from scripts.formats.regret import REGRET, Regret
 from scripts.formats.run_record import RUN, RunRecord
 from scripts.runs import policy_check, stage
 
@@ -71,6 +71,21 @@ class WeeklyRun:
     published: bool
     recorded: str | None
     regret: Regret | None = None
+
+
+def finished_run(folder: Path, ran: Sequence[Ran], *, published: bool, recorded: str | None) -> WeeklyRun:
+    """What stands in the folder of a run of which every stage has ended."""
+    regret = folder / "regret" / REGRET
+    return WeeklyRun(
+        name=folder.name,
+        folder=folder,
+        certificate=Certificate.from_file(folder / "allocation" / CERTIFICATE),
+        audit=AuditRecord.from_file(folder / "allocation" / AUDIT),
+        ran=tuple(ran),
+        published=published,
+        recorded=recorded,
+        regret=Regret.from_file(regret) if regret.exists() else None,
+    )
 
 
 def steps(settings: WeeklySettings, folder: Path) -> Iterator[WeekStep]:

@@ -5,6 +5,7 @@ import pytest
 from tests.architecture.measure import Graph, bodies, circles, files_of, imports, layers, room_of, rooms, table
 
 LONGEST_BODY = 65
+LONGEST_COMMAND = 60
 ORDER = (
     ("ranker",),
     ("allocator",),
@@ -48,6 +49,13 @@ def test_no_arrow_points_up(graph: Graph) -> None:
 def test_a_body_fits_on_a_page() -> None:
     found = [(lines, f"{module}.{name}") for module, file in files_of().items() for lines, name in bodies(file)]
     assert [each for each in found if each[0] > LONGEST_BODY] == []
+
+
+def test_a_command_is_read_at_a_glance() -> None:
+    """What it does stands in `runs`, `judging` or a package's entry function, what it prints in `pages`."""
+    commands = {module: file for module, file in files_of(("scripts",)).items() if module.count(".") == 1}
+    lines = {module: len(file.read_text().splitlines()) for module, file in commands.items() if file.is_file()}
+    assert {module: count for module, count in lines.items() if count > LONGEST_COMMAND} == {}
 
 
 def test_circles_and_layers_are_counted() -> None:

@@ -1,0 +1,47 @@
+"""An allocation as tables in the terminal: what it came to, and every constraint."""
+
+from collections.abc import Iterator
+
+from allocator.allocate import Allocation
+from allocator.formats import ConstraintRecord
+from scripts.cli import entry
+
+COLUMNS = ("constraint", "at least", "at most", "achieved", "binding", "worth of one unit more", "which holds")
+
+
+def show_allocation(made: Allocation) -> None:
+    """Prints both tables."""
+    entry.show_table("Allocation", ("", ""), list(_summary(made)))
+    entry.show_table("Constraints", COLUMNS, [_cells(record) for record in made.certificate.constraints])
+
+
+def _cells(record: ConstraintRecord) -> tuple[str, ...]:
+    held = record.price_range
+    return (
+        record.label or record.id,
+        _number(record.min),
+        _number(record.max),
+        _number(record.achieved),
+        record.binding or "",
+        f"{record.price:,.4g}" if record.price else "",
+        "" if held is None else f"from {_number(held[0])} to {_number(held[1])}",
+    )
+
+
+def _summary(made: Allocation) -> Iterator[tuple[str, str]]:
+    held = made.certificate
+    yield "Users", f"{held.users:,}"
+    yield "Contacts", f"{held.contacts:,}"
+    yield "Value", f"{held.value:,.4f}"
+    yield "Best possible", f"at most {held.bound:,.4f}, a gap of {held.gap:.2e}"
+    if held.greedy is not None:
+        broken = "" if held.greedy.feasible else " (and breaks constraints)"
+        yield "Best-first instead", f"{held.greedy.value:,.4f}{broken}"
+    yield "Audit", f"clean, {len(made.audit.checks)} checks passed"
+    yield "Passes", f"{held.passes_over('all_users')} over all users, {held.passes_over('samples')} over samples"
+    yield "Seconds", ", ".join(f"{name} {seconds:.1f}" for name, seconds in made.seconds.items())
+    yield "Written to", str(made.folder)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:,.6g}"

@@ -5,7 +5,7 @@ from its own logs alone. Every week a strategy is trained on all that is known b
 outside the holdout, and is judged by the true expectations. A week's model comes from `learn`, its propensities from
 `Strategy.chances`. Another decider of a week, such as a gate or a pipeline of commands, replaces these two.
 
-Axes: U listeners, A actions, B = A + 1 arms (none last), D draws.
+Axes: U users (listeners), A actions, B = A + 1 arms (none last).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

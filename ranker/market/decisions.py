@@ -9,7 +9,7 @@ holdout would not do: contacts of earlier weeks are features, and a listener wit
 the holdout. Propensities given those features are exact, but leave 15 % of the rows' information in week 4 and 0.2 % in
 week 6. Propensities without them are biased.
 
-Axes: U listeners, A actions (catalogue order) and one more last column: none.
+Axes: U users (listeners), A actions (catalogue order; one more last column: none), S signals.
 """
 
 from dataclasses import dataclass

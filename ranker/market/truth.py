@@ -2,7 +2,7 @@
 
 The truth of single contacts is in truth/given_all and truth/given_observed, in the format of scores.
 
-Axes: U users of the week to come, A actions (catalogue order), N contacts, P metrics.
+Axes: U users of the week to come, A actions (catalogue order), S signals, N contacts.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """One week of the market, whoever decides: the listeners' state before, the outcomes of decisions, the state after.
 
-Axes: U listeners, A actions (catalogue order).
+Axes: U users (listeners), A actions (catalogue order), S signals.
 """
 
 from collections.abc import Sequence

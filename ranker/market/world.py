@@ -2,6 +2,8 @@
 
 Every chunk has its own generator, spawned from the seed by the chunk's number. The files depend on the settings and the
 seed alone, not on threads. Memory does not depend on the number of listeners.
+
+Axes: U users (listeners), A actions.
 """
 
 from collections import deque

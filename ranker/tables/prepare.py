@@ -1,4 +1,7 @@
-"""Tables to logs: validated, joined point in time and written in ranges of users, in constant memory."""
+"""Tables to logs: validated, joined point in time and written in ranges of users, in constant memory.
+
+Axes: R rows.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence

@@ -74,7 +74,7 @@ class Seen:
             row_n, self.before_user_n = week.before.of(shard.start, len(shard))
             self.before_action_n = week.before.action_N[row_n]
         self.held_U = held_out(week.policy, shard.user_id)
-        self.pinned_U = self.pins_UA.any(axis=1)
+        self.pinned_U = np.any(self.pins_UA, axis=1)
         self.explores_U = exploring(week.policy, shard.user_id, self.held_U) & ~self.pinned_U
 
     def __len__(self) -> int:
@@ -83,7 +83,7 @@ class Seen:
     def _room_and_lack(self) -> tuple[np.ndarray, np.ndarray]:
         """[U, C] and [U, N]: what earlier contacts leave of each cap, and lack of each need. Who is not bound has room for everything."""
         week, users = self.week, len(self)
-        rules = [*week.caps, *week.needs]
+        rules: list[Cap | Need] = [*week.caps, *week.needs]
         left_UC = np.tile(np.array([rule.most for rule in rules], np.int64), (users, 1))
         if week.received is not None:
             left_UC -= week.received.of(self.shard.start, users)

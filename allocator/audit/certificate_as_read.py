@@ -44,11 +44,12 @@ class Claims:
         """What is said of the earlier tiers; a tier without its numbers is not counted."""
         listed = self.get("tiers", [])
         listed = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list | tuple) else []
-        return [
-            ToldTier(tier_id(position), *(number(each.get(key)) for key in ("value", "bound", "floor")))
-            for position, each in enumerate(listed)
-            if None not in (number(each.get(key)) for key in ("value", "bound", "floor"))
-        ]
+        found = []
+        for position, each in enumerate(listed):
+            value, bound, floor = (number(each.get(key)) for key in ("value", "bound", "floor"))
+            if value is not None and bound is not None and floor is not None:
+                found.append(ToldTier(tier_id(position), value, bound, floor))
+        return found
 
 
 def read_claims(path: Path) -> Claims:

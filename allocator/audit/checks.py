@@ -66,8 +66,9 @@ def equal(name: str, claimed: object, recounted: float, slip: float) -> Check:
 
 def number(value: object) -> float | None:
     """A finite number of the certificate; None for anything else."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if is_number else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
 
 
 def told(value: object) -> str:

@@ -4,7 +4,7 @@ Axes: U all users of the scores in their order, u some of them, N rows of the hi
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -48,9 +48,10 @@ def read_received(scores: Scores, caps: Sequence[Cap | Need], numbering: Numberi
     files = parquet_files(scores.path / "history")
     problems = list(_lacking(scores, files, rules))
     opened = [_open(file, scores, problems) for file in files]
-    if problems:
+    as_of = scores.catalogue.as_of
+    if problems or as_of is None:
         raise InputError(problems)
-    counting = _Counting(scores, caps, numbering)
+    counting = _Counting(scores, as_of, caps, numbering)
     faults: Counter[tuple[Path, str]] = Counter()
     for file, parquet in zip(files, opened, strict=True):
         for table in _batches(file, parquet):
@@ -78,7 +79,7 @@ def _open(file: Path, scores: Scores, problems: list[str]) -> pq.ParquetFile | N
         return None
     kinds = {field.name: field.type for field in parquet.schema_arrow}
     ids = type_of_ids(scores)
-    fits = {
+    fits: dict[str, Callable[[pa.DataType], bool]] = {
         "user_id": lambda kind: _is_text(kind) if _is_text(ids) else pa.types.is_integer(kind),
         "action": _is_text,
         "date": lambda kind: pa.types.is_date(kind) or pa.types.is_timestamp(kind),
@@ -115,15 +116,15 @@ def _is_text(kind: pa.DataType) -> bool:
 class _Counting:
     """Adds up batch after batch what the caps count."""
 
-    def __init__(self, scores: Scores, caps: Sequence[Cap | Need], numbering: Numbering):
-        self.scores, self.caps, self.numbering = scores, caps, numbering
+    def __init__(self, scores: Scores, as_of: date, caps: Sequence[Cap | Need], numbering: Numbering):
+        self.scores, self.as_of, self.caps, self.numbering = scores, as_of, caps, numbering
         most = max(cap.most for cap in caps if cap.days is not None)
         self.count_UC = np.zeros((len(numbering), len(caps)), np.min_scalar_type(most))
         self._waiting: list[tuple[pa.ChunkedArray, np.ndarray, np.ndarray]] = []
 
     def add(self, table: pa.Table, file: Path, faults: Counter[tuple[Path, str]]) -> None:
         """Users who are not in the scores and actions that are not in the catalogue are left out."""
-        as_of = self.scores.catalogue.as_of
+        as_of = self.as_of
         later = pc.sum(pc.greater(table.column("date"), as_of)).as_py() or 0
         faults[file, f"date: {{}} rows are after the scores' as_of, {as_of}"] += later
         for name in COLUMNS:

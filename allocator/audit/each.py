@@ -3,14 +3,14 @@
 Axes: U users of a batch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from allocator.policy.grammar import Policy
 from allocator.policy.kinds.base import Constraint
-from allocator.policy.words import Filter, row_id
+from allocator.policy.words import Filter, Scalar, row_id
 from ranker.scores import Scores
 
 
@@ -24,31 +24,33 @@ def _rules_of(rule: Constraint, scores: Scores) -> Iterator[Constraint]:
         yield rule
         return
     of_users = rule.each in scores.catalogue.segments
-    narrowed, values = ("users", _of_users(rule, scores)) if of_users else ("where", _of_actions(rule, scores))
+    values = _of_users(rule.each, rule, scores) if of_users else _of_actions(rule.each, rule, scores)
+    narrowed = "users" if of_users else "where"
     for value in values:
         words: Filter = getattr(rule, narrowed)
         only = replace(words, keys=(*words.keys, (rule.each, (value,))))
         yield rule.model_copy(update={"id": row_id(rule.id, value), "each": None, narrowed: only})
 
 
-def _of_actions(rule: Constraint, scores: Scores) -> list[str | bool | int | float]:
+def _of_actions(attribute: str, rule: Constraint, scores: Scores) -> Sequence[Scalar]:
     """The attribute's values among the actions that the constraint counts."""
-    found: list[str | bool | int | float] = []
+    found: list[Scalar] = []
     for action in scores.catalogue.actions:
         counted = all(words.matches(action) for words in rule.filters.values())
-        if counted and action.get(rule.each) is not None and action[rule.each] not in found:
-            found.append(action[rule.each])
+        value = action.get(attribute)
+        if counted and isinstance(value, Scalar) and value not in found:
+            found.append(value)
     return found
 
 
-def _of_users(rule: Constraint, scores: Scores) -> list[str]:
+def _of_users(segment: str, rule: Constraint, scores: Scores) -> Sequence[Scalar]:
     """The segment's values among the users in `users`."""
-    names = tuple(dict.fromkeys((rule.each, *_named(rule.users))))
+    names = tuple(dict.fromkeys((segment, *_named(rule.users))))
     seen: set[tuple[int, ...]] = set()
     for codes in scores.segment_codes(names):
         seen |= set(map(tuple, np.unique(np.stack(codes, axis=1), axis=0).tolist()))
     records = [{name: scores.vocabulary[name][code] for name, code in zip(names, cell, strict=True)} for cell in seen]
-    return sorted({record[rule.each] for record in records if rule.users.matches(record)})
+    return sorted({record[segment] for record in records if rule.users.matches(record)})
 
 
 def _named(words: Filter | None) -> Iterator[str]:

@@ -18,7 +18,7 @@ from allocator.audit.each import rules_of
 from allocator.audit.previous_allocation import read_earlier
 from allocator.audit.recounts import Recount, recounts_of
 from allocator.audit.rows import Numbering, Unreadable, read_rows
-from allocator.audit.scope import caps_of, needs_of
+from allocator.audit.scope import Cap, Need, caps_of, needs_of
 from allocator.audit.sums import Sum, Worth
 from allocator.audit.users import FALLBACK, UserRules
 from allocator.policy.grammar import Policy
@@ -47,7 +47,7 @@ def audit(
         numbering = Numbering(opened)
         rows = read_rows(allocation, opened, numbering)
         before = read_earlier(previous, policy, opened, numbering)
-        counted = [*caps_of(policy, opened.catalogue), *needs_of(policy, opened.catalogue)]
+        counted: list[Cap | Need] = [*caps_of(policy, opened.catalogue), *needs_of(policy, opened.catalogue)]
         received = read_received(opened, counted, numbering)
     except Unreadable as error:
         return Audit((Check("readable", "FAIL", str(error)),))

@@ -132,7 +132,8 @@ def read_rows(allocation: Path, scores: Scores, numbering: Numbering) -> Rows:
     total = sum(parquet.metadata.num_rows for parquet in opened)
     action_N, source_N = np.empty(total, np.int16), np.empty(total, np.int8)
     value_N, marginal_N = np.empty(total), np.full(total, math.nan)
-    users, faults, first = Numbered(numbering), Counter(), 0
+    users, first = Numbered(numbering), 0
+    faults: Counter[str] = Counter()
     for parquet in opened:
         told = [*COLUMNS, *({MARGINAL} & set(parquet.schema_arrow.names))]
         for table in batches(parquet, told, "the rows"):
@@ -142,7 +143,8 @@ def read_rows(allocation: Path, scores: Scores, numbering: Numbering) -> Rows:
                 faults["have a marginal_propensity outside (0, 1]"] += _no_chances(marginal_N[part])
             users.add(ids_of(table, numbering.type, "the rows"))
             action_N[part], value_N[part], source_N[part] = _compact(table, scores.catalogue, faults)
-    return Rows(*by_user(users.all(), action_N, value_N, source_N, marginal_N), faults)
+    user_N, action_N, value_N, source_N, marginal_N = by_user(users.all(), action_N, value_N, source_N, marginal_N)
+    return Rows(user_N, action_N, value_N, source_N, marginal_N, faults)
 
 
 def by_user(user_N: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -17,15 +17,17 @@ Needed = tuple[int, int]
 State = tuple[tuple[int, ...], tuple[Needed, ...]]
 """What is left of every cap, and how every need stands."""
 
+Positions = tuple[int, ...]
+
 
 @dataclass(frozen=True)
 class Kind:
     """Actions of one slot that count towards the same caps and stand alike to all needs; () for none."""
 
-    caps: tuple[int, ...] = ()
-    given: tuple[int, ...] = ()
-    wanted: tuple[int, ...] = ()
-    actions: tuple[int, ...] = ()
+    caps: Positions = ()
+    given: Positions = ()
+    wanted: Positions = ()
+    actions: Positions = ()
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class BestSlates:
 
     def _twins(self, actions: np.ndarray) -> list[Kind]:
         """Every kind of action in a slot."""
-        kinds: dict[tuple[tuple[int, ...], ...], list[int]] = {}
+        kinds: dict[tuple[Positions, Positions, Positions], list[int]] = {}
         for action in actions:
             caps = tuple(c for c, scope_A in enumerate(self.scopes) if scope_A[action])
             given = tuple(n for n, (given_A, _) in enumerate(self.needs) if given_A[action])
@@ -131,9 +133,9 @@ class BestSlates:
         for lack_u in lack_uN.T:
             kind_u = np.unique(kind_u * (len(self.slots) + 2) + lack_u, return_inverse=True)[1]
         useless = -np.inf if self.needs else 0.0
-        for c in np.flatnonzero((room_uC != room_uC[:1]).any(axis=0)):
+        for c in np.flatnonzero((room_uC != room_uC[:1]).any(axis=0)).tolist():
             most = int(room_uC[:, c].max())
-            useful_u = sum((net_uA[:, a[self.scopes[c][a]]] > useless).any(axis=1) for a in self.slots)
+            useful_u = sum(np.any(net_uA[:, a[self.scopes[c][a]]] > useless, axis=1) for a in self.slots)
             room_uC[useful_u <= room_uC[:, c], c] = most
             kind_u = np.unique(kind_u * (most + 1) + room_uC[:, c], return_inverse=True)[1]
         order_u = np.argsort(kind_u, kind="stable")

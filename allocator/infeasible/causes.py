@@ -200,11 +200,11 @@ def _variants(problem: Problem) -> Iterator[tuple[tuple[str, str | None], tuple[
     for rule in problem.policy.eligibility:
         users_S = np.array([rule.users.matches(record) for record in records], bool)
         forbidden["eligibility", rule.id] = np.outer(users_S, [rule.forbid.matches(action) for action in actions])
-    for rule in problem.policy.contact:
-        if rule.max == 0:
-            inside = [rule.where.matches(a) and (rule.each is None or a.get(rule.each) is not None) for a in actions]
-            bound_S = np.array([rule.listeners.matches(record) for record in records], bool)
-            forbidden["contact", rule.id] = np.outer(bound_S, inside)
+    for cap in problem.policy.contact:
+        if cap.max == 0:
+            inside = [cap.where.matches(a) and (cap.each is None or a.get(cap.each) is not None) for a in actions]
+            bound_S = np.array([cap.listeners.matches(record) for record in records], bool)
+            forbidden["contact", cap.id] = np.outer(bound_S, inside)
     for name in forbidden:
         others = [other for key, other in forbidden.items() if key != name]
         yield name, (~np.logical_or.reduce(others) if others else np.ones_like(everything_SA), FREE)

@@ -139,7 +139,8 @@ def _with_moves(conflict: Conflict, moves: Moves) -> Conflict:
     """The same problem with these bounds moved."""
     measured = list(conflict.problem.measured)
     for (position, side), bound in moves.items():
-        measured[position] = replace(measured[position], **{"low" if side == "min" else "high": bound})
+        old = measured[position]
+        measured[position] = replace(old, low=bound) if side == "min" else replace(old, high=bound)
     return replace(conflict, problem=conflict.problem.with_measured(measured))
 
 
@@ -178,12 +179,10 @@ def _broken(conflict: Conflict, slate_UK: np.ndarray, positions: Sequence[int]) 
     moves: Moves = {}
     for position in positions:
         measured = conflict.problem.measured[position]
-        amounts = [
-            None if linear is None else linear.total(counted.count_SA, counted.sum_SPA, counted.kept_S)
-            for linear in (measured.numerator, measured.denominator)
-        ]
+        sums, over = (counted.count_SA, counted.sum_SPA, counted.kept_S), measured.denominator
+        numerator, denominator = measured.numerator.total(*sums), None if over is None else over.total(*sums)
         for side in ("min", "max"):
-            bound = _moved(measured, side, *amounts)
+            bound = _moved(measured, side, numerator, denominator)
             if bound is not None:
                 moves[position, side] = bound
     return moves
@@ -234,7 +233,7 @@ def _repair(conflict: Conflict, moves: Moves, without: float | None, budget: Sol
     if without is not None and budget.spend("what is left then"):
         moved = _with_moves(conflict, moves)
         value = _worth(moved, moved.problem)
-    if value is None:
+    if without is None or value is None:
         return Repair(changes, None, None, words)
     cost = max(without - value, 0.0)
     return Repair(changes, value, cost, f"{words} (gives up {cost:,.4g} of value)")

@@ -11,7 +11,17 @@ from pathlib import Path
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from allocator.policy import check, tree
-from allocator.policy.grammar import ContactRule, EligibilityRule, Experiment, Fallback, PinnedRule, Policy, Risk, Share, Tier
+from allocator.policy.grammar import (
+    ContactRule,
+    EligibilityRule,
+    Experiment,
+    Fallback,
+    PinnedRule,
+    Policy,
+    Risk,
+    Share,
+    Tier,
+)
 from allocator.policy.kinds.base import Constraint
 from allocator.policy.kinds.known import KINDS
 from allocator.policy.kinds.volume import Volume

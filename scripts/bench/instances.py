@@ -1,17 +1,20 @@
-"""Seeded allocation problems of three shapes and any size, for benchmarks: scores written in a stream, and a policy over them.
+"""Seeded allocation problems of five shapes and any size, for benchmarks: scores written in a stream, and a policy over them.
 
 - market: 4 slots x 6 products, 50 constraints of every kind, contact rules that overlap without nesting
 - knapsack: 4 slots x 6 offers, one budget, no other rule than one action per slot
 - grid: 5 slots x 12 products in 6 markets, a floor and a cap for every product in every market, budgets and ratios
+- averages: 4 slots x 6 offers, values that 200 kinds of users have in common, one budget and floors
+- whole: the same with whole values from 0 to 3, under which most users tie
 
 A block of users depends on the seed and its position alone, so memory does not grow with users and a prefix stays a prefix.
-Axes: U users of a block, A actions, M markets.
+Axes: U users of a block, A actions, M markets, K kinds of users.
 """
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +25,8 @@ BLOCK = 65_536
 MARKETS = ("BR", "DE", "IN", "NO", "SE", "US")
 MARKET_SHARES = np.arange(1, 7) / 21.0
 ELIGIBLE = 0.7
-Rules = dict[str, object]
+MOST_KINDS = 200
+Rules = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class Shape:
     """A family of instances. slots: (id, surface, kind). products: (id, family, discount in EUR).
 
     effects: draws a block's metrics from its mean log effects [U, A]. policy: the rules for so many users; bounds are drawn.
+    eligible: the share of user-action pairs that are.
     """
 
     slots: Sequence[tuple[str, str, str]]
@@ -48,6 +53,7 @@ class Shape:
     metrics: tuple[Metric, ...]
     effects: Callable[[np.ndarray, Catalogue, np.random.Generator], Mapping[str, np.ndarray]]
     policy: Callable[[int, np.random.Generator], Rules]
+    eligible: float = ELIGIBLE
 
     @property
     def catalogue(self) -> Catalogue:
@@ -77,7 +83,7 @@ def write_instance(path: Path, shape: str, users: int, seed: int) -> Instance:
             taste_UF = generator.standard_normal((BLOCK, 4), np.float32)
             log_UA = (market_MA.astype(np.float32)[market_U]) + taste_UF @ taste_FA.astype(np.float32)
             means = drawn.effects(log_UA, head, generator)
-            eligible_UA = generator.random(log_UA.shape, np.float32) < ELIGIBLE
+            eligible_UA = generator.random(log_UA.shape, np.float32) < drawn.eligible
             count = min(BLOCK, users - first)
             writer.write(
                 pa.array(np.arange(first, first + count)),
@@ -119,6 +125,19 @@ def _gains(log_UA: np.ndarray, head: Catalogue, generator: np.random.Generator) 
     """Gains, and costs that are related to them."""
     cost_UA = np.exp(np.float32(0.5) * log_UA + np.float32(0.5) * generator.standard_normal(log_UA.shape, np.float32))
     return {"gain": np.float32(2) * np.exp(log_UA), "cost": cost_UA}
+
+
+def _averages(log_UA: np.ndarray, head: Catalogue, generator: np.random.Generator) -> Mapping[str, np.ndarray]:
+    """Gains and costs of kinds of users, the same in every block."""
+    kinds, kind_U = np.random.default_rng(0), generator.integers(MOST_KINDS, size=len(log_UA))
+    gain_KA, cost_KA = (np.exp(0.5 * kinds.standard_normal((MOST_KINDS, log_UA.shape[1]))) for _ in range(2))
+    return {"gain": gain_KA.astype(np.float32)[kind_U], "cost": cost_KA.astype(np.float32)[kind_U]}
+
+
+def _whole(log_UA: np.ndarray, head: Catalogue, generator: np.random.Generator) -> Mapping[str, np.ndarray]:
+    """Gains from 0 to 3, costs from 0 to 5."""
+    gain_UA, cost_UA = (generator.integers(most + 1, size=log_UA.shape).astype(np.float32) for most in (3, 5))
+    return {"gain": gain_UA, "cost": cost_UA}
 
 
 def _between(generator: np.random.Generator, low: float, high: float) -> float:
@@ -189,6 +208,16 @@ def _knapsack_policy(users: int, draw: np.random.Generator) -> Rules:
     return {"objective": [{"metric": "gain", "weight": 1.0}], "constraints": [budget]}
 
 
+def _tied_policy(users: int, draw: np.random.Generator) -> Rules:
+    floors = [
+        {"id": f"{name}_goal", "kind": "volume", "where": {"product": name}, "min": _percent(draw, 40, 60)}
+        for name in ("duo", "books", "merch")
+    ]
+    cap = {"id": "hifi_cap", "kind": "volume", "where": {"product": "hifi"}, "max": _percent(draw, 5, 15)}
+    rules = _knapsack_policy(users, draw)
+    return {**rules, "constraints": [*floors, cap, {**rules["constraints"][0], "max": 2 * users}]}
+
+
 def _grid_policy(users: int, draw: np.random.Generator) -> Rules:
     budget = users * _between(draw, 0.03, 0.05)
     shares = dict(zip(MARKETS, MARKET_SHARES, strict=True))
@@ -235,4 +264,6 @@ SHAPES: Mapping[str, Shape] = {
     "market": Shape(MARKET_SLOTS, MARKET_PRODUCTS, OFFER_METRICS, _offers, _market_policy),
     "knapsack": Shape(MARKET_SLOTS, MARKET_PRODUCTS, GAIN_METRICS, _gains, _knapsack_policy),
     "grid": Shape(GRID_SLOTS, GRID_PRODUCTS, OFFER_METRICS, _offers, _grid_policy),
+    "averages": Shape(MARKET_SLOTS, MARKET_PRODUCTS, GAIN_METRICS, _averages, _tied_policy, eligible=1.0),
+    "whole": Shape(MARKET_SLOTS, MARKET_PRODUCTS, GAIN_METRICS, _whole, _tied_policy),
 }

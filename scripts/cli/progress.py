@@ -1,8 +1,8 @@
 """How far an allocation is, how long each stage took, and how long it may still take.
 
 Every stage handles all users, so often and at such a cost as it usually does: one reading of the scores, some four passes to price and
-decide, one writing, one judging. What is left is told at the speed of this run so far. A stage that takes longer than usual has
-nothing left, never less.
+decide, one writing, one judging. Rich keeps the account of this work, and tells what is left at the speed of this run so far. A stage
+that takes longer than usual has nothing left, never less.
 """
 
 import math
@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+
+from rich.progress import Progress
 
 from allocator.progress import Stopwatch
 
@@ -44,77 +46,77 @@ SHORTEST = 3.0
 
 
 @dataclass(frozen=True)
-class _Mark:
-    """What was known when a stage began or went on: seconds left of the stage and of all after it, None while that is unknown."""
+class _Place:
+    """The stage, what it is doing, and how often it has handled every user."""
 
-    at: float
     stage: str
-    note: str
-    turns: float
-    rest: float | None
-    later: float
+    note: str = ""
+    turns: float = 0.0
 
 
 class Pace(Stopwatch):
     """Follows one allocation through STAGES, and tells how long it may still take."""
 
     def __init__(self, now: Callable[[], float] = time.perf_counter):
-        self._users, self._objectives = 1, 1
-        self._mark: _Mark
+        self._users, self._objectives, self._place = 1, 1, _Place("open")
+        self._work = Progress(disable=True, get_time=now, speed_estimate_period=math.inf)
+        self._task = self._work.add_task("", total=self._total)
         super().__init__(now)
 
     def expect(self, users: int, objectives: int = 1) -> None:
         """So many users will be handled, and decided about once per objective."""
         self._users, self._objectives = max(users, 1), objectives
+        self._work.update(self._task, total=self._total)
 
     def begin(self, stage: str) -> None:
         """Ends the stage before."""
         super().begin(stage)
-        self._set(stage, "", 0.0)
+        self._set(_Place(stage))
 
     def advance(self, users: int, note: str = "") -> None:
         """So many more users have been handled in this stage."""
-        mark = self._mark
+        place = self._place
         if users:
-            self._set(mark.stage, note or mark.note, mark.turns + users / self._users)
+            self._set(_Place(place.stage, note or place.note, place.turns + users / self._users))
         else:
-            self._mark = replace(mark, note=note)
+            self._place = replace(place, note=note)
 
     def handled(self, users: int) -> None:
         """The same for stages that see every user once: says how many of them."""
-        done = round(self._mark.turns * self._users) + users
+        done = round(self._place.turns * self._users) + users
         self.advance(users, f"{done:,} of {self._users:,} users")
 
     @property
     def left(self) -> float | None:
         """Seconds that are perhaps left, None where nothing can be said."""
-        mark = self._mark
-        if mark.rest is None:
-            return None
-        return max(mark.rest - (self._now() - mark.at), 0.0) + mark.later
+        (work,) = self._work.tasks
+        return None if work.completed < KNOWN * self._total else work.time_remaining
 
     def line(self) -> str:
         """Where it is, in words."""
-        mark, left = self._mark, self.left
-        said = STAGES[mark.stage].said
-        words = [f"{said}: {mark.note}" if mark.note else said]
+        place, left = self._place, self.left
+        said = STAGES[place.stage].said
+        words = [f"{said}: {place.note}" if place.note else said]
         if left is not None and left >= SHORTEST:
             words.append(f"about {duration(left)} left")
         return f"{int(self.spent) // 60}:{int(self.spent) % 60:02d} {', '.join(words)}"
 
-    def _set(self, stage: str, note: str, turns: float) -> None:
-        """A new mark; it is one assignment, since a display reads it from another thread."""
-        now, names = self._now(), list(STAGES)
-        costs = {name: each.turns * each.cost for name, each in STAGES.items()}
-        costs["solve"] *= self._objectives
-        before = sum(costs[name] for name in names[: names.index(stage)])
-        inside = min(turns * STAGES[stage].cost, costs[stage])
-        later = sum(costs[name] for name in names[names.index(stage) + 1 :])
-        rest = None
-        if before + inside >= KNOWN * sum(costs.values()):
-            pace = (now - self._start) / (before + inside)
-            rest, later = (costs[stage] - inside) * pace, later * pace
-        self._mark = _Mark(now, stage, note, turns, rest, later)
+    @property
+    def _total(self) -> float:
+        return sum(map(self._cost, STAGES))
+
+    def _cost(self, stage: str) -> float:
+        """Of all its usual turns."""
+        times = self._objectives if stage == "solve" else 1
+        return times * STAGES[stage].turns * STAGES[stage].cost
+
+    def _set(self, place: _Place) -> None:
+        """The place is one assignment, since a display reads it from another thread."""
+        names = list(STAGES)
+        before = sum(map(self._cost, names[: names.index(place.stage)]))
+        inside = min(place.turns * STAGES[place.stage].cost, self._cost(place.stage))
+        self._place = place
+        self._work.update(self._task, completed=before + inside)
 
 
 def duration(seconds: float) -> str:

@@ -59,7 +59,8 @@ def test_the_first_users_do_not_depend_on_how_many_follow(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("shape", "actions", "constraints"), [("market", 24, 50), ("knapsack", 24, 1), ("grid", 60, 83)]
+    ("shape", "actions", "constraints"),
+    [("market", 24, 50), ("knapsack", 24, 1), ("grid", 60, 83), ("averages", 24, 5), ("whole", 24, 5)],
 )
 def test_every_shape_can_be_solved_and_passes_the_audit(
     tmp_path: Path, settings: BenchSettings, shape: str, actions: int, constraints: int

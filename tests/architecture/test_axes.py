@@ -41,7 +41,13 @@ KNOWN: Mapping[str, Mapping[str, str]] = {
         "solve/local_search": "QU",
         "solve/slates": "CK",
     },
-    "scripts": {"bench": "M", "bench/peers": "R", "bench/ranker_bandit": "AP", "bench/ranker_speed": "KR"},
+    "scripts": {
+        "bench": "M",
+        "bench/instances": "K",
+        "bench/peers": "R",
+        "bench/ranker_bandit": "AP",
+        "bench/ranker_speed": "KR",
+    },
 }
 """Where a letter still means something else: a list that only shrinks."""
 

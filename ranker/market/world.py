@@ -25,7 +25,7 @@ from ranker.market.week import (
     NONE,
     Market,
     MarketState,
-    Tables,
+    MarketTables,
     build,
     hand_made,
     lists,
@@ -48,7 +48,7 @@ UNKNOWN = "unknown"
 class Chunk:
     """One chunk's tables, its users of the week to come, and what their truth is computed from."""
 
-    tables: Tables
+    tables: MarketTables
     coming: pa.Table
     eligible_UA: np.ndarray
     truth: dict[str, dict[str, np.ndarray]]

@@ -25,7 +25,7 @@ NO_SLOTS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
-class Part:
+class UserTables:
     """The rows of some users in all three tables; eligible: bool[exposures, A] or None."""
 
     users: pd.DataFrame
@@ -34,7 +34,7 @@ class Part:
     eligible: np.ndarray | None
 
 
-def join(part: Part, schema: TableSchema, known_before: date, *, slates: bool = False) -> pd.DataFrame:
+def join(part: UserTables, schema: TableSchema, known_before: date, *, slates: bool = False) -> pd.DataFrame:
     """Logs of the decisions of which anything is known, in order of user and day, with the columns of `ranker.logs.Logs.frame`.
 
     slates: whether days with several contacts are to be told, by a number that the contacts of a day share.
@@ -93,7 +93,7 @@ def _whole_days(exposures: pd.DataFrame, day_R: np.ndarray, none: str) -> tuple[
     return kept, exposures.assign(propensity=propensity_R).iloc[kept].reset_index(drop=True)
 
 
-def is_known(part: Part, schema: TableSchema, known_before: date) -> np.ndarray:
+def is_known(part: UserTables, schema: TableSchema, known_before: date) -> np.ndarray:
     """bool[exposures]: whether anything is known of what came of the decision."""
     return _is_old_enough(part.exposures["decided_on"], min(schema.ages), known_before)
 
@@ -121,7 +121,7 @@ class KeyFaults:
     outcomes_without_user: int
 
 
-def key_faults(part: Part, schema: TableSchema, slots: Mapping[str, str] = NO_SLOTS) -> KeyFaults:
+def key_faults(part: UserTables, schema: TableSchema, slots: Mapping[str, str] = NO_SLOTS) -> KeyFaults:
     """Repeated keys, and rows that refer to nobody; only key columns of `part` are read, and none may be missing.
 
     slots: of the actions; those that are not in it share one. A listener gets one contact per slot and day.

@@ -16,7 +16,7 @@ from ranker.evaluate import closed_loop
 from ranker.evaluate.closed_loop import EXPLOIT, ORACLE, RANDOM, Belief, Learning, Scenario, Strategy
 from ranker.evaluate.off_policy import Decisions, always, doubly_robust, greedy, ips
 from ranker.market import listeners, week
-from ranker.market.decisions import ARMS, EXPLORATION, Choices
+from ranker.market.decisions import ARMS, EXPLORATION, ActionDistribution
 from ranker.market.settings import MarketSettings
 from ranker.model.settings import FitSettings, ModelSettings
 
@@ -88,7 +88,7 @@ def logged() -> tuple:
     return market, day, true_UA, options, tables
 
 
-def z_of_average_effects(logged: tuple, tables: week.Tables) -> np.ndarray:
+def z_of_average_effects(logged: tuple, tables: week.MarketTables) -> np.ndarray:
     """In standard errors how far off the average effects are that IPS and DR find: outcomes without noise, only decisions are drawn."""
     market, day, true_UA, _, _ = logged
     logs = closed_loop.known(market, [tables], day + timedelta(weeks=1))
@@ -118,7 +118,7 @@ def test_average_effects_from_mixed_logs_are_the_true_ones(logged: tuple) -> Non
     assert (z**2).mean() < 3
 
 
-def by_arm(market: week.Market, tables: week.Tables, options: Choices) -> week.Tables:
+def by_arm(market: week.Market, tables: week.MarketTables, options: ActionDistribution) -> week.MarketTables:
     """The same decisions with the chance within the arm: of what is explored given that one explores, of all else 1."""
     exposures = tables.exposures
     arm_U = pd.Index([*market.catalogue.ids, week.NONE]).get_indexer(exposures.column("action").to_pandas())

@@ -23,4 +23,9 @@ Modules, in the order in which data flows:
 - audit: the independent judge
 - allocate: the whole way, from scores and a policy to an audited allocation
 - report: one page for people
+
+Axes: U users, A actions, S user classes, R rows of constraints, P planes (a metric's mean or stderr), L slots, K
+contacts of a slate, C contact caps, Q asks.
+These letters mean the same in every file; each file's legend names those that it uses. Any other letter means one
+thing within its folder; the letter N means the list that the legend names, and lower case some of the upper case.
 """

@@ -15,4 +15,11 @@ Modules, in the order in which data flows:
 - evaluate: off-policy value, Qini and the baselines
 - predict: scores for every user, in streams
 - scores: the dataset handed to the allocator
+
+Axes: U users (listeners in the market), R rows (of logs: a decision each), A actions, B = A + 1 arms (`none` last),
+O outcomes, C channels of the network, K members of the ensemble, M attribute values of actions, V values of one
+attribute, D columns of a design matrix, W features (columns of `Features.wide`), I numeric inputs, G categorical
+columns, F folds of users.
+These letters mean the same in every file; each file's legend names those that it uses. Any other letter means one
+thing within its folder; the letter N means the list that the legend names, and lower case some of the upper case.
 """

@@ -1,6 +1,8 @@
 """Columns as Spark, Polars, DuckDB and pandas write them, in the one form that is worked with here.
 
-Ids are int64 or string, texts string, dates date32, lists flat with their width. Axes: N rows, A entries of a list.
+Ids are int64 or string, texts string, dates date32, lists flat with their width.
+
+Axes: R rows, A actions (a list has an entry for each).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -85,7 +87,7 @@ def _local(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
 
 
 def as_lists(column: pa.Array, width: int) -> tuple[pa.Array, np.ndarray]:
-    """(entries of the rows that have a list of this width, bool[N] which these are)."""
+    """(entries of the rows that have a list of this width, bool[R] which these are)."""
     if pa.types.is_list_view(column.type) or pa.types.is_large_list_view(column.type):
         column = column.cast(pa.large_list(column.type.value_type))
     if pa.types.is_fixed_size_list(column.type) and not column.null_count:
@@ -95,15 +97,15 @@ def as_lists(column: pa.Array, width: int) -> tuple[pa.Array, np.ndarray]:
 
 
 def as_flags(column: pa.ChunkedArray, width: int) -> np.ndarray:
-    """bool[N, A] of a list column; a missing list or entry is false, and so is a list of another length."""
-    flags_NA = np.zeros((len(column), width), bool)
+    """bool[R, A] of a list column; a missing list or entry is false, and so is a list of another length."""
+    flags_RA = np.zeros((len(column), width), bool)
     start = 0
     for chunk in column.chunks:
-        values, whole_N = as_lists(chunk, width)
+        values, whole_R = as_lists(chunk, width)
         flat = pc.fill_null(values, False).to_numpy(zero_copy_only=False)
-        flags_NA[start : start + len(chunk)][whole_N] = flat.reshape(-1, width)
+        flags_RA[start : start + len(chunk)][whole_R] = flat.reshape(-1, width)
         start += len(chunk)
-    return flags_NA
+    return flags_RA
 
 
 def value_problems(
@@ -146,11 +148,11 @@ def _wrong_days(column: pa.Array) -> Iterator[tuple[str, int]]:
         local = pc.local_timestamp(column).cast(pa.int64()).to_numpy(zero_copy_only=False)
         late = int(np.count_nonzero(local % UNITS_PER_DAY[kind.unit]))
         yield f"are no midnight in {kind.tz}, so which day is meant is not known; write dates", late
-    day_N = as_days(column).cast(pa.int32()).to_numpy(zero_copy_only=False)
+    day_R = as_days(column).cast(pa.int32()).to_numpy(zero_copy_only=False)
     first, last = (np.datetime64(day, "D").astype(np.int64) for day in (FIRST_DAY, LAST_DAY))
     yield (
         f"are not between the years {FIRST_DAY.year} and {LAST_DAY.year}",
-        int(((day_N < first) | (day_N > last)).sum()),
+        int(((day_R < first) | (day_R > last)).sum()),
     )
 
 
@@ -194,23 +196,23 @@ class Places:
         self._ids = ids
         self._order = None
         if pa.types.is_integer(ids.type):
-            id_N = ids.to_numpy()
-            self._order = np.argsort(id_N, kind="stable")
-            self._sorted = id_N[self._order]
+            id_R = ids.to_numpy()
+            self._order = np.argsort(id_R, kind="stable")
+            self._sorted = id_R[self._order]
 
     def __len__(self) -> int:
         return len(self._ids)
 
     def of(self, ids: pa.Array | pa.ChunkedArray) -> np.ndarray:
-        """int64[N]: the place of each, -1 where it is none of them."""
+        """int64[R]: the place of each, -1 where it is none of them."""
         if not len(self) or not len(ids):
             return np.full(len(ids), -1)
         if self._order is None:
             found: pa.Array | pa.ChunkedArray = pc.index_in(ids, value_set=self._ids).fill_null(-1)
             return np.asarray(found.to_numpy(zero_copy_only=False), np.int64)
-        id_N = ids.to_numpy(zero_copy_only=False) if isinstance(ids, pa.Array) else ids.to_numpy()
-        place_N = np.minimum(np.searchsorted(self._sorted, id_N), len(self) - 1)
-        return np.where(self._sorted[place_N] == id_N, self._order[place_N], -1)
+        id_R = ids.to_numpy(zero_copy_only=False) if isinstance(ids, pa.Array) else ids.to_numpy()
+        place_R = np.minimum(np.searchsorted(self._sorted, id_R), len(self) - 1)
+        return np.where(self._sorted[place_R] == id_R, self._order[place_R], -1)
 
 
 def together(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:

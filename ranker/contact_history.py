@@ -1,6 +1,6 @@
 """What logs know of a user's other contacts: by features declared to tell of them, and by the user's other decisions in the logs.
 
-Axes: R rows, A actions (catalogue order), V values of an attribute of the actions.
+Axes: R rows, A actions (catalogue order), V values of one attribute.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence

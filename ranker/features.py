@@ -1,6 +1,8 @@
 """Features as numbers: numeric columns on a common scale, categories as indices; missing and unseen values are normal.
 
-The encoder is fitted on training rows and travels with the model. Axes: U rows, N numeric inputs, G categorical columns.
+The encoder is fitted on training rows and travels with the model.
+
+Axes: U users (or rows of logs), I numeric inputs, G categorical columns, W features (the columns of `Features.wide`).
 """
 
 from collections.abc import Collection, Mapping
@@ -28,7 +30,7 @@ TREND, LEVEL, BEND = (
 
 @dataclass(frozen=True)
 class Features:
-    """numeric_UN: float32, standardised, followed by one missing indicator per numeric column. index_UG: int64 rows of one table
+    """numeric_UI: float32, standardised, followed by one missing indicator per numeric column. index_UG: int64 rows of one table
     of levels that all categorical columns share, and after them numeric columns cut into levels, so that what is linear in them
     can bend (each column's first level is 'unseen or missing').
 
@@ -44,7 +46,7 @@ class Features:
         return len(self.numeric) if self.rows is None else len(self.rows)
 
     @property
-    def numeric_UN(self) -> np.ndarray:
+    def numeric_UI(self) -> np.ndarray:
         return self.numeric if self.rows is None else self.numeric[self.rows]
 
     @property
@@ -71,10 +73,10 @@ class Features:
         return Features, (self.numeric, self.index)
 
     def wide(self, levels: int) -> np.ndarray:
-        """float32[U, N + levels]: the numeric inputs, then 1 at each of a row's levels, of so many in the table."""
+        """float32[U, I + levels]: the numeric inputs, then 1 at each of a row's levels, of so many in the table."""
         numeric = self.numeric_width
         wide_UW = np.zeros((len(self), numeric + levels), np.float32)
-        wide_UW[:, :numeric] = self.numeric_UN
+        wide_UW[:, :numeric] = self.numeric_UI
         wide_UW[np.arange(len(self))[:, None], numeric + self.index_UG] = 1.0
         return wide_UW
 
@@ -98,7 +100,7 @@ class FeatureFiles:
 
     def add(self, features: Features) -> None:
         here = slice(self._next, self._next + len(features))
-        self._numeric[here], self._index[here] = features.numeric_UN, features.index_UG
+        self._numeric[here], self._index[here] = features.numeric_UI, features.index_UG
         self._next = here.stop
 
     def features(self) -> Features:
@@ -194,26 +196,26 @@ class Encoder:
     def encode(self, frame: pd.DataFrame) -> Features:
         """The features of a frame that has all the encoder's columns."""
         rows = len(frame)
-        numeric_UN = np.zeros((rows, self.numeric_width), np.float32)
+        numeric_UI = np.zeros((rows, self.numeric_width), np.float32)
         for position, column in enumerate(self.numeric):
             z_U, missing_U = column.encode(frame[column.name].to_numpy(np.float64, na_value=np.nan))
-            numeric_UN[:, position] = z_U
-            numeric_UN[:, len(self.numeric) + position] = missing_U
+            numeric_UI[:, position] = z_U
+            numeric_UI[:, len(self.numeric) + position] = missing_U
         levels = [column.encode(frame[column.name]) for column in self.categorical]
         levels += [column.level(frame[column.name].to_numpy(np.float64, na_value=np.nan)) for column in self._cut]
         first_G = np.cumsum([0, *self.level_counts])[:-1]
         index_UG = np.stack(levels, axis=1) + first_G if levels else np.zeros((rows, 0), np.int64)
-        return Features(numeric_UN, index_UG.astype(np.int64))
+        return Features(numeric_UI, index_UG.astype(np.int64))
 
     def holding(self, features: Features, values: Mapping[str, float]) -> Features:
         """The same features with these numeric columns at one value for everybody (NaN: missing)."""
-        held = Features(np.array(features.numeric_UN), np.array(features.index_UG))
+        held = Features(np.array(features.numeric_UI), np.array(features.index_UG))
         first_G = np.cumsum([0, *self.level_counts])
         for position, column in enumerate(self.numeric):
             if column.name in values:
                 z_1, missing_1 = column.encode(np.array([values[column.name]]))
-                held.numeric_UN[:, position] = z_1
-                held.numeric_UN[:, len(self.numeric) + position] = missing_1
+                held.numeric_UI[:, position] = z_1
+                held.numeric_UI[:, len(self.numeric) + position] = missing_1
         for position, column in enumerate(self._cut, len(self.categorical)):
             if column.name in values:
                 held.index_UG[:, position] = first_G[position] + column.level(np.array([values[column.name]]))

@@ -3,7 +3,7 @@
 A directory with `catalogue.json` and `*.parquet`, a row per user. Position a of every list column is action a of the catalogue,
 said once here and relied on everywhere. Optional `history/*.parquet` has a row per contact that a user received before, for contact
 rules that count earlier days. Optional `interference` in the catalogue says what contacts take from each other. Axes: U users, A
-actions (catalogue order).
+actions (catalogue order), N rows.
 """
 
 from collections import Counter

@@ -22,4 +22,9 @@ Packages, and then the commands in the order in which a week runs:
 - publish: the pointer to a finished run
 - rollback: the pointer back to an earlier run
 - weekly: all of it
+
+Axes: U users, R rows (of logs), A actions, B = A + 1 arms (`none` last), O outcomes, S user classes, P planes (a
+metric's mean or stderr), K contacts of a slate.
+These letters mean the same in every file; each file's legend names those that it uses. Any other letter means one
+thing within its folder; the letter N means the list that the legend names, and lower case some of the upper case.
 """

@@ -1,6 +1,6 @@
 """Baselines, fitted on training users: best fixed action, average effects, response model, ridge T- and S-learner.
 
-Axes: R rows, A actions, B = A + 1 arms, the last one `none`, D columns of the design matrix, M attributes of actions.
+Axes: R rows, A actions, B = A + 1 arms, the last one `none`, D columns of the design matrix, M attribute values.
 """
 
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ def design(encoder: Encoder, features: Features) -> sparse.csr_array:
     levels = sum(encoder.level_counts)
     ends = np.arange(rows + 1) * groups
     hot = sparse.csr_array((np.ones(rows * groups), features.index_UG.reshape(-1), ends), shape=(rows, levels))
-    return sparse.csr_array(sparse.hstack([sparse.csr_array(features.numeric_UN.astype(np.float64)), hot]))
+    return sparse.csr_array(sparse.hstack([sparse.csr_array(features.numeric_UI.astype(np.float64)), hot]))
 
 
 @dataclass(frozen=True)

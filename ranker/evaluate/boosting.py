@@ -2,7 +2,8 @@
 
 LightGBM is imported where it is used.
 
-Axes: R rows, D columns, A actions, B = A + 1 arms, the last one `none`, M attributes of actions.
+Axes: R rows, D columns, A actions, B = A + 1 arms (none last), M attribute values, Z = D + M columns of both (or the
+first of them), L levels of categories, N nodes of a tree, Q = 2^N codes of a tree.
 """
 
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ def plain_design(encoder: Encoder, features: Features) -> np.ndarray:
     last = sum(len(column.levels) + 1 for column in encoder.categorical)
     hot_RL = np.zeros((len(features), last), np.float32)
     np.put_along_axis(hot_RL, features.index_UG[:, : len(encoder.categorical)], 1.0, axis=1)
-    return np.hstack([features.numeric_UN, hot_RL])
+    return np.hstack([features.numeric_UI, hot_RL])
 
 
 def by_arm(
@@ -54,9 +55,9 @@ def shared(
     settings: Mapping[str, object] = SMALL,
 ) -> "Trees":
     """The S-learner: one forest that sees the attributes of the action beside the features."""
-    both_RX = np.hstack([learn_RD, table_BM[arm_R]], dtype=np.float32)
+    both_RZ = np.hstack([learn_RD, table_BM[arm_R]], dtype=np.float32)
     overall = float(np.average(outcome_R, weights=weight_R))
-    return Trees(kind, both_RX, outcome_R, weight_R, overall, settings)
+    return Trees(kind, both_RZ, outcome_R, weight_R, overall, settings)
 
 
 def effects_shared(model: "Trees", test_RD: np.ndarray, table_BM: np.ndarray) -> np.ndarray:
@@ -74,16 +75,16 @@ class _Tree:
     """A small tree as a table: bit i of a row's code says whether it goes left at node i. value_Q: of every code, though most are
     never reached."""
 
-    feature_I: np.ndarray
-    threshold_I: np.ndarray
+    feature_N: np.ndarray
+    threshold_N: np.ndarray
     value_Q: np.ndarray
 
-    def code(self, x_RX: np.ndarray, first: int) -> np.ndarray:
+    def code(self, x_RZ: np.ndarray, first: int) -> np.ndarray:
         """int64[R]: the bits of the nodes that ask for one of these columns, the first of which is column `first` of the tree."""
-        code_R = np.zeros(len(x_RX), np.int64)
-        for node, (feature, threshold) in enumerate(zip(self.feature_I - first, self.threshold_I, strict=True)):
-            if 0 <= feature < x_RX.shape[1]:
-                code_R |= (x_RX[:, feature] <= threshold).astype(np.int64) << node
+        code_R = np.zeros(len(x_RZ), np.int64)
+        for node, (feature, threshold) in enumerate(zip(self.feature_N - first, self.threshold_N, strict=True)):
+            if 0 <= feature < x_RZ.shape[1]:
+                code_R |= (x_RZ[:, feature] <= threshold).astype(np.int64) << node
         return code_R
 
 
@@ -105,9 +106,9 @@ def _as_table(structure: Mapping) -> _Tree:
             number(node["right_child"])
 
     number(structure)
-    _, feature_I, threshold_I = zip(*sorted(nodes), strict=True) if nodes else ((), (), ())
+    _, feature_N, threshold_N = zip(*sorted(nodes), strict=True) if nodes else ((), (), ())
     value_Q = values(structure, np.arange(1 << len(nodes))).astype(np.float32)
-    return _Tree(np.array(feature_I, np.int64), np.array(threshold_I), value_Q)
+    return _Tree(np.array(feature_N, np.int64), np.array(threshold_N), value_Q)
 
 
 class Trees:
@@ -116,7 +117,7 @@ class Trees:
     def __init__(
         self,
         kind: str,
-        learn_RX: np.ndarray,
+        learn_RZ: np.ndarray,
         outcome_R: np.ndarray,
         weight_R: np.ndarray,
         overall: float,
@@ -131,13 +132,13 @@ class Trees:
         estimator = lightgbm.LGBMClassifier if self._binary else lightgbm.LGBMRegressor
         self._trees = None
         if not rare:
-            self._trees = estimator(**settings, **QUIET).fit(learn_RX, outcome_R, sample_weight=weight_R).booster_
+            self._trees = estimator(**settings, **QUIET).fit(learn_RZ, outcome_R, sample_weight=weight_R).booster_
 
-    def expected(self, test_RX: np.ndarray) -> np.ndarray:
+    def expected(self, test_RZ: np.ndarray) -> np.ndarray:
         """float64[R]."""
         if self._trees is None:
-            return np.full(len(test_RX), self._constant)
-        return np.asarray(self._trees.predict(test_RX, num_threads=1))
+            return np.full(len(test_RZ), self._constant)
+        return np.asarray(self._trees.predict(test_RZ, num_threads=1))
 
     def expected_of_pairs(self, test_RD: np.ndarray, table_BM: np.ndarray) -> np.ndarray:
         """float64[R, B]: of every row with the attributes of every arm behind its own columns; a row's and an arm's part of a tree

@@ -5,7 +5,7 @@ from its own logs alone. Every week a strategy is trained on all that is known b
 outside the holdout, and is judged by the true expectations. A week's model comes from `learn`, its propensities from
 `Strategy.chances`. Another decider of a week, such as a gate or a pipeline of commands, replaces these two.
 
-Axes: U listeners, A actions, B = A + 1 arms (none last), D draws.
+Axes: U users (listeners), A actions, B = A + 1 arms (none last).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,13 +18,13 @@ from ranker.columns import as_flags
 from ranker.evaluate.off_policy import greedy, uniform
 from ranker.logs import Logs, eligible_of
 from ranker.market import answers, listeners, week, world
-from ranker.market.decisions import Choices
+from ranker.market.decisions import ActionDistribution
 from ranker.market.settings import MarketSettings
 from ranker.model.ensemble import ValueModel
 from ranker.model.settings import FitSettings, ModelSettings
 from ranker.model.train import train
 from ranker.tables.check import as_frame
-from ranker.tables.join import Part, join
+from ranker.tables.join import UserTables, join
 
 DRAWS = 100
 PEOPLE, DICE, THOMPSON = 0, 1, 2  # what generators are spawned for
@@ -66,11 +66,11 @@ class Strategy:
     explore: Explore = evenly
     learns: bool = True
 
-    def chances(self, belief: Belief, rng: np.random.Generator) -> Choices:
+    def chances(self, belief: Belief, rng: np.random.Generator) -> ActionDistribution:
         """Of every arm outside the holdout: an arm can be the best and be drawn too, and its chance is that of both ways together."""
         best_UB = greedy(belief.value_UA, belief.eligible_UA).astype(np.float64)
         explored_UB = self.share * self.explore(belief, rng) if self.share > 0 else np.zeros_like(best_UB)
-        return Choices((1 - self.share) * best_UB + explored_UB, explored_UB)
+        return ActionDistribution((1 - self.share) * best_UB + explored_UB, explored_UB)
 
 
 EXPLOIT, ORACLE = Strategy("exploit only"), Strategy("oracle", learns=False)
@@ -126,7 +126,7 @@ class JudgedWeek:
 @dataclass(frozen=True)
 class _State:
     moment: listeners.Moment
-    tables: tuple[week.Tables, ...]
+    tables: tuple[week.MarketTables, ...]
 
 
 def run(scenario: Scenario, strategies: Sequence[Strategy], learning: Learning) -> Iterator[JudgedWeek]:
@@ -171,7 +171,7 @@ def _step(
     people: listeners.Listeners,
     state: _State,
     here: week.MarketState,
-    options: Choices,
+    options: ActionDistribution,
     learning: Learning,
 ) -> _State:
     """The same dice in the same week whoever decides, so that strategies differ by their decisions alone."""
@@ -185,10 +185,10 @@ def _generator(learning: Learning, *key: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(learning.seed, spawn_key=key))
 
 
-def known(market: week.Market, tables: Sequence[week.Tables], day: date) -> Logs:
+def known(market: week.Market, tables: Sequence[week.MarketTables], day: date) -> Logs:
     """What a strategy's tables tell of its decisions on that day."""
     rows, schema = week.together(tables), world.table_schema(market.settings)
-    part = Part(
+    part = UserTables(
         users=as_frame(rows.users),
         exposures=as_frame(rows.exposures.drop_columns("eligible")),
         outcomes=as_frame(rows.outcomes),
@@ -198,7 +198,7 @@ def known(market: week.Market, tables: Sequence[week.Tables], day: date) -> Logs
     return Logs(schema.log_schema(), market.catalogue.actions, frame.drop(columns="eligible"), eligible_of(frame))
 
 
-def learn(scenario: Scenario, number: int, tables: Sequence[week.Tables], learning: Learning) -> ValueModel:
+def learn(scenario: Scenario, number: int, tables: Sequence[week.MarketTables], learning: Learning) -> ValueModel:
     """The model of a week, from all that is known of the weeks before it."""
     logs = known(scenario.weeks[number], tables, scenario.day(number))
     return train(logs, learning.model, learning.fit, learning.seed).model
@@ -219,7 +219,7 @@ def true_value(market: week.Market, here: week.MarketState, worth: Mapping[str, 
 
 
 def _judged(
-    strategy: Strategy, number: int, options: Choices, belief: Belief, true_UA: np.ndarray, holdout: float
+    strategy: Strategy, number: int, options: ActionDistribution, belief: Belief, true_UA: np.ndarray, holdout: float
 ) -> JudgedWeek:
     may_UA = belief.eligible_UA
     chance_UA = options.chance_UA[:, :-1]

@@ -1,6 +1,7 @@
 """Predictions of the model and of each baseline for test users that none of them saw.
 
-Axes: R test rows, A actions, B = A + 1 arms, the last one `none`, O outcomes, M attributes of actions.
+Axes: R rows (of the test), A actions, B = A + 1 arms, the last one `none`, O outcomes, D columns of the design
+matrix, M attribute values.
 """
 
 from collections.abc import Mapping, Sequence

@@ -5,7 +5,7 @@ regressed on the centred covariates, and the lift is the difference of the two i
 unbiased up to O(1/n) for any covariates, and in large groups never noisier than the plain difference. With outcomes of
 earlier weeks among the covariates it is CUPED (Deng, Xu, Kohavi and Walker 2013).
 
-Axes: U users, X covariates, G groups.
+Axes: U users (u: those of one group), X covariates, D columns of a regression (1, then covariates).
 """
 
 from collections.abc import Mapping, Sequence

@@ -4,7 +4,7 @@ policy_RB is the probability of each arm under the policy that is judged or, mor
 is mean(sum_b policy_b E[y(b)]). Effects are taken to add up, so a slate of two contacts is 1 on each and -1 on none:
 y(none) + (y(a) - y(none)) + (y(b) - y(none)).
 
-Axes: R rows, A actions, B = A + 1 arms, the last one `none`.
+Axes: R rows, A actions, B = A + 1 arms, the last one `none`, U users, N contacts.
 """
 
 from collections.abc import Mapping, Sequence

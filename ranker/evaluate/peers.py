@@ -3,7 +3,7 @@
 Each takes the rows to learn from and the rows to judge, and returns its estimate of each action's effect. All are
 regularised for small effects: trees as in `boosting.SMALL`, at least 200 customers in a leaf.
 
-Axes: R rows, D columns, A actions, the arm A being `none`.
+Axes: R rows, D columns, B = A + 1 arms (none last), M attribute values.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,6 +1,6 @@
 """The evaluation of a model on test users: the records of evaluation.json, and a table for the terminal.
 
-Axes: R test rows, A actions, B = A + 1 arms, the last one `none`, O outcomes.
+Axes: R rows (of the test), A actions, B = A + 1 arms, the last one `none`, O outcomes.
 """
 
 from collections.abc import Mapping, Sequence

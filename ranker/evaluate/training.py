@@ -1,4 +1,7 @@
-"""The evaluation that stands beside a trained model: its figures on test users, and what training found out on the way."""
+"""The evaluation that stands beside a trained model: its figures on test users, and what training found out on the way.
+
+Axes: R rows.
+"""
 
 import time
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Learners side by side on the held-out half of a randomised trial: each ranking and policy, paired with ours.
 
-Axes: R held-out rows, A actions, B = A + 1 arms, the last one `none`.
+Axes: R rows (held out), A actions, B = A + 1 arms, the last one `none`.
 """
 
 from dataclasses import dataclass

@@ -17,7 +17,7 @@ from ranker.files import InputError, batches, parquet_schema
 from ranker.logs import SCHEMA_FILE
 from ranker.scores import Catalogue
 from ranker.tables.check import ROWS_AT_ONCE, Described, as_frame, check_types, check_values, files_of
-from ranker.tables.join import Part, join
+from ranker.tables.join import UserTables, join
 from ranker.tables.schema import TableSchema, Window, read_table_schema
 
 READ = ("users", "outcomes")
@@ -95,7 +95,7 @@ def _joined(
     asked = pd.DataFrame(
         {"user_id": user_id, "decided_on": pd.Timestamp(day), "action": schema.none, "propensity": 1.0}
     )
-    part = Part(users=users, exposures=asked, outcomes=events, eligible=None)
+    part = UserTables(users=users, exposures=asked, outcomes=events, eligible=None)
     schema = schema.model_copy(update={"outcomes": tuple(_ripe_by(w, day, known_before) for w in schema.outcomes)})
     frame = join(part, schema, known_before).set_index("user_id")
     return frame.loc[user_id].reset_index()

@@ -3,7 +3,7 @@
 The logit of each link is the one of settings.Response; z is the hidden trait, N(0, 1). Revenue is the worth of a
 subscription and of a purchase, times their probabilities.
 
-Axes: U listeners, A actions (catalogue order) and, where said, one more last column: none.
+Axes: U users (listeners), A actions (catalogue order; where said, one more last column: none), S signals.
 """
 
 from collections.abc import Callable, Mapping, Sequence

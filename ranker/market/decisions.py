@@ -9,7 +9,7 @@ holdout would not do: contacts of earlier weeks are features, and a listener wit
 the holdout. Propensities given those features are exact, but leave 15 % of the rows' information in week 4 and 0.2 % in
 week 6. Propensities without them are biased.
 
-Axes: U listeners, A actions (catalogue order) and one more last column: none.
+Axes: U users (listeners), A actions (catalogue order; one more last column: none), S signals.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ ARMS = ("holdout", "exploration", "heuristic")
 
 
 @dataclass(frozen=True)
-class Choices:
+class ActionDistribution:
     """Chances outside the holdout.
 
     chance_UA: float64[U, A+1], rows adding up to 1. explored_UA: the part of it that comes from exploration.
@@ -65,7 +65,7 @@ def heuristic_weights(logging: Logging, catalogue: Catalogue) -> np.ndarray:
     return np.column_stack([weights(logging.heuristic.get(action["product"], {})) for action in catalogue.actions])
 
 
-def choices(logging: Logging, belief_UA: np.ndarray, eligible_UA: np.ndarray) -> Choices:
+def action_distribution(logging: Logging, belief_UA: np.ndarray, eligible_UA: np.ndarray) -> ActionDistribution:
     """belief_UA: the heuristic's score of every action; eligible_UA: bool, without the column of none.
 
     With k eligible actions: p(a) = e / (k + 1) + (1 - e) (1 - none) [epsilon / k + (1 - epsilon) softmax(a)], e the exploration.
@@ -81,10 +81,12 @@ def choices(logging: Logging, belief_UA: np.ndarray, eligible_UA: np.ndarray) ->
     np.multiply(odds_UA, firm_U[:, None], out=chance_UA[:, :-1])
     chance_UA[:, :-1] += eligible_UA * even_U[:, None]
     chance_UA[:, -1] = 1 - chance_UA[:, :-1].sum(axis=1)
-    return Choices(chance_UA, np.broadcast_to(explored_U[:, None], chance_UA.shape))
+    return ActionDistribution(chance_UA, np.broadcast_to(explored_U[:, None], chance_UA.shape))
 
 
-def decide(rng: np.random.Generator, options: Choices, holdout_U: np.ndarray, holdout: float) -> MadeDecisions:
+def decide(
+    rng: np.random.Generator, options: ActionDistribution, holdout_U: np.ndarray, holdout: float
+) -> MadeDecisions:
     """Draws a decision for every listener; holdout_U: who is held out, holdout: the chance h of that.
 
     propensity of a is (1 - h) p(a), of none h + (1 - h) p(none).

@@ -1,6 +1,7 @@
 """The listeners of the market: their population, their observable features, and how these change from week to week.
 
-Axes: U listeners of one chunk, A actions (catalogue order), P products, S signals (settings.SIGNALS).
+Axes: U users (listeners of one chunk), A actions (catalogue order), S signals (settings.SIGNALS), N weeks (the last
+four).
 """
 
 from collections.abc import Mapping
@@ -70,7 +71,7 @@ class Listeners:
 
 @dataclass(frozen=True)
 class Moment:
-    """What moves. recent_UW: contact of each of the last four weeks (0 none, 1 a contact, 2 a message), latest first.
+    """What moves. recent_UN: contact of each of the last four weeks (0 none, 1 a contact, 2 a message), latest first.
 
     since: group -> weeks since its last contact, NEVER at most. activity_U: this month's listening, in deviations.
     """
@@ -78,12 +79,12 @@ class Moment:
     activity_U: np.ndarray
     books_U: np.ndarray
     picks_U: np.ndarray
-    recent_UW: np.ndarray
+    recent_UN: np.ndarray
     since: Mapping[str, np.ndarray]
 
     @property
     def contacts_U(self) -> np.ndarray:
-        return (self.recent_UW > 0).sum(axis=1)
+        return (self.recent_UN > 0).sum(axis=1)
 
 
 def contact_groups(settings: MarketSettings) -> tuple[str, ...]:
@@ -139,11 +140,11 @@ def first_moment(settings: MarketSettings, rng: np.random.Generator, listeners: 
     """How things stand at the start of week 1, with contacts from the weeks before."""
     count = len(listeners)
     contacted = rng.random((count, 4)) < settings.population.contacted_before
-    recent_UW = (contacted * (1 + (rng.random((count, 4)) < 0.35))).astype(np.int8)
+    recent_UN = (contacted * (1 + (rng.random((count, 4)) < 0.35))).astype(np.int8)
     chances = dict.fromkeys(contact_groups(settings), 0.06) | {"plan": 0.25}
-    since = {group: _weeks_since(rng.geometric(chance, count), recent_UW) for group, chance in chances.items()}
+    since = {group: _weeks_since(rng.geometric(chance, count), recent_UN) for group, chance in chances.items()}
     activity_U = listeners.typical_U + rng.normal(0, 0.4, count)
-    return Moment(activity_U, _books(rng, listeners), _picks(rng, listeners), recent_UW, since)
+    return Moment(activity_U, _books(rng, listeners), _picks(rng, listeners), recent_UN, since)
 
 
 def next_moment(
@@ -153,12 +154,12 @@ def next_moment(
     count = len(listeners)
     drift = rng.normal(0, 0.24, count)
     activity_U = listeners.typical_U + 0.8 * (moment.activity_U - listeners.typical_U) + drift
-    recent_UW = np.column_stack([shown.contact_A[action_U], moment.recent_UW[:, :3]])
+    recent_UN = np.column_stack([shown.contact_A[action_U], moment.recent_UN[:, :3]])
     since = {
         group: np.where(shown.in_group[group][action_U], 1, np.minimum(weeks_U + 1, NEVER))
         for group, weeks_U in moment.since.items()
     }
-    return Moment(activity_U, _books(rng, listeners), _picks(rng, listeners), recent_UW, since)
+    return Moment(activity_U, _books(rng, listeners), _picks(rng, listeners), recent_UN, since)
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ def features(listeners: Listeners, moment: Moment) -> pd.DataFrame:
     numbers = {name: listeners.fixed[name] for name in NUMERIC if name in listeners.fixed}
     numbers |= {"minutes_28d": minutes.round(), "active_days_28d": days, "audiobook_hours_28d": moment.books_U.round(1)}
     numbers |= {"picker_visits_28d": moment.picks_U, "contacts_28d": moment.contacts_U}
-    numbers |= {"messages_28d": (moment.recent_UW == 2).sum(axis=1)}
+    numbers |= {"messages_28d": (moment.recent_UN == 2).sum(axis=1)}
     for group, weeks_U in moment.since.items():
         numbers[f"weeks_since_{group}"] = np.where(weeks_U >= NEVER, np.nan, weeks_U)
     columns = {name: np.asarray(values, np.float32) for name, values in numbers.items()}
@@ -297,7 +298,7 @@ def _picks(rng: np.random.Generator, listeners: Listeners) -> np.ndarray:
     return rng.poisson(np.where(interested, 0.55, 0.25))
 
 
-def _weeks_since(weeks_U: np.ndarray, recent_UW: np.ndarray) -> np.ndarray:
+def _weeks_since(weeks_U: np.ndarray, recent_UN: np.ndarray) -> np.ndarray:
     """Weeks that agree with the recent contacts: where no contact was made that week, it was four weeks earlier."""
-    made = recent_UW[np.arange(len(weeks_U)), np.minimum(weeks_U, 4) - 1] > 0
+    made = recent_UN[np.arange(len(weeks_U)), np.minimum(weeks_U, 4) - 1] > 0
     return np.minimum(np.where((weeks_U <= 4) & ~made, weeks_U + 4, weeks_U), NEVER)

@@ -3,7 +3,7 @@
 Given the listener and the contacts so far, outcomes of different weeks are drawn independently: a subscription won in
 one week changes nothing in the next.
 
-Axes: U listeners of one week.
+Axes: U users (listeners of one week).
 """
 
 from collections.abc import Mapping

@@ -2,7 +2,7 @@
 
 The truth of single contacts is in truth/given_all and truth/given_observed, in the format of scores.
 
-Axes: U users of the week to come, A actions (catalogue order), N contacts, P metrics.
+Axes: U users of the week to come, A actions (catalogue order), S signals, N contacts.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ MONTH = 4  # weeks for which an offer of the one product spoils the other
 
 
 @dataclass(frozen=True)
-class World:
+class MarketTruth:
     """What world.json holds of the market in the folder `path`."""
 
     path: Path
@@ -47,7 +47,7 @@ class World:
         return np.stack([products == product for product in self.pair])
 
 
-def read_world(path: Path) -> World:
+def read_world(path: Path) -> MarketTruth:
     """Reads truth/world.json of the market in `path`; InputError where there is none or it is not a market's."""
     file = path / "truth" / WORLD_FILE
     try:
@@ -58,16 +58,16 @@ def read_world(path: Path) -> World:
         raise
     except (KeyError, TypeError, ValueError, ValidationError):
         raise InputError([f"{file}: does not hold the settings of a market"]) from None
-    return World(path, settings, catalogue.build(settings))
+    return MarketTruth(path, settings, catalogue.build(settings))
 
 
-def read_users(world: World) -> pd.DataFrame:
+def read_users(world: MarketTruth) -> pd.DataFrame:
     """The users of the week to come with their features and what is `eligible`, in file then row order."""
     files = some_parquet_files(world.path / "users")
     return pd.concat([pq.read_table(file).to_pandas() for file in files], ignore_index=True)
 
 
-def logging_chances(world: World, users: pd.DataFrame) -> np.ndarray:
+def logging_chances(world: MarketTruth, users: pd.DataFrame) -> np.ndarray:
     """float64[U, A]: with what chance the logging policy would show each action to each of these users, were they not held out.
 
     It chooses one action or nothing, knows nothing of any week's rules, and explores as it did in the logs.
@@ -75,10 +75,10 @@ def logging_chances(world: World, users: pd.DataFrame) -> np.ndarray:
     belief_SA = decisions.heuristic_weights(world.settings.logging, world.catalogue)
     signals_US = listeners.signals(world.settings, users)
     eligible_UA = np.stack(users["eligible"].to_numpy())
-    return decisions.choices(world.settings.logging, signals_US @ belief_SA, eligible_UA).chance_UA[:, :-1]
+    return decisions.action_distribution(world.settings.logging, signals_US @ belief_SA, eligible_UA).chance_UA[:, :-1]
 
 
-def spoiled_before(world: World, users: pd.DataFrame) -> np.ndarray:
+def spoiled_before(world: MarketTruth, users: pd.DataFrame) -> np.ndarray:
     """bool[U, A]: actions whose effect has the factor in it already, since the other product was offered in 28 days."""
     spoiled_UA = np.zeros((len(users), len(world.catalogue.actions)), bool)
     for offers_A, other in zip(world.offers_2A, reversed(world.pair), strict=True):
@@ -87,7 +87,7 @@ def spoiled_before(world: World, users: pd.DataFrame) -> np.ndarray:
     return spoiled_UA
 
 
-def left_beside(world: World, spoiled_UA: np.ndarray, user_N: np.ndarray, action_N: np.ndarray) -> np.ndarray:
+def left_beside(world: MarketTruth, spoiled_UA: np.ndarray, user_N: np.ndarray, action_N: np.ndarray) -> np.ndarray:
     """float64[N]: what is left of each contact's effect beside the user's other contacts.
 
     The factor where the slate holds both products of the pair and an earlier offer has not taken it already; else 1. The market

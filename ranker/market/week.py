@@ -1,6 +1,6 @@
 """One week of the market, whoever decides: the listeners' state before, the outcomes of decisions, the state after.
 
-Axes: U listeners, A actions (catalogue order).
+Axes: U users (listeners), A actions (catalogue order), S signals.
 """
 
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ class MarketState:
 
 
 @dataclass(frozen=True)
-class Tables:
+class MarketTables:
     """Rows of users, exposures and outcomes."""
 
     users: pa.Table
@@ -54,9 +54,11 @@ class Tables:
     outcomes: pa.Table
 
 
-def together(weeks: Sequence[Tables]) -> Tables:
+def together(weeks: Sequence[MarketTables]) -> MarketTables:
     """The rows of several weeks."""
-    return Tables(*(pa.concat_tables(getattr(week, table.name) for week in weeks) for table in fields(Tables)))
+    return MarketTables(
+        *(pa.concat_tables(getattr(week, table.name) for week in weeks) for table in fields(MarketTables))
+    )
 
 
 def build(settings: MarketSettings) -> Market:
@@ -72,9 +74,9 @@ def standing(market: Market, people: listeners.Listeners, moment: listeners.Mome
     return MarketState(frame, signals_US, listeners.eligible(frame, market.catalogue), at)
 
 
-def hand_made(market: Market, here: MarketState) -> decisions.Choices:
+def hand_made(market: Market, here: MarketState) -> decisions.ActionDistribution:
     """What the policy that made the logs does."""
-    return decisions.choices(market.settings.logging, here.signals_US @ market.belief_SA, here.eligible_UA)
+    return decisions.action_distribution(market.settings.logging, here.signals_US @ market.belief_SA, here.eligible_UA)
 
 
 def live(
@@ -83,15 +85,15 @@ def live(
     people: listeners.Listeners,
     moment: listeners.Moment,
     here: MarketState,
-    options: decisions.Choices,
+    options: decisions.ActionDistribution,
     day: date,
-) -> tuple[Tables, listeners.Moment]:
+) -> tuple[MarketTables, listeners.Moment]:
     """Decides by these chances, all but the holdout of the day; the rows of the week, and how things stand a week later."""
     settings = market.settings
     holdout_U = decisions.in_holdout(settings.logging, day, people.user_id)
     made = decisions.decide(rng, options, holdout_U, settings.logging.holdout)
     drawn = outcomes.draw(settings, market.answers, rng, here.at, made.action_U, people.z_U)
-    tables = Tables(
+    tables = MarketTables(
         users=snapshot(here.frame, day),
         exposures=_exposures(market.catalogue, people.user_id, day, made, here.eligible_UA),
         outcomes=_outcomes(outcomes.rows(settings, rng, people.user_id, np.datetime64(day), drawn)),

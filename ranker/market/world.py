@@ -2,6 +2,8 @@
 
 Every chunk has its own generator, spawned from the seed by the chunk's number. The files depend on the settings and the
 seed alone, not on threads. Memory does not depend on the number of listeners.
+
+Axes: U users (listeners), A actions.
 """
 
 from collections import deque
@@ -23,7 +25,7 @@ from ranker.market.week import (
     NONE,
     Market,
     MarketState,
-    Tables,
+    MarketTables,
     build,
     hand_made,
     lists,
@@ -46,7 +48,7 @@ UNKNOWN = "unknown"
 class Chunk:
     """One chunk's tables, its users of the week to come, and what their truth is computed from."""
 
-    tables: Tables
+    tables: MarketTables
     coming: pa.Table
     eligible_UA: np.ndarray
     truth: dict[str, dict[str, np.ndarray]]

@@ -1,6 +1,6 @@
 """What the other contacts of a slate add beside one of them, taken off the outcomes: what is left is told of that contact alone.
 
-Axes: D decisions, O outcomes.
+Axes: R rows (decisions), A actions, O outcomes.
 """
 
 from dataclasses import replace

@@ -6,7 +6,7 @@
 on the scale of the link. Factors and growth are those of `fatigue_and_cannibalisation`. A factor multiplies the whole effect on every
 outcome; the linear path alone could only add a constant per product. growth is an outcome's own, and 0 for most.
 
-Axes: U users, W features as `Features.wide` has them, A actions.
+Axes: U users, W features (as `Features.wide` has them), A actions.
 """
 
 from collections.abc import Mapping, Sequence

@@ -9,8 +9,8 @@ where own_effect is of the single-outcome paths. Weights may differ by the value
 subscriptions, the taste for a book in listening and purchases. Weights are estimated on the folds that the paths did not see, all folds
 together, since there are few weights.
 
-Axes: A actions, B = A + 1 arms (none last), M attribute values, D columns of x, F folds, C channels, V values by which weights differ,
-Z = V x C weights of one channel.
+Axes: A actions, B = A + 1 arms (none last), M attribute values, D columns of x, F folds, C channels, V values of one
+attribute (by which weights differ), Z = V x C weights of one channel.
 """
 
 from collections.abc import Sequence

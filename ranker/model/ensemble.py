@@ -1,6 +1,6 @@
 """A trained model: what each member expects of every action, and the calibrated effect that leaves the ranker.
 
-Axes: U users, A actions, K members, C channels.
+Axes: U users, A actions, K members, O outcomes, M attribute values, W features, C channels (c: those of one outcome).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -248,8 +248,8 @@ def _means(link: Link, targets: Sequence[Target]) -> Iterator[tuple[Tensor, Tens
     """Per outcome what is expected without contact [U] and with each action [U, A]."""
     base_UC, effect_UCA = link
     for target, here in _channels_of(targets):
-        base_UK = base_UC[:, here]
-        yield target.mean(base_UK), target.mean((base_UK[:, :, None] + effect_UCA[:, here]).transpose(1, 2))
+        base_Uc = base_UC[:, here]
+        yield target.mean(base_Uc), target.mean((base_Uc[:, :, None] + effect_UCA[:, here]).transpose(1, 2))
 
 
 def _variances(
@@ -265,9 +265,9 @@ def _variances(
     """
     base_UC, effect_UCA = link
     for target, here in _channels_of(targets):
-        link_UAK = (base_UC[:, here, None] + effect_UCA[:, here]).transpose(1, 2)
-        variance_AK = within_variance_CA.T[:, here]
-        variance_UA = target.variance(link_UAK, variance_AK if own_UC is None else variance_AK + own_UC[:, None, here])
+        link_UAc = (base_UC[:, here, None] + effect_UCA[:, here]).transpose(1, 2)
+        variance_Ac = within_variance_CA.T[:, here]
+        variance_UA = target.variance(link_UAc, variance_Ac if own_UC is None else variance_Ac + own_UC[:, None, here])
         yield variance_UA if left_UA is None else variance_UA * left_UA.square()
 
 

@@ -1,7 +1,7 @@
 """Logged decisions as arrays: what the network, the calibration and the evaluation all read.
 
 A row is a decision: of contacts that were decided together one stands for all (see `slates`).
-Axes: R rows, A actions (catalogue order), O outcomes. Action index A is `none`.
+Axes: R rows, A actions (catalogue order), O outcomes, E early columns. Action index A is `none`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -106,9 +106,9 @@ def examples_of(logs: Logs | StoredLogs, encoder: Encoder, folder: Path | None =
     ids = pd.Index([*(str(action["id"]) for action in logs.actions), logs.schema.none], dtype=object)
     outcomes, early = [o.name for o in logs.schema.outcomes], [e.name for e in logs.schema.early]
     drawn = draw(logs)
-    files = None if folder is None else FeatureFiles(folder, len(logs) if drawn is None else len(drawn.row_D), encoder)
+    files = None if folder is None else FeatureFiles(folder, len(logs) if drawn is None else len(drawn.row_N), encoder)
     features, parts = [], []
-    for part in logs.batches() if drawn is None else _standing(logs, drawn.row_D):
+    for part in logs.batches() if drawn is None else _standing(logs, drawn.row_N):
         frame = part.frame
         encoded = encoder.encode(frame)
         if files is None:
@@ -137,8 +137,8 @@ def examples_of(logs: Logs | StoredLogs, encoder: Encoder, folder: Path | None =
     )
     if drawn is None:
         return found
-    propensity_R = propensity_R / drawn.size_D
-    slates = {"row_R": drawn.row_D, "others_RA": drawn.others_DA, "whole_RO": outcome_RO}
+    propensity_R = propensity_R / drawn.size_N
+    slates = {"row_R": drawn.row_N, "others_RA": drawn.others_NA, "whole_RO": outcome_RO}
     return replace(found, propensity_R=propensity_R, **slates)
 
 

@@ -24,8 +24,8 @@ Each pair gets a probability of cannibalising, from a spike-and-slab prior whose
 Bayes; Scott and Berger 2010): with probability pi both directions have factors uniform on [0, 1], else both are 1. Each g_o has a
 spike-and-slab prior of its own, with even odds: 0, or normal around 0.
 
-Axes: R rows, A actions, B = A + 1 arms (none last), O outcomes, V products (values of the attribute), J flags, L parts of users, T
-coefficients, X columns of a regression, N estimates (of pairs), S points of a grid.
+Axes: R rows, A actions, B = A + 1 arms (none last), O outcomes, V values of the attribute (products), J flags, L
+parts of users, T coefficients (t: some of them), N estimates (of pairs), S points of a grid.
 """
 
 from collections.abc import Mapping, Sequence
@@ -422,26 +422,26 @@ def _normal_equations(
     for cell in np.flatnonzero(np.diff(ends)):
         p, group = divmod(int(cell), GROUPS)
         here = order[ends[cell] : ends[cell + 1]]
-        base_RX = np.column_stack([np.ones(len(here)), rows.contacts_R[here], rows.flag_RJ[here]])
+        base_Rt = np.column_stack([np.ones(len(here)), rows.contacts_R[here], rows.flag_RJ[here]])
         if p > 0:
             mine = place.product(p - 1)
             tired_R = np.exp(log_kept * rows.contacts_R[here])
             scale_R = rows.flag_RJ[here] @ theta_T[mine[1:-1]] + theta_T[mine[0]]
-            own_RX = np.column_stack([np.ones(len(here)), rows.flag_RJ[here], scale_R * rows.contacts_R[here]])
-            own_RX *= tired_R[:, None]
+            own_Rt = np.column_stack([np.ones(len(here)), rows.flag_RJ[here], scale_R * rows.contacts_R[here]])
+            own_Rt *= tired_R[:, None]
             grows_R = tired_R * rows.contacts_R[here]
         for o in range(rows.response_RO.shape[1]):
             known = np.isfinite(rows.response_RO[here, o])
-            design_RX, at = [base_RX], [place.outcome(o)]
+            design_Rt, at = [base_Rt], [place.outcome(o)]
             if p > 0:
-                more_R, mine_RX = grows_R * rows.link_slope_RO[here, o], own_RX * rows.lever_RO[here, o][:, None]
-                mine_RX[:, -1] += theta_T[place.growth(o)] * rows.contacts_R[here] * more_R
-                design_RX += [mine_RX, more_R[:, None]]
+                more_R, mine_Rt = grows_R * rows.link_slope_RO[here, o], own_Rt * rows.lever_RO[here, o][:, None]
+                mine_Rt[:, -1] += theta_T[place.growth(o)] * rows.contacts_R[here] * more_R
+                design_Rt += [mine_Rt, more_R[:, None]]
                 at += [mine, place.growth(o)]
-            x_RX, at_X = np.concatenate(design_RX, axis=1)[known], np.concatenate(at)
-            weighed_XR = (x_RX * rows.precision_RO[here[known], o][:, None]).T
-            gram_LTT[group][np.ix_(at_X, at_X)] += weighed_XR @ x_RX
-            moment_LT[group][at_X] += weighed_XR @ rows.response_RO[here[known], o]
+            x_Rt, at_t = np.concatenate(design_Rt, axis=1)[known], np.concatenate(at)
+            weighed_tR = (x_Rt * rows.precision_RO[here[known], o][:, None]).T
+            gram_LTT[group][np.ix_(at_t, at_t)] += weighed_tR @ x_Rt
+            moment_LT[group][at_t] += weighed_tR @ rows.response_RO[here[known], o]
     return gram_LTT, moment_LT
 
 

@@ -3,7 +3,8 @@
 A member's linear path comes first and in closed form. Its deep path is then trained by gradient descent, until the fold that was left
 out no longer gains; the first gain is measured against the linear path alone.
 
-Axes: R rows, N numeric and G grouped features, W features as columns, C channels, A actions, B arms, M attribute values.
+Axes: R rows (decisions), I numeric inputs, G categorical columns, W features, C channels, A actions, B arms, M
+attribute values, N epochs.
 """
 
 import logging
@@ -120,7 +121,7 @@ def fit(
         channels = [channel for mine in filled.channels for channel in mine]
         start = [value for target in targets for value in target.start]
         paths = pool(
-            actions, *single_outcome_paths(design, learn.features, fold_R, arms.arm_D, actions, channels, start)
+            actions, *single_outcome_paths(design, learn.features, fold_R, arms.arm_N, actions, channels, start)
         )
     weight_R = stabilised_weights(learn.action_R, learn.propensity_R, learn.actions, fitting.weight_clip)
     shown = _ArmTables.of(code.table(logs.actions, none=True), arms)
@@ -176,7 +177,7 @@ def _pays(gain_RC: np.ndarray) -> np.ndarray:
 
 
 Batch = tuple[Tensor, ...]
-"""numeric_RN, index_RG, action_R, linear_RC (the link of the linear path), y_RC, information_RC, weight_R"""
+"""numeric_RI, index_RG, action_R, linear_RC (the link of the linear path), y_RC, information_RC, weight_R"""
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ class _DeepData:
 
     def batch(self, rows: np.ndarray) -> Batch:
         features, here = self.features.take(rows), torch.from_numpy(rows)
-        read = (torch.from_numpy(features.numeric_UN), torch.from_numpy(features.index_UG))
+        read = (torch.from_numpy(features.numeric_UI), torch.from_numpy(features.index_UG))
         return *read, *(other[here] for other in self.others)
 
 
@@ -220,8 +221,8 @@ def _deep_data(
     shown: _ArmTables,
 ) -> _DeepData:
     others = (
-        torch.from_numpy(arms.arm_D),
-        _linear_links(network, learn.features, arms.arm_D, shown.table_BM),
+        torch.from_numpy(arms.arm_N),
+        _linear_links(network, learn.features, arms.arm_N, shown.table_BM),
         torch.from_numpy(np.stack([channel.y_R for channel in channels], axis=1)),
         torch.from_numpy(np.stack([channel.information_R() for channel in channels], axis=1)),
         torch.from_numpy(weight_R.astype(np.float32)),
@@ -299,7 +300,7 @@ class _DeepTraining(lightning.LightningModule):
         self.steady.requires_grad_(False)
         self.register_buffer("table_AM", table_AM)
         self.register_buffer("members_BA", members_BA)
-        self.register_buffer("curve_E2", torch.full((fitting.max_epochs, 2), torch.nan))  # losses: train, validation
+        self.register_buffer("curve_N2", torch.full((fitting.max_epochs, 2), torch.nan))  # losses: train, validation
         self.register_buffer("linear", torch.tensor(torch.nan))
         self.register_buffer("best", torch.tensor(0))
         self._kept = {name: value.detach().clone() for name, value in network.state_dict().items()}
@@ -318,8 +319,8 @@ class _DeepTraining(lightning.LightningModule):
 
     def losses(self, network: ValueNet, batch: Batch) -> Tensor:
         """[R, C]"""
-        numeric_RN, index_RG, action_R, linear_RC, y_RC, information_RC, _ = batch
-        wide_RW = torch.cat([numeric_RN, _one_hot(index_RG, self.levels)], dim=1)
+        numeric_RI, index_RG, action_R, linear_RC, y_RC, information_RC, _ = batch
+        wide_RW = torch.cat([numeric_RI, _one_hot(index_RG, self.levels)], dim=1)
         link_RC = linear_RC + network.deep(wide_RW, action_R, self.table_AM, self.members_BA)
         return channel_losses(self.links, link_RC, y_RC, information_RC)
 
@@ -355,7 +356,7 @@ class _DeepTraining(lightning.LightningModule):
             self.linear.copy_(self._averages(self._kept_R)[0])
         gain_R = self._kept_R - now_R
         kept, now, gain, square, rows = self._averages(self._kept_R, now_R, gain_R, gain_R.square())
-        self.curve_E2[self.current_epoch] = torch.stack([self._averages(torch.stack(self._now.train))[0], now])
+        self.curve_N2[self.current_epoch] = torch.stack([self._averages(torch.stack(self._now.train))[0], now])
         if gain > ((square - gain**2) / rows).sqrt():
             self._kept_R, kept = now_R, now
             self.best.fill_(self.current_epoch + 1)
@@ -374,7 +375,7 @@ class _DeepTraining(lightning.LightningModule):
         self.network.load_state_dict(self._kept)
 
     def curve(self) -> LossCurve:
-        epochs = self.curve_E2[self.curve_E2[:, 1].isfinite()]
+        epochs = self.curve_N2[self.curve_N2[:, 1].isfinite()]
         return LossCurve(tuple(epochs[:, 0].tolist()), tuple(epochs[:, 1].tolist()), self.linear.item(), int(self.best))
 
     def configure_optimizers(self) -> dict:
@@ -422,7 +423,7 @@ class _Tells(Callback):
         self._advance = advance
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: _DeepTraining) -> None:
-        loss = module.curve_E2[module.current_epoch, 1]
+        loss = module.curve_N2[module.current_epoch, 1]
         self._advance(1, f"held-out loss {loss:.4f}, by the linear path {module.linear:.4f}")
 
 

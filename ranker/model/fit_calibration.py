@@ -11,7 +11,7 @@ With some sixty actions and rare outcomes both are noisy, so both are shrunk: av
 predict (normal-normal), an action's slope towards the slope pooled over actions, and the pooled slope towards 1, the slope on a
 posterior mean.
 
-Axes: R rows, A actions, B = A + 1 arms (none last), K members, S points of a grid.
+Axes: R rows (r: some of them), U users, A actions, B = A + 1 arms (none last), K members, S points of a grid.
 """
 
 from collections.abc import Iterator
@@ -388,16 +388,16 @@ def _slopes(evidence: Evidence, residual_R: np.ndarray, variance_R: np.ndarray, 
         weight_r, residual_r, variance_r = evidence.weight_R[part], residual_R[part], variance_R[part]
         squares_A += np.einsum("ra,ra->a", deviation_rA, deviation_rA, dtype=np.float64)
         there = np.flatnonzero(action_r < actions)
-        lever_t = weight_r[there] * share_A[action_r[there]] * deviation_rA[there, action_r[there]]
-        total_A += np.bincount(action_r[there], lever_t * residual_r[there], minlength=actions)
-        noise_A += np.bincount(action_r[there], lever_t**2 * variance_r[there], minlength=actions)
+        lever_r = weight_r[there] * share_A[action_r[there]] * deviation_rA[there, action_r[there]]
+        total_A += np.bincount(action_r[there], lever_r * residual_r[there], minlength=actions)
+        noise_A += np.bincount(action_r[there], lever_r**2 * variance_r[there], minlength=actions)
         none = np.flatnonzero(action_r == actions)
-        deviation_nA, shared_n = deviation_rA[none], deviation_rA[none].sum(1, dtype=np.float64)
-        score_n, noise_n = weight_r[none] * residual_r[none], weight_r[none] ** 2 * variance_r[none]
-        none_A += score_n @ deviation_nA
-        none_noise_A += noise_n @ deviation_nA**2
-        shared += (score_n * shared_n).sum()
-        shared_noise += (noise_n * shared_n**2).sum()
+        none_rA, shared_r = deviation_rA[none], deviation_rA[none].sum(1, dtype=np.float64)
+        score_r, noise_r = weight_r[none] * residual_r[none], weight_r[none] ** 2 * variance_r[none]
+        none_A += score_r @ none_rA
+        none_noise_A += noise_r @ none_rA**2
+        shared += (score_r * shared_r).sum()
+        shared_noise += (noise_r * shared_r**2).sum()
     pooled, pooled_noise = PRIOR_SLOPE / evidence.attenuation_ratio, np.inf
     if squares_A.sum() > 0:
         total, noise = total_A.sum() - shared, noise_A.sum() + shared_noise

@@ -10,8 +10,9 @@ a factor each besides, as under a Student t prior: few are large, most next to n
 Rows enter through sums per arm alone, the gradient and the curvature of the likelihood. So memory does not grow with rows, and a fold is
 left out by subtraction. Variances treat features as uncorrelated; means do not.
 
-Axes: R rows, D columns of x, A actions, B = A + 1 arms (none last), M attribute values, F folds, C channels, S points of a grid of
-scales.
+Axes: R rows (r: some of them), D columns of x, W features, A actions, B = A + 1 arms (none last), M attribute values,
+T = 1 + M coefficients (of one column of x: base, then values), F folds, C channels, S points of a grid (of scales), N
+functions of x.
 """
 
 from collections.abc import Sequence
@@ -65,12 +66,12 @@ class Design:
         x_RD[:, 1:] = (features.wide(self.levels)[:, self.kept] - self.mean[self.kept]) / self.scale
         return x_RD
 
-    def weights(self, coefficient_KD: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """K functions of x as functions of the features as they are: weights [K, W] and constants [K]."""
-        slope_KD = coefficient_KD[:, 1:] / self.scale
-        weight_KW = np.zeros((len(coefficient_KD), len(self.mean)))
-        weight_KW[:, self.kept] = slope_KD
-        return weight_KW, coefficient_KD[:, 0] - slope_KD @ self.mean[self.kept]
+    def weights(self, coefficient_ND: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """N functions of x as functions of the features as they are: weights [N, W] and constants [N]."""
+        slope_ND = coefficient_ND[:, 1:] / self.scale
+        weight_NW = np.zeros((len(coefficient_ND), len(self.mean)))
+        weight_NW[:, self.kept] = slope_ND
+        return weight_NW, coefficient_ND[:, 0] - slope_ND @ self.mean[self.kept]
 
 
 def fit_design(features: Features, kind_W: np.ndarray) -> Design:
@@ -420,13 +421,13 @@ def _variances(
     root_DB = np.sqrt(np.einsum("bdd->bd", sums.curvature_BDD).astype(np.float64).T)
     arms, values = len(root_DB[0]), len(path.prior_MD)
     table_BM = np.vstack([actions.table_AM, np.zeros(values)]).astype(np.float64)
-    pairs_MX = csr_array(np.einsum("bm,cm->mbc", table_BM, table_BM).reshape(values, -1))  # X: pairs of arms
+    pairs_MBB = csr_array(np.einsum("bm,cm->mbc", table_BM, table_BM).reshape(values, -1))  # B, B as one axis
     prior_DM = path.prior_MD.T
-    effect_DBB = (pairs_MX.T @ path.prior_MD).T.reshape(-1, arms, arms)
+    effect_DBB = (pairs_MBB.T @ path.prior_MD).T.reshape(-1, arms, arms)
     prior_DBB = effect_DBB + path.prior_D[:, None, None]
     inner_DBB = root_DB[:, :, None] * prior_DBB * root_DB[:, None, :] + np.eye(arms)
     information_DBB = root_DB[:, :, None] * np.linalg.inv(inner_DBB) * root_DB[:, None, :]
-    information_DM = (pairs_MX @ information_DBB.reshape(-1, arms * arms).T).T
+    information_DM = (pairs_MBB @ information_DBB.reshape(-1, arms * arms).T).T
     variance_D = path.prior_D - path.prior_D**2 * information_DBB.sum((1, 2))
     variance_DM = prior_DM - prior_DM**2 * information_DM
     action_DB = np.einsum("dbb->db", effect_DBB) - np.einsum("dbc,dbc->db", effect_DBB @ information_DBB, effect_DBB)
@@ -446,17 +447,17 @@ def _variances_by_values(
     """The same as `_variances`, from the precision of the coefficients of each feature."""
     values = len(path.prior_MD)
     curvature_DB = np.einsum("bdd->bd", sums.curvature_BDD).astype(np.float64).T
-    table_BX = np.ones((len(actions.table_AM) + 1, 1 + values))  # X: base, then values
-    table_BX[:, 1:] = np.vstack([actions.table_AM, np.zeros(values)])
-    root_DX = np.sqrt(np.vstack([path.prior_D, path.prior_MD])).T
-    information_DXX = np.stack([(table_BX.T * curvature_B) @ table_BX for curvature_B in curvature_DB])
-    scale_DXX = root_DX[:, :, None] * root_DX[:, None, :]
-    variance_DXX = scale_DXX * np.linalg.inv(np.eye(1 + values) + scale_DXX * information_DXX)
+    table_BT = np.ones((len(actions.table_AM) + 1, 1 + values))  # T: base, then values
+    table_BT[:, 1:] = np.vstack([actions.table_AM, np.zeros(values)])
+    root_DT = np.sqrt(np.vstack([path.prior_D, path.prior_MD])).T
+    information_DTT = np.stack([(table_BT.T * curvature_B) @ table_BT for curvature_B in curvature_DB])
+    scale_DTT = root_DT[:, :, None] * root_DT[:, None, :]
+    variance_DTT = scale_DTT * np.linalg.inv(np.eye(1 + values) + scale_DTT * information_DTT)
     alone_AM = actions.alone_AM.astype(np.float64)
-    action_DA = np.einsum("am,dmn,an->da", alone_AM, variance_DXX[1:, 1:, 1:], alone_AM, optimize=True)
-    variance_DX = np.maximum(np.einsum("dxx->dx", variance_DXX), 0.0)
-    average_A = _distance(alone_AM @ variance_DXX[0, 1:, 1:] @ alone_AM.T)
-    return variance_DX[:, 0], variance_DX[:, 1:].T, np.maximum(action_DA, 0.0).sum(0), average_A
+    action_DA = np.einsum("am,dmn,an->da", alone_AM, variance_DTT[1:, 1:, 1:], alone_AM, optimize=True)
+    variance_DT = np.maximum(np.einsum("dxx->dx", variance_DTT), 0.0)
+    average_A = _distance(alone_AM @ variance_DTT[0, 1:, 1:] @ alone_AM.T)
+    return variance_DT[:, 0], variance_DT[:, 1:].T, np.maximum(action_DA, 0.0).sum(0), average_A
 
 
 def _distance(average_AA: np.ndarray) -> np.ndarray:

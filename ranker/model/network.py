@@ -5,8 +5,11 @@
     effect(u, a) = sum over attributes m of a of linear_m(u)  +  <query(u), embedding(a)>
 
 The linear path comes in closed form (`linear`); the deep path learns what that leaves, and each channel keeps it only if users it
-has not seen are predicted better with it. Axes: R rows or users, W features, A actions (the last row of an action table may be
-`none`, all zeros), M attribute values, C channels over all outcomes, K width of the embedding, H width of the tower.
+has not seen are predicted better with it.
+
+Axes: R rows (or users), W features, A actions (the last row of an action table may be `none`, all zeros), B arms, M
+attribute values, C channels (over all outcomes), N = C x A effects of actions in channels, X width of the embedding,
+H width of the tower.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,6 +25,7 @@ from ranker.model.settings import ModelSettings
 EVERY = "contact"  # the attribute that all actions share
 OWN = "id"
 ALL = slice(None)  # channels
+EMBEDDING = "embedding_MK"  # its name in weights.safetensors
 
 
 @dataclass(frozen=True)
@@ -76,11 +80,16 @@ class ValueNet(nn.Module):
         self.tower = nn.Sequential(*layers)
         self.base_deep = nn.Linear(sizes[-1], channels, bias=False)
         self.query_deep = nn.Linear(sizes[-1], channels * settings.embedding, bias=False)
-        self.embedding_MK = nn.Parameter(torch.randn(values, settings.embedding) / settings.embedding**0.5)
+        embedding_MX = nn.Parameter(torch.randn(values, settings.embedding) / settings.embedding**0.5)
+        self.register_parameter(EMBEDDING, embedding_MX)
         self.register_buffer("deep_C", torch.ones(channels))  # 0: the channel does without the deep path
         nn.init.normal_(self.tower[0].weight, std=0.2)
         for head in (self.base_deep, self.query_deep):
             nn.init.zeros_(head.weight)
+
+    @property
+    def embedding_MX(self) -> Tensor:
+        return self.get_parameter(EMBEDDING)
 
     def set_linear(self, base: tuple[np.ndarray, np.ndarray], effect: tuple[np.ndarray, np.ndarray]) -> None:
         """Weights and constants: base [C, W], [C]; effect [C, M, W], [C, M]."""
@@ -94,15 +103,15 @@ class ValueNet(nn.Module):
         """Of the channels `here`, base_RC: the link without contact, and effect_RCA: what each action adds to it, to users as they are
         or, where given, as held_RW says."""
         offered_RW = wide_RW if held_RW is None else held_RW
-        weight_XW, constant_X = self._effect_of(table_AM, here)
+        weight_NW, constant_N = self._effect_of(table_AM, here)
         base_RC = nn.functional.linear(wide_RW, self.base.weight[here], self.base.bias[here])
-        effect_RCA = torch.addmm(constant_X, offered_RW, weight_XW.T).view(*base_RC.shape, -1)
+        effect_RCA = torch.addmm(constant_N, offered_RW, weight_NW.T).view(*base_RC.shape, -1)
         if self.deep_C[here].any():
-            base_deep_RC, query_RCK = self._deep(wide_RW)
+            base_deep_RC, query_RCX = self._deep(wide_RW)
             if held_RW is not None:
-                _, query_RCK = self._deep(held_RW)
+                _, query_RCX = self._deep(held_RW)
             base_RC = base_RC + self.deep_C[here] * base_deep_RC[:, here]
-            effect_RCA = effect_RCA + self.deep_C[here, None] * (query_RCK[:, here] @ self._embedding(table_AM).T)
+            effect_RCA = effect_RCA + self.deep_C[here, None] * (query_RCX[:, here] @ self._embedding(table_AM).T)
         return base_RC, effect_RCA
 
     def linear(self, wide_RW: Tensor, row_1M: Tensor) -> Tensor:
@@ -113,10 +122,10 @@ class ValueNet(nn.Module):
     def deep(self, wide_RW: Tensor, arm_R: Tensor, table_AM: Tensor, members_BA: Tensor | None = None) -> Tensor:
         """link_RC that the deep path adds for the logged arms, whether or not it is used. members_BA: the actions of every arm, whose
         effects add up; None where arms are actions."""
-        base_RC, query_RCK = self._deep(wide_RW)
-        embedding_BK = self._embedding(table_AM)
-        embedding_BK = embedding_BK if members_BA is None else members_BA @ embedding_BK
-        return base_RC + (query_RCK * embedding_BK[arm_R][:, None, :]).sum(-1)
+        base_RC, query_RCX = self._deep(wide_RW)
+        embedding_BX = self._embedding(table_AM)
+        embedding_BX = embedding_BX if members_BA is None else members_BA @ embedding_BX
+        return base_RC + (query_RCX * embedding_BX[arm_R][:, None, :]).sum(-1)
 
     def _deep(self, wide_RW: Tensor) -> tuple[Tensor, Tensor]:
         hidden_RH = self.tower(wide_RW)
@@ -130,12 +139,12 @@ class ValueNet(nn.Module):
         return (table_AM @ weight_CMW).flatten(0, 1), (constant_CM @ table_AM.T).flatten()
 
     def _embedding(self, table_AM: Tensor) -> Tensor:
-        return table_AM @ self.embedding_MK / table_AM.sum(1, keepdim=True).clamp(min=1) ** 0.5
+        return table_AM @ self.embedding_MX / table_AM.sum(1, keepdim=True).clamp(min=1) ** 0.5
 
     def penalty(self) -> Tensor:
         """Minus the log prior of the deep path's coefficients, up to a constant."""
         deep = _squares(self.tower) + _squares(self.base_deep)
-        unit = _squares(self.query_deep) + self.embedding_MK.square().sum()
+        unit = _squares(self.query_deep) + self.embedding_MX.square().sum()
         return 0.5 * (deep / self.settings.deep_sd**2 + unit)
 
 

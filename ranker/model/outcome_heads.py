@@ -4,7 +4,9 @@ An outcome has channels, the numbers that the network produces for it: one for b
 rows reach its largest value, as days of a week do, log odds of the share of it) and real (standardised value). An amount has two for
 each way in which it comes about: log odds of being positive, log of the size. Where a binary outcome hardly ever comes without the
 amount (who subscribes also pays), the amount with it and the amount without it are two ways: what moves the one rarely moves the
-other. Axes: R rows, O outcomes, C channels, `...` any leading axes.
+other.
+
+Axes: R rows, O outcomes, C channels, N ways (in which an amount comes about). `...` stands for any leading axes.
 """
 
 from collections.abc import Sequence
@@ -72,12 +74,12 @@ class Target:
             return self.scale**2 * doubt_C[..., 0]
         if self.kind == "count" and not self.bounded:
             return self.mean(link_C).square() * doubt_C[..., 0]
-        chance_W = torch.sigmoid(link_C[..., 0::2])
-        moved_W = (chance_W * (1 - chance_W)).square() * doubt_C[..., 0::2]
+        chance_N = torch.sigmoid(link_C[..., 0::2])
+        moved_N = (chance_N * (1 - chance_N)).square() * doubt_C[..., 0::2]
         if self.kind == "binary" or self.bounded:
-            return self.scale**2 * moved_W[..., 0]
-        size_W = torch.exp((link_C[..., 1::2] + torch.tensor(self.noise) / 2).clamp(max=LARGEST_LOG))
-        return ((self.scale * size_W).square() * (moved_W + chance_W.square() * doubt_C[..., 1::2])).sum(-1)
+            return self.scale**2 * moved_N[..., 0]
+        size_N = torch.exp((link_C[..., 1::2] + torch.tensor(self.noise) / 2).clamp(max=LARGEST_LOG))
+        return ((self.scale * size_N).square() * (moved_N + chance_N.square() * doubt_C[..., 1::2])).sum(-1)
 
     def per_link(self, mean: Tensor) -> Tensor:
         """By how much the expected outcome changes per unit of its links, those of sizes left alone, where it is `mean`. An amount
@@ -88,9 +90,9 @@ class Target:
             return (mean * (1 - mean / self.scale)).clamp(min=1e-9)
         if self.kind == "count":
             return mean.clamp(min=1e-9)
-        chance_W, size_W = torch.sigmoid(torch.tensor(self.start[0::2])), torch.tensor(self.start[1::2])
-        paid_W = self.scale * chance_W * torch.exp(size_W + torch.tensor(self.noise) / 2)
-        chance = (paid_W @ chance_W) / paid_W.sum() * mean / paid_W.sum()
+        chance_N, size_N = torch.sigmoid(torch.tensor(self.start[0::2])), torch.tensor(self.start[1::2])
+        paid_N = self.scale * chance_N * torch.exp(size_N + torch.tensor(self.noise) / 2)
+        chance = (paid_N @ chance_N) / paid_N.sum() * mean / paid_N.sum()
         return (mean * (1 - chance).clamp(min=LEAST_ROOM)).clamp(min=1e-9)
 
 

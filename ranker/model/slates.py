@@ -6,7 +6,7 @@ The network learns each decision once, under this sum. What comes after it asks 
 at random, stands for it, with its marginal propensity over the number of contacts. A contact of chance p in a slate of n is drawn with
 chance p / n, so that inverse propensities stay unbiased. What the others add is taken off its outcomes (`beside`).
 
-Axes: R rows of logs, D decisions, A actions, B arms without none.
+Axes: R rows of logs, N decisions (n: those of several contacts), A actions, B arms (without none).
 """
 
 from collections.abc import Iterator
@@ -24,12 +24,12 @@ OWN_ARMS = 100  # slates with an arm of their own, the most frequent ones
 
 @dataclass(frozen=True)
 class Draw:
-    """row_D: one row of the logs for each decision, in rising order. size_D: contacts of the decision. others_DA: the contacts that it
+    """row_N: one row of the logs for each decision, in rising order. size_N: contacts of the decision. others_NA: the contacts that it
     does not stand for, 1 each."""
 
-    row_D: np.ndarray
-    size_D: np.ndarray
-    others_DA: csr_array
+    row_N: np.ndarray
+    size_N: np.ndarray
+    others_NA: csr_array
 
 
 def draw(logs: Logs | StoredLogs) -> Draw | None:
@@ -49,16 +49,16 @@ def draw(logs: Logs | StoredLogs) -> Draw | None:
     chance_R = pd.util.hash_pandas_object(frame, index=False).to_numpy()
     order = np.lexsort((chance_R, decision_R))
     first = np.flatnonzero(np.diff(decision_R[order], prepend=-1))
-    row_D = np.sort(order[first])
-    size_D = np.bincount(decision_R)[decision_R[row_D]]
+    row_N = np.sort(order[first])
+    size_N = np.bincount(decision_R)[decision_R[row_N]]
     left_R = np.ones(len(frame), bool)
-    left_R[row_D] = False
+    left_R[row_N] = False
     left = np.flatnonzero(left_R)
-    place = np.empty(len(row_D), np.int64)
-    place[decision_R[row_D]] = np.arange(len(row_D))
-    shape = (len(row_D), len(logs.actions))
-    others_DA = csr_array((np.ones(len(left)), (place[decision_R[left]], action_R[left])), shape=shape)
-    return Draw(row_D, size_D, others_DA)
+    place = np.empty(len(row_N), np.int64)
+    place[decision_R[row_N]] = np.arange(len(row_N))
+    shape = (len(row_N), len(logs.actions))
+    others_NA = csr_array((np.ones(len(left)), (place[decision_R[left]], action_R[left])), shape=shape)
+    return Draw(row_N, size_N, others_NA)
 
 
 def _decisions(frame: pd.DataFrame) -> np.ndarray:
@@ -71,62 +71,62 @@ def _decisions(frame: pd.DataFrame) -> np.ndarray:
 
 def _problems(logs: Logs | StoredLogs, decision_R: np.ndarray, action_R: np.ndarray) -> Iterator[str]:
     rows, place = f"of {len(decision_R):,} rows", f"logs: columns {DECISION}, action"
-    shown_D = np.bincount(decision_R, action_R >= 0) > 0
-    if beside := int(((action_R < 0) & shown_D[decision_R]).sum()):
+    shown_N = np.bincount(decision_R, action_R >= 0) > 0
+    if beside := int(((action_R < 0) & shown_N[decision_R]).sum()):
         yield f"{place}: {beside:,} {rows} show nothing beside a contact of the same decision"
     slot_A = pd.factorize(np.array([str(action["slot"]) for action in logs.actions], dtype=object))[0]
     slot_R = np.append(slot_A, -1)[action_R]
     if twice := int(pd.DataFrame({"decision": decision_R, "slot": slot_R}).duplicated().sum()):
         yield f"{place}: {twice:,} {rows} repeat the slot of an earlier row of the same decision"
-    first_D = np.unique(decision_R, return_index=True)[1]
+    first_N = np.unique(decision_R, return_index=True)[1]
     told = logs.columns([outcome.name for outcome in logs.schema.outcomes])
     for name in told:
         value_R = told[name].to_numpy()
-        of_first_R = value_R[first_D][decision_R]
+        of_first_R = value_R[first_N][decision_R]
         if other := int(((value_R != of_first_R) & ~(np.isnan(value_R) & np.isnan(of_first_R))).sum()):
             yield f"logs: column {name}: {other:,} {rows} tell another outcome than the first row of their decision"
 
 
 @dataclass(frozen=True)
 class Arms:
-    """What decisions are learned as. arm_D: the arm of each, B for none. members_BA: how often arms show an action, first every action
+    """What decisions are learned as. arm_N: the arm of each, B for none. members_BA: how often arms show an action, first every action
     alone; None where arms are the actions."""
 
-    arm_D: np.ndarray
+    arm_N: np.ndarray
     members_BA: np.ndarray | None
 
 
-def arms_of(action_D: np.ndarray, others_DA: csr_array | None, actions: int, most: int = OWN_ARMS) -> Arms:
+def arms_of(action_N: np.ndarray, others_NA: csr_array | None, actions: int, most: int = OWN_ARMS) -> Arms:
     """The `most` frequent slates have arms of their own. The others share one for each contact that stands for them, which shows what
     they show on average: a sum over rows of one arm takes time and memory, and few rows tell little of what tells them apart."""
-    if others_DA is None:
-        return Arms(action_D, None)
-    several = np.flatnonzero(np.diff(others_DA.indptr) > 0)
-    alone_dA = csr_array((np.ones(len(several)), (np.arange(len(several)), action_D[several])), (len(several), actions))
-    slate_dA = alone_dA + others_DA[several]
-    slate_d, frequent = _frequent(slate_dA, most)
-    group_d = np.where(slate_d < 0, frequent + action_D[several], slate_d)
-    group_d = np.unique(group_d, return_inverse=True)[1]
-    members_BA = np.vstack([np.eye(actions), _averages(slate_dA, group_d)])
-    arm_D = np.where(action_D == actions, len(members_BA), action_D)
-    arm_D[several] = actions + group_d
-    return Arms(arm_D, members_BA)
+    if others_NA is None:
+        return Arms(action_N, None)
+    several = np.flatnonzero(np.diff(others_NA.indptr) > 0)
+    alone_nA = csr_array((np.ones(len(several)), (np.arange(len(several)), action_N[several])), (len(several), actions))
+    slate_nA = alone_nA + others_NA[several]
+    slate_n, frequent = _frequent(slate_nA, most)
+    group_n = np.where(slate_n < 0, frequent + action_N[several], slate_n)
+    group_n = np.unique(group_n, return_inverse=True)[1]
+    members_BA = np.vstack([np.eye(actions), _averages(slate_nA, group_n)])
+    arm_N = np.where(action_N == actions, len(members_BA), action_N)
+    arm_N[several] = actions + group_n
+    return Arms(arm_N, members_BA)
 
 
-def _frequent(slate_dA: csr_array, most: int) -> tuple[np.ndarray, int]:
+def _frequent(slate_nA: csr_array, most: int) -> tuple[np.ndarray, int]:
     """Of each decision the number of its slate, where it is one of the most frequent; -1 elsewhere. And how many these are."""
     code_A = np.random.default_rng(0).integers(
-        np.iinfo(np.int64).max, size=slate_dA.shape[1]
+        np.iinfo(np.int64).max, size=slate_nA.shape[1]
     )  # sums of codes tell slates apart
-    _, slate_d, count = np.unique(slate_dA.astype(np.int64) @ code_A, return_inverse=True, return_counts=True)
+    _, slate_n, count = np.unique(slate_nA.astype(np.int64) @ code_A, return_inverse=True, return_counts=True)
     chosen = np.argsort(-count, kind="stable")[:most]
     number = np.full(len(count), -1)
     number[chosen] = np.arange(len(chosen))
-    return number[slate_d], len(chosen)
+    return number[slate_n], len(chosen)
 
 
-def _averages(slate_dA: csr_array, group_d: np.ndarray) -> np.ndarray:
+def _averages(slate_nA: csr_array, group_n: np.ndarray) -> np.ndarray:
     """[B, A]: of the decisions of each arm of several contacts."""
-    size_B = np.bincount(group_d)
-    pick_Bd = csr_array((np.ones(len(group_d)), (group_d, np.arange(len(group_d)))), (len(size_B), len(group_d)))
-    return (pick_Bd @ slate_dA).toarray() / size_B[:, None]
+    size_B = np.bincount(group_n)
+    pick_Bn = csr_array((np.ones(len(group_n)), (group_n, np.arange(len(group_n)))), (len(size_B), len(group_n)))
+    return (pick_Bn @ slate_nA).toarray() / size_B[:, None]

@@ -1,4 +1,7 @@
-"""Which users train, which are held out: by a hash of the user id, so that all rows of a user stay together."""
+"""Which users train, which are held out: by a hash of the user id, so that all rows of a user stay together.
+
+Axes: R rows.
+"""
 
 from dataclasses import dataclass
 

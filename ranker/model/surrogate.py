@@ -14,8 +14,8 @@ The index is judged on complete decisions, by folds of users that it did not lea
 stand-in are compared. Young decisions are used only where they lower the squared error of the arms' averages, the index's error beyond
 noise included.
 
-Axes: R rows, O outcomes, I columns measured (outcomes, then early ones), P predictors, Q terms of a part, D columns of x, B = A + 1 arms,
-F folds.
+Axes: R rows (r: some of them), O outcomes, E early columns, Y columns measured (outcomes, then early ones), P
+predictors, Q terms of a part, D columns of x, A actions, B = A + 1 arms, F folds.
 """
 
 from collections.abc import Iterator, Sequence
@@ -156,10 +156,10 @@ class _Context:
         self._names = list(schema.measured)
         self._kinds = list(schema.measured.values())
         outcomes = [outcome.name for outcome in schema.outcomes]
-        self._of_I = [*range(len(outcomes)), *(outcomes.index(early.outcome) for early in schema.early)]
-        self._days_I = [np.inf] * len(outcomes) + [early.days for early in schema.early]
-        self._measured_RI = np.hstack([learn.outcome_RO, learn.early_RE])
-        self._known_RI = np.isfinite(self._measured_RI)
+        self._of_Y = [*range(len(outcomes)), *(outcomes.index(early.outcome) for early in schema.early)]
+        self._days_Y = [np.inf] * len(outcomes) + [early.days for early in schema.early]
+        self._measured_RY = np.hstack([learn.outcome_RO, learn.early_RE])
+        self._known_RY = np.isfinite(self._measured_RY)
         self._weight_R = stabilised_weights(learn.action_R, learn.propensity_R, learn.actions, WEIGHT_CLIP)
 
     def tried(
@@ -167,7 +167,7 @@ class _Context:
     ) -> Iterator[tuple[_Young, list[tuple[SurrogateFinding, np.ndarray]]]]:
         """For every group of young rows, per part how good its index is and what would stand in for it."""
         groups = list(self._young(outcome))
-        old = np.flatnonzero(self._known_RI[:, outcome])
+        old = np.flatnonzero(self._known_RY[:, outcome])
         old = old[:: len(old) // MOST_ROWS + 1]
         total_RQ = np.column_stack([part.y_RQ.sum(1, dtype=np.float64) for part in parts])
         if not groups or _too_few(total_RQ[old]):
@@ -176,7 +176,7 @@ class _Context:
         x_rD = self._design.matrix(self._learn.features.take(old))
         expected_RQ[old] = _regression(x_rD, total_RQ[old], self._fold_R[old], x_rD[:0])[0]
         for young in groups:
-            rows = old[self._known_RI[np.ix_(old, young.columns)].all(1)]
+            rows = old[self._known_RY[np.ix_(old, young.columns)].all(1)]
             if not _too_few(total_RQ[rows]):
                 predictor_rP = self._predictors(young.columns, np.concatenate([rows, young.rows]))
                 yield (
@@ -188,13 +188,13 @@ class _Context:
                 )
 
     def _young(self, outcome: int) -> Iterator[_Young]:
-        rows = np.flatnonzero(~self._known_RI[:, outcome])
-        patterns, group_r = np.unique(self._known_RI[rows], axis=0, return_inverse=True)
-        for number, known_I in enumerate(patterns):
+        rows = np.flatnonzero(~self._known_RY[:, outcome])
+        patterns, group_r = np.unique(self._known_RY[rows], axis=0, return_inverse=True)
+        for number, known_Y in enumerate(patterns):
             latest: dict[int, int] = {}
-            for k in np.flatnonzero(known_I).tolist():
-                o = self._of_I[k]
-                if o not in latest or self._days_I[k] > self._days_I[latest[o]]:
+            for k in np.flatnonzero(known_Y).tolist():
+                o = self._of_Y[k]
+                if o not in latest or self._days_Y[k] > self._days_Y[latest[o]]:
                     latest[o] = k
             if latest:
                 yield _Young(rows[group_r == number], tuple(latest.values()))
@@ -203,7 +203,7 @@ class _Context:
         """float64[r, P]: 1, what happened, how much, and what happened together; standardised."""
         happened, sizes = [], []
         for k in columns:
-            value_r = self._measured_RI[rows, k]
+            value_r = self._measured_RY[rows, k]
             if self._kinds[k] in ("binary", "amount"):
                 happened.append((value_r > 0).astype(float))
             if self._kinds[k] != "binary":
@@ -267,7 +267,7 @@ def _too_few(y_rQ: np.ndarray) -> bool:
 
 
 def _regression(
-    x_rD: np.ndarray, y_rQ: np.ndarray, fold_r: np.ndarray, other_sD: np.ndarray
+    x_rD: np.ndarray, y_rQ: np.ndarray, fold_r: np.ndarray, other_rD: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Predictions of every y on its rows, each by the other folds, and on other rows by all."""
     folds = int(fold_r.max()) + 1
@@ -284,7 +284,7 @@ def _regression(
     own_rQ = np.empty(y_rQ.shape)
     for f, part in enumerate(parts):
         own_rQ[fold_r == f] = part @ solved(square_DD - square_FDD[f], cross_DQ - cross_FDQ[f])
-    return own_rQ, other_sD @ solved(square_DD, cross_DQ)
+    return own_rQ, other_rD @ solved(square_DD, cross_DQ)
 
 
 def _kappa(known_r: np.ndarray, y_r: np.ndarray, expected_r: np.ndarray) -> tuple[float, float]:

@@ -1,4 +1,7 @@
-"""Validation of the tables: schema, ranges, missing values and keys, all problems counted by file and column."""
+"""Validation of the tables: schema, ranges, missing values and keys, all problems counted by file and column.
+
+Axes: R rows, A actions.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,4 @@
-"""Contact history beside scores, from exposures: earlier contacts of the scored users, for rules with `days`.
-
-Axes: U users of the scores, N rows of a batch.
-"""
+"""Contact history beside scores, from exposures: earlier contacts of the scored users, for rules with `days`."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence

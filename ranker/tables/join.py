@@ -6,7 +6,7 @@ where it is not complete by then. Its early columns count events recorded within
 in young and old decisions. The contacts of one listener and day are a slate: they have the same features and outcomes,
 and share one window.
 
-Axes: R decisions, P pairs of a decision and an event in its window, D days of listeners.
+Axes: R rows (decisions), P pairs of a decision and an event in its window, N days of listeners.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ NO_SLOTS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
-class Part:
+class UserTables:
     """The rows of some users in all three tables; eligible: bool[exposures, A] or None."""
 
     users: pd.DataFrame
@@ -34,7 +34,7 @@ class Part:
     eligible: np.ndarray | None
 
 
-def join(part: Part, schema: TableSchema, known_before: date, *, slates: bool = False) -> pd.DataFrame:
+def join(part: UserTables, schema: TableSchema, known_before: date, *, slates: bool = False) -> pd.DataFrame:
     """Logs of the decisions of which anything is known, in order of user and day, with the columns of `ranker.logs.Logs.frame`.
 
     slates: whether days with several contacts are to be told, by a number that the contacts of a day share.
@@ -83,17 +83,17 @@ def _whole_days(exposures: pd.DataFrame, day_R: np.ndarray, none: str) -> tuple[
         return np.arange(len(day_R)), exposures
     day_R = np.unique(day_R, return_inverse=True)[1]
     nothing_R = exposures["action"].isna().to_numpy() | (exposures["action"] == none).to_numpy()
-    contacted_D = np.bincount(day_R, ~nothing_R) > 0
+    contacted_N = np.bincount(day_R, ~nothing_R) > 0
     first_R = ~pd.Series(day_R).duplicated().to_numpy()
-    kept = np.flatnonzero(~nothing_R | (~contacted_D[day_R] & first_R))
+    kept = np.flatnonzero(~nothing_R | (~contacted_N[day_R] & first_R))
     several_R = nothing_R & (np.bincount(day_R)[day_R] > 1)
     propensity_R = exposures["propensity"].to_numpy(np.float64, copy=True)
-    chance_D = np.exp(np.bincount(day_R[several_R], np.log(propensity_R[several_R]), minlength=len(contacted_D)))
-    propensity_R[several_R] = chance_D[day_R[several_R]]
+    chance_N = np.exp(np.bincount(day_R[several_R], np.log(propensity_R[several_R]), minlength=len(contacted_N)))
+    propensity_R[several_R] = chance_N[day_R[several_R]]
     return kept, exposures.assign(propensity=propensity_R).iloc[kept].reset_index(drop=True)
 
 
-def is_known(part: Part, schema: TableSchema, known_before: date) -> np.ndarray:
+def is_known(part: UserTables, schema: TableSchema, known_before: date) -> np.ndarray:
     """bool[exposures]: whether anything is known of what came of the decision."""
     return _is_old_enough(part.exposures["decided_on"], min(schema.ages), known_before)
 
@@ -121,7 +121,7 @@ class KeyFaults:
     outcomes_without_user: int
 
 
-def key_faults(part: Part, schema: TableSchema, slots: Mapping[str, str] = NO_SLOTS) -> KeyFaults:
+def key_faults(part: UserTables, schema: TableSchema, slots: Mapping[str, str] = NO_SLOTS) -> KeyFaults:
     """Repeated keys, and rows that refer to nobody; only key columns of `part` are read, and none may be missing.
 
     slots: of the actions; those that are not in it share one. A listener gets one contact per slot and day.

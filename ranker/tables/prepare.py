@@ -1,4 +1,7 @@
-"""Tables to logs: validated, joined point in time and written in ranges of users, in constant memory."""
+"""Tables to logs: validated, joined point in time and written in ranges of users, in constant memory.
+
+Axes: R rows.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +19,7 @@ from ranker.files import InputError, batches_of, open_parquet, parquet_rows
 from ranker.logs import DECISION, SCHEMA_FILE, write_logs
 from ranker.scores import CATALOGUE_FILE, read_catalogue
 from ranker.tables.check import TABLES, Described, as_frame, check_types, check_values, files_of
-from ranker.tables.join import Part, is_known, is_mature, join, key_faults
+from ranker.tables.join import UserTables, is_known, is_mature, join, key_faults
 from ranker.tables.schema import read_table_schema
 from ranker.tables.settings import PrepareOptions
 
@@ -160,7 +163,7 @@ def _key_faults(tables: Path, described: Described, ranges: list[Range]) -> Coun
     faults: Counter[str] = Counter()
     for low, high in ranges:
         frames = {name: _keys_of(tables, name, low, high, schema.none) for name in TABLES}
-        faults.update(asdict(key_faults(Part(**frames, eligible=None), schema, slots)))
+        faults.update(asdict(key_faults(UserTables(**frames, eligible=None), schema, slots)))
     return faults
 
 
@@ -189,10 +192,10 @@ def _ranges(tables: Path, rows_at_once: int) -> list[Range]:
     return list(zip([None, *cuts], [*cuts, None], strict=True))
 
 
-def _read(tables: Path, described: Described, low: object, high: object) -> Part:
+def _read(tables: Path, described: Described, low: object, high: object) -> UserTables:
     features = described.schema.log_schema().features
     exposures = _rows(tables, "exposures", low, high, ("user_id", "decided_on", "action", "propensity", "eligible"))
-    return Part(
+    return UserTables(
         users=as_frame(_rows(tables, "users", low, high, ("user_id", "as_of", *features))),
         exposures=as_frame(exposures.select(["user_id", "decided_on", "action", "propensity"])),
         outcomes=as_frame(_rows(tables, "outcomes", low, high, (*KEYS["outcomes"], "recorded_on", "value"))),

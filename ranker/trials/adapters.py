@@ -1,4 +1,7 @@
-"""Public randomised trials as logs: what their adapters share."""
+"""Public randomised trials as logs: what their adapters share.
+
+Axes: R rows.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

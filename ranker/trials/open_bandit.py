@@ -1,6 +1,6 @@
 """The Open Bandit sample (ZOZOTOWN; Saito et al. 2020, arXiv 2008.07146): what a policy recommended in three positions, and clicks.
 
-Axes: R rows, P positions, A items.
+Axes: R rows, P positions, A actions (items).
 """
 
 from dataclasses import dataclass

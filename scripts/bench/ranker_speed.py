@@ -62,10 +62,10 @@ def make(rows: int, seed: int, folder: Path) -> None:
 
 
 def _features(rows: int, generator: np.random.Generator) -> pd.DataFrame:
-    numeric_RN = generator.lognormal(0.0, 1.0, (rows, len(SCHEMA.numeric))).astype(np.float32)
-    numeric_RN[generator.random(numeric_RN.shape) < 0.02] = np.nan
+    numeric_RI = generator.lognormal(0.0, 1.0, (rows, len(SCHEMA.numeric))).astype(np.float32)
+    numeric_RI[generator.random(numeric_RI.shape) < 0.02] = np.nan
     words = np.array([f"value_{level}" for level in range(LEVELS)])
-    columns = {name: numeric_RN[:, i] for i, name in enumerate(SCHEMA.numeric)}
+    columns = {name: numeric_RI[:, i] for i, name in enumerate(SCHEMA.numeric)}
     columns |= {name: words[generator.integers(0, LEVELS, rows)] for name in SCHEMA.categorical}
     return pd.DataFrame(columns)
 

@@ -18,7 +18,7 @@ from allocator.solve.solution import TooLarge
 from allocator.users import FREE, Data, load_data
 from ranker.files import InputError
 from ranker.market.answers import DAYS
-from ranker.market.truth import MONTH, World
+from ranker.market.truth import MONTH, MarketTruth
 from ranker.normal import Z95
 from ranker.scores import Catalogue, Interference, Scores, open_scores
 from scripts.cli import entry
@@ -86,7 +86,7 @@ def summary(
     )
 
 
-def interference(scores: Catalogue, world: World) -> list[Told | Untold]:
+def interference(scores: Catalogue, world: MarketTruth) -> list[Told | Untold]:
     """What contacts take from each other, as the scores say next to the truth: fatigue, the true pair, pairs that are none."""
     known = scores.interference or Interference(0, None, ())
     said = {(tuple(pair.where.items()), tuple(pair.beside.items())): pair.effect for pair in known.pairs}

@@ -13,7 +13,7 @@ import pandas as pd
 from allocator.problem import Problem
 from allocator.users import Data
 from ranker.files import InputError
-from ranker.market.truth import World, logging_chances, read_users, read_world, spoiled_before
+from ranker.market.truth import MarketTruth, logging_chances, read_users, read_world, spoiled_before
 from ranker.scores import Scores, open_scores
 
 
@@ -21,7 +21,7 @@ from ranker.scores import Scores, open_scores
 class Truth:
     """What the judge knows, in the order of the scores' users. given: name -> [U, P, A]; the rest as in ranker.market.truth."""
 
-    world: World
+    world: MarketTruth
     given: Mapping[str, np.ndarray]
     spoiled_UA: np.ndarray
     chance_UA: np.ndarray

@@ -21,21 +21,21 @@ def frame() -> pd.DataFrame:
 
 
 def test_numbers_are_standardised_and_no_tail_runs_away(frame) -> None:
-    encoded = fit_encoder(frame, SCHEMA).encode(frame).numeric_UN
+    encoded = fit_encoder(frame, SCHEMA).encode(frame).numeric_UI
     assert encoded[:, 0].mean() == pytest.approx(0, abs=0.02)
     assert encoded[:, 0].std() == pytest.approx(1, abs=0.05)
     extreme = pd.DataFrame({"income": [1e12, -1e12], "constant": [5.0, 9.0], "market": ["SE", "NO"]})
-    assert np.abs(fit_encoder(frame, SCHEMA).encode(extreme).numeric_UN).max() <= FURTHEST
+    assert np.abs(fit_encoder(frame, SCHEMA).encode(extreme).numeric_UI).max() <= FURTHEST
 
 
 def test_order_is_kept(frame) -> None:
-    encoded = fit_encoder(frame, SCHEMA).encode(frame).numeric_UN[:, 0]
+    encoded = fit_encoder(frame, SCHEMA).encode(frame).numeric_UI[:, 0]
     assert (np.argsort(encoded, kind="stable")[:900] == np.argsort(frame["income"], kind="stable")[:900]).all()
 
 
 def test_missing_numbers_are_average_and_marked(frame) -> None:
     gone = frame.assign(income=np.nan).iloc[:3]
-    encoded = fit_encoder(frame, SCHEMA).encode(gone).numeric_UN
+    encoded = fit_encoder(frame, SCHEMA).encode(gone).numeric_UI
     np.testing.assert_array_equal(encoded[:, 0], 0)
     np.testing.assert_array_equal(encoded[:, 2], 1)
 
@@ -49,7 +49,7 @@ def test_unseen_and_missing_categories_share_index_zero(frame) -> None:
 def test_columns_without_any_value_do_no_harm() -> None:
     empty = pd.DataFrame({"income": [np.nan] * 3, "constant": [1.0] * 3, "market": pd.Series([None] * 3, dtype=object)})
     encoded = fit_encoder(empty, SCHEMA).encode(empty)
-    assert np.isfinite(encoded.numeric_UN).all()
+    assert np.isfinite(encoded.numeric_UI).all()
     assert (encoded.index_UG == 0).all()
 
 
@@ -72,7 +72,7 @@ def test_holding_a_number_is_encoding_everybody_with_it(frame) -> None:
             encoder.holding(encoder.encode(frame), {"income": value}),
             encoder.encode(frame.assign(income=value)),
         )
-        np.testing.assert_array_equal(held.numeric_UN, wanted.numeric_UN)
+        np.testing.assert_array_equal(held.numeric_UI, wanted.numeric_UI)
         np.testing.assert_array_equal(held.index_UG, wanted.index_UG)
 
 

@@ -10,14 +10,14 @@ from ranker.columns import as_flags
 from ranker.logs import eligible_of
 from ranker.market import answers, decisions, listeners, world
 from ranker.tables.check import as_frame
-from ranker.tables.join import Part, join
+from ranker.tables.join import UserTables, join
 
 
 @pytest.fixture(scope="module")
-def options(market, day_one) -> decisions.Choices:
+def options(market, day_one) -> decisions.ActionDistribution:
     _, frame, at = day_one
     eligible_UA = listeners.eligible(frame, market.catalogue)
-    return decisions.choices(market.settings.logging, at.signals_US @ market.belief_SA, eligible_UA)
+    return decisions.action_distribution(market.settings.logging, at.signals_US @ market.belief_SA, eligible_UA)
 
 
 def test_chances_add_up_and_spare_nobody_eligible(market, day_one, options) -> None:
@@ -32,14 +32,18 @@ def test_chances_add_up_and_spare_nobody_eligible(market, day_one, options) -> N
 
 
 def test_who_may_see_nothing_gets_nothing(market) -> None:
-    options = decisions.choices(market.settings.logging, np.zeros((2, 3), np.float32), np.zeros((2, 3), bool))
+    options = decisions.action_distribution(
+        market.settings.logging, np.zeros((2, 3), np.float32), np.zeros((2, 3), bool)
+    )
     np.testing.assert_array_equal(options.chance_UA, [[0, 0, 0, 1]] * 2)
 
 
 def test_frequencies_are_the_propensities(options) -> None:
     """One listener, many draws: each action as often as its propensity says, the holdout being drawn anew."""
     draws, share = 40_000, 0.08
-    same = decisions.Choices(*(np.repeat(each[:1], draws, 0) for each in (options.chance_UA, options.explored_UA)))
+    same = decisions.ActionDistribution(
+        *(np.repeat(each[:1], draws, 0) for each in (options.chance_UA, options.explored_UA))
+    )
     rng = np.random.default_rng(2)
     made = decisions.decide(rng, same, rng.random(draws) < share, share)
     chance = (1 - share) * options.chance_UA[0]
@@ -88,7 +92,7 @@ def test_inverse_propensity_estimates_recover_the_truth(market, chunk) -> None:
     chosen = np.array([d <= day for d in chunk.tables.exposures.column("decided_on").to_pylist()])
     exposures = chunk.tables.exposures.filter(chosen)
     eligible_RA = as_flags(exposures.column("eligible"), len(market.catalogue.actions))
-    part = Part(
+    part = UserTables(
         *(as_frame(t) for t in (chunk.tables.users, exposures.drop_columns("eligible"), chunk.tables.outcomes)),
         eligible_RA,
     )

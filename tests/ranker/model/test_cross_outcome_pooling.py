@@ -28,7 +28,7 @@ def _gain_of_a_rare_outcome(seed: int, alike: bool) -> float:
     x = Features(generator.normal(size=(ROWS, 6)).astype(np.float32), np.zeros((ROWS, 1), int))
     action_R = generator.integers(0, CHOICES + 1, ROWS)
     lean_2K = np.array([[0.3, -0.3, 0.3, 0, 0, 0], [0.3, -0.3, 0.3, 0, 0, 0] if alike else [0, 0, 0, 0.3, -0.3, 0.3]])
-    effect_2R = x.numeric_UN @ lean_2K.T
+    effect_2R = x.numeric_UI @ lean_2K.T
     shown_R = np.append(TABLE_AM[:, 1], 0.0)[action_R]
     true_R = 0.5 * effect_2R[:, 0]
     rare_R = generator.random(ROWS) < 1 / (1 + np.exp(3.5 - shown_R * true_R))
@@ -90,7 +90,7 @@ def test_what_an_appetite_is_worth_may_depend_on_what_is_offered(monkeypatch) ->
     action_R = generator.integers(0, len(actions.table_AM) + 1, rows)
     taste_PK = generator.normal(scale=0.3, size=(PRODUCTS, 6))
     product_A, first_A = actions.table_AM[:, 3:13].argmax(1), actions.table_AM[:, 1]
-    suits_RA = np.hstack([(x.numeric_UN @ taste_PK.T)[:, product_A], np.zeros((rows, 1))])
+    suits_RA = np.hstack([(x.numeric_UI @ taste_PK.T)[:, product_A], np.zeros((rows, 1))])
     true_RA = suits_RA * np.append(first_A, 0.0)
     logged_R = np.arange(rows), action_R
     everywhere_R = np.ones(rows, bool)

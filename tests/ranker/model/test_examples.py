@@ -48,7 +48,7 @@ def test_files_hold_what_memory_would(logs, stored, tmp_path) -> None:
     np.testing.assert_array_equal(twice.index_UG, whole.features.take(some_R).index_UG[[8, 5]])
     sent = pickle.dumps(parts.features)  # to another process
     assert len(sent) < 1_000
-    np.testing.assert_array_equal(pickle.loads(sent).numeric_UN, whole.features.numeric_UN)
+    np.testing.assert_array_equal(pickle.loads(sent).numeric_UI, whole.features.numeric_UI)
 
 
 def test_training_from_files_gives_the_same_model(logs, stored, tmp_path) -> None:

@@ -26,8 +26,8 @@ def features(generator: np.random.Generator, rows: int = ROWS) -> Features:
 
 
 def with_categories(generator: np.random.Generator, numbers: int, columns: int, levels: int) -> Features:
-    number_RN = generator.normal(size=(ROWS, numbers)).astype(np.float32)
-    return Features(number_RN, generator.integers(0, levels, (ROWS, columns)) + levels * np.arange(columns))
+    number_RI = generator.normal(size=(ROWS, numbers)).astype(np.float32)
+    return Features(number_RI, generator.integers(0, levels, (ROWS, columns)) + levels * np.arange(columns))
 
 
 def truth(generator: np.random.Generator, width: int, size: float) -> tuple[np.ndarray, np.ndarray]:
@@ -172,14 +172,14 @@ def test_a_small_action_with_far_more_of_a_rare_outcome_does_not_run_away(seed: 
     x = with_categories(generator, NUMERIC, columns, 8)
     design = fit_design(x, np.repeat([TREND, LEVEL], [NUMERIC, columns * 8]))
     action_R = np.where(generator.random(ROWS) < 0.05, 1, generator.choice([0, 2, CHOICES], ROWS))
-    effect_R = np.where(action_R == 1, 4 + 2 * x.numeric_UN[:, 0], 0.0)
+    effect_R = np.where(action_R == 1, 4 + 2 * x.numeric_UI[:, 0], 0.0)
     happens_R = generator.random(ROWS) < 1 / (1 + np.exp(6 - effect_R))
     channel = Channel(LOGIT, happens_R.astype(np.float32), np.ones(ROWS, bool))
     start = float(np.log(happens_R.mean() / (1 - happens_R.mean())))
     for paths in single_outcome_paths(design, x, np.arange(ROWS) % 3, action_R, ACTIONS, [channel], [start])[0]:
         found_R = design.matrix(x) @ (TABLE_AM @ paths[0].effect_MD)[1]
         assert found_R.mean() == pytest.approx(4, abs=1)
-        assert np.polyfit(x.numeric_UN[:, 0], found_R, 1)[0] == pytest.approx(2, abs=0.5)
+        assert np.polyfit(x.numeric_UI[:, 0], found_R, 1)[0] == pytest.approx(2, abs=0.5)
         assert max(paths[0].prior_D[1:].max(), paths[0].prior_MD.max()) <= linear.LARGEST
 
 
@@ -232,7 +232,7 @@ def _correlation_with_the_trends(seed: int, numbers: int = 4, columns: int = 12,
     generator = np.random.default_rng(seed)
     x = with_categories(generator, numbers, columns, levels)
     action_R = generator.integers(0, CHOICES + 1, ROWS)
-    true_R = 0.05 * x.numeric_UN.sum(1)
+    true_R = 0.05 * x.numeric_UI.sum(1)
     lean_R = np.append(TABLE_AM[:, 1], 0.0)[action_R] * true_R
     channel = Channel(IDENTITY, (lean_R + generator.normal(size=ROWS)).astype(np.float32), np.ones(ROWS, bool))
     design = fit_design(x, np.repeat([TREND, LEVEL], [numbers, columns * levels]))

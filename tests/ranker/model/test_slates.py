@@ -99,7 +99,7 @@ def test_rare_slates_share_an_arm_that_shows_what_they_show_on_average() -> None
     others_DA = csr_array(np.array([[0, 1, 0, 0]] * 3 + [[0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0], [0, 0, 0, 0]]))
     arms = arms_of(np.array([0, 0, 0, 0, 0, 2, 4]), others_DA, 4, most=1)
     assert arms.members_BA[4:].tolist() == [[1, 1, 0, 0], [1, 0, 0.5, 0.5]]
-    assert arms.arm_D.tolist() == [4, 4, 4, 5, 5, 2, 6]
+    assert arms.arm_N.tolist() == [4, 4, 4, 5, 5, 2, 6]
 
 
 def test_variances_by_arms_are_those_by_values() -> None:

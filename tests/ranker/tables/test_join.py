@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from ranker.logs import eligible_of
-from ranker.tables.join import Part, join, key_faults
+from ranker.tables.join import UserTables, join, key_faults
 from ranker.tables.schema import Category, Number, TableSchema, Window
 
 TODAY = date(2026, 11, 23)
@@ -52,7 +52,7 @@ def events(*rows: tuple) -> pd.DataFrame:
 
 
 def joined(users: pd.DataFrame, exposures: pd.DataFrame, outcomes: pd.DataFrame, today: date = TODAY) -> pd.DataFrame:
-    return join(Part(users, exposures, outcomes, None), SCHEMA, today)
+    return join(UserTables(users, exposures, outcomes, None), SCHEMA, today)
 
 
 def test_features_are_the_latest_that_were_known_when_it_was_decided() -> None:
@@ -149,12 +149,12 @@ def test_the_holdout_is_none_and_eligibility_follows_its_row() -> None:
     exposures = decisions((2, "2026-10-05", None), (1, "2026-11-20", "a"), (1, "2026-10-05", "b"))
     eligible = np.array([[True, False], [True, True], [False, True]])
     users = snapshots((1, "2026-09-01", 1.0), (2, "2026-09-01", 2.0))
-    logs = join(Part(users, exposures, events(), eligible), SCHEMA, TODAY)
+    logs = join(UserTables(users, exposures, events(), eligible), SCHEMA, TODAY)
     assert logs["action"].tolist() == ["b", "none"]
     np.testing.assert_array_equal(eligible_of(logs), [[False, True], [True, False]])
 
 
-def by_loops(part: Part, today: date) -> pd.DataFrame:
+def by_loops(part: UserTables, today: date) -> pd.DataFrame:
     rows = []
     for _, exposure in part.exposures.sort_values(["user_id", "decided_on"]).iterrows():
         day = exposure["decided_on"]
@@ -199,7 +199,7 @@ def test_the_join_equals_plain_loops(seed: int, text_ids: bool) -> None:
     outcomes["outcome"] = rng.choice(["subs", "mau", "days", "revenue"], 900)
     outcomes["recorded_on"] = outcomes["occurred_on"] + pd.to_timedelta(rng.integers(0, 20, 900), unit="D")
     outcomes["value"] = rng.integers(1, 9, 900) / 4
-    part = Part(users, exposures, outcomes, None)
+    part = UserTables(users, exposures, outcomes, None)
     expected = by_loops(part, TODAY)
     found = join(part, SCHEMA, TODAY)[list(expected.columns)]
     assert len(found) > 40
@@ -219,7 +219,7 @@ def test_wrong_keys_are_counted() -> None:
         (1, "revenue", "2026-10-05", 1),
         (9, "subs", "2026-10-05", 1),
     )
-    faults = key_faults(Part(users, exposures, outcomes, None), SCHEMA)
+    faults = key_faults(UserTables(users, exposures, outcomes, None), SCHEMA)
     assert faults.users_repeated == 1
     assert faults.exposures_repeated == 1
     assert faults.exposures_without_user == 1
@@ -243,7 +243,10 @@ def test_several_contacts_of_a_day_are_one_slate_unless_a_slot_has_two_or_nothin
         (5, "2026-10-05", "none"),  # two decisions for nothing are one
     )
     exposures["decision_id"] = [0, 0, 0, 0, 0, 0, 0, 1, 0, 1]
-    part, slots = Part(users, exposures, events((1, "subs", "2026-10-06", 1)), None), {"a": "x", "a2": "x", "b": "y"}
+    part, slots = (
+        UserTables(users, exposures, events((1, "subs", "2026-10-06", 1)), None),
+        {"a": "x", "a2": "x", "b": "y"},
+    )
     faults = key_faults(part, SCHEMA, slots)
     assert (faults.exposures_repeated, faults.nothing_beside, faults.slates) == (1, 1, 2)
     assert key_faults(replace(part, exposures=exposures.drop(columns="decision_id")), SCHEMA, slots).nothing_beside == 2

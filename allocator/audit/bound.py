@@ -19,7 +19,7 @@ import numpy as np
 from allocator.audit.audited_shard import Seen, Week
 from allocator.audit.recounts import Recount
 from allocator.audit.slates import BestSlates
-from allocator.audit.sums import Sum, Weights, Worth, no_weights
+from allocator.audit.sums import Part, Sum, Weights, Worth, no_weights
 from ranker.scores import Shard
 
 
@@ -39,7 +39,9 @@ class Best:
         best_U = self.slates.best(net_UA, seen.room_UC, seen.lack_UN)
         churning = [recount for recount in self.recounts if recount.changes and recount.multiplied[0]]
         if churning:
-            bonus_U = sum(each.multiplied[0] * seen.members(each.rule.users) for each in churning)
+            bonus_U = np.zeros(len(seen))
+            for each in churning:
+                bonus_U += each.multiplied[0] * seen.members(each.rule.users)
             self.users.add(bonus_U[~free_U & ~seen.changed_U])
             best_U[free_U] = np.maximum(best_U, self._again(seen, net_UA) + bonus_U)[free_U]
         self.users.add(best_U)
@@ -91,6 +93,6 @@ class Best:
         for recount in priced:
             multiplier, bound = recount.multiplied
             for part, factor in zip(recount.parts, (-multiplier, multiplier * bound), strict=True):
-                if part is not None:
+                if isinstance(part, Part | Worth):
                     part.add_to(weights, factor)
         return weights

@@ -39,7 +39,7 @@ class Lattice:
 
     def counts(self, klass_N: np.ndarray, slate_NK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(part, whole) of slates, padded with NONE, of users of these classes."""
-        return tuple(_count(linear, klass_N, slate_NK) for linear in (self.part, self.whole))
+        return _count(self.part, klass_N, slate_NK), _count(self.whole, klass_N, slate_NK)
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,11 @@ def lattices(problem: Problem, users: int) -> tuple[Lattice, ...]:
     rows, found = problem.rows, []
     for position, each in enumerate(problem.measured):
         sides = np.flatnonzero(rows.constraint_R == position)
-        if not each.rule.is_part or len(sides) != 2 or np.isfinite(rows.penalty_R[sides]).any():
+        if not each.rule.is_part or each.denominator is None:
             continue
-        low, high = share_of(each.low), share_of(each.high)
+        if len(sides) != 2 or np.isfinite(rows.penalty_R[sides]).any():
+            continue
+        low, high = share_of(each.bound("min")), share_of(each.bound("max"))
         if (high - low) * users < NARROW and max(low.denominator, high.denominator) <= LARGEST:
             upper, lower = sides[np.argsort(-rows.sign_R[sides])]
             found.append(Lattice(int(upper), int(lower), each.numerator, each.denominator, low, high))

@@ -5,7 +5,7 @@ import tomllib
 from tests.architecture.test_imports import MODULES
 from tests.conftest import ROOT
 
-MOST = 67
+MOST = 62
 """Modules not yet typed strictly; made smaller with every one that leaves the list."""
 STRICT = ("ranker.scores", "ranker.logs", "ranker.files", "ranker.columns", "scripts.cli.", "scripts.formats.")
 

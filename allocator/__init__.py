@@ -23,4 +23,19 @@ Modules, in the order in which data flows:
 - audit: the independent judge
 - allocate: the whole way, from scores and a policy to an audited allocation
 - report: one page for people
+
+Arrays carry their axes as suffixes: `usage_NR` has a line per item and a column per row. In all files
+
+    U  users
+    A  actions, in the order of the catalogue
+    P  planes: a metric's mean or its standard error
+    R  rows: sides of constraints as g(x) <= limit
+    S  user classes: users alike in every filter of the policy
+    C  contact caps
+    K  contacts of a slate, padded with -1
+    Q  asks: what contacts ask for beside or before them
+    L  slots
+    N  the items of the list that the file's legend names
+
+Any other letter means one thing within its folder, and a lower case letter some of what the upper case stands for.
 """

@@ -7,7 +7,7 @@ churn limit_r is max - users in scope, and use_r is -1 where a user in scope is 
 may be given that once more is also worth its value with all multipliers of churn on top. Who explores or is pinned keeps the contacts of
 the rows, who is held out gets nothing.
 
-Axes: U users of a shard, u some of them, n rows of a shard, A actions.
+Axes: U users, u some of them, n contacts of a shard, A actions, C contact caps, Q asks.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ class Best:
         given_n = (seen.explores_U | seen.pinned_U)[seen.user_n]
         self.users.add(net_UA[seen.user_n[given_n], seen.action_n[given_n]])
         net_UA[~(seen.allowed_UA & free_U[:, None])] = -np.inf
-        best_U = self.slates.best(net_UA, seen.room_UC, seen.lack_UN)
+        best_U = self.slates.best(net_UA, seen.room_UC, seen.lack_UQ)
         churning = [recount for recount in self.recounts if recount.changes and recount.multiplied[0]]
         if churning:
             bonus_U = np.zeros(len(seen))

@@ -1,4 +1,7 @@
-"""Every constraint recounted, next to what the certificate says of it."""
+"""Every constraint recounted, next to what the certificate says of it.
+
+Axes: U users, n contacts of a shard, A actions.
+"""
 
 import math
 from collections.abc import Callable, Iterator, Mapping

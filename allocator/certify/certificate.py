@@ -13,7 +13,7 @@ scores, the policy and the multipliers below; `audit` does. A constraint of kind
 Contacts are whole. Where that alone keeps the value further below this bound than was asked for, `bound` is what an integer programme
 proved of whole contacts, and `price_bound` is the one by prices.
 
-Axes: N contacts, R rows, S user classes, A actions, P planes.
+Axes: U users, N contacts, n those of a part of the users, R rows, S user classes, A actions, P planes, K contacts of a slate.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -8,7 +8,7 @@ Others are solved again by the dual, beyond 10,000 users over a stratified sampl
 that were found are optimal, so that nothing has to be solved before. Only the users who are nearest to another choice may change
 theirs: what the others could gain by it is left out, so v is at most too small away from b, and a range at most too short.
 
-Axes: R rows, U users.
+Axes: R rows, U users, S user classes, A actions, P planes, K contacts of a slate.
 """
 
 from collections.abc import Sequence

@@ -4,7 +4,8 @@ For a row g(x) <= limit that an empty allocation breaks, the free users would ha
 at most the sum over slots of the best eligible contact in scope, of the `most` best slots alone where contact rules allow no more. The
 bound leaves out everything else, so what it calls impossible is impossible; what it lets pass may still be.
 
-Axes: U users, A actions, S user classes, P planes, R scopes, N actions of a scope, T parts of the users.
+Axes: U users, A actions, S user classes, C contact caps, P planes, R rows, F scopes, N actions of a scope, L slots,
+T parts of the users.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -176,9 +177,9 @@ def reach(problem: Problem, data: Data, scopes: Sequence[Scope]) -> list[Reach]:
     slot_A = problem.contact.slot_A
     by_slot_A = np.argsort(slot_A, kind="stable")
     chosen = [by_slot_A[scope.actions_A[by_slot_A]] for scope in scopes]
-    first_R = np.concatenate([[0], np.cumsum([len(action_N) for action_N in chosen])])
-    amount_TR = np.zeros((PARTS, len(scopes)))
-    contacts_TR, users_TR = np.zeros_like(amount_TR, np.int64), np.zeros_like(amount_TR, np.int64)
+    first_F = np.concatenate([[0], np.cumsum([len(action_N) for action_N in chosen])])
+    amount_TF = np.zeros((PARTS, len(scopes)))
+    contacts_TF, users_TF = np.zeros_like(amount_TF, np.int64), np.zeros_like(amount_TF, np.int64)
     tables = (
         np.concatenate([scope.const_A[action_N] for scope, action_N in zip(scopes, chosen, strict=True)]),
         np.concatenate([scope.plane_PA[:, action_N].T for scope, action_N in zip(scopes, chosen, strict=True)]),
@@ -192,17 +193,17 @@ def reach(problem: Problem, data: Data, scopes: Sequence[Scope]) -> list[Reach]:
         )
         _count(
             np.asarray(data.planes_UPA[part]), eligible_UA, data.class_U[part], data.group_U[part],
-            slot_A, first_R, np.concatenate(chosen), *tables, amount_TR, contacts_TR, users_TR,
+            slot_A, first_F, np.concatenate(chosen), *tables, amount_TF, contacts_TF, users_TF,
         )  # fmt: skip
-    sums = zip(amount_TR.sum(axis=0), contacts_TR.sum(axis=0), users_TR.sum(axis=0), strict=True)
+    sums = zip(amount_TF.sum(axis=0), contacts_TF.sum(axis=0), users_TF.sum(axis=0), strict=True)
     return [Reach(float(amount), int(contacts), int(users)) for amount, contacts, users in sums]
 
 
 @kernel(parallel=True)
 def _count(
     planes_UPA: np.ndarray, eligible_UA: np.ndarray, class_U: np.ndarray, group_U: np.ndarray, slot_A: np.ndarray,
-    first_R: np.ndarray, action_N: np.ndarray, const_N: np.ndarray, plane_NP: np.ndarray, member_RS: np.ndarray,
-    most_R: np.ndarray, plain_R: np.ndarray, amount_TR: np.ndarray, contacts_TR: np.ndarray, users_TR: np.ndarray,
+    first_F: np.ndarray, action_N: np.ndarray, const_N: np.ndarray, plane_NP: np.ndarray, member_FS: np.ndarray,
+    most_F: np.ndarray, plain_F: np.ndarray, amount_TF: np.ndarray, contacts_TF: np.ndarray, users_TF: np.ndarray,
 ) -> None:  # fmt: skip
     users = len(class_U)
     size = -(-users // PARTS)
@@ -211,16 +212,16 @@ def _count(
         for u in range(part * size, min((part + 1) * size, users)):
             if group_U[u] != FREE:
                 continue
-            for r in range(len(most_R)):
-                if not member_RS[r, class_U[u]]:
+            for f in range(len(most_F)):
+                if not member_FS[f, class_U[u]]:
                     continue
                 filled, slot = 0, -1
-                for n in range(first_R[r], first_R[r + 1]):
+                for n in range(first_F[f], first_F[f + 1]):
                     a = action_N[n]
                     if not eligible_UA[u, a]:
                         continue
                     brings = const_N[n]
-                    if not plain_R[r]:
+                    if not plain_F[f]:
                         for p in range(plane_NP.shape[1]):
                             brings += plane_NP[n, p] * planes_UPA[u, p, a]
                     if brings <= 0.0:
@@ -232,10 +233,10 @@ def _count(
                     elif brings > best_L[filled - 1]:
                         best_L[filled - 1] = brings
                 if filled:
-                    taken = min(filled, most_R[r])
-                    amount_TR[part, r] += largest(best_L, filled, taken)
-                    contacts_TR[part, r] += taken
-                    users_TR[part, r] += 1
+                    taken = min(filled, most_F[f])
+                    amount_TF[part, f] += largest(best_L, filled, taken)
+                    contacts_TF[part, f] += taken
+                    users_TF[part, f] += 1
 
 
 @kernel()

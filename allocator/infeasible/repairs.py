@@ -4,7 +4,7 @@ Constraints whose bounds may move are made soft at a price far above the value o
 allocation then breaks is as little as can be, and where it stands is a bound that it keeps: so a repair is an allocation that was found,
 and its bounds are as exact as the allocation. (An elastic programme: Chinneck, Feasibility and Infeasibility in Optimization, 2008.)
 
-Axes: R rows.
+Axes: R rows, U users, K contacts of a slate.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,6 +1,6 @@
 """Everything the page shows, as one frozen record: counted in a single stream over the scores and the contacts.
 
-Axes: U users of a shard, A actions (catalogue order), V values of a segment.
+Axes: U users, A actions.
 """
 
 from collections.abc import Mapping, Sequence

@@ -7,7 +7,8 @@ but so near that few counts lie between them get k and t themselves.
 With what is fixed outside of a programme the counts inside are a shifted lattice: q k - p t = L has the solutions k0 + p j, t0 + q j
 (Bezout), L being what is left of the limit in steps of 1 / q.
 
-Axes: N columns of a programme, V more variables, M more rows.
+Axes: N columns of a programme, K contacts of a slate, A actions, S user classes, R rows, V variables of a programme, v new ones,
+M rows of a programme, m new ones.
 """
 
 from dataclasses import dataclass
@@ -44,12 +45,12 @@ class Lattice:
 
 @dataclass(frozen=True)
 class MoreRows:
-    """What a programme gets besides: rows over its N columns and over V new whole variables, all of them equalities or at most."""
+    """What a programme gets besides: rows over its N columns and over v new whole variables, all of them equalities or at most."""
 
-    column_MN: sparse.csr_matrix
-    new_MV: sparse.csr_matrix
-    low_M: np.ndarray
-    high_M: np.ndarray
+    column_mN: sparse.csr_matrix
+    new_mv: sparse.csr_matrix
+    low_m: np.ndarray
+    high_m: np.ndarray
 
 
 def lattices(problem: Problem, users: int) -> tuple[Lattice, ...]:

@@ -1,6 +1,6 @@
 """The allocation dataset: a row per contact, written from the solver's slates, with what explains each choice.
 
-Axes: N contacts, U users, K contacts of a slate.
+Axes: N contacts, n those of a shard, U users, K contacts of a slate.
 """
 
 from dataclasses import dataclass

@@ -4,7 +4,7 @@ Whoever gets a contact of the set `trigger` this week has at least `number` of t
 the rule counts days. All or nothing asks for `min` of the very set; a requirement asks for one contact of another set. Sets of actions
 are counted as caps are, without a limit of their own.
 
-Axes: U users, A actions, S user classes, C sets of actions that are counted, Q asks, L slots.
+Axes: U users, A actions, S user classes, C contact caps, Q asks, L slots.
 """
 
 from dataclasses import dataclass

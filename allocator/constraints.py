@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from allocator.policy.kinds.base import ChangedUsers, Constraint, ContactSum
-from allocator.policy.words import Strength
+from allocator.policy.kinds.base import ChangedUsers, Constraint, ContactSum, Side
+from allocator.policy.words import Scalar, Strength
 from allocator.scopes import chosen
 from allocator.user_classes import UserClasses
 from ranker.scores import Catalogue
@@ -69,7 +69,23 @@ class CompiledConstraint:
     @property
     def penalty(self) -> float:
         """What a unit of violation costs: infinite for a hard constraint."""
-        return self.rule.strength.penalty if self.rule.strength.kind == "soft" else np.inf
+        penalty = self.rule.strength.penalty
+        return np.inf if penalty is None else penalty
+
+    def bound(self, side: Side) -> float:
+        """Of a side that it has."""
+        bound = self.low if side == "min" else self.high
+        if bound is None:
+            raise ValueError(f"{self.rule.id} has no {side}")
+        return bound
+
+    def with_bound(self, side: Side, bound: float) -> "CompiledConstraint":
+        return replace(self, low=bound) if side == "min" else replace(self, high=bound)
+
+    def sums(self, count_SA: np.ndarray, sum_SPA: np.ndarray, kept_S: np.ndarray) -> tuple[float, float | None]:
+        """Numerator and denominator over contacts that are summarised per class and action."""
+        numerator, over = self.numerator.total(count_SA, sum_SPA, kept_S), self.denominator
+        return numerator, None if over is None else over.total(count_SA, sum_SPA, kept_S)
 
     def softened(self, penalty: float) -> "CompiledConstraint":
         """The same sums under a constraint that may be broken at this price."""
@@ -96,6 +112,9 @@ class LinearRows:
 
     def __len__(self) -> int:
         return len(self.limit_R)
+
+    def side(self, row: int) -> Side:
+        return "max" if self.sign_R[row] > 0 else "min"
 
     def bonus(self, price_R: np.ndarray) -> np.ndarray:
         """float64[S] >= 0: what it is worth at these prices that a user keeps the earlier slate."""
@@ -148,7 +167,7 @@ def each_row(
                 yield rule.of_segment(value), member_S & (value_S == value)
         else:
             values = [action.get(rule.each) for action in catalogue.actions if rule.counted(action)]
-            for value in dict.fromkeys(value for value in values if value is not None):
+            for value in dict.fromkeys(value for value in values if isinstance(value, Scalar)):
                 yield rule.of_attribute(value), member_S
 
 

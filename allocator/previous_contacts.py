@@ -2,7 +2,7 @@
 
 Both are rows of (user, action), streamed into arrays sorted by the user's place in the scores and taken shard by shard.
 
-Axes: U users, N earlier contacts, n those of a shard's users, A actions, C contact caps, S user classes, K contacts of a slate.
+Axes: U users, N earlier contacts, n those of a shard, A actions, C contact caps, S user classes, K contacts of a slate.
 """
 
 from collections.abc import Callable, Iterator, Sequence

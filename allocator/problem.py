@@ -10,7 +10,7 @@ so a reduced value at prices lambda is one fused multiply-add over the planes, w
 
 Only churn is not a sum over contacts: it counts the users who keep the slate that they had before (`kept`).
 
-Axes: U users, A actions, P planes (a metric's mean or stderr), R rows, S user classes, C contact caps, K contacts of a slate.
+Axes: U users, A actions, P planes, R rows, S user classes, N contacts.
 """
 
 from collections.abc import Sequence

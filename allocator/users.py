@@ -1,6 +1,6 @@
 """The users as arrays, read once from the scores: what contacts bring, who is eligible, who explores, and what each had before.
 
-Axes: U users, A actions, P planes (a metric's mean or stderr), S user classes, C contact caps, K contacts of a slate.
+Axes: U users, A actions, P planes, S user classes, C contact caps, N users or contacts, n those of a shard, K contacts of a slate.
 """
 
 import mmap

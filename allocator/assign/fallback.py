@@ -1,7 +1,7 @@
 """Fallbacks: contacts for users in scope who were chosen nothing, assigned once all other contacts are decided.
 
-Axes: U users, N users who may fall back (n: some of them), F fallback actions, P planes, R rows, S user classes, K contacts of a slate,
-E users who explore.
+Axes: U users, N users who may fall back, n some of them, F fallback actions, A actions, P planes, R rows, S user classes,
+K contacts of a slate, E users who explore.
 """
 
 from dataclasses import dataclass

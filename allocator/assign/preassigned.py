@@ -3,7 +3,7 @@
 A user with a pinned contact gets the pinned contacts and nothing else, so whoever is pinned is out of the solvers' hands, as those who
 explore are.
 
-Axes: U users, N contacts, A actions, C contact caps, E explored contacts, S user classes, K contacts of a slate.
+Axes: U users, N contacts, n those of exploration, A actions, C contact caps, S user classes, K contacts of a slate.
 """
 
 from dataclasses import dataclass, replace
@@ -45,14 +45,14 @@ def preassign(problem: Problem, data: Data) -> tuple[Data, Preassigned]:
         group_U = data.group_U.copy()
         group_U[pinned_N] = PINNED
         data = replace(data, group_U=group_U)
-    user_E, action_E, chance_E = explore(problem, data)
-    source_N = np.repeat([SOURCES.index("pinned"), SOURCES.index("exploration")], [len(pinned_N), len(user_E)])
-    user_N = np.concatenate([pinned_N, user_E])
+    user_n, action_n, chance_n = explore(problem, data)
+    source_N = np.repeat([SOURCES.index("pinned"), SOURCES.index("exploration")], [len(pinned_N), len(user_n)])
+    user_N = np.concatenate([pinned_N, user_n])
     order_N = np.argsort(user_N, kind="stable")
     return data, Preassigned(
         user_N[order_N],
-        np.concatenate([action_N, action_E])[order_N],
-        np.concatenate([np.ones(len(pinned_N)), chance_E])[order_N],
+        np.concatenate([action_N, action_n])[order_N],
+        np.concatenate([np.ones(len(pinned_N)), chance_n])[order_N],
         source_N[order_N].astype(np.int8),
     )
 

@@ -10,7 +10,7 @@ For free users that is their slate. For those who explore it is the counterfactu
 the best slate at the final prices, or where that is empty the fallback. Prices are taken as they are, though another draw would move
 them a little.
 
-Axes: N contacts, U users, E exploring users, K contacts of a slate.
+Axes: N contacts, n those of a shard, U users, E users who explore, R rows, K contacts of a slate.
 """
 
 from dataclasses import dataclass, replace

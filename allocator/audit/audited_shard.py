@@ -1,6 +1,6 @@
 """A shard of users as the judge sees it: who is held out, explores or is pinned, what each may get, and which rows are theirs.
 
-Axes: U users of the shard, n rows of the shard, A actions.
+Axes: U users, N contacts, n those of a shard, A actions, C contact caps, Q asks.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -55,13 +55,13 @@ class Seen:
     matched: number of its rows. user_n, action_n, source_n, value_n, marginal_n: those whose action is known, sorted by user;
     user_n is the position in the shard. before_user_n, before_action_n: the earlier contacts, -1 being an action that is gone.
     held_U, explores_U, pinned_U: bool, and nobody is in two of them. room_UC: how many contacts each cap has left for this run.
-    lack_UN: how many contacts of this run each need wants of its scope, 0 or less where it wants nothing of the user.
+    lack_UQ: how many contacts of this run each need wants of its scope, 0 or less where it wants nothing of the user.
     """
 
     def __init__(self, shard: Shard, week: Week):
         self.shard, self.week, rows = shard, week, week.rows
         self._members: dict[Filter, np.ndarray] = {}
-        self.room_UC, self.lack_UN = self._room_and_lack()
+        self.room_UC, self.lack_UQ = self._room_and_lack()
         row_n, user_n = rows.of(shard.start, len(shard))
         known_n = rows.action_N[row_n] >= 0
         self.matched = len(row_n)
@@ -81,7 +81,7 @@ class Seen:
         return len(self.shard)
 
     def _room_and_lack(self) -> tuple[np.ndarray, np.ndarray]:
-        """[U, C] and [U, N]: what earlier contacts leave of each cap, and lack of each need. Who is not bound has room for everything."""
+        """[U, C] and [U, Q]: what earlier contacts leave of each cap, and lack of each need. Who is not bound has room for everything."""
         week, users = self.week, len(self)
         rules: list[Cap | Need] = [*week.caps, *week.needs]
         left_UC = np.tile(np.array([rule.most for rule in rules], np.int64), (users, 1))
@@ -133,7 +133,7 @@ class Seen:
         for cap, room_U in zip(self.week.caps, self.room_UC.T, strict=True):
             if (room_U <= 0).any():
                 drawable_UA &= ~((room_U <= 0)[:, None] & cap.scope_A)
-        for need, lack_U in zip(self.week.needs, self.lack_UN.T, strict=True):
+        for need, lack_U in zip(self.week.needs, self.lack_UQ.T, strict=True):
             drawable_UA &= ~(need.given_A & (need.scope_A.astype(int) < lack_U[:, None]))
         return drawable_UA
 
@@ -155,17 +155,17 @@ class Seen:
     def _with_what_they_need(self, pins_UA: np.ndarray) -> np.ndarray:
         """The pins without those that lack what they need, until none does."""
         for _ in range(pins_UA.shape[1]):
-            for need, lack_U in zip(self.week.needs, self.lack_UN.T, strict=True):
+            for need, lack_U in zip(self.week.needs, self.lack_UQ.T, strict=True):
                 pins_UA[pins_UA[:, need.scope_A].sum(axis=1) < lack_U] &= ~need.given_A
         return pins_UA
 
     def needs_met(self, got_UA: np.ndarray) -> np.ndarray:
-        """bool[U, N]: whether who gets these contacts has what each need wants."""
-        met_UN = np.ones(self.lack_UN.shape, bool)
-        for n, need in enumerate(self.week.needs):
-            has_U = got_UA[:, need.scope_A].sum(axis=1) >= self.lack_UN[:, n]
-            met_UN[:, n] = has_U | ~got_UA[:, need.given_A].any(axis=1)
-        return met_UN
+        """bool[U, Q]: whether who gets these contacts has what each need wants."""
+        met_UQ = np.ones(self.lack_UQ.shape, bool)
+        for q, need in enumerate(self.week.needs):
+            has_U = got_UA[:, need.scope_A].sum(axis=1) >= self.lack_UQ[:, q]
+            met_UQ[:, q] = has_U | ~got_UA[:, need.given_A].any(axis=1)
+        return met_UQ
 
     @cached_property
     def got_UA(self) -> np.ndarray:

@@ -7,7 +7,7 @@ churn limit_r is max - users in scope, and use_r is -1 where a user in scope is 
 may be given that once more is also worth its value with all multipliers of churn on top. Who explores or is pinned keeps the contacts of
 the rows, who is held out gets nothing.
 
-Axes: U users of a shard, u some of them, n rows of a shard, A actions.
+Axes: U users, u some of them, N contacts, n those of a shard, A actions, C contact caps, Q asks.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ import numpy as np
 from allocator.audit.audited_shard import Seen, Week
 from allocator.audit.recounts import Recount
 from allocator.audit.slates import BestSlates
-from allocator.audit.sums import Sum, Weights, Worth, no_weights
+from allocator.audit.sums import Part, Sum, Weights, Worth, no_weights
 from ranker.scores import Shard
 
 
@@ -36,10 +36,12 @@ class Best:
         given_n = (seen.explores_U | seen.pinned_U)[seen.user_n]
         self.users.add(net_UA[seen.user_n[given_n], seen.action_n[given_n]])
         net_UA[~(seen.allowed_UA & free_U[:, None])] = -np.inf
-        best_U = self.slates.best(net_UA, seen.room_UC, seen.lack_UN)
+        best_U = self.slates.best(net_UA, seen.room_UC, seen.lack_UQ)
         churning = [recount for recount in self.recounts if recount.changes and recount.multiplied[0]]
         if churning:
-            bonus_U = sum(each.multiplied[0] * seen.members(each.rule.users) for each in churning)
+            bonus_U = np.zeros(len(seen))
+            for each in churning:
+                bonus_U += each.multiplied[0] * seen.members(each.rule.users)
             self.users.add(bonus_U[~free_U & ~seen.changed_U])
             best_U[free_U] = np.maximum(best_U, self._again(seen, net_UA) + bonus_U)[free_U]
         self.users.add(best_U)
@@ -91,6 +93,6 @@ class Best:
         for recount in priced:
             multiplier, bound = recount.multiplied
             for part, factor in zip(recount.parts, (-multiplier, multiplier * bound), strict=True):
-                if part is not None:
+                if isinstance(part, Part | Worth):
                     part.add_to(weights, factor)
         return weights

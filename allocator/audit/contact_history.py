@@ -1,6 +1,6 @@
 """What users have received on earlier days: the dataset `history/` inside the scores, as far as contact rules count it.
 
-Axes: U all users of the scores in their order, u some of them, N rows of the history, A actions, C contact caps.
+Axes: U users, u some of them, N rows of the history, A actions, C contact caps.
 """
 
 from collections import Counter

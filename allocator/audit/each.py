@@ -1,6 +1,6 @@
 """Constraints with `each`, as one rule per value: read a second time, from the scores and the catalogue themselves.
 
-Axes: U users of a batch.
+Axes: U users.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,6 +1,6 @@
 """The judge: sees every shard once, then says what it found.
 
-Axes: n rows of a shard.
+Axes: N contacts, n those of a shard.
 """
 
 from collections.abc import Callable, Iterator

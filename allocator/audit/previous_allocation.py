@@ -1,6 +1,6 @@
 """What users were given before: the earlier allocation that constraints compare with.
 
-Axes: N contacts (rows).
+Axes: N contacts.
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
 """The allocation's rows, streamed into compact arrays.
 
-Axes: U users of a shard, N contacts (rows), A actions.
+Axes: U users, N contacts, n those of a shard, A actions.
 """
 
 import math

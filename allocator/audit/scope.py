@@ -1,6 +1,6 @@
 """Which actions and users a rule speaks of, straight from the contract's definitions.
 
-Axes: U users of a shard, A actions.
+Axes: U users, A actions.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,7 @@
 """The best that one user could get: the value of the best slate, exactly.
 
-Axes: U users, u some of them, A actions, L slots, C caps, N needs, S states of what is left of the caps and lacking of the needs.
+Axes: U users, u some of them, A actions, L slots, C contact caps, Q asks,
+X states of what is left of the caps and lacking of the needs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -64,8 +65,8 @@ class BestSlates:
         kinds: dict[tuple[Positions, Positions, Positions], list[int]] = {}
         for action in actions:
             caps = tuple(c for c, scope_A in enumerate(self.scopes) if scope_A[action])
-            given = tuple(n for n, (given_A, _) in enumerate(self.needs) if given_A[action])
-            wanted = tuple(n for n, (_, wanted_A) in enumerate(self.needs) if wanted_A[action])
+            given = tuple(q for q, (given_A, _) in enumerate(self.needs) if given_A[action])
+            wanted = tuple(q for q, (_, wanted_A) in enumerate(self.needs) if wanted_A[action])
             kinds.setdefault((caps, given, wanted), []).append(int(action))
         return [Kind(*alike, tuple(some)) for alike, some in kinds.items()]
 
@@ -78,17 +79,17 @@ class BestSlates:
             kept_U &= slate_UA[:, scope_A].sum(axis=1) <= room_U
         return kept_U
 
-    def best(self, net_UA: np.ndarray, room_UC: np.ndarray, lack_UN: np.ndarray | None = None) -> np.ndarray:
+    def best(self, net_UA: np.ndarray, room_UC: np.ndarray, lack_UQ: np.ndarray | None = None) -> np.ndarray:
         """float64[U]: the best slate's value, 0 for none; -inf marks what is not allowed. room_UC: contacts that the caps leave.
-        lack_UN: contacts that the needs want."""
+        lack_UQ: contacts that the needs want."""
         best_U = np.empty(len(net_UA))
-        lack_UN = np.zeros((len(net_UA), 0), int) if lack_UN is None else lack_UN.clip(0, len(self.slots) + 1)
+        lack_UQ = np.zeros((len(net_UA), 0), int) if lack_UQ is None else lack_UQ.clip(0, len(self.slots) + 1)
         for start in range(0, len(net_UA), USERS_PER_STEP):
             part = slice(start, start + USERS_PER_STEP)
-            best_U[part] = self._best_of_some(net_UA[part], room_UC[part], lack_UN[part])
+            best_U[part] = self._best_of_some(net_UA[part], room_UC[part], lack_UQ[part])
         return best_U
 
-    def _best_of_some(self, net_UA: np.ndarray, room_UC: np.ndarray, lack_UN: np.ndarray) -> np.ndarray:
+    def _best_of_some(self, net_UA: np.ndarray, room_UC: np.ndarray, lack_UQ: np.ndarray) -> np.ndarray:
         """Users whose best action of every slot already keeps the caps and lacks nothing are done; the others are worked out."""
         net_UA = self._without_full(net_UA, room_UC)
         top_UL = np.stack([actions[net_UA[:, actions].argmax(axis=1)] for actions in self.slots], axis=1)
@@ -98,11 +99,11 @@ class BestSlates:
         for scope_A, slots, room_U in zip(self.scopes, self.left_LC[0], room_UC.T, strict=True):
             if room_U.min() < slots:
                 broken_U |= (scope_A[top_UL] & (gain_UL > 0)).sum(axis=1) > room_U
-        for (given_A, wanted_A), lack_U in zip(self.needs, lack_UN.T, strict=True):
+        for (given_A, wanted_A), lack_U in zip(self.needs, lack_UQ.T, strict=True):
             has_U = (wanted_A[top_UL] & (gain_UL > 0)).sum(axis=1) >= lack_U
             broken_U |= (given_A[top_UL] & (gain_UL > 0)).any(axis=1) & ~has_U
         user_u = np.flatnonzero(broken_U)
-        for room, lack, alike in self._alike(net_UA[user_u], room_UC[user_u], lack_UN[user_u]):
+        for room, lack, alike in self._alike(net_UA[user_u], room_UC[user_u], lack_UQ[user_u]):
             plan = self._plan(room, lack)
             step = max(1, CELLS_PER_STEP // max(1, self._most_states(plan)))
             for start in range(0, len(alike), step):
@@ -121,7 +122,7 @@ class BestSlates:
         return np.where(full_UA, -np.inf, net_UA)
 
     def _alike(
-        self, net_uA: np.ndarray, room_uC: np.ndarray, lack_uN: np.ndarray
+        self, net_uA: np.ndarray, room_uC: np.ndarray, lack_uQ: np.ndarray
     ) -> Iterator[tuple[tuple[int, ...], tuple[int, ...], np.ndarray]]:
         """Users with the same room in the caps and the same needs: the room, what is lacking, and their positions.
 
@@ -130,7 +131,7 @@ class BestSlates:
         """
         room_uC = np.minimum(room_uC, self.left_LC[0])
         kind_u = np.zeros(len(room_uC), np.int64)
-        for lack_u in lack_uN.T:
+        for lack_u in lack_uQ.T:
             kind_u = np.unique(kind_u * (len(self.slots) + 2) + lack_u, return_inverse=True)[1]
         useless = -np.inf if self.needs else 0.0
         for c in np.flatnonzero((room_uC != room_uC[:1]).any(axis=0)).tolist():
@@ -142,7 +143,7 @@ class BestSlates:
         edges = np.flatnonzero(np.diff(kind_u[order_u])) + 1
         for alike in np.split(order_u, edges):
             if len(alike):
-                yield tuple(room_uC[alike[0]].tolist()), tuple(lack_uN[alike[0]].tolist()), alike
+                yield tuple(room_uC[alike[0]].tolist()), tuple(lack_uQ[alike[0]].tolist()), alike
 
     def _plan_from(self, room: tuple[int, ...], lack: tuple[int, ...]) -> Plan:
         """The moves of users with this room who lack so much."""
@@ -168,9 +169,9 @@ class BestSlates:
     def _after(needed: Sequence[Needed], kind: Kind) -> tuple[Needed, ...]:
         """How the needs stand after one more contact; who gives what lacks nothing any more makes no difference."""
         found = []
-        for n, (given, lacking) in enumerate(needed):
-            still = max(lacking - (n in kind.wanted), 0)
-            found.append((int(given or n in kind.given) if still else 0, still))
+        for q, (given, lacking) in enumerate(needed):
+            still = max(lacking - (q in kind.wanted), 0)
+            found.append((int(given or q in kind.given) if still else 0, still))
         return tuple(found)
 
     def _seen(self, left: Sequence[int], slot: int) -> tuple[int, ...]:
@@ -182,13 +183,13 @@ class BestSlates:
         return max(len({after for kind in slot for _, after in kind}) for slot in plan.moves)
 
     def _slot_by_slot(self, net_uA: np.ndarray, plan: Plan) -> np.ndarray:
-        worth_Su = np.zeros((1, len(net_uA)))
+        worth_Xu = np.zeros((1, len(net_uA)))
         for kinds, moves in zip(self.steps, plan.moves, strict=True):
             states = 1 + max(after for kind in moves for _, after in kind)
-            next_Su = np.full((states, len(net_uA)), -np.inf)
+            next_Xu = np.full((states, len(net_uA)), -np.inf)
             gains = [np.zeros(len(net_uA)), *(net_uA[:, list(kind.actions)].max(axis=1) for kind in kinds)]
             for gain_u, of_kind in zip(gains, moves, strict=True):
                 for before, after in of_kind:
-                    np.maximum(next_Su[after], worth_Su[before] + gain_u, out=next_Su[after])
-            worth_Su = next_Su
-        return worth_Su[plan.ends].max(axis=0)
+                    np.maximum(next_Xu[after], worth_Xu[before] + gain_u, out=next_Xu[after])
+            worth_Xu = next_Xu
+        return worth_Xu[plan.ends].max(axis=0)

@@ -1,6 +1,6 @@
 """What contacts are worth and what constraints sum, in float64, with the sum of absolute terms that rounding errors are relative to.
 
-Axes: U users of a shard, n contacts, A actions.
+Axes: U users, N contacts, n those of a shard, A actions.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
 """The rules that hold for each user, recounted: slots, eligibility, contact rules, holdout, exploration, pinned and fallback.
 
-Axes: U users of a shard, n rows of a shard, A actions, L slots.
+Axes: U users, N contacts, n those of a shard, A actions, L slots, Q asks.
 """
 
 from collections import Counter
@@ -62,8 +62,8 @@ class UserRules:
             got_U = np.bincount(seen.user_n[cap.scope_A[seen.action_n]], minlength=len(seen))
             self.broken[cap.rule] += int(np.count_nonzero(got_U > room_U))
         if self.week.needs:
-            met_UN = seen.needs_met(seen.got_UA)
-            for need, met_U in zip(self.week.needs, met_UN.T, strict=True):
+            met_UQ = seen.needs_met(seen.got_UA)
+            for need, met_U in zip(self.week.needs, met_UQ.T, strict=True):
                 self.lacking[need.rule] += int(np.count_nonzero(~met_U))
 
     def _see_groups(self, seen: Seen) -> None:

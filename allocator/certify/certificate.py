@@ -13,7 +13,7 @@ scores, the policy and the multipliers below; `audit` does. A constraint of kind
 Contacts are whole. Where that alone keeps the value further below this bound than was asked for, `bound` is what an integer programme
 proved of whole contacts, and `price_bound` is the one by prices.
 
-Axes: N contacts, R rows, S user classes, A actions, P planes.
+Axes: U users, N contacts, n those of a part of the users, R rows, S user classes, A actions, P planes, K contacts of a slate.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,6 +35,7 @@ from allocator.formats import (
     Remark,
     TierTotal,
 )
+from allocator.policy.kinds.base import Side
 from allocator.policy.words import Term
 from allocator.problem import Problem
 from allocator.solve.solution import Solution, not_below, relative_gap
@@ -133,7 +134,7 @@ def certify(
     """
     counted = tally(problem, data, contacts.user_N, contacts.action_N)
     records = tuple(_record(problem, position, counted, solution.price_R) for position in range(len(problem.measured)))
-    penalty = sum(_penalty(measured, record) for measured, record in zip(problem.measured, records, strict=True))
+    penalty = sum(_penalty(measured, counted) for measured in problem.measured)
     value = float(contacts.value_N.sum()) - penalty
     preassigned = contacts.value_of("exploration", "pinned")
     price_bound = solution.dual + preassigned
@@ -206,22 +207,20 @@ def _only_for_a_rule(problem: Problem, data: Data, solution: Solution, contacts:
     return only_for_a_rule(problem, data, solution.price_R, *columns)
 
 
-def _penalty(measured: CompiledConstraint, record: ConstraintRecord) -> float:
+def _penalty(measured: CompiledConstraint, counted: Tally) -> float:
     """What breaking a soft constraint costs: its penalty per unit of its linear row."""
     if measured.rule.strength.kind != "soft":
         return 0.0
-    scale = 1.0 if record.denominator is None else record.denominator
-    low = 0.0 if record.min is None else max(record.min * scale - record.numerator, 0.0)
-    high = 0.0 if record.max is None else max(record.numerator - record.max * scale, 0.0)
+    numerator, denominator = measured.sums(counted.count_SA, counted.sum_SPA, counted.kept_S)
+    scale = 1.0 if denominator is None else denominator
+    low = 0.0 if measured.low is None else max(measured.low * scale - numerator, 0.0)
+    high = 0.0 if measured.high is None else max(numerator - measured.high * scale, 0.0)
     return measured.penalty * (low + high)
 
 
 def _record(problem: Problem, position: int, counted: Tally, price_R: np.ndarray) -> ConstraintRecord:
     measured, rule = problem.measured[position], problem.measured[position].rule
-    numerator = measured.numerator.total(counted.count_SA, counted.sum_SPA, counted.kept_S)
-    denominator = None
-    if measured.denominator is not None:
-        denominator = measured.denominator.total(counted.count_SA, counted.sum_SPA, counted.kept_S)
+    numerator, denominator = measured.sums(counted.count_SA, counted.sum_SPA, counted.kept_S)
     achieved = numerator if denominator is None else numerator / denominator if denominator else None
     binding, multiplier = _binding(problem, position, price_R)
     return ConstraintRecord(
@@ -244,21 +243,21 @@ def _record(problem: Problem, position: int, counted: Tally, price_R: np.ndarray
     )
 
 
-def _binding(problem: Problem, position: int, price_R: np.ndarray) -> tuple[str | None, float]:
+def _binding(problem: Problem, position: int, price_R: np.ndarray) -> tuple[Side | None, float]:
     """The side with a price, and that price; without one, nothing binds."""
-    rows = np.flatnonzero(problem.rows.constraint_R == position)
-    priced = [
-        (float(price_R[row]), "max" if problem.rows.sign_R[row] > 0 else "min") for row in rows if price_R[row] > 0
-    ]
-    multiplier, side = max(priced, default=(0.0, None))
+    rows = np.flatnonzero(problem.rows.constraint_R == position).tolist()
+    priced = [(float(price_R[row]), problem.rows.side(row)) for row in rows if price_R[row] > 0]
+    if not priced:
+        return None, 0.0
+    multiplier, side = max(priced)
     return side, multiplier
 
 
-def _slack(measured: CompiledConstraint, achieved: float | None, binding: str | None) -> float | None:
+def _slack(measured: CompiledConstraint, achieved: float | None, binding: Side | None) -> float | None:
     """Room to the binding bound, or to the nearer one; negative where a soft or reported bound is broken."""
     if achieved is None:
         return None
-    room: dict[str, float] = {}
+    room: dict[Side, float] = {}
     if measured.low is not None:
         room["min"] = achieved - measured.low
     if measured.high is not None:
@@ -273,11 +272,9 @@ def _unit(problem: Problem, measured: CompiledConstraint) -> str:
     units = {metric.name: metric.unit for metric in problem.catalogue.metrics}
 
     def words(metric: str | None, times: str | None) -> str:
-        if times is None:
-            return units[metric]
-        if metric is None or times.endswith(MONEY):
-            return unit_of_attribute(times)
-        return f"{units[metric]} x {times}"
+        if metric is not None and (times is None or not times.endswith(MONEY)):
+            return units[metric] if times is None else f"{units[metric]} x {times}"
+        return "contacts" if times is None else unit_of_attribute(times)
 
     return measured.rule.unit(words)
 

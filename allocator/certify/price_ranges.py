@@ -8,7 +8,7 @@ Others are solved again by the dual, beyond 10,000 users over a stratified sampl
 that were found are optimal, so that nothing has to be solved before. Only the users who are nearest to another choice may change
 theirs: what the others could gain by it is left out, so v is at most too small away from b, and a range at most too short.
 
-Axes: R rows, U users.
+Axes: R rows, U users, S user classes, A actions, P planes, K contacts of a slate.
 """
 
 from collections.abc import Sequence
@@ -61,7 +61,8 @@ def price_ranges(
         return {}
     with threadpool_limits(1):
         again = _resolver(users, fixed, price_R, denominators, settings, work)
-        worth = {row: again.bounds.slope_R[row] * abs(again.bounds.bound(row)) for row in np.flatnonzero(price_R > 0)}
+        priced = np.flatnonzero(price_R > 0).tolist()
+        worth = {row: again.bounds.slope_R[row] * abs(again.bounds.bound(row)) for row in priced}
         found = {row: _range(again, row) for row in sorted(worth, key=lambda row: (-worth[row], row))}
     constraint_R = users.problem.rows.constraint_R
     return {int(constraint_R[row]): bounds for row, bounds in found.items() if bounds is not None}
@@ -104,7 +105,7 @@ class _Bounds:
         return float(self.users.problem.rows.sign_R[row])
 
     def bound(self, row: int) -> float:
-        return self.measured(row).high if self.sign(row) > 0 else self.measured(row).low
+        return self.measured(row).bound(self.users.problem.rows.side(row))
 
     def most(self, row: int, loosen: bool) -> float:
         """By how much the bound can be loosened or tightened."""
@@ -121,9 +122,9 @@ class _Bounds:
         limit_R, problem, each = self.users.limit_R.copy(), self.users.problem, self.measured(row)
         limit_R[row] += step * self.outside_R[row]
         if self.is_ratio(row):
-            side = "high" if self.sign(row) > 0 else "low"
             measured = list(problem.measured)
-            measured[problem.rows.constraint_R[row]] = replace(each, **{side: self.bound(row) + self.sign(row) * step})
+            moved = each.with_bound(problem.rows.side(row), self.bound(row) + self.sign(row) * step)
+            measured[problem.rows.constraint_R[row]] = moved
             problem = problem.with_measured(measured)
         return replace(self.users, problem=problem, limit_R=limit_R)
 

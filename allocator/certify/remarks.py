@@ -1,6 +1,6 @@
 """What must be known of an allocation before its numbers are read: how far it may be from the best, what is there for a rule alone.
 
-Axes: N contacts, R rows.
+Axes: U users, A actions, P planes, N contacts, R rows.
 """
 
 from collections.abc import Iterator, Sequence

@@ -3,7 +3,7 @@
 Each constraint of the conflict is counted again with one rule taken away at a time; a rule without which users could get more contacts
 in the constraint's scope is a cause. Shares its counting with `preflight`.
 
-Axes: U users, A actions, S user classes.
+Axes: U users, A actions, P planes, C contact caps, S user classes, R rows, K contacts of a slate.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

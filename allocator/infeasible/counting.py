@@ -4,7 +4,8 @@ For a row g(x) <= limit that an empty allocation breaks, the free users would ha
 at most the sum over slots of the best eligible contact in scope, of the `most` best slots alone where contact rules allow no more. The
 bound leaves out everything else, so what it calls impossible is impossible; what it lets pass may still be.
 
-Axes: U users, A actions, S user classes, P planes, R scopes, N actions of a scope, T parts of the users.
+Axes: U users, A actions, S user classes, C contact caps, P planes, R rows, F scopes, N actions of a scope, L slots,
+T parts of the users.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -73,9 +74,8 @@ def preflight(problem: Problem, data: Data, fixed: tuple[np.ndarray, np.ndarray]
     findings = [*_crossed(problem), *_cannot_keep(problem, data, left_R)]
     crossed = {position for finding in findings for position in finding.positions}
     by_contacts_R = problem.rows.keep_R == 0
-    needy = [
-        r for r in np.flatnonzero((left_R < 0) & by_contacts_R) if int(problem.rows.constraint_R[r]) not in crossed
-    ]
+    short = np.flatnonzero((left_R < 0) & by_contacts_R).tolist()
+    needy = [row for row in short if int(problem.rows.constraint_R[row]) not in crossed]
     floors = [row for row in _floors(problem) if row in needy]
     covers = _wide_covers(problem, floors)
     known: dict[bytes, int] = {}
@@ -118,10 +118,14 @@ def left_together(problem: Problem) -> list[str]:
 def _kept_apart(contact: ContactRules, one_A: np.ndarray, other_A: np.ndarray) -> bool:
     """Whether no slate holds an action of each: one slot, or a cap of one contact over both."""
     together_AA = contact.slot_A[:, None] == contact.slot_A
-    some_C = contact.free_SC.any(axis=0) if len(contact.free_SC) else np.zeros(len(contact.names), bool)
-    single_CA = contact.member_CA[(contact.capacity_C == 1) & ~some_C].astype(int)
+    single_CA = contact.member_CA[(contact.capacity_C == 1) & ~_spares_some(contact)].astype(int)
     together_AA |= single_CA.T @ single_CA > 0
     return bool(together_AA[np.ix_(one_A, other_A)].all())
+
+
+def _spares_some(contact: ContactRules) -> np.ndarray:
+    """bool[C]: whether users of some class are not bound by the cap."""
+    return np.asarray(contact.free_SC.any(axis=0)) if len(contact.free_SC) else np.zeros(len(contact.names), bool)
 
 
 def _named(words: Mapping[str, object]) -> str:
@@ -157,9 +161,8 @@ def row_scope(problem: Problem, row: int, most: Callable[[np.ndarray], int]) -> 
 def most_contacts(contact: ContactRules, actions_A: np.ndarray) -> int:
     """The size of the largest slate of these actions, by the exact slate kernel: of those who are bound by the fewest caps, and who
     have all that contacts ask for."""
-    some_C = contact.free_SC.any(axis=0) if len(contact.free_SC) else np.zeros(len(contact.names), bool)
     bare = replace(contact, asks=NO_ASKS)
-    for name in {name for name, some in zip(contact.names, some_C, strict=True) if some}:
+    for name in {name for name, some in zip(contact.names, _spares_some(contact), strict=True) if some}:
         bare = bare.without(name)
     rules = compile_rules(bare)
     work = make_work(rules)
@@ -174,9 +177,9 @@ def reach(problem: Problem, data: Data, scopes: Sequence[Scope]) -> list[Reach]:
     slot_A = problem.contact.slot_A
     by_slot_A = np.argsort(slot_A, kind="stable")
     chosen = [by_slot_A[scope.actions_A[by_slot_A]] for scope in scopes]
-    first_R = np.concatenate([[0], np.cumsum([len(action_N) for action_N in chosen])])
-    amount_TR = np.zeros((PARTS, len(scopes)))
-    contacts_TR, users_TR = np.zeros_like(amount_TR, np.int64), np.zeros_like(amount_TR, np.int64)
+    first_F = np.concatenate([[0], np.cumsum([len(action_N) for action_N in chosen])])
+    amount_TF = np.zeros((PARTS, len(scopes)))
+    contacts_TF, users_TF = np.zeros_like(amount_TF, np.int64), np.zeros_like(amount_TF, np.int64)
     tables = (
         np.concatenate([scope.const_A[action_N] for scope, action_N in zip(scopes, chosen, strict=True)]),
         np.concatenate([scope.plane_PA[:, action_N].T for scope, action_N in zip(scopes, chosen, strict=True)]),
@@ -190,17 +193,18 @@ def reach(problem: Problem, data: Data, scopes: Sequence[Scope]) -> list[Reach]:
         )
         _count(
             np.asarray(data.planes_UPA[part]), eligible_UA, data.class_U[part], data.group_U[part],
-            slot_A, first_R, np.concatenate(chosen), *tables, amount_TR, contacts_TR, users_TR,
+            slot_A, first_F, np.concatenate(chosen), *tables, amount_TF, contacts_TF, users_TF,
         )  # fmt: skip
-    sums = zip(amount_TR.sum(axis=0), contacts_TR.sum(axis=0), users_TR.sum(axis=0), strict=True)
+    sums = zip(amount_TF.sum(axis=0), contacts_TF.sum(axis=0), users_TF.sum(axis=0), strict=True)
     return [Reach(float(amount), int(contacts), int(users)) for amount, contacts, users in sums]
 
 
 @kernel(parallel=True)
 def _count(
-    planes_UPA, eligible_UA, class_U, group_U, slot_A, first_R, action_N, const_N, plane_NP, member_RS, most_R, plain_R,
-    amount_TR, contacts_TR, users_TR,
-):  # fmt: skip
+    planes_UPA: np.ndarray, eligible_UA: np.ndarray, class_U: np.ndarray, group_U: np.ndarray, slot_A: np.ndarray,
+    first_F: np.ndarray, action_N: np.ndarray, const_N: np.ndarray, plane_NP: np.ndarray, member_FS: np.ndarray,
+    most_F: np.ndarray, plain_F: np.ndarray, amount_TF: np.ndarray, contacts_TF: np.ndarray, users_TF: np.ndarray,
+) -> None:  # fmt: skip
     users = len(class_U)
     size = -(-users // PARTS)
     for part in numba.prange(PARTS):
@@ -208,16 +212,16 @@ def _count(
         for u in range(part * size, min((part + 1) * size, users)):
             if group_U[u] != FREE:
                 continue
-            for r in range(len(most_R)):
-                if not member_RS[r, class_U[u]]:
+            for f in range(len(most_F)):
+                if not member_FS[f, class_U[u]]:
                     continue
                 filled, slot = 0, -1
-                for n in range(first_R[r], first_R[r + 1]):
+                for n in range(first_F[f], first_F[f + 1]):
                     a = action_N[n]
                     if not eligible_UA[u, a]:
                         continue
                     brings = const_N[n]
-                    if not plain_R[r]:
+                    if not plain_F[f]:
                         for p in range(plane_NP.shape[1]):
                             brings += plane_NP[n, p] * planes_UPA[u, p, a]
                     if brings <= 0.0:
@@ -229,14 +233,14 @@ def _count(
                     elif brings > best_L[filled - 1]:
                         best_L[filled - 1] = brings
                 if filled:
-                    taken = min(filled, most_R[r])
-                    amount_TR[part, r] += largest(best_L, filled, taken)
-                    contacts_TR[part, r] += taken
-                    users_TR[part, r] += 1
+                    taken = min(filled, most_F[f])
+                    amount_TF[part, f] += largest(best_L, filled, taken)
+                    contacts_TF[part, f] += taken
+                    users_TF[part, f] += 1
 
 
 @kernel()
-def largest(best_L, filled, taken):
+def largest(best_L: np.ndarray, filled: int, taken: int) -> float:
     """The sum of the `taken` largest of the first `filled`; reorders them."""
     total = 0.0
     for k in range(taken):
@@ -250,13 +254,12 @@ def largest(best_L, filled, taken):
 def _crossed(problem: Problem) -> Iterator[Finding]:
     """Minimums above their own maximums, once percentages are counts. (A ratio of nothing keeps both.)"""
     for position, measured in enumerate(problem.measured):
-        if measured.denominator is not None or not measured.enforced or None in (measured.low, measured.high):
+        low, high = measured.low, measured.high
+        if measured.denominator is not None or not measured.enforced or low is None or high is None:
             continue
-        if measured.low > measured.high + RELATIVE * abs(measured.high):
+        if low > high + RELATIVE * abs(high):
             rows = tuple(int(row) for row in np.flatnonzero(problem.rows.constraint_R == position))
-            sentence = (
-                f"{_name(measured)} asks for at least {_amount(measured.low)} and at most {_amount(measured.high)}"
-            )
+            sentence = f"{_name(measured)} asks for at least {_amount(low)} and at most {_amount(high)}"
             yield Finding((position,), (measured.rule.id,), rows, not np.isfinite(measured.penalty), sentence)
 
 
@@ -271,7 +274,9 @@ def _cannot_keep(problem: Problem, data: Data, left_R: np.ndarray) -> Iterator[F
             continue
         users = int(measured.numerator.base)
         lost = users - can - round(float(left_R[row] - rows.limit_R[row]))
-        allows = f"{_name(measured)} lets {_amount(measured.high)} of {users:,} users get something else than before"
+        allows = (
+            f"{_name(measured)} lets {_amount(measured.bound('max'))} of {users:,} users get something else than before"
+        )
         why = "it is gone, not eligible or not allowed now, or they are pinned, exploring or held out"
         sentence = f"{allows}, but {lost:,} cannot get what they had: {why}"
         hard = not np.isfinite(rows.penalty_R[row])
@@ -296,11 +301,12 @@ def _sentence(problem: Problem, given_words: str, row: int, left: float, most: R
     if rows.limit_R[row] >= 0 and given > 0:
         return f"{name}: {given_words} already break it"
     if not measured.rule.asks_for_contacts:
-        return (
-            f"{name} asks for at least {_amount(measured.low)}, but the best contacts of all {most.users:,} eligible "
-            f"users come to {_amount(most.amount)}"
-        )
-    asks = f"{name} asks for at least {_amount(measured.low)} contact{'' if measured.low == 1 else 's'}, but "
+        side = rows.side(row)
+        bound = f"at {'least' if side == 'min' else 'most'} {_amount(measured.bound(side))}"
+        come = _amount(most.amount if side == "min" else -most.amount)
+        return f"{name} asks for {bound}, but the best contacts of all {most.users:,} eligible users come to {come}"
+    low = measured.bound("min")
+    asks = f"{name} asks for at least {_amount(low)} contact{'' if low == 1 else 's'}, but "
     besides = f", besides {_amount(-given)} contacts that are given" if given < 0 else ""
     if most.contacts <= most.users:
         eligible = {0: "no user is", 1: "only one user is"}.get(most.users, f"only {most.users:,} users are")
@@ -331,11 +337,14 @@ def _asked_twice(problem: Problem, left_R: np.ndarray, floors: Sequence[int]) ->
         inside = [row for row in floors if covers_RR[cap, row]]
         chosen = _disjoint_above(meets_RR, left_R, inside, max(float(left_R[cap]), 0.0))
         if chosen:
-            asked = sum(problem.measured[int(rows.constraint_R[row])].low for row in chosen)
-            allows = f"{_name(measured)} allows at most {_amount(measured.high)} contacts"
-            yield _joint(
-                problem, (*chosen, cap), f"{allows}, but {_names(problem, chosen)} within it ask for {_amount(asked)}"
-            )
+            allows = f"{_name(measured)} allows at most {_amount(measured.bound('max'))} contacts"
+            asked = _amount(_asked(problem, chosen))
+            yield _joint(problem, (*chosen, cap), f"{allows}, but {_names(problem, chosen)} within it ask for {asked}")
+
+
+def _asked(problem: Problem, floors: Sequence[int]) -> float:
+    """What minimums ask for together."""
+    return sum(problem.measured[int(problem.rows.constraint_R[row])].bound("min") for row in floors)
 
 
 def _wide_covers(problem: Problem, floors: Sequence[int]) -> list[Scope]:
@@ -360,8 +369,7 @@ def _asked_of_all(
         inside = [row for row in floors if not outside_R[row]]
         chosen = _disjoint_above(meets_RR, left_R, inside, most.amount)
         if chosen:
-            asked = sum(problem.measured[int(problem.rows.constraint_R[row])].low for row in chosen)
-            ask = f"{_names(problem, chosen)} together ask for {_amount(asked)} contacts"
+            ask = f"{_names(problem, chosen)} together ask for {_amount(_asked(problem, chosen))} contacts"
             can = f"the {most.users:,} users who are eligible for any can get {most.contacts:,} at most"
             yield _joint(problem, tuple(chosen), f"{ask}, but {can}")
 

@@ -4,7 +4,7 @@ Constraints whose bounds may move are made soft at a price far above the value o
 allocation then breaks is as little as can be, and where it stands is a bound that it keeps: so a repair is an allocation that was found,
 and its bounds are as exact as the allocation. (An elastic programme: Chinneck, Feasibility and Infeasibility in Optimization, 2008.)
 
-Axes: R rows.
+Axes: R rows, U users, K contacts of a slate.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +17,7 @@ import numpy as np
 from allocator.certify.certificate import tally_all
 from allocator.constraints import CompiledConstraint
 from allocator.infeasible.counting import preflight
+from allocator.policy.kinds.base import SIDES, Side
 from allocator.problem import Problem
 from allocator.solve.dual import value_of
 from allocator.solve.prices import Scale
@@ -82,7 +83,7 @@ class Conflict:
     positions: Sequence[int]
 
 
-Moves = dict[tuple[int, str], float]
+Moves = dict[tuple[int, Side], float]
 
 
 def find_repairs(conflict: Conflict, budget: SolveBudget) -> list[Repair]:
@@ -122,7 +123,7 @@ def _shared(conflict: Conflict, found: Sequence[Moves], budget: SolveBudget) -> 
     if len(alone) < 2 or any(len(moves) == 2 for moves in found):
         return None
     (first, far), ((second, _), _) = alone[:2]
-    near = _bound(conflict.problem.measured[first[0]], first[1])
+    near = conflict.problem.measured[first[0]].bound(first[1])
     half = (near + far) / 2
     if conflict.problem.measured[first[0]].whole:
         half = float(np.floor(half) if first[1] == "max" else np.ceil(half))
@@ -139,16 +140,8 @@ def _with_moves(conflict: Conflict, moves: Moves) -> Conflict:
     """The same problem with these bounds moved."""
     measured = list(conflict.problem.measured)
     for (position, side), bound in moves.items():
-        old = measured[position]
-        measured[position] = replace(old, low=bound) if side == "min" else replace(old, high=bound)
+        measured[position] = measured[position].with_bound(side, bound)
     return replace(conflict, problem=conflict.problem.with_measured(measured))
-
-
-def _bound(measured: CompiledConstraint, side: str) -> float:
-    bound = measured.low if side == "min" else measured.high
-    if bound is None:
-        raise ValueError(f"{measured.rule.id} has no {side}")
-    return bound
 
 
 def _eased(conflict: Conflict, positions: Sequence[int]) -> Moves | None:
@@ -179,16 +172,15 @@ def _broken(conflict: Conflict, slate_UK: np.ndarray, positions: Sequence[int]) 
     moves: Moves = {}
     for position in positions:
         measured = conflict.problem.measured[position]
-        sums, over = (counted.count_SA, counted.sum_SPA, counted.kept_S), measured.denominator
-        numerator, denominator = measured.numerator.total(*sums), None if over is None else over.total(*sums)
-        for side in ("min", "max"):
+        numerator, denominator = measured.sums(counted.count_SA, counted.sum_SPA, counted.kept_S)
+        for side in SIDES:
             bound = _moved(measured, side, numerator, denominator)
             if bound is not None:
                 moves[position, side] = bound
     return moves
 
 
-def _moved(measured: CompiledConstraint, side: str, numerator: float, denominator: float | None) -> float | None:
+def _moved(measured: CompiledConstraint, side: Side, numerator: float, denominator: float | None) -> float | None:
     """The bound that these sums keep, None where they keep the one there is."""
     bound = measured.low if side == "min" else measured.high
     outwards = -1.0 if side == "min" else 1.0
@@ -200,7 +192,7 @@ def _moved(measured: CompiledConstraint, side: str, numerator: float, denominato
     return float(round(achieved)) if measured.whole else outwards_rounded(achieved, side)
 
 
-def outwards_rounded(amount: float, side: str) -> float:
+def outwards_rounded(amount: float, side: Side) -> float:
     """A bound of few digits on the safe side of the amount, which itself is kept to a billionth."""
     digits = DIGITS - 1 - (0 if amount == 0 else int(np.floor(np.log10(abs(amount)))))
     if abs(amount - round(amount, digits)) <= 1e-10 * abs(amount):
@@ -239,10 +231,9 @@ def _repair(conflict: Conflict, moves: Moves, without: float | None, budget: Sol
     return Repair(changes, value, cost, f"{words} (gives up {cost:,.4g} of value)")
 
 
-def _sentence(measured: CompiledConstraint, side: str, bound: float) -> str:
-    old = measured.low if side == "min" else measured.high
+def _sentence(measured: CompiledConstraint, side: Side, bound: float) -> str:
     verb = "Lower the minimum" if side == "min" else "Raise the maximum"
-    return f"{verb} of {measured.rule.name} from {old:,.6g} to {_exact(bound)}"
+    return f"{verb} of {measured.rule.name} from {measured.bound(side):,.6g} to {_exact(bound)}"
 
 
 def _small(sentence: str) -> str:

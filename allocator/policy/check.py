@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 
-from allocator.policy.grammar import Policy, Share
+from allocator.policy.grammar import ContactRule, EligibilityRule, Fallback, PinnedRule, Policy, Share, Tier
 from allocator.policy.kinds.base import Constraint
 from allocator.policy.suggest import Vocabulary, hint
 from allocator.policy.tree import Fault, scalar
@@ -226,12 +226,12 @@ def _kind(value: object) -> str:
     return "true or false" if isinstance(value, bool) else "a number"
 
 
-def eligibility(world: World, rule: Rule) -> Iterator[Fault]:
+def eligibility(world: World, rule: EligibilityRule) -> Iterator[Fault]:
     yield from actions(world, rule.forbid, "forbid")
     yield from users(world, rule.users)
 
 
-def contact(world: World, rule: Rule) -> Iterator[Fault]:
+def contact(world: World, rule: ContactRule) -> Iterator[Fault]:
     yield from actions(world, rule.where, "where")
     if rule.each is not None:
         yield from _attribute(world, rule.each, str, (rule.where,), "each")
@@ -239,21 +239,21 @@ def contact(world: World, rule: Rule) -> Iterator[Fault]:
         yield from _spoils(world, rule)
     yield from users(world, rule.users)
     if rule.requires is not None:
-        yield from _requires(world, rule)
+        yield from _requires(world, rule, rule.requires)
     elif rule.min is not None:
-        yield from _least(world, rule)
+        yield from _least(world, rule, rule.min)
 
 
-def _requires(world: World, rule: Rule) -> Iterator[Fault]:
+def _requires(world: World, rule: ContactRule, requires: Filter) -> Iterator[Fault]:
     for key in ("max", "min", "each", "spoils"):
         if getattr(rule, key) is not None:
             yield Fault((key,), "stands beside `requires`; write two rules")
-    faults = list(actions(world, rule.requires, "requires"))
+    faults = list(actions(world, requires, "requires"))
     yield from faults
     if faults or rule.where is None:
         return
-    wanted = world.attributes_in(rule.requires)
-    asking = [action for action in world.attributes_in(rule.where) if not rule.requires.matches(action)]
+    wanted = world.attributes_in(requires)
+    asking = [action for action in world.attributes_in(rule.where) if not requires.matches(action)]
     if world.actions_in(rule.where) and not asking:
         yield Fault(("requires",), "every action in `where` is in `requires` as well, so the rule asks for nothing")
     beside = any(one["slot"] != other["slot"] for one in asking for other in wanted)
@@ -262,23 +262,23 @@ def _requires(world: World, rule: Rule) -> Iterator[Fault]:
         yield Fault(("requires",), f"{why}; with `days` it may come after one")
 
 
-def _least(world: World, rule: Rule) -> Iterator[Fault]:
+def _least(world: World, rule: ContactRule, least: int) -> Iterator[Fault]:
     if rule.spoils is not None:
         yield Fault(("min",), "stands beside `spoils`; write two rules")
-    if rule.max is not None and rule.min > rule.max:
-        yield Fault(("min",), f"the minimum {rule.min} is above the maximum {rule.max}")
+    if rule.max is not None and least > rule.max:
+        yield Fault(("min",), f"the minimum {least} is above the maximum {rule.max}")
         return
     found: dict[object, set[object]] = {}
     for action in world.attributes_in(rule.where):
         if rule.each is None or action.get(rule.each) is not None:
             found.setdefault(None if rule.each is None else action[rule.each], set()).add(action["slot"])
-    most = max(map(len, found.values()), default=rule.min)
-    if most < rule.min and rule.days is None:
+    most = max(map(len, found.values()), default=least)
+    if most < least and rule.days is None:
         slots = f"{most} slot{'' if most == 1 else 's'}, and a slot holds one contact"
-        yield Fault(("min",), f"a user can never get {rule.min}: the actions in scope are of {slots}")
+        yield Fault(("min",), f"a user can never get {least}: the actions in scope are of {slots}")
 
 
-def _spoils(world: World, rule: Rule) -> Iterator[Fault]:
+def _spoils(world: World, rule: ContactRule) -> Iterator[Fault]:
     if rule.each is not None:
         yield Fault(("spoils",), "stands beside `each`; write two rules")
     if rule.max == 0:
@@ -288,34 +288,35 @@ def _spoils(world: World, rule: Rule) -> Iterator[Fault]:
         yield Fault(("spoils",), f"the scores do not say what spoils what: {told}")
 
 
-def tiers(records: Sequence[object]) -> Iterator[Fault]:
+def tiers(records: Sequence[Tier | None]) -> Iterator[Fault]:
     """Every tier but the last says what it may give up; a tier may be None where it was refused."""
     if len(records) == 1:
         yield Fault((), "one tier is an objective; write it as `objective`")
     for position, tier in enumerate(records):
-        last = position == len(records) - 1
-        give_up = None if tier is None else tier.give_up
+        if tier is None:
+            continue
+        last, give_up = position == len(records) - 1, tier.give_up
         if give_up is not None and last:
             yield Fault((position, "give_up"), "nothing comes after the last tier that it could give up for")
-        elif tier is not None and give_up is None and not last:
+        elif give_up is None and not last:
             yield Fault((position,), "does not say what it may give_up for the next tier, like 1%")
         elif give_up is not None and not 0 < tier.part < 1:
             yield Fault((position, "give_up"), f"must be above 0% and below 100%, not {shown(give_up.to_json())}")
 
 
-def tier(world: World, record: object) -> Iterator[Fault]:
+def tier(world: World, record: Tier) -> Iterator[Fault]:
     if record.objective == ():
         yield Fault(("objective",), "needs at least one term like {metric: revenue, weight: 1.0}")
     for position, term in enumerate(record.objective or ()):
         yield from (fault.under("objective", position) for fault in measure(world, term))
 
 
-def pinned(world: World, rule: Rule) -> Iterator[Fault]:
+def pinned(world: World, rule: PinnedRule) -> Iterator[Fault]:
     yield from _action_ids(world, rule.action)
     yield from users(world, rule.users)
 
 
-def fallback(world: World, record: object) -> Iterator[Fault]:
+def fallback(world: World, record: Fallback) -> Iterator[Fault]:
     """Known actions, each once, and known segments."""
     named = record.action or ()
     if record.action == ():

@@ -43,7 +43,9 @@ class Tier(Record):
 
     @property
     def part(self) -> float:
-        """What may be given up, as a fraction of the value."""
+        """What may be given up, as a fraction of the value; nothing where nothing is said."""
+        if self.give_up is None:
+            return 0.0
         return self.give_up.amount / (100 if self.give_up.percent else 1)
 
     def floor(self, value: float) -> float:
@@ -156,10 +158,9 @@ class Policy(Record):
     @classmethod
     def _last_objective(cls, words: object) -> object:
         """As `to_json` writes it, a policy with tiers has no objective beside them."""
-        tiers = words.get("tiers") if isinstance(words, dict) else None
-        if not tiers or "objective" in words:
+        if not isinstance(words, dict) or not words.get("tiers") or "objective" in words:
             return words
-        last = tiers[-1]
+        last = words["tiers"][-1]
         return {**words, "objective": last.get("objective", ()) if isinstance(last, dict) else last.objective}
 
     @property
@@ -188,6 +189,7 @@ class Policy(Record):
     def user_filters(self) -> tuple[Filter, ...]:
         """Every `users` filter of the policy."""
         last = () if self.fallback is None else (self.fallback.users,)
+        rules: tuple[EligibilityRule | PinnedRule | Constraint, ...]
         rules = (*self.eligibility, *self.pinned, *self.constraints)
         bound = (rule.users for rule in self.contact if rule.users is not None)
         return (*(rule.users for rule in rules), *bound, *last)

@@ -24,16 +24,11 @@ SECTIONS: Mapping[str, Path_] = {
 def apply(root: Node, overrides: Mapping[str, object]) -> tuple[Node, list[Fault]]:
     """The tree with the overrides in place, and what was wrong with them."""
     tiers = {f"tiers.{position}": ("tiers", position) for position, _ in enumerate(items(root.child("tiers")))}
-    targets = (
-        tiers
-        | dict(SECTIONS)
-        | {
-            str(composed(item.child("id").value)): (section, position)
-            for section in RULES
-            for position, item in enumerate(items(root.child(section)))
-            if item.child("id") is not None
-        }
-    )
+    targets: dict[str, Path_] = {
+        **tiers,
+        **SECTIONS,
+        **{composed(str(rule_id)): place for place, rule_id in rule_ids(root)},
+    }
     faults, gone = [], []
     for name, value in _leaves(overrides):
         rule = _longest(name, targets)
@@ -75,6 +70,15 @@ def items(node: Node | None) -> Sequence[Node]:
     return node.value if node is not None and isinstance(node.value, tuple) else ()
 
 
+def rule_ids(root: Node) -> Iterator[tuple[tuple[str, int], object]]:
+    """(section, position) and id of every rule that has one, as the file says it."""
+    for section in RULES:
+        for position, item in enumerate(items(root.child(section))):
+            own = item.child("id")
+            if own is not None:
+                yield (section, position), own.value
+
+
 def _leaves(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
     """Dotted name and value of everything in a nested mapping; an empty mapping is a value."""
     for key, value in values.items():
@@ -97,9 +101,9 @@ def _put(node: Node, path: Path_, value: object, override: str) -> Node:
         return _node(value, node.line, override)
     step, rest = path[0], path[1:]
     if isinstance(step, int):
-        items = list(node.value)
-        items[step] = _put(items[step], rest, value, override)
-        return replace(node, value=tuple(items))
+        listed = list(items(node))
+        listed[step] = _put(listed[step], rest, value, override)
+        return replace(node, value=tuple(listed))
     entries = dict(node.value) if isinstance(node.value, Mapping) else {}
     if value is None and not rest:
         entries.pop(step, None)

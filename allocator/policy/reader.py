@@ -7,8 +7,10 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from allocator.policy import check, tree
 from allocator.policy.grammar import (
@@ -25,9 +27,9 @@ from allocator.policy.grammar import (
 from allocator.policy.kinds.base import Constraint
 from allocator.policy.kinds.known import KINDS
 from allocator.policy.kinds.volume import Volume
-from allocator.policy.overrides import RULES, apply, items
+from allocator.policy.overrides import apply, rule_ids
 from allocator.policy.suggest import hint, likely
-from allocator.policy.tree import Fault, Node
+from allocator.policy.tree import Fault, Node, Path_
 from allocator.policy.words import LACKING, Bound, Measure, Rule, Term, composed, shown
 from ranker.files import InputError
 from ranker.scores import Catalogue, Scores
@@ -35,6 +37,9 @@ from ranker.scores import Catalogue, Scores
 REQUIRED = ("version", "objective")
 FILTERS = frozenset({"where", "of", "users", "forbid", "requires"})
 WORDS = dict.fromkeys(("metric", "times", "each", "action"), "word")
+Read = TypeVar("Read")
+Model = TypeVar("Model", bound=BaseModel)
+AnyRule = TypeVar("AnyRule", bound=Rule)
 log = logging.getLogger(__name__)
 
 
@@ -110,7 +115,7 @@ def _spelled(node: Node, world: check.World, role: str = "") -> Node:
     role: whether the node is a filter, the values of one, or a single word of the scores.
     """
     if isinstance(node.value, Mapping):
-        entries = {}
+        entries: dict[str, Node] = {}
         for key, child in node.value.items():
             inner = role == "filter" and key == "not"
             below = "filter" if key in FILTERS or inner else "values" if role == "filter" else WORDS.get(key, "")
@@ -118,11 +123,11 @@ def _spelled(node: Node, world: check.World, role: str = "") -> Node:
             entries[named] = _spelled(child, world, below)
         return replace(node, value=entries)
     if isinstance(node.value, tuple):
-        items = []
+        spelled: list[Node] = []
         for child in node.value:
             read = _spelled(child, world, role)
-            items += read.value if isinstance(child.value, str) and isinstance(read.value, tuple) else [read]
-        return replace(node, value=tuple(items))
+            spelled += read.value if isinstance(child.value, str) and isinstance(read.value, tuple) else [read]
+        return replace(node, value=tuple(spelled))
     if not isinstance(node.value, str) or not role:
         return node
     words = world.spelled(node.value)
@@ -157,10 +162,10 @@ class _Reading:
         if not isinstance(self.root.value, Mapping):
             self.faults.append(Fault((), "must be a mapping with `version` and `objective`"))
             return None
-        self._top_keys()
+        self._top_keys(self.root.value)
+        objective = self._list("objective", self._term)
+        tiers = self._tiers()
         sections = {
-            "objective": self._list("objective", self._term),
-            "tiers": self._tiers(),
             "risk": self._one("risk", Risk),
             "experiment": self._experiment(),
             "eligibility": self._rules("eligibility", self._eligibility),
@@ -171,20 +176,20 @@ class _Reading:
         }
         if self.faults:
             return None
-        if sections["tiers"]:
-            sections["objective"] = sections["tiers"][-1].objective
-        return Policy(version=1, **{k: v for k, v in sections.items() if v is not None})
+        last = tiers[-1] if tiers else None
+        told = {name: section for name, section in sections.items() if section is not None}
+        return Policy(version=1, objective=objective if last is None else last.objective, tiers=tiers, **told)
 
-    def _top_keys(self) -> None:
+    def _top_keys(self, entries: Mapping[str, Node]) -> None:
         known = list(Policy.model_fields)
-        for key in self.root.value:
+        for key in entries:
             if key not in known:
                 self.faults.append(Fault((key,), f"unknown key{hint(key, known)}"))
-        tiers = "tiers" in self.root.value
-        if tiers and "objective" in self.root.value:
+        tiers = "tiers" in entries
+        if tiers and "objective" in entries:
             self.faults.append(Fault(("objective",), "stands beside `tiers`, which have objectives of their own"))
         for key in REQUIRED:
-            if key not in self.root.value and not (tiers and key == "objective"):
+            if key not in entries and not (tiers and key == "objective"):
                 self.faults.append(Fault((key,), "is missing"))
         version = self.root.child("version")
         if version is not None and (version.value != 1 or isinstance(version.value, bool)):
@@ -193,7 +198,7 @@ class _Reading:
         if objective is not None and objective.value in (None, ()):
             self.faults.append(Fault(("objective",), "needs at least one term like {metric: revenue, weight: 1.0}"))
 
-    def _list(self, section: str, read: Callable[[Node, int], object]) -> tuple:
+    def _list(self, section: str, read: Callable[[Node, int], Read]) -> tuple[Read, ...]:
         node = self.root.child(section)
         if node is None or node.value is None:
             return ()
@@ -202,20 +207,15 @@ class _Reading:
             return ()
         return tuple(read(item, position) for position, item in enumerate(node.value) if not item.taken_away)
 
-    def _rules(self, section: str, read: Callable[[Node, int], object]) -> tuple:
+    def _rules(self, section: str, read: Callable[[Node, int], Read]) -> tuple[Read, ...]:
         """A list of rules; ids are compared over all lists, once the last is read."""
         rules = self._list(section, read)
         if section == "constraints":
-            ids = [
-                ((kind, position), composed(item.child("id").value))
-                for kind in RULES
-                for position, item in enumerate(items(self.root.child(kind)))
-                if item.child("id") is not None and isinstance(item.child("id").value, str)
-            ]
+            ids = [(place, composed(told)) for place, told in rule_ids(self.root) if isinstance(told, str)]
             self.faults += check.unique_ids(ids)
         return rules
 
-    def _one(self, section: str, model: type[BaseModel]) -> BaseModel | None:
+    def _one(self, section: str, model: type[Model]) -> Model | None:
         node = self.root.child(section)
         if node is None or node.value is None:
             return None
@@ -224,21 +224,18 @@ class _Reading:
         return record
 
     def _experiment(self) -> Experiment | None:
-        experiment = self._one("experiment", Experiment)
-        if experiment is not None:
+        node, experiment = self.root.child("experiment"), self._one("experiment", Experiment)
+        if node is not None and experiment is not None:
             self.faults += check.shares(
-                *(self._partial_share(part, getattr(experiment, part)) for part in ("holdout", "exploration"))
+                _partial_share(node.child("holdout"), experiment.holdout),
+                _partial_share(node.child("exploration"), experiment.exploration),
             )
         return experiment
 
-    def _partial_share(self, part: str, share: Share | None) -> Share | None:
-        node = self.root.child("experiment").child(part)
-        return share if share is not None or node is None or node.value is None else _read(Share, node)[0]
-
-    def _term(self, node: Node, position: int) -> object:
+    def _term(self, node: Node, position: int) -> Term | None:
         return self._record(Term, node, ("objective", position), lambda term: check.measure(self.world, term))
 
-    def _tiers(self) -> tuple:
+    def _tiers(self) -> tuple[Tier | None, ...]:
         tiers = self._list("tiers", self._tier)
         node = self.root.child("tiers")
         if node is not None and not tiers and node.value in (None, ()):
@@ -246,51 +243,59 @@ class _Reading:
         self.faults += (fault.under("tiers") for fault in check.tiers(tiers))
         return tiers
 
-    def _tier(self, node: Node, position: int) -> object:
+    def _tier(self, node: Node, position: int) -> Tier | None:
         return self._record(Tier, node, ("tiers", position), lambda tier: check.tier(self.world, tier))
 
-    def _eligibility(self, node: Node, position: int) -> object:
+    def _eligibility(self, node: Node, position: int) -> EligibilityRule | None:
         return self._rule(EligibilityRule, node, ("eligibility", position), check.eligibility)
 
-    def _contact(self, node: Node, position: int) -> object:
+    def _contact(self, node: Node, position: int) -> ContactRule | None:
         return self._rule(ContactRule, node, ("contact", position), check.contact)
 
-    def _pinned(self, node: Node, position: int) -> object:
+    def _pinned(self, node: Node, position: int) -> PinnedRule | None:
         return self._rule(PinnedRule, node, ("pinned", position), check.pinned)
 
-    def _fallback(self) -> object:
+    def _fallback(self) -> Fallback | None:
         node = self.root.child("fallback")
         if node is None or node.value is None:
             return None
         return self._record(Fallback, node, ("fallback",), lambda record: check.fallback(self.world, record))
 
-    def _constraint(self, node: Node, position: int) -> object:
+    def _constraint(self, node: Node, position: int) -> Constraint | None:
         place = ("constraints", position)
         kind = node.child("kind")
         word = kind.value if kind is not None and isinstance(kind.value, str) else None
-        if word in KINDS and KINDS[word].compares is not None and not self.previous:
+        known = None if word is None else KINDS.get(word)
+        if known is not None and known.compares is not None and not self.previous:
             self.faults.append(
                 Fault((*place, "kind"), f"'{word}' compares with an earlier allocation: it needs previous=")
             )
-        if not isinstance(node.value, Mapping) or word in KINDS:
-            return _plain_fraction(self._rule(KINDS.get(word, Volume), node, place, check.constraint))
+        if not isinstance(node.value, Mapping) or known is not None:
+            return _plain_fraction(self._rule(known or Volume, node, place, check.constraint))
         if kind is None:
             self.faults.append(Fault((*place, "kind"), f"is missing{hint('', KINDS)}"))
         else:
             self.faults.append(
                 Fault((*place, "kind"), f"{shown(kind.plain())} is no kind of constraint{hint(word, KINDS)}")
             )
-        return self._guess(node, place, word)
+        self._guess(node.value, node, place, word)
+        return None
 
-    def _guess(self, node: Node, place: tuple[str, int], word: object) -> None:
+    def _guess(self, entries: Mapping[str, Node], node: Node, place: tuple[str, int], word: object) -> None:
         """Reads on as the kind that was probably meant, so that the rule's other mistakes are told as well."""
         meant = likely(word, KINDS)
         if meant is not None:
-            entries = {key: each for key, each in node.value.items() if key != "kind"}
-            self._rule(KINDS[meant], Node(entries, node.line, node.override), place, check.constraint)
+            rest = {key: each for key, each in entries.items() if key != "kind"}
+            self._rule(KINDS[meant], replace(node, value=rest), place, check.constraint)
 
-    def _rule(self, model: type[Rule], node: Node, place: tuple[str, int], words: Callable) -> Rule | None:
-        def checks(rule: Rule) -> Iterator[Fault]:
+    def _rule(
+        self,
+        model: type[AnyRule],
+        node: Node,
+        place: tuple[str, int],
+        words: Callable[[check.World, AnyRule], Iterator[Fault]],
+    ) -> AnyRule | None:
+        def checks(rule: AnyRule) -> Iterator[Fault]:
             yield from words(self.world, rule)
             yield from check.validity(rule)
             if isinstance(rule, Constraint) and None not in (rule.strength, *_kept_bounds(node, rule)):
@@ -298,12 +303,19 @@ class _Reading:
 
         return self._record(model, node, place, checks)
 
-    def _record(self, model: type[BaseModel], node: Node, place: tuple, checks: Callable) -> BaseModel | None:
+    def _record(
+        self, model: type[Model], node: Node, place: Path_, checks: Callable[[Model], Iterator[Fault]]
+    ) -> Model | None:
         record, faults = _read(model, node)
         if record is not None:
             faults = [*faults, *checks(record)]
         self.faults += (fault.under(*place) for fault in faults)
         return record
+
+
+def _partial_share(node: Node | None, share: Share | None) -> Share | None:
+    """The share, or what of it was not refused."""
+    return share if share is not None or node is None or node.value is None else _read(Share, node)[0]
 
 
 def _kept_bounds(node: Node, rule: Rule) -> Iterator[object]:
@@ -314,16 +326,16 @@ def _kept_bounds(node: Node, rule: Rule) -> Iterator[object]:
             yield getattr(rule, key)
 
 
-def _plain_fraction(rule: Rule | None) -> Rule | None:
+def _plain_fraction(rule: Constraint | None) -> Constraint | None:
     """A bound in per cent as the plain fraction, where the kind means one: 55% of the contacts, not of the users."""
-    if not isinstance(rule, Constraint) or not rule.percent_is_fraction:
+    if rule is None or not rule.percent_is_fraction:
         return rule
     percents = {key: bound for key in ("min", "max") if (bound := getattr(rule, key)) is not None and bound.percent}
     fractions = {key: Bound(float(Fraction(repr(bound.amount)) / 100)) for key, bound in percents.items()}
     return rule.model_copy(update=fractions) if fractions else rule
 
 
-def _read(model: type[BaseModel], node: Node) -> tuple[BaseModel | None, list[Fault]]:
+def _read(model: type[Model], node: Node) -> tuple[Model | None, list[Fault]]:
     """The record of a mapping and its faults; where some fields are refused, a record with None in their place."""
     plain = node.plain()
     if not isinstance(plain, dict):
@@ -349,12 +361,12 @@ def _adapters(model: type[BaseModel]) -> Mapping[str, TypeAdapter]:
     return {name: TypeAdapter(info.rebuild_annotation()) for name, info in model.model_fields.items()}
 
 
-def _told(model: type[BaseModel], error: Mapping) -> Fault:
+def _told(model: type[BaseModel], error: ErrorDetails) -> Fault:
     """What pydantic found, in our words."""
     place, value, context = error["loc"], error["input"], error.get("ctx", {})
     if error["type"] == LACKING:
         return Fault((*place, context["key"]), error["msg"])
-    told = {
+    told: dict[str, Callable[[], str]] = {
         "extra_forbidden": lambda: _unknown_key(model, place),
         "missing": lambda: "is missing",
         "float_type": lambda: f"{shown(value)} is not a number",
@@ -377,7 +389,7 @@ def _told(model: type[BaseModel], error: Mapping) -> Fault:
 def _unknown_key(model: type[BaseModel], place: Sequence[str | int]) -> str:
     """Says which key was meant; a key that only other kinds of constraint have is named as such."""
     key = str(place[-1])
-    inner = {"holdout": Share, "exploration": Share, "per": Measure}
+    inner: dict[str, type[BaseModel]] = {"holdout": Share, "exploration": Share, "per": Measure}
     owner = inner.get(str(place[-2]), model) if len(place) > 1 else model
     if len(place) > 2 and place[-3] == "objective":
         owner = Term

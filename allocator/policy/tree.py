@@ -171,7 +171,7 @@ class _Builder:
         self._no_properties(event, line)
         if len(self._open) >= MOST_LEVELS:
             raise _TooDeep(line)
-        entries = {} if isinstance(event, MappingStartEvent) else None
+        entries: dict[str, Node] | None = {} if isinstance(event, MappingStartEvent) else None
         self._open.append(_Open(line, self._path(), entries))
 
     def _scalar(self, event: ScalarEvent, line: int) -> None:
@@ -180,7 +180,7 @@ class _Builder:
             self._refuse(line, "interpolation (${...}) is not allowed in a policy; write the value out")
         here = self._open[-1] if self._open else None
         if here is not None and here.entries is not None and here.key is None:
-            self._key(here, event, line)
+            self._key(here, here.entries, event, line)
             return
         try:
             value = event.value if event.style in ("'", '"', "|", ">") else scalar(event.value)
@@ -189,12 +189,12 @@ class _Builder:
             value = None
         self._place(Node(value, line))
 
-    def _key(self, here: _Open, event: ScalarEvent, line: int) -> None:
+    def _key(self, here: _Open, entries: dict[str, Node], event: ScalarEvent, line: int) -> None:
         if event.value == "<<" and event.style not in ("'", '"'):
             here.key = event.value
             self._refuse(line, "merge keys (<<) are not allowed; write the keys out")
-        elif event.value in here.entries:
-            first = here.entries[event.value].line
+        elif event.value in entries:
+            first = entries[event.value].line
             self._refuse(line, f"the key '{event.value}' stands twice (first on line {first})")
         here.key = event.value
 
@@ -214,7 +214,7 @@ class _Builder:
             here.entries.setdefault(here.key, node)
             here.key = None
 
-    def _no_properties(self, event: Event, line: int) -> None:
+    def _no_properties(self, event: ScalarEvent | MappingStartEvent | SequenceStartEvent, line: int) -> None:
         if event.anchor is not None:
             self._refuse(line, f"anchors are not allowed (&{event.anchor})")
         if event.tag is not None:

@@ -38,9 +38,13 @@ LARGEST = 1e15
 """Of a weight or a penalty: beyond it, sums of values lose every other metric, or overflow."""
 
 
-def composed(text: object) -> object:
+def composed(text: str) -> str:
     """Text with its letters composed (Unicode NFC): what a Mac or a PDF writes as o and two dots is the letter ö."""
-    return unicodedata.normalize("NFC", text) if isinstance(text, str) else text
+    return unicodedata.normalize("NFC", text)
+
+
+def _composed_id(value: object) -> object:
+    return composed(value) if isinstance(value, str) else value
 
 
 def fault(message: str) -> PydanticCustomError:
@@ -72,7 +76,7 @@ Days = Annotated[int, Strict(), Field(ge=1, le=MOST_HISTORY_DAYS)]
 Part = Annotated[float, Strict(), Field(allow_inf_nan=False, gt=0, le=1)]
 Portion = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0, lt=1)]
 Day = Annotated[date | None, BeforeValidator(_date)]
-RuleId = Annotated[str, Strict(), BeforeValidator(composed), Field(pattern=r"^[\w.\-]{1,100}$")]
+RuleId = Annotated[str, Strict(), BeforeValidator(_composed_id), Field(pattern=r"^[\w.\-]{1,100}$")]
 
 
 class Record(BaseModel):

@@ -12,8 +12,17 @@ import plotly.graph_objects as go
 
 from allocator.amounts import exact, number, percent, told_apart, with_unit
 from allocator.formats import ConstraintRecord, FunnelStage
-from allocator.report.collect import Grid, Placements, Report
-from allocator.report.records import Evaluation, PolicyValue, ShownCalibration, ShownQini, TruthTable
+from allocator.report.collect import Grid, Placements, Report, SegmentGrid
+from allocator.report.records import (
+    DecileEffects,
+    Evaluation,
+    KnownEstimate,
+    KnownInterval,
+    PolicyValue,
+    ShownCalibration,
+    ShownQini,
+    TruthTable,
+)
 from allocator.report.sentences import worth_of_one_percent
 
 OURS, OTHER, ACCENT, INK, FAINT = "#0b5c9e", "#9aa7b5", "#d55e00", "#1d2733", "#e4e9ef"
@@ -50,11 +59,13 @@ def allocation_charts(report: Report) -> tuple[Chart, ...]:
     placements, unit = report.placements, report.value_unit
     charts = []
     if placements.by_column is not None:
-        variants = (
+        by_surface = (
             ("contacts", heatmap(placements.by_column, placements.by_column.contacts, "contacts")),
             (f"value ({unit})", heatmap(placements.by_column, placements.by_column.value, unit)),
         )
-        charts.append(Chart("by-surface", f"{placements.row_word.capitalize()} by {placements.column_word}", variants))
+        charts.append(
+            Chart("by-surface", f"{placements.row_word.capitalize()} by {placements.column_word}", by_surface)
+        )
     if placements.by_segment:
         first = next(iter(placements.by_segment))
         variants = tuple(
@@ -66,7 +77,7 @@ def allocation_charts(report: Report) -> tuple[Chart, ...]:
     return tuple(charts)
 
 
-def _segment_figures(name: str, grid: Grid, unit: str) -> list[tuple[str, go.Figure]]:
+def _segment_figures(name: str, grid: SegmentGrid, unit: str) -> list[tuple[str, go.Figure]]:
     per_hundred = 100 * grid.contacts / np.maximum(grid.column_users, 1)
     return [
         (f"{name}: contacts", heatmap(grid, grid.contacts, "contacts")),
@@ -151,10 +162,10 @@ def funnel_charts(stages: Sequence[FunnelStage], names: Sequence[str]) -> tuple[
     if not stages:
         return ()
     contacts = Chart("funnel-contacts", "Possible contacts", (("", _funnel(names, [s.contacts for s in stages])),))
-    if any(stage.users is None for stage in stages):
+    counted = [stage.users for stage in stages if stage.users is not None]
+    if len(counted) < len(stages):
         return (contacts,)
-    users = Chart("funnel-users", "Users with at least one", (("", _funnel(names, [s.users for s in stages])),))
-    return contacts, users
+    return contacts, Chart("funnel-users", "Users with at least one", (("", _funnel(names, counted)),))
 
 
 def _funnel(names: Sequence[str], counts: Sequence[int]) -> go.Figure:
@@ -166,46 +177,38 @@ def _funnel(names: Sequence[str], counts: Sequence[int]) -> go.Figure:
 
 def policy_chart(evaluation: Evaluation) -> Chart | None:
     """Value per decision of each policy on held-out users, with 95 % intervals; one figure per outcome and estimator."""
-    known = [value for value in evaluation.policies if value.known]
-    pairs = dict.fromkeys((value.outcome, value.estimator) for value in known)
+    known = [(value, value.interval) for value in evaluation.policies if value.interval is not None]
+    pairs = dict.fromkeys((value.outcome, value.estimator) for value, _ in known)
     order = {"DR": 0, "SNIPS": 1, "IPS": 2}
     outcomes = list(dict.fromkeys(["objective", *(outcome for outcome, _ in pairs)]))
     ranked = sorted(pairs, key=lambda pair: (outcomes.index(pair[0]), order.get(pair[1], 3)))
     variants = tuple(
         (
             f"{outcome}, {ESTIMATORS.get(estimator, estimator)}",
-            _policies([v for v in known if (v.outcome, v.estimator) == (outcome, estimator)]),
+            _policies([(v, i) for v, i in known if (v.outcome, v.estimator) == (outcome, estimator)]),
         )
         for outcome, estimator in ranked
     )
     return Chart("policies", "Value per decision on held-out users, 95 % interval", variants) if variants else None
 
 
-def _policies(values: Sequence[PolicyValue]) -> go.Figure:
-    ranked = sorted(values, key=lambda value: value.value)
+def _policies(values: Sequence[tuple[PolicyValue, KnownInterval]]) -> go.Figure:
+    ranked = sorted(((value.name, interval) for value, interval in values), key=lambda named: named[1].value)
+    names = [name for name, _ in ranked]
     figure = go.Figure()
     for ours in (False, True):
-        rows = [value for value in ranked if (value.name == VALUENET) == ours]
+        rows = [(name, interval) for name, interval in ranked if (name == VALUENET) == ours]
         if rows:
-            figure.add_trace(
-                _dots(
-                    [v.name for v in rows],
-                    [v.value for v in rows],
-                    rows,
-                    OURS if ours else OTHER,
-                    size=11 if ours else 9,
-                )
-            )
-    figure.update_yaxes(categoryorder="array", categoryarray=[label(v.name) for v in ranked])
+            colour, size = (OURS, 11) if ours else (OTHER, 9)
+            figure.add_trace(_dots([name for name, _ in rows], [interval for _, interval in rows], colour, size))
+    figure.update_yaxes(categoryorder="array", categoryarray=[label(name) for name in names])
     figure.update_layout(showlegend=False)
-    return finish(figure, height=50 + 34 * len(ranked), left=margin_for([v.name for v in ranked]), top=8)
+    return finish(figure, height=50 + 34 * len(ranked), left=margin_for(names), top=8)
 
 
-def _dots(
-    names: Sequence[str], values: Sequence[float], intervals: Sequence[PolicyValue], colour: str, size: int
-) -> go.Scatter:
+def _dots(names: Sequence[str], intervals: Sequence[KnownInterval], colour: str, size: int) -> go.Scatter:
     return go.Scatter(
-        x=list(values),
+        x=[i.value for i in intervals],
         y=[label(name) for name in names],
         mode="markers",
         marker={"color": colour, "size": size},
@@ -225,27 +228,27 @@ def _dots(
 
 def qini_chart(evaluation: Evaluation) -> Chart | None:
     """Qini per action, the model next to its baselines; the actions with most held-out rows are shown."""
-    known = [row for row in evaluation.qini if row.known]
-    outcomes = list(dict.fromkeys(row.outcome for row in known))
-    variants = tuple((outcome, _qini([r for r in known if r.outcome == outcome])) for outcome in outcomes)
+    known = [(row, row.estimate) for row in evaluation.qini if row.estimate is not None]
+    outcomes = list(dict.fromkeys(row.outcome for row, _ in known))
+    variants = tuple((o, _qini([(row, found) for row, found in known if row.outcome == o])) for o in outcomes)
     return Chart("qini", "Qini per action, 95 % interval", variants) if variants else None
 
 
-def _qini(rows: Sequence[ShownQini]) -> go.Figure:
+def _qini(rows: Sequence[tuple[ShownQini, KnownEstimate]]) -> go.Figure:
     weight: dict[str, int] = {}
-    for row in rows:
+    for row, _ in rows:
         weight[row.action] = max(weight.get(row.action, 0), row.rows)
     actions = sorted(weight, key=lambda action: -weight[action])[:MOST_ACTIONS]
-    models = sorted(dict.fromkeys(row.model for row in rows), key=lambda model: model != VALUENET)
+    models = sorted(dict.fromkeys(row.model for row, _ in rows), key=lambda model: model != VALUENET)
     colours = [OURS, ACCENT, OTHER, "#009e73"]
     symbols = ["circle", "diamond", "square", "triangle-up"]
     figure = go.Figure()
     for position, model in enumerate(models):
-        shown = {row.action: row for row in rows if row.model == model}
+        shown = {row.action: found for row, found in rows if row.model == model}
         present = [action for action in actions if action in shown]
         figure.add_trace(
             go.Scatter(
-                x=[shown[action].qini for action in present],
+                x=[shown[action].value for action in present],
                 y=[actions.index(action) + 0.22 * (position - (len(models) - 1) / 2) for action in present],
                 mode="markers",
                 name=label(model),
@@ -267,24 +270,24 @@ def _qini(rows: Sequence[ShownQini]) -> go.Figure:
 
 def slope_chart(evaluation: Evaluation) -> Chart | None:
     """Calibration slope per action: 1 where the size of predicted differences can be taken at face value."""
-    known = [row for row in evaluation.calibration if row.known]
-    outcomes = list(dict.fromkeys(row.outcome for row in known))
-    variants = tuple((o, _slopes([r for r in known if r.outcome == o])) for o in outcomes)
+    known = [(row, row.estimate) for row in evaluation.calibration if row.estimate is not None]
+    outcomes = list(dict.fromkeys(row.outcome for row, _ in known))
+    variants = tuple((o, _slopes([(row, found) for row, found in known if row.outcome == o])) for o in outcomes)
     return Chart("slopes", "Calibration slope per action, 95 % interval", variants) if variants else None
 
 
-def _slopes(rows: Sequence[ShownCalibration]) -> go.Figure:
-    shown = sorted(rows, key=lambda row: row.stderr)[:MOST_ACTIONS]
-    actions = [row.action for row in shown]
+def _slopes(rows: Sequence[tuple[ShownCalibration, KnownEstimate]]) -> go.Figure:
+    shown = sorted(rows, key=lambda pair: pair[1].stderr)[:MOST_ACTIONS]
+    actions = [row.action for row, _ in shown]
     figure = go.Figure(
         go.Scatter(
-            x=[row.slope for row in shown],
+            x=[slope.value for _, slope in shown],
             y=list(range(len(shown))),
             mode="markers",
             marker={"color": OURS, "size": 8},
             error_x={
                 "type": "data",
-                "array": [1.96 * row.stderr for row in shown],
+                "array": [1.96 * slope.stderr for _, slope in shown],
                 "color": OURS,
                 "thickness": 1.5,
                 "width": 3,
@@ -300,17 +303,17 @@ def _slopes(rows: Sequence[ShownCalibration]) -> go.Figure:
 
 def decile_chart(evaluation: Evaluation) -> Chart | None:
     """Predicted against realised effect by tenth of the prediction: every action faint, their average strong."""
-    having = [row for row in evaluation.calibration if row.deciles and all(decile.known for decile in row.deciles)]
+    having = [row for row in evaluation.calibration if row.effects]
     outcomes = list(dict.fromkeys(row.outcome for row in having))
-    variants = tuple((o, _deciles([r for r in having if r.outcome == o])) for o in outcomes)
+    variants = tuple((o, _deciles([row.effects for row in having if row.outcome == o])) for o in outcomes)
     return Chart("deciles", "Predicted against realised effect, by tenth", variants) if variants else None
 
 
-def _deciles(rows: Sequence[ShownCalibration]) -> go.Figure:
-    tenths = min(len(row.deciles) for row in rows)
-    predicted = np.array([[d.predicted for d in row.deciles[:tenths]] for row in rows])
-    realised = np.array([[d.realised for d in row.deciles[:tenths]] for row in rows])
-    stderr = np.array([[d.stderr for d in row.deciles[:tenths]] for row in rows])
+def _deciles(rows: Sequence[Sequence[DecileEffects]]) -> go.Figure:
+    tenths = min(map(len, rows))
+    predicted = np.array([[d.predicted for d in row[:tenths]] for row in rows])
+    realised = np.array([[d.realised for d in row[:tenths]] for row in rows])
+    stderr = np.array([[d.stderr for d in row[:tenths]] for row in rows])
     mean_x, mean_y = predicted.mean(axis=0), realised.mean(axis=0)
     error = 1.96 * np.sqrt((stderr**2).sum(axis=0)) / len(rows)
     ends = [float(min(mean_x.min(), mean_y.min())), float(max(mean_x.max(), mean_y.max()))]

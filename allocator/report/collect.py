@@ -1,6 +1,6 @@
 """Everything the page shows, as one frozen record: counted in a single stream over the scores and the contacts.
 
-Axes: U users of a shard, A actions (catalogue order), V values of a segment.
+Axes: U users, A actions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ from allocator.formats import (
 )
 from allocator.policy.check import doubts
 from allocator.policy.grammar import Policy
-from allocator.report.records import Evaluation, TruthTable, read_record
+from allocator.report.records import Evaluation, Read, TruthTable, read_record
 from allocator.report.sentences import formula
 from ranker.columns import is_id, is_number, is_text, type_of_ids
 from ranker.files import InputError, batches, parquet_schema, read_json, some_parquet_files
@@ -50,13 +50,19 @@ class Sources:
 
 @dataclass(frozen=True)
 class Grid:
-    """Contacts in two directions. contacts, value: [rows, columns]; column_users: users behind each column, or None."""
+    """Contacts in two directions. contacts, value: [rows, columns]."""
 
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     contacts: np.ndarray
     value: np.ndarray
-    column_users: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class SegmentGrid(Grid):
+    """One whose columns are the values of a segment; column_users: users behind each."""
+
+    column_users: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ class Placements:
     row_word: str
     column_word: str | None
     by_column: Grid | None
-    by_segment: Mapping[str, Grid]
+    by_segment: Mapping[str, SegmentGrid]
     bar_word: str
     bars: Mapping[str, int]
     sources: Mapping[str, int]
@@ -310,13 +316,13 @@ def _value_of(shard: Shard, certificate: Certificate, catalogue: Catalogue) -> n
         return np.ones(shard.eligible_UA.shape)
     value_UA = np.zeros(shard.eligible_UA.shape)
     for term in terms:
+        times_A = 1.0 if term.times is None else catalogue.numbers(term.times)
         if term.metric is None:
-            value_UA += term.weight * catalogue.numbers(term.times)
+            value_UA += term.weight * times_A
             continue
         mean_UA = shard.mean[term.metric].astype(np.float64)
         if certificate.risk_z and term.metric in shard.stderr:
             mean_UA = mean_UA - np.sign(term.weight) * certificate.risk_z * shard.stderr[term.metric]
-        times_A = 1.0 if term.times is None else catalogue.numbers(term.times)
         value_UA += term.weight * mean_UA * times_A
     return value_UA
 
@@ -364,13 +370,13 @@ def _cross(tally: _Tally, row_A: tuple[str, ...], column_A: tuple[str, ...]) -> 
     return Grid(rows, columns, contacts, value)
 
 
-def _segment_grid(tally: _Tally, name: str, row_A: tuple[str, ...], values: tuple[str, ...]) -> Grid:
+def _segment_grid(tally: _Tally, name: str, row_A: tuple[str, ...], values: tuple[str, ...]) -> SegmentGrid:
     rows = tuple(dict.fromkeys(row_A))
     contacts, value = np.zeros((len(rows), len(values)), np.int64), np.zeros((len(rows), len(values)))
     for action, row in enumerate(row_A):
         contacts[rows.index(row)] += tally.contacts[name][:, action]
         value[rows.index(row)] += tally.value[name][:, action]
-    return Grid(rows, values, contacts, value, tally.users[name])
+    return SegmentGrid(rows, values, contacts, value, tally.users[name])
 
 
 def _sum_by(contacts_A: np.ndarray, label_A: tuple[str, ...]) -> dict[str, int]:
@@ -382,9 +388,8 @@ def _sum_by(contacts_A: np.ndarray, label_A: tuple[str, ...]) -> dict[str, int]:
 
 def _unit_of(objective: Sequence[ObjectiveTerm], catalogue: Catalogue) -> str:
     """The unit that value is counted in: that of a term taken as it is (weight 1, an attribute's -1), money first; otherwise 'points'."""
-    units = {metric.name: metric.unit for metric in catalogue.metrics}
     plain = [
-        unit_of_attribute(t.times) if t.metric is None else units.get(t.metric, t.metric)
+        _unit_of_term(t, catalogue)
         for t in objective
         if (t.metric is None and abs(t.weight) == 1) or (t.weight == 1 and t.times is None)
     ]
@@ -394,7 +399,13 @@ def _unit_of(objective: Sequence[ObjectiveTerm], catalogue: Catalogue) -> str:
     return plain[0] if plain and len(objective) == 1 else "points"
 
 
-def _optional(path: Path | None, record: type) -> object:
+def _unit_of_term(term: ObjectiveTerm, catalogue: Catalogue) -> str:
+    if term.metric is None:
+        return "contacts" if term.times is None else unit_of_attribute(term.times)
+    return next((metric.unit for metric in catalogue.metrics if metric.name == term.metric), term.metric)
+
+
+def _optional(path: Path | None, record: type[Read]) -> Read | None:
     return None if path is None else read_record(path, record)
 
 

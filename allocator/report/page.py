@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import jinja2
@@ -257,7 +258,7 @@ def bullet(record: ConstraintRecord) -> Bullet:
     return Bullet(
         low=0.0 if record.min is None else place(record.min),
         high=100.0 if record.max is None else place(record.max),
-        achieved=place(record.achieved),
+        achieved=place(sentences.level(record).achieved),
         low_text="" if record.min is None else f"at least {sentences.amount(record, record.min, asked=True)}",
         high_text="" if record.max is None else f"at most {sentences.amount(record, record.max, asked=True)}",
         achieved_text=sentences.amount(record, record.achieved),
@@ -270,10 +271,9 @@ def stage_name(stage: FunnelStage) -> str:
 
 def funnel_rows(stages: tuple[FunnelStage, ...]) -> list[Mapping[str, str]]:
     """Each stage's counts, and how much of the stage before it kept."""
-    rows = []
+    rows: list[Mapping[str, str]] = []
     for position, stage in enumerate(stages):
         before = stages[position - 1] if position else None
-        lost = "" if before is None or None in (stage.users, before.users) else f"{before.users - stage.users:,}"
         rows.append(
             {
                 "stage": stage_name(stage),
@@ -282,17 +282,23 @@ def funnel_rows(stages: tuple[FunnelStage, ...]) -> list[Mapping[str, str]]:
                 if before is None or before.contacts == 0
                 else amounts.percent(stage.contacts / before.contacts),
                 "users": "" if stage.users is None else f"{stage.users:,}",
-                "users_lost": lost,
+                "users_lost": _users_lost(stage, before),
             }
         )
     return rows
 
 
+def _users_lost(stage: FunnelStage, before: FunnelStage | None) -> str:
+    if before is None or before.users is None or stage.users is None:
+        return ""
+    return f"{before.users - stage.users:,}"
+
+
 def without_rows(report: Report) -> list[tuple[str, int]]:
     """Users without an offer by the first reason that applies: from the funnel where it counts users, else from the scores."""
     stages = report.funnel
-    counted = [stage.users for stage in stages]
-    if None in counted or not stages or any(stage.stage not in LOST_WORDS for stage in stages[1:]):
+    counted = [stage.users for stage in stages if stage.users is not None]
+    if len(counted) < len(stages) or not stages or any(stage.stage not in LOST_WORDS for stage in stages[1:]):
         return [
             (LOST_WORDS["eligible"], report.unreached.nothing_eligible),
             (LOST_WORDS["worth showing"], report.unreached.nothing_worthwhile),
@@ -301,9 +307,8 @@ def without_rows(report: Report) -> list[tuple[str, int]]:
                 report.unreached.held_back,
             ),
         ]
-    return [
-        (LOST_WORDS[stage.stage], before - stage.users) for stage, before in zip(stages[1:], counted[:-1], strict=True)
-    ]
+    lost = [before - now for before, now in pairwise(counted)]
+    return [(LOST_WORDS[stage.stage], users) for stage, users in zip(stages[1:], lost, strict=True)]
 
 
 def model_sentence(report: Report) -> str:
@@ -320,30 +325,33 @@ def model_sentence(report: Report) -> str:
 
 
 def policy_rows(evaluation: Evaluation | None) -> list[Mapping[str, str]]:
-    return [
-        {
-            "name": value.name,
-            "outcome": value.outcome,
-            "estimator": charts.ESTIMATORS.get(value.estimator, value.estimator),
-            "value": amounts.number(value.value) if value.known else "not enough data",
-            "interval": f"{amounts.number(value.low)} to {amounts.number(value.high)}" if value.known else "",
-            "difference": _difference(value),
-            "sample": "" if value.effective_sample_size is None else f"{value.effective_sample_size:,.0f}",
-        }
-        for value in (evaluation.policies if evaluation else ())
-    ]
+    return [_policy_row(value) for value in (evaluation.policies if evaluation else ())]
+
+
+def _policy_row(value: PolicyValue) -> Mapping[str, str]:
+    found = value.interval
+    return {
+        "name": value.name,
+        "outcome": value.outcome,
+        "estimator": charts.ESTIMATORS.get(value.estimator, value.estimator),
+        "value": "not enough data" if found is None else amounts.number(found.value),
+        "interval": "" if found is None else f"{amounts.number(found.low)} to {amounts.number(found.high)}",
+        "difference": _difference(value),
+        "sample": "" if value.effective_sample_size is None else f"{value.effective_sample_size:,.0f}",
+    }
 
 
 def _difference(value: PolicyValue) -> str:
     difference = value.difference_to_best_fixed
     if difference is None or value.name == BEST_FIXED:
         return ""
-    if not difference.known:
+    found = difference.interval
+    if found is None:
         return "not enough data"
-    return f"{amounts.number(difference.value)} ({amounts.number(difference.low)} to {amounts.number(difference.high)})"
+    return f"{amounts.number(found.value)} ({amounts.number(found.low)} to {amounts.number(found.high)})"
 
 
-def calibration_rows(evaluation: Evaluation | None) -> list[Mapping[str, str]]:
+def calibration_rows(evaluation: Evaluation | None) -> list[Mapping[str, str | Mapping[str, str]]]:
     def cell(value: float | None, stderr: float | None) -> str:
         return "" if value is None or stderr is None else f"{amounts.number(value)} ± {amounts.number(1.96 * stderr)}"
 

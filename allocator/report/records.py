@@ -1,11 +1,26 @@
 """What the page shows of a model's evaluation and of the comparison on the truth, read as far as they tell it."""
 
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ranker.files import InputError, places, read_json
+
+
+class KnownInterval(NamedTuple):
+    """An estimate and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class KnownEstimate(NamedTuple):
+    """An estimate and its standard error."""
+
+    value: float
+    stderr: float
 
 
 class ShownPart(BaseModel):
@@ -21,8 +36,11 @@ class ShownInterval(ShownPart):
     stderr: float | None = None
 
     @property
-    def known(self) -> bool:
-        return None not in (self.value, self.low, self.high)
+    def interval(self) -> KnownInterval | None:
+        """All of it, where the logs are enough."""
+        if self.value is None or self.low is None or self.high is None:
+            return None
+        return KnownInterval(self.value, self.low, self.high)
 
 
 class Difference(ShownInterval):
@@ -48,8 +66,16 @@ class ShownQini(ShownPart):
     rows: int = 0
 
     @property
-    def known(self) -> bool:
-        return None not in (self.qini, self.stderr)
+    def estimate(self) -> KnownEstimate | None:
+        return None if self.qini is None or self.stderr is None else KnownEstimate(self.qini, self.stderr)
+
+
+class DecileEffects(NamedTuple):
+    """Predicted and realised effect of a tenth of the users, and the standard error of the latter."""
+
+    predicted: float
+    realised: float
+    stderr: float
 
 
 class Decile(ShownPart):
@@ -58,8 +84,10 @@ class Decile(ShownPart):
     stderr: float | None = 0.0
 
     @property
-    def known(self) -> bool:
-        return None not in (self.predicted, self.realised, self.stderr)
+    def effects(self) -> DecileEffects | None:
+        if self.predicted is None or self.realised is None or self.stderr is None:
+            return None
+        return DecileEffects(self.predicted, self.realised, self.stderr)
 
 
 class ShownCalibration(ShownPart):
@@ -72,8 +100,15 @@ class ShownCalibration(ShownPart):
     deciles: tuple[Decile, ...] = ()
 
     @property
-    def known(self) -> bool:
-        return None not in (self.slope, self.stderr)
+    def estimate(self) -> KnownEstimate | None:
+        return None if self.slope is None or self.stderr is None else KnownEstimate(self.slope, self.stderr)
+
+    @property
+    def effects(self) -> tuple[DecileEffects, ...]:
+        """Of all tenths; none where one of them is not known."""
+        found = tuple(decile.effects for decile in self.deciles)
+        known = tuple(effects for effects in found if effects is not None)
+        return known if len(known) == len(found) else ()
 
 
 class ShownSlates(ShownPart):

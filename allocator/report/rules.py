@@ -88,7 +88,7 @@ def contact_rows(policy: Policy, known: Interference | None) -> list[Mapping[str
 def _contacts(rule: ContactRule, known: Interference | None) -> str:
     what = "contacts" if rule.where.is_empty else f"contacts with {filter_words(rule.where)}"
     if rule.requires is not None:
-        return _for_whom(rule, f"{what} {_required(rule)}")
+        return _for_whom(rule, f"{what} {_required(rule, rule.requires)}")
     if rule.max == 1:
         what = what.replace("contacts", "contact", 1)
     words = f"no {what}" if rule.max == 0 else f"at most {rule.max} {what}"
@@ -109,12 +109,12 @@ def _for_whom(rule: ContactRule, words: str) -> str:
     return words if rule.users is None else f"{people(rule.users)}: {words}"
 
 
-def _required(rule: ContactRule) -> str:
+def _required(rule: ContactRule, beside: Filter) -> str:
     """only beside product audiobooks, or within 28 days after it"""
-    beside = f"only beside one with {filter_words(rule.requires)}"
+    words = f"only beside one with {filter_words(beside)}"
     if rule.days is None:
-        return beside
-    return f"{beside}, or after one received in the last {'day' if rule.days == 1 else f'{rule.days} days'}"
+        return words
+    return f"{words}, or after one received in the last {'day' if rule.days == 1 else f'{rule.days} days'}"
 
 
 def _two(limit: float, known: Interference | None) -> str:

@@ -1,6 +1,6 @@
 """What happened, a plain sentence each: the headline, every constraint with its unit, direction, worth and what is left."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from allocator.amounts import exact, number, percent, percent_at_most, with_unit
 from allocator.formats import Certificate, ConstraintRecord, ObjectiveTerm
@@ -51,7 +51,7 @@ def against_greedy(certificate: Certificate, unit: str) -> str:
 
 def formula(terms: Sequence[ObjectiveTerm]) -> str:
     """An objective: '1 x revenue + 12 x subs - 25 x opt_out'."""
-    parts = []
+    parts: list[str] = []
     for term in terms:
         sign = "\u2212 " if term.weight < 0 else "+ " if parts else ""
         factors = " \u00d7 ".join(name for name in (term.metric, term.times) if name)
@@ -130,12 +130,13 @@ def violation(record: ConstraintRecord) -> float:
     """By how much a bound is missed, 0 where both hold; sums are judged to one part in a billion."""
     if is_empty(record):
         return 0.0
-    over = 0.0 if record.max is None else record.achieved - record.max
-    under = 0.0 if record.min is None else record.min - record.achieved
+    achieved = level(record).achieved
+    over = 0.0 if record.max is None else achieved - record.max
+    under = 0.0 if record.min is None else record.min - achieved
     if kind_named(record.kind).is_rate and record.denominator is not None and record.denominator < 0:
         over, under = -over, -under  # the row, numerator - bound * denominator, is what a limit of a rate says
     missed = max(over, under, 0.0)
-    scale = max(abs(record.achieved), abs(record.max or 0.0), abs(record.min or 0.0))
+    scale = max(abs(achieved), abs(record.max or 0.0), abs(record.min or 0.0))
     return missed if missed > 1e-9 * scale else 0.0
 
 
@@ -143,10 +144,10 @@ def is_turned(record: ConstraintRecord) -> bool:
     """Whether a rate divides by less than zero and holds there, although the quotient looks as if it did not."""
     if not kind_named(record.kind).is_rate or record.denominator is None or record.denominator >= 0 or is_empty(record):
         return False
-    looks = (record.max is not None and record.achieved > record.max) or (
-        record.min is not None and record.achieved < record.min
-    )
-    return looks and violation(record) == 0
+    achieved = level(record).achieved
+    above = record.max is not None and achieved > record.max
+    below = record.min is not None and achieved < record.min
+    return (above or below) and violation(record) == 0
 
 
 def unit_of(record: ConstraintRecord) -> str:
@@ -172,9 +173,9 @@ def binding_summary(records: Sequence[ConstraintRecord]) -> str:
     names = [record.name for record in costly]
     if len(names) > MOST_NAMED:
         names = [*names[:MOST_NAMED], f"{len(names) - MOST_NAMED:,} others, each less"]
-    names = _listed(names)
     verb = "holds" if len(costly) == 1 else "hold"
-    return f"{len(costly)} of {len(enforced)} enforced constraints {verb} the value back: {names}. Loosening any other changes nothing."
+    held = f"{len(costly)} of {len(enforced)} enforced constraints {verb} the value back: {_listed(names)}"
+    return f"{held}. Loosening any other changes nothing."
 
 
 def model_against_best_fixed(value: PolicyValue, unit: str) -> str:
@@ -183,17 +184,16 @@ def model_against_best_fixed(value: PolicyValue, unit: str) -> str:
     if difference is None:
         return ""
     judged = "the objective" if value.outcome == "objective" else value.outcome
-    if not difference.known:
+    found = difference.interval
+    if found is None:
         return f"There is not enough data to judge the learned policy on {judged}."
-    interval = f"(95 % interval {number(difference.low)} to {number(difference.high)})"
-    if difference.low > 0:
-        verdict = f"beats the best fixed action by {with_unit(difference.value, unit)} per user {interval}"
-    elif difference.high < 0:
-        verdict = f"is worse than the best fixed action by {with_unit(-difference.value, unit)} per user {interval}"
+    per_user = f"per user (95 % interval {number(found.low)} to {number(found.high)})"
+    if found.low > 0:
+        verdict = f"beats the best fixed action by {with_unit(found.value, unit)} {per_user}"
+    elif found.high < 0:
+        verdict = f"is worse than the best fixed action by {with_unit(-found.value, unit)} {per_user}"
     else:
-        verdict = (
-            f"cannot be told apart from the best fixed action: {with_unit(difference.value, unit)} per user {interval}"
-        )
+        verdict = f"cannot be told apart from the best fixed action: {with_unit(found.value, unit)} {per_user}"
     return f"On held-out users, judged on {judged}, the learned policy {verdict}."
 
 
@@ -213,12 +213,15 @@ def left(record: ConstraintRecord) -> str:
     """How far each bound is away, in words that also fit a bound that is missed."""
     if is_turned(record):
         return "holds: divided by less than zero"
-    parts = []
+    return ", ".join(_rooms(record)) or "it has no bound"
+
+
+def _rooms(record: ConstraintRecord) -> Iterator[str]:
+    achieved = level(record).achieved
     if record.min is not None:
-        parts.append(_room(record, record.achieved - record.min, "above the floor", "below the floor"))
+        yield _room(record, achieved - record.min, "above the floor", "below the floor")
     if record.max is not None:
-        parts.append(_room(record, record.max - record.achieved, "left", "over the limit"))
-    return ", ".join(parts) or "it has no bound"
+        yield _room(record, record.max - achieved, "left", "over the limit")
 
 
 def _room(record: ConstraintRecord, room: float, inside: str, outside: str) -> str:

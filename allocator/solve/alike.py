@@ -4,7 +4,7 @@ Averages per segment, or a model that knows nothing of somebody, give thousands 
 them tie, so what is decided about such a group is a number of users per slate; who gets which is drawn by a salted hash of the id.
 Groups are ordered by what they hold, so the result does not depend on the order of the users.
 
-Axes: U users, G groups, W 64-bit words of what counts about a user, N slates of groups.
+Axes: U users, A actions, P planes, C contact caps, G groups, W 64-bit words, N slates of groups, K contacts of a slate.
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,8 @@
 """The whole way by prices, one algorithm from hundreds of users to millions: samples, all users, core, rounding.
 
 The value of what comes out is the dual value less the losses of the core, so the loop stops as soon as these are small enough.
+
+Axes: N eligible pairs, U users, A actions, P planes, R rows, K contacts of a slate.
 """
 
 import math

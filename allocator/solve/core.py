@@ -11,7 +11,8 @@ fixed, an integer programme over the fractional and the nearest users; trades am
 A core user may stand for many who are alike. The linear programme then tells how many of them get which slate: nearly all of these
 are given, and the few who are left are rounded one by one.
 
-Axes: U users, N slates of core users, K contacts of a slate, R rows.
+Axes: U users, N slates of users of the core, K contacts of a slate, R rows, V variables of a programme, v new ones,
+M rows of a programme, m new ones.
 """
 
 from dataclasses import dataclass, replace
@@ -225,18 +226,18 @@ def _with_lattices(core: Core, columns: np.ndarray, programme: Programme, left_R
     more = more_rows(lattices(users.problem, users.people), klass_N, core.slate_NK[columns], left_R)
     if more is None:
         return programme
-    idle = sparse.csr_matrix((more.column_MN.shape[0], len(programme.cost_V) - len(columns)))
+    idle = sparse.csr_matrix((more.column_mN.shape[0], len(programme.cost_V) - len(columns)))
     matrix = sparse.bmat(
-        [[programme.matrix_MV, None], [sparse.hstack([more.column_MN, idle]), more.new_MV]], format="csr"
+        [[programme.matrix_MV, None], [sparse.hstack([more.column_mN, idle]), more.new_mv]], format="csr"
     )
-    new = more.new_MV.shape[1]
+    new = more.new_mv.shape[1]
     return Programme(
         cost_V=np.concatenate([programme.cost_V, np.zeros(new)]),
         lower_V=np.concatenate([programme.lower_V, np.full(new, -np.inf)]),
         upper_V=np.concatenate([programme.upper_V, np.full(new, np.inf)]),
         matrix_MV=matrix,
-        low_M=np.concatenate([programme.low_M, more.low_M]),
-        high_M=np.concatenate([programme.high_M, more.high_M]),
+        low_M=np.concatenate([programme.low_M, more.low_m]),
+        high_M=np.concatenate([programme.high_M, more.high_m]),
         integer_V=np.concatenate([programme.integer_V, np.ones(new, bool)]),
     )
 

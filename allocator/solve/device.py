@@ -4,7 +4,7 @@ Users whose caps greedy cannot keep (see `slates`) are few; they go back to the 
 Sums are matrix products with the users' classes, which add up in a fixed order on one kind of device; between devices they may
 differ in the last bits. This is the one place of the allocator that knows torch, and it decides prices, never what is allowed.
 
-Axes: U users of a shard, P planes, A actions, L slots, C caps, K contacts of a slate, S user classes.
+Axes: U users, P planes, A actions, L slots, C contact caps, D caps of one action, K contacts of a slate, S user classes.
 """
 
 from dataclasses import dataclass

@@ -3,7 +3,8 @@
 Sums are kept per user class and action, so an evaluation costs the same whatever the number of constraints, and are added up block by
 block in a fixed order, so the result does not depend on threads or shards.
 
-Axes: U users, P planes, A actions, S classes, R rows, B blocks, K the most contacts of a slate, T near ties.
+Axes: U users, P planes, A actions, S user classes, R rows, C contact caps, L slots, Q asks, K contacts of a slate, T near ties,
+N slates or contacts.
 """
 
 from collections.abc import Callable

@@ -4,7 +4,8 @@ A variable per eligible user-action pair; every contact rule and every constrain
 variable per user who can keep the earlier one, which is at most every contact of it and rules out every other. The linear relaxation
 gives first prices.
 
-Axes: N eligible pairs, U users, R rows, C caps, H users who can keep their slates.
+Axes: N eligible pairs, U users, R rows, C contact caps, Q asks, S user classes, H users who can keep their slates,
+V variables of a programme, M rows of a programme.
 """
 
 from dataclasses import dataclass

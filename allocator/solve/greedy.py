@@ -3,7 +3,7 @@
 What a team without an optimiser would run. Minimums and ratios are not planned for (a single contact says nothing about them), so
 the result may break them: `feasible` says so.
 
-Axes: N eligible pairs, R rows, U users, A actions, P planes, S user classes.
+Axes: N eligible pairs, R rows, U users, A actions, C contact caps, P planes, S user classes.
 """
 
 from dataclasses import dataclass

@@ -7,7 +7,8 @@ but so near that few counts lie between them get k and t themselves.
 With what is fixed outside of a programme the counts inside are a shifted lattice: q k - p t = L has the solutions k0 + p j, t0 + q j
 (Bezout), L being what is left of the limit in steps of 1 / q.
 
-Axes: N columns of a programme, V more variables, M more rows.
+Axes: N columns of a programme, K contacts of a slate, A actions, S user classes, R rows, V variables of a programme, v new ones,
+M rows of a programme, m new ones.
 """
 
 from dataclasses import dataclass
@@ -39,17 +40,17 @@ class Lattice:
 
     def counts(self, klass_N: np.ndarray, slate_NK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(part, whole) of slates, padded with NONE, of users of these classes."""
-        return tuple(_count(linear, klass_N, slate_NK) for linear in (self.part, self.whole))
+        return _count(self.part, klass_N, slate_NK), _count(self.whole, klass_N, slate_NK)
 
 
 @dataclass(frozen=True)
 class MoreRows:
-    """What a programme gets besides: rows over its N columns and over V new whole variables, all of them equalities or at most."""
+    """What a programme gets besides: rows over its N columns and over v new whole variables, all of them equalities or at most."""
 
-    column_MN: sparse.csr_matrix
-    new_MV: sparse.csr_matrix
-    low_M: np.ndarray
-    high_M: np.ndarray
+    column_mN: sparse.csr_matrix
+    new_mv: sparse.csr_matrix
+    low_m: np.ndarray
+    high_m: np.ndarray
 
 
 def lattices(problem: Problem, users: int) -> tuple[Lattice, ...]:
@@ -57,9 +58,11 @@ def lattices(problem: Problem, users: int) -> tuple[Lattice, ...]:
     rows, found = problem.rows, []
     for position, each in enumerate(problem.measured):
         sides = np.flatnonzero(rows.constraint_R == position)
-        if not each.rule.is_part or len(sides) != 2 or np.isfinite(rows.penalty_R[sides]).any():
+        if not each.rule.is_part or each.denominator is None:
             continue
-        low, high = share_of(each.low), share_of(each.high)
+        if len(sides) != 2 or np.isfinite(rows.penalty_R[sides]).any():
+            continue
+        low, high = share_of(each.bound("min")), share_of(each.bound("max"))
         if (high - low) * users < NARROW and max(low.denominator, high.denominator) <= LARGEST:
             upper, lower = sides[np.argsort(-rows.sign_R[sides])]
             found.append(Lattice(int(upper), int(lower), each.numerator, each.denominator, low, high))

@@ -5,7 +5,7 @@ A *move* gives one core user another slate. Moves of up to three users whose cha
 which changes sums alone. Of all pairs of closed moves the best that keeps every row is made, again and again: of some ten million
 pairs one usually fits the handful of sums nearly exactly, where a tree search has to find it by luck.
 
-Axes: U core users, N their slates (columns), M moves, Q closed moves, D rows that are watched, R rows.
+Axes: U users, N slates of users of the core, J moves, X closed moves, R rows, r those that are watched.
 """
 
 from dataclasses import dataclass
@@ -82,116 +82,116 @@ def _best_trade(
 ) -> np.ndarray:
     """The columns that the best trade brings in; none where no trade was found."""
     more_N = loss_N - loss_N[picked_U][user_N]
-    column_M = np.flatnonzero((more_N < cost) & (np.arange(len(user_N)) != picked_U[user_N]))
-    column_M = np.sort(column_M[np.argsort(more_N[column_M], kind="stable")[:MOST_MOVES]])
-    user_M, more_M = user_N[column_M], more_N[column_M]
-    change_MR = usage_NR[column_M] - usage_NR[picked_U[user_M]]
+    column_J = np.flatnonzero((more_N < cost) & (np.arange(len(user_N)) != picked_U[user_N]))
+    column_J = np.sort(column_J[np.argsort(more_N[column_J], kind="stable")[:MOST_MOVES]])
+    user_J, more_J = user_N[column_J], more_N[column_J]
+    change_JR = usage_NR[column_J] - usage_NR[picked_U[user_J]]
     tight_R = (room.quantum_R > 0) & (slack_R < 0.5 * room.quantum_R)
-    hash_M = _hashes(change_MR[:, tight_R] / room.quantum_R[tight_R])
-    parts_QM = _closed(user_M, hash_M, more_M, cost)
-    watched_R = ~tight_R & ((room.price_R > 0) | (slack_R < AMPLE)) & (change_MR != 0).any(axis=0)
-    there_QM = parts_QM != NONE
+    hash_J = _hashes(change_JR[:, tight_R] / room.quantum_R[tight_R])
+    parts_X3 = _closed(user_J, hash_J, more_J, cost)
+    watched_R = ~tight_R & ((room.price_R > 0) | (slack_R < AMPLE)) & (change_JR != 0).any(axis=0)
+    there_X3 = parts_X3 != NONE
     watched = room.of(watched_R)
     pair = _best_pair(
-        np.where(there_QM, user_M[parts_QM], NONE),
-        np.where(there_QM, more_M[parts_QM], 0.0).sum(axis=1),
-        (change_MR[:, watched_R][parts_QM] * there_QM[:, :, None]).sum(axis=1),
+        np.where(there_X3, user_J[parts_X3], NONE),
+        np.where(there_X3, more_J[parts_X3], 0.0).sum(axis=1),
+        (change_JR[:, watched_R][parts_X3] * there_X3[:, :, None]).sum(axis=1),
         slack_R[watched_R],
         watched.price_R,
         watched.over_R,
         cost - watched.cost(slack_R[watched_R]),
         cost,
     )
-    taken = parts_QM[[q for q in pair if q != NONE]].reshape(-1)
-    return column_M[taken[taken != NONE]]
+    taken = parts_X3[[q for q in pair if q != NONE]].reshape(-1)
+    return column_J[taken[taken != NONE]]
 
 
-def _hashes(step_MR: np.ndarray) -> np.ndarray:
-    """int64[M]: sums of a random number per row times the change, so that changes cancel where hashes add up to zero."""
-    random_R = np.random.default_rng(0).integers(-(2**62), 2**62, step_MR.shape[1])
-    return np.rint(step_MR).astype(np.int64) @ random_R
+def _hashes(step_JR: np.ndarray) -> np.ndarray:
+    """int64[J]: sums of a random number per row times the change, so that changes cancel where hashes add up to zero."""
+    random_R = np.random.default_rng(0).integers(-(2**62), 2**62, step_JR.shape[1])
+    return np.rint(step_JR).astype(np.int64) @ random_R
 
 
-def _closed(user_M: np.ndarray, hash_M: np.ndarray, more_M: np.ndarray, most: float) -> np.ndarray:
-    """[Q, 3]: closed moves as positions of their moves, -1 for none, those that lose least first.
+def _closed(user_J: np.ndarray, hash_J: np.ndarray, more_J: np.ndarray, most: float) -> np.ndarray:
+    """[X, 3]: closed moves as positions of their moves, -1 for none, those that lose least first.
 
     Of three moves at most; where these are too many (few counts are tight then) of two, or of one.
     """
-    order = np.argsort(hash_M, kind="stable")
+    order = np.argsort(hash_J, kind="stable")
     for parts in (3, 2, 1):
-        parts_QM = _find_closed(user_M[order], hash_M[order], more_M[order], most, parts, MOST_FOUND)
-        if len(parts_QM) < MOST_FOUND:
+        parts_X3 = _find_closed(user_J[order], hash_J[order], more_J[order], most, parts, MOST_FOUND)
+        if len(parts_X3) < MOST_FOUND:
             break
-    more_Q = np.where(parts_QM != NONE, more_M[order][parts_QM], 0.0).sum(axis=1)
-    parts_QM = parts_QM[np.argsort(more_Q, kind="stable")[:MOST_CLOSED]]
-    return np.where(parts_QM != NONE, order[parts_QM], NONE)
+    more_X = np.where(parts_X3 != NONE, more_J[order][parts_X3], 0.0).sum(axis=1)
+    parts_X3 = parts_X3[np.argsort(more_X, kind="stable")[:MOST_CLOSED]]
+    return np.where(parts_X3 != NONE, order[parts_X3], NONE)
 
 
 @kernel()
 def _find_closed(
-    user_M: np.ndarray, hash_M: np.ndarray, more_M: np.ndarray, most: float, parts: int, limit: int
+    user_J: np.ndarray, hash_J: np.ndarray, more_J: np.ndarray, most: float, parts: int, limit: int
 ) -> np.ndarray:
     """Moves are sorted by hash: one, two or three of different users, each behind the one before, until there are `limit`."""
-    parts_QM = np.full((limit, 3), NONE, np.int64)
+    parts_X3 = np.full((limit, 3), NONE, np.int64)
     found = 0
-    for i in range(len(hash_M)):
+    for i in range(len(hash_J)):
         if found == limit:
             break
-        if hash_M[i] == 0 and more_M[i] < most:
-            parts_QM[found, 0] = i
+        if hash_J[i] == 0 and more_J[i] < most:
+            parts_X3[found, 0] = i
             found += 1
-        for j in range(i + 1, len(hash_M) if parts > 1 else 0):
-            both = more_M[i] + more_M[j]
+        for j in range(i + 1, len(hash_J) if parts > 1 else 0):
+            both = more_J[i] + more_J[j]
             if found == limit:
                 break
-            if user_M[i] == user_M[j] or both >= most:
+            if user_J[i] == user_J[j] or both >= most:
                 continue
-            wanted = -(hash_M[i] + hash_M[j])
+            wanted = -(hash_J[i] + hash_J[j])
             if wanted == 0:
-                parts_QM[found, 0], parts_QM[found, 1] = i, j
+                parts_X3[found, 0], parts_X3[found, 1] = i, j
                 found += 1
-            if parts < 3 or wanted < hash_M[j]:
+            if parts < 3 or wanted < hash_J[j]:
                 continue
-            k = max(np.searchsorted(hash_M, wanted), j + 1)
-            while k < len(hash_M) and hash_M[k] == wanted and found < limit:
-                if both + more_M[k] < most and user_M[k] != user_M[i] and user_M[k] != user_M[j]:
-                    parts_QM[found, 0], parts_QM[found, 1], parts_QM[found, 2] = i, j, k
+            k = max(np.searchsorted(hash_J, wanted), j + 1)
+            while k < len(hash_J) and hash_J[k] == wanted and found < limit:
+                if both + more_J[k] < most and user_J[k] != user_J[i] and user_J[k] != user_J[j]:
+                    parts_X3[found, 0], parts_X3[found, 1], parts_X3[found, 2] = i, j, k
                     found += 1
                 k += 1
-    return parts_QM[:found]
+    return parts_X3[:found]
 
 
 @kernel()
 def _best_pair(
-    user_QM: np.ndarray, more_Q: np.ndarray, change_QD: np.ndarray, slack_D: np.ndarray, price_D: np.ndarray,
-    over_D: np.ndarray, base: float, best: float,
+    user_X3: np.ndarray, more_X: np.ndarray, change_Xr: np.ndarray, slack_r: np.ndarray, price_r: np.ndarray,
+    over_r: np.ndarray, base: float, best: float,
 ) -> tuple[int, int]:  # fmt: skip
     """The closed moves, one or two (-1: none), after which losses and cost of the rows are lowest; `base`: the losses now."""
     first, second = NONE, NONE
-    left_D = np.empty_like(slack_D)
-    for a in range(len(more_Q)):
-        if base + more_Q[a] >= best:
+    left_r = np.empty_like(slack_r)
+    for a in range(len(more_X)):
+        if base + more_X[a] >= best:
             break
-        left_D[:] = slack_D - change_QD[a]
-        for b in range(a, len(more_Q)):  # b == a stands for a alone
-            total = base + more_Q[a] + (more_Q[b] if b > a else 0.0)
+        left_r[:] = slack_r - change_Xr[a]
+        for b in range(a, len(more_X)):  # b == a stands for a alone
+            total = base + more_X[a] + (more_X[b] if b > a else 0.0)
             if total >= best:
                 break
-            for d in range(len(left_D)):
-                left = left_D[d] - (change_QD[b, d] if b > a else 0.0)
-                total += price_D[d] * left if left >= -TOUCH else -over_D[d] * left
+            for d in range(len(left_r)):
+                left = left_r[d] - (change_Xr[b, d] if b > a else 0.0)
+                total += price_r[d] * left if left >= -TOUCH else -over_r[d] * left
                 if total >= best:
                     break
-            if total < best and (b == a or apart(user_QM[a], user_QM[b])):
+            if total < best and (b == a or apart(user_X3[a], user_X3[b])):
                 best, first, second = total, a, b if b > a else NONE
     return first, second
 
 
 @kernel()
-def apart(one_M: np.ndarray, other_M: np.ndarray) -> bool:
+def apart(one_3: np.ndarray, other_3: np.ndarray) -> bool:
     """Whether no user is in both; NONE stands for nobody."""
-    for user in one_M:
-        for other in other_M:
+    for user in one_3:
+        for other in other_3:
             if user != NONE and user == other:
                 return False
     return True

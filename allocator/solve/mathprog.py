@@ -6,7 +6,7 @@ GLOP solves the linear ones: a vertex method, whose primal keeps the rows and wh
 this interface). Its presolve is left out at first: on these programmes it costs several times what it saves, and on some GLOP then
 gives up where without it the answer comes in milliseconds. SCIP solves the integer ones.
 
-Axes: V variables, M rows.
+Axes: V variables of a programme, M rows of a programme.
 """
 
 import math

@@ -7,7 +7,7 @@ who nearly tie: where a user swaps slate s for s' at a loss d, the demand jumps 
 kernel of width h,  H = sum over near ties of (1/h)(1 - d/h) dg dg'  (a kernel estimate of the density of ties; compare the
 generalised Hessian of LP duals in Mangasarian, A Newton method for linear programming, 2004).
 
-Axes: R rows, U users, T near ties.
+Axes: R rows, U users, P planes, S user classes, Q asks, K contacts of a slate, T near ties, N slates or contacts.
 """
 
 from collections.abc import Callable

@@ -2,7 +2,7 @@
 
 Where slates tie, a solver gives either, so one with a contact of no value is as good to it as one without. To a listener it is not.
 
-Axes: N contacts, R rows.
+Axes: U users, A actions, N contacts, n those of a part of the users, R rows, K contacts of a slate.
 """
 
 import numpy as np

@@ -5,7 +5,8 @@ greedy over the slots' best actions, which is exact there (a laminar matroid: Sc
 other caps by branch and bound over the slots, tried only where greedy without them breaks one, and so is what contacts ask for
 (see `asks`). Everything is compiled by numba and works on one user, so a dual evaluation is a loop over users around it.
 
-Axes: A actions, L slots, C caps, D caps of one action (padded with -1), K the most contacts a slate can have, Q asks, S user classes.
+Axes: A actions, L slots, C contact caps, D caps of one action, W 64-bit words, K contacts of a slate, Q asks, S user classes,
+N slates.
 """
 
 from typing import NamedTuple

@@ -6,7 +6,7 @@ are found for a large e first, then for smaller ones, each from those before. Th
 allocation loses by it is at most its size per contact), and bound and value are stated without it. (Perturbation against degeneracy:
 Charnes 1952; a homotopy in its size.)
 
-Axes: U users, P planes, A actions.
+Axes: U users, P planes, A actions, R rows.
 """
 
 from collections.abc import Callable

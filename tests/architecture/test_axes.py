@@ -23,24 +23,7 @@ QUALIFIED = re.compile(r" of |[(=:;,.]| that | in | as ")
 SUFFIXED = re.compile(r"_?[a-z][a-z0-9_]*_([A-Za-z0-9]*[A-Z][A-Za-z0-9]*)")
 KNOWN: Mapping[str, Mapping[str, str]] = {
     "ranker": {},
-    "allocator": {
-        "asks": "C",
-        "assign": "E",
-        "audit/audited_shard": "n",
-        "audit/bound": "n",
-        "audit/contact_history": "U",
-        "audit/judge": "n",
-        "audit/slates": "CS",
-        "audit/sums": "n",
-        "audit/users": "n",
-        "infeasible/counting": "R",
-        "solve": "DMV",
-        "solve/device": "C",
-        "solve/dual": "KS",
-        "solve/exact": "C",
-        "solve/local_search": "QU",
-        "solve/slates": "CK",
-    },
+    "allocator": {},
     "scripts": {
         "bench": "M",
         "bench/instances": "K",
@@ -77,7 +60,7 @@ def disagreements(table: Mapping[str, str], told: Mapping[str, Mapping[str, str]
             alone = letter.islower() and letter.upper() not in meanings
             if alone or noun != table.get(letter, noun):
                 yield f"{module} {letter}"
-            elif letter not in table and letter != LIST:
+            elif letter not in table and letter.upper() not in (LIST, *table):
                 nouns[f"{module.rpartition('/')[0]} {letter}"].add(noun)
     yield from (place for place, several in nouns.items() if len(several) > 1)
 

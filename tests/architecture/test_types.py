@@ -5,9 +5,17 @@ import tomllib
 from tests.architecture.test_imports import MODULES
 from tests.conftest import ROOT
 
-MOST = 74
+MOST = 57
 """Modules not yet typed strictly; made smaller with every one that leaves the list."""
-STRICT = ("ranker.scores", "ranker.logs", "ranker.files", "ranker.columns", "scripts.cli.", "scripts.formats.")
+STRICT = (
+    "allocator.",
+    "ranker.scores",
+    "ranker.logs",
+    "ranker.files",
+    "ranker.columns",
+    "scripts.cli.",
+    "scripts.formats.",
+)
 
 
 def untyped() -> list[str]:
@@ -23,5 +31,5 @@ def test_the_list_of_untyped_modules_only_shrinks() -> None:
     assert [module for module in found if module not in MODULES and not module.endswith("__main__")] == []
 
 
-def test_the_contract_and_the_command_line_are_typed_strictly() -> None:
+def test_allocator_contract_and_command_line_are_typed_strictly() -> None:
     assert [module for module in untyped() if module.startswith(STRICT)] == []

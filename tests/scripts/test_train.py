@@ -153,7 +153,7 @@ def test_the_report_reads_what_is_written_of_few_listeners(
     prepare(tmp_path / "market" / "tables", tmp_path / "logs", settings.prepare)
     train.run(validated(TrainSettings, composed(*paths, "fit.max_epochs=1", "model.members=2", "fit=fast")))
     found = read_record(tmp_path / "model" / "evaluation.json", Evaluation)
-    judged = [value.known for value in found.policies]
+    judged = [value.interval is not None for value in found.policies]
     assert 0 < sum(judged) < len(judged)
     assert {row["value"] == "not enough data" for row in policy_rows(found)} == {True, False}
     assert charts.policy_chart(found) is not None

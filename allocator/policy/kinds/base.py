@@ -29,6 +29,7 @@ from allocator.policy.words import (
 )
 
 Side = Literal["min", "max"]
+SIDES: tuple[Side, ...] = ("min", "max")
 UnitWords = Callable[[str | None, str | None], str]
 """(metric, attribute) -> the unit of their product."""
 

@@ -1,19 +1,16 @@
-"""Pinned and fallback contacts are exactly those of the rules, count in every constraint, and the judge works them out again."""
+"""Pinned contacts are exactly those of the rules, count in every constraint, and the judge works them out again."""
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from allocator.audit.judge import audit
 from allocator.infeasible.diagnosis import Infeasible
 from allocator.policy.experiment import exploring, held_out
 from allocator.policy.grammar import Policy
-from allocator.policy.reader import policy_for
-from ranker.scores import open_scores
 from scripts import allocate
+from tests.allocator.assign.runs import failures_once_bent, policy_of, rows_of
 from tests.allocator.instances import catalogue, random_rules, write_scores
 
 USERS = 400
@@ -29,15 +26,6 @@ PINNED = """pinned:
   - {id: more, users: {market: SE}, action: home_1/books, label: books on home}
   - {id: one_too_many, users: {market: SE}, action: picker_1/family}
 """
-
-
-def rows_of(folder: Path) -> pd.DataFrame:
-    return pd.concat(pd.read_parquet(file) for file in sorted(folder.glob("*.parquet")))
-
-
-def policy_of(folder: Path) -> Policy:
-    scores = open_scores(folder / "scores")
-    return policy_for(folder / "policy.yaml", {}, scores)
 
 
 def expected(users: pd.DataFrame, policy: Policy) -> Iterator[tuple[int, str]]:
@@ -90,78 +78,13 @@ def test_what_is_pinned_counts_in_every_constraint(tmp_path: Path, settings_for:
     assert "cap" in caught.value.diagnosis.conflict
 
 
-BOOKS = (
-    EXPERIMENT
-    + """eligibility: [{id: books, forbid: {not: {product: books, surface: [home, push]}}}]
-contact: [{id: one, max: 1}]
-"""
-)
-FALLBACK = """fallback: {action: [push_1/books, home_1/books], users: {market: [SE, NO]}}
-"""
-
-
-def test_a_fallback_goes_to_those_who_got_nothing_as_far_as_the_constraints_allow(
-    tmp_path: Path, settings_for: Callable
-) -> None:
-    write_scores(tmp_path / "scores", USERS, 1)
-    before = allocate.run(settings_for(tmp_path, BOOKS)).certificate
-    without = rows_of(tmp_path / "out")
-    pushes = int(without["action"].eq("push_1/books").sum())
-    cap = f"constraints: [{{id: push, kind: volume, where: {{surface: push}}, max: {pushes + 3}}}]\n"
-    result = allocate.run(settings_for(tmp_path, BOOKS + FALLBACK + cap))
-    rows, users, policy = rows_of(tmp_path / "out"), rows_of(tmp_path / "scores"), policy_of(tmp_path)
-    ids = users["user_id"].to_numpy()
-    closed = set(ids[held_out(policy, ids) | exploring(policy, ids)]) | set(without["user_id"])
-    wanted, left, room = [], 0, 3
-    for user in users.itertuples():
-        if user.user_id in closed or user.market == "DE":
-            continue
-        eligible = [name for name in ("push_1/books", "home_1/books") if user.eligible[IDS.index(name)]]
-        fitting = [name for name in eligible if name != "push_1/books" or room]
-        wanted += [(user.user_id, name) for name in fitting[:1]]
-        room -= fitting[:1] == ["push_1/books"]
-        left += not fitting
-    fell = rows[rows["source"] == "fallback"]
-    assert list(zip(fell["user_id"], fell["action"], strict=True)) == wanted
-    assert room == 0 < left
-    assert len(wanted) > 3
-    told = result.certificate
-    assert told.fallback is not None and told.fallback.content() == {
-        "contacts": len(fell),
-        "value": pytest.approx(fell["value"].sum()),
-        "left_without": left,
-    }
-    assert told.value == pytest.approx(before.value + fell["value"].sum())
-    assert (told.bound, told.constraints[0].slack) == (pytest.approx(before.bound), 0)
-    assert result.audit.clean
-
-
-def test_a_fallback_with_room_reaches_everyone_who_can_have_it(tmp_path: Path, settings_for: Callable) -> None:
-    write_scores(tmp_path / "scores", USERS, 2)
-    free = "objective: [{metric: opt_out, weight: -1.0}]\nfallback: {action: [home_1/books, push_1/duo]}\n"
-    settings = settings_for(tmp_path, "")
-    settings.paths.policy.write_text("version: 1\n" + free)
-    result = allocate.run(settings)
-    rows, users = rows_of(tmp_path / "out"), rows_of(tmp_path / "scores")
-    for user in users.itertuples():
-        got = rows[rows["user_id"] == user.user_id]["action"].tolist()
-        wanted = [name for name in ("home_1/books", "push_1/duo") if user.eligible[IDS.index(name)]]
-        assert got == wanted[:1]
-    assert rows["source"].eq("fallback").all()
-    assert result.certificate.value < 0 <= result.certificate.bound
-    assert result.audit.clean
-
-
 @pytest.mark.parametrize(
     ("bend", "named"),
     [
         (lambda rows: rows.drop(rows.index[rows["source"] == "pinned"][0]), "pinned"),
         (lambda rows: rows.assign(source=rows["source"].replace("pinned", "optimised")), "pinned"),
         (lambda rows: rows.assign(source=rows["source"].replace("optimised", "pinned")), "pinned"),
-        (lambda rows: rows.assign(source=rows["source"].replace("optimised", "fallback")), "fallback"),
         (lambda rows: rows.assign(marginal_propensity=rows["propensity"]), "marginal_propensity"),
-        (lambda rows: rows.drop(rows.index[rows["source"] == "fallback"]), "certificate fallback.contacts"),
-        (lambda rows: rows.drop(rows.index[rows["source"] == "fallback"]), "certificate fallback.left_without"),
     ],
 )
 def test_the_judge_sees_what_was_bent(tmp_path: Path, settings_for: Callable, bend: Callable, named: str) -> None:
@@ -169,14 +92,7 @@ def test_the_judge_sees_what_was_bent(tmp_path: Path, settings_for: Callable, be
     rules = """experiment: {holdout: {share: 0.05, salt: h}}
 contact: [{id: one, max: 1}]
 pinned: [{id: all, users: {market: SE}, action: push_1/duo}]
-fallback: {action: home_1/books, users: {market: "NO"}}
-constraints:
-  - {id: few, kind: volume, where: {product: [duo, family]}, max: 40}
-  - {id: books, kind: volume, where: {product: books, not: {surface: home}}, max: 5}
+constraints: [{id: few, kind: volume, where: {product: [duo, family]}, max: 40}]
 """
     allocate.run(settings_for(tmp_path, rules))
-    policy = policy_of(tmp_path)
-    assert audit(tmp_path / "scores", policy, tmp_path / "out").clean
-    bend(rows_of(tmp_path / "out").reset_index(drop=True)).to_parquet(tmp_path / "out" / "part-00000.parquet")
-    assert named in {check.name for check in audit(tmp_path / "scores", policy, tmp_path / "out").failures}
-    assert json.loads((tmp_path / "out" / "certificate.json").read_text())["fallback"]["contacts"] > 0
+    assert named in failures_once_bent(tmp_path, bend)

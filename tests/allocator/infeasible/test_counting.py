@@ -71,6 +71,13 @@ def test_it_finds_a_good_part_of_what_is_impossible(tmp_path: Path) -> None:
     assert impossible >= 10 and seen >= 0.7 * impossible
 
 
+def test_a_maximum_below_nothing_that_is_out_of_reach_is_told(tmp_path: Path) -> None:
+    rules = CONTACT + "constraints:\n  - {id: loss, kind: total, metric: revenue, max: -100000}\n"
+    ((ids, sentence),) = sentences(tmp_path, rules)
+    assert ids == ("loss",)
+    assert sentence.startswith("loss asks for at most -100,000, but the best contacts of all ")
+
+
 def sentences(tmp_path: Path, rules: str) -> list[tuple[tuple[str, ...], str]]:
     return [(finding.ids, finding.sentence) for finding in found(make_case(tmp_path, USERS, 1, rules))]
 

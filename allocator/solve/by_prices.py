@@ -26,7 +26,7 @@ from allocator.solve.core import (
 )
 from allocator.solve.dual import DualEvaluation, Users, evaluate_dual, total_usage, value_of
 from allocator.solve.greedy import MOST_USERS, greedy
-from allocator.solve.mathprog import Outcome
+from allocator.solve.mathprog import SolveOutcome
 from allocator.solve.prices import Scale, Step, find_prices, proves_contradiction, sample_users
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import ROUNDING, Unsolvable, relative_gap
@@ -222,7 +222,7 @@ def _whole(
         return best
     trace.tell(f"one integer programme over {len(core.user_N):,} slates of {len(core.who_U):,} users")
     rounded, outcome = round_whole(core, evaluated, settings.gap * abs(evaluated.dual), settings)
-    if best is None and outcome is Outcome.INFEASIBLE and np.isposinf(core.width):
+    if best is None and outcome is SolveOutcome.INFEASIBLE and np.isposinf(core.width):
         raise Unsolvable("no whole number of contacts keeps every hard constraint", evaluated.price_R)
     return _better(best, rounded, evaluated, evaluated, value_step)
 

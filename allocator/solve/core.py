@@ -24,7 +24,7 @@ from allocator.solve.alike import GroupSlates
 from allocator.solve.dual import Choices, DualEvaluation, Users, enumerate_slates, largest_loss, slate_usage
 from allocator.solve.lattice import lattices, more_rows
 from allocator.solve.local_search import Room, trade
-from allocator.solve.mathprog import Outcome, Programme, solve_few_integers, solve_integer, solve_linear
+from allocator.solve.mathprog import Programme, SolveOutcome, solve_few_integers, solve_integer, solve_linear
 from allocator.solve.prices import Scale
 from allocator.solve.settings import SolveSettings
 from allocator.solve.steps import HAIR, steps_of, tightened
@@ -390,7 +390,7 @@ def _round_from(
 
 def round_whole(
     core: Core, evaluated: DualEvaluation, target: float, settings: SolveSettings
-) -> tuple[Rounded | None, Outcome]:
+) -> tuple[Rounded | None, SolveOutcome]:
     """The best slates that one integer programme over all columns of the core found, and how it ended."""
     columns = np.arange(len(core.user_N))
     left_R = _tightened(core, core.left_R)

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import sparse
 
 from allocator.solve.dual import Users
-from allocator.solve.mathprog import Outcome, Programme, solve_integer, solve_linear
+from allocator.solve.mathprog import Programme, SolveOutcome, solve_integer, solve_linear
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import TooLarge, Unsolvable
 from allocator.solve.steps import steps_of, tightened
@@ -84,12 +84,12 @@ def solve_exact(users: Users, settings: SolveSettings, unit_R: np.ndarray) -> Ex
     relaxation = _programme(users, pairs, unit_R, integral=False)
     linear = solve_linear(relaxation, settings.seconds)
     rows = len(users.limit_R)
-    if linear.outcome is Outcome.INFEASIBLE:
+    if linear.outcome is SolveOutcome.INFEASIBLE:
         raise Unsolvable("the linear relaxation has no feasible point", np.zeros(rows))
     if not linear.usable:
         raise TooLarge(f"the linear solver found nothing within solve.seconds={settings.seconds:g}")
     answer = solve_integer(_programme(users, pairs, unit_R, integral=True), settings.seconds, settings.nodes, 0.0)
-    if answer.outcome is Outcome.INFEASIBLE:
+    if answer.outcome is SolveOutcome.INFEASIBLE:
         raise Unsolvable("no whole number of contacts keeps every hard constraint", np.zeros(rows))
     if not answer.usable:
         raise TooLarge(

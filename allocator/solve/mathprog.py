@@ -27,7 +27,7 @@ LARGEST = 1e3
 FAR = 1e3
 
 
-class Outcome(Enum):
+class SolveOutcome(Enum):
     """Why a solver stopped, apart from what it found."""
 
     OPTIMAL = "optimal"
@@ -61,7 +61,7 @@ class Answer:
     bound: no solution costs less; -inf where nothing was proven.
     """
 
-    outcome: Outcome
+    outcome: SolveOutcome
     cost: float
     x_V: np.ndarray
     dual_M: np.ndarray
@@ -69,17 +69,17 @@ class Answer:
 
     @property
     def usable(self) -> bool:
-        return self.outcome in (Outcome.OPTIMAL, Outcome.FEASIBLE)
+        return self.outcome in (SolveOutcome.OPTIMAL, SolveOutcome.FEASIBLE)
 
 
 _OUTCOMES = {
-    builder.SolveStatus.OPTIMAL: Outcome.OPTIMAL,
-    builder.SolveStatus.FEASIBLE: Outcome.FEASIBLE,
-    builder.SolveStatus.INFEASIBLE: Outcome.INFEASIBLE,
+    builder.SolveStatus.OPTIMAL: SolveOutcome.OPTIMAL,
+    builder.SolveStatus.FEASIBLE: SolveOutcome.FEASIBLE,
+    builder.SolveStatus.INFEASIBLE: SolveOutcome.INFEASIBLE,
 }
 
 
-_NOTHING = Answer(Outcome.UNKNOWN, np.nan, np.empty(0), np.empty(0))
+_NOTHING = Answer(SolveOutcome.UNKNOWN, np.nan, np.empty(0), np.empty(0))
 _PRIMAL_WAYS = ("use_preprocessing: false", "", "use_preprocessing: false use_scaling: false")
 _DUAL_WAYS = ("use_dual_simplex: true use_preprocessing: false", "use_dual_simplex: true", *_PRIMAL_WAYS)
 
@@ -93,7 +93,7 @@ def solve_linear(programme: Programme, seconds: float) -> Answer:
         if left <= 0:
             break
         answer = _solve("glop", programme, left, way)
-        if answer.outcome is not Outcome.UNKNOWN:
+        if answer.outcome is not SolveOutcome.UNKNOWN:
             break
     return answer
 
@@ -122,7 +122,7 @@ def solve_few_integers(programme: Programme, seconds: float, nodes: int, absolut
     The answer's bound holds also where the nodes or the seconds ran out.
     """
     until, tick, whole = time.monotonic() + seconds, count(), programme.whole
-    best = replace(_NOTHING, outcome=Outcome.INFEASIBLE)
+    best = replace(_NOTHING, outcome=SolveOutcome.INFEASIBLE)
     open_nodes: list[tuple[float, int, Answer, np.ndarray, np.ndarray]] = []
 
     def visit(lower_V: np.ndarray, upper_V: np.ndarray) -> bool:
@@ -130,7 +130,7 @@ def solve_few_integers(programme: Programme, seconds: float, nodes: int, absolut
         answer = solve_linear(relaxed, max(until - time.monotonic(), 0.0))
         if answer.usable:
             heappush(open_nodes, (answer.cost, next(tick), answer, lower_V, upper_V))
-        return answer.usable or answer.outcome is Outcome.INFEASIBLE
+        return answer.usable or answer.outcome is SolveOutcome.INFEASIBLE
 
     sure = visit(programme.lower_V, programme.upper_V)
     bound = -np.inf
@@ -150,7 +150,9 @@ def solve_few_integers(programme: Programme, seconds: float, nodes: int, absolut
     if not best.usable:
         return best if sure and not open_nodes else _NOTHING
     done = not open_nodes or best.cost - bound <= absolute_gap
-    return replace(best, outcome=Outcome.OPTIMAL if done else Outcome.FEASIBLE, bound=bound if sure else -np.inf)
+    return replace(
+        best, outcome=SolveOutcome.OPTIMAL if done else SolveOutcome.FEASIBLE, bound=bound if sure else -np.inf
+    )
 
 
 def _dual_start(programme: Programme) -> bool:
@@ -176,9 +178,9 @@ def _solve(name: str, programme: Programme, seconds: float, settings: str) -> An
     if settings:
         solver.set_solver_specific_parameters(settings)
     solver.solve(model)
-    outcome = _OUTCOMES.get(solver.status(), Outcome.UNKNOWN) if solver.has_response() else Outcome.UNKNOWN
-    if not (outcome in (Outcome.OPTIMAL, Outcome.FEASIBLE) and solver.has_solution()):
-        unknown = outcome if outcome is Outcome.INFEASIBLE else Outcome.UNKNOWN
+    outcome = _OUTCOMES.get(solver.status(), SolveOutcome.UNKNOWN) if solver.has_response() else SolveOutcome.UNKNOWN
+    if not (outcome in (SolveOutcome.OPTIMAL, SolveOutcome.FEASIBLE) and solver.has_solution()):
+        unknown = outcome if outcome is SolveOutcome.INFEASIBLE else SolveOutcome.UNKNOWN
         return Answer(unknown, np.nan, np.empty(0), np.empty(0))
     dual_M = np.array(solver.dual_values()) * unit if programme.integer_V is None else np.empty(0)
     cost, bound = float(solver.objective_value()) * unit, float(solver.best_objective_bound()) * unit

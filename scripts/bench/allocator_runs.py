@@ -226,7 +226,7 @@ def run_peer(instance: Instance, peer: str, seconds: float) -> Run:
         over_user=judged.over_user,
         over_row=judged.over_row,
         fractional=judged.fractional,
-        size={"pairs": whole.matrix_MN.shape[1], "rows": whole.matrix_MN.shape[0], "entries": whole.matrix_MN.nnz},
+        size={"pairs": whole.matrix_HN.shape[1], "rows": whole.matrix_HN.shape[0], "entries": whole.matrix_HN.nnz},
     )
 
 

@@ -7,7 +7,7 @@
 - whole: the same with whole values from 0 to 3, under which most users tie
 
 A block of users depends on the seed and its position alone, so memory does not grow with users and a prefix stays a prefix.
-Axes: U users of a block, A actions, M markets, K kinds of users.
+Axes: U users of a block, A actions, M markets, G kinds of users.
 """
 
 import json
@@ -130,8 +130,8 @@ def _gains(log_UA: np.ndarray, head: Catalogue, generator: np.random.Generator) 
 def _averages(log_UA: np.ndarray, head: Catalogue, generator: np.random.Generator) -> Mapping[str, np.ndarray]:
     """Gains and costs of kinds of users, the same in every block."""
     kinds, kind_U = np.random.default_rng(0), generator.integers(MOST_KINDS, size=len(log_UA))
-    gain_KA, cost_KA = (np.exp(0.5 * kinds.standard_normal((MOST_KINDS, log_UA.shape[1]))) for _ in range(2))
-    return {"gain": gain_KA.astype(np.float32)[kind_U], "cost": cost_KA.astype(np.float32)[kind_U]}
+    gain_GA, cost_GA = (np.exp(0.5 * kinds.standard_normal((MOST_KINDS, log_UA.shape[1]))) for _ in range(2))
+    return {"gain": gain_GA.astype(np.float32)[kind_U], "cost": cost_GA.astype(np.float32)[kind_U]}
 
 
 def _whole(log_UA: np.ndarray, head: Catalogue, generator: np.random.Generator) -> Mapping[str, np.ndarray]:

@@ -4,7 +4,7 @@ A variable per eligible user-action pair, 0 <= x <= 1; rows: the constraints (sc
 slot and every cap for every user. Built straight from the scores and the compiled policy; shares nothing with the solver it is
 compared with. Holdouts, exploration and soft constraints are not for here.
 
-Axes: N eligible pairs, R constraint rows, M all rows.
+Axes: N eligible pairs, R rows of constraints, H rows of the programme: those and the users' own, E entries of the matrix.
 """
 
 import time
@@ -20,7 +20,7 @@ from scipy.optimize import linprog
 
 from allocator.problem import Problem
 from allocator.solve.kernel import kernel
-from allocator.solve.mathprog import Outcome, Programme, solve_linear
+from allocator.solve.mathprog import Programme, SolveOutcome, solve_linear
 from ranker.scores import Scores, Shard
 
 USERS_PER_STEP = 8_192
@@ -29,14 +29,14 @@ WHOLE = 1e-6
 
 @dataclass(frozen=True)
 class Whole:
-    """minimise cost_N . x, rows <= high_M, 0 <= x <= 1. The first `constraints` rows are constraints, the rest users' own.
+    """minimise cost_N . x, rows <= high_H, 0 <= x <= 1. The first `constraints` rows are constraints, the rest users' own.
 
     capped_R: rows that a best-first rule can keep, being maxima of sums rather than of ratios.
     """
 
     cost_N: np.ndarray
-    matrix_MN: sparse.csc_matrix
-    high_M: np.ndarray
+    matrix_HN: sparse.csc_matrix
+    high_H: np.ndarray
     constraints: int
     capped_R: np.ndarray
 
@@ -81,8 +81,8 @@ def build_whole(scores: Scores, problem: Problem) -> Whole:
     plain_R = np.array([problem.measured[c].denominator is None for c in rows.constraint_R], bool)
     return Whole(
         cost_N=-value_N,
-        matrix_MN=sparse.csc_matrix(personal),
-        high_M=np.concatenate([limit_R, capacity]),
+        matrix_HN=sparse.csc_matrix(personal),
+        high_H=np.concatenate([limit_R, capacity]),
         constraints=len(rows),
         capped_R=np.flatnonzero(plain_R & (rows.sign_R > 0)),
     )
@@ -119,14 +119,14 @@ def _personal(problem: Problem, user_N: np.ndarray, action_N: np.ndarray) -> tup
 
 
 def judge(whole: Whole, x_N: np.ndarray) -> JudgedPeer:
-    used_M = whole.matrix_MN @ x_N
-    over_M = used_M - whole.high_M
-    size_R = abs(whole.matrix_MN[: whole.constraints]) @ np.abs(x_N)
-    size_R = np.maximum(np.maximum(size_R, np.abs(whole.high_M[: whole.constraints])), 1e-300)
+    used_H = whole.matrix_HN @ x_N
+    over_H = used_H - whole.high_H
+    size_R = abs(whole.matrix_HN[: whole.constraints]) @ np.abs(x_N)
+    size_R = np.maximum(np.maximum(size_R, np.abs(whole.high_H[: whole.constraints])), 1e-300)
     return JudgedPeer(
         value=-float(whole.cost_N @ x_N),
-        over_user=max(float(over_M[whole.constraints :].max(initial=0.0)), float(x_N.max(initial=0.0)) - 1.0, 0.0),
-        over_row=max(float((over_M[: whole.constraints] / size_R).max(initial=0.0)), 0.0),
+        over_user=max(float(over_H[whole.constraints :].max(initial=0.0)), float(x_N.max(initial=0.0)) - 1.0, 0.0),
+        over_row=max(float((over_H[: whole.constraints] / size_R).max(initial=0.0)), 0.0),
         fractional=int((np.abs(x_N - np.round(x_N)) > WHOLE).sum()),
     )
 
@@ -135,9 +135,9 @@ def by_pdlp(whole: Whole, seconds: float, accuracy: float = 1e-6) -> Found:
     """OR-Tools PDLP on two threads at this absolute and relative accuracy of its optimality conditions."""
     programme = pdlp.QuadraticProgram()
     programme.objective_vector = whole.cost_N
-    programme.constraint_matrix = whole.matrix_MN
-    programme.constraint_lower_bounds = np.full(len(whole.high_M), -np.inf)
-    programme.constraint_upper_bounds = whole.high_M
+    programme.constraint_matrix = whole.matrix_HN
+    programme.constraint_lower_bounds = np.full(len(whole.high_H), -np.inf)
+    programme.constraint_upper_bounds = whole.high_H
     programme.variable_lower_bounds = np.zeros(len(whole.cost_N))
     programme.variable_upper_bounds = np.ones(len(whole.cost_N))
     wanted = solvers_pb2.PrimalDualHybridGradientParams(num_threads=2)
@@ -150,28 +150,28 @@ def by_pdlp(whole: Whole, seconds: float, accuracy: float = 1e-6) -> Found:
     return Found(np.array(answer.primal_solution), _bound(whole, np.array(answer.dual_solution)))
 
 
-def _bound(whole: Whole, dual_M: np.ndarray) -> float:
+def _bound(whole: Whole, dual_H: np.ndarray) -> float:
     """What no feasible x is worth more than, whatever the duals' accuracy: by weak duality with 0 <= x <= 1."""
-    price_M = np.maximum(-dual_M, 0.0)
-    net_N = -whole.cost_N - whole.matrix_MN.T @ price_M
-    return float(whole.high_M @ price_M + np.maximum(net_N, 0.0).sum())
+    price_H = np.maximum(-dual_H, 0.0)
+    net_N = -whole.cost_N - whole.matrix_HN.T @ price_H
+    return float(whole.high_H @ price_H + np.maximum(net_N, 0.0).sum())
 
 
 def by_glop(whole: Whole, seconds: float) -> Found:
     """OR-Tools GLOP, the simplex method."""
-    rows = sparse.csr_matrix(whole.matrix_MN)
-    low_M, zero_N = np.full(len(whole.high_M), -np.inf), np.zeros(len(whole.cost_N))
-    programme = Programme(whole.cost_N, zero_N, zero_N + 1.0, rows, low_M, whole.high_M)
+    rows = sparse.csr_matrix(whole.matrix_HN)
+    low_H, zero_N = np.full(len(whole.high_H), -np.inf), np.zeros(len(whole.cost_N))
+    programme = Programme(whole.cost_N, zero_N, zero_N + 1.0, rows, low_H, whole.high_H)
     answer = solve_linear(programme, seconds)
-    if answer.outcome is not Outcome.OPTIMAL:
+    if answer.outcome is not SolveOutcome.OPTIMAL:
         return Found(None)
-    return Found(answer.x_V, _bound(whole, answer.dual_M))
+    return Found(answer.x_V, _bound(whole, answer.dual_H))
 
 
 def by_highs(whole: Whole, seconds: float) -> Found:
     """HiGHS as SciPy ships it, choosing its method itself."""
     answer = linprog(
-        whole.cost_N, whole.matrix_MN, whole.high_M, bounds=(0, 1), method="highs", options={"time_limit": seconds}
+        whole.cost_N, whole.matrix_HN, whole.high_H, bounds=(0, 1), method="highs", options={"time_limit": seconds}
     )
     if answer.status != 0:
         return Found(None)
@@ -185,8 +185,8 @@ def by_value(whole: Whole, seconds: float) -> Found:
 
 def by_value_per_cost(whole: Whole, seconds: float) -> Found:
     """The same in falling order of value per share of the maxima that a pair uses up."""
-    share = 1.0 / np.maximum(whole.high_M[whole.capped_R], 1e-12)
-    cost_N = np.maximum(share @ whole.matrix_MN[whole.capped_R], 0.0)
+    share = 1.0 / np.maximum(whole.high_H[whole.capped_R], 1e-12)
+    cost_N = np.maximum(share @ whole.matrix_HN[whole.capped_R], 0.0)
     return Found(_best_first(whole, -whole.cost_N / (1e-9 + cost_N)))
 
 
@@ -204,24 +204,24 @@ PEERS: Mapping[str, Callable[[Whole, float], Found]] = MappingProxyType(
 def _best_first(whole: Whole, key_N: np.ndarray) -> np.ndarray:
     positive = np.flatnonzero(whole.cost_N < 0)
     order = positive[np.argsort(-key_N[positive], kind="stable")]
-    kept_M = np.zeros(len(whole.high_M), bool)
-    kept_M[whole.constraints :] = True
-    kept_M[whole.capped_R] = True
-    matrix = whole.matrix_MN
-    return _take(order, matrix.indptr, matrix.indices, matrix.data, kept_M, whole.high_M.copy(), len(key_N))
+    kept_H = np.zeros(len(whole.high_H), bool)
+    kept_H[whole.constraints :] = True
+    kept_H[whole.capped_R] = True
+    matrix = whole.matrix_HN
+    return _take(order, matrix.indptr, matrix.indices, matrix.data, kept_H, whole.high_H.copy(), len(key_N))
 
 
 @kernel()
-def _take(order, first_N, row_K, used_K, kept_M, left_M, count):
+def _take(order, first_N, row_E, used_E, kept_H, left_H, count):
     x_N = np.zeros(count)
     for pair in order:
         room = True
         for k in range(first_N[pair], first_N[pair + 1]):
-            room = room and not (kept_M[row_K[k]] and used_K[k] > left_M[row_K[k]] + 1e-9)
+            room = room and not (kept_H[row_E[k]] and used_E[k] > left_H[row_E[k]] + 1e-9)
         if room:
             x_N[pair] = 1.0
             for k in range(first_N[pair], first_N[pair + 1]):
-                left_M[row_K[k]] -= used_K[k]
+                left_H[row_E[k]] -= used_E[k]
     return x_N
 
 

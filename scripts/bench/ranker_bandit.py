@@ -1,7 +1,7 @@
 """What logs of random recommendations say another policy is worth, next to what it earned: the Open Bandit sample.
 
-The policy is bts (Bernoulli Thompson sampling), known by how often it showed each item in each position. Axes: R rows, P positions,
-A items, B = A + 1 arms, the last one never shown.
+The policy is bts (Bernoulli Thompson sampling), known by how often it showed each item in each position. Axes: R rows, A actions (items),
+B = A + 1 arms, the last one never shown.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
 """How long the ranker takes, and how much memory: training on made-up logs, and scoring users, next to matrix products alone.
 
 A row of the logs has FEATURES features (a quarter of them text), one of 60 actions or none, and four outcomes of three kinds. Axes: R
-rows or users, W encoded features, A actions, K metrics.
+rows (of logs, or of users).
 """
 
 import time

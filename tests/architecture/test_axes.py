@@ -21,18 +21,6 @@ ENTRY = re.compile(r"(?:^|[,;.] )([A-Za-z]) (?!\+)(.+?)(?=[,;.] [A-Za-z] (?!\+)|
 FORMULA = re.compile(r"^= (?:(?:[A-Z0-9+^]+|x) )+")
 QUALIFIED = re.compile(r" of |[(=:;,.]| that | in | as ")
 SUFFIXED = re.compile(r"_?[a-z][a-z0-9_]*_([A-Za-z0-9]*[A-Z][A-Za-z0-9]*)")
-KNOWN: Mapping[str, Mapping[str, str]] = {
-    "ranker": {},
-    "allocator": {},
-    "scripts": {
-        "bench": "M",
-        "bench/instances": "K",
-        "bench/peers": "R",
-        "bench/ranker_bandit": "AP",
-        "bench/ranker_speed": "KR",
-    },
-}
-"""Where a letter still means something else: a list that only shrinks."""
 
 
 def legend(file: Path) -> dict[str, str]:
@@ -81,10 +69,8 @@ def suffixes(file: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_letter_means_one_thing(package: str) -> None:
-    found = set(disagreements(legend(ROOT / package / "__init__.py"), legends(package)))
-    known = {f"{package}/{place} {letter}" for place, several in KNOWN[package].items() for letter in several}
-    assert sorted(found - known) == [], "letters that mean two things"
-    assert sorted(known - found) == [], "these mean one thing now: drop them from KNOWN"
+    found = disagreements(legend(ROOT / package / "__init__.py"), legends(package))
+    assert sorted(found) == [], "letters that mean two things"
 
 
 def test_legends_of_the_ranker_name_the_letters_in_use() -> None:

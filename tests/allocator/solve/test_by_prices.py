@@ -45,7 +45,7 @@ def test_few_passes_reach_a_small_gap(tmp_path: Path, shape: str, users: int, se
 
 def test_a_solver_that_gives_up_is_no_contradiction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(by_prices, "relax", lambda *_: None)
-    monkeypatch.setattr(by_prices, "round_whole", lambda *_: (None, mathprog.Outcome.UNKNOWN))
+    monkeypatch.setattr(by_prices, "round_whole", lambda *_: (None, mathprog.SolveOutcome.UNKNOWN))
     problem, data = _read(write_instance(tmp_path, "knapsack", 3_000, 1))
     solution = solve(problem, data, NOBODY, SETTINGS)
     everyone = free_users(problem, data, NOBODY)
@@ -57,7 +57,7 @@ def test_a_solver_that_gives_up_is_no_contradiction(tmp_path: Path, monkeypatch:
 
 def test_where_nothing_plain_will_do_the_contradiction_is_not_called_proven(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(by_prices, "relax", lambda *_: None)
-    monkeypatch.setattr(by_prices, "round_whole", lambda *_: (None, mathprog.Outcome.UNKNOWN))
+    monkeypatch.setattr(by_prices, "round_whole", lambda *_: (None, mathprog.SolveOutcome.UNKNOWN))
     problem, data = _read(write_instance(tmp_path, "grid", 2_500, 1))
     with pytest.raises(Unsolvable) as caught:
         solve(problem, data, NOBODY, SETTINGS)

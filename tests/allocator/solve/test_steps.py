@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 
 from allocator.solve import lattice
-from allocator.solve.mathprog import Outcome, Programme, solve_few_integers, solve_integer
+from allocator.solve.mathprog import Programme, SolveOutcome, solve_few_integers, solve_integer
 from allocator.solve.steps import step_of, steps_of, tightened
 
 
@@ -60,7 +60,7 @@ def test_branching_on_a_few_variables_agrees_with_the_integer_solver(seed: int) 
         np.arange(variables) < 3,
     )
     few, every = solve_few_integers(programme, 10.0, 500, 1e-9), solve_integer(programme, 10.0, 10_000, 0.0)
-    assert few.outcome is Outcome.OPTIMAL and few.cost == pytest.approx(every.cost, abs=1e-7)
+    assert few.outcome is SolveOutcome.OPTIMAL and few.cost == pytest.approx(every.cost, abs=1e-7)
     assert few.bound == pytest.approx(few.cost, abs=1e-7)
     assert np.abs(few.x_V[:3] - np.rint(few.x_V[:3])).max() < 1e-6
 
@@ -70,4 +70,4 @@ def test_branching_says_what_cannot_be() -> None:
     programme = Programme(
         np.ones(1), np.zeros(1), np.ones(1), sparse.csr_matrix([[2.0]]), np.ones(1), np.ones(1), np.ones(1, bool)
     )
-    assert solve_few_integers(programme, 10.0, 100, 0.0).outcome is Outcome.INFEASIBLE
+    assert solve_few_integers(programme, 10.0, 100, 0.0).outcome is SolveOutcome.INFEASIBLE

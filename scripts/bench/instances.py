@@ -7,7 +7,7 @@
 - whole: the same with whole values from 0 to 3, under which most users tie
 
 A block of users depends on the seed and its position alone, so memory does not grow with users and a prefix stays a prefix.
-Axes: U users of a block, A actions, M markets, G kinds of users.
+Axes: U users of a block, A actions, Z markets (zones), G kinds of users.
 """
 
 import json
@@ -72,7 +72,7 @@ def write_instance(path: Path, shape: str, users: int, seed: int) -> Instance:
     scores.mkdir()
     head = drawn.catalogue
     structure = np.random.default_rng([seed, 0])
-    market_MA = structure.normal(0, 0.3, len(head.actions)) + structure.normal(
+    market_ZA = structure.normal(0, 0.3, len(head.actions)) + structure.normal(
         0, 0.2, (len(MARKETS), len(head.actions))
     )
     taste_FA = structure.normal(0, 0.4, (4, len(head.actions)))
@@ -81,7 +81,7 @@ def write_instance(path: Path, shape: str, users: int, seed: int) -> Instance:
             generator = np.random.default_rng([seed, 1, position])
             market_U = generator.choice(len(MARKETS), BLOCK, p=MARKET_SHARES)
             taste_UF = generator.standard_normal((BLOCK, 4), np.float32)
-            log_UA = (market_MA.astype(np.float32)[market_U]) + taste_UF @ taste_FA.astype(np.float32)
+            log_UA = (market_ZA.astype(np.float32)[market_U]) + taste_UF @ taste_FA.astype(np.float32)
             means = drawn.effects(log_UA, head, generator)
             eligible_UA = generator.random(log_UA.shape, np.float32) < drawn.eligible
             count = min(BLOCK, users - first)

@@ -165,7 +165,7 @@ def by_glop(whole: Whole, seconds: float) -> Found:
     answer = solve_linear(programme, seconds)
     if answer.outcome is not SolveOutcome.OPTIMAL:
         return Found(None)
-    return Found(answer.x_V, _bound(whole, answer.dual_H))
+    return Found(answer.x_V, _bound(whole, answer.dual_M))
 
 
 def by_highs(whole: Whole, seconds: float) -> Found:

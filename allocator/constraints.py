@@ -14,7 +14,7 @@ from allocator.policy.kinds.base import ChangedUsers, Constraint, ContactSum
 from allocator.policy.words import Strength
 from allocator.scopes import chosen
 from allocator.user_classes import UserClasses
-from ranker.scores import Catalogue
+from ranker.catalogue import Catalogue
 
 CONTACTS_PER_STEP = 4_096
 

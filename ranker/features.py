@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ranker.files import named
-from ranker.logs import LogSchema
+from ranker.log_schema import LogSchema
 
 MOST_LEVELS = 50  # of a category, the most frequent; the linear path grows with their square
 FEW_VALUES = 9  # a number with so many values or fewer has a level for each

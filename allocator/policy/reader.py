@@ -11,7 +11,17 @@ from pathlib import Path
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from allocator.policy import check, tree
-from allocator.policy.grammar import ContactRule, EligibilityRule, Experiment, Fallback, PinnedRule, Policy, Risk, Share, Tier
+from allocator.policy.grammar import (
+    ContactRule,
+    EligibilityRule,
+    Experiment,
+    Fallback,
+    PinnedRule,
+    Policy,
+    Risk,
+    Share,
+    Tier,
+)
 from allocator.policy.kinds.base import Constraint
 from allocator.policy.kinds.known import KINDS
 from allocator.policy.kinds.volume import Volume
@@ -19,8 +29,9 @@ from allocator.policy.overrides import RULES, apply, items
 from allocator.policy.suggest import hint, likely
 from allocator.policy.tree import Fault, Node
 from allocator.policy.words import LACKING, Bound, Measure, Rule, Term, composed, shown
+from ranker.catalogue import Catalogue
 from ranker.files import InputError
-from ranker.scores import Catalogue, Scores
+from ranker.scores import Scores
 
 REQUIRED = ("version", "objective")
 FILTERS = frozenset({"where", "of", "users", "forbid", "requires"})

@@ -14,16 +14,16 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from ranker.catalogue import Interference, Unidentified, action_problems
 from ranker.features import Encoder
 from ranker.files import InputError, json_text, read_bytes, read_json_object
-from ranker.logs import LogSchema, Outcome
+from ranker.log_schema import LogSchema, Outcome
 from ranker.model.calibration import KEYS, Calibration
 from ranker.model.carryover import Carryover
 from ranker.model.ensemble import ValueModel
 from ranker.model.network import ActionCode, ValueNet
 from ranker.model.outcome_heads import Target
 from ranker.model.settings import MODEL, WEIGHTS, ModelSettings
-from ranker.scores import Interference, Unidentified, action_problems
 
 FORMAT = 4
 MOST_WEIGHTS = 4 << 30

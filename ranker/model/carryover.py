@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ranker.catalogue import BASES, Interference
 from ranker.contact_history import HistoryColumns
 from ranker.features import Encoder, Features, NumericColumn
-from ranker.scores import BASES, Interference
 
 HISTORY = BASES[0]
 MOST_LEFT = 4.0  # of an effect, however far the average is from no contact at all

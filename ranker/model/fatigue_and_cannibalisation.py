@@ -35,6 +35,7 @@ import numpy as np
 import torch
 from scipy.special import expit, logsumexp, softmax
 
+from ranker.catalogue import BASES, Interference, Kept, Pair
 from ranker.contact_history import OtherContacts, other_contacts
 from ranker.features import Features
 from ranker.logs import Logs, StoredLogs
@@ -43,7 +44,6 @@ from ranker.model.ensemble import ValueModel
 from ranker.model.examples import Examples, stabilised_weights
 from ranker.model.outcome_heads import Target
 from ranker.model.splits import Splits
-from ranker.scores import BASES, Interference, Kept, Pair
 
 GROUPS = 20
 ROWS_AT_ONCE = 8_192

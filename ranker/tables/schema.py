@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ranker.columns import FIRST_DAY, LAST_DAY
 from ranker.contact_history import MOST_DAYS, HistoryColumns, Since
 from ranker.files import InputError, read_json_object
-from ranker.logs import RESERVED, Early, LogSchema, Outcome
+from ranker.log_schema import RESERVED, Early, LogSchema, Outcome
 
 
 class _Frozen(BaseModel):

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ranker.scores import Catalogue, Metric, ScoresWriter
+from ranker.catalogue import Catalogue, Metric
+from ranker.scores import ScoresWriter
 
 BLOCK = 65_536
 MARKETS = ("BR", "DE", "IN", "NO", "SE", "US")

@@ -6,8 +6,8 @@ import re
 from tests.architecture.test_imports import MODULES
 
 HOMES = {
-    "schema.json": "ranker.logs",
-    "catalogue.json": "ranker.scores",
+    "schema.json": "ranker.log_schema",
+    "catalogue.json": "ranker.catalogue",
     "world.json": "ranker.market.settings",
     "model.json": "ranker.model.settings",
     "evaluation.json": "ranker.evaluate.records",
@@ -33,8 +33,8 @@ BELOW_THE_HOME = {
 }
 WRITERS = {
     "ranker.files": "what every document is written with",
-    "ranker.logs": "schema.json",
-    "ranker.scores": "catalogue.json",
+    "ranker.log_schema": "schema.json",
+    "ranker.catalogue": "catalogue.json",
     "ranker.market.world": "world.json",
     "ranker.model.artifact": "model.json, and the digest of what it says",
     "allocator.allocate": "policy.json",
@@ -42,6 +42,7 @@ WRITERS = {
     "allocator.policy.grammar": "the digest of a policy, and words in messages",
     "allocator.policy.reader": "a policy from a mapping",
     "allocator.report.page": "figures inside the page",
+    "allocator.policy.words": "values in messages and in the names of rows",
     "scripts.formats.manifest": "manifest.json, whose settings may be infinite",
     "scripts.runs.digests": "the digest of settings",
     "scripts.runs.mlflow_entries": "the profile of a dataset",

@@ -7,7 +7,10 @@ from tests.conftest import ROOT
 
 MOST = 86
 """Modules not yet typed strictly; made smaller with every one that leaves the list."""
-STRICT = ("ranker.scores", "ranker.logs", "ranker.files", "ranker.columns", "scripts.cli.", "scripts.formats.")
+STRICT = (
+    *(f"ranker.{name}" for name in ("scores", "catalogue", "logs", "log_schema", "files", "columns")),
+    *("scripts.cli.", "scripts.formats."),
+)
 
 
 def untyped() -> list[str]:

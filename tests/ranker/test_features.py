@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from ranker.features import BEND, FURTHEST, LEVEL, TREND, Encoder, fit_encoder
-from ranker.logs import LogSchema
+from ranker.log_schema import LogSchema
 
 SCHEMA = LogSchema(("income", "constant"), ("market",), (), "none")
 

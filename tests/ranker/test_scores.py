@@ -9,18 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ranker.scores import (
-    Catalogue,
-    InputError,
-    Interference,
-    Kept,
-    Metric,
-    Pair,
-    Scores,
-    open_scores,
-    read_catalogue,
-    write_catalogue,
-)
+from ranker.catalogue import Catalogue, Interference, Kept, Metric, Pair, read_catalogue, write_catalogue
+from ranker.scores import InputError, Scores, open_scores
 
 ACTIONS = ({"id": "home/duo", "slot": "home"}, {"id": "push/duo", "slot": "push"})
 

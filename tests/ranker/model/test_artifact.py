@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ranker.catalogue import Interference, Kept, Pair
 from ranker.model.artifact import load_model, save_model
 from ranker.model.carryover import Carryover, Growth, Lately
-from ranker.scores import InputError, Interference, Kept, Pair
+from ranker.scores import InputError
 
 
 def test_a_round_trip_scores_to_the_bit_and_the_id_is_stable(trained, tmp_path) -> None:

@@ -9,9 +9,10 @@ import pytest
 import torch
 from scipy.special import expit, logit
 
+from ranker.catalogue import Interference, Kept, Pair
 from ranker.contact_history import HistoryColumns, Since
 from ranker.features import Encoder, fit_encoder
-from ranker.logs import LogSchema
+from ranker.log_schema import LogSchema
 from ranker.model.carryover import Carryover, Growth, Lately, carryover_of
 from ranker.model.ensemble import _variances
 from ranker.model.fatigue_and_cannibalisation import estimate
@@ -19,7 +20,6 @@ from ranker.model.fit import Fit, fit
 from ranker.model.fit_calibration import calibrate
 from ranker.model.network import ValueNet
 from ranker.model.settings import FitSettings, ModelSettings
-from ranker.scores import Interference, Kept, Pair
 from tests.ranker.worlds import ACTIONS, World, make_world
 
 KEPT = 0.6

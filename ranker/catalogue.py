@@ -1,16 +1,38 @@
 """The actions in their fixed order and what is known of them, `catalogue.json`: beside logs and markets, and the head of scores."""
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TypeGuard
+from typing import Annotated, Any, Literal, TypeGuard
 
 import numpy as np
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    Strict,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from ranker.columns import FIRST_DAY, LAST_DAY
-from ranker.files import InputError, json_text, read_json_object
+from ranker.files import (
+    Contract,
+    Fault,
+    Step,
+    also,
+    fault,
+    faults_of,
+    json_text,
+    refused,
+    repeated,
+    told,
+    values_at,
+)
 from ranker.normal import ONE_SIDED_90
 
 CATALOGUE_FILE = "catalogue.json"
@@ -28,12 +50,21 @@ class Metric:
     unit: str
 
 
+NotNegative = Annotated[
+    float,
+    Strict(),
+    Field(ge=0, allow_inf_nan=False),
+    PlainSerializer(lambda value: value),
+    told("must be a number of at least 0"),
+]
+
+
 @dataclass(frozen=True)
 class Kept:
     """By what an effect is multiplied, of all metrics alike, with its standard error."""
 
-    kept: float
-    stderr: float
+    kept: NotNegative
+    stderr: NotNegative
 
     @property
     def at_most(self) -> float:
@@ -52,9 +83,6 @@ class Pair:
     beside: Mapping[str, object]
     effect: Kept
     basis: str
-
-    def to_json(self) -> dict:
-        return {"where": dict(self.where), "beside": dict(self.beside), **self.effect.to_json(), "basis": self.basis}
 
 
 @dataclass(frozen=True)
@@ -76,22 +104,6 @@ class Interference:
     def spoiling(self, limit: float) -> tuple[Pair, ...]:
         """The pairs of which less than `limit` of an effect is left, by the upper bound of the estimate."""
         return tuple(pair for pair in self.pairs if pair.effect.at_most < limit)
-
-    def to_json(self) -> dict:
-        fatigue = {} if self.fatigue is None else {"fatigue": self.fatigue.to_json()}
-        return {"days": self.days, **fatigue, "pairs": [pair.to_json() for pair in self.pairs]}
-
-    @staticmethod
-    def from_json(content: Mapping) -> "Interference":
-        fatigue = content.get("fatigue")
-        return Interference(
-            days=content["days"],
-            fatigue=None if fatigue is None else Kept(float(fatigue["kept"]), float(fatigue["stderr"])),
-            pairs=tuple(
-                Pair(pair["where"], pair["beside"], Kept(float(pair["kept"]), float(pair["stderr"])), pair["basis"])
-                for pair in content["pairs"]
-            ),
-        )
 
 
 def _any_has(actions: Sequence[Mapping[str, object]], words: Mapping[str, object]) -> bool:
@@ -115,10 +127,10 @@ class Unidentified:
 def not_told(found: Sequence[Unidentified]) -> str | None:
     """A sentence for people about effects that are not identified; None where all are."""
     parts = []
-    for why, told in ((NEVER_AT_RANDOM, "given wherever it was possible, never at random"), (NEVER_SHOWN, "not shown")):
+    for why, said in ((NEVER_AT_RANDOM, "given wherever it was possible, never at random"), (NEVER_SHOWN, "not shown")):
         if mine := [each.action for each in found if each.why == why]:
             named = f"{', '.join(mine[:5])}{f' and {len(mine) - 5:,} more' if len(mine) > 5 else ''}"
-            parts.append(f"{named} ({told})")
+            parts.append(f"{named} ({said})")
     if not parts:
         return None
     rest = "their scores rest on what actions with the same attributes do, or on the model's word alone."
@@ -164,16 +176,214 @@ class Catalogue:
         known = None if interference is None else interference.among(self.actions)
         return Catalogue(self.actions, tuple(metrics), tuple(segments), model_id, as_of, known, tuple(unidentified))
 
-    def to_json(self) -> dict:
-        content = {
-            "actions": [dict(action) for action in self.actions],
-            "metrics": [{"name": metric.name, "unit": metric.unit} for metric in self.metrics],
-            "segments": list(self.segments),
-            "model_id": self.model_id,
-            "as_of": None if self.as_of is None else self.as_of.isoformat(),
-        }
-        content |= {} if self.interference is None else {"interference": self.interference.to_json()}
-        return content | ({"unidentified": [each.to_json() for each in self.unidentified]} if self.unidentified else {})
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _unit_is_name(value: object) -> object:
+    return {"name": None, "unit": value.get("name"), **value} if isinstance(value, dict) else value
+
+
+def _missing_is_null(value: object) -> object:
+    return {"kept": None, "stderr": None, **value} if isinstance(value, dict) else value
+
+
+def _some_action_has(words: Mapping[str, object], info: ValidationInfo) -> Mapping[str, object]:
+    """Where a file is read, and so its actions are known."""
+    actions = [action for action in values_at(info.context, "whole", "actions", "*") if isinstance(action, dict)]
+    if info.context is not None and not _any_has(actions, words):
+        named = ", ".join(f"{name} '{value}'" for name, value in words.items())
+        raise fault(f"no action has {named}")
+    return words
+
+
+NO_KEPT = 'must be an object like {"kept": 0.9, "stderr": 0.02}'
+ONE_UNIDENTIFIED = f'{{"action": "push/books", "why": "{NEVER_SHOWN}"}}'
+Text = Annotated[str, Field(min_length=1), told("must be a non-empty string")]
+Number = Annotated[float, Strict(), Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
+Whole = Annotated[int, Strict(), Field(ge=-int(LARGEST), le=int(LARGEST))]
+Attribute = str | Annotated[bool, Strict()] | Whole | Number | None
+
+
+class NamedAction(Contract):
+    """What every action has."""
+
+    id: Text
+    slot: Text
+
+
+def _lacks_names(action: object, info: ValidationInfo) -> Iterator[Fault]:
+    try:
+        if isinstance(action, dict):
+            NamedAction.model_validate(action)
+    except ValidationError as error:
+        yield from faults_of(error)
+
+
+def _attributes(value: object, handler: ValidatorFunctionWrapHandler) -> object:
+    """A sentence per attribute, where pydantic has one for every type that it could have."""
+    try:
+        return handler(value)
+    except ValidationError as error:
+        found: dict[Step, set[str]] = {}
+        for each in error.errors(include_url=False, include_context=False):
+            if not each["loc"]:
+                raise fault("must be an object") from None
+            found.setdefault(each["loc"][0], set()).add(each["type"])
+    raise refused(((key,), _said_of(types)) for key, types in found.items())
+
+
+def _said_of(types: Collection[str]) -> str:
+    if "finite_number" in types:
+        return "must be a finite number"
+    beyond = "less_than_equal" in types or "greater_than_equal" in types
+    return f"must be a number of at most {LARGEST:g}" if beyond else "must be a string, a number, true or false"
+
+
+def _ids_stand_once(actions: object, info: ValidationInfo) -> Iterator[Fault]:
+    for name, count in repeated(values_at(actions, "*", "id")):
+        yield (), f"the id '{name}' stands {count} times"
+
+
+def _metrics(value: object, handler: ValidatorFunctionWrapHandler) -> object:
+    """A metric is called by its name."""
+    try:
+        return handler(value)
+    except ValidationError as error:
+        places = [place for place, _ in faults_of(error)]
+    if not isinstance(value, list) or any(place[1:] != ("unit",) for place in places):
+        raise fault('must be a list of objects like {"name": "subs", "unit": "subscribers"}')
+    raise refused(((), f"the unit of '{value[int(place[0])]['name']}' must be text") for place in places)
+
+
+def _metrics_stand_once(metrics: object, info: ValidationInfo) -> Iterator[Fault]:
+    if metrics in ([], ()) and info.context is not None and info.context.get("with_metrics"):
+        yield (), "a scores dataset needs at least one"
+    for name, count in repeated(values_at(metrics, "*", "name")):
+        yield (), f"'{name}' stands {count} times"
+
+
+def _segments_stand_once(segments: object, info: ValidationInfo) -> Iterator[Fault]:
+    for name, count in repeated(values_at(segments, "*")):
+        yield (), f"'{name}' stands {count} times"
+    for name in ("user_id", "eligible"):
+        if name in values_at(segments, "*"):
+            yield (), f"'{name}' is the name of another column of the scores"
+
+
+def _day(value: object) -> object:
+    return date.fromisoformat(value) if isinstance(value, str) else value
+
+
+def _within_our_years(day: date) -> date:
+    if not FIRST_DAY <= day <= LAST_DAY:
+        raise fault(f"{day} is not between the years {FIRST_DAY.year} and {LAST_DAY.year}")
+    return day
+
+
+Action = Annotated[dict[str, Attribute], WrapValidator(_attributes), also(_lacks_names)]
+Actions = Annotated[
+    tuple[Action, ...],
+    Field(min_length=1),
+    told("must be a list with at least one action"),
+    also(_ids_stand_once),
+]
+Metrics = Annotated[
+    tuple[Annotated[Metric, BeforeValidator(_unit_is_name), told("must be an object", of=("name",))], ...],
+    WrapValidator(_metrics),
+    also(_metrics_stand_once),
+]
+Segments = Annotated[
+    tuple[Annotated[str, Field(min_length=1)], ...],
+    told("must be a list of column names", of=None),
+    also(_segments_stand_once),
+]
+Day = Annotated[
+    date,
+    Strict(),
+    BeforeValidator(_day),
+    told(lambda value: f"'{value}' is not a date like 2026-11-23"),
+    AfterValidator(_within_our_years),
+]
+KeptPart = Annotated[Kept, BeforeValidator(_missing_is_null), told(NO_KEPT)]
+Words = Annotated[
+    dict[str, Any],
+    Field(min_length=1),
+    told('must be an object like {"product": "audiobooks"}'),
+    AfterValidator(_some_action_has),
+]
+Basis = Annotated[Literal["history", "same week"], told(lambda value: f"'{value}' is not one of {', '.join(BASES)}")]
+
+
+class PairRecord(Contract):
+    """A `Pair`, its effect beside what it is of."""
+
+    where: Words
+    beside: Words
+    kept: NotNegative
+    stderr: NotNegative
+    basis: Basis
+
+    @classmethod
+    def of(cls, pair: Pair) -> "PairRecord":
+        return cls.model_construct(**vars(pair) | vars(pair.effect))
+
+    def pair(self) -> Pair:
+        return Pair(self.where, self.beside, Kept(self.kept, self.stderr), self.basis)
+
+
+class InterferenceRecord(Contract):
+    """An `Interference`."""
+
+    days: Annotated[int, Strict(), Field(ge=1), told("must be a whole number of at least 1")]
+    fatigue: KeptPart | None = Field(default=None, exclude_if=lambda kept: kept is None)
+    pairs: Annotated[
+        tuple[Annotated[PairRecord, told(NO_KEPT)], ...],
+        told("must be a list"),
+    ]
+
+    @classmethod
+    def of(cls, known: Interference) -> "InterferenceRecord":
+        pairs = tuple(PairRecord.of(pair) for pair in known.pairs)
+        return cls.model_construct(days=known.days, fatigue=known.fatigue, pairs=pairs)
+
+    def interference(self) -> Interference:
+        return Interference(self.days, self.fatigue, tuple(record.pair() for record in self.pairs))
+
+
+InterferencePart = Annotated[InterferenceRecord, told('must be an object like {"days": 28, "pairs": []}')]
+UnidentifiedPart = Annotated[
+    tuple[Annotated[Unidentified, told(f"must be an object like {ONE_UNIDENTIFIED}", of=None)], ...],
+    told(f"must be a list of objects like {ONE_UNIDENTIFIED}"),
+]
+
+
+class CatalogueRecord(Contract):
+    """A `Catalogue`: what `catalogue.json` holds."""
+
+    actions: Actions
+    metrics: Metrics = Field(default=(), validate_default=True)
+    segments: Segments = ()
+    model_id: Annotated[str, BeforeValidator(str)] = ""
+    as_of: Day | None = None
+    interference: InterferencePart | None = Field(default=None, exclude_if=lambda known: known is None)
+    unidentified: UnidentifiedPart = Field(default=(), exclude_if=lambda found: not found)
+
+    @classmethod
+    def of(cls, catalogue: Catalogue) -> "CatalogueRecord":
+        known = catalogue.interference
+        return cls.model_construct(
+            **vars(catalogue)
+            | {
+                "actions": tuple(dict(action) for action in catalogue.actions),
+                "interference": None if known is None else InterferenceRecord.of(known),
+            }
+        )
+
+    def catalogue(self) -> Catalogue:
+        known = None if self.interference is None else self.interference.interference()
+        return Catalogue(self.actions, self.metrics, self.segments, self.model_id, self.as_of, known, self.unidentified)
 
 
 def read_catalogue(path: Path, *, with_metrics: bool = False) -> Catalogue:
@@ -181,139 +391,10 @@ def read_catalogue(path: Path, *, with_metrics: bool = False) -> Catalogue:
 
     with_metrics: require the metrics that a scores dataset must have.
     """
-    content = read_json_object(path)
-    problems = [*action_problems(content.get("actions")), *_head_problems(content, with_metrics)]
-    interference = content.get("interference")
-    if interference is not None:
-        problems += _interference_problems(interference, content.get("actions"))
-    unidentified = content.get("unidentified", [])
-    problems += _unidentified_problems(unidentified)
-    if problems:
-        raise InputError([f"{path}: {problem}" for problem in problems])
-    as_of = content.get("as_of")
-    return Catalogue(
-        actions=tuple(content["actions"]),
-        metrics=tuple(Metric(m["name"], m.get("unit", m["name"])) for m in content.get("metrics", [])),
-        segments=tuple(content.get("segments", [])),
-        model_id=str(content.get("model_id", "")),
-        as_of=None if as_of is None else date.fromisoformat(as_of),
-        interference=None if interference is None else Interference.from_json(interference),
-        unidentified=tuple(Unidentified(each["action"], each["why"]) for each in unidentified),
-    )
-
-
-def _unidentified_problems(content: object) -> Iterator[str]:
-    form = f'{{"action": "push/books", "why": "{NEVER_SHOWN}"}}'
-    if not isinstance(content, list):
-        yield f"unidentified: must be a list of objects like {form}"
-        return
-    for position, each in enumerate(content):
-        if not isinstance(each, dict) or not all(isinstance(each.get(key), str) for key in ("action", "why")):
-            yield f"unidentified[{position}]: must be an object like {form}"
+    return CatalogueRecord.from_file(path, with_metrics=with_metrics).catalogue()
 
 
 def write_catalogue(path: Path, catalogue: Catalogue | Mapping[str, object]) -> None:
     """catalogue: or what the file is to hold, as it stands."""
-    content = catalogue.to_json() if isinstance(catalogue, Catalogue) else catalogue
+    content = CatalogueRecord.of(catalogue).content() if isinstance(catalogue, Catalogue) else catalogue
     path.write_text(json_text(content, finite=False))
-
-
-def action_problems(actions: object) -> Iterator[str]:
-    """What is wrong with the actions of a catalogue."""
-    if not isinstance(actions, list) or not actions:
-        yield "actions: must be a list with at least one action"
-        return
-    for position, action in enumerate(actions):
-        place = f"actions[{position}]"
-        if not isinstance(action, dict):
-            yield f"{place}: must be an object"
-            continue
-        for key in ("id", "slot"):
-            if not isinstance(action.get(key), str) or not action[key]:
-                yield f"{place}.{key}: must be a non-empty string"
-        for key, value in action.items():
-            if not isinstance(value, str | bool | int | float) and value is not None:
-                yield f"{place}.{key}: must be a string, a number, true or false"
-            elif isinstance(value, float) and not np.isfinite(value):
-                yield f"{place}.{key}: must be a finite number"
-            elif isinstance(value, int | float) and abs(value) > LARGEST:
-                yield f"{place}.{key}: must be a number of at most {LARGEST:g}"
-    ids = Counter(action["id"] for action in actions if isinstance(action, dict) and isinstance(action.get("id"), str))
-    for repeated in (name for name, count in ids.items() if count > 1):
-        yield f"actions: the id '{repeated}' stands {ids[repeated]} times"
-
-
-def _head_problems(content: Mapping, with_metrics: bool) -> Iterator[str]:
-    metrics = content.get("metrics", [])
-    if not isinstance(metrics, list) or not all(
-        isinstance(m, dict) and isinstance(m.get("name"), str) for m in metrics
-    ):
-        yield 'metrics: must be a list of objects like {"name": "subs", "unit": "subscribers"}'
-    else:
-        if with_metrics and not metrics:
-            yield "metrics: a scores dataset needs at least one"
-        for name, count in Counter(m["name"] for m in metrics).items():
-            if count > 1:
-                yield f"metrics: '{name}' stands {count} times"
-        for metric in metrics:
-            if not isinstance(metric.get("unit", ""), str):
-                yield f"metrics: the unit of '{metric['name']}' must be text"
-    segments = content.get("segments", [])
-    if not isinstance(segments, list) or not all(isinstance(s, str) and s for s in segments):
-        yield "segments: must be a list of column names"
-    else:
-        for name, count in Counter(segments).items():
-            if count > 1:
-                yield f"segments: '{name}' stands {count} times"
-            if name in ("user_id", "eligible"):
-                yield f"segments: '{name}' is the name of another column of the scores"
-    try:
-        day = date.fromisoformat(content["as_of"]) if content.get("as_of") is not None else FIRST_DAY
-    except (TypeError, ValueError):
-        yield f"as_of: '{content['as_of']}' is not a date like 2026-11-23"
-    else:
-        if not FIRST_DAY <= day <= LAST_DAY:
-            yield f"as_of: {day} is not between the years {FIRST_DAY.year} and {LAST_DAY.year}"
-
-
-def _interference_problems(content: object, actions: object) -> Iterator[str]:
-    if not isinstance(content, dict):
-        yield 'interference: must be an object like {"days": 28, "pairs": []}'
-        return
-    days, pairs = content.get("days"), content.get("pairs")
-    if not isinstance(days, int) or isinstance(days, bool) or days < 1:
-        yield "interference.days: must be a whole number of at least 1"
-    if content.get("fatigue") is not None:
-        yield from _kept_problems(content["fatigue"], "interference.fatigue")
-    if not isinstance(pairs, list):
-        yield "interference.pairs: must be a list"
-        return
-    actions = [action for action in actions if isinstance(action, dict)] if isinstance(actions, list) else []
-    for position, pair in enumerate(pairs):
-        place = f"interference.pairs[{position}]"
-        yield from _kept_problems(pair, place)
-        if not isinstance(pair, dict):
-            continue
-        for key in ("where", "beside"):
-            words = pair.get(key)
-            if not isinstance(words, dict) or not words:
-                yield f'{place}.{key}: must be an object like {{"product": "audiobooks"}}'
-            elif not _any_has(actions, words):
-                named = ", ".join(f"{name} '{value}'" for name, value in words.items())
-                yield f"{place}.{key}: no action has {named}"
-        if pair.get("basis") not in BASES:
-            yield f"{place}.basis: '{pair.get('basis')}' is not one of {', '.join(BASES)}"
-
-
-def _kept_problems(content: object, place: str) -> Iterator[str]:
-    if not isinstance(content, dict):
-        yield f'{place}: must be an object like {{"kept": 0.9, "stderr": 0.02}}'
-        return
-    for key in ("kept", "stderr"):
-        value = content.get(key)
-        if not _is_number(value) or not np.isfinite(float(value)) or value < 0:
-            yield f"{place}.{key}: must be a number of at least 0"
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)

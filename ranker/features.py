@@ -231,19 +231,6 @@ class Encoder:
                     found += range(first_G[cut[column.name]], first_G[cut[column.name] + 1])
         return np.array(found, np.int64)
 
-    def to_json(self) -> dict:
-        return {
-            "numeric": [{**vars(column), "cuts": list(column.cuts)} for column in self.numeric],
-            "categorical": [{"name": column.name, "levels": list(column.levels)} for column in self.categorical],
-        }
-
-    @staticmethod
-    def from_json(content: Mapping) -> "Encoder":
-        return Encoder(
-            numeric=tuple(NumericColumn(**{**c, "cuts": tuple(c["cuts"])}) for c in content["numeric"]),
-            categorical=tuple(CategoricalColumn(c["name"], tuple(c["levels"])) for c in content["categorical"]),
-        )
-
 
 def fit_encoder(frame: pd.DataFrame, schema: LogSchema) -> Encoder:
     """The encoder of these training rows."""

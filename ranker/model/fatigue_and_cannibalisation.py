@@ -35,7 +35,7 @@ import numpy as np
 import torch
 from scipy.special import expit, logsumexp, softmax
 
-from ranker.catalogue import BASES, Interference, Kept, Pair
+from ranker.catalogue import BASES, Interference, InterferenceRecord, Kept, Pair
 from ranker.contact_history import OtherContacts, other_contacts
 from ranker.features import Features
 from ranker.logs import Logs, StoredLogs
@@ -116,7 +116,7 @@ class Estimated:
 
     def to_json(self) -> dict:
         return {
-            **self.interference.to_json(),
+            **InterferenceRecord.of(self.interference).content(),
             "pairs": [each.to_json(self.attribute) for each in self.findings],
             "handed_over": len(self.interference.pairs),
             "growths": [each.to_json() for each in self.growths],

@@ -33,8 +33,7 @@ BELOW_THE_HOME = {
 }
 WRITERS = {
     "ranker.files": "what every document is written with",
-    "ranker.log_schema": "schema.json",
-    "ranker.catalogue": "catalogue.json",
+    "ranker.catalogue": "catalogue.json, also of a mapping",
     "ranker.market.world": "world.json",
     "ranker.model.artifact": "model.json, and the digest of what it says",
     "allocator.allocate": "policy.json",

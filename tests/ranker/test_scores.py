@@ -107,10 +107,10 @@ def test_all_that_is_wrong_with_what_contacts_take_is_told(tmp_path: Path) -> No
         "days: must be a whole number of at least 1",
         "fatigue.kept: must be a number of at least 0",
         "fatigue.stderr: must be a number of at least 0",
-        "pairs[0].kept: must be a number of at least 0",
-        "pairs[0].stderr: must be a number of at least 0",
         "pairs[0].where: no action has slot 'roof'",
         'pairs[0].beside: must be an object like {"product": "audiobooks"}',
+        "pairs[0].kept: must be a number of at least 0",
+        "pairs[0].stderr: must be a number of at least 0",
         "pairs[0].basis: 'a guess' is not one of history, same week",
         'pairs[1]: must be an object like {"kept": 0.9, "stderr": 0.02}',
     ]

@@ -14,7 +14,7 @@ from allocator.policy.kinds.base import ChangedUsers, Constraint, ContactSum, Si
 from allocator.policy.words import Scalar, Strength
 from allocator.scopes import chosen
 from allocator.user_classes import UserClasses
-from ranker.scores import Catalogue
+from ranker.catalogue import Catalogue
 
 CONTACTS_PER_STEP = 4_096
 

@@ -12,7 +12,7 @@ from allocator.asks import NO_ASKS, NO_LIMIT, NOT_BOUND, Asked, Asks
 from allocator.policy.grammar import ContactRule, Policy
 from allocator.scopes import chosen, has
 from allocator.user_classes import UserClasses
-from ranker.scores import Catalogue
+from ranker.catalogue import Catalogue
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,9 @@ from allocator.previous_contacts import (
     read_previous,
 )
 from allocator.user_classes import UserClasses, class_sizes, user_classes_of
+from ranker.catalogue import Catalogue
 from ranker.files import InputError
-from ranker.scores import Catalogue, Scores
+from ranker.scores import Scores
 
 
 @dataclass(frozen=True)

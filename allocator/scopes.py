@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from allocator.policy.words import Filter, filter_from_words
-from ranker.scores import Catalogue
+from ranker.catalogue import Catalogue
 
 
 def chosen(where: Filter, catalogue: Catalogue) -> np.ndarray:

@@ -3,11 +3,22 @@
 Axes: R rows, A actions (catalogue order), V values of one attribute.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
+from pydantic import (
+    Field,
+    Strict,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    with_config,
+)
+
+from ranker.files import fault, told, values_at
 
 WEEK = 7
 DAYS = 28
@@ -15,67 +26,46 @@ MOST_DAYS = 10_000
 """What any number of days may be: 27 years; beyond it dates end."""
 
 
+SomeDays = Annotated[int, Strict(), Field(ge=1, le=MOST_DAYS)]
+
+
+def _a_numeric_feature(value: object, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> object:
+    """Where a schema of logs is read, and so its numeric features are known."""
+    if info.context is None or value in list(values_at(info.context, "whole", "features", "numeric", "*")):
+        return handler(value)
+    raise fault(f"'{value}' is none of the numeric features")
+
+
+@with_config(extra="forbid")
 @dataclass(frozen=True)
 class Since:
     """A feature that tells how long ago actions `where` (attribute -> value) were offered last, in units of `days`; missing: never."""
 
-    column: str
-    where: Mapping[str, object]
-    days: int
+    column: Annotated[str, WrapValidator(_a_numeric_feature)]
+    where: Annotated[Mapping[str, object], Field(min_length=1), told('must be an object like {"product": "books"}')]
+    days: Annotated[SomeDays, told("must be a whole number of days, those that one unit of the column stands for")]
 
 
+ONE_SINCE = '{"column": "weeks_since_books", "where": {"product": "books"}, "days": 7}'
+
+
+@with_config(extra="forbid")
 @dataclass(frozen=True)
 class HistoryColumns:
     """Numeric features that tell of earlier contacts. contacts: counts those of the last `days` days."""
 
-    days: int = DAYS
-    contacts: str | None = None
-    since: tuple[Since, ...] = ()
+    days: Annotated[SomeDays, told("must be a whole number of days")] = DAYS
+    contacts: Annotated[
+        str | None, WrapValidator(_a_numeric_feature), Field(exclude_if=lambda contacts: contacts is None)
+    ] = None
+    since: Annotated[
+        tuple[Annotated[Since, told(f"must be an object like {ONE_SINCE}")], ...],
+        told("must be a list"),
+    ] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
         return (*((self.contacts,) if self.contacts else ()), *(each.column for each in self.since))
-
-    def to_json(self) -> dict:
-        contacts = {} if self.contacts is None else {"contacts": self.contacts}
-        return {"days": self.days, **contacts, "since": [asdict(each) for each in self.since]}
-
-    @staticmethod
-    def from_json(content: Mapping) -> "HistoryColumns":
-        since = tuple(Since(**each) for each in content.get("since", ()))
-        return HistoryColumns(content["days"], content.get("contacts"), since)
-
-
-def problems_of(content: object, numeric: Collection[str]) -> Iterator[str]:
-    """What is wrong with `history` in a schema.json whose numeric features are these."""
-    if not isinstance(content, dict):
-        yield 'history: must be an object like {"days": 28, "contacts": "contacts_28d"}'
-        return
-    for key in sorted(content.keys() - {"days", "contacts", "since"}):
-        yield f"history.{key}: is not known; the keys are days, contacts and since"
-    if not _is_days(content.get("days")):
-        yield "history.days: must be a whole number of days"
-    if "contacts" in content and content["contacts"] not in numeric:
-        yield f"history.contacts: '{content['contacts']}' is none of the numeric features"
-    since = content.get("since", [])
-    if not isinstance(since, list):
-        yield "history.since: must be a list"
-        return
-    for position, each in enumerate(since):
-        place = f"history.since[{position}]"
-        if not isinstance(each, dict) or each.keys() != {"column", "where", "days"}:
-            yield f'{place}: must be an object like {{"column": "weeks_since_books", "where": {{"product": "books"}}, "days": 7}}'
-            continue
-        if each["column"] not in numeric:
-            yield f"{place}.column: '{each['column']}' is none of the numeric features"
-        if not isinstance(each["where"], dict) or not each["where"]:
-            yield f'{place}.where: must be an object like {{"product": "books"}}'
-        if not _is_days(each["days"]):
-            yield f"{place}.days: must be a whole number of days, those that one unit of the column stands for"
-
-
-def _is_days(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_DAYS
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ranker.files import named
-from ranker.logs import LogSchema
+from ranker.log_schema import LogSchema
 
 MOST_LEVELS = 50  # of a category, the most frequent; the linear path grows with their square
 FEW_VALUES = 9  # a number with so many values or fewer has a level for each
@@ -232,19 +232,6 @@ class Encoder:
                 if column.name in cut:
                     found += range(first_G[cut[column.name]], first_G[cut[column.name] + 1])
         return np.array(found, np.int64)
-
-    def to_json(self) -> dict:
-        return {
-            "numeric": [{**vars(column), "cuts": list(column.cuts)} for column in self.numeric],
-            "categorical": [{"name": column.name, "levels": list(column.levels)} for column in self.categorical],
-        }
-
-    @staticmethod
-    def from_json(content: Mapping) -> "Encoder":
-        return Encoder(
-            numeric=tuple(NumericColumn(**{**c, "cuts": tuple(c["cuts"])}) for c in content["numeric"]),
-            categorical=tuple(CategoricalColumn(c["name"], tuple(c["levels"])) for c in content["categorical"]),
-        )
 
 
 def fit_encoder(frame: pd.DataFrame, schema: LogSchema) -> Encoder:

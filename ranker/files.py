@@ -1,6 +1,7 @@
 """Files as they come: where every reader opens JSON and Parquet, so that whatever is wrong with a file is one sentence with its place.
 
-A JSON file is a frozen model (`Document`): read and written through it, keys in the order of its fields.
+A JSON file is a frozen model (`Document`): read and written through it, keys in the order of its fields. Where other programs write
+it too (`Contract`), sentences stand beside the types (`told`), and faults between several values are told at once with those (`also`).
 
 Arrays in files, for what memory does not hold, are made here too. Their space on the disk is taken before they are mapped: a page of a
 mapped file that finds the disk full ends the process by a signal, without a word. Space that is taken in time is an error that can be told.
@@ -14,9 +15,10 @@ import shutil
 import stat
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import IO, Annotated, Any, Self
+from typing import IO, Annotated, Any, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -26,9 +28,12 @@ from pydantic import (
     ConfigDict,
     PlainSerializer,
     ValidationError,
+    ValidationInfo,
     ValidatorFunctionWrapHandler,
     WrapValidator,
+    model_validator,
 )
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 MOST_JSON_BYTES = 64 << 20
 MOST_JSON_LEVELS = 64
@@ -172,13 +177,21 @@ class Document(BaseModel):
         return json_text(self.content())
 
     @classmethod
-    def from_file(cls, path: Path) -> Self:
-        """InputError where the file cannot be read, or lists every key that is missing, not known or of another type."""
+    def problems(cls, error: ValidationError) -> Iterator[str]:
+        """What is said of a file whose content is refused."""
+        return places(error)
+
+    @classmethod
+    def from_file(cls, path: Path, **known: object) -> Self:
+        """InputError where the file cannot be read, or lists every key that is missing, not known or of another type.
+
+        known: what validators find in their context, beside `whole`, the content as it stands in the file.
+        """
         content = read_json_object(path)
         try:
-            return cls.model_validate(content)
+            return cls.model_validate(content, context={"whole": content, **known})
         except ValidationError as error:
-            raise InputError([f"{path}: {problem}" for problem in places(error)]) from None
+            raise InputError([f"{path}: {problem}" for problem in cls.problems(error)]) from None
 
     @classmethod
     def from_file_if_sound(cls, path: Path) -> Self | None:
@@ -187,6 +200,133 @@ class Document(BaseModel):
             return cls.from_file(path)
         except InputError:
             return None
+
+
+class Contract(Document):
+    """A document that other programs write too: its validators say in our words what is wrong, and what stands there instead.
+
+    A key that is missing is told as one that is null. It is written from records that are not validated again.
+    """
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, ser_json_inf_nan="constants")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _missing_is_null(cls, value: object) -> object:
+        return {**dict.fromkeys(_needed(cls)), **value} if isinstance(value, dict) else value
+
+    def content(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", by_alias=True, warnings=False)
+
+    def text(self) -> str:
+        return json_text(self.content(), finite=False)
+
+    @classmethod
+    def problems(cls, error: ValidationError) -> Iterator[str]:
+        for place, said in faults_of(error):
+            steps = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in place]
+            yield f"{''.join(steps).removeprefix('.')}: {said}" if place else said
+
+
+@cache
+def _needed(model: type[BaseModel]) -> tuple[str, ...]:
+    return tuple(info.alias or name for name, info in model.model_fields.items() if info.is_required())
+
+
+Validated = TypeVar("Validated")
+Step = int | str
+Fault = tuple[tuple[Step, ...], str]
+"""Where in a value something is wrong, and what."""
+OF_THE_OBJECT = ("missing", "extra_forbidden", "unexpected_keyword_argument")
+"""Errors that pydantic reports at a key, and that are about which keys an object has."""
+
+
+def fault(message: str) -> PydanticCustomError:
+    """An error of a validator, whose text is ours, braces and all."""
+    return PydanticCustomError("told", "{message}", {"message": message})
+
+
+def faults_of(error: ValidationError) -> list[Fault]:
+    """All that is wrong with a value."""
+    return [(each["loc"], each["msg"]) for each in error.errors(include_url=False, include_context=False)]
+
+
+def refused(faults: Iterable[Fault]) -> ValidationError:
+    """What a validator raises that finds several things wrong."""
+    lines = [InitErrorDetails(type=fault(said), loc=place, input=None) for place, said in faults]
+    return ValidationError.from_exception_data("content", lines)
+
+
+def told(
+    sentence: str | Callable[[object], str], *, of: Collection[Step] | None = (), unknown: str | None = None
+) -> WrapValidator:
+    """A sentence in place of pydantic's, where a value is of another type, lacks a key or has one too many.
+
+    Args:
+        sentence: what is said, or how it is said of the value that stands there.
+        of: keys whose faults it stands for too; None: all that lies within.
+        unknown: what is said of a key that is not known, at its place.
+    """
+
+    def checked(value: object, handler: ValidatorFunctionWrapHandler) -> object:
+        try:
+            return handler(value)
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_context=False)
+        within = [each for each in found if each["loc"]]  # a list is too short where its items are refused
+        inner: list[Fault] = []
+        for each in within or found:
+            place, about_keys = each["loc"], each["type"] in OF_THE_OBJECT and len(each["loc"]) == 1
+            if about_keys and unknown is not None:
+                inner.append((place, unknown))
+            elif not place or about_keys or of is None or place[0] in of:
+                raise fault(sentence if isinstance(sentence, str) else sentence(value))
+            else:
+                inner.append((place, each["msg"]))
+        raise refused(inner)
+
+    return WrapValidator(checked)
+
+
+def with_faults(value: object, handler: Callable[[object], Validated], further: Iterable[Fault]) -> Validated:
+    """What the value is validated to; further faults of it are told at once with those that its type has found."""
+    further = list(further)
+    try:
+        found = handler(value)
+    except ValidationError as error:
+        raise refused([*faults_of(error), *further]) from None
+    if further:
+        raise refused(further)
+    return found
+
+
+def also(faults: Callable[[Any, ValidationInfo], Iterable[Fault]]) -> WrapValidator:
+    """Looks for further faults in a value as it stands in the file."""
+
+    def checked(value: object, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> object:
+        return with_faults(value, handler, faults(value, info))
+
+    return WrapValidator(checked)
+
+
+def values_at(content: object, *path: str) -> Iterator[Any]:
+    """What stands at a place of a JSON value, `*` being every position of a list; nothing where there is no such place."""
+    if not path:
+        yield content
+        return
+    below: Iterable[object] = ()
+    if path[0] == "*":
+        below = content if isinstance(content, list) else ()
+    elif isinstance(content, dict) and path[0] in content:
+        below = [content[path[0]]]
+    for each in below:
+        yield from values_at(each, *path[1:])
+
+
+def repeated(values: Iterable[object]) -> Iterator[tuple[str, int]]:
+    """Texts that stand more than once, and how often."""
+    counts = Counter(value for value in values if isinstance(value, str))
+    return ((text, count) for text, count in counts.items() if count > 1)
 
 
 def parquet_files(folder: Path) -> list[Path]:

@@ -15,11 +15,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from ranker.catalogue import Catalogue, Metric
 from ranker.files import InputError
 from ranker.logs import eligible_of, read_users
 from ranker.model.ensemble import USERS_AT_ONCE, ValueModel
 from ranker.model.threads import fixed_threads
-from ranker.scores import Catalogue, Metric, ScoresWriter
+from ranker.scores import ScoresWriter
 
 Given, Made = TypeVar("Given"), TypeVar("Made")
 MOST_CORES = 8  # each takes 100 MB or so

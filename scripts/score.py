@@ -4,9 +4,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from ranker.catalogue import read_catalogue
 from ranker.model.artifact import load_model
 from ranker.predict import predict
-from ranker.scores import read_catalogue
 from ranker.tables.history import check_exposures, write_history
 from scripts.cli import entry
 from scripts.cli.settings import ScoreSettings

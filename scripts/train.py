@@ -6,13 +6,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from ranker.catalogue import not_told
 from ranker.evaluate.records import EVALUATION, ModelEvaluation
 from ranker.evaluate.report import summary, table
 from ranker.evaluate.training import evaluated
 from ranker.logs import open_logs
 from ranker.model.artifact import save_model
 from ranker.model.train import train
-from ranker.scores import not_told
 from scripts.cli import entry
 from scripts.cli.settings import TrainSettings
 from scripts.pages import reliability, training

@@ -17,7 +17,8 @@ from allocator.policy.experiment import exploring, held_out
 from allocator.policy.grammar import Policy
 from allocator.policy.kinds.base import Constraint
 from allocator.policy.words import Filter
-from ranker.scores import Catalogue, Shard
+from ranker.catalogue import Catalogue
+from ranker.scores import Shard
 
 
 @dataclass(frozen=True)

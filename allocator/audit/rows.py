@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from allocator.audit.checks import Check, none_of, verdict
+from ranker.catalogue import Catalogue
 from ranker.files import InputError, batches_of, open_parquet, parquet_files
-from ranker.scores import Catalogue, Scores
+from ranker.scores import Scores
 
 SOURCES = ("optimised", "exploration", "fallback", "pinned")
 COLUMNS = ("user_id", "action", "slot", "value", "margin", "runner_up", "source", "propensity")

@@ -11,7 +11,8 @@ import numpy as np
 
 from allocator.policy.grammar import ContactRule, Policy
 from allocator.policy.words import Filter
-from ranker.scores import Catalogue, Shard
+from ranker.catalogue import Catalogue
+from ranker.scores import Shard
 
 
 def actions_in(words: Filter | None, catalogue: Catalogue) -> np.ndarray:

@@ -12,7 +12,8 @@ from allocator.audit.audited_shard import Seen
 from allocator.audit.checks import TOLERANCE
 from allocator.audit.scope import times_of
 from allocator.policy.words import Term
-from ranker.scores import Catalogue, Shard
+from ranker.catalogue import Catalogue
+from ranker.scores import Shard
 
 
 @dataclass

@@ -14,7 +14,8 @@ from allocator.policy.kinds.base import Constraint
 from allocator.policy.suggest import Vocabulary, hint
 from allocator.policy.tree import Fault, scalar
 from allocator.policy.words import Filter, Rule, composed, shown
-from ranker.scores import MOST_SEGMENT_VALUES, Catalogue
+from ranker.catalogue import Catalogue
+from ranker.scores import MOST_SEGMENT_VALUES
 
 
 class Known(Vocabulary):

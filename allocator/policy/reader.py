@@ -31,8 +31,9 @@ from allocator.policy.overrides import apply, rule_ids
 from allocator.policy.suggest import hint, likely
 from allocator.policy.tree import Fault, Node, Path_
 from allocator.policy.words import LACKING, Bound, Measure, Rule, Term, composed, shown
+from ranker.catalogue import Catalogue
 from ranker.files import InputError
-from ranker.scores import Catalogue, Scores
+from ranker.scores import Scores
 
 REQUIRED = ("version", "objective")
 FILTERS = frozenset({"where", "of", "users", "forbid", "requires"})

@@ -28,9 +28,10 @@ from allocator.policy.check import doubts
 from allocator.policy.grammar import Policy
 from allocator.report.records import Evaluation, Read, TruthTable, read_record
 from allocator.report.sentences import formula
+from ranker.catalogue import Catalogue
 from ranker.columns import is_id, is_number, is_text, type_of_ids
 from ranker.files import InputError, batches, parquet_schema, read_json, some_parquet_files
-from ranker.scores import Catalogue, Scores, Shard, open_scores
+from ranker.scores import Scores, Shard, open_scores
 
 ROWS_PER_SHARD = 65_536
 MOST_SEGMENTS = 6

@@ -23,7 +23,7 @@ from allocator.report import charts, rules, sentences
 from allocator.report.charts import Chart
 from allocator.report.collect import Report, Sources, collect
 from allocator.report.records import Evaluation, PolicyValue, ShownCalibration
-from ranker.scores import not_told
+from ranker.catalogue import not_told
 
 HERE = Path(__file__).parent
 STAGE_WORDS = {

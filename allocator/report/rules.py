@@ -8,7 +8,7 @@ from allocator.policy.grammar import ContactRule, EligibilityRule, PinnedRule, P
 from allocator.policy.words import Filter, filter_words, people
 from allocator.report.collect import Report
 from allocator.report.sentences import below_the_best, formula, worth
-from ranker.scores import Interference, Kept
+from ranker.catalogue import Interference, Kept
 
 
 def pinned_rows(report: Report) -> list[Mapping[str, str]]:

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from ranker.catalogue import Catalogue
 from ranker.evaluate.baselines import design
 from ranker.features import fit_encoder
 from ranker.files import InputError, batches, parquet_schema
-from ranker.logs import SCHEMA_FILE
-from ranker.scores import Catalogue
+from ranker.log_schema import SCHEMA_FILE
 from ranker.tables.check import ROWS_AT_ONCE, Described, as_frame, check_types, check_values, files_of
 from ranker.tables.join import UserTables, join
 from ranker.tables.schema import TableSchema, Window, read_table_schema

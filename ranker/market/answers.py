@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ranker.catalogue import Catalogue
 from ranker.market.settings import LINKS, OUTCOMES, SIGNALS, MarketSettings, Response, Weights
-from ranker.scores import Catalogue
 
 DAYS = 7
 NODES = 7  # of Gauss-Hermite quadrature: the logits are nearly linear in z, 7 are exact to float32

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from ranker.catalogue import Catalogue
 from ranker.market.settings import MarketSettings, Product, Slot
-from ranker.scores import Catalogue
 
 
 def build(settings: MarketSettings) -> Catalogue:

@@ -18,9 +18,9 @@ from hashlib import blake2b
 
 import numpy as np
 
+from ranker.catalogue import Catalogue
 from ranker.market.answers import weights
 from ranker.market.settings import Logging
-from ranker.scores import Catalogue
 
 HOLDOUT, EXPLORATION, HEURISTIC = 0, 1, 2
 ARMS = ("holdout", "exploration", "heuristic")

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ranker.catalogue import Catalogue
 from ranker.market.settings import LIFECYCLES, SIGNALS, MarketSettings
-from ranker.scores import Catalogue
 
 FIRST_ID = 1_000_000_000
 NEVER = 27  # weeks since a contact are told up to half a year

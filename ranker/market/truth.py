@@ -13,10 +13,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
+from ranker.catalogue import Catalogue
 from ranker.files import InputError, read_json_object, some_parquet_files
 from ranker.market import catalogue, decisions, listeners
 from ranker.market.settings import WORLD_FILE, MarketSettings
-from ranker.scores import Catalogue
 
 MONTH = 4  # weeks for which an offer of the one product spoils the other
 

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from ranker.catalogue import Catalogue
 from ranker.market import answers, catalogue, decisions, listeners, outcomes
 from ranker.market.settings import MarketSettings
-from ranker.scores import Catalogue
 
 NONE = "none"
 

@@ -17,8 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ranker.catalogue import CATALOGUE_FILE, Metric, write_catalogue
 from ranker.files import json_text
-from ranker.logs import SCHEMA_FILE
+from ranker.log_schema import SCHEMA_FILE
 from ranker.market import answers, listeners
 from ranker.market.settings import WORLD_FILE, MarketSettings
 from ranker.market.week import (
@@ -34,7 +35,7 @@ from ranker.market.week import (
     standing,
     together,
 )
-from ranker.scores import CATALOGUE_FILE, Metric, ScoresWriter, write_catalogue
+from ranker.scores import ScoresWriter
 from ranker.tables.schema import Category, History, LastOffer, Number, TableSchema, Window, write_table_schema
 
 CHUNK = 16_384

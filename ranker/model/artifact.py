@@ -6,27 +6,94 @@ Loading executes nothing from the files: names, numbers and tensors of known sha
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from ranker.catalogue import Actions, InterferenceRecord, Unidentified
 from ranker.features import Encoder
-from ranker.files import InputError, json_text, read_bytes, read_json_object
-from ranker.logs import LogSchema, Outcome
+from ranker.files import Contract, InputError, json_text, read_bytes, read_json_object, told
+from ranker.log_schema import LogSchemaRecord
 from ranker.model.calibration import KEYS, Calibration
 from ranker.model.carryover import Carryover
 from ranker.model.ensemble import ValueModel
 from ranker.model.network import ActionCode, ValueNet
 from ranker.model.outcome_heads import Target
 from ranker.model.settings import MODEL, WEIGHTS, ModelSettings
-from ranker.scores import Interference, Unidentified, action_problems
 
 FORMAT = 4
 MOST_WEIGHTS = 4 << 30
+
+
+Numbers = Annotated[
+    float | tuple[float, ...] | tuple[tuple[float, ...], ...],
+    told("must be a number, a list of numbers or a list of such lists", of=None),
+]
+"""Of one outcome: a number, one per action, or one per member and action; which of them it must be, `_misfits` tells."""
+
+
+class WeightsRecord(Contract):
+    """The file of the weights, and its digest."""
+
+    file: str
+    sha256: str
+
+
+class ModelRecord(Contract):
+    """What `model.json` holds. evaluation: figures of the evaluation worth having beside the model."""
+
+    format: int
+    id: str
+    as_of: date
+    settings: ModelSettings
+    log_schema: LogSchemaRecord = Field(alias="schema")
+    encoder: Encoder
+    targets: tuple[Target, ...]
+    attributes: tuple[tuple[str, tuple[str, ...]], ...]
+    actions: Actions
+    calibration: Mapping[str, Mapping[str, Numbers]]
+    interference: InterferenceRecord | None = None
+    carryover: Carryover | None = None
+    unidentified: tuple[Unidentified, ...] = Field(default=(), exclude_if=lambda found: not found)
+    weights: WeightsRecord
+    evaluation: Mapping[str, Any] = {}
+
+    @classmethod
+    def of(cls, model: ValueModel, sha256: str, summary: Mapping[str, object]) -> "ModelRecord":
+        """With the id of what it says of the model."""
+        if model.calibration is None:
+            raise ValueError("only calibrated models are saved")
+        known = model.interference
+        record = cls.model_construct(
+            format=FORMAT,
+            id="",
+            as_of=model.as_of,
+            settings=model.settings,
+            log_schema=LogSchemaRecord.of(model.schema),
+            encoder=model.encoder,
+            targets=model.targets,
+            attributes=model.code.values,
+            actions=tuple(dict(action) for action in model.actions),
+            calibration=model.calibration.to_json(),
+            interference=None if known is None else InterferenceRecord.of(known),
+            carryover=model.carryover,
+            unidentified=model.unidentified,
+            weights=WeightsRecord(file=WEIGHTS, sha256=sha256),
+            evaluation=summary,
+        )
+        described = {key: part for key, part in record.content().items() if key not in ("format", "id", "evaluation")}
+        text = json.dumps(described, sort_keys=True, allow_nan=False)
+        return record.model_copy(update={"id": hashlib.sha256(text.encode()).hexdigest()[:16]})
+
+    def text(self) -> str:
+        return json_text(self.content())
 
 
 def save_model(path: Path, model: ValueModel, summary: Mapping[str, object]) -> str:
@@ -47,30 +114,9 @@ def save_model(path: Path, model: ValueModel, summary: Mapping[str, object]) -> 
     tensors |= {name: torch.from_numpy(array) for name, array in arrays.items()}
     weights = save(tensors)
     (path / WEIGHTS).write_bytes(weights)
-    content = {**_description(model), "weights": {"file": WEIGHTS, "sha256": hashlib.sha256(weights).hexdigest()}}
-    identity = hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()[:16]
-    (path / MODEL).write_text(json_text({"format": FORMAT, "id": identity, **content, "evaluation": summary}))
-    return identity
-
-
-def _description(model: ValueModel) -> dict:
-    if model.calibration is None:
-        raise ValueError("only calibrated models are saved")
-    return {
-        "as_of": model.as_of.isoformat(),
-        "settings": model.settings.model_dump(mode="json"),
-        "schema": model.schema.to_json(),
-        "encoder": model.encoder.to_json(),
-        "targets": [
-            {**vars(target), "start": list(target.start), "noise": list(target.noise)} for target in model.targets
-        ],
-        "attributes": [[name, list(values)] for name, values in model.code.values],
-        "actions": [dict(action) for action in model.actions],
-        "calibration": model.calibration.to_json(),
-        "interference": None if model.interference is None else model.interference.to_json(),
-        "carryover": None if model.carryover is None else model.carryover.to_json(),
-        **({"unidentified": [each.to_json() for each in model.unidentified]} if model.unidentified else {}),
-    }
+    record = ModelRecord.of(model, hashlib.sha256(weights).hexdigest(), summary)
+    (path / MODEL).write_text(record.text())
+    return record.id
 
 
 def load_model(path: Path) -> tuple[ValueModel, str]:
@@ -79,8 +125,12 @@ def load_model(path: Path) -> tuple[ValueModel, str]:
     if content.get("format") != FORMAT:
         raise InputError([f"{path / MODEL}: format is {content.get('format')!r}; this version reads format {FORMAT}"])
     try:
-        tensors = load(_verified_weights(path, content["weights"]["sha256"]))
-        return _assembled(content, tensors), str(content["id"])
+        record = ModelRecord.model_validate(content)
+    except ValidationError as error:
+        raise InputError([f"{path / MODEL}: is damaged ({fault})" for fault in ModelRecord.problems(error)]) from None
+    try:
+        tensors = load(_verified_weights(path, record.weights.sha256))
+        return _assembled(record, tensors), record.id
     except (
         ArithmeticError,
         AttributeError,
@@ -96,16 +146,9 @@ def load_model(path: Path) -> tuple[ValueModel, str]:
         raise InputError([f"{path / MODEL}: is damaged ({type(error).__name__}: {told})"]) from None
 
 
-def _assembled(content: Mapping, tensors: Mapping[str, torch.Tensor]) -> ValueModel:
-    if problems := list(action_problems(content["actions"])):
-        raise ValueError("; ".join(problems))
-    settings = ModelSettings.model_validate(content["settings"])
-    encoder = Encoder.from_json(content["encoder"])
-    targets = tuple(
-        Target(**{**target, "start": tuple(target["start"]), "noise": tuple(target["noise"])})
-        for target in content["targets"]
-    )
-    code = ActionCode(tuple((name, tuple(values)) for name, values in content["attributes"]))
+def _assembled(record: ModelRecord, tensors: Mapping[str, torch.Tensor]) -> ValueModel:
+    settings, encoder, targets = record.settings, record.encoder, record.targets
+    code = ActionCode(record.attributes)
     members = []
     for k in range(settings.members):
         network = ValueNet(
@@ -119,20 +162,20 @@ def _assembled(content: Mapping, tensors: Mapping[str, torch.Tensor]) -> ValueMo
         members.append(network.eval())
     model = ValueModel(
         settings=settings,
-        schema=_schema(content["schema"]),
+        schema=replace(record.log_schema.log_schema(), early=(), history=None),
         encoder=encoder,
         targets=targets,
         code=code,
-        actions=tuple(content["actions"]),
+        actions=record.actions,
         members=tuple(members),
         mean_features_W=tensors["typical"].numpy(),
         within_variance_CA=tensors["doubt"].numpy(),
         average_variance_CA=tensors["average_doubt"].numpy(),
-        calibration=Calibration.from_json(content["calibration"]),
-        as_of=date.fromisoformat(content["as_of"]),
-        interference=None if content.get("interference") is None else Interference.from_json(content["interference"]),
-        carryover=None if content.get("carryover") is None else Carryover.from_json(content["carryover"], encoder),
-        unidentified=tuple(Unidentified(**each) for each in content.get("unidentified", ())),
+        calibration=Calibration.from_json(record.calibration),
+        as_of=record.as_of,
+        interference=None if record.interference is None else record.interference.interference(),
+        carryover=None if record.carryover is None else record.carryover.with_features_of(encoder),
+        unidentified=record.unidentified,
     )
     if problems := list(_misfits(model)):
         raise ValueError("; ".join(problems))
@@ -149,15 +192,6 @@ def _misfits(model: ValueModel) -> Iterator[str]:
                 yield f"{place} has shape {np.shape(held)} where {wanted} belongs to {count} actions"
             elif not np.isfinite(held).all():
                 yield f"{place} is not finite"
-
-
-def _schema(content: Mapping) -> LogSchema:
-    return LogSchema(
-        numeric=tuple(content["features"]["numeric"]),
-        categorical=tuple(content["features"]["categorical"]),
-        outcomes=tuple(Outcome(**outcome) for outcome in content["outcomes"]),
-        none=content["none"],
-    )
 
 
 def _verified_weights(path: Path, digest: str) -> bytes:

@@ -121,7 +121,9 @@ class OutcomeCalibration:
     @staticmethod
     def from_json(content: Mapping) -> "OutcomeCalibration":
         names = {key: name for name, key in KEYS.items()}
-        held = {name: np.array(v, np.float64) if isinstance(v, list) else float(v) for name, v in content.items()}
+        held = {
+            name: float(v) if isinstance(v, int | float) else np.array(v, np.float64) for name, v in content.items()
+        }
         return OutcomeCalibration(**{names.get(key, key): value for key, value in held.items()})
 
 

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ranker.catalogue import BASES, Interference
 from ranker.contact_history import HistoryColumns
 from ranker.features import Encoder, Features, NumericColumn
-from ranker.scores import BASES, Interference
 
 HISTORY = BASES[0]
 MOST_LEFT = 4.0  # of an effect, however far the average is from no contact at all
@@ -90,20 +90,12 @@ class Carryover:
             left_UA[lately_U[:, None] & concerned_A] *= each.kept
         return left_UA
 
-    def to_json(self) -> dict:
-        lists = {name: [vars(each) for each in vars(self)[name]] for name in ("lately", "growths")}
-        return {**vars(self), **lists}
-
-    @staticmethod
-    def from_json(content: Mapping, encoder: Encoder) -> "Carryover":
-        """ValueError where the encoder lacks a feature."""
-        lately = tuple(Lately(**each) for each in content["lately"])
-        growths = tuple(Growth(**each) for each in content["growths"])
-        found = Carryover(**{**content, "lately": lately, "growths": growths})
-        for name in (found.contacts, *(each.column for each in found.lately)):
+    def with_features_of(self, encoder: Encoder) -> "Carryover":
+        """Itself; ValueError where the encoder lacks a feature."""
+        for name in (self.contacts, *(each.column for each in self.lately)):
             if name is not None and not _there(encoder, name):
                 raise ValueError(f"carryover: '{name}' is none of the numeric features")
-        return found
+        return self
 
 
 def carryover_of(

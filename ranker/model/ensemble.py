@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ranker.catalogue import NEVER_SHOWN, Interference, Unidentified
 from ranker.features import Encoder, Features
-from ranker.logs import LogSchema
+from ranker.log_schema import LogSchema
 from ranker.model.calibration import Calibration, EffectVariance
 from ranker.model.carryover import MOST_ADDED, Carryover
 from ranker.model.cross_outcome_pooling import LEAST_VARIANCE
 from ranker.model.network import ALL, ActionCode, ValueNet
 from ranker.model.outcome_heads import Target
 from ranker.model.settings import ModelSettings
-from ranker.scores import NEVER_SHOWN, Interference, Unidentified
 
 USERS_AT_ONCE = 8_192
 

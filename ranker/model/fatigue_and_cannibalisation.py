@@ -35,6 +35,7 @@ import numpy as np
 import torch
 from scipy.special import expit, logsumexp, softmax
 
+from ranker.catalogue import BASES, Interference, InterferenceRecord, Kept, Pair
 from ranker.contact_history import OtherContacts, other_contacts
 from ranker.features import Features
 from ranker.logs import Logs, StoredLogs
@@ -43,7 +44,6 @@ from ranker.model.ensemble import ValueModel
 from ranker.model.examples import Examples, stabilised_weights
 from ranker.model.outcome_heads import Target
 from ranker.model.splits import Splits
-from ranker.scores import BASES, Interference, Kept, Pair
 
 GROUPS = 20
 ROWS_AT_ONCE = 8_192
@@ -116,7 +116,7 @@ class Estimated:
 
     def to_json(self) -> dict:
         return {
-            **self.interference.to_json(),
+            **InterferenceRecord.of(self.interference).content(),
             "pairs": [each.to_json(self.attribute) for each in self.findings],
             "handed_over": len(self.interference.pairs),
             "growths": [each.to_json() for each in self.growths],

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from ranker.catalogue import NEVER_AT_RANDOM, NEVER_SHOWN, Unidentified
 from ranker.files import InputError
 from ranker.model.examples import Examples
-from ranker.scores import NEVER_AT_RANDOM, NEVER_SHOWN, Unidentified
 
 CERTAIN = 1 - 1e-9
 REMEDY = (

@@ -17,7 +17,8 @@ import pandas as pd
 from scipy.sparse import csr_array
 
 from ranker.files import InputError
-from ranker.logs import DECISION, Logs, StoredLogs
+from ranker.log_schema import DECISION
+from ranker.logs import Logs, StoredLogs
 
 OWN_ARMS = 100  # slates with an arm of their own, the most frequent ones
 

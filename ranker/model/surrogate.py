@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from ranker.logs import LogSchema
+from ranker.log_schema import LogSchema
 from ranker.model.examples import Examples, stabilised_weights
 from ranker.model.linear import Design
 from ranker.model.outcome_heads import Channel, Target, channels_of, ways_of

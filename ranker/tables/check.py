@@ -15,6 +15,7 @@ import pandera.pandas as pa_check
 import pyarrow as pa
 from pandera.errors import SchemaErrors
 
+from ranker.catalogue import LARGEST, Catalogue
 from ranker.columns import (
     as_days,
     as_flags,
@@ -30,7 +31,6 @@ from ranker.columns import (
 )
 from ranker.files import InputError, batches, parquet_files, parquet_rows, parquet_schema
 from ranker.logs import LEAST_CHANCE, TOO_LARGE, TOO_SMALL
-from ranker.scores import LARGEST, Catalogue
 from ranker.tables.schema import TableSchema
 
 TABLES = ("users", "exposures", "outcomes")

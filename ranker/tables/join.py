@@ -17,7 +17,8 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
-from ranker.logs import DECISION, eligible_column
+from ranker.log_schema import DECISION
+from ranker.logs import eligible_column
 from ranker.tables.schema import TableSchema, Window
 
 DAY_SPAN = 1 << 20  # days of one user in a combined key; 2,800 years

@@ -14,10 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ranker.catalogue import CATALOGUE_FILE, read_catalogue
 from ranker.columns import ROWS_AT_ONCE, as_days, as_flags, as_ids, as_text, is_date, is_text, read_ids
 from ranker.files import InputError, batches_of, open_parquet, parquet_rows
-from ranker.logs import DECISION, SCHEMA_FILE, write_logs
-from ranker.scores import CATALOGUE_FILE, read_catalogue
+from ranker.log_schema import DECISION, SCHEMA_FILE
+from ranker.logs import write_logs
 from ranker.tables.check import TABLES, Described, as_frame, check_types, check_values, files_of
 from ranker.tables.join import UserTables, is_known, is_mature, join, key_faults
 from ranker.tables.schema import read_table_schema

@@ -5,24 +5,29 @@ is the state at the start of d, and a decision of day d may use it.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from ranker.columns import FIRST_DAY, LAST_DAY
 from ranker.contact_history import MOST_DAYS, HistoryColumns, Since
-from ranker.files import InputError, read_json_object
-from ranker.logs import RESERVED, Early, LogSchema, Outcome
+from ranker.files import Document
+from ranker.log_schema import RESERVED, Early, LogSchema, Outcome
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+class SchemaPart(Document):
+    """Every number is finite, and every key is known."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    def text(self) -> str:
+        return self.model_dump_json(indent=1) + "\n"
 
 
-class Number(_Frozen):
+class Number(SchemaPart):
     """A numeric feature: its range, and whether it may be missing."""
 
     min: float | None = None
@@ -36,14 +41,14 @@ class Number(_Frozen):
         return self
 
 
-class Category(_Frozen):
+class Category(SchemaPart):
     """A categorical feature: its values where they are a closed list, and whether it may be missing."""
 
     values: tuple[str, ...] | None = None
     missing: bool = False
 
 
-class Window(_Frozen):
+class Window(SchemaPart):
     """An outcome: summed over days [from_day, to_day) after the decision; complete `matures_after` days after the decision.
 
     early_days: ages of a decision at which what is recorded of it by then is told beside it, before it is complete.
@@ -72,7 +77,7 @@ class Window(_Frozen):
         return tuple(Early(f"{self.name}_{day}d", self.name, day) for day in self.early_days)
 
 
-class LastOffer(_Frozen):
+class LastOffer(SchemaPart):
     """A numeric feature that tells how long ago actions `where` were offered last, in units of `days` days; missing: never."""
 
     column: str = Field(min_length=1)
@@ -80,7 +85,7 @@ class LastOffer(_Frozen):
     days: int = Field(ge=1, le=MOST_DAYS)
 
 
-class History(_Frozen):
+class History(SchemaPart):
     """Which numeric features tell of earlier contacts. contacts: counts those of the last `days` days."""
 
     days: int = Field(ge=1, le=MOST_DAYS)
@@ -93,7 +98,7 @@ class History(_Frozen):
         return HistoryColumns(self.days, self.contacts, since)
 
 
-class TableSchema(_Frozen):
+class TableSchema(SchemaPart):
     """snapshot: the day on which the tables were taken; nothing dated on it or later is known."""
 
     numeric: Mapping[str, Number]
@@ -146,18 +151,8 @@ class TableSchema(_Frozen):
 
 def read_table_schema(path: Path) -> TableSchema:
     """Reads and validates a tables' `schema.json`; InputError lists everything wrong in it."""
-    content = read_json_object(path)
-    try:
-        return TableSchema.model_validate(content)
-    except ValidationError as error:
-        raise InputError([f"{path}: {problem}" for problem in _sentences(error)]) from None
+    return TableSchema.from_file(path)
 
 
 def write_table_schema(path: Path, schema: TableSchema) -> None:
-    path.write_text(schema.model_dump_json(indent=1) + "\n")
-
-
-def _sentences(error: ValidationError) -> Iterator[str]:
-    for details in error.errors(include_url=False):
-        place = ".".join(str(part) for part in details["loc"])
-        yield f"{place}: {details['msg'].removeprefix('Value error, ')}".removeprefix(": ")
+    path.write_text(schema.text())

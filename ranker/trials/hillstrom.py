@@ -8,9 +8,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ranker.catalogue import CATALOGUE_FILE, Catalogue, write_catalogue
 from ranker.files import InputError
-from ranker.logs import SCHEMA_FILE, LogSchema, Outcome, write_logs, write_schema
-from ranker.scores import CATALOGUE_FILE, Catalogue, write_catalogue
+from ranker.log_schema import SCHEMA_FILE, LogSchema, Outcome, write_schema
+from ranker.logs import write_logs
 from ranker.trials.adapters import Trial, read_csv, split
 
 ARMS = {"No E-Mail": "none", "Mens E-Mail": "mens", "Womens E-Mail": "womens"}

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ranker.files import InputError
-from ranker.logs import LogSchema, Outcome
+from ranker.log_schema import LogSchema, Outcome
 from ranker.trials.adapters import Trial, read_csv, split
 
 COST, REVENUE = 0.15, 10.0

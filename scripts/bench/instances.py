@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ranker.scores import Catalogue, Metric, ScoresWriter
+from ranker.catalogue import Catalogue, Metric
+from ranker.scores import ScoresWriter
 
 BLOCK = 65_536
 MARKETS = ("BR", "DE", "IN", "NO", "SE", "US")

@@ -18,11 +18,11 @@ import numpy as np
 
 from allocator.policy.grammar import Policy
 from allocator.policy.reader import read_policy
+from ranker.catalogue import Catalogue, Metric
 from ranker.evaluate import closed_loop
 from ranker.evaluate.closed_loop import EXPLOIT, ORACLE, RANDOM, JudgedWeek, Learning, Scenario, Strategy
 from ranker.market import catalogue, week
 from ranker.market.settings import MarketSettings
-from ranker.scores import Catalogue, Metric
 from scripts.bench.ranker_figures import Looped
 from scripts.cli.settings import Settings
 

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from ranker.logs import SCHEMA_FILE, LogSchema, Outcome, write_logs, write_schema
+from ranker.log_schema import SCHEMA_FILE, LogSchema, Outcome, write_schema
+from ranker.logs import write_logs
 from ranker.model.artifact import load_model
 from scripts import score, train
 from scripts.bench.ranker_figures import Speed

@@ -31,7 +31,8 @@ from ranker.evaluate.learners import (
 from ranker.evaluate.off_policy import Decisions
 from ranker.evaluate.peers import PEERS, Peer, Task
 from ranker.evaluate.trial_benchmark import Half
-from ranker.logs import Logs, LogSchema
+from ranker.log_schema import LogSchema
+from ranker.logs import Logs
 from ranker.model.examples import Examples, examples_of
 from ranker.model.train import train
 from ranker.trials import hillstrom, promotion

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ranker.catalogue import Catalogue
 from ranker.evaluate import objective, report
 from ranker.evaluate.held_out import EvaluationRules, HeldOut, TrainingLogs, hold_out, judge, segment_names
 from ranker.evaluate.learners import VALUENET, predictions_of
@@ -18,7 +19,7 @@ from ranker.files import InputError
 from ranker.logs import Logs, read_logs
 from ranker.model.artifact import load_model
 from ranker.model.ensemble import ValueModel
-from ranker.scores import Catalogue, open_scores
+from ranker.scores import open_scores
 from scripts.cli import entry
 from scripts.cli.settings import EvaluateSettings
 from scripts.formats.manifest import MANIFEST, read_manifest

@@ -22,7 +22,7 @@ from allocator.users import FREE, PINNED, load_data
 from ranker.columns import value_problems
 from ranker.evaluate.allocated import read_allocation
 from ranker.files import InputError, batches, parquet_files, parquet_schema
-from ranker.logs import SCHEMA_FILE
+from ranker.log_schema import SCHEMA_FILE
 from ranker.tables.check import ROWS_AT_ONCE, as_frame, type_problems
 from ranker.tables.schema import read_table_schema
 from scripts.judging.readout_sources import ReadoutSources

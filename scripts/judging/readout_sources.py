@@ -5,8 +5,9 @@ from datetime import date
 
 from allocator.policy.grammar import Policy
 from allocator.policy.reader import policy_for
+from ranker.catalogue import CATALOGUE_FILE
 from ranker.files import InputError
-from ranker.scores import CATALOGUE_FILE, Scores, open_scores
+from ranker.scores import Scores, open_scores
 from scripts.cli.settings import ReadoutSettings
 from scripts.formats.manifest import MANIFEST, read_manifest
 from scripts.runs import digests

@@ -16,11 +16,12 @@ from allocator.policy.reader import policy_for
 from allocator.problem import Problem, build_problem
 from allocator.solve.solution import TooLarge
 from allocator.users import FREE, Data, load_data
+from ranker.catalogue import Catalogue, Interference
 from ranker.files import InputError
 from ranker.market.answers import DAYS
 from ranker.market.truth import MONTH, MarketTruth
 from ranker.normal import Z95
-from ranker.scores import Catalogue, Interference, Scores, open_scores
+from ranker.scores import Scores, open_scores
 from scripts.cli import entry
 from scripts.cli.settings import RegretSettings
 from scripts.formats.document import Interval

@@ -25,12 +25,13 @@ from allocator.policy.words import Term
 from allocator.problem import Problem, build_problem
 from allocator.solve.settings import SolveSettings
 from allocator.users import Data, load_data
+from ranker.catalogue import Catalogue, Metric
 from ranker.evaluate import off_policy
 from ranker.evaluate.held_out import UNKNOWN, AllocatedPolicy, HeldOut
 from ranker.evaluate.learners import AVERAGE, FIXED, RANDOM, VALUENET, WITHOUT_COVARIATES, Predictions
 from ranker.evaluate.objective import OBJECTIVE, Objective
 from ranker.model.ensemble import ValueModel
-from ranker.scores import Catalogue, Metric, ScoresWriter, open_scores
+from ranker.scores import ScoresWriter, open_scores
 from scripts.cli.entry import Advance
 from scripts.judging import reference_policies
 from scripts.judging.reference_policies import Rival

@@ -10,6 +10,7 @@ from allocator.amounts import number
 from allocator.report import charts
 from allocator.report.charts import ACCENT, FAINT, OURS, Chart, finish, label, plain_line
 from allocator.report.records import Evaluation
+from ranker.catalogue import Unidentified, not_told
 from ranker.evaluate.learners import AVERAGE, RANDOM, RIDGE, SINGLE, VALUENET, WITHOUT_COVARIATES
 from ranker.evaluate.objective import OBJECTIVE
 from ranker.evaluate.records import (
@@ -22,7 +23,6 @@ from ranker.evaluate.records import (
     SlopeFigure,
 )
 from ranker.normal import Z95
-from ranker.scores import Unidentified, not_told
 from scripts.pages import figures, html, reliability
 from scripts.pages.figures import Spread
 from scripts.pages.html import Page, Section, Table, Tile

@@ -9,8 +9,8 @@ import shutil
 from datetime import date
 from pathlib import Path
 
+from ranker.catalogue import CATALOGUE_FILE
 from ranker.files import InputError
-from ranker.scores import CATALOGUE_FILE
 from scripts.cli.settings import Settings, WeeklySettings
 from scripts.formats.manifest import MANIFEST
 from scripts.formats.run_record import RUN, RunRecord

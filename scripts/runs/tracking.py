@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from allocator.formats import AUDIT, CERTIFICATE, AuditRecord, Certificate
+from ranker.catalogue import CATALOGUE_FILE
 from ranker.evaluate.records import EVALUATION, ModelEvaluation
 from ranker.model.settings import MODEL, WEIGHTS
-from ranker.scores import CATALOGUE_FILE
 from scripts.cli.settings import Settings
 from scripts.formats.manifest import MANIFEST, read_manifest
 from scripts.formats.regret import REGRET, Regret

@@ -16,7 +16,8 @@ from allocator.problem import Problem, build_problem
 from allocator.solve.dual import Users
 from allocator.solve.solver import free_users
 from allocator.users import Data, load_data
-from ranker.scores import Catalogue, Interference, Metric, Scores, ScoresWriter, open_scores
+from ranker.catalogue import Catalogue, Interference, Metric
+from ranker.scores import Scores, ScoresWriter, open_scores
 
 SLOTS = (
     ("home_1", "home", "discovery"),

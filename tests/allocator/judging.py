@@ -20,7 +20,8 @@ from allocator.policy.experiment import exploring, held_out
 from allocator.policy.grammar import ContactRule, Policy
 from allocator.policy.kinds.base import Constraint
 from allocator.policy.reader import parse_policy
-from ranker.scores import Catalogue, Interference, Kept, Metric, Pair, ScoresWriter
+from ranker.catalogue import Catalogue, Interference, Kept, Metric, Pair
+from ranker.scores import ScoresWriter
 
 SPOTS = {"home_1": ["family", "duo", "books"], "home_2": ["family", "books"], "push": ["duo", "books"]}
 ACTIONS = tuple(

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from allocator.report.collect import Sources
-from ranker.scores import Catalogue, Metric, ScoresWriter
+from ranker.catalogue import Catalogue, Metric
+from ranker.scores import ScoresWriter
 
 SURFACES = ("home", "search", "push", "email", "plan_picker", "checkout")
 PRODUCTS = ("premium_individual", "premium_duo", "premium_family", "premium_student", "audiobooks", "tickets")

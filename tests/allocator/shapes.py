@@ -15,7 +15,8 @@ import pyarrow as pa
 from scipy import sparse
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from ranker.scores import Catalogue, Metric, ScoresWriter
+from ranker.catalogue import Catalogue, Metric
+from ranker.scores import ScoresWriter
 
 Generator = np.random.Generator
 

@@ -17,7 +17,8 @@ from allocator.allocate import Allocation
 from allocator.audit.judge import audit
 from allocator.infeasible.diagnosis import Infeasible
 from allocator.policy.reader import policy_for
-from ranker.scores import Catalogue, Metric, ScoresWriter, open_scores
+from ranker.catalogue import Catalogue, Metric
+from ranker.scores import ScoresWriter, open_scores
 from scripts import allocate
 
 TODAY = datetime.date(2026, 11, 23)

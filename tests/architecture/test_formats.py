@@ -6,8 +6,8 @@ import re
 from tests.architecture.test_imports import MODULES
 
 HOMES = {
-    "schema.json": "ranker.logs",
-    "catalogue.json": "ranker.scores",
+    "schema.json": "ranker.log_schema",
+    "catalogue.json": "ranker.catalogue",
     "world.json": "ranker.market.settings",
     "model.json": "ranker.model.settings",
     "evaluation.json": "ranker.evaluate.records",
@@ -33,8 +33,7 @@ BELOW_THE_HOME = {
 }
 WRITERS = {
     "ranker.files": "what every document is written with",
-    "ranker.logs": "schema.json",
-    "ranker.scores": "catalogue.json",
+    "ranker.catalogue": "catalogue.json, also of a mapping",
     "ranker.market.world": "world.json",
     "ranker.model.artifact": "model.json, and the digest of what it says",
     "allocator.allocate": "policy.json",

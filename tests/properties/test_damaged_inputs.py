@@ -26,10 +26,12 @@ from allocator.previous_contacts import read_history, read_previous
 from allocator.problem import build_problem
 from allocator.report.collect import Sources, collect
 from allocator.users import load_data
-from ranker.logs import read_logs, read_schema, read_users
+from ranker.catalogue import read_catalogue
+from ranker.log_schema import read_schema
+from ranker.logs import read_logs, read_users
 from ranker.market import world
 from ranker.market.settings import MarketSettings
-from ranker.scores import InputError, open_scores, read_catalogue
+from ranker.scores import InputError, open_scores
 from ranker.tables.history import check_exposures, write_history
 from ranker.tables.prepare import prepare
 from ranker.tables.settings import PrepareOptions

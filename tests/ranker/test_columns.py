@@ -11,10 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 from omegaconf import OmegaConf
 
-from ranker.logs import LogSchema, Outcome, read_logs, read_users, write_logs
+from ranker.catalogue import Catalogue, Metric
+from ranker.log_schema import LogSchema, Outcome
+from ranker.logs import read_logs, read_users, write_logs
 from ranker.market import world
 from ranker.market.settings import MarketSettings
-from ranker.scores import Catalogue, InputError, Metric, ScoresWriter, open_scores
+from ranker.scores import InputError, ScoresWriter, open_scores
 from ranker.tables.history import check_exposures, write_history
 from ranker.tables.prepare import prepare
 from ranker.tables.settings import PrepareOptions

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ranker.contact_history import HistoryColumns, Since, other_contacts, problems_of
+from ranker.contact_history import HistoryColumns, Since, other_contacts
 
 ACTIONS = (
     {"id": "a1", "product": "books"},
@@ -81,26 +81,3 @@ def test_nothing_is_told_where_every_user_stands_once_and_no_feature_says_anythi
     twice = frame(("u", "2026-06-01", "a1"), ("u", "2026-06-03", "d1"))
     assert other_contacts(twice, None, ACTIONS, "product") is not None
     assert other_contacts(twice, None, ACTIONS, "brand") is None
-
-
-def test_all_that_is_wrong_with_the_history_of_a_schema_is_told():
-    content = {
-        "days": 0,
-        "contacts": "gone",
-        "since": [{"column": "age", "where": {}, "days": 7}, {"column": "age"}],
-        "more": 1,
-    }
-    assert list(problems_of(content, ["age"])) == [
-        "history.more: is not known; the keys are days, contacts and since",
-        "history.days: must be a whole number of days",
-        "history.contacts: 'gone' is none of the numeric features",
-        'history.since[0].where: must be an object like {"product": "books"}',
-        'history.since[1]: must be an object like {"column": "weeks_since_books", "where": {"product": "books"}, "days": 7}',
-    ]
-    assert list(problems_of([], [])) == ['history: must be an object like {"days": 28, "contacts": "contacts_28d"}']
-
-
-def test_history_is_written_as_it_is_read():
-    history = HistoryColumns(28, None, (Since("age", {"product": "books"}, 7),))
-    assert HistoryColumns.from_json(history.to_json()) == history
-    assert not list(problems_of(history.to_json(), ["age"]))

@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import TypeAdapter
 
 from ranker.features import BEND, FURTHEST, LEVEL, TREND, Encoder, fit_encoder
-from ranker.logs import LogSchema
+from ranker.log_schema import LogSchema
 
 SCHEMA = LogSchema(("income", "constant"), ("market",), (), "none")
 
@@ -55,7 +56,8 @@ def test_columns_without_any_value_do_no_harm() -> None:
 
 def test_the_encoder_survives_strict_json(frame) -> None:
     encoder = fit_encoder(frame, SCHEMA)
-    again = Encoder.from_json(json.loads(json.dumps(encoder.to_json(), allow_nan=False)))
+    form = TypeAdapter(Encoder)
+    again = form.validate_python(json.loads(json.dumps(form.dump_python(encoder, mode="json"), allow_nan=False)))
     assert again == encoder
 
 

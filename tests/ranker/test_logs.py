@@ -10,17 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ranker.logs import (
-    Early,
-    LogSchema,
-    Outcome,
-    eligible_column,
-    eligible_of,
-    open_logs,
-    read_logs,
-    read_users,
-    write_logs,
-)
+from ranker.log_schema import Early, LogSchema, Outcome
+from ranker.logs import eligible_column, eligible_of, open_logs, read_logs, read_users, write_logs
 from ranker.scores import InputError
 
 SCHEMA = LogSchema(

@@ -9,18 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ranker.scores import (
-    Catalogue,
-    InputError,
-    Interference,
-    Kept,
-    Metric,
-    Pair,
-    Scores,
-    open_scores,
-    read_catalogue,
-    write_catalogue,
-)
+from ranker.catalogue import Catalogue, Interference, Kept, Metric, Pair, read_catalogue, write_catalogue
+from ranker.scores import InputError, Scores, open_scores
 
 ACTIONS = ({"id": "home/duo", "slot": "home"}, {"id": "push/duo", "slot": "push"})
 
@@ -117,10 +107,10 @@ def test_all_that_is_wrong_with_what_contacts_take_is_told(tmp_path: Path) -> No
         "days: must be a whole number of at least 1",
         "fatigue.kept: must be a number of at least 0",
         "fatigue.stderr: must be a number of at least 0",
-        "pairs[0].kept: must be a number of at least 0",
-        "pairs[0].stderr: must be a number of at least 0",
         "pairs[0].where: no action has slot 'roof'",
         'pairs[0].beside: must be an object like {"product": "audiobooks"}',
+        "pairs[0].kept: must be a number of at least 0",
+        "pairs[0].stderr: must be a number of at least 0",
         "pairs[0].basis: 'a guess' is not one of history, same week",
         'pairs[1]: must be an object like {"kept": 0.9, "stderr": 0.02}',
     ]

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ranker.logs import Logs, LogSchema, Outcome
+from ranker.log_schema import LogSchema, Outcome
+from ranker.logs import Logs
 
 SURFACES, PRODUCTS = ("home", "push"), ("books", "family", "student")
 ACTIONS = tuple(

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from allocator.infeasible.diagnosis import Infeasible
-from ranker.scores import InputError, Interference, Kept, Pair
+from ranker.catalogue import Interference, Kept, Pair
+from ranker.scores import InputError
 from scripts import allocate
 from scripts.runs import digests
 from tests.allocator.instances import random_rules, write_scores

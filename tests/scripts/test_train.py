@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from allocator.report import charts
 from allocator.report.page import calibration_rows, policy_rows
 from allocator.report.records import Evaluation, read_record
+from ranker.catalogue import Interference, Kept, Unidentified
 from ranker.evaluate.records import InterferenceFigures, ModelEvaluation
 from ranker.logs import write_logs
 from ranker.market.world import write as write_market
@@ -23,7 +24,7 @@ from ranker.model.fatigue_and_cannibalisation import Estimated, grown
 from ranker.model.fit import Fit
 from ranker.model.settings import FitSettings, ModelSettings
 from ranker.predict import predict
-from ranker.scores import InputError, Interference, Kept, Unidentified, open_scores
+from ranker.scores import InputError, open_scores
 from ranker.tables.prepare import prepare
 from scripts import train
 from scripts.cli.entry import validated

@@ -9,7 +9,7 @@ from allocator.infeasible.counting import left_together, preflight
 from allocator.solve.exact import solve_exact
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import Unsolvable
-from ranker.scores import Interference, Kept, Pair
+from ranker.catalogue import Interference, Kept, Pair
 from tests.allocator.instances import CONTACT, Case, make_case
 
 USERS = 40

@@ -6,9 +6,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from allocator.policy.reader import read_policy
+from ranker.catalogue import Metric
 from ranker.market.catalogue import build
 from ranker.market.settings import LIFECYCLES, OUTCOMES, MarketSettings
-from ranker.scores import Metric
 
 CONF = Path(__file__).parents[3] / "conf"
 

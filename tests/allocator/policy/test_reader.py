@@ -15,7 +15,8 @@ from allocator.policy.grammar import Policy
 from allocator.policy.reader import parse_policy, read_policy
 from allocator.policy.tree import scalar
 from allocator.policy.words import Bound, Filter, Strength
-from ranker.scores import Catalogue, InputError, Interference, Kept, Metric, Pair
+from ranker.catalogue import Catalogue, Interference, Kept, Metric, Pair
+from ranker.scores import InputError
 
 ACTIONS = tuple(
     {

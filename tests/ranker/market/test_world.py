@@ -8,9 +8,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from ranker.catalogue import read_catalogue
 from ranker.logs import read_users
 from ranker.market import listeners, world
-from ranker.scores import open_scores, read_catalogue
+from ranker.scores import open_scores
 from ranker.tables.schema import read_table_schema
 
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ranker.catalogue import Interference, Kept, Pair, Unidentified
 from ranker.model.artifact import load_model, save_model
 from ranker.model.carryover import Carryover, Growth, Lately
-from ranker.scores import InputError, Interference, Kept, Pair
+from ranker.scores import InputError
 
 
 def test_a_round_trip_scores_to_the_bit_and_the_id_is_stable(trained, tmp_path) -> None:
@@ -35,6 +36,33 @@ def test_what_contacts_take_from_each_other_travels_with_the_model(trained, tmp_
     features = trained.fitted.examples.features.take(slice(0, 300))
     for name, effect in model.effects(features).items():
         np.testing.assert_array_equal(effect.mean_UA, read.effects(features)[name].mean_UA)
+
+
+def test_a_description_is_written_as_it_is_read(trained, tmp_path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    found = (Unidentified("home/books", "never shown"),)
+    save_model(tmp_path / "first", replace(trained.model, unidentified=found), {"subs": {"value": 1}})
+    save_model(tmp_path / "second", load_model(tmp_path / "first")[0], {"subs": {"value": 1}})
+    for name in ("model.json", "weights.safetensors"):
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
+
+
+def test_everything_that_is_damaged_is_told_with_its_place(trained, tmp_path) -> None:
+    save_model(tmp_path, trained.model, {})
+    content = json.loads((tmp_path / "model.json").read_text())
+    content["encoder"]["numeric"][0]["spread"] = "wide"
+    content["actions"][1]["slot"] = ""
+    del content["weights"]["sha256"]
+    (tmp_path / "model.json").write_text(json.dumps(content))
+    with pytest.raises(InputError) as raised:
+        load_model(tmp_path)
+    told = [problem.removeprefix(f"{tmp_path / 'model.json'}: is damaged ") for problem in raised.value.problems]
+    assert [problem.split(":")[0] for problem in told] == [
+        "(encoder.numeric[0].spread",
+        "(actions[1].slot",
+        "(weights.sha256",
+    ]
 
 
 def test_changed_weights_are_refused(trained, tmp_path) -> None:

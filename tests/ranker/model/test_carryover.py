@@ -7,11 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from pydantic import TypeAdapter
 from scipy.special import expit, logit
 
+from ranker.catalogue import Interference, Kept, Pair
 from ranker.contact_history import HistoryColumns, Since
 from ranker.features import Encoder, fit_encoder
-from ranker.logs import LogSchema
+from ranker.log_schema import LogSchema
 from ranker.model.carryover import Carryover, Growth, Lately, carryover_of
 from ranker.model.ensemble import _variances
 from ranker.model.fatigue_and_cannibalisation import estimate
@@ -19,7 +21,6 @@ from ranker.model.fit import Fit, fit
 from ranker.model.fit_calibration import calibrate
 from ranker.model.network import ValueNet
 from ranker.model.settings import FitSettings, ModelSettings
-from ranker.scores import Interference, Kept, Pair
 from tests.ranker.worlds import ACTIONS, World, make_world
 
 KEPT = 0.6
@@ -180,10 +181,11 @@ def test_only_what_features_tell_of_is_carried_over(encoder) -> None:
     assert carryover_of(_interference(), GROWTHS, HISTORY, encoder, {}) is None  # the column is there and empty
     assert carryover_of(_interference(untold), GROWTHS, replace(HISTORY, contacts=None), encoder, {}) is None
     assert carryover_of(_interference(fatigue=None), GROWTHS, HISTORY, encoder, held) is None
-    written = json.dumps(found.to_json())
-    assert Carryover.from_json(json.loads(written), encoder) == found
+    form = TypeAdapter(Carryover)
+    written = json.dumps(form.dump_python(found, mode="json"))
+    assert form.validate_python(json.loads(written)).with_features_of(encoder) == found
     with pytest.raises(ValueError, match="'weeks' is none of the numeric features"):
-        Carryover.from_json(json.loads(written.replace("weeks_since_books", "weeks")), encoder)
+        form.validate_python(json.loads(written.replace("weeks_since_books", "weeks"))).with_features_of(encoder)
 
 
 def test_effects_that_grow_on_one_outcome_while_others_tire_are_found_better_with_it() -> None:

@@ -9,7 +9,8 @@ from scipy.sparse import csr_array
 
 from ranker.evaluate.aipw import effects
 from ranker.evaluate.learners import decisions_of
-from ranker.logs import Logs, LogSchema, Outcome
+from ranker.log_schema import LogSchema, Outcome
+from ranker.logs import Logs
 from ranker.model.beside import calibrated_alone
 from ranker.model.examples import Examples
 from ranker.model.fit import fit

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ranker.features import Features
-from ranker.logs import Early, LogSchema, Outcome
+from ranker.log_schema import Early, LogSchema, Outcome
 from ranker.model.examples import Examples
 from ranker.model.linear import fit_design
 from ranker.model.outcome_heads import fit_targets

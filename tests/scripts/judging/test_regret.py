@@ -12,9 +12,10 @@ from omegaconf import DictConfig
 from allocator.assign.preassigned import preassign
 from allocator.problem import build_problem
 from allocator.users import EXPLORATION, FREE, HOLDOUT, load_data
+from ranker.catalogue import Interference, Kept, Pair
 from ranker.market import world
 from ranker.market.truth import left_beside, logging_chances, read_users, read_world
-from ranker.scores import InputError, Interference, Kept, Pair, open_scores
+from ranker.scores import InputError, open_scores
 from scripts import regret as command
 from scripts.cli.entry import validated
 from scripts.cli.settings import RegretSettings

@@ -11,7 +11,8 @@ import pytest
 from allocator.allocate import Allocation
 from allocator.report.collect import Sources, collect
 from allocator.report.sentences import formula
-from ranker.scores import Catalogue, Metric, ScoresWriter
+from ranker.catalogue import Catalogue, Metric
+from ranker.scores import ScoresWriter
 from scripts.allocate import run
 
 USERS = 200

@@ -14,7 +14,8 @@ from allocator.infeasible.diagnosis import Infeasible
 from allocator.policy.reader import policy_for
 from allocator.report.collect import Sources, collect
 from allocator.report.page import constraint_rows
-from ranker.scores import Catalogue, Metric, ScoresWriter, open_scores
+from ranker.catalogue import Catalogue, Metric
+from ranker.scores import ScoresWriter, open_scores
 from scripts import allocate
 from tests.allocator.instances import write_scores
 

@@ -26,8 +26,9 @@ from allocator.policy.tree import Fault
 from allocator.policy.words import Bound, Text, people, shown
 from allocator.report.collect import Sources, collect
 from allocator.report.page import render
+from ranker.catalogue import Catalogue
 from ranker.files import InputError
-from ranker.scores import Catalogue, Scores, write_frame
+from ranker.scores import Scores, write_frame
 
 USERS = 60
 CATALOGUE = {

@@ -157,7 +157,9 @@ def judge(
     ]
     free = off_policy.greedy(objectives[0].effect(predictions.effect[VALUENET]), test.eligible_RA)
     ours_RB = free if allocated is None else allocated[0].policy_RB
-    rivals = {each.name: each.policy_RB for each in allocated or () if each.name in (FIXED, WITHOUT_COVARIATES, RANDOM)}
+    references = {
+        each.name: each.policy_RB for each in allocated or () if each.name in (FIXED, WITHOUT_COVARIATES, RANDOM)
+    }
     return {
         "rows": {"logged": held.logged, "held_out": held.held_out, "judged": len(test), "trained": len(held.learn)},
         "users": len(np.unique(test.user_R)),
@@ -176,7 +178,9 @@ def judge(
             _pooled(target.name, predictions.effect[VALUENET][o], aipw_by_outcome[o], test, rules.groups)
             for o, target in enumerate(model.targets)
         ],
-        "segments": list(_segments(objectives, ours_RB, rivals, predictions, aipw_by_outcome, held, rules.segments)),
+        "segments": list(
+            _segments(objectives, ours_RB, references, predictions, aipw_by_outcome, held, rules.segments)
+        ),
     }
 
 
@@ -257,7 +261,7 @@ def _pooled(outcome: str, predicted_RA: np.ndarray, aipw_RA: np.ndarray, test: E
 def _segments(
     objectives: Sequence[Objective],
     ours_RB: np.ndarray,
-    rivals: Mapping[str, np.ndarray],
+    references: Mapping[str, np.ndarray],
     predictions: Predictions,
     aipw_by_outcome: Sequence[np.ndarray],
     held: HeldOut,
@@ -271,7 +275,9 @@ def _segments(
         aipw_RA = each.effect(aipw_by_outcome)
         gain_R = (given_RA * aipw_RA).sum(1)
         promised_R = (given_RA * each.effect(predictions.effect[VALUENET])).sum(1, dtype=np.float64)
-        ours_minus_this = {name: gain_R - (policy_RB[:, :-1] * aipw_RA).sum(1) for name, policy_RB in rivals.items()}
+        ours_minus_this = {
+            name: gain_R - (policy_RB[:, :-1] * aipw_RA).sum(1) for name, policy_RB in references.items()
+        }
         for name in names:
             value_R = held.frame[name].astype(object).where(held.frame[name].notna(), UNKNOWN).astype(str).to_numpy()
             for value in sorted(set(value_R)):
@@ -285,8 +291,8 @@ def _segments(
                     "predicted": float(promised_R[rows].mean()),
                     "realised": report.interval(_mean(gain_R[rows], user_R[rows])),
                     "ahead_of": {
-                        rival: report.interval(_mean(ahead_R[rows], user_R[rows]))
-                        for rival, ahead_R in ours_minus_this.items()
+                        reference: report.interval(_mean(ahead_R[rows], user_R[rows]))
+                        for reference, ahead_R in ours_minus_this.items()
                     },
                 }
 

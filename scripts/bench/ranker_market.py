@@ -34,7 +34,7 @@ from scripts.bench.ranker_figures import OFFERMIX, Scored, Spending, Standing
 from scripts.bench.ranker_trials import spendings
 from scripts.cli.settings import RegretPaths, RegretSettings, Settings, WeeklySettings
 from scripts.judging import reference_policies, regret
-from scripts.judging.reference_policies import LEARNED, Rival
+from scripts.judging.reference_policies import LEARNED, ReferencePolicy
 from scripts.judging.rehearsal import LOGGED_AVERAGE
 from scripts.judging.truth import read_truth
 from scripts.runs.week import steps as week_steps
@@ -77,7 +77,7 @@ def run(
     week = _read(folder, settings, seed)
     baselines = _Baselines(week, seed, learners)
     table = regret.judge(
-        RegretSettings.model_construct(**(held | {"paths": paths})), baselines.rivals, 1 + len(learners)
+        RegretSettings.model_construct(**(held | {"paths": paths})), baselines.references, 1 + len(learners)
     ).content()
     standings = [_standing(each, users, seed, seconds, baselines) for each in table["policies"]]
     failed = [Standing("market", users, seed, each["policy"], each["reason"]) for each in table["unsolved"]]
@@ -121,12 +121,12 @@ class _Baselines:
         self._missing: list[str] = []
         self._spent: tuple[budget_curves.BudgetCurve, ...] = ()
 
-    def rivals(self, problem: Problem, data: Data) -> Iterator[Rival]:
+    def references(self, problem: Problem, data: Data) -> Iterator[ReferencePolicy]:
         """Each with the value that it sees; on the way what our scores are worth at every budget."""
         order_U = pd.Index(self.week.user_U).get_indexer(data.user_id.astype(str))
         logged_A = self._logged(problem)
         named = reference_policies.uninformed(problem, data, self.seed, {LOGGED_AVERAGE: logged_A})
-        yield next(rival for rival in named if rival.name == LOGGED_AVERAGE)
+        yield next(each for each in named if each.name == LOGGED_AVERAGE)
         self._spent = self._spend(problem, data, logged_A)
         for name in self.learners:
             started = time.perf_counter()
@@ -136,7 +136,7 @@ class _Baselines:
                 self._missing.append(name)
                 continue
             self.seconds[name] = time.perf_counter() - started
-            yield Rival(name, "its own value", *reference_policies.valued(problem, data, value_UA))
+            yield ReferencePolicy(name, "its own value", *reference_policies.valued(problem, data, value_UA))
 
     def _logged(self, problem: Problem) -> np.ndarray:
         """float64[A]: each action's average value in the logs."""

@@ -43,13 +43,13 @@ def judge_one(
     truth: Truth,
     chosen: Chosen,
     fixed: tuple[np.ndarray, np.ndarray],
-    rival: reference_policies.Rival | None,
+    reference: reference_policies.ReferencePolicy | None,
 ) -> JudgedOnTruth:
-    """True value per user, and every constraint as believed and in truth, with the contacts of exploration. rival: None for logging."""
+    """True value per user, and every constraint as believed and in truth, with the contacts of exploration. reference: None for logging."""
     user_N, action_N, chance_N = chosen.user_N, chosen.action_N, chosen.chance_N
     true_NP = truth.given["given_all"][user_N, :, action_N].astype(np.float64)
     left_N = np.ones(len(user_N))
-    if rival is not None:  # the logging policy shows one action at most
+    if reference is not None:  # the logging policy shows one action at most
         left_N = left_beside(truth.world, truth.spoiled_UA, user_N, action_N)
     alone_N = chance_N * problem.worth(action_N, true_NP)
     always_N = chance_N * problem.value_A[action_N]  # what a contact itself costs, whatever stands beside it
@@ -58,16 +58,18 @@ def judge_one(
     all_true_NP = truth.given["given_all"][everyone[0], :, everyone[1]] * 1.0
     all_true_NP[: len(user_N)] *= left_N[:, None]
     believed_NP, believed = None, None
-    if rival is not None:
+    if reference is not None:
         width = len(problem.planes)
-        believed_NP = rival.data.planes_UPA[everyone[0], :width, everyone[1]] * 1.0
+        believed_NP = reference.data.planes_UPA[everyone[0], :width, everyone[1]] * 1.0
         mine_NP = believed_NP[: len(user_N)]
-        believed = None if rival.name == reference_policies.RANDOM else float(problem.worth(action_N, mine_NP).sum())
+        believed = (
+            None if reference.name == reference_policies.RANDOM else float(problem.worth(action_N, mine_NP).sum())
+        )
     return JudgedOnTruth(
-        name=LOGGING if rival is None else rival.name,
+        name=LOGGING if reference is None else reference.name,
         about="one action or none by the market's old habits; obeys no rule of the week"
-        if rival is None
-        else rival.about,
+        if reference is None
+        else reference.about,
         worth_U=np.bincount(user_N, alone_N * left_N + always_N * (1 - left_N), len(data)),
         believed=believed,
         alone=float(alone_N.sum()),

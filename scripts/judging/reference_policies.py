@@ -25,7 +25,7 @@ TIE = 1e-2
 
 
 @dataclass(frozen=True)
-class Rival:
+class ReferencePolicy:
     """A policy by what it believes: the problem and the data that it gives to the solver."""
 
     name: str
@@ -43,20 +43,20 @@ class Chosen:
     chance_N: np.ndarray
 
 
-def rivals(problem: Problem, data: Data, truth: Mapping[str, np.ndarray], seed: int) -> Iterator[Rival]:
+def references(problem: Problem, data: Data, truth: Mapping[str, np.ndarray], seed: int) -> Iterator[ReferencePolicy]:
     """Every policy that is allocated, the learned one first. truth: `given_observed` and `given_all`, planes [U, P, A]."""
-    yield Rival(LEARNED, "the model's scores", problem, data)
+    yield ReferencePolicy(LEARNED, "the model's scores", problem, data)
     observed, everything = (
         replace(data, planes_UPA=truth[name].astype(np.float32)) for name in ("given_observed", "given_all")
     )
-    yield Rival(ORACLE, "the truth, given what is observable", problem, observed)
-    yield Rival(ALL_KNOWING, "the truth, hidden traits included", problem, everything)
+    yield ReferencePolicy(ORACLE, "the truth, given what is observable", problem, observed)
+    yield ReferencePolicy(ALL_KNOWING, "the truth, hidden traits included", problem, everything)
     yield from uninformed(problem, data, seed)
 
 
 def uninformed(
     problem: Problem, data: Data, seed: int, averages: Mapping[str, np.ndarray] = MappingProxyType({})
-) -> Iterator[Rival]:
+) -> Iterator[ReferencePolicy]:
     """The policies that know no user: average effects, the best fixed action, chance. averages: further ones by name, a value per
     action [A]."""
     flat = replace(data, planes_UPA=averaged(data))
@@ -64,14 +64,14 @@ def uninformed(
     largest = float(np.abs(value_UA).max(initial=0.0)) or 1.0
     straws_UA = TIE * largest * (drawn_UA - 1)
     about = "the model's scores, averaged over users"
-    yield Rival(AVERAGE, about, *valued(problem, flat, value_UA + straws_UA))
+    yield ReferencePolicy(AVERAGE, about, *valued(problem, flat, value_UA + straws_UA))
     for name, value_A in averages.items():
-        yield Rival(name, "averages of its own", *valued(problem, flat, value_A + straws_UA))
+        yield ReferencePolicy(name, "averages of its own", *valued(problem, flat, value_A + straws_UA))
     fixed = best_fixed(problem, flat)
     only_A = np.arange(len(problem.catalogue.actions)) == fixed
     about = f"{problem.catalogue.ids[fixed]} for as many as the rules allow; anything else where a rule demands it"
-    yield Rival(FIXED, about, *valued(problem, flat, value_UA * only_A + straws_UA))
-    yield Rival(RANDOM, "nothing; a random number per contact", *valued(problem, data, largest * drawn_UA))
+    yield ReferencePolicy(FIXED, about, *valued(problem, flat, value_UA * only_A + straws_UA))
+    yield ReferencePolicy(RANDOM, "nothing; a random number per contact", *valued(problem, data, largest * drawn_UA))
 
 
 def averaged(data: Data) -> np.ndarray:
@@ -121,13 +121,13 @@ def _wider(linear: LinearForm) -> LinearForm:
     return replace(linear, plane_PA=np.vstack([linear.plane_PA, np.zeros(linear.plane_PA.shape[1])]))
 
 
-def choose(rival: Rival, fixed: tuple[np.ndarray, np.ndarray], settings: SolveSettings) -> Chosen | None:
-    """What the rival gives to the free users; None where it believes that no allocation keeps the rules.
+def choose(reference: ReferencePolicy, fixed: tuple[np.ndarray, np.ndarray], settings: SolveSettings) -> Chosen | None:
+    """What the reference gives to the free users; None where it believes that no allocation keeps the rules.
 
     fixed: user and action of the contacts of exploration, the same for every policy.
     """
     try:
-        slate_UK = solve(rival.problem, rival.data, fixed, settings).slate_UK
+        slate_UK = solve(reference.problem, reference.data, fixed, settings).slate_UK
     except Unsolvable:
         return None
     user_N, k_N = np.nonzero(slate_UK >= 0)

@@ -33,11 +33,11 @@ from scripts.judging.truth import Truth, read_truth
 
 GAP = 1e-3
 """Policies differ by percents, so the solver may stop at a tenth of one."""
-Further = Callable[[Problem, Data], Iterable[reference_policies.Rival]]
+Further = Callable[[Problem, Data], Iterable[reference_policies.ReferencePolicy]]
 
 
 def judge(settings: RegretSettings, further: Further = lambda problem, data: (), more: int = 0) -> Regret:
-    """Allocates every policy and judges it. further: so many rivals beyond those of `rivals.rivals`, from the week's problem and data."""
+    """Allocates every policy and judges it. further: more references than `reference_policies` has, from the week's problem and data."""
     scores = open_scores(settings.paths.scores)
     problem = build_problem(scores, _policy(settings, scores))
     data, preassigned = preassign(problem, load_data(problem, scores))
@@ -46,18 +46,18 @@ def judge(settings: RegretSettings, further: Further = lambda problem, data: (),
     solve = settings.solve.model_copy(update={"gap": max(settings.solve.gap, GAP)})
     judged, failed = [], []
     with entry.progress("Judging on the truth", total=6 + more) as advance:
-        for rival in chain(
-            reference_policies.rivals(problem, data, truth.given, settings.seed), further(problem, data)
+        for reference in chain(
+            reference_policies.references(problem, data, truth.given, settings.seed), further(problem, data)
         ):
             try:
-                chosen = reference_policies.choose(rival, fixed, solve)
+                chosen = reference_policies.choose(reference, fixed, solve)
             except TooLarge as error:
                 raise InputError([f"{settings.paths.scores}: {error}"]) from None
             if chosen is None:
-                failed.append(rival.name)
+                failed.append(reference.name)
             else:
-                judged.append(judge_one(problem, data, truth, chosen, fixed, rival))
-            advance(note=rival.name)
+                judged.append(judge_one(problem, data, truth, chosen, fixed, reference))
+            advance(note=reference.name)
     judged.append(judge_one(problem, data, truth, reference_policies.as_logged(data, truth.chance_UA), fixed, None))
     return summary(problem, data, truth, judged, failed)
 

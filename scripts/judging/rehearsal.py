@@ -34,7 +34,7 @@ from ranker.model.ensemble import ValueModel
 from ranker.scores import ScoresWriter, open_scores
 from scripts.cli.entry import Advance
 from scripts.judging import reference_policies
-from scripts.judging.reference_policies import Rival
+from scripts.judging.reference_policies import ReferencePolicy
 
 LOGGED_AVERAGE = "average effect in the logs"
 NOBODY = (np.empty(0, np.int64), np.empty(0, np.int64))
@@ -114,16 +114,16 @@ def rehearse(
     data = load_data(problem, scores)
     rows, actions = held.test.eligible_RA.shape
     allocated, unsolved = [], []
-    for rival in contenders(problem, data, opinions, objective, seed):
-        chosen = reference_policies.choose(rival, NOBODY, solve)
-        advance(note=rival.name)
+    for reference in contenders(problem, data, opinions, objective, seed):
+        chosen = reference_policies.choose(reference, NOBODY, solve)
+        advance(note=reference.name)
         if chosen is None:
-            unsolved.append(rival.name)
+            unsolved.append(reference.name)
             continue
         policy_RB = off_policy.of_slates(chosen.user_N, chosen.action_N, rows, actions)
-        own = objective.effect(opinions.effect[rival.name]) if rival.name in opinions.effect else None
+        own = objective.effect(opinions.effect[reference.name]) if reference.name in opinions.effect else None
         believed = None if own is None else float((policy_RB[:, :-1] * own).sum(dtype=np.float64) / rows)
-        allocated.append(AllocatedPolicy(rival.name, policy_RB, believed))
+        allocated.append(AllocatedPolicy(reference.name, policy_RB, believed))
     return tuple(allocated), tuple(unsolved)
 
 
@@ -167,13 +167,15 @@ def _scaled(each: CompiledConstraint, factor: float) -> CompiledConstraint:
     return replace(each, low=low, high=high)
 
 
-def contenders(problem: Problem, data: Data, opinions: Predictions, objective: Objective, seed: int) -> Iterator[Rival]:
+def contenders(
+    problem: Problem, data: Data, opinions: Predictions, objective: Objective, seed: int
+) -> Iterator[ReferencePolicy]:
     """The network and every baseline under the same rules, each with a value of its own."""
-    yield Rival(VALUENET, "the model's scores", problem, data)
+    yield ReferencePolicy(VALUENET, "the model's scores", problem, data)
     for name, effect in opinions.effect.items():
         if name != VALUENET:
             value_RA = objective.effect(effect).astype(np.float64)
-            yield Rival(name, "its own value", *reference_policies.valued(problem, data, value_RA))
+            yield ReferencePolicy(name, "its own value", *reference_policies.valued(problem, data, value_RA))
     named = {
         reference_policies.AVERAGE: WITHOUT_COVARIATES,
         LOGGED_AVERAGE: AVERAGE,
@@ -181,5 +183,5 @@ def contenders(problem: Problem, data: Data, opinions: Predictions, objective: O
         reference_policies.RANDOM: RANDOM,
     }
     averages = {LOGGED_AVERAGE: objective.effect(opinions.average_OA)}
-    for rival in reference_policies.uninformed(problem, data, seed, averages):
-        yield replace(rival, name=named[rival.name])
+    for reference in reference_policies.uninformed(problem, data, seed, averages):
+        yield replace(reference, name=named[reference.name])

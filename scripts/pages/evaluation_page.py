@@ -482,10 +482,10 @@ def _segments(evaluation: HeldOutEvaluation) -> Section:
         for o in outcomes
         for name in dict.fromkeys(r.segment for r in records)
     )
-    rivals = list(records[0].ahead_of)
+    references = list(records[0].ahead_of)
     table = Table(
         "Every segment, as a table",
-        (*SEGMENT_COLUMNS, *(f"More than {name}" for name in rivals)),
+        (*SEGMENT_COLUMNS, *(f"More than {name}" for name in references)),
         tuple(
             (
                 r.outcome,
@@ -496,7 +496,7 @@ def _segments(evaluation: HeldOutEvaluation) -> Section:
                 number(r.predicted),
                 figures.amount(r.realised.value),
                 figures.interval(r.realised),
-                *(figures.with_interval(r.ahead_of[name]) for name in rivals),
+                *(figures.with_interval(r.ahead_of[name]) for name in references),
             )
             for r in records
         ),

@@ -110,7 +110,7 @@ def test_the_value_is_the_one_counted_by_hand(case: Case, parts: tuple) -> None:
     problem, data, truth = parts
     fixed = preassign(problem, data)[1].fixed
     settings = case.settings.solve.model_copy(update={"gap": regret.GAP})
-    learned = next(iter(reference_policies.rivals(problem, data, truth.given, 0)))
+    learned = next(iter(reference_policies.references(problem, data, truth.given, 0)))
     chosen = reference_policies.choose(learned, fixed, settings)
     true = open_scores(case.settings.paths.market / "truth" / "given_all")
     effect = {}
@@ -156,8 +156,8 @@ def test_both_in_every_slate_lower_the_judged_value(parts: tuple) -> None:
     free = np.flatnonzero(data.group_U == FREE)
     chosen = reference_policies.Chosen(np.repeat(free, 2), np.tile([books, duo], len(free)), np.ones(2 * len(free)))
     nothing = (np.empty(0, np.int64), np.empty(0, np.int64))
-    rival = reference_policies.Rival("learned", "", problem, data)
-    judged = judge_one(problem, data, truth, chosen, nothing, rival)
+    reference = reference_policies.ReferencePolicy("learned", "", problem, data)
+    judged = judge_one(problem, data, truth, chosen, nothing, reference)
     clean = ~truth.spoiled_UA[free][:, [books, duo]].any(axis=1)
     worth_U = reference_policies.worth(problem, replace(data, planes_UPA=truth.given["given_all"]))[
         :, [books, duo]
@@ -202,13 +202,13 @@ def test_only_the_free_are_judged(case: Case, parts: tuple) -> None:
 def test_the_best_fixed_action_is_given_and_others_only_where_they_must_be(case: Case, parts: tuple) -> None:
     problem, data, truth = parts
     fixed = preassign(problem, data)[1].fixed
-    rival = next(
+    reference = next(
         each
-        for each in reference_policies.rivals(problem, data, truth.given, 0)
+        for each in reference_policies.references(problem, data, truth.given, 0)
         if each.name == reference_policies.FIXED
     )
-    chosen = reference_policies.choose(rival, fixed, case.settings.solve)
-    best = rival.about.split(" for ")[0]
+    chosen = reference_policies.choose(reference, fixed, case.settings.solve)
+    best = reference.about.split(" for ")[0]
     given = np.bincount(chosen.action_N, minlength=len(problem.catalogue.ids))
     others = [count for name, count in zip(problem.catalogue.ids, given, strict=True) if name != best and count]
     assert given[problem.catalogue.ids.index(best)] > 0

@@ -20,6 +20,7 @@ from allocator.policy.reader import policy_for
 from ranker.catalogue import Catalogue, Metric
 from ranker.scores import ScoresWriter, open_scores
 from scripts import allocate
+from tests.seeds import seeds
 
 TODAY = datetime.date(2026, 11, 23)
 PRODUCTS = ("book", "ticket", "plan")
@@ -180,7 +181,7 @@ def slates_of(some: World, rows: pd.DataFrame) -> list[tuple[int, ...]]:
 
 
 @pytest.mark.parametrize("method", ["exact", "prices"])
-@pytest.mark.parametrize("seed", range(14))
+@pytest.mark.parametrize("seed", seeds(14, quick=6))
 def test_the_best_of_all_slates_that_the_words_allow(
     tmp_path: Path, settings_for: Callable, seed: int, method: str
 ) -> None:
@@ -240,7 +241,7 @@ def test_the_judge_catches_who_breaks_it(tmp_path: Path, settings_for: Callable,
     assert words in failure.detail
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", seeds(6, quick=3))
 def test_random_pinned_and_fallback_contacts_keep_the_rules(tmp_path: Path, settings_for: Callable, seed: int) -> None:
     some, rules = world(tmp_path, seed, 150), random_rules(seed)
     more = (

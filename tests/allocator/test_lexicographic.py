@@ -13,6 +13,7 @@ from allocator.policy.reader import policy_for
 from ranker.scores import open_scores
 from scripts import allocate
 from tests.allocator.instances import OBJECTIVE, catalogue, random_rules, write_scores
+from tests.seeds import seeds
 
 USERS = 250
 IDS = catalogue().ids
@@ -40,7 +41,7 @@ def subs_of(folder: Path) -> float:
 
 
 @pytest.mark.parametrize("method", ["prices", "exact"])
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", seeds(2, quick=1))
 def test_the_first_tier_gives_up_no_more_than_it_may(
     tmp_path: Path, settings_for: Callable, seed: int, method: str
 ) -> None:

@@ -14,11 +14,12 @@ from allocator.solve.solution import Solution, Unsolvable
 from allocator.solve.solver import solve
 from allocator.users import Data, load_data
 from tests.allocator.instances import Case, make_case, random_rules
+from tests.seeds import seeds
 
 USERS = 120
 PRICES = SolveSettings(method="prices", gap=1e-4, nodes=200, core_users=60, sample_users=100)
 EXACT = SolveSettings(method="exact", nodes=20_000)
-SEEDS = range(8)
+SEEDS = seeds(8, quick=4)
 
 
 def solved(case: Case, settings: SolveSettings) -> Solution:

@@ -16,6 +16,7 @@ from allocator.solve.prices import find_prices, measure_scale
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solver import free_users, solve
 from tests.allocator.instances import CONTACT, Case, make_case
+from tests.seeds import seeds
 
 RULES = """constraints:
   - {id: push_cap, kind: volume, where: {surface: push}, max: 15%}
@@ -98,11 +99,12 @@ def check(case: Case, settings: SolveSettings, *, ends: bool) -> dict[str, tuple
     return named
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", seeds(6, quick=3))
 def test_small_problems(tmp_path: Path, seed: int) -> None:
     check(make_case(tmp_path, 150, seed, CONTACT + RULES + budget(150)), SolveSettings(), ends=False)
 
 
+@pytest.mark.slow
 def test_most_small_problems_have_ranges(tmp_path: Path) -> None:
     found = [
         len(ranges_of(make_case(tmp_path / str(seed), 150, seed, CONTACT + RULES + budget(150)), SolveSettings())[2])
@@ -111,7 +113,7 @@ def test_most_small_problems_have_ranges(tmp_path: Path) -> None:
     assert sum(found) >= 4
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", seeds(2, quick=1))
 def test_larger_problems_by_the_dual(tmp_path: Path, seed: int) -> None:
     case = make_case(tmp_path, 1_500, seed, CONTACT + RULES + budget(1_500))
     assert check(case, SolveSettings(method="prices", exact_cells=0), ends=True)
@@ -119,7 +121,7 @@ def test_larger_problems_by_the_dual(tmp_path: Path, seed: int) -> None:
 
 def test_shares_averages_and_ratios(tmp_path: Path) -> None:
     found: Sequence[str] = []
-    for seed in range(3):
+    for seed in range(2):
         explored = "experiment:\n  exploration: {share: 0.1, salt: e}\n"
         case = make_case(tmp_path / str(seed), 1_500, seed, explored + CONTACT + RATIOS)
         settings = SolveSettings(method="prices", exact_cells=0)

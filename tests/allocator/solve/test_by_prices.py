@@ -16,6 +16,7 @@ from allocator.solve.solver import free_users, solve
 from allocator.users import Data, load_data
 from ranker.scores import open_scores
 from scripts.bench.instances import Instance, write_instance
+from tests.seeds import seeds
 
 NOBODY = (np.zeros(0, np.int64), np.zeros(0, np.int64))
 SETTINGS = SolveSettings(method="prices")
@@ -28,7 +29,7 @@ def _read(instance: Instance) -> tuple[Problem, Data]:
     return problem, load_data(problem, scores)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", seeds(2, quick=1, first=1))
 @pytest.mark.parametrize("users", [2_500, 6_000])
 @pytest.mark.parametrize("shape", ["market", "grid"])
 def test_few_passes_reach_a_small_gap(tmp_path: Path, shape: str, users: int, seed: int) -> None:

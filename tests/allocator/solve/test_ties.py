@@ -179,7 +179,9 @@ def test_many_users_who_tie_are_told_apart(tmp_path: Path) -> None:
     assert bound - value <= 2e-5 * bound
 
 
-@pytest.mark.parametrize("share", [Fraction(1, 3), Fraction(2, 7), Fraction(98, 157)])
+@pytest.mark.parametrize(
+    "share", [Fraction(1, 3), Fraction(2, 7), pytest.param(Fraction(98, 157), marks=pytest.mark.slow)]
+)
 def test_a_share_whose_digits_are_cut_off_is_the_fraction_they_come_from(tmp_path: Path, share: Fraction) -> None:
     """A policy can only say 0.3333333333333333, which no counts meet to the last digit."""
     instance = third("0.5")

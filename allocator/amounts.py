@@ -66,6 +66,21 @@ def told_apart(values: Sequence[float]) -> list[str]:
     return [f"{value:,.{decimals}f}" for value in values]
 
 
+def round_step(most: float) -> float:
+    """The longest step of 1, 2 or 5 times a power of ten that is no longer than `most`, which is above zero."""
+    power = 10.0 ** math.floor(math.log10(most) + 1e-9)
+    return float(max(size * power for size in (0.5, 1.0, 2.0, 5.0) if size * power <= most * (1 + 1e-9)))
+
+
+def short_of(reach: float, start: float) -> str:
+    """`reach` in no more digits than its way from `start` needs, rounded towards `start`: the words never go further."""
+    decimals = max(0, 1 - math.floor(math.log10(abs(reach - start)))) if reach != start else 0
+    scaled = reach * 10**decimals
+    nearest = round(scaled)
+    inside = nearest if abs(scaled - nearest) < 1e-6 else math.floor(scaled) if reach > start else math.ceil(scaled)
+    return exact(inside / 10**decimals)
+
+
 def with_unit(value: float | None, unit: str) -> str:
     """'1,940 EUR'; '1 contact'."""
     if value is None:

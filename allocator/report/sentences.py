@@ -84,12 +84,13 @@ def constraint(record: ConstraintRecord, value_unit: str, rule: Constraint | Non
 
 
 def worth(record: ConstraintRecord, value_unit: str) -> str:
-    """What one step of room is worth, and at most what one percent of room is."""
+    """What one step of room is worth, about where its price was seen to hold so far, and at most what one percent of room is."""
     if record.price == 0:
         return "Loosening it alone would gain nothing."
     kind, side = kind_named(record.kind), _side(record)
     size, words = kind.step(level(record), side)
-    sentence = f"{words} about {with_unit(record.price * size, value_unit)}"
+    certified = level(record).is_certified(side, size)
+    sentence = f"{words} {kind.gain(with_unit(record.price * size, value_unit), certified=certified)}"
     bound = level(record).at(side)
     if not kind.told_by_percent or abs(bound) <= 100:
         return f"{sentence}."
@@ -100,12 +101,10 @@ def worth(record: ConstraintRecord, value_unit: str) -> str:
 
 def _holds(record: ConstraintRecord) -> str:
     """How far the price was seen to hold, on the side to which the bound would be loosened."""
-    if record.price_range is None or record.price == 0:
+    stands, side = level(record), _side(record)
+    if stands.reach is None or record.price == 0 or not stands.room(side):
         return ""
-    side, (low, high) = _side(record), record.price_range
-    reach, bound = low if side == "min" else high, level(record).at(side)
-    further = reach < bound if side == "min" else reach > bound
-    return f" {kind_named(record.kind).price_holds(level(record), side, reach)}" if further else ""
+    return f" {kind_named(record.kind).price_holds(stands, side, stands.reach)}"
 
 
 def _side(record: ConstraintRecord) -> Side:
@@ -115,7 +114,15 @@ def _side(record: ConstraintRecord) -> Side:
 
 def level(record: ConstraintRecord) -> Level:
     """Where the constraint stands."""
-    return Level(record.achieved or 0.0, record.min, record.max, unit_of(record))
+    return Level(record.achieved or 0.0, record.min, record.max, unit_of(record), _reach(record))
+
+
+def _reach(record: ConstraintRecord) -> float | None:
+    """The far end of the price's range, on the side to which the bound would be loosened."""
+    if record.price_range is None:
+        return None
+    low, high = record.price_range
+    return low if _side(record) == "min" else high
 
 
 def worth_of_one_percent(record: ConstraintRecord) -> float:
@@ -204,9 +211,20 @@ def _opening(record: ConstraintRecord) -> str:
 
 
 def _binding(record: ConstraintRecord) -> str:
-    if record.min is None or record.max is None:
-        return "binding"
-    return "binding at the floor" if record.binding == "min" else "binding at the limit"
+    """Binding, at which of two bounds, and by how much the whole contacts of this allocation stay away from it."""
+    where = ""
+    if record.min is not None and record.max is not None:
+        where = " at the floor" if record.binding == "min" else " at the limit"
+    return f"binding{where}{_to_spare(record)}"
+
+
+def _to_spare(record: ConstraintRecord) -> str:
+    stands, side = level(record), _side(record)
+    spare = stands.achieved - stands.at(side) if side == "min" else stands.at(side) - stands.achieved
+    if spare <= 1e-9 * max(abs(stands.achieved), abs(stands.at(side))):
+        return ""
+    words = _distance(record, spare)
+    return "" if words.startswith("0 ") else f", with {words} to spare"
 
 
 def left(record: ConstraintRecord) -> str:

@@ -143,7 +143,7 @@ def test_many_shards_count_like_one(run, monkeypatch):
 def test_every_constraint_has_its_sentence_its_scale_and_its_row(seen):
     for record in every_constraint():
         assert any(attributes.get("id") == f"constraint-{record['id']}" for _, attributes in seen.elements)
-    assert "One more contact would be worth about 0.19 EUR" in seen.text
+    assert "One more contact would be worth at most about 0.19 EUR" in seen.text
     assert "Lowering the floor by one percentage point would gain about 1,820 EUR" in seen.text
     assert "Messaging Send window" in seen.text
     scales = [a for tag, a in seen.elements if tag == "div" and a.get("class") == "scale"]
@@ -176,6 +176,17 @@ def test_without_a_funnel_the_scores_tell_it(tmp_path):
     assert (
         "Nothing that they may see is worth showing: it would cost more than it brings. 1 " in read(made.sources).text
     )
+
+
+def test_users_who_drew_nothing_at_random_are_counted_apart(tmp_path):
+    made = write_run(tmp_path)
+    stages = made.certificate()["funnel"]
+    lost = stages[-2]["users"] - stages[-1]["users"]
+    assert f"or a constraint keeps it away. {lost} " in read(made.sources).text
+    made.edit_certificate(drew_nothing=1)
+    text = read(made.sources).text
+    assert "the random draw gave them nothing; the next model learns from it. 1 " in text
+    assert f"or a constraint keeps it away. {lost - 1} " in text
 
 
 def test_metric_totals_carry_their_units(run, seen):
@@ -456,7 +467,7 @@ def test_objectives_in_order_say_what_each_gave_up(tmp_path):
     )
     assert "1 x revenue + 12 x subs - 25 x opt_out: maximised within that; it is the value of this page." in text
     assert "Objective 1 (1 x subs): 99 subscribers, at least 99 asked for - binding." in text
-    assert "That rate holds down to 90 subscribers; below that, it is less." in text
+    assert "That rate holds at least down to 90 subscribers; below that, it may be less." in text
 
 
 def test_what_one_user_may_get_stands_in_words(tmp_path):

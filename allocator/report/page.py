@@ -43,6 +43,7 @@ LOST_WORDS = {
     "worth showing": "Nothing that they may see is worth showing: it would cost more than it brings.",
     "allocated": "Nothing that they may see is worth showing, or a constraint keeps it away.",
 }
+DREW_NOTHING = "They were drawn to explore, and the random draw gave them nothing; the next model learns from it."
 SOURCE_WORDS = {
     "optimised": "chosen by the optimiser",
     "exploration": "random on purpose, to learn from",
@@ -308,7 +309,11 @@ def without_rows(report: Report) -> list[tuple[str, int]]:
             ),
         ]
     lost = [before - now for before, now in pairwise(counted)]
-    return [(LOST_WORDS[stage.stage], users) for stage, users in zip(stages[1:], lost, strict=True)]
+    drew = report.certificate.drew_nothing
+    at_random = [(DREW_NOTHING, drew)] if drew else []
+    lost[-1] -= drew
+    reasons = [(LOST_WORDS[stage.stage], users) for stage, users in zip(stages[1:], lost, strict=True)]
+    return [*reasons[:-1], *at_random, reasons[-1]]
 
 
 def model_sentence(report: Report) -> str:

@@ -368,6 +368,7 @@ def calibration_rows(evaluation: Evaluation | None) -> list[Mapping[str, str | M
             "outcome": row.outcome,
             "action": row.action,
             "slope": cell(row.slope, row.stderr),
+            "left": cell(row.held_out.value, row.held_out.stderr),
             "average": cell(row.average_effect, row.average_effect_stderr),
             "qini": {
                 model: cell(found.qini, found.stderr) if (found := qini.get((model, row.outcome, row.action))) else ""
@@ -418,7 +419,8 @@ def glossary(report: Report) -> list[tuple[str, str]]:
         ("Qini", "how well a model ranks users by effect; 0 is no better than chance."),
         (
             "Calibration slope",
-            "1: predicted differences between users are of the right size; 0: they carry no information.",
+            "of realised on predicted effects, on held-out users and after correction. 1: predicted differences between users "
+            "are of the right size; below 1: they are exaggerated; 0: they carry no information.",
         ),
     ]
 

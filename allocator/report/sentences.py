@@ -10,6 +10,8 @@ from allocator.report.records import PolicyValue
 
 FINEST = 1e-7
 MOST_NAMED = 25
+NOTHING = 1e-6
+"""Of what is achieved: room that nobody can use."""
 
 
 def headline(certificate: Certificate, unit: str) -> str:
@@ -204,6 +206,11 @@ def model_against_best_fixed(value: PolicyValue, unit: str) -> str:
     return f"On held-out users, judged on {judged}, the learned policy {verdict}."
 
 
+def _plain(amount: str) -> str:
+    """Without the zeros that tell nothing: 80.00 and 80 are read as the same."""
+    return amount.rstrip("0").rstrip(".") if "." in amount else amount
+
+
 def _opening(record: ConstraintRecord) -> str:
     return {"hard": "", "soft": "wanted, not required: ", "report_only": "measured, not enforced: "}[
         record.strength.kind
@@ -221,10 +228,8 @@ def _binding(record: ConstraintRecord) -> str:
 def _to_spare(record: ConstraintRecord) -> str:
     stands, side = level(record), _side(record)
     spare = stands.achieved - stands.at(side) if side == "min" else stands.at(side) - stands.achieved
-    if spare <= 1e-9 * max(abs(stands.achieved), abs(stands.at(side))):
-        return ""
-    words = _distance(record, spare)
-    return "" if words.startswith("0 ") else f", with {words} to spare"
+    seen = _plain(amount(record, stands.achieved)) != _plain(amount(record, stands.at(side)))
+    return f", with {_distance(record, spare)} to spare" if spare > 0 and seen else ""
 
 
 def left(record: ConstraintRecord) -> str:
@@ -243,7 +248,7 @@ def _rooms(record: ConstraintRecord) -> Iterator[str]:
 
 
 def _room(record: ConstraintRecord, room: float, inside: str, outside: str) -> str:
-    if room == 0:
+    if 0 <= room <= NOTHING * abs(level(record).achieved):
         return "at the floor" if inside == "above the floor" else "nothing left"
     return f"{_distance(record, abs(room))} {inside if room > 0 else outside}"
 

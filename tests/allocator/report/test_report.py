@@ -203,7 +203,25 @@ def test_model_quality_stands_next_to_its_baselines(seen):
     assert {"valuenet", "ridge T-learner", "best fixed action", "random"} <= names
     assert [trace["name"] for trace in seen.figures["qini"][0]["figure"]["data"]] == ["valuenet", "ridge T-learner"]
     assert "the learned policy beats the best fixed action by 0.006" in seen.text
-    assert {"slopes", "deciles"} <= set(seen.figures)
+
+
+def test_predicted_and_realised_stand_side_by_side_in_ten_groups(seen):
+    """Although one action has a single group of its own."""
+    for variant in seen.figures["deciles"]:
+        (points,) = (trace for trace in variant["figure"]["data"] if "error_y" in trace)
+        assert points["x"] == pytest.approx([0.0007 * tenth for tenth in range(10)])
+        assert points["y"] == pytest.approx([0.0006 * tenth for tenth in range(10)])
+
+
+def test_the_slope_shown_is_what_is_left_on_held_out_users(run, seen):
+    told = json.loads((run.sources.model / "evaluation.json").read_text())["calibration"]
+    for variant in seen.figures["slopes"]:
+        left = {row["action"]: row["held_out"]["value"] for row in told if row["outcome"] == variant["label"]}
+        trace = variant["figure"]["data"][0]
+        assert dict(zip(trace["text"], trace["x"], strict=True)) == pytest.approx(
+            {name: left[name] for name in trace["text"]}
+        )
+    assert "Correction applied Calibration slope left" in seen.text
 
 
 def test_the_truth_is_shown_where_it_is_known(run, tmp_path):
@@ -299,8 +317,8 @@ def test_estimates_that_cannot_be_made_and_effects_that_are_not_told_are_said(tm
     for record in content["policies"]:
         record["difference_to_best_fixed"] |= {"value": None, **nothing}
     content["qini"][0] |= {"qini": None, "stderr": None}
-    content["calibration"][0] |= {"slope": None, "stderr": None}
-    content["calibration"][1]["deciles"][0] |= {"realised": None, "stderr": None}
+    content["calibration"][0]["held_out"] |= {"value": None, "stderr": None}
+    content["calibration_pooled"][1]["deciles"][0] |= {"realised": None, "stderr": None}
     content["slates"] = {"decisions": 1234, "judged": "One contact of each is judged."}
     file.write_text(json.dumps(content))
     head = made.sources.scores / "catalogue.json"

@@ -216,6 +216,9 @@ def test_rows_stand_by_urgency():
         ({"min": 5.0, "max": None, "achieved": 5.0}, "at the floor"),
         ({"min": 5.0, "max": 9.0, "achieved": 6.0}, "1 contact above the floor, 3 contacts left"),
         ({"achieved": 400_010.0}, "10 contacts over the limit"),
+        (AVERAGE | {"max": 0.001, "achieved": 0.001 - 7e-10}, "nothing left"),
+        (RATIO | {"min": 2.5, "max": None, "achieved": 2.5 + 1e-7}, "at the floor"),
+        (RATIO | {"min": 2.5, "max": None, "achieved": 2.49}, "0.01 EUR per EUR below the floor"),
         ({"min": 5.0, "max": None, "achieved": 1.0}, "4 contacts below the floor"),
     ],
 )
@@ -437,7 +440,8 @@ def test_a_share_steps_over_neither_end():
         ({"achieved": 587.0, "min": 586.0, "max": None, "binding": "min"}, "binding, with 1 contact to spare. "),
         (SHARE | {"achieved": 0.5503, "min": 0.55, "max": 0.6, "binding": "min"},
          "binding at the floor, with 0.03 percentage points to spare. "),
-        ({"kind": "total", "unit": "EUR", "achieved": 80.0 - 1e-12, "max": 80.0}, "binding. "),
+        ({"kind": "total", "unit": "EUR", "achieved": 79.9993, "max": 80.0}, "binding. "),
+        (RATIO | {"achieved": 2.5000675, "min": 2.5, "max": None, "binding": "min"}, "binding. "),
     ],
 )  # fmt: skip
 def test_what_binds_with_room_left_says_so(changes, said):

@@ -55,6 +55,13 @@ def percent_at_most(share: float) -> str:
     return (text.rstrip("0").rstrip(".") if "." in text else text) + " %"
 
 
+def part_kept(kept: float, stderr: float) -> str:
+    """What is left of an effect: '58 % (± 6 %)'. More than all that may be chance is all."""
+    error = f"(± {100 * stderr:.0f} %)"
+    nothing_lost = round(100 * kept) >= 100 and kept - 1.96 * stderr <= 1
+    return f"all {error}" if nothing_lost else f"{100 * kept:.0f} % {error}"
+
+
 def told_apart(values: Sequence[float]) -> list[str]:
     """Values that stand side by side, with as many decimals as it takes to see by how much they differ, six at most."""
     usual = [number(value) for value in values]

@@ -19,6 +19,7 @@ from allocator import amounts
 from allocator.formats import ConstraintRecord, FunnelStage
 from allocator.policy.kinds.base import Constraint
 from allocator.policy.kinds.known import kind_named
+from allocator.progress import times_in_words
 from allocator.report import charts, rules, sentences
 from allocator.report.charts import Chart
 from allocator.report.collect import Report, Sources, collect
@@ -143,6 +144,7 @@ def render(report: Report) -> str:
         source_words=SOURCE_WORDS,
         funnel=funnel_rows(report.funnel),
         model_sentence=model_sentence(report),
+        times=times_in_words(report.certificate.seconds),
         not_told=not_told(report.catalogue.unidentified),
         without=without_rows(report),
         objective=sentences.formula(report.certificate.objective),

@@ -104,9 +104,10 @@ def worth(record: ConstraintRecord, value_unit: str) -> str:
 def _holds(record: ConstraintRecord) -> str:
     """How far the price was seen to hold, on the side to which the bound would be loosened."""
     stands, side = level(record), _side(record)
-    if stands.reach is None or record.price == 0 or not stands.room(side):
+    kind = kind_named(record.kind)
+    if stands.reach is None or record.price == 0 or not stands.is_certified(side, kind.step(stands, side)[0]):
         return ""
-    return f" {kind_named(record.kind).price_holds(stands, side, stands.reach)}"
+    return f" {kind.price_holds(stands, side, stands.reach)}"
 
 
 def _side(record: ConstraintRecord) -> Side:

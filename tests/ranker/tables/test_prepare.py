@@ -95,6 +95,22 @@ def test_what_is_known_of_young_decisions_is_kept_apart(market: Path, tmp_path: 
     assert 0 < early["revenue_7d"] < early["revenue"]
 
 
+def test_what_is_left_out_is_counted(tables: Path, tmp_path: Path) -> None:
+    """Events recorded on the day of the snapshot or later, and columns that the schema does not name."""
+    (tmp_path / "before").mkdir()
+    before = prepare(tables, tmp_path / "before", EVERYTHING)
+    assert (before.late, before.unnamed) == (0, ()) and before.outcomes > 100
+    change(
+        tables,
+        "outcomes",
+        lambda frame: frame.assign(recorded_on=frame["recorded_on"].where(frame.index >= 7, before.known_before)),
+    )
+    change(tables, "users", lambda frame: frame.assign(shoe_size=42.0))
+    (tmp_path / "after").mkdir()
+    after = prepare(tables, tmp_path / "after", EVERYTHING)
+    assert (after.outcomes, after.late, after.unnamed) == (before.outcomes, 7, ("shoe_size",))
+
+
 def test_features_that_tell_of_contacts_must_be_there(tables: Path, tmp_path: Path) -> None:
     schema = json.loads((tables / "schema.json").read_text())
     schema["history"]["contacts"] = "contacts_7d"

@@ -44,6 +44,8 @@ def run(settings: PrepareSettings) -> Prepared:
     if prepared.unnamed:
         shown = ", ".join(prepared.unnamed[:MOST_NAMED]) + (", ..." if len(prepared.unnamed) > MOST_NAMED else "")
         log.warning("Users: %d columns that schema.json does not name are left out: %s", len(prepared.unnamed), shown)
+    for column, rows in prepared.unlisted.items():
+        log.warning("Users: column %s: %s rows hold a value that schema.json does not list", column, f"{rows:,}")
     return prepared
 
 

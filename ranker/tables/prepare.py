@@ -4,8 +4,8 @@ Axes: R rows.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from ranker.columns import ROWS_AT_ONCE, as_days, as_flags, as_ids, as_text, is_
 from ranker.files import InputError, batches_of, open_parquet, parquet_rows, parquet_schema
 from ranker.log_schema import DECISION, SCHEMA_FILE
 from ranker.logs import write_logs
-from ranker.tables.check import TABLES, Described, as_frame, check_types, check_values, files_of
+from ranker.tables.check import TABLES, Described, as_frame, check_types, check_values, files_of, unlisted
 from ranker.tables.join import UserTables, is_known, is_mature, join, key_faults
 from ranker.tables.schema import read_table_schema
 from ranker.tables.settings import PrepareOptions
@@ -59,7 +59,7 @@ class Prepared:
     rows: complete ones in the logs. nothing: complete rows whose action is none. slates: days of listeners with several contacts;
     beside: decisions that showed nothing while another one of that day showed something, which are left out. outcomes: events in the
     tables; late: of them, recorded on `known_before` or later, which count for nothing. unnamed: columns of users that the schema does
-    not name.
+    not name. unlisted: rows of users by category whose value its closed list lacks; a value that the model never saw tells it nothing.
     """
 
     known_before: date
@@ -73,6 +73,7 @@ class Prepared:
     outcomes: int = 0
     late: int = 0
     unnamed: tuple[str, ...] = ()
+    unlisted: Mapping[str, int] = field(default_factory=dict)
 
 
 def catalogue_of(tables: Path) -> Path:
@@ -126,6 +127,7 @@ def prepare(
         outcomes=counts["outcomes"],
         late=counts["late"],
         unnamed=_unnamed(tables, described),
+        unlisted=unlisted(tables, described),
     )
 
 

@@ -19,6 +19,7 @@ Modules, in the order in which data flows:
 - lexicographic: several objectives in order, one after the other
 - certify: what was achieved, recounted, and how near it is to the best possible
 - formats: what the JSON files of an allocation hold
+- saved: an allocation's folder, read back as frames
 - allocation: the dataset of contacts
 - audit: the independent judge
 - allocate: the whole way, from scores and a policy to an audited allocation

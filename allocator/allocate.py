@@ -30,6 +30,7 @@ from allocator.policy.grammar import Policy
 from allocator.policy.reader import policy_for
 from allocator.problem import Problem, build_problem
 from allocator.progress import Progress, Stopwatch
+from allocator.saved import SavedAllocation
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import Solution, TooLarge, Unsolvable
 from allocator.solve.solver import compare_with_greedy, free_users, solve
@@ -56,14 +57,16 @@ class Allocation:
     own: "_OwnFolder | None" = field(default=None, repr=False)
 
     def contacts(self) -> pd.DataFrame:
-        """A row per contact: user_id, action, slot, value, margin, runner_up, source, propensity, marginal_propensity."""
-        return pd.concat(
-            [pd.read_parquet(file) for file in sorted(self.folder.glob("part-*.parquet"))], ignore_index=True
-        )
+        """A row per contact, as `SavedAllocation.contacts` reads them."""
+        return SavedAllocation(self.folder).contacts()
 
     def constraints(self) -> pd.DataFrame:
-        """A row per constraint as the certificate states it: bounds, what was achieved, slack, binding side, price, multiplier."""
-        return pd.DataFrame([record.model_dump() for record in self.certificate.constraints])
+        """A row per constraint as the certificate states it, as `SavedAllocation.constraints` reads them."""
+        return SavedAllocation(self.folder).constraints()
+
+    def prices(self) -> pd.DataFrame:
+        """A row per side of every enforced constraint, as `SavedAllocation.prices` reads them."""
+        return SavedAllocation(self.folder).prices()
 
 
 def allocate(

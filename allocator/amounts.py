@@ -55,6 +55,13 @@ def percent_at_most(share: float) -> str:
     return (text.rstrip("0").rstrip(".") if "." in text else text) + " %"
 
 
+def part_kept(kept: float, stderr: float) -> str:
+    """What is left of an effect: '58 % (± 6 %)'. More than all that may be chance is all."""
+    error = f"(± {100 * stderr:.0f} %)"
+    nothing_lost = round(100 * kept) >= 100 and kept - 1.96 * stderr <= 1
+    return f"all {error}" if nothing_lost else f"{100 * kept:.0f} % {error}"
+
+
 def told_apart(values: Sequence[float]) -> list[str]:
     """Values that stand side by side, with as many decimals as it takes to see by how much they differ, six at most."""
     usual = [number(value) for value in values]
@@ -64,6 +71,21 @@ def told_apart(values: Sequence[float]) -> list[str]:
         return usual
     decimals = min(max(math.ceil(-math.log10(nearest / 2)), 0), 6)
     return [f"{value:,.{decimals}f}" for value in values]
+
+
+def round_step(most: float) -> float:
+    """The longest step of 1, 2 or 5 times a power of ten that is no longer than `most`, which is above zero."""
+    power = 10.0 ** math.floor(math.log10(most) + 1e-9)
+    return float(max(size * power for size in (0.5, 1.0, 2.0, 5.0) if size * power <= most * (1 + 1e-9)))
+
+
+def short_of(reach: float, start: float) -> str:
+    """`reach` in no more digits than its way from `start` needs, rounded towards `start`: the words never go further."""
+    decimals = max(0, 1 - math.floor(math.log10(abs(reach - start)))) if reach != start else 0
+    scaled = reach * 10**decimals
+    nearest = round(scaled)
+    inside = nearest if abs(scaled - nearest) < 1e-6 else math.floor(scaled) if reach > start else math.ceil(scaled)
+    return exact(inside / 10**decimals)
 
 
 def with_unit(value: float | None, unit: str) -> str:

@@ -162,7 +162,7 @@ class Certificate(AllocationPart):
 
     gap = (bound - value) / |bound|, or / |value| where the bound is 0. remarks: what must be known before the numbers are read.
     bound_by: `prices`, where bound is price_bound, or `whole contacts`. seconds: per stage. passes: over all users, and over samples.
-    policy: the policy's name, where another program tells it.
+    policy: the policy's name, where another program tells it. drew_nothing: exploring users who could have had something and drew nothing.
     """
 
     status: str
@@ -178,6 +178,7 @@ class Certificate(AllocationPart):
     constraints: tuple[ConstraintRecord, ...]
     greedy: GreedyTotal | None = None
     funnel: tuple[FunnelStage, ...] = ()
+    drew_nothing: int = 0
     metrics: Mapping[str, MetricTotal] = {}
     objective: tuple[ObjectiveTerm, ...] = ()
     risk_z: Figure = 0.0

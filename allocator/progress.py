@@ -4,6 +4,20 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+PARTS = {"solve": ("price", "decide")}
+"""Stages whose parts are timed as well: these seconds are among the stage's own."""
+
+
+def times_in_words(seconds: Mapping[str, float]) -> str:
+    """Seconds by stage, those of a stage's parts behind it: read 0.4, solve 12.8 (of which price 7.2, decide 5.6)."""
+    inner = {part for stage, parts in PARTS.items() if stage in seconds for part in parts}
+    return ", ".join(_time(stage, seconds) for stage in seconds if stage not in inner)
+
+
+def _time(stage: str, seconds: Mapping[str, float]) -> str:
+    parts = ", ".join(f"{part} {seconds[part]:.1f}" for part in PARTS.get(stage, ()) if part in seconds)
+    return f"{stage} {seconds[stage]:.1f}" + (f" (of which {parts})" if parts else "")
+
 
 class Progress(Protocol):
     """Told by `allocate` where it is. Stages: open, read, preflight, solve, write, certify, ranges, audit, digest, diagnose."""

@@ -7,6 +7,7 @@ from scripts.cli import entry
 from scripts.cli.settings import PrepareSettings
 from scripts.runs import stage
 
+MOST_NAMED = 10
 log = logging.getLogger("offermix")
 
 
@@ -33,6 +34,18 @@ def run(settings: PrepareSettings) -> Prepared:
         log.info("Slates: %s listeners and days have several contacts, each a row", f"{prepared.slates:,}")
     if prepared.beside:
         log.info("Nothing shown beside a contact of that day: %s decisions, left out", f"{prepared.beside:,}")
+    if prepared.late:
+        log.warning(
+            "Outcomes: %s of %s events were recorded on %s or later and are left out",
+            f"{prepared.late:,}",
+            f"{prepared.outcomes:,}",
+            prepared.known_before,
+        )
+    if prepared.unnamed:
+        shown = ", ".join(prepared.unnamed[:MOST_NAMED]) + (", ..." if len(prepared.unnamed) > MOST_NAMED else "")
+        log.warning("Users: %d columns that schema.json does not name are left out: %s", len(prepared.unnamed), shown)
+    for column, rows in prepared.unlisted.items():
+        log.warning("Users: column %s: %s rows hold a value that schema.json does not list", column, f"{rows:,}")
     return prepared
 
 

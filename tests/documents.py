@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+OURS = ("allocator", "ranker", "scripts", "tests", "conf")
 BLOCK = re.compile(r"(?:<!-- test: (?P<note>[^>]*?) -->\s*\n)?```console\n(?P<body>.*?)```", re.DOTALL)
 
 
@@ -22,16 +23,22 @@ class Block:
     shown: tuple[str, ...] = ()
 
 
-def tracked_files() -> list[str]:
-    """Every file of the repository, relative to its root, what is ignored left out."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
-    return [name for name in listed if (ROOT / name).is_file()]
+def listed_files(*arguments: str, root: Path = ROOT) -> list[str]:
+    """What git lists of the repository, relative to its root."""
+    command = ["git", "ls-files", "-z", *arguments]
+    listed = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.split("\0")
+    return [name for name in listed if (root / name).is_file()]
 
 
-def documents() -> list[str]:
+def tracked_files(root: Path = ROOT) -> list[str]:
+    """Every file of the repository, and what is new in the folders of the program. Notes and data that lie about are none of ours."""
+    new = listed_files("--others", "--exclude-standard", "--", *OURS, root=root)
+    return [*listed_files("--cached", root=root), *new]
+
+
+def documents(root: Path = ROOT) -> list[str]:
     """The documents, the front page first."""
-    return sorted((name for name in tracked_files() if name.endswith(".md")), key=lambda name: ("/" in name, name))
+    return sorted((name for name in tracked_files(root) if name.endswith(".md")), key=lambda name: ("/" in name, name))
 
 
 def blocks(text: str) -> list[Block]:

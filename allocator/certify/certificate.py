@@ -39,7 +39,7 @@ from allocator.policy.kinds.base import Side
 from allocator.policy.words import Term
 from allocator.problem import Problem
 from allocator.solve.solution import Solution, not_below, relative_gap
-from allocator.users import FREE, Data, Funnel, UserActions
+from allocator.users import EXPLORATION, FREE, Data, Funnel, UserActions
 
 MONEY = ("_eur", "_usd", "_gbp")
 SOURCES = ("optimised", "exploration", "fallback", "pinned")
@@ -162,6 +162,7 @@ def certify(
         constraints=records,
         greedy=greedy,
         funnel=_funnel(data.offered, contacts),
+        drew_nothing=_drew_nothing(data, contacts),
         metrics={m.name: MetricTotal(total=metric_totals[m.name], unit=m.unit) for m in problem.catalogue.metrics},
         objective=objective_terms(problem.policy.objective),
         risk_z=problem.policy.risk_z,
@@ -288,3 +289,9 @@ def _funnel(offered: Funnel, contacts: Contacts) -> tuple[FunnelStage, ...]:
     reached = len(np.unique(contacts.user_N))
     stages: Sequence[tuple[str, int, int]] = (*offered.stages, ("allocated", len(contacts), reached))
     return tuple(FunnelStage(stage=stage, contacts=count, users=users) for stage, count, users in stages)
+
+
+def _drew_nothing(data: Data, contacts: Contacts) -> int:
+    """Exploring users who may have something and whose draw was nothing."""
+    without_N = np.setdiff1d(np.flatnonzero(data.group_U == EXPLORATION), contacts.user_N)
+    return int(data.eligible_UA[without_N].any(axis=1).sum())

@@ -269,11 +269,12 @@ def _qini(rows: Sequence[tuple[ShownQini, KnownEstimate]]) -> go.Figure:
 
 
 def slope_chart(evaluation: Evaluation) -> Chart | None:
-    """Calibration slope per action: 1 where the size of predicted differences can be taken at face value."""
-    known = [(row, row.estimate) for row in evaluation.calibration if row.estimate is not None]
+    """Slope left on held-out users per action: 1 where the size of predicted differences can be taken at face value."""
+    known = [(row, row.left) for row in evaluation.calibration if row.left is not None]
     outcomes = list(dict.fromkeys(row.outcome for row, _ in known))
     variants = tuple((o, _slopes([(row, found) for row, found in known if row.outcome == o])) for o in outcomes)
-    return Chart("slopes", "Calibration slope per action, 95 % interval", variants) if variants else None
+    title = "Calibration slope left on held-out users, per action, 95 % interval"
+    return Chart("slopes", title, variants) if variants else None
 
 
 def _slopes(rows: Sequence[tuple[ShownCalibration, KnownEstimate]]) -> go.Figure:
@@ -302,32 +303,31 @@ def _slopes(rows: Sequence[tuple[ShownCalibration, KnownEstimate]]) -> go.Figure
 
 
 def decile_chart(evaluation: Evaluation) -> Chart | None:
-    """Predicted against realised effect by tenth of the prediction: every action faint, their average strong."""
-    having = [row for row in evaluation.calibration if row.effects]
-    outcomes = list(dict.fromkeys(row.outcome for row in having))
-    variants = tuple((o, _deciles([row.effects for row in having if row.outcome == o])) for o in outcomes)
+    """Predicted against realised effect: all pairs of a held-out user and an action, in groups of equal size by prediction."""
+    variants = tuple((row.outcome, _deciles(row.effects)) for row in evaluation.calibration_pooled if row.effects)
     return Chart("deciles", "Predicted against realised effect, by tenth", variants) if variants else None
 
 
-def _deciles(rows: Sequence[Sequence[DecileEffects]]) -> go.Figure:
-    tenths = min(map(len, rows))
-    predicted = np.array([[d.predicted for d in row[:tenths]] for row in rows])
-    realised = np.array([[d.realised for d in row[:tenths]] for row in rows])
-    stderr = np.array([[d.stderr for d in row[:tenths]] for row in rows])
-    mean_x, mean_y = predicted.mean(axis=0), realised.mean(axis=0)
-    error = 1.96 * np.sqrt((stderr**2).sum(axis=0)) / len(rows)
-    ends = [float(min(mean_x.min(), mean_y.min())), float(max(mean_x.max(), mean_y.max()))]
+def _deciles(groups: Sequence[DecileEffects]) -> go.Figure:
+    predicted, realised = [group.predicted for group in groups], [group.realised for group in groups]
+    ends = [min(predicted + realised), max(predicted + realised)]
     figure = go.Figure()
     figure.add_trace(plain_line(ends, ends, "as predicted"))
     figure.add_trace(
         go.Scatter(
-            x=mean_x.tolist(),
-            y=mean_y.tolist(),
+            x=predicted,
+            y=realised,
             mode="markers+lines",
-            name="average over actions, 95 % interval",
+            name="all actions together, 95 % interval",
             line={"color": OURS, "width": 1},
             marker={"color": OURS, "size": 8},
-            error_y={"type": "data", "array": error.tolist(), "color": OURS, "thickness": 1.5, "width": 3},
+            error_y={
+                "type": "data",
+                "array": [1.96 * group.stderr for group in groups],
+                "color": OURS,
+                "thickness": 1.5,
+                "width": 3,
+            },
             hovertemplate="predicted %{x:.4~g}, realised %{y:.4~g}<extra></extra>",
         )
     )

@@ -4,8 +4,11 @@ const settings = {displayModeBar: false, responsive: true};
 for (const [id, variants] of Object.entries(figures)) {
   const place = document.getElementById("chart-" + id);
   const choice = document.getElementById("choice-" + id);
+  // On a narrow screen a figure scrolls sideways rather than writing its numbers over each other.
+  const least = ({data, layout}) => layout.margin.l + layout.margin.r + (data[0].type === "heatmap" ? 46 * data[0].x.length : 150);
   const draw = (position) => {
     const figure = variants[position].figure;
+    place.style.minWidth = least(figure) + "px";
     place.style.height = figure.layout.height + "px";
     Plotly.react(place, figure.data, figure.layout, settings);
   };

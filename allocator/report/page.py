@@ -19,6 +19,7 @@ from allocator import amounts
 from allocator.formats import ConstraintRecord, FunnelStage
 from allocator.policy.kinds.base import Constraint
 from allocator.policy.kinds.known import kind_named
+from allocator.progress import times_in_words
 from allocator.report import charts, rules, sentences
 from allocator.report.charts import Chart
 from allocator.report.collect import Report, Sources, collect
@@ -43,6 +44,7 @@ LOST_WORDS = {
     "worth showing": "Nothing that they may see is worth showing: it would cost more than it brings.",
     "allocated": "Nothing that they may see is worth showing, or a constraint keeps it away.",
 }
+DREW_NOTHING = "They were drawn to explore, and the random draw gave them nothing; the next model learns from it."
 SOURCE_WORDS = {
     "optimised": "chosen by the optimiser",
     "exploration": "random on purpose, to learn from",
@@ -142,6 +144,7 @@ def render(report: Report) -> str:
         source_words=SOURCE_WORDS,
         funnel=funnel_rows(report.funnel),
         model_sentence=model_sentence(report),
+        times=times_in_words(report.certificate.seconds),
         not_told=not_told(report.catalogue.unidentified),
         without=without_rows(report),
         objective=sentences.formula(report.certificate.objective),
@@ -308,7 +311,11 @@ def without_rows(report: Report) -> list[tuple[str, int]]:
             ),
         ]
     lost = [before - now for before, now in pairwise(counted)]
-    return [(LOST_WORDS[stage.stage], users) for stage, users in zip(stages[1:], lost, strict=True)]
+    drew = report.certificate.drew_nothing
+    at_random = [(DREW_NOTHING, drew)] if drew else []
+    lost[-1] -= drew
+    reasons = [(LOST_WORDS[stage.stage], users) for stage, users in zip(stages[1:], lost, strict=True)]
+    return [*reasons[:-1], *at_random, reasons[-1]]
 
 
 def model_sentence(report: Report) -> str:
@@ -363,6 +370,7 @@ def calibration_rows(evaluation: Evaluation | None) -> list[Mapping[str, str | M
             "outcome": row.outcome,
             "action": row.action,
             "slope": cell(row.slope, row.stderr),
+            "left": cell(row.held_out.value, row.held_out.stderr),
             "average": cell(row.average_effect, row.average_effect_stderr),
             "qini": {
                 model: cell(found.qini, found.stderr) if (found := qini.get((model, row.outcome, row.action))) else ""
@@ -413,7 +421,8 @@ def glossary(report: Report) -> list[tuple[str, str]]:
         ("Qini", "how well a model ranks users by effect; 0 is no better than chance."),
         (
             "Calibration slope",
-            "1: predicted differences between users are of the right size; 0: they carry no information.",
+            "of realised on predicted effects, on held-out users and after correction. 1: predicted differences between users "
+            "are of the right size; below 1: they are exaggerated; 0: they carry no information.",
         ),
     ]
 

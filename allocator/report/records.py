@@ -90,25 +90,47 @@ class Decile(ShownPart):
         return DecileEffects(self.predicted, self.realised, self.stderr)
 
 
+def known_effects(deciles: tuple[Decile, ...]) -> tuple[DecileEffects, ...]:
+    """Of all tenths; none where one of them is not known."""
+    found = tuple(decile.effects for decile in deciles)
+    known = tuple(effects for effects in found if effects is not None)
+    return known if len(known) == len(found) else ()
+
+
+class ShownSlope(ShownPart):
+    """Slope of realised on predicted effects among users whom nobody learned from."""
+
+    value: float | None = None
+    stderr: float | None = None
+
+
+class ShownPooled(ShownPart):
+    """All actions of an outcome together, in groups of equal size by prediction."""
+
+    outcome: str
+    deciles: tuple[Decile, ...] = ()
+
+    @property
+    def effects(self) -> tuple[DecileEffects, ...]:
+        return known_effects(self.deciles)
+
+
 class ShownCalibration(ShownPart):
+    """slope: by which the model was corrected. held_out: what is left on held-out users."""
+
     outcome: str
     action: str
     slope: float | None
     stderr: float | None = 0.0
     average_effect: float | None = None
     average_effect_stderr: float | None = None
-    deciles: tuple[Decile, ...] = ()
+    held_out: ShownSlope = ShownSlope()
 
     @property
-    def estimate(self) -> KnownEstimate | None:
-        return None if self.slope is None or self.stderr is None else KnownEstimate(self.slope, self.stderr)
-
-    @property
-    def effects(self) -> tuple[DecileEffects, ...]:
-        """Of all tenths; none where one of them is not known."""
-        found = tuple(decile.effects for decile in self.deciles)
-        known = tuple(effects for effects in found if effects is not None)
-        return known if len(known) == len(found) else ()
+    def left(self) -> KnownEstimate | None:
+        """The slope that is left on held-out users."""
+        found = self.held_out
+        return None if found.value is None or found.stderr is None else KnownEstimate(found.value, found.stderr)
 
 
 class ShownSlates(ShownPart):
@@ -128,6 +150,7 @@ class Evaluation(ShownPart):
     policies: tuple[PolicyValue, ...] = ()
     qini: tuple[ShownQini, ...] = ()
     calibration: tuple[ShownCalibration, ...] = ()
+    calibration_pooled: tuple[ShownPooled, ...] = ()
 
 
 class TruthValue(ShownPart):

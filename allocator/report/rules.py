@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from allocator.amounts import exact, with_unit
+from allocator.amounts import exact, part_kept, with_unit
 from allocator.formats import ConstraintRecord
 from allocator.policy.grammar import ContactRule, EligibilityRule, PinnedRule, Policy
 from allocator.policy.words import Filter, filter_words, people
@@ -142,7 +142,7 @@ def interference_rows(known: Interference | None) -> list[str]:
 
 
 def _left(kept: Kept) -> str:
-    return f"{100 * kept.kept:.0f} % (± {100 * kept.stderr:.0f} %)"
+    return part_kept(kept.kept, kept.stderr)
 
 
 def _named(words: Mapping[str, object]) -> str:

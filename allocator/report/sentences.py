@@ -10,6 +10,8 @@ from allocator.report.records import PolicyValue
 
 FINEST = 1e-7
 MOST_NAMED = 25
+NOTHING = 1e-6
+"""Of what is achieved: room that nobody can use."""
 
 
 def headline(certificate: Certificate, unit: str) -> str:
@@ -84,12 +86,13 @@ def constraint(record: ConstraintRecord, value_unit: str, rule: Constraint | Non
 
 
 def worth(record: ConstraintRecord, value_unit: str) -> str:
-    """What one step of room is worth, and at most what one percent of room is."""
+    """What one step of room is worth, about where its price was seen to hold so far, and at most what one percent of room is."""
     if record.price == 0:
         return "Loosening it alone would gain nothing."
     kind, side = kind_named(record.kind), _side(record)
     size, words = kind.step(level(record), side)
-    sentence = f"{words} about {with_unit(record.price * size, value_unit)}"
+    certified = level(record).is_certified(side, size)
+    sentence = f"{words} {kind.gain(with_unit(record.price * size, value_unit), certified=certified)}"
     bound = level(record).at(side)
     if not kind.told_by_percent or abs(bound) <= 100:
         return f"{sentence}."
@@ -100,12 +103,11 @@ def worth(record: ConstraintRecord, value_unit: str) -> str:
 
 def _holds(record: ConstraintRecord) -> str:
     """How far the price was seen to hold, on the side to which the bound would be loosened."""
-    if record.price_range is None or record.price == 0:
+    stands, side = level(record), _side(record)
+    kind = kind_named(record.kind)
+    if stands.reach is None or record.price == 0 or not stands.is_certified(side, kind.step(stands, side)[0]):
         return ""
-    side, (low, high) = _side(record), record.price_range
-    reach, bound = low if side == "min" else high, level(record).at(side)
-    further = reach < bound if side == "min" else reach > bound
-    return f" {kind_named(record.kind).price_holds(level(record), side, reach)}" if further else ""
+    return f" {kind.price_holds(stands, side, stands.reach)}"
 
 
 def _side(record: ConstraintRecord) -> Side:
@@ -115,7 +117,15 @@ def _side(record: ConstraintRecord) -> Side:
 
 def level(record: ConstraintRecord) -> Level:
     """Where the constraint stands."""
-    return Level(record.achieved or 0.0, record.min, record.max, unit_of(record))
+    return Level(record.achieved or 0.0, record.min, record.max, unit_of(record), _reach(record))
+
+
+def _reach(record: ConstraintRecord) -> float | None:
+    """The far end of the price's range, on the side to which the bound would be loosened."""
+    if record.price_range is None:
+        return None
+    low, high = record.price_range
+    return low if _side(record) == "min" else high
 
 
 def worth_of_one_percent(record: ConstraintRecord) -> float:
@@ -197,6 +207,11 @@ def model_against_best_fixed(value: PolicyValue, unit: str) -> str:
     return f"On held-out users, judged on {judged}, the learned policy {verdict}."
 
 
+def _plain(amount: str) -> str:
+    """Without the zeros that tell nothing: 80.00 and 80 are read as the same."""
+    return amount.rstrip("0").rstrip(".") if "." in amount else amount
+
+
 def _opening(record: ConstraintRecord) -> str:
     return {"hard": "", "soft": "wanted, not required: ", "report_only": "measured, not enforced: "}[
         record.strength.kind
@@ -204,9 +219,18 @@ def _opening(record: ConstraintRecord) -> str:
 
 
 def _binding(record: ConstraintRecord) -> str:
-    if record.min is None or record.max is None:
-        return "binding"
-    return "binding at the floor" if record.binding == "min" else "binding at the limit"
+    """Binding, at which of two bounds, and by how much the whole contacts of this allocation stay away from it."""
+    where = ""
+    if record.min is not None and record.max is not None:
+        where = " at the floor" if record.binding == "min" else " at the limit"
+    return f"binding{where}{_to_spare(record)}"
+
+
+def _to_spare(record: ConstraintRecord) -> str:
+    stands, side = level(record), _side(record)
+    spare = stands.achieved - stands.at(side) if side == "min" else stands.at(side) - stands.achieved
+    seen = _plain(amount(record, stands.achieved)) != _plain(amount(record, stands.at(side)))
+    return f", with {_distance(record, spare)} to spare" if spare > 0 and seen else ""
 
 
 def left(record: ConstraintRecord) -> str:
@@ -225,7 +249,7 @@ def _rooms(record: ConstraintRecord) -> Iterator[str]:
 
 
 def _room(record: ConstraintRecord, room: float, inside: str, outside: str) -> str:
-    if room == 0:
+    if 0 <= room <= NOTHING * abs(level(record).achieved):
         return "at the floor" if inside == "above the floor" else "nothing left"
     return f"{_distance(record, abs(room))} {inside if room > 0 else outside}"
 

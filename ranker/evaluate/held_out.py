@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ranker.evaluate import aipw, budget_curves, calibration, off_policy, report
+from ranker.evaluate import aipw, budget_curves, off_policy, report
 from ranker.evaluate.learners import AVERAGE, FIXED, RANDOM, VALUENET, WITHOUT_COVARIATES, Predictions, decisions_of
 from ranker.evaluate.objective import Objective
 from ranker.evaluate.off_policy import Estimate
@@ -175,7 +175,14 @@ def judge(
         "qini": report.qinis(model, test, predictions),
         "calibration": report.calibrations(model, test, predictions, rules.groups),
         "calibration_pooled": [
-            _pooled(target.name, predictions.effect[VALUENET][o], aipw_by_outcome[o], test, rules.groups)
+            report.pooled_record(
+                target.name,
+                predictions.effect[VALUENET][o],
+                aipw_by_outcome[o],
+                test.eligible_RA,
+                test.user_R,
+                rules.groups,
+            )
             for o, target in enumerate(model.targets)
         ],
         "segments": list(
@@ -245,17 +252,6 @@ def _budgets(
             "mean_over_budgets": report.interval(curve.area),
             "valuenet_minus_this": report.interval(curve.area_ours_minus_this),
         }
-
-
-def _pooled(outcome: str, predicted_RA: np.ndarray, aipw_RA: np.ndarray, test: Examples, groups: int) -> dict:
-    found = calibration.pooled(predicted_RA, aipw_RA, test.eligible_RA, test.user_R, groups)
-    return {
-        "outcome": outcome,
-        "average": found.average.to_json(),
-        "users": found.users.to_json(),
-        "actions": found.actions.to_json(),
-        "deciles": [group.to_json() for group in found.groups],
-    }
 
 
 def _segments(

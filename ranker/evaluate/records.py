@@ -112,6 +112,16 @@ class CalibrationFigure(EvaluationPart):
     deciles: Listed[GroupFigure]
 
 
+class PooledCalibrationFigure(EvaluationPart):
+    """All actions of an outcome together. users, actions: slopes of differences between users within actions, and between actions."""
+
+    outcome: str
+    average: GroupFigure
+    users: SlopeFigure
+    actions: SlopeFigure
+    deciles: Listed[GroupFigure]
+
+
 class ReliabilityFigure(EvaluationPart):
     """reliability: known share of the variance between users. average: whether a score is no more than its action's average."""
 
@@ -217,6 +227,7 @@ class ModelEvaluation(EvaluationPart):
     policies: Listed[PolicyFigure]
     qini: Listed[QiniFigure]
     calibration: Listed[CalibrationFigure]
+    calibration_pooled: Listed[PooledCalibrationFigure] = ()
     reliability: Listed[ReliabilityFigure]
     surrogates: Listed[SurrogateFigure]
     interference: InterferenceFigures | None = None
@@ -286,16 +297,6 @@ class BudgetFigure(EvaluationPart):
     points: Listed[BudgetPoint]
     mean_over_budgets: IntervalFigure
     valuenet_minus_this: IntervalFigure
-
-
-class PooledCalibrationFigure(EvaluationPart):
-    """All actions of an outcome together. users, actions: slopes of differences between users within actions, and between actions."""
-
-    outcome: str
-    average: GroupFigure
-    users: SlopeFigure
-    actions: SlopeFigure
-    deciles: Listed[GroupFigure]
 
 
 class SegmentFigure(EvaluationPart):

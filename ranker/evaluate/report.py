@@ -3,7 +3,7 @@
 Axes: R rows (of the test), A actions, B = A + 1 arms, the last one `none`, O outcomes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -61,6 +61,7 @@ def evaluate(model: ValueModel, examples: Examples, splits: Splits, settings: Ju
         "policies": policies(objectives, predictions, test),
         "qini": qinis(model, test, predictions),
         "calibration": calibrations(model, test, predictions, settings.deciles),
+        "calibration_pooled": list(_pooled(model, test, predictions, settings.deciles)),
     }
 
 
@@ -208,6 +209,37 @@ def calibrations(model: ValueModel, test: Examples, predictions: Predictions, de
                 }
             )
     return records
+
+
+def _pooled(model: ValueModel, test: Examples, predictions: Predictions, groups: int) -> Iterator[dict]:
+    """Per outcome, by the rows that know it and are eligible for something."""
+    for o, target in enumerate(model.targets):
+        known, outcome_R = test.known(o)
+        decisions = decisions_of(test).take(known)
+        eligible_RA = decisions.eligible_RB[:, :-1]
+        if eligible_RA.any():
+            aipw_RA = aipw.effects(decisions, outcome_R, predictions.expected[o][known])
+            effect_RA = predictions.effect[VALUENET][o][known]
+            yield pooled_record(target.name, effect_RA, aipw_RA, eligible_RA, decisions.user_R, groups)
+
+
+def pooled_record(
+    outcome: str,
+    predicted_RA: np.ndarray,
+    aipw_RA: np.ndarray,
+    eligible_RA: np.ndarray,
+    user_R: np.ndarray,
+    groups: int,
+) -> dict:
+    """All actions of an outcome together: groups of pairs next to each other by prediction, and the slopes that are left."""
+    found = calibration.pooled(predicted_RA, aipw_RA, eligible_RA, user_R, groups)
+    return {
+        "outcome": outcome,
+        "average": found.average.to_json(),
+        "users": found.users.to_json(),
+        "actions": found.actions.to_json(),
+        "deciles": [group.to_json() for group in found.groups],
+    }
 
 
 def _fitted(fitted: OutcomeCalibration, a: int) -> dict[str, float]:

@@ -35,6 +35,9 @@ from ranker.tables.schema import TableSchema
 
 TABLES = ("users", "exposures", "outcomes")
 ROWS_AT_ONCE = 262_144
+UNLISTED = "are not one of"
+MOST_UNLISTED = 0.2
+"""Part of a file's rows whose value of a category its list may lack: a new country is a few rows, a wrong column nearly all."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,21 @@ def _file_problems(file: Path, name: str, described: Described) -> Iterator[str]
             examples.setdefault((column, fault), Counter()).update(values)
     rows = parquet_rows(file)
     for (column, fault), count in faults.items():
+        if name == "users" and fault.startswith(UNLISTED) and count <= MOST_UNLISTED * rows:
+            continue  # counted by `unlisted`
         yield f"{file}: column {column}: {count:,} of {rows:,} rows {fault}{frequent(examples[(column, fault)], rows)}"
+
+
+def unlisted(tables: Path, described: Described) -> Counter[str]:
+    """Rows of users by category whose value is not in the category's closed list; those whose list is kept are left out."""
+    found: Counter[str] = Counter()
+    closed = {name: each.values for name, each in described.schema.categorical.items() if each.values is not None}
+    for file in files_of(tables, "users") if closed else ():
+        for batch in batches(file, ROWS_AT_ONCE, list(closed)):
+            frame = as_frame(pa.Table.from_batches([batch]))
+            for name, values in closed.items():
+                found[name] += int((frame[name].notna() & ~frame[name].isin(list(values))).sum())
+    return +found
 
 
 def _failures(schema: pa_check.DataFrameSchema, frame: pd.DataFrame) -> Iterator[tuple[str, str, int, Counter[str]]]:
@@ -125,7 +142,7 @@ def _failures(schema: pa_check.DataFrameSchema, frame: pd.DataFrame) -> Iterator
         cases["column"] = cases["column"].where(~cases["check"].str.contains("|", regex=False), "")
         for (column, check), group in cases.groupby(["column", "check"], sort=False):
             place, _, fault = check.rpartition("|") if "|" in check else (column, "", check)
-            named = fault.startswith(("are not one of", "name "))
+            named = fault.startswith((UNLISTED, "name "))
             values = group["failure_case"].astype(str).value_counts().to_dict() if named else {}
             yield place, fault, group["index"].nunique(), Counter(values)
 
@@ -222,7 +239,7 @@ def _outcomes_schema(described: Described) -> pa_check.DataFrameSchema:
 
 def _one_of(values: Sequence[str]) -> pa_check.Check:
     told = ", ".join(values) if len(values) <= 12 else f"the {len(values)} values of schema.json"
-    return pa_check.Check.isin(list(values), error=f"are not one of {told}")
+    return pa_check.Check.isin(list(values), error=f"{UNLISTED} {told}")
 
 
 def _holdout(frame: pd.DataFrame) -> pd.Series:

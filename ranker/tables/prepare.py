@@ -4,11 +4,12 @@ Axes: R rows.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,10 +17,10 @@ import pyarrow.parquet as pq
 
 from ranker.catalogue import CATALOGUE_FILE, read_catalogue
 from ranker.columns import ROWS_AT_ONCE, as_days, as_flags, as_ids, as_text, is_date, is_text, read_ids
-from ranker.files import InputError, batches_of, open_parquet, parquet_rows
+from ranker.files import InputError, batches_of, open_parquet, parquet_rows, parquet_schema
 from ranker.log_schema import DECISION, SCHEMA_FILE
 from ranker.logs import write_logs
-from ranker.tables.check import TABLES, Described, as_frame, check_types, check_values, files_of
+from ranker.tables.check import TABLES, Described, as_frame, check_types, check_values, files_of, unlisted
 from ranker.tables.join import UserTables, is_known, is_mature, join, key_faults
 from ranker.tables.schema import read_table_schema
 from ranker.tables.settings import PrepareOptions
@@ -56,7 +57,9 @@ FAULTS = {
 class Prepared:
     """What was prepared. decisions: all in the tables; immature: of them, not complete; known_in_part: of those, in the logs apart;
     rows: complete ones in the logs. nothing: complete rows whose action is none. slates: days of listeners with several contacts;
-    beside: decisions that showed nothing while another one of that day showed something, which are left out.
+    beside: decisions that showed nothing while another one of that day showed something, which are left out. outcomes: events in the
+    tables; late: of them, recorded on `known_before` or later, which count for nothing. unnamed: columns of users that the schema does
+    not name. unlisted: rows of users by category whose value its closed list lacks; a value that the model never saw tells it nothing.
     """
 
     known_before: date
@@ -67,6 +70,10 @@ class Prepared:
     nothing: int
     slates: int
     beside: int
+    outcomes: int = 0
+    late: int = 0
+    unnamed: tuple[str, ...] = ()
+    unlisted: Mapping[str, int] = field(default_factory=dict)
 
 
 def catalogue_of(tables: Path) -> Path:
@@ -96,6 +103,8 @@ def prepare(
                 counts.update(numbered=frame[DECISION].nunique())
             mature_R = is_mature(frame["as_of"], described.schema, described.known_before)
             mature, told = int(mature_R.sum()), int(is_known(part, described.schema, described.known_before).sum())
+            recorded = part.outcomes["recorded_on"].to_numpy()
+            counts.update(outcomes=len(recorded), late=int((recorded >= np.datetime64(described.known_before)).sum()))
             counts.update(decisions=before, immature=before - mature - (told - len(frame)))
             counts.update(known_in_part=len(frame) - mature, beside=told - len(frame))
             counts.update(nothing=int((frame["action"] == described.schema.none)[mature_R].sum()))
@@ -115,7 +124,18 @@ def prepare(
         nothing=counts["nothing"],
         slates=slates,
         beside=counts["beside"],
+        outcomes=counts["outcomes"],
+        late=counts["late"],
+        unnamed=_unnamed(tables, described),
+        unlisted=unlisted(tables, described),
     )
+
+
+def _unnamed(tables: Path, described: Described) -> tuple[str, ...]:
+    """Columns of users that the schema does not name, so that nothing reads them."""
+    named = {"user_id", "as_of", *described.schema.log_schema().features}
+    columns = (name for file in files_of(tables, "users") for name in parquet_schema(file).names)
+    return tuple(name for name in dict.fromkeys(columns) if name not in named)
 
 
 def _described(tables: Path, settings: PrepareOptions) -> Described:

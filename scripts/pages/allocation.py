@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 from allocator.allocate import Allocation
 from allocator.formats import ConstraintRecord
+from allocator.policy.kinds.known import kind_named
+from allocator.progress import times_in_words
 from scripts.cli import entry
 
 COLUMNS = ("constraint", "at least", "at most", "achieved", "binding", "worth of one unit more", "which holds")
@@ -16,15 +18,14 @@ def show_allocation(made: Allocation) -> None:
 
 
 def _cells(record: ConstraintRecord) -> tuple[str, ...]:
-    held = record.price_range
+    held, kind = record.price_range, kind_named(record.kind)
     return (
         record.label or record.id,
-        _number(record.min),
-        _number(record.max),
-        _number(record.achieved),
+        *("" if bound is None else kind.amount(bound, asked=True) for bound in (record.min, record.max)),
+        "" if record.achieved is None else kind.amount(record.achieved),
         record.binding or "",
         f"{record.price:,.4g}" if record.price else "",
-        "" if held is None else f"from {_number(held[0])} to {_number(held[1])}",
+        "" if held is None else f"from {kind.amount(held[0], asked=True)} to {kind.amount(held[1], asked=True)}",
     )
 
 
@@ -39,9 +40,5 @@ def _summary(made: Allocation) -> Iterator[tuple[str, str]]:
         yield "Best-first instead", f"{held.greedy.value:,.4f}{broken}"
     yield "Audit", f"clean, {len(made.audit.checks)} checks passed"
     yield "Passes", f"{held.passes_over('all_users')} over all users, {held.passes_over('samples')} over samples"
-    yield "Seconds", ", ".join(f"{name} {seconds:.1f}" for name, seconds in made.seconds.items())
+    yield "Seconds", times_in_words(made.seconds)
     yield "Written to", str(made.folder)
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:,.6g}"

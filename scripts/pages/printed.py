@@ -2,6 +2,7 @@
 
 import logging
 
+from allocator.amounts import part_kept
 from ranker.evaluate.learners import VALUENET
 from ranker.evaluate.records import HeldOutEvaluation
 from scripts.cli import entry
@@ -57,7 +58,7 @@ def show_regret(table: Regret) -> None:
         (
             each.where,
             each.beside,
-            f"{each.kept:.0%} ± {each.stderr:.0%}" if isinstance(each, Told) else "nothing said",
+            part_kept(each.kept, each.stderr) if isinstance(each, Told) else "nothing said",
             f"{each.true:.0%}",
         )
         for each in table.interference

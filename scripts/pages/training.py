@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from allocator.amounts import part_kept
 from ranker.evaluate.records import (
     FatigueFigure,
     InterferenceFigures,
@@ -81,7 +82,7 @@ def show_interference(found: InterferenceFigures) -> None:
 
 
 def _left(kept: FatigueFigure | PairFigure) -> str:
-    return f"{kept.kept:.0%} ± {kept.stderr:.0%}"
+    return "not known" if kept.kept is None or kept.stderr is None else part_kept(kept.kept, kept.stderr)
 
 
 def _named(words: Mapping[str, object]) -> str:

@@ -58,7 +58,10 @@ def _against_truth(regret: Regret) -> str:
 
 def _rules(held: Certificate) -> str:
     binding = [each.id for each in held.constraints if each.binding]
-    return f"{len(held.constraints)} business constraints; at their limit: {', '.join(binding) or 'none'}"
+    enforced = [each for each in held.constraints if each.strength.kind != "report_only"]
+    watched = len(held.constraints) - len(enforced)
+    measured = f", {watched} more measured only" if watched else ""
+    return f"{len(enforced)} enforced{measured}; at their limit: {', '.join(binding) or 'none'}"
 
 
 def _verdict(audit: AuditRecord) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from ranker.files import parquet_files, parquet_rows, parquet_schema
+from ranker.logs import IMMATURE
 from scripts.runs import digests
 from scripts.runs.params import sanitised
 
@@ -58,8 +59,9 @@ def log_datasets(client: "MlflowClient", run_id: str, datasets: Sequence[tuple[P
     for path, context in datasets:
         if path.exists():
             files, source = parquet_files(path), LocalArtifactDatasetSource(path.as_posix())
+            young = parquet_files(path / IMMATURE)  # decisions whose outcomes are known in part teach as well
             told = MetaDataset(source, sanitised(path.name), digests.told_digest(path)[:8], _columns(files))  # type: ignore[abstract]
-            rows = json.dumps({"num_rows": sum(map(parquet_rows, files))})
+            rows = json.dumps({"num_rows": sum(map(parquet_rows, [*files, *young]))})
             tags = [InputTag("mlflow.data.context", context)]
             inputs.append(DatasetInput(Dataset(**told.to_dict(), profile=rows), tags))
     if inputs:

@@ -264,10 +264,17 @@ def evaluation(actions: list[str], generator: np.random.Generator) -> dict:
     calibration = [
         {"outcome": outcome, "action": action, "slope": float(np.clip(generator.normal(0.8, 0.2), 0, 1.3)), "stderr": 0.12,
          "average_effect": float(generator.normal(0.003, 0.001)), "average_effect_stderr": 0.0007,
+         "held_out": {"value": float(generator.normal(1.0, 0.1)), "stderr": 0.2},
          "deciles": [{"predicted": 0.0007 * tenth, "realised": 0.0006 * tenth + float(generator.normal(0, 0.0008)), "stderr": 0.0011}
                      for tenth in range(10)]}
         for outcome in ("subs", "revenue")
         for action in actions
+    ]  # fmt: skip
+    calibration[0]["deciles"] = calibration[0]["deciles"][:1]  # an action that few were given
+    pooled = [
+        {"outcome": outcome, "deciles": [{"predicted": 0.0007 * tenth, "realised": 0.0006 * tenth, "stderr": 0.0002}
+                                         for tenth in range(10)]}
+        for outcome in ("subs", "revenue")
     ]  # fmt: skip
     return {
         "rows": {"train": 31_000, "validation": 7700, "test": 9600},
@@ -276,5 +283,6 @@ def evaluation(actions: list[str], generator: np.random.Generator) -> dict:
         "policies": policies,
         "qini": qini,
         "calibration": calibration,
+        "calibration_pooled": pooled,
         "training": {"epochs": 14, "best_epoch": 9, "curve": [], "seconds": 31.0},
     }

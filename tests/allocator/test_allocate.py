@@ -9,6 +9,8 @@ import pytest
 
 from allocator.allocate import allocate
 from allocator.infeasible.diagnosis import Infeasible
+from allocator.policy.experiment import exploring
+from allocator.saved import read_allocation
 from allocator.solve.settings import SolveSettings
 from ranker.scores import InputError, Scores, open_scores, write_frame
 from scripts import allocate as command
@@ -56,6 +58,52 @@ def test_a_notebook_needs_scores_a_policy_and_one_call(scores: Scores) -> None:
     assert allocation.audit.clean and allocation.certificate.gap <= 1e-5
     (pushes,) = constraints.to_dict("records")
     assert (pushes["id"], pushes["achieved"], pushes["binding"]) == ("pushes", 5, "max") and pushes["price"] > 0
+
+
+def test_a_folder_is_read_back_as_frames(scores: Scores, tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    made = allocate(scores, POLICY, folder=tmp_path / "made")
+    back = read_allocation(str(made.folder))
+    assert back.contacts().equals(made.contacts()) and len(back.contacts()) == 45
+    assert back.constraints().equals(made.constraints()) and back.certificate == made.certificate
+    assert back.prices().to_dict("records") == [
+        {"constraint": "pushes", "side": "max", "multiplier": back.constraints().multiplier[0]}
+    ]
+    assert back.audit is not None and back.audit.all_passed
+    rows = pd.concat(map(pd.read_parquet, made.folder.glob("*.parquet")), ignore_index=True)  # as the page says
+    assert rows.equals(back.contacts())
+
+
+def test_what_is_no_allocation_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"there is no such directory"):
+        read_allocation(tmp_path / "none")
+    with pytest.raises(InputError, match=r"holds no certificate\.json, so it is no allocation"):
+        read_allocation(tmp_path)
+
+
+def test_a_margin_is_net_value_over_the_runner_up(scores: Scores) -> None:
+    """Net of the price of a push; a home contact has nothing to give way to."""
+    made = allocate(scores, POLICY)
+    (shard,) = scores.shards()
+    value = dict(zip(("push/duo", "push/books", "home/duo"), shard.mean["revenue"].T.astype(float), strict=True))
+    price = made.constraints().price[0]
+    for row in made.contacts().itertuples():
+        net = {name: value[name][row.user_id] - price * name.startswith("push") for name in value}
+        others = {name: net[name] for name in net if name[:4] == row.action[:4] and name != row.action}
+        best = max(others, key=others.__getitem__, default=None)
+        assert (None if pd.isna(row.runner_up) else row.runner_up) == (best if best and others[best] > 0 else None)
+        assert row.margin == pytest.approx(net[row.action] - max(0.0, *others.values(), 0.0), abs=1e-6)
+
+
+def test_exploring_users_who_drew_nothing_are_counted(scores: Scores) -> None:
+    """A random draw is one of the three actions or nothing; whoever explores and has no row drew nothing."""
+    explores = {"exploration": {"share": 0.5, "salt": "w1"}}
+    made = allocate(scores, POLICY | {"experiment": explores, "constraints": []})
+    user_id = np.arange(40)
+    exploring_U = exploring(made.policy, user_id)
+    drew = exploring_U & ~np.isin(user_id, made.contacts().user_id)
+    assert made.certificate.drew_nothing == drew.sum() > 0
+    assert made.certificate.funnel[-2].users - made.certificate.funnel[-1].users == drew.sum()
 
 
 def test_a_file_a_mapping_and_a_read_policy_are_one_policy(scores: Scores, tmp_path: Path) -> None:

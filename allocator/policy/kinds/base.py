@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import ClassVar, Literal, Self
 
-from allocator.amounts import exact, number, one, with_unit
+from allocator.amounts import exact, number, one, round_step, short_of, with_unit
 from allocator.policy.tree import Fault
 from allocator.policy.words import (
     Bound,
@@ -30,6 +30,8 @@ from allocator.policy.words import (
 
 Side = Literal["min", "max"]
 SIDES: tuple[Side, ...] = ("min", "max")
+SHORTEST = 1e-3
+"""Of the step that people think in: shorter ones say nothing to them."""
 UnitWords = Callable[[str | None, str | None], str]
 """(metric, attribute) -> the unit of their product."""
 
@@ -53,16 +55,38 @@ class ChangedUsers:
 
 @dataclass(frozen=True)
 class Level:
-    """Where a constraint stands: what is achieved, and the bounds that it has, in words of `unit`."""
+    """Where a constraint stands: what is achieved, and the bounds that it has, in words of `unit`.
+
+    reach: the bound up to which, loosened, its price was seen to hold; None where that was not seen.
+    """
 
     achieved: float
     low: float | None
     high: float | None
     unit: str
+    reach: float | None = None
 
     def at(self, side: Side) -> float:
         bound = self.low if side == "min" else self.high
         return 0.0 if bound is None else bound
+
+    def room(self, side: Side) -> float:
+        """How far the bound can be loosened while its price was seen to hold."""
+        if self.reach is None:
+            return 0.0
+        return max(self.at(side) - self.reach if side == "min" else self.reach - self.at(side), 0.0)
+
+    def loosened(self, side: Side, size: float) -> float:
+        return self.at(side) - size if side == "min" else self.at(side) + size
+
+    def is_certified(self, side: Side, size: float) -> bool:
+        """Whether the price was seen to hold all along a step."""
+        return size <= self.room(side) * (1 + 1e-9)
+
+    def step(self, side: Side, wanted: float) -> float:
+        """The step that people think in, or a shorter round one along which the price was seen to hold, unless that is next to nothing."""
+        room = self.room(side)
+        return wanted if self.is_certified(side, wanted) or room < SHORTEST * wanted else round_step(room)
 
 
 class Constraint(Rule):
@@ -202,16 +226,35 @@ class Constraint(Rule):
     @classmethod
     def step(cls, level: Level, side: Side) -> tuple[float, str]:
         """A step of the bound that people think in, in the bound's own unit, and the words that open its sentence."""
+        size = 1.0 if cls.counts is not None else level.step(side, 1.0)
+        amount = f"one {one(level.unit)}" if size == 1 else f"{exact(size)} {level.unit}"
         if side == "min":
-            return 1.0, f"Lowering the floor by one {one(level.unit)} would gain"
-        return 1.0, f"One more {one(level.unit)} would be worth"
+            return size, f"Lowering the floor by {amount} would gain"
+        return size, f"One more {one(level.unit)} would be worth" if size == 1 else f"{amount} more would be worth"
+
+    @classmethod
+    def gain(cls, worth: str, *, certified: bool) -> str:
+        """What a step gains. certified: whether the price was seen to hold all along it.
+
+        Each further step of a sum is worth as much or less; that of a rate need not be.
+        """
+        if certified:
+            return f"about {worth}"
+        return f"about {worth} if the price held that far" if cls.is_rate else f"at most about {worth}"
 
     @classmethod
     def price_holds(cls, level: Level, side: Side, reach: float) -> str:
-        """How far each step is worth the same, which is until the bound has come to `reach`."""
-        if side == "min":
-            return f"Each is worth that down to {with_unit(reach, level.unit)}; below that, less."
-        return f"Each is worth that up to {with_unit(reach, level.unit)}; beyond that, less."
+        """How far each step is worth the same, which is at least until the bound has come to `reach`."""
+        each = "Each" if cls.step(level, side)[0] == 1 else "Each such step"
+        way, beyond = ("down to", "below") if side == "min" else ("up to", "beyond")
+        change = "differ" if cls.is_rate else "be less"
+        words = f"{cls.short_of(reach, level.at(side))} {level.unit}".strip()
+        return f"{each} is worth that at least {way} {words}; {beyond} that, it may {change}."
+
+    @classmethod
+    def short_of(cls, reach: float, bound: float) -> str:
+        """An amount, without its unit, in words that go no further than `reach`, and yet further than the bound."""
+        return short_of(reach, bound)
 
     @classmethod
     def stands(cls, level: Level, rule: "Constraint | None") -> str:
@@ -275,11 +318,8 @@ class Rate(ContactConstraint):
     @classmethod
     def step(cls, level: Level, side: Side) -> tuple[float, str]:
         bound = level.at(side)
-        if not bound:
-            return super().step(level, side)
-        size = 10.0 ** (math.floor(math.log10(abs(bound))) - 1)
-        moved = bound - size if side == "min" else bound + size
-        return size, f"{moving(side)} by {exact(size)} (to {exact(moved)}) would gain"
+        size = level.step(side, 10.0 ** (math.floor(math.log10(abs(bound))) - 1) if bound else 1.0)
+        return size, f"{moving(side)} by {exact(size)} (to {exact(level.loosened(side, size))}) would gain"
 
 
 def moving(side: Side) -> str:

@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
 
-from allocator.amounts import exact, number, percent
+from allocator.amounts import exact, number, percent, round_step, short_of
 from allocator.policy.kinds.base import ContactSum, Level, Rate, Side, UnitWords, moving
 from allocator.policy.tree import Fault
 from allocator.policy.words import Bound, Filter, FilterField, share_of, shown
 
+POINT = 0.01
+"""One percentage point."""
 MOST_PARTS = 1_000_000
 """Contacts that a bound's simple fraction may speak of: beyond it, a row has no step that a solver could see."""
 
@@ -60,4 +62,14 @@ class ShareOf(Rate):
 
     @classmethod
     def step(cls, level: Level, side: Side) -> tuple[float, str]:
-        return 0.01, f"{moving(side)} by one percentage point would gain"
+        bound = level.at(side)
+        most = bound if side == "min" else cls.largest_bound - bound
+        size = level.step(side, POINT if most >= POINT or most <= 0 else round_step(most))
+        if size == POINT:
+            return size, f"{moving(side)} by one percentage point would gain"
+        to = cls.amount(level.loosened(side, size), asked=True)
+        return size, f"{moving(side)} by {exact(round(100 * size, 7))} percentage points (to {to}) would gain"
+
+    @classmethod
+    def short_of(cls, reach: float, bound: float) -> str:
+        return f"{short_of(100 * reach, 100 * bound)} %"

@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from allocator.amounts import number, with_unit
+from allocator.amounts import exact, number
 from allocator.policy.kinds.base import ContactConstraint, ContactSum, Level, Side, UnitWords
 from allocator.policy.words import Text
 
@@ -28,13 +28,15 @@ class TierFloor(ContactConstraint):
 
     @classmethod
     def step(cls, level: Level, side: Side) -> tuple[float, str]:
-        size = abs(level.at("min")) / 100 or 1.0
-        words = f"Giving up another {with_unit(size, level.unit)} of it, 1 % of what must be left, would gain"
-        return size, words
+        whole = abs(level.at("min")) / 100 or 1.0
+        size = level.step(side, whole)
+        if size == whole:
+            return size, f"Giving up another {number(size)} {level.unit} of it, 1 % of what must be left, would gain"
+        return size, f"Giving up another {exact(size)} {level.unit} of it would gain"
 
     @classmethod
     def price_holds(cls, level: Level, side: Side, reach: float) -> str:
-        return f"That rate holds down to {with_unit(reach, level.unit)}; below that, it is less."
+        return f"That rate holds at least down to {cls.short_of(reach, level.at(side))} {level.unit}; below that, it may be less."
 
 
 def tier_id(position: int) -> str:

@@ -1,11 +1,15 @@
 """Sentences about constraints: every kind, binding side and strength says what holds, in its unit, and what room is worth."""
 
+import re
+
 import pytest
 
 from allocator import amounts
 from allocator.formats import Certificate, ConstraintRecord
+from allocator.policy.kinds import known
 from allocator.policy.kinds.change import Change
 from allocator.policy.kinds.churn import Churn
+from allocator.policy.kinds.known import KINDS
 from allocator.policy.words import Filter, filter_words
 from allocator.report import sentences
 from allocator.report.page import bullet, constraint_row, state_of
@@ -29,15 +33,15 @@ FREE = {"binding": None, "price": 0.0, "multiplier": 0.0}
 
 def test_a_volume_at_its_limit():
     assert say() == (
-        "Push capacity: 400,000 of at most 400,000 contacts used - binding. One more contact would be worth about 0.19 EUR; "
+        "Push capacity: 400,000 of at most 400,000 contacts used - binding. One more contact would be worth at most about 0.19 EUR; "
         "1 % more room (4,000 contacts) at most about 760 EUR."
     )
 
 
 def test_a_volume_at_its_floor():
     assert say(min=5000.0, max=None, achieved=5000.0, binding="min", price=0.031) == (
-        "Push capacity: 5,000 contacts, at least 5,000 asked for - binding. Lowering the floor by one contact would gain about "
-        "0.031 EUR; a floor 1 % lower (50 contacts) at most about 1.55 EUR."
+        "Push capacity: 5,000 contacts, at least 5,000 asked for - binding. Lowering the floor by one contact would gain at most "
+        "about 0.031 EUR; a floor 1 % lower (50 contacts) at most about 1.55 EUR."
     )
 
 
@@ -62,27 +66,29 @@ def test_of_two_bounds_the_sentence_names_the_one_that_binds(side, words):
 
 def test_a_total_carries_its_unit():
     assert say(kind="total", unit="EUR", max=250_000.0, achieved=249_998.74, price=0.5) == (
-        "Push capacity: 249,999 of at most 250,000 EUR used - binding. One more EUR would be worth about 0.50 EUR; "
+        "Push capacity: 249,999 of at most 250,000 EUR used - binding, with 1.26 EUR to spare. "
+        "One more EUR would be worth at most about 0.50 EUR; "
         "1 % more room (2,500 EUR) at most about 1,250 EUR."
     )
 
 
 def test_a_total_of_people_counts_them_one_by_one():
     said = say(kind="total", unit="subscribers", min=50.0, max=None, achieved=50.0, binding="min", price=3.0)
-    assert said.endswith("Lowering the floor by one subscriber would gain about 3 EUR.")
+    assert said.endswith("Lowering the floor by one subscriber would gain at most about 3 EUR.")
 
 
 def test_a_share_at_its_floor_is_priced_per_percentage_point():
     assert say(label="Plans", min=0.55, max=0.75, achieved=0.55, binding="min", price=182_000.0, **SHARE) == (
         "Plans: 55.00 % of the contacts in scope, between 55 % and 75 % allowed - binding at the floor. "
-        "Lowering the floor by one percentage point would gain about 1,820 EUR."
+        "Lowering the floor by one percentage point would gain about 1,820 EUR if the price held that far."
     )
 
 
 def test_a_share_at_its_limit():
     said = say(max=0.3, achieved=0.3, price=1000.0, **SHARE)
     assert said.endswith(
-        "at most 30 % allowed - binding. Raising the limit by one percentage point would gain about 10 EUR."
+        "at most 30 % allowed - binding. Raising the limit by one percentage point would gain about 10 EUR if the "
+        "price held that far."
     )
 
 
@@ -93,14 +99,14 @@ def test_a_share_with_room_counts_percentage_points():
 def test_an_average_at_its_limit_is_priced_in_steps_of_its_own_size():
     assert say(max=0.002, achieved=0.002, price=50_000.0, **AVERAGE) == (
         "Push capacity: 0.002 opt-outs per contact, at most 0.002 allowed - binding. "
-        "Raising the limit by 0.0001 (to 0.0021) would gain about 5 EUR."
+        "Raising the limit by 0.0001 (to 0.0021) would gain about 5 EUR if the price held that far."
     )
 
 
 def test_a_ratio_at_its_floor():
     assert say(min=2.5, max=None, achieved=2.5, binding="min", price=21_430.0, **RATIO) == (
         "Push capacity: 2.50 EUR per EUR, at least 2.5 asked for - binding. "
-        "Lowering the floor by 0.1 (to 2.4) would gain about 2,143 EUR."
+        "Lowering the floor by 0.1 (to 2.4) would gain about 2,143 EUR if the price held that far."
     )
 
 
@@ -149,7 +155,7 @@ def test_rounding_of_sums_is_not_a_violation():
 def test_a_bound_of_zero_is_a_bound():
     said = say(max=0.0, achieved=0.0, price=0.4)
     assert said == (
-        "Push capacity: 0 of at most 0 contacts used - binding. One more contact would be worth about 0.40 EUR."
+        "Push capacity: 0 of at most 0 contacts used - binding. One more contact would be worth at most about 0.40 EUR."
     )
 
 
@@ -210,6 +216,9 @@ def test_rows_stand_by_urgency():
         ({"min": 5.0, "max": None, "achieved": 5.0}, "at the floor"),
         ({"min": 5.0, "max": 9.0, "achieved": 6.0}, "1 contact above the floor, 3 contacts left"),
         ({"achieved": 400_010.0}, "10 contacts over the limit"),
+        (AVERAGE | {"max": 0.001, "achieved": 0.001 - 7e-10}, "nothing left"),
+        (RATIO | {"min": 2.5, "max": None, "achieved": 2.5 + 1e-7}, "at the floor"),
+        (RATIO | {"min": 2.5, "max": None, "achieved": 2.49}, "0.01 EUR per EUR below the floor"),
         ({"min": 5.0, "max": None, "achieved": 1.0}, "4 contacts below the floor"),
     ],
 )
@@ -270,6 +279,12 @@ def test_nearly_all_is_not_all():
     assert amounts.percent(1.0) == "100.0 %"
 
 
+def test_what_is_left_of_an_effect_is_at_most_all_unless_more_is_sure():
+    assert amounts.part_kept(0.58, 0.06) == "58 % (± 6 %)"
+    assert amounts.part_kept(1.01, 0.06) == amounts.part_kept(0.999, 0.06) == "all (± 6 %)"
+    assert amounts.part_kept(1.3, 0.06) == "130 % (± 6 %)"
+
+
 def test_values_side_by_side_show_their_difference():
     assert amounts.told_apart([160.21979, 160.21983, 160.22406]) == ["160.21979", "160.21983", "160.22406"]
     assert amounts.told_apart([1000.0, 2000.0]) == ["1,000", "2,000"]
@@ -284,13 +299,159 @@ def test_percentages_at_most_are_rounded_up():
     assert amounts.percent_at_most(-1e-9) == "0 %"
 
 
-def test_a_price_says_how_far_it_holds():
-    assert say(price_range=(395_000.0, 418_000.0)).endswith(
-        "Each is worth that up to 418,000 contacts; beyond that, less."
-    )
-    floor = say(min=5000.0, max=None, achieved=5000.0, binding="min", price=0.031, price_range=(4800.0, 5100.0))
-    assert floor.endswith("Each is worth that down to 4,800 contacts; below that, less.")
-    assert say(price_range=(395_000.0, 400_000.0)) == say(price_range=None)
+KINDS_AT_A_BOUND = {
+    ("volume", "max"): {"kind": "volume", "max": 4000.0},
+    ("volume", "min"): {"kind": "volume", "min": 4000.0},
+    ("total", "max"): {"kind": "total", "unit": "EUR", "max": 80.0},
+    ("total", "min"): {"kind": "total", "unit": "EUR", "min": 80.0},
+    ("share", "max"): {"kind": "share", "unit": "share of contacts", "max": 0.75, "denominator": 1000.0},
+    ("share", "min"): {"kind": "share", "unit": "share of contacts", "min": 0.25, "denominator": 1000.0},
+    ("average", "max"): {"kind": "average", "unit": "opt-outs per contact", "max": 0.002, "denominator": 1000.0},
+    ("average", "min"): {"kind": "average", "unit": "EUR per contact", "min": 0.04, "denominator": 1000.0},
+    ("ratio", "max"): {"kind": "ratio", "unit": "EUR per EUR", "max": 2.5, "denominator": 1000.0},
+    ("ratio", "min"): {"kind": "ratio", "unit": "EUR per EUR", "min": 2.5, "denominator": 1000.0},
+    ("change", "max"): {"kind": "change", "max": 172.0, "min": 142.0},
+    ("change", "min"): {"kind": "change", "max": 172.0, "min": 142.0},
+    ("churn", "max"): {"kind": "churn", "unit": "users", "max": 6000.0},
+    ("tier", "min"): {"kind": "tier", "unit": "subscribers", "min": 200.0},
+}
+"""Of every kind, a binding record at each side that it can have."""
+HELD = {
+    ("volume", "max"): (
+        4180.0,
+        "One more contact would be worth about 2 EUR; 1 % more room (40 contacts) at most about 80 EUR. "
+        "Each is worth that at least up to 4,180 contacts; beyond that, it may be less.",
+    ),
+    ("volume", "min"): (
+        3999.0,
+        "Lowering the floor by one contact would gain about 2 EUR; a floor 1 % lower (40 contacts) at most about 80 EUR. "
+        "Each is worth that at least down to 3,999 contacts; below that, it may be less.",
+    ),
+    ("total", "max"): (
+        80.4,
+        "0.2 EUR more would be worth about 0.40 EUR. "
+        "Each such step is worth that at least up to 80.4 EUR; beyond that, it may be less.",
+    ),
+    ("total", "min"): (
+        78.77,
+        "Lowering the floor by one EUR would gain about 2 EUR. "
+        "Each is worth that at least down to 78.8 EUR; below that, it may be less.",
+    ),
+    ("share", "max"): (
+        0.75025,
+        "Raising the limit by 0.02 percentage points (to 75.02 %) would gain about 0.0004 EUR. "
+        "Each such step is worth that at least up to 75.025 % of the contacts in scope; beyond that, it may differ.",
+    ),
+    ("share", "min"): (
+        0.2,
+        "Lowering the floor by one percentage point would gain about 0.02 EUR. "
+        "Each such step is worth that at least down to 20 % of the contacts in scope; below that, it may differ.",
+    ),
+    ("average", "max"): (
+        0.00204,
+        "Raising the limit by 0.00002 (to 0.00202) would gain about 0.00004 EUR. "
+        "Each such step is worth that at least up to 0.00204 opt-outs per contact; beyond that, it may differ.",
+    ),
+    ("average", "min"): (
+        0.03,
+        "Lowering the floor by 0.001 (to 0.039) would gain about 0.002 EUR. "
+        "Each such step is worth that at least down to 0.03 EUR per contact; below that, it may differ.",
+    ),
+    ("ratio", "max"): (
+        2.75,
+        "Raising the limit by 0.1 (to 2.6) would gain about 0.20 EUR. "
+        "Each such step is worth that at least up to 2.75 EUR per EUR; beyond that, it may differ.",
+    ),
+    ("ratio", "min"): (
+        2.46,
+        "Lowering the floor by 0.02 (to 2.48) would gain about 0.04 EUR. "
+        "Each such step is worth that at least down to 2.46 EUR per EUR; below that, it may differ.",
+    ),
+    ("change", "max"): (
+        180.0,
+        "One more contact would be worth about 2 EUR; 1 % more room (1.72 contacts) at most about 3.44 EUR. "
+        "Each is worth that at least up to 180 contacts; beyond that, it may be less.",
+    ),
+    ("change", "min"): (
+        130.0,
+        "Lowering the floor by one contact would gain about 2 EUR; a floor 1 % lower (1.42 contacts) at most about 2.84 EUR. "
+        "Each is worth that at least down to 130 contacts; below that, it may be less.",
+    ),
+    ("churn", "max"): (
+        6050.0,
+        "Letting one more user change would be worth about 2 EUR; 1 % more room (60 users) at most about 120 EUR. "
+        "Each is worth that at least up to 6,050 users; beyond that, it may be less.",
+    ),
+    ("tier", "min"): (
+        199.3,
+        "Giving up another 0.5 subscribers of it would gain about 1 EUR. "
+        "That rate holds at least down to 199.3 subscribers; below that, it may be less.",
+    ),
+}
+"""The bound up to which the price was seen to hold, and what is then said of the room."""
+
+
+def at_its_bound(kind: str, side: str, reach: float | None, price: float = 2.0) -> ConstraintRecord:
+    """A record of this kind that is met exactly; its price was seen to hold from there to `reach`."""
+    sides = {"min": None, "max": None} | KINDS_AT_A_BOUND[kind, side]
+    at = sides[side]
+    held = None if reach is None else (min(at, reach), max(at, reach))
+    found = {"binding": side, "achieved": at, "price": price, "multiplier": price, "price_range": held}
+    return record(**(sides | found))
+
+
+def test_there_is_a_binding_record_of_every_kind():
+    assert {kind for kind, _ in KINDS_AT_A_BOUND} == {*KINDS, "tier"}
+    assert KINDS_AT_A_BOUND.keys() == HELD.keys()
+
+
+@pytest.mark.parametrize(("kind", "side"), HELD)
+def test_every_kind_says_what_a_step_is_worth_and_how_far_that_was_seen(kind, side):
+    reach, said = HELD[kind, side]
+    assert sentences.constraint(at_its_bound(kind, side, reach), "EUR").endswith(f". {said}")
+
+
+@pytest.mark.parametrize(
+    "room", [None, 0.0, 1e-9, 1e-5, 0.0003, 0.004, 0.03, 0.5, 0.999, 1.0, 1.001, 7.3, 60.0, 2000.0]
+)
+@pytest.mark.parametrize(("kind", "side"), HELD)
+def test_no_step_is_promised_beyond_what_was_seen(kind, side, room):
+    """Without `at most` or `if`, the whole step lies in the price's range; and the words name no bound beyond its end."""
+    at = KINDS_AT_A_BOUND[kind, side][side]
+    reach = None if room is None else at - room if side == "min" else at + room
+    held = at_its_bound(kind, side, reach)
+    size, opening = known.kind_named(kind).step(sentences.level(held), side)
+    said = sentences.constraint(held, "EUR")
+    promise = said[said.index(opening) + len(opening) :].split(";")[0]
+    certain = promise.startswith(" about") and " if " not in promise
+    assert certain == (room is not None and size <= room * (1 + 1e-9))
+    if kind in ("volume", "total", "change", "churn", "tier"):
+        assert " if " not in promise
+    if told := re.search(r"at least (?:up|down) to ([\d,.]+\d) ?(%?)", said):
+        named = float(told[1].replace(",", "")) / (100 if told[2] else 1)
+        assert min(at, reach) - 1e-12 <= named <= max(at, reach) + 1e-12
+        assert abs(named - at) >= 0.89 * room and certain
+
+
+def test_a_share_steps_over_neither_end():
+    low = at_its_bound("share", "min", 0.0).model_copy(update={"min": 0.004, "achieved": 0.004})
+    assert "Lowering the floor by 0.2 percentage points (to 0.2 %) would gain" in sentences.constraint(low, "EUR")
+    high = at_its_bound("share", "max", 1.0).model_copy(update={"max": 0.997, "achieved": 0.997})
+    assert "Raising the limit by 0.2 percentage points (to 99.9 %) would gain" in sentences.constraint(high, "EUR")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"achieved": 587.0, "min": 586.0, "max": None, "binding": "min"}, "binding, with 1 contact to spare. "),
+        (SHARE | {"achieved": 0.5503, "min": 0.55, "max": 0.6, "binding": "min"},
+         "binding at the floor, with 0.03 percentage points to spare. "),
+        ({"kind": "total", "unit": "EUR", "achieved": 79.9993, "max": 80.0}, "binding. "),
+        (RATIO | {"achieved": 2.5000675, "min": 2.5, "max": None, "binding": "min"}, "binding. "),
+    ],
+)  # fmt: skip
+def test_what_binds_with_room_left_says_so(changes, said):
+    assert f" - {said}" in say(**changes)
 
 
 CHURN = {"id": "steady", "label": "Steady", "kind": "churn", "unit": "users", "max": 6000.0, "achieved": 6000.0}
@@ -304,7 +465,7 @@ def test_churn_says_how_many_may_get_something_else_and_how_many_do():
     rule = Churn(id="steady", max=0.3)
     assert in_words(rule, **CHURN) == (
         "Steady: at most 30 % of all users (6,000) may get something else than before; 6,000 do - binding. "
-        "Letting one more user change would be worth about 0.19 EUR; 1 % more room (60 users) at most about 11.40 EUR."
+        "Letting one more user change would be worth at most about 0.19 EUR; 1 % more room (60 users) at most about 11.40 EUR."
     )
     in_sweden = rule.model_copy(update={"users": Filter((("market", ("SE", "NO")),))})
     assert in_words(in_sweden, **(CHURN | FREE | {"achieved": 1234.0})) == (

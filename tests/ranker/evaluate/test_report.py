@@ -89,6 +89,22 @@ def _leaves(content: list) -> Iterator[object]:
         yield from _leaves(each) if isinstance(each, list) else (each,)
 
 
+def test_all_actions_together_make_ten_groups_that_lie_near_the_truth(evaluation, trained) -> None:
+    """Each realised effect is doubly robust, so it estimates the true average of its group."""
+    for record in evaluation["calibration_pooled"]:
+        assert len(record["deciles"]) == 10
+        predicted = [group["predicted"] for group in record["deciles"]]
+        assert predicted == sorted(predicted)
+    assert [record["outcome"] for record in evaluation["calibration_pooled"]] == ["subs", "days", "revenue"]
+    test_R = trained.fitted.splits.test_R
+    true_RA = trained.world.effect["subs"][test_R]
+    mean_RA = trained.model.effects(trained.fitted.examples.features.take(test_R))["subs"].mean_UA
+    parts = np.array_split(np.argsort(mean_RA.ravel(), kind="stable"), 10)
+    for group, part in zip(evaluation["calibration_pooled"][0]["deciles"], parts, strict=True):
+        assert group["predicted"] == pytest.approx(mean_RA.ravel()[part].mean(), rel=1e-4)
+        assert abs(group["realised"] - true_RA.ravel()[part].mean()) < 4 * group["stderr"]
+
+
 def test_an_objective_of_unknown_outcomes_is_told(trained) -> None:
     with pytest.raises(InputError, match=r"objective\.sbus"):
         evaluate(

@@ -192,6 +192,9 @@ def test_columns_of_any_type_have_one_that_mlflow_knows(tmp_path: Path, settings
     """Lists of scores, flags, days and ids, and a folder without a row."""
     (tmp_path / "scores").mkdir()
     (tmp_path / "empty").mkdir()
+    (tmp_path / "logs" / "immature").mkdir(parents=True)
+    for part, rows in (("logs", 2), ("logs/immature", 3)):
+        pq.write_table(pa.table({"id": pa.array(range(rows), pa.int64())}), tmp_path / part / "part-0.parquet")
     table = pa.table(
         {
             "id": pa.array([1], pa.int64()),
@@ -203,9 +206,10 @@ def test_columns_of_any_type_have_one_that_mlflow_knows(tmp_path: Path, settings
     pq.write_table(table, tmp_path / "scores" / "part-0.parquet")
     client, experiment = connect(settings)
     run_id = client.create_run(experiment).info.run_id
-    log_datasets(client, run_id, [(tmp_path / "scores", "a"), (tmp_path / "empty", "b"), (tmp_path / "nowhere", "c")])
+    log_datasets(client, run_id, [(tmp_path / name, name) for name in ("scores", "empty", "nowhere", "logs")])
     inputs = {each.dataset.name: each.dataset for each in client.get_run(run_id).inputs.dataset_inputs}
-    assert inputs.keys() == {"scores", "empty"}
+    assert inputs.keys() == {"scores", "empty", "logs"}
+    assert json.loads(inputs["logs"].profile) == {"num_rows": 5}, "young decisions teach as well"
     told = {each["name"]: each["type"] for each in json.loads(inputs["scores"].schema)["mlflow_colspec"]}
     assert told == {"id": "long", "eligible": "array", "mean_subs": "array", "as_of": "datetime"}
     assert json.loads(inputs["empty"].profile) == {"num_rows": 0}

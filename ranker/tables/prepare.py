@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 from ranker.catalogue import CATALOGUE_FILE, read_catalogue
 from ranker.columns import ROWS_AT_ONCE, as_days, as_flags, as_ids, as_text, is_date, is_text, read_ids
 from ranker.files import InputError, batches_of, open_parquet, parquet_rows
-from ranker.log_schema import DECISION, SCHEMA_FILE
+from ranker.log_schema import DECISION, LATE_FILE, SCHEMA_FILE, LateEvents
 from ranker.logs import write_logs
 from ranker.tables.check import TABLES, Described, as_frame, check_types, check_values, files_of
-from ranker.tables.join import UserTables, is_known, is_mature, join, key_faults
+from ranker.tables.join import UserTables, is_known, is_mature, join, key_faults, late_events
 from ranker.tables.schema import read_table_schema
 from ranker.tables.settings import PrepareOptions
 
@@ -85,10 +85,12 @@ def prepare(
     described = _described(tables, settings)
     ranges, slates = _validated(tables, described, settings)
     counts: Counter[str] = Counter()
+    late: Counter[str] = Counter()
 
     def frames() -> Iterator[pd.DataFrame]:
         for low, high in ranges:
             part = _read(tables, described, low, high)
+            late.update(late_events(part, described.known_before))
             before = len(part.exposures)
             frame = join(part, described.schema, described.known_before, slates=slates > 0)
             if slates:
@@ -104,6 +106,10 @@ def prepare(
                 advance(before)
 
     rows = write_logs(out, described.schema.log_schema(), described.catalogue.actions, frames())
+    if late:
+        (out / LATE_FILE).write_text(
+            LateEvents(known_before=described.known_before, events=dict(sorted(late.items()))).text()
+        )
     if rows == 0:
         raise InputError([_nothing_mature(tables, described, counts["decisions"])])
     return Prepared(

@@ -246,6 +246,15 @@ class SaidByCertificate(AllocationPart):
     bound: Said[Annotated[Figure, Strict()]] = None
     gap: Said[Annotated[Figure, Strict()]] = None
     fallback: Said[SaidOfFallback] = None
+    contacts: Said[Annotated[int, Strict()]] = None
+    value: Said[Annotated[Figure, Strict()]] = None
+    objective: Said[tuple[ObjectiveTerm, ...]] = None
+    funnel: Said[tuple[FunnelStage, ...]] = None
+
+    @property
+    def reach(self) -> int | None:
+        """How many users get a contact."""
+        return next((each.users for each in self.funnel or () if each.stage == "allocated"), None)
 
     @property
     def fallback_part(self) -> float:

@@ -90,7 +90,8 @@ class ConstraintRecord(AllocationPart):
 class Remark(AllocationPart):
     """What must be known before the numbers are read.
 
-    kind: `gap`, `only_for_a_rule` or `cannot_be_met`. constraint: whom it is about. contacts, value: how many, their worth.
+    kind: `gap`, `only_for_a_rule`, `cannot_be_met`, `percent_forgotten` or `off`. constraint: the rule that it is about. contacts,
+    value: how many, their worth.
     """
 
     kind: str
@@ -98,6 +99,11 @@ class Remark(AllocationPart):
     constraint: str | None = None
     contacts: int | None = None
     value: Figure | None = None
+
+    @property
+    def ended(self) -> str:
+        """The sentence with the sign that ends it."""
+        return self.sentence if self.sentence.endswith("?") else f"{self.sentence}."
 
 
 class GreedyTotal(AllocationPart):

@@ -28,7 +28,7 @@ def show_week(week: WeeklyRun, seconds: float) -> None:
 def _result_rows(week: WeeklyRun) -> Iterator[tuple[str, str]]:
     held = week.certificate
     for remark in held.remarks:
-        yield "Mind", f"{remark.sentence}."
+        yield "Mind", remark.ended
     yield "Listeners", f"{held.users:,}"
     yield "Contacts", f"{held.contacts:,}"
     yield "Value of the week", f"{held.value:,.2f}"

@@ -45,9 +45,10 @@ def percent_forgotten(
     for measured, held, side in zip(problem.measured, achieved, binding, strict=True):
         users = int(users_S[measured.numerator.member_S].sum())
         percent = measured.rule.as_percent("min", users)
-        if percent is None or held is None or side is not None or not (measured.low or 0.0) <= held < percent:
+        low = measured.low
+        if percent is None or held is None or low is None or side == "min" or not low < held < percent:
             continue
-        rule, low = measured.rule, measured.low
+        rule = measured.rule
         sentence = (
             f"{rule.id}.min: {low:g} is a number of contacts and asks for nothing: there are {held:,.0f}. "
             f"Did you mean {low:g}%, which is {percent:,} of the {users:,} users in its scope?"

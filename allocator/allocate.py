@@ -22,7 +22,18 @@ from allocator.audit.checks import Audit, write_audit
 from allocator.audit.judge import audit
 from allocator.certify.certificate import certify
 from allocator.certify.price_ranges import price_ranges
-from allocator.formats import AUDIT, CERTIFICATE, POLICY, PRICES, Certificate, GreedyTotal, TierTotal, read_price_book
+from allocator.certify.remarks import rules_off
+from allocator.formats import (
+    AUDIT,
+    CERTIFICATE,
+    POLICY,
+    PRICES,
+    Certificate,
+    GreedyTotal,
+    Remark,
+    TierTotal,
+    read_price_book,
+)
 from allocator.infeasible.counting import left_together, preflight
 from allocator.infeasible.diagnosis import Infeasible, contradiction, diagnose
 from allocator.lexicographic import solve_earlier_tiers
@@ -101,8 +112,9 @@ def allocate(
     own = _OwnFolder() if folder is None else None
     made = own.path if own is not None else Path(folder or "")
     earlier = None if previous is None else Path(previous)
-    rules = policy_for(policy, changes or {}, scores, previous=earlier is not None).active(scores.catalogue.as_of)
-    run = _Run(scores, rules, settings or SolveSettings(), earlier, made, progress or Stopwatch())
+    given, day = policy_for(policy, changes or {}, scores, previous=earlier is not None), scores.catalogue.as_of
+    rules, asleep = given.active(day), tuple(rules_off(given, day))
+    run = _Run(scores, rules, asleep, settings or SolveSettings(), earlier, made, progress or Stopwatch())
     run.progress.expect(scores.users, max(len(rules.tiers), 1))
     certificate = run.certificate()
     run.progress.begin("audit")  # by now the arrays of solving are gone; the judge has its own
@@ -121,10 +133,11 @@ class _OwnFolder:
 
 @dataclass(frozen=True)
 class _Run:
-    """One allocation under way: what it is made from, where it goes, and who watches."""
+    """One allocation under way: what it is made from, where it goes, and who watches. off: what is said of rules that do not hold now."""
 
     scores: Scores
     policy: Policy
+    off: tuple[Remark, ...]
     settings: SolveSettings
     previous: Path | None
     made: Path
@@ -168,6 +181,7 @@ class _Run:
         certificate = certify(
             problem, data, rows.contacts, solution, greedy, totals, seconds, self.settings.gap, fallbacks.left_without, tiers
         )  # fmt: skip
+        certificate = certificate.model_copy(update={"remarks": (*certificate.remarks, *self.off)})
         progress.begin("ranges")
         denominators = [each.denominator for each in certificate.constraints]
         ranges = price_ranges(users, preassigned.fixed, solution.price_R, denominators, solution.steps, self.settings)

@@ -90,7 +90,8 @@ class ConstraintRecord(AllocationPart):
 class Remark(AllocationPart):
     """What must be known before the numbers are read.
 
-    kind: `gap`, `only_for_a_rule` or `cannot_be_met`. constraint: whom it is about. contacts, value: how many, their worth.
+    kind: `gap`, `only_for_a_rule`, `cannot_be_met`, `percent_forgotten` or `off`. constraint: the rule that it is about. contacts,
+    value: how many, their worth.
     """
 
     kind: str
@@ -98,6 +99,11 @@ class Remark(AllocationPart):
     constraint: str | None = None
     contacts: int | None = None
     value: Figure | None = None
+
+    @property
+    def ended(self) -> str:
+        """The sentence with the sign that ends it."""
+        return self.sentence if self.sentence.endswith("?") else f"{self.sentence}."
 
 
 class GreedyTotal(AllocationPart):
@@ -247,6 +253,15 @@ class SaidByCertificate(AllocationPart):
     bound: Said[Annotated[Figure, Strict()]] = None
     gap: Said[Annotated[Figure, Strict()]] = None
     fallback: Said[SaidOfFallback] = None
+    contacts: Said[Annotated[int, Strict()]] = None
+    value: Said[Annotated[Figure, Strict()]] = None
+    objective: Said[tuple[ObjectiveTerm, ...]] = None
+    funnel: Said[tuple[FunnelStage, ...]] = None
+
+    @property
+    def reach(self) -> int | None:
+        """How many users get a contact."""
+        return next((each.users for each in self.funnel or () if each.stage == "allocated"), None)
 
     @property
     def fallback_part(self) -> float:

@@ -1,7 +1,8 @@
 """The columns of logs, `schema.json`: features, outcomes, what is known of them early, and the action that is none."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -17,13 +18,23 @@ from pydantic import (
 )
 
 from ranker.contact_history import MOST_DAYS, HistoryColumns
-from ranker.files import Contract, Fault, fault, repeated, told, values_at, with_faults
+from ranker.files import Contract, Document, Fault, fault, repeated, told, values_at, with_faults
 
-SCHEMA_FILE = "schema.json"
+SCHEMA_FILE, LATE_FILE = "schema.json", "late_events.json"
 Kind = Literal["binary", "count", "amount", "real"]
 KINDS: tuple[str, ...] = get_args(Kind)
 DECISION = "decision_id"  # optional: contacts of a user and day with the same one were decided together, and share their outcomes
 RESERVED = ("user_id", "as_of", "action", "propensity", "eligible", DECISION)
+
+
+class LateEvents(Document):
+    """Events that logs were made without, since they were recorded on the day `known_before` or later. events: how many, by outcome."""
+
+    known_before: date
+    events: Mapping[str, int]
+
+    def of(self, outcome: str) -> int:
+        return self.events.get(outcome, 0)
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ from ranker.files import (
     parquet_schema,
     some_parquet_files,
 )
-from ranker.log_schema import DECISION, SCHEMA_FILE, LogSchema, read_schema, write_schema
+from ranker.log_schema import DECISION, LATE_FILE, SCHEMA_FILE, LateEvents, LogSchema, read_schema, write_schema
 
 UNIQUE = ["user_id", "as_of", "action"]  # no two rows have the same
 IMMATURE = "immature"
@@ -76,6 +76,11 @@ class Logs:
     def place(self) -> str:
         """What messages call them."""
         return "logs"
+
+    @property
+    def late(self) -> LateEvents | None:
+        """Nobody tells what rows in memory were made without."""
+        return None
 
     @property
     def latest(self) -> date:
@@ -114,13 +119,14 @@ class Logs:
 @dataclass(frozen=True)
 class StoredLogs:
     """All logged decisions, validated, in files: what `Logs` holds, of which no more is in memory than is asked for. files: of complete
-    decisions, then of young ones."""
+    decisions, then of young ones. late: events that were left out, where whoever made the logs tells."""
 
     schema: LogSchema
     actions: tuple[Mapping[str, object], ...]
     files: tuple[Path, ...]
     count: int
     latest: date
+    late: LateEvents | None = None
 
     def __len__(self) -> int:
         return self.count
@@ -199,7 +205,8 @@ def _open(path: Path, keep: Callable[[pd.DataFrame, np.ndarray | None], object])
     if problems:
         raise InputError(problems)
     actions = tuple({"id": name, "slot": name} for name in checks.ids) if catalogue is None else catalogue.actions
-    return StoredLogs(schema, actions, tuple(files), checks.rows, checks.latest.date())
+    late = LateEvents.from_file_if_sound(path / LATE_FILE) if (path / LATE_FILE).exists() else None
+    return StoredLogs(schema, actions, tuple(files), checks.rows, checks.latest.date(), late)
 
 
 def write_logs(

@@ -43,7 +43,7 @@ def run(settings: AllocateSettings) -> Allocation:
 def main(settings: AllocateSettings) -> None:
     result = run(settings)
     for remark in result.certificate.remarks:
-        log.warning("%s.", remark.sentence)
+        log.warning("%s", remark.ended)
     show_allocation(result)
 
 

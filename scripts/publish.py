@@ -11,7 +11,7 @@ log = logging.getLogger("offermix")
 
 def run(settings: PublishSettings) -> Flip:
     """Checks the guardrails and publishes; raises scripts.runs.pointer.Refused with every reason where one does not hold."""
-    flip = publish(settings.paths.run, settings.publish.max_gap)
+    flip = publish(settings.paths.run, settings.publish)
     if flip.moved:
         log.info("Published %s; before it: %s", flip.pointer.run, flip.pointer.previous or "nothing")
     else:

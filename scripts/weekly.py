@@ -4,8 +4,8 @@ Everything of a run stands in one folder, runs/WEEK/. A stage that is still curr
 it stopped. A folder that was once published never changes: a run that would change it gets a folder of its own, WEEK-2, which starts
 from links to the stages that may still hold.
 
-Rules that compare with an earlier allocation get the one published when the run begins; `run.json` keeps which one that was, so that
-a run called again after its own publication does not compare with itself.
+Rules that compare with an earlier allocation get the one published when the run begins; `run.json` keeps which, so that a run called again
+does not compare with itself. A trial, of another policy than the configured one, is published only where `publish=true` says so.
 """
 
 import logging
@@ -16,7 +16,7 @@ from pathlib import Path
 from scripts.cli import entry
 from scripts.cli.settings import WeeklySettings
 from scripts.pages.week import show_week
-from scripts.runs import digests, stage, tracking
+from scripts.runs import digests, stage, tracking, trial
 from scripts.runs.run_folder import check_inputs, check_unchanged, choose_name, inputs_of, prepare_folder
 from scripts.runs.week import Ran, WeeklyRun, finished_run, publish_step, run_step, seconds_of, steps
 
@@ -28,6 +28,7 @@ def run(settings: WeeklySettings) -> WeeklyRun:
     started = time.perf_counter()
     check_inputs(settings)
     given = digests.look_at(inputs_of(settings))
+    settings, reason = trial.decided(settings)
     name, ran = choose_name(settings, given), list[Ran]()
     folder = settings.paths.runs / name
     log.info("Run %s in %s", name, folder)
@@ -39,14 +40,13 @@ def run(settings: WeeklySettings) -> WeeklyRun:
             for step in steps(settings, folder):
                 ran.append(run_step(step))
                 check_unchanged(given)
-            if settings.weekly.publish:
+            if reason is None:
                 ran.append(run_step(publish_step(settings, folder)))
         except Exception:
             if ran:
                 _record(settings, folder, ran, finished=False)
             raise
-    recorded = _record(settings, folder, ran, finished=True)
-    week = finished_run(folder, ran, published=settings.weekly.publish, recorded=recorded)
+    week = finished_run(folder, ran, unpublished=reason, recorded=_record(settings, folder, ran, finished=True))
     show_week(week, time.perf_counter() - started)
     return week
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from allocator.certify.remarks import cannot_be_met, far_from_the_best, only_for_a_rule
+from allocator.certify.remarks import cannot_be_met, far_from_the_best, only_for_a_rule, percent_forgotten
 from allocator.constraints import CompiledConstraint
 from allocator.formats import (
     Certificate,
@@ -150,6 +150,9 @@ def certify(
             *far_from_the_best(gap - _fallback_cost(contacts, bound), wanted_gap),
             *cannot_be_met(problem, data, [record.denominator for record in records]),
             *_only_for_a_rule(problem, data, solution, contacts),
+            *percent_forgotten(
+                problem, data, [record.achieved for record in records], [record.binding for record in records]
+            ),
         ),
         users=problem.users,
         contacts=len(contacts),

@@ -1,13 +1,16 @@
 """What must be known of an allocation before its numbers are read: how far it may be from the best, what is there for a rule alone.
 
-Axes: U users, A actions, P planes, N contacts, R rows.
+Axes: U users, A actions, P planes, N contacts, R rows, S user classes.
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import date
 
 import numpy as np
 
 from allocator.formats import Remark
+from allocator.policy.grammar import Policy
+from allocator.policy.off import off
 from allocator.problem import Problem
 from allocator.solve.lattice import Lattice, lattices
 from allocator.users import FREE, Data
@@ -26,6 +29,31 @@ def far_from_the_best(gap: float, wanted: float) -> Iterator[Remark]:
             "leave little room, such as a minimum equal to its maximum"
         )
         yield Remark(kind="gap", sentence=told)
+
+
+def rules_off(policy: Policy, day: date | None) -> Iterator[Remark]:
+    """Rules of the policy that do not hold on that day, one by one, with their dates and scopes."""
+    for name, sentence in off(policy, day):
+        yield Remark(kind="off", sentence=sentence, constraint=name)
+
+
+def percent_forgotten(
+    problem: Problem, data: Data, achieved: Sequence[float | None], binding: Sequence[str | None]
+) -> Iterator[Remark]:
+    """Numbers of contacts that ask for nothing, and would ask for something as per cent. achieved, binding: by constraint."""
+    users_S = np.bincount(data.class_U, minlength=len(problem.classes))
+    for measured, held, side in zip(problem.measured, achieved, binding, strict=True):
+        users = int(users_S[measured.numerator.member_S].sum())
+        percent = measured.rule.as_percent("min", users)
+        low = measured.low
+        if percent is None or held is None or low is None or side == "min" or not low < held < percent:
+            continue
+        rule = measured.rule
+        sentence = (
+            f"{rule.id}.min: {low:g} is a number of contacts and asks for nothing: there are {held:,.0f}. "
+            f"Did you mean {low:g}%, which is {percent:,} of the {users:,} users in its scope?"
+        )
+        yield Remark(kind="percent_forgotten", sentence=sentence, constraint=rule.id)
 
 
 def cannot_be_met(problem: Problem, data: Data, totals: Sequence[float | None]) -> Iterator[Remark]:

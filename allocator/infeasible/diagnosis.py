@@ -6,10 +6,10 @@ deletion filter: Chinneck, Feasibility and Infeasibility in Optimization, 2008).
 of users decide it, so it costs a few of them per test. Where contacts in parts could keep what whole ones cannot, small problems are
 decided by the integer programme.
 
-Axes: R rows.
+Axes: R rows, S user classes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -19,6 +19,7 @@ from allocator.formats import DiagnosisRecord
 from allocator.infeasible.causes import Cause, find_causes
 from allocator.infeasible.counting import Finding, given_in_words
 from allocator.infeasible.repairs import MOST_SOLVES, Conflict, Repair, SolveBudget, find_repairs
+from allocator.policy.kinds.base import SIDES, Side
 from allocator.problem import Problem
 from allocator.solve.exact import count_pairs, solve_exact
 from allocator.solve.prices import Priced, Scale, find_prices, measure_scale
@@ -162,11 +163,32 @@ def _explain(case: _Case, unsolvable: Unsolvable, scores: Scores | None, finding
         tuple(rule.id for rule in rules),
         tuple(f"{rule.name} ({_bounds(case, position)})" for rule, position in zip(rules, conflict, strict=True)),
         tuple(repairs),
-        (*causes, *_exploration_alone(case, conflict)),
+        (*causes, *_exploration_alone(case, conflict), *_percent_forgotten(case, conflict, repairs)),
         tuple(finding.sentence for finding in findings),
         proven,
         tuple(words for spent, words in ((case.budget, NOT_SMALLEST), (search, MORE_REPAIRS)) if spent.ended),
     )
+
+
+def _percent_forgotten(case: _Case, conflict: list[int], repairs: Sequence[Repair]) -> Iterator[Cause]:
+    """Numbers of contacts that end the conflict as per cent: a repair of that bound alone asks for no more than that."""
+    users_S = np.bincount(case.data.class_U, minlength=len(case.problem.classes))
+    for position in conflict:
+        measured = case.problem.measured[position]
+        rule, users = measured.rule, int(users_S[measured.numerator.member_S].sum())
+        for side in SIDES:
+            percent = rule.as_percent(side, users)
+            moved = [repair.changes[rule.id].get(side) for repair in repairs if repair.changes.keys() == {rule.id}]
+            kept = percent is not None and any(bound is not None and _wider(percent, bound, side) for bound in moved)
+            if kept:
+                amount = measured.bound(side)
+                told = f"{rule.id}.{side}: {amount:g} is a number of contacts; did you mean {amount:g}%"
+                sentence = f"{told}, which is {percent:,} of the {users:,} users in its scope, and ends the conflict?"
+                yield Cause(rule.id, "percent_forgotten", None, users, int(amount), percent, sentence)
+
+
+def _wider(percent: int, bound: float, side: Side) -> bool:
+    return percent >= bound if side == "max" else percent <= bound
 
 
 def _exploration_alone(case: _Case, conflict: list[int]) -> list[Cause]:

@@ -8,6 +8,7 @@ Modules, in the order in which data flows:
 - words: filters, bounds, strengths and terms as values, and what every rule may carry
 - kinds: a folder with a class per kind of constraint
 - grammar: the policy as frozen records, whose fields are the words of the file
+- off: the rules that do not hold on a day, in words
 - check: a policy against the catalogue and the segments it is meant for
 - reader: file in, policy out, or every mistake at once
 - experiment: who is held out and who explores, by salted hash

@@ -61,6 +61,20 @@ def _date(value: object) -> object:
     raise fault(f"{shown(value)} is not a date like 2026-11-23")
 
 
+PERCENT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+) ?%")
+
+
+_SIGNS = {"\u066a": "%", "\uff05": "%", "\ufe6a": "%", "\u066b": ".", "\uff0e": "."}
+"""Per cent and decimal signs of other scripts -> ours."""
+
+
+def _plain_share(value: object) -> object:
+    """A share in per cent as the plain fraction, 2% as 0.02; anything else as it is."""
+    if isinstance(value, str) and PERCENT.fullmatch(value) is not None:
+        return float(Fraction(value.rstrip(" %")) / 100)
+    return value
+
+
 def shown(value: object) -> str:
     """A value as a policy file would spell it, cut to a readable length."""
     text = json.dumps(value, ensure_ascii=False, default=str) if not isinstance(value, str) else f"'{value}'"
@@ -73,8 +87,8 @@ Amount = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0, le=LARGEST)
 Whole = Annotated[int, Strict(), Field(ge=0)]
 Counted = Annotated[int, Strict(), Field(ge=1)]
 Days = Annotated[int, Strict(), Field(ge=1, le=MOST_HISTORY_DAYS)]
-Part = Annotated[float, Strict(), Field(allow_inf_nan=False, gt=0, le=1)]
-Portion = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0, lt=1)]
+Part = Annotated[float, Strict(), Field(allow_inf_nan=False, gt=0, le=1), BeforeValidator(_plain_share)]
+Portion = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0, lt=1), BeforeValidator(_plain_share)]
 Day = Annotated[date | None, BeforeValidator(_date)]
 RuleId = Annotated[str, Strict(), BeforeValidator(_composed_id), Field(pattern=r"^[\w.\-]{1,100}$")]
 
@@ -183,11 +197,19 @@ def bound_from_words(words: object) -> Bound:
     """A bound from its form in the file: a finite number or a percentage like 5%."""
     if isinstance(words, Bound):
         return words
-    if isinstance(words, str) and re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+) ?%", words) is not None:
+    if isinstance(words, str) and PERCENT.fullmatch(words) is not None:
         return Bound(float(words.rstrip(" %")), True)
     if not _is_number(words):
-        raise fault(f"{shown(words)} is not a number or a percentage like 5%")
+        raise fault(f"{shown(words)} is not a number or a percentage like 5%{_in_digits(words)}")
     return Bound(float(words))
+
+
+def _in_digits(words: object) -> str:
+    """What a text with digits of other scripts is in those that bounds are written in."""
+    if not isinstance(words, str) or words.isascii() or not any(letter.isdecimal() for letter in words):
+        return ""
+    plain = "".join(str(unicodedata.decimal(each)) if each.isdecimal() else _SIGNS.get(each, each) for each in words)
+    return f"; digits are 0 to 9, so write {plain}"
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:

@@ -7,6 +7,7 @@ Modules, in the order in which data flows:
 - splits: which users train, calibrate and test
 - slates: contacts that were decided together, as one trial
 - examples: logged decisions as arrays, and their weights
+- constant: outcomes that never vary, which are refused
 - identified: which effects the logs can tell
 - outcome_heads: channels, link functions and losses per kind of outcome
 - linear: the linear path in closed form, shrunk as far as the data ask for

@@ -29,6 +29,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from ranker.features import Features, fit_encoder
 from ranker.files import InputError
 from ranker.logs import Logs, StoredLogs
+from ranker.model.constant import constant
 from ranker.model.cross_outcome_pooling import pool
 from ranker.model.ensemble import ValueModel
 from ranker.model.examples import Examples, examples_of, stabilised_weights, thinned
@@ -97,7 +98,7 @@ def fit(
         The ensemble, the examples and splits that it was trained on, and the losses of each member.
 
     Raises:
-        InputError: too few users, nobody left to chance, contradicting rows of one decision, or too few GPUs.
+        InputError: too few users, outcomes that never vary, nobody left to chance, contradicting rows of one decision, or too few GPUs.
     """
     started, accelerator = time.perf_counter(), _accelerator(fitting)
     user_id = logs.columns(["user_id"])["user_id"]
@@ -108,6 +109,8 @@ def fit(
     examples = examples_of(logs, encoder, folder)
     splits = splits.of(examples.row_R)
     learn, fold_R = examples.take(splits.learn_R), splits.fold_R[splits.learn_R]
+    if problems := list(constant(learn, logs.schema, logs.late)):
+        raise InputError([f"{logs.place}: {problem}" for problem in problems])
     not_told = unidentified(learn, logs.actions, logs.schema.none)
     targets = fit_targets([(o.name, o.kind, o.unit) for o in logs.schema.outcomes], learn.outcome_RO)
     code = action_code(logs.actions)

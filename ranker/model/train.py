@@ -65,8 +65,8 @@ def train(
         The calibrated model with the examples and splits that it was trained on. Effects are in the outcomes' natural units.
 
     Raises:
-        InputError: the logs hold too few users, or show nothing, or no action, by chance; rows of one decision contradict each other;
-            fewer GPUs than `fitting.devices` asks for.
+        InputError: the logs hold too few users, or an outcome that never varies, or show nothing, or no action, by chance; rows of one
+            decision contradict each other; fewer GPUs than `fitting.devices` asks for.
     """
     with fixed_threads(fitting.threads):
         fitted = fit(logs, settings, fitting, seed, advance, folder)

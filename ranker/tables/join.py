@@ -182,6 +182,12 @@ def _latest(codes: pd.Index, users: pd.DataFrame, decision_keys: np.ndarray) -> 
     return np.where(same_user, rows[found], -1)
 
 
+def late_events(part: UserTables, known_before: date) -> Mapping[str, int]:
+    """By outcome how many events `join` leaves out, since they were recorded on the day `known_before` or later."""
+    late = part.outcomes["recorded_on"].to_numpy() >= np.datetime64(known_before)
+    return part.outcomes["outcome"][late].value_counts().to_dict()
+
+
 @dataclass(frozen=True)
 class _Pairs:
     """Decisions with the events in their windows. recorded_P: days from the decision to the record."""

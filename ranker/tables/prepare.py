@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,10 +17,10 @@ import pyarrow.parquet as pq
 from ranker.catalogue import CATALOGUE_FILE, read_catalogue
 from ranker.columns import ROWS_AT_ONCE, as_days, as_flags, as_ids, as_text, is_date, is_text, read_ids
 from ranker.files import InputError, batches_of, open_parquet, parquet_rows, parquet_schema
-from ranker.log_schema import DECISION, SCHEMA_FILE
+from ranker.log_schema import DECISION, LATE_FILE, SCHEMA_FILE, LateEvents
 from ranker.logs import write_logs
 from ranker.tables.check import TABLES, Described, as_frame, check_types, check_values, files_of, unlisted
-from ranker.tables.join import UserTables, is_known, is_mature, join, key_faults
+from ranker.tables.join import UserTables, is_known, is_mature, join, key_faults, late_events
 from ranker.tables.schema import read_table_schema
 from ranker.tables.settings import PrepareOptions
 
@@ -92,10 +91,12 @@ def prepare(
     described = _described(tables, settings)
     ranges, slates = _validated(tables, described, settings)
     counts: Counter[str] = Counter()
+    late: Counter[str] = Counter()
 
     def frames() -> Iterator[pd.DataFrame]:
         for low, high in ranges:
             part = _read(tables, described, low, high)
+            late.update(late_events(part, described.known_before))
             before = len(part.exposures)
             frame = join(part, described.schema, described.known_before, slates=slates > 0)
             if slates:
@@ -103,9 +104,7 @@ def prepare(
                 counts.update(numbered=frame[DECISION].nunique())
             mature_R = is_mature(frame["as_of"], described.schema, described.known_before)
             mature, told = int(mature_R.sum()), int(is_known(part, described.schema, described.known_before).sum())
-            recorded = part.outcomes["recorded_on"].to_numpy()
-            counts.update(outcomes=len(recorded), late=int((recorded >= np.datetime64(described.known_before)).sum()))
-            counts.update(decisions=before, immature=before - mature - (told - len(frame)))
+            counts.update(outcomes=len(part.outcomes), decisions=before, immature=before - mature - (told - len(frame)))
             counts.update(known_in_part=len(frame) - mature, beside=told - len(frame))
             counts.update(nothing=int((frame["action"] == described.schema.none)[mature_R].sum()))
             yield frame
@@ -113,6 +112,10 @@ def prepare(
                 advance(before)
 
     rows = write_logs(out, described.schema.log_schema(), described.catalogue.actions, frames())
+    if late:
+        (out / LATE_FILE).write_text(
+            LateEvents(known_before=described.known_before, events=dict(sorted(late.items()))).text()
+        )
     if rows == 0:
         raise InputError([_nothing_mature(tables, described, counts["decisions"])])
     return Prepared(
@@ -125,7 +128,7 @@ def prepare(
         slates=slates,
         beside=counts["beside"],
         outcomes=counts["outcomes"],
-        late=counts["late"],
+        late=late.total(),
         unnamed=_unnamed(tables, described),
         unlisted=unlisted(tables, described),
     )

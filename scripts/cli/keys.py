@@ -193,6 +193,12 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
                 "a folder with tables/, users/ and catalogue.json instead of a synthetic market",
             ),
             Key("policy", "weekly.policy", "the policy file, YAML"),
+            Key(
+                "publish",
+                "weekly.publish",
+                "true: publishes a run of another policy than the configured one too; false: publishes nothing",
+                "value",
+            ),
             RUNS,
             USERS,
             SEED,

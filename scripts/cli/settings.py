@@ -55,13 +55,18 @@ class WeeklyOptions(FrozenSettings):
     )
     tables: Path | None = Field(None, description="real input; a synthetic market without it")
     policy: Path = Path("conf/policy/default.yaml")
-    publish: bool = True
+    publish: bool | None = Field(
+        None, description="true: also a trial of another policy; false: nothing; the configured policy alone without it"
+    )
 
 
 class PublishOptions(FrozenSettings):
     """The guardrails of publishing."""
 
     max_gap: float = Field(1e-4, ge=0, description="largest gap of the certificate")
+    min_value: float | None = Field(0.6, ge=0, description="of the last published week's value; null asks for nothing")
+    min_contacts: float | None = Field(0.6, ge=0, description="of the last published week's contacts")
+    min_reach: float | None = Field(0.6, ge=0, description="of the last published week's users with a contact")
 
 
 class BenchOptions(FrozenSettings):

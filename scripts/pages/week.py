@@ -21,12 +21,14 @@ def show_week(week: WeeklyRun, seconds: float) -> None:
         ],
     )
     entry.show_table(f"Week {week.name}", ("", ""), [*_result_rows(week), ("Took", f"{seconds:.0f} seconds")])
+    if week.unpublished is not None and not week.published:
+        print(week.unpublished)
 
 
 def _result_rows(week: WeeklyRun) -> Iterator[tuple[str, str]]:
     held = week.certificate
     for remark in held.remarks:
-        yield "Mind", f"{remark.sentence}."
+        yield "Mind", remark.ended
     yield "Listeners", f"{held.users:,}"
     yield "Contacts", f"{held.contacts:,}"
     yield "Value of the week", f"{held.value:,.2f}"
@@ -36,9 +38,13 @@ def _result_rows(week: WeeklyRun) -> Iterator[tuple[str, str]]:
         yield "Truth", _against_truth(week.regret)
     yield "Rules", _rules(held)
     yield "Audit", _verdict(week.audit)
-    yield "Published", f"yes, {week.folder.parent / POINTER} points here" if week.published else "no"
+    yield "Published", _published(week)
     yield "Report", str(next(iter(sorted((week.folder / "report").glob("*.html"))), "none"))
     yield "MLflow", f"run {week.recorded} ({where()})" if week.recorded else "not recorded"
+
+
+def _published(week: WeeklyRun) -> str:
+    return f"yes, {week.folder.parent / POINTER} points here" if week.published else "no"
 
 
 def _against_greedy(held: Certificate) -> str:

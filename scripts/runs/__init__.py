@@ -3,11 +3,13 @@
 Modules, in the order in which a run is made:
 
 - week: the stages of a week, and the settings of each
+- trial: which runs try another policy, and are not published
 - run_folder: the folder of a run: its name, what it begins with
 - policy_check: the policy read early, before a model is trained
 - stage: folders that are whole or absent, with manifests
 - digests: of what a stage is made from
 - locks: one process at a time at a file or folder
+- worth_of_week: what a week must bring next to the last published one
 - pointer: the pointer to the finished, audited run
 - tracking: the record of a week in MLflow
 - metrics: the figures that MLflow charts

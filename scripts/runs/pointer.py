@@ -18,8 +18,10 @@ from pathlib import Path
 
 from allocator.formats import AUDIT, CERTIFICATE, PASS, PRICES, SaidByAudit, SaidByCertificate
 from ranker.files import InputError, read_bytes, read_json_object
+from scripts.cli.settings import PublishOptions
 from scripts.formats.manifest import MANIFEST, read_manifest
 from scripts.formats.pointer import HISTORY, POINTER, Pointer, pointer_of
+from scripts.runs import worth_of_week
 from scripts.runs.locks import Held, lock
 
 NEEDED = (CERTIFICATE, AUDIT, PRICES, MANIFEST)
@@ -47,7 +49,7 @@ class Flip:
     moved: bool
 
 
-def publish(run: Path, max_gap: float, now: datetime | None = None) -> Flip:
+def publish(run: Path, guardrails: PublishOptions, now: datetime | None = None) -> Flip:
     """Points to a run's allocation once every guardrail holds; the same run again changes nothing.
 
     run: the run's folder, with the allocation in `allocation/`; or an allocation's folder itself. The pointer stands beside the
@@ -55,7 +57,8 @@ def publish(run: Path, max_gap: float, now: datetime | None = None) -> Flip:
     """
     run, allocation = _locate(run)
     with _flipping(run.parent):
-        reasons = [*_file_reasons(allocation), *_judgement_reasons(allocation, max_gap)]
+        reasons = [*_file_reasons(allocation), *_judgement_reasons(allocation, guardrails.max_gap)]
+        reasons += _reasons_of_its_worth(run.parent, allocation, guardrails)
         if reasons:
             raise Refused(run.name, reasons)
         return _flip(run, allocation, "publish", now)
@@ -177,6 +180,14 @@ def _judgement_reasons(allocation: Path, max_gap: float) -> Iterator[str]:
         yield "its certificate states no gap"
     elif said.gap - said.fallback_part > max_gap:
         yield f"its gap {said.gap:.3g} is above the guardrail publish.max_gap={max_gap:g}"
+
+
+def _reasons_of_its_worth(runs: Path, allocation: Path, guardrails: PublishOptions) -> Iterator[str]:
+    """There are contacts, and the week comes near what it takes the place of."""
+    last = current(runs)
+    yield from worth_of_week.reasons(
+        allocation, guardrails, None if last is None else runs / last.allocation, "" if last is None else last.run
+    )
 
 
 def _audit_reasons(audit: SaidByAudit | None) -> Iterator[str]:

@@ -36,6 +36,7 @@ from scripts.formats.pointer import POINTER
 from scripts.formats.regret import REGRET, Regret
 from scripts.formats.run_record import RUN, RunRecord
 from scripts.runs import policy_check, stage
+from scripts.runs.pointer import current
 
 log = logging.getLogger("offermix.weekly")
 
@@ -61,7 +62,11 @@ class Ran:
 
 @dataclass(frozen=True)
 class WeeklyRun:
-    """A finished weekly run. recorded: the id of its MLflow run, if it was recorded; regret: where the truth is known."""
+    """A finished weekly run.
+
+    published: whether the pointer names it; unpublished: why this call did not publish it, in one sentence, or None.
+    recorded: the id of its MLflow run, if it was recorded; regret: where the truth is known.
+    """
 
     name: str
     folder: Path
@@ -69,20 +74,23 @@ class WeeklyRun:
     audit: AuditRecord
     ran: tuple[Ran, ...]
     published: bool
+    unpublished: str | None
     recorded: str | None
     regret: Regret | None = None
 
 
-def finished_run(folder: Path, ran: Sequence[Ran], *, published: bool, recorded: str | None) -> WeeklyRun:
+def finished_run(folder: Path, ran: Sequence[Ran], *, unpublished: str | None, recorded: str | None) -> WeeklyRun:
     """What stands in the folder of a run of which every stage has ended."""
     regret = folder / "regret" / REGRET
+    pointer = current(folder.parent)
     return WeeklyRun(
         name=folder.name,
         folder=folder,
         certificate=Certificate.from_file(folder / "allocation" / CERTIFICATE),
         audit=AuditRecord.from_file(folder / "allocation" / AUDIT),
         ran=tuple(ran),
-        published=published,
+        published=pointer is not None and pointer.run == folder.name,
+        unpublished=unpublished,
         recorded=recorded,
         regret=Regret.from_file(regret) if regret.exists() else None,
     )

@@ -139,3 +139,67 @@ def test_mistakes_and_conflicts_are_told(scores: Scores) -> None:
     with pytest.raises(Infeasible) as conflict:
         allocate(scores, POLICY, SolveSettings(), changes={"pushes": {"min": 60, "max": 70}})
     assert conflict.value.diagnosis.conflict == ("pushes",)
+
+
+def test_a_rule_that_is_off_is_told_and_stands_in_the_certificate(
+    scores: Scores, tmp_path: Path, settings_for, caplog: pytest.LogCaptureFixture
+) -> None:
+    over = POLICY["constraints"][0] | {"id": "books", "where": {"product": "books"}, "valid_to": "2024-12-31"}
+    settings = settings_for(tmp_path, "")
+    settings.paths.policy.write_text(json.dumps(POLICY | {"constraints": [*POLICY["constraints"], over]}))
+    command.main(settings)
+    told = (
+        "books (volume; where product books; max 5) is off on 2026-11-23: its valid_to is 2024-12-31, "
+        "more than a year ago; wrong year?"
+    )
+    assert told in caplog.messages
+    certificate = json.loads((settings.paths.out / "certificate.json").read_text())
+    assert [(each["kind"], each["constraint"], each["sentence"]) for each in certificate["remarks"]] == [
+        ("off", "books", told)
+    ]
+    assert [each["id"] for each in certificate["constraints"]] == ["pushes"]
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Scores:
+    """A thousand users, of whom every second may get something at home."""
+    frame = pd.DataFrame({"user_id": np.arange(1000), "market": ["SE", "NO"] * 500})
+    frame["mean_revenue"] = list(np.random.default_rng(1).gamma(1.0, 1.0, (1000, 3)).astype(np.float32))
+    (tmp_path / "many").mkdir()
+    return write_frame(tmp_path / "many", CATALOGUE, frame)
+
+
+def policy_of(*constraints: dict) -> dict:
+    asleep = {"id": "half", "forbid": {"surface": "home"}, "users": {"market": "SE"}}
+    return POLICY | {"eligibility": [asleep], "constraints": list(constraints)}
+
+
+@pytest.mark.parametrize(("least", "told"), [(60, True), (40, False), ("40%", False), (100.5, False), (101, False)])
+def test_a_minimum_that_a_forgotten_percent_would_make_bite_is_told_with_both_readings(
+    many: Scores, least: object, told: bool
+) -> None:
+    """Everybody who may get something at home gets it, which are 500 users: above 60 contacts, and below 60 %."""
+    policy = policy_of({"id": "home", "kind": "volume", "where": {"surface": "home"}, "min": least})
+    remarks = [each for each in allocate(many, policy).certificate.remarks if each.kind == "percent_forgotten"]
+    sentence = (
+        "home.min: 60 is a number of contacts and asks for nothing: there are 500. "
+        "Did you mean 60%, which is 600 of the 1,000 users in its scope?"
+    )
+    assert [each.ended for each in remarks] == [sentence] * told
+
+
+@pytest.mark.parametrize(("most", "told"), [(20, True), (5, False)])
+def test_a_maximum_whose_conflict_ends_with_per_cent_is_told_with_both_readings(
+    many: Scores, most: int, told: bool
+) -> None:
+    """A hundred pushes of books are asked for: 20 contacts are too few, 20 % are enough, 5 % are not."""
+    pushes = {"id": "pushes", "kind": "volume", "where": {"surface": "push"}, "max": most}
+    books = {"id": "books", "kind": "volume", "where": {"product": "books"}, "min": "10%"}
+    with pytest.raises(Infeasible) as conflict:
+        allocate(many, policy_of(pushes, books))
+    sentences = [each.sentence for each in conflict.value.diagnosis.causes if each.kind == "percent_forgotten"]
+    sentence = (
+        "pushes.max: 20 is a number of contacts; did you mean 20%, which is 200 of the 1,000 users in its scope, "
+        "and ends the conflict?"
+    )
+    assert sentences == [sentence] * told

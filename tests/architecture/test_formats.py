@@ -7,6 +7,7 @@ from tests.architecture.test_imports import MODULES
 
 HOMES = {
     "schema.json": "ranker.log_schema",
+    "late_events.json": "ranker.log_schema",
     "catalogue.json": "ranker.catalogue",
     "world.json": "ranker.market.settings",
     "model.json": "ranker.model.settings",

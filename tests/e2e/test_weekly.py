@@ -32,7 +32,7 @@ def policy(root: Path, runs: Path) -> str:
 
 @pytest.fixture(scope="module")
 def first(call: Call, runs: Path, policy: str) -> subprocess.CompletedProcess[str]:
-    called = call(*WEEK, f"runs={runs}", policy)
+    called = call(*WEEK, f"runs={runs}", policy, "publish=true")
     assert called.returncode == 0, called.stderr
     return called
 
@@ -108,7 +108,12 @@ def test_the_next_week_stays_near_the_first(
     assert "steady_push" not in {each["id"] for each in before["constraints"]}
     pushes = next(each["achieved"] for each in before["constraints"] if each["id"] == "push_capacity")
     overrides = ["set.push_capacity.max=60%", "set.email_capacity.max=1%", "tracking.enabled=false"]
-    called = call(*WEEK, f"runs={runs}", policy, *overrides)
+    pointer = (runs / "published.json").read_bytes()
+    tried = call(*WEEK, f"runs={runs}", policy, *overrides)
+    assert tried.returncode == 0, tried.stderr
+    assert tried.stdout.splitlines()[-1].endswith("; with publish=true it is")
+    assert (runs / "published.json").read_bytes() == pointer
+    called = call(*WEEK, f"runs={runs}", policy, *overrides, "publish=true")
     assert called.returncode == 0, called.stderr
     second = runs / json.loads((runs / "published.json").read_text())["run"]
     assert second != folder

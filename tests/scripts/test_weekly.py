@@ -21,7 +21,7 @@ from ranker.scores import InputError
 from scripts import weekly
 from scripts.cli.entry import validated
 from scripts.cli.settings import Settings, WeeklySettings
-from scripts.runs import digests, policy_check, run_folder, stage
+from scripts.runs import digests, policy_check, run_folder, stage, trial
 from scripts.runs.week import WeeklyRun
 from tests.scripts.regrets import regret_of
 
@@ -126,10 +126,13 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
 
 
 @pytest.fixture
-def week(composed: Callable[..., DictConfig], tmp_path: Path, stages: Stages) -> Callable[..., WeeklyRun]:
+def week(
+    composed: Callable[..., DictConfig], tmp_path: Path, stages: Stages, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., WeeklyRun]:
     """week(*overrides): runs the week in tmp_path/runs; returns it, with what ran in `stages.ran`."""
     policy = tmp_path / "policy.yaml"
     policy.write_text("version: 1\n")
+    monkeypatch.setattr(trial, "configured", lambda: trial.Configured(policy, {}))
 
     def run(*overrides: str) -> WeeklyRun:
         stages.ran.clear()
@@ -232,12 +235,42 @@ def test_only_what_a_change_reaches_runs_again(week: Callable[..., WeeklyRun], s
 def test_a_published_folder_never_changes(week: Callable[..., WeeklyRun], stages: Stages) -> None:
     first = week()
     before = digests.digest(first.folder)
-    second = week("++set.push.max=3")
+    second = week("++set.push.max=3", "weekly.publish=true")
     assert (second.name, stages.ran) == ("2026-W48-2", ["allocate", "regret", "publish"])
     assert digests.digest(first.folder) == before
     third = week("++set.push.max=4")
     assert third.name == "2026-W48-3"
     assert week().name == "2026-W48"
+
+
+def test_trying_a_policy_publishes_nothing_and_says_so(
+    week: Callable[..., WeeklyRun], stages: Stages, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    week()
+    pointer = (tmp_path / "runs" / "published.json").read_bytes()
+    (tmp_path / "mine.yaml").write_text("version: 1 # mine\n")
+    for words in ([f"weekly.policy='{tmp_path}/mine.yaml'"], ["++set.push.max=3"]):
+        capsys.readouterr()
+        tried = week(*words)
+        assert not tried.published
+        assert "publish" not in stages.ran
+        assert (tmp_path / "runs" / "published.json").read_bytes() == pointer
+        printed = capsys.readouterr().out.splitlines()
+        assert printed[-1].startswith("not published: ")
+        assert printed[-1].endswith("; with publish=true it is")
+        assert week(*words, "weekly.publish=true").published
+        (tmp_path / "runs" / "published.json").write_bytes(pointer)
+
+
+def test_a_trial_that_is_published_already_stays_so_and_nothing_is_said(
+    week: Callable[..., WeeklyRun], capsys: pytest.CaptureFixture[str]
+) -> None:
+    week("++set.push.max=3", "weekly.publish=true")
+    capsys.readouterr()
+    assert week("++set.push.max=3").published
+    printed = capsys.readouterr().out
+    assert "published.json points here" in printed
+    assert "not published" not in printed
 
 
 def test_the_same_policy_elsewhere_and_moved_runs_are_the_same_week(
@@ -347,13 +380,13 @@ def test_the_first_week_leaves_out_what_compares_with_the_week_before(
 ) -> None:
     stages.policy = STEADY
     with caplog.at_level("INFO", "offermix"):
-        week("++set.steady.max=0.2", "++set.push.max=3")
+        week("++set.steady.max=0.2", "++set.push.max=3", "weekly.publish=true")
     (allocated,) = stages.allocated
     assert allocated.paths.previous is None
     assert dict(allocated.set) == {"steady": None, "push": {"max": 3}}
     said = [record.message for record in caplog.records if "steady" in record.message]
     assert said == ["Nothing was published before to compare with, so left out this time: steady"]
-    week("++set.steady.max=0.2", "++set.push.max=3")
+    week("++set.steady.max=0.2", "++set.push.max=3", "weekly.publish=true")
     assert stages.ran == ["publish"], "published by itself, it does not compare with itself"
 
 

@@ -200,6 +200,10 @@ class Constraint(Rule):
             fraction = bound.amount / 100
             yield Fault((key,), f"a percentage is for a volume or a share; write {fraction:g} if that is what is meant")
 
+    def as_percent(self, side: Side, users: int) -> int | None:
+        """What a number of this side would be as per cent of so many users, where the sign may have been forgotten."""
+        return None
+
     def doubts(self) -> Iterator[str]:
         """What is right as it stands, and yet seldom meant."""
         return iter(())

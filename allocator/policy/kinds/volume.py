@@ -37,6 +37,13 @@ class Volume(ContactConstraint):
         if not bound.percent and bound.amount < 0:
             yield Fault((key,), f"a number of contacts is at least 0, not {shown(bound.to_json())}")
 
+    def as_percent(self, side: Side, users: int) -> int | None:
+        bound = self.min if side == "min" else self.max
+        if bound is None or bound.percent or not 1 <= bound.amount <= 100 or bound.amount % 1:
+            return None
+        share = Bound(bound.amount, percent=True).exact(users)
+        return math.ceil(share) if side == "min" else math.floor(share)
+
     def doubts(self) -> Iterator[str]:
         for key, bound in (("min", self.min), ("max", self.max)):
             if bound is not None and not bound.percent and 0 < bound.amount < 1:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from allocator.policy import check
-from allocator.policy.grammar import Policy
+from allocator.policy.grammar import ContactRule, Policy
 from allocator.policy.reader import parse_policy, read_policy
 from allocator.policy.tree import scalar
 from allocator.policy.words import Bound, Filter, Strength
@@ -929,3 +929,53 @@ def test_sets_of_actions_are_those_that_match(values: list) -> None:
     for wanted in (1, True, "1", 0, False, 2.5):
         for words in (Filter((("code", (wanted, "x")),)), Filter((), Filter((("code", (wanted,)),)))):
             assert world.actions_in(words) == {n for n, action in enumerate(actions) if words.matches(action)}
+
+
+@pytest.mark.parametrize(
+    ("words", "digits"),
+    [
+        ("\u0662\u0660", "20"),
+        ("\u0662\u0660\u066a", "20%"),
+        ("\uff12\uff10", "20"),
+        ("\uff12\uff10%", "20%"),
+        ("\u0968\u0966\uff05", "20%"),
+        ("\u0660\u066b\u0665", "0.5"),
+    ],
+)
+def test_digits_of_other_scripts_are_no_bound(words: str, digits: str) -> None:
+    (problem,) = problems(rule(f"kind: volume, max: {words}"))
+    told = f"'{words}' is not a number or a percentage like 5%; digits are 0 to 9, so write {digits}"
+    assert problem == f"p.yaml:4: constraints.cap.max: {told}"
+    (problem,) = problems(rule("kind: volume, max: 1"), {"cap": {"max": words}})
+    assert problem == f"p.yaml: set.cap.max: {told}"
+
+
+def test_a_share_is_a_fraction_or_per_cent() -> None:
+    words = """experiment:
+  holdout: {share: 2%, salt: a}
+  exploration: {share: 2.5 %, salt: b}
+"""
+    policy = read(HEAD + words)
+    assert (policy.holdout.share, policy.exploration.share) == (0.02, 0.025)
+    assert read(HEAD + words, {"holdout": {"share": "7%"}}).holdout.share == 0.07
+    assert policy.digest == read(HEAD + words.replace("2%", "0.02").replace("2.5 %", "0.025")).digest
+
+
+@pytest.mark.parametrize("share", ["100%", "-1%", "2 percent", "\u0662%", "2%%"])
+def test_a_share_that_is_none_is_refused_with_its_place(share: str) -> None:
+    (problem,) = problems(f"{HEAD}experiment:\n  holdout: {{share: {share}, salt: a}}\n")
+    assert problem.startswith("p.yaml:4: experiment.holdout.share: ")
+
+
+def test_what_offers_leave_of_each_other_may_be_per_cent() -> None:
+    assert ContactRule.model_validate({"id": "apart", "max": 1, "spoils": "80%"}).spoils == 0.8
+
+
+@pytest.mark.parametrize("bound", [0.15, 0.5])
+def test_a_volume_below_one_is_warned_of_with_both_readings(bound: float, caplog: pytest.LogCaptureFixture) -> None:
+    read(rule(f"kind: volume, min: {bound}"))
+    (told,) = caplog.messages
+    assert told == (
+        f"p.yaml: cap.min: {bound:g} is a number of contacts, so at least one; "
+        f"did you mean {100 * bound:g}%, a share of the users?"
+    )

@@ -551,3 +551,20 @@ def test_the_command_takes_what_the_run_offers(tmp_path):
     assert report_command.sources_of(tmp_path).model == tmp_path / "model"
     (tmp_path / "model" / "evaluation.json").unlink()
     assert report_command.sources_of(tmp_path).model is None
+
+
+def test_rules_that_are_off_are_listed_with_dates_and_scopes(tmp_path):
+    made = write_run(tmp_path)
+    off = "Books goal (volume; where product audiobooks; min 5%) is off on 2026-11-23: its valid_to is 2025-12-31"
+    asked = "home.min: 15 is a number of contacts and asks for nothing: there are 500. Did you mean 15%?"
+    remarks = [("off", "books", off), ("percent_forgotten", "home", asked)]
+    made.edit_certificate(
+        remarks=[{"kind": kind, "constraint": name, "sentence": said} for kind, name, said in remarks]
+    )
+    text = read(made.sources).text
+    assert f"Rules of the policy that are off this week. {off}" in text
+    assert asked in text
+    assert f"{asked}." not in text
+    assert text.index(off) < text.index("Users reached")
+    made.edit_certificate(remarks=[])
+    assert "that are off" not in read(made.sources).text

@@ -30,6 +30,11 @@ def test_a_policy_is_a_file_or_short_for_one_and_never_a_group(conf: Path) -> No
     assert translated == ("paths.policy='some/file.yaml'", "paths.policy='conf/policy/default.yaml'")
 
 
+def test_publish_of_the_week_is_a_choice_and_never_the_guardrails(conf: Path) -> None:
+    assert translate("weekly", ["publish=true"], conf).hydra == ("weekly.publish=true",)
+    assert translate("weekly", ["publish.max_gap=0.1"], conf).hydra == ("publish.max_gap=0.1",)
+
+
 def test_the_same_word_means_a_count_or_a_folder_depending_on_the_command(conf: Path) -> None:
     assert translate("make_market", ["users=500"], conf).hydra == ("data.users=500",)
     assert translate("score", ["users=500"], conf).hydra == ("paths.users='500'",)

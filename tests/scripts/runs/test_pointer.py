@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from ranker.scores import InputError
+from scripts.cli.settings import PublishOptions
 from scripts.runs import pointer as publishing
 from scripts.runs.pointer import HISTORY, POINTER, Refused, current, publish, published_before, rollback
 
+USUAL = PublishOptions(max_gap=1e-4)
 NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
 
 
@@ -41,7 +43,7 @@ def state(runs: Path) -> dict[str, bytes]:
 
 
 def test_the_first_run_is_published(tmp_path: Path) -> None:
-    flip = publish(write_run(tmp_path, "W47"), 1e-4, NOW)
+    flip = publish(write_run(tmp_path, "W47"), USUAL, NOW)
     assert flip.moved
     written = json.loads((tmp_path / POINTER).read_text())
     assert written["run"] == "W47"
@@ -53,15 +55,15 @@ def test_the_first_run_is_published(tmp_path: Path) -> None:
 
 def test_publishing_again_changes_nothing(tmp_path: Path) -> None:
     run = write_run(tmp_path, "W47")
-    publish(run, 1e-4)
+    publish(run, USUAL)
     before = state(tmp_path)
-    assert not publish(run, 1e-4).moved
+    assert not publish(run, USUAL).moved
     assert state(tmp_path) == before
 
 
 def test_the_next_run_remembers_the_one_before_and_rollback_returns_to_it(tmp_path: Path) -> None:
-    publish(write_run(tmp_path, "W47"), 1e-4)
-    assert publish(write_run(tmp_path, "W48"), 1e-4).pointer.previous == "W47"
+    publish(write_run(tmp_path, "W47"), USUAL)
+    assert publish(write_run(tmp_path, "W48"), USUAL).pointer.previous == "W47"
     back = rollback(tmp_path, "W47")
     assert (back.pointer.run, back.pointer.previous, back.pointer.action) == ("W47", "W48", "rollback")
     assert current(tmp_path) == back.pointer
@@ -80,10 +82,10 @@ def test_the_next_run_remembers_the_one_before_and_rollback_returns_to_it(tmp_pa
     ],
 )
 def test_a_run_that_fails_a_guardrail_is_refused(tmp_path: Path, changes: dict, reason: str) -> None:
-    publish(write_run(tmp_path, "W47"), 1e-4)
+    publish(write_run(tmp_path, "W47"), USUAL)
     before = state(tmp_path)
     with pytest.raises(Refused, match=reason):
-        publish(write_run(tmp_path, "W48", **changes), 1e-4)
+        publish(write_run(tmp_path, "W48", **changes), USUAL)
     assert state(tmp_path) == before
 
 
@@ -92,9 +94,9 @@ def test_what_fallbacks_cost_is_no_gap_of_the_choice(tmp_path: Path) -> None:
     certificate = {"status": "optimal", "gap": 0.01005, "bound": 200.0, "fallback": {"value": -2.0}}
     (run / "allocation" / "certificate.json").write_text(json.dumps(certificate))
     sign(run / "allocation")
-    assert publish(run, 1e-4).moved
+    assert publish(run, USUAL).moved
     with pytest.raises(Refused, match="gap"):
-        publish(run, 1e-5)
+        publish(run, PublishOptions(max_gap=1e-5))
 
 
 def test_all_reasons_are_given_at_once(tmp_path: Path) -> None:
@@ -103,7 +105,7 @@ def test_all_reasons_are_given_at_once(tmp_path: Path) -> None:
     (run / "allocation" / "part-0.parquet").write_bytes(b"other rows")
     (run / "allocation" / "part-1.parquet").write_bytes(b"more rows")
     with pytest.raises(Refused) as refusal:
-        publish(run, 1e-4)
+        publish(run, USUAL)
     text = str(refusal.value)
     assert len(refusal.value.reasons) == 7
     for part in (
@@ -122,7 +124,7 @@ def test_a_run_that_did_not_finish_is_refused(tmp_path: Path, name: str) -> None
     run = write_run(tmp_path, "W48")
     (run / "allocation" / name).unlink()
     with pytest.raises(Refused, match="did not finish"):
-        publish(run, 1e-4)
+        publish(run, USUAL)
     assert state(tmp_path) == {}
 
 
@@ -132,15 +134,15 @@ def test_an_audit_that_says_nothing_is_not_clean(tmp_path: Path, text: str) -> N
     (run / "allocation" / "audit.json").write_text(text)
     sign(run / "allocation")
     with pytest.raises(Refused, match="no checks"):
-        publish(run, 1e-4)
+        publish(run, USUAL)
 
 
 def test_a_run_without_an_allocation_and_no_run_at_all(tmp_path: Path) -> None:
     (tmp_path / "W48").mkdir()
     with pytest.raises(Refused, match="there is no allocation"):
-        publish(tmp_path / "W48", 1e-4)
+        publish(tmp_path / "W48", USUAL)
     with pytest.raises(InputError, match="there is no such run"):
-        publish(tmp_path / "W49", 1e-4)
+        publish(tmp_path / "W49", USUAL)
 
 
 def test_links_are_not_followed(tmp_path: Path) -> None:
@@ -149,23 +151,23 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     (run / "allocation" / "part-0.parquet").rename(outside)
     (run / "allocation" / "part-0.parquet").symlink_to(outside)
     with pytest.raises(Refused, match="links are not followed"):
-        publish(run, 1e-4)
+        publish(run, USUAL)
     (tmp_path / "W49").symlink_to(run)
     with pytest.raises(InputError, match="is a link"):
-        publish(tmp_path / "W49", 1e-4)
+        publish(tmp_path / "W49", USUAL)
 
 
 def test_an_allocation_that_stands_alone(tmp_path: Path) -> None:
     """`allocate out=DIR` without a run around it, and the allocation within a run, are both found."""
     write_run(tmp_path / "elsewhere", "W48")
     (tmp_path / "elsewhere" / "W48" / "allocation").rename(tmp_path / "alone")
-    assert publish(tmp_path / "alone", 1e-4).pointer.allocation == "alone"
+    assert publish(tmp_path / "alone", USUAL).pointer.allocation == "alone"
     run = write_run(tmp_path, "W49")
-    assert publish(run / "allocation", 1e-4).pointer.run == "W49"
+    assert publish(run / "allocation", USUAL).pointer.run == "W49"
 
 
 def test_a_crash_before_the_rename_leaves_the_old_pointer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    publish(write_run(tmp_path, "W47"), 1e-4)
+    publish(write_run(tmp_path, "W47"), USUAL)
     run, before = write_run(tmp_path, "W48"), state(tmp_path)
 
     def crash(*_: object) -> None:
@@ -173,11 +175,11 @@ def test_a_crash_before_the_rename_leaves_the_old_pointer(tmp_path: Path, monkey
 
     monkeypatch.setattr(os, "replace", crash)
     with pytest.raises(KeyboardInterrupt):
-        publish(run, 1e-4)
+        publish(run, USUAL)
     monkeypatch.undo()
     assert state(tmp_path) == before
     assert not list(tmp_path.glob("*.new"))
-    assert publish(run, 1e-4).pointer.run == "W48"
+    assert publish(run, USUAL).pointer.run == "W48"
 
 
 def test_a_crash_after_the_rename_is_made_up_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,10 +190,10 @@ def test_a_crash_after_the_rename_is_made_up_for(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(publishing, "_append", crash)
     with pytest.raises(KeyboardInterrupt):
-        publish(write_run(tmp_path, "W47"), 1e-4)
+        publish(write_run(tmp_path, "W47"), USUAL)
     monkeypatch.undo()
     (tmp_path / HISTORY).write_text('{"run": "W4')
-    publish(write_run(tmp_path, "W48"), 1e-4)
+    publish(write_run(tmp_path, "W48"), USUAL)
     assert [pointer.run for pointer in published_before(tmp_path)] == ["W47", "W48"]
     assert rollback(tmp_path, "W47").moved
 
@@ -202,9 +204,9 @@ def test_a_crash_after_the_rename_is_made_up_for_by_the_same_call(
     run = write_run(tmp_path, "W47")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(publishing, "_append", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        publish(run, 1e-4)
+        publish(run, USUAL)
     (tmp_path / ".published.json.0123abcd.new").touch()
-    assert not publish(run, 1e-4).moved
+    assert not publish(run, USUAL).moved
     assert [json.loads(line)["run"] for line in (tmp_path / HISTORY).read_text().splitlines()] == ["W47"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["W47", POINTER, HISTORY]
 
@@ -212,7 +214,7 @@ def test_a_crash_after_the_rename_is_made_up_for_by_the_same_call(
 def test_the_pointer_is_read_by_whom_the_umask_lets(tmp_path: Path) -> None:
     kept = os.umask(0o077)
     try:
-        publish(write_run(tmp_path, "W47"), 1e-4)
+        publish(write_run(tmp_path, "W47"), USUAL)
     finally:
         os.umask(kept)
     assert {(tmp_path / name).stat().st_mode & 0o777 for name in (POINTER, HISTORY)} == {0o600}
@@ -221,12 +223,12 @@ def test_the_pointer_is_read_by_whom_the_umask_lets(tmp_path: Path) -> None:
 def test_hidden_rows_are_refused_since_readers_that_glob_take_them(tmp_path: Path) -> None:
     first, second = write_run(tmp_path, "W47"), write_run(tmp_path, "W48")
     (first / "allocation" / ".DS_Store").write_text("read by nobody")
-    publish(first, 1e-4)
+    publish(first, USUAL)
     (second / "allocation" / ".extra.parquet").write_bytes(b"more rows")
     with pytest.raises(Refused, match=r"\.extra\.parquet is not in the manifest"):
-        publish(second, 1e-4)
+        publish(second, USUAL)
     (second / "allocation" / ".extra.parquet").unlink()
-    publish(second, 1e-4)
+    publish(second, USUAL)
     (first / "allocation" / ".part.parquet").write_bytes(b"more rows")
     with pytest.raises(Refused, match=r"\.part\.parquet is not in the manifest"):
         rollback(tmp_path, "W47")
@@ -234,28 +236,28 @@ def test_hidden_rows_are_refused_since_readers_that_glob_take_them(tmp_path: Pat
 
 def test_what_cannot_be_read_or_written_is_said_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = write_run(tmp_path, "W47")
-    publish(run, 1e-4)
+    publish(run, USUAL)
     (tmp_path / HISTORY).write_bytes(b'{"run": "W4\xff"}\n')
-    for call in (lambda: publish(run, 1e-4), lambda: rollback(tmp_path, "W47")):
+    for call in (lambda: publish(run, USUAL), lambda: rollback(tmp_path, "W47")):
         with pytest.raises(InputError, match=r"published_history\.jsonl: is not UTF-8 text from byte 11 on"):
             call()
     (tmp_path / HISTORY).unlink()
     (tmp_path / POINTER).write_text('{"run": 5, "at": "", "previous": null, "allocation": "", "allocation_digest": ""}')
     with pytest.raises(InputError, match=r"published\.json: is no pointer to a run"):
-        publish(run, 1e-4)
+        publish(run, USUAL)
 
     def read_only(path: Path, *_: object) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
 
     monkeypatch.setattr(publishing, "lock", read_only)
     with pytest.raises(InputError, match="Read-only file system"):
-        publish(run, 1e-4)
+        publish(run, USUAL)
 
 
 def test_no_lock_is_left_where_there_is_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(write_run(tmp_path, "W47"))
     with pytest.raises(InputError, match="is not the folder of a run"):
-        publish(Path("/"), 1e-4)
+        publish(Path("/"), USUAL)
     for name in ("", ".", ".."):
         with pytest.raises(InputError, match="is not the name of a run"):
             rollback(Path(), name)
@@ -266,12 +268,12 @@ def test_no_lock_is_left_where_there_is_no_run(tmp_path: Path, monkeypatch: pyte
 
 def test_rollback_refuses_what_was_never_published_or_is_not_what_it_was(tmp_path: Path) -> None:
     old = write_run(tmp_path, "W46")
-    publish(write_run(tmp_path, "W47"), 1e-4)
+    publish(write_run(tmp_path, "W47"), USUAL)
     before = state(tmp_path)
     with pytest.raises(Refused, match="never published"):
         rollback(tmp_path, "W46")
     assert state(tmp_path) == before
-    publish(old, 1e-4)
+    publish(old, USUAL)
     (tmp_path / "W47" / "allocation" / "part-0.parquet").write_bytes(b"made anew")
     sign(tmp_path / "W47" / "allocation")
     with pytest.raises(Refused, match="not the one that was published"):
@@ -296,7 +298,7 @@ def test_rollback_refuses_what_was_never_published_or_is_not_what_it_was(tmp_pat
 def test_a_broken_pointer_is_not_guessed_at(tmp_path: Path, content: bytes, told: str) -> None:
     (tmp_path / POINTER).write_bytes(content)
     with pytest.raises(InputError, match=told):
-        publish(write_run(tmp_path, "W48"), 1e-4)
+        publish(write_run(tmp_path, "W48"), USUAL)
 
 
 def test_lines_of_the_history_that_cannot_be_read_are_passed_over(tmp_path: Path) -> None:

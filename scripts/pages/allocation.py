@@ -24,9 +24,16 @@ def _cells(record: ConstraintRecord) -> tuple[str, ...]:
         *("" if bound is None else kind.amount(bound, asked=True) for bound in (record.min, record.max)),
         "" if record.achieved is None else kind.amount(record.achieved),
         record.binding or "",
-        f"{record.price:,.4g}" if record.price else "",
-        "" if held is None else f"from {kind.amount(held[0], asked=True)} to {kind.amount(held[1], asked=True)}",
+        _worth(record),
+        "" if held is None else f"from {kind.amount(held[0])} to {kind.amount(held[1])}",
     )
+
+
+def _worth(record: ConstraintRecord) -> str:
+    """Of one unit; of a part, which stands in per cent here, of one percentage point."""
+    if not record.price:
+        return ""
+    return f"{record.price / 100:,.4g} a point" if kind_named(record.kind).is_part else f"{record.price:,.4g}"
 
 
 def _summary(made: Allocation) -> Iterator[tuple[str, str]]:

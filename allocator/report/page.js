@@ -5,7 +5,7 @@ for (const [id, variants] of Object.entries(figures)) {
   const place = document.getElementById("chart-" + id);
   const choice = document.getElementById("choice-" + id);
   // On a narrow screen a figure scrolls sideways rather than writing its numbers over each other.
-  const least = ({data, layout}) => layout.margin.l + layout.margin.r + (data[0].type === "heatmap" ? 46 * data[0].x.length : 150);
+  const least = ({data, layout}) => layout.margin.l + layout.margin.r + (data[0].type === "heatmap" ? 46 * data[0].x.length : 60);
   const draw = (position) => {
     const figure = variants[position].figure;
     place.style.minWidth = least(figure) + "px";

@@ -50,6 +50,11 @@ class Spending:
     def key(self) -> tuple[object, ...]:
         return self.part, self.users, self.seed, self.rival
 
+    @property
+    def outcome(self) -> str:
+        """It is kept only once it is measured to the end."""
+        return "done"
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -69,6 +74,11 @@ class Scored:
     @property
     def key(self) -> tuple[object, ...]:
         return self.users, self.seed, self.metric
+
+    @property
+    def outcome(self) -> str:
+        """It is kept only once it is measured to the end."""
+        return "done"
 
 
 @dataclass(frozen=True)

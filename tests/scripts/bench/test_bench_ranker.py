@@ -356,3 +356,9 @@ def test_the_real_trial_is_ordered_as_well_as_by_ridge_and_nobody_loses_by_choos
         assert ours[f"qini {arm}"][0] > ridge[f"qini {arm}"][0] - 0.0025
     assert ours["qini womens"][0] > 2 * ours["qini womens"][1]
     assert ours["over fixed"][0] > -2 * max(ours["over fixed"][1], ridge["over fixed"][1])
+
+
+def test_every_kind_of_figure_says_how_it_ended() -> None:
+    """Whoever asks what is known already asks it of every kind."""
+    for kind in KINDS:
+        assert "outcome" in vars(kind)

@@ -64,8 +64,3 @@ def settings_for(composed: Callable) -> Callable[..., AllocateSettings]:
         return AllocateSettings.model_construct(**held)
 
     return make
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first, whole weeks as people run them: at the end, one worker would wait for the other."""
-    items.sort(key=lambda item: not item.path.is_relative_to(ROOT / "tests" / "e2e"))

@@ -201,7 +201,7 @@ def known(market: week.Market, tables: Sequence[week.MarketTables], day: date) -
 def learn(scenario: Scenario, number: int, tables: Sequence[week.MarketTables], learning: Learning) -> ValueModel:
     """The model of a week, from all that is known of the weeks before it."""
     logs = known(scenario.weeks[number], tables, scenario.day(number))
-    return train(logs, learning.model, learning.fit, learning.seed).model
+    return train(logs, learning.model, learning.fit, learning.seed, constant_too=True).model
 
 
 def believe(model: ValueModel, here: week.MarketState, day: date, worth: Mapping[str, np.ndarray]) -> Belief:

@@ -81,6 +81,8 @@ def fit(
     seed: int,
     advance: Advance = lambda epochs, note: None,
     folder: Path | None = None,
+    *,
+    constant_too: bool = False,
 ) -> Fit:
     """Trains the ensemble, without calibration, on the users outside the test share; `ranker.model.train.train` is the whole way.
 
@@ -93,6 +95,7 @@ def fit(
         seed: of the split of users and of the networks.
         advance: is told of every epoch, `fitting.max_epochs` for each member, those left out by an early stop included.
         folder: where encoded features are kept, as long as the examples are used; in memory if None.
+        constant_too: whether outcomes that never vary are taken as well, of which nothing can be learned.
 
     Returns:
         The ensemble, the examples and splits that it was trained on, and the losses of each member.
@@ -109,7 +112,7 @@ def fit(
     examples = examples_of(logs, encoder, folder)
     splits = splits.of(examples.row_R)
     learn, fold_R = examples.take(splits.learn_R), splits.fold_R[splits.learn_R]
-    if problems := list(constant(learn, logs.schema, logs.late)):
+    if not constant_too and (problems := list(constant(learn, logs.schema, logs.late))):
         raise InputError([f"{logs.place}: {problem}" for problem in problems])
     not_told = unidentified(learn, logs.actions, logs.schema.none)
     targets = fit_targets([(o.name, o.kind, o.unit) for o in logs.schema.outcomes], learn.outcome_RO)

@@ -50,6 +50,7 @@ def train(
     *,
     advance: Advance = lambda epochs, note: None,
     folder: Path | None = None,
+    constant_too: bool = False,
 ) -> Trained:
     """Trains and calibrates a model; the same for the same logs, settings, seed and `fitting.threads`.
 
@@ -60,6 +61,7 @@ def train(
         seed: of the split of users and of the networks.
         advance: is told of epochs done and a note; `settings.members * fitting.max_epochs` epochs in all.
         folder: where encoded features are kept; in memory if None. `Trained.examples` reads them as long as it is used.
+        constant_too: whether outcomes that never vary are taken as well, as a closed loop of few decisions may have them.
 
     Returns:
         The calibrated model with the examples and splits that it was trained on. Effects are in the outcomes' natural units.
@@ -69,7 +71,7 @@ def train(
             decision contradict each other; fewer GPUs than `fitting.devices` asks for.
     """
     with fixed_threads(fitting.threads):
-        fitted = fit(logs, settings, fitting, seed, advance, folder)
+        fitted = fit(logs, settings, fitting, seed, advance, folder, constant_too=constant_too)
         model, examples = calibrated_alone(fitted.model, fitted.examples, fitted.splits)
         found = estimate(model, logs, examples, fitted.splits, fitting.interference)
         if found is not None:

@@ -31,6 +31,7 @@ def copied(beside: Path) -> Path:
     for name in tracked_files():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, folder / name)
+    keep_kernels(folder)
     (folder / ".venv").symlink_to(ROOT / ".venv")
     if (ROOT / REAL_DATA).exists():
         (beside / "shared").symlink_to((ROOT / REAL_DATA).resolve())
@@ -39,6 +40,15 @@ def copied(beside: Path) -> Path:
     config = folder / "conf" / "config.yaml"
     config.write_text(config.read_text().replace("  - solve: default\n", "  - solve: default\n  - shrunk: readme\n"))
     return folder
+
+
+def keep_kernels(folder: Path) -> None:
+    """Kernels that were compiled in the repository serve the copy: numba goes by the time and size of the source."""
+    for kernel in ROOT.glob("*/**/__pycache__/*.nb[ci]"):
+        place = folder / kernel.relative_to(ROOT)
+        if place.parents[1].is_dir():
+            place.parent.mkdir(exist_ok=True)
+            shutil.copy2(kernel, place)
 
 
 def run(block: Block, folder: Path) -> str:

@@ -165,7 +165,7 @@ def test_what_contacts_add_is_printed_outcome_by_outcome(capsys: pytest.CaptureF
     found = Estimated(Interference(28, Kept(0.82, 0.01), ()), None, "product", (), (grown("opt_out", 0.09, 0.03),))
     show_interference(InterferenceFigures.model_validate(found.to_json()))
     fatigue, growth = (line for line in capsys.readouterr().out.splitlines() if "±" in line)
-    assert "82% ± 1%" in fatigue
+    assert "82 % (± 1 %)" in fatigue
     assert growth.split()[0] == "opt_out"
     assert "+0.090 ± 0.030" in growth
     nothing = Estimated(Interference(28, None, ()), None, "product", ())

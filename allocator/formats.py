@@ -323,8 +323,13 @@ def read_price_book(allocation: Path) -> PriceBook:
         raise InputError([f"{path}: is not a price book ({fault})"]) from None
 
 
-class CauseRecord(AllocationPart):
-    """What stands behind a conflict; as `allocator.infeasible.causes.Cause`."""
+class Cause(AllocationPart):
+    """What stands behind a conflict.
+
+    kind: reach (how much is possible at all), scores, history, eligibility, contact, holdout, exploration, percent_forgotten. rule: its
+    id, if any. users: eligible for any contact in the constraint's scope. contacts: that they can get there at most; without: if the
+    rule were gone.
+    """
 
     constraint: str
     kind: str
@@ -335,8 +340,12 @@ class CauseRecord(AllocationPart):
     sentence: str
 
 
-class RepairRecord(AllocationPart):
-    """Bounds which, so changed, make the constraints hold together; as `allocator.infeasible.repairs.Repair`."""
+class Repair(AllocationPart):
+    """Bounds which, so changed, make the constraints hold together.
+
+    changes: constraint id -> {"min" or "max": new bound, in the constraint's own unit}. value: of the best allocation then. cost: what
+    it gives up against the best allocation without the constraints in the way. Both None where that was not found out.
+    """
 
     changes: Mapping[str, Mapping[str, Figure]]
     value: Figure | None
@@ -345,14 +354,19 @@ class RepairRecord(AllocationPart):
 
 
 class DiagnosisRecord(AllocationPart):
-    """Why the constraints contradict each other; as `allocator.infeasible.diagnosis.Diagnosis`."""
+    """Why the constraints contradict each other.
+
+    conflict: ids of a smallest set that cannot hold together: without any one of them, the others can. causes: what stands behind it,
+    rules for one user included. findings: what counting alone found, where it did. proven: False where no allocation was found, but
+    none was shown to be impossible either; conflict is then all that must hold. stopped: what the limits of work left open.
+    """
 
     status: Literal["infeasible"] = "infeasible"
     proven_by: str
     conflict: tuple[str, ...]
     labels: tuple[str, ...]
-    repairs: tuple[RepairRecord, ...]
-    causes: tuple[CauseRecord, ...] = ()
+    repairs: tuple[Repair, ...]
+    causes: tuple[Cause, ...] = ()
     findings: tuple[str, ...] = ()
     proven: bool = True
     stopped: tuple[str, ...] = ()

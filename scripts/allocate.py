@@ -35,7 +35,7 @@ def run(settings: AllocateSettings) -> Allocation:
             options = {"changes": settings.set, "previous": paths.previous, "folder": made, "progress": pace}
             made_here = allocate(scores, paths.policy, settings.solve, **options)
     except Infeasible as error:
-        stage.write_alone(paths.out, DIAGNOSIS, error.diagnosis.record().text(), replaces=["allocate"])
+        stage.write_alone(paths.out, DIAGNOSIS, error.diagnosis.text(), replaces=["allocate"])
         raise
     return replace(made_here, folder=paths.out, seconds={**made_here.seconds, **pace.seconds})
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from allocator.formats import Cause
 from allocator.infeasible.counting import Reach, Scope, given_in_words, most_contacts, reach
 from allocator.policy.grammar import ContactRule
 from allocator.problem import Problem
@@ -18,22 +19,6 @@ from allocator.solve.dual import evaluate_dual
 from allocator.solve.solver import free_users
 from allocator.users import FREE, HOLDOUT, Data, UserActions
 from ranker.scores import Scores, Shard
-
-
-@dataclass(frozen=True)
-class Cause:
-    """kind: reach (how much is possible at all), scores, history, eligibility, contact, holdout, exploration; rule: its id, if any.
-
-    users: eligible for any contact in the constraint's scope. contacts: that they can get there at most; without: if the rule were gone.
-    """
-
-    constraint: str
-    kind: str
-    rule: str | None
-    users: int
-    contacts: int
-    without: int | None
-    sentence: str
 
 
 @dataclass(frozen=True)
@@ -94,7 +79,9 @@ def _scope(problem: Problem, position: int) -> Scope:
 def _reach_of(each: _Counted) -> Cause:
     users, contacts = each.now.users, each.best.contacts
     sentence = f"{each.name}: {users:,} users are eligible for its scope and can get {contacts:,} contacts there"
-    return Cause(each.id, "reach", None, users, contacts, None, sentence)
+    return Cause(
+        constraint=each.id, kind="reach", rule=None, users=users, contacts=contacts, without=None, sentence=sentence
+    )
 
 
 def _by_slates(problem: Problem, data: Data, scope: Scope) -> Reach:
@@ -120,7 +107,15 @@ def _exploration(problem: Problem, data: Data, fixed: UserActions, positions: Se
             rule = problem.measured[position].rule
             sentence = f"{rule.name}: {given_in_words(data, fixed)} already break it"
             users = len(np.unique(fixed[0]))
-            yield Cause(rule.id, "exploration", None, users, len(fixed[0]), None, sentence)
+            yield Cause(
+                constraint=rule.id,
+                kind="exploration",
+                rule=None,
+                users=users,
+                contacts=len(fixed[0]),
+                without=None,
+                sentence=sentence,
+            )
 
 
 def _capped(problem: Problem, data: Data, floors: Sequence[_Counted]) -> Iterator[Cause]:
@@ -223,4 +218,12 @@ def _part(data: Data, shard: Shard) -> Data:
 def _cause(each: _Counted, now: Reach, kind: str, rule: str | None, words: str, more: Reach) -> Cause:
     can = f"{each.name}: without {words}, {more.users:,} users could get {more.contacts:,} contacts in its scope"
     sentence = f"{can} instead of {now.users:,} users {now.contacts:,}"
-    return Cause(each.id, kind, rule, now.users, now.contacts, more.contacts, sentence)
+    return Cause(
+        constraint=each.id,
+        kind=kind,
+        rule=rule,
+        users=now.users,
+        contacts=now.contacts,
+        without=more.contacts,
+        sentence=sentence,
+    )

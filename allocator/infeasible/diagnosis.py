@@ -10,15 +10,15 @@ Axes: R rows, S user classes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from allocator.formats import DiagnosisRecord
-from allocator.infeasible.causes import Cause, find_causes
+from allocator.formats import Cause, DiagnosisRecord, Repair
+from allocator.infeasible.causes import find_causes
 from allocator.infeasible.counting import Finding, given_in_words
-from allocator.infeasible.repairs import MOST_SOLVES, Conflict, Repair, SolveBudget, find_repairs
+from allocator.infeasible.repairs import MOST_SOLVES, Conflict, SolveBudget, find_repairs
 from allocator.policy.kinds.base import SIDES, Side
 from allocator.problem import Problem
 from allocator.solve.exact import count_pairs, solve_exact
@@ -45,27 +45,8 @@ WHOLE_PAIRS = 4_000
 """Eligible user-action pairs up to which the integer programme is asked whether whole contacts can keep some constraints."""
 
 
-@dataclass(frozen=True)
-class Diagnosis:
-    """conflict: ids of a smallest set that cannot hold together: without any one of them, the others can.
-
-    causes: what stands behind it, rules for one user included. findings: what counting alone found, where it did. proven: False where
-    no allocation was found, but none was shown to be impossible either; conflict is then all that must hold. stopped: what the limits
-    of work left open.
-    """
-
-    proven_by: str
-    conflict: tuple[str, ...]
-    labels: tuple[str, ...]
-    repairs: tuple[Repair, ...]
-    causes: tuple[Cause, ...] = ()
-    findings: tuple[str, ...] = ()
-    proven: bool = True
-    stopped: tuple[str, ...] = ()
-
-    def record(self) -> DiagnosisRecord:
-        """What `diagnosis.json` holds."""
-        return DiagnosisRecord.model_validate(asdict(self))
+class Diagnosis(DiagnosisRecord):
+    """What was found out, in words as well."""
 
     def in_words(self) -> str:
         lines = [CONTRADICTION if self.proven else NOT_FOUND]
@@ -159,14 +140,16 @@ def _explain(case: _Case, unsolvable: Unsolvable, scores: Scores | None, finding
     search = SolveBudget(MOST_SOLVES, case.budget.tell)
     repairs = find_repairs(Conflict(problem, case.data, case.fixed, case.settings, case.scale, conflict), search)
     return Diagnosis(
-        unsolvable.proven_by,
-        tuple(rule.id for rule in rules),
-        tuple(f"{rule.name} ({_bounds(case, position)})" for rule, position in zip(rules, conflict, strict=True)),
-        tuple(repairs),
-        (*causes, *_exploration_alone(case, conflict), *_percent_forgotten(case, conflict, repairs)),
-        tuple(finding.sentence for finding in findings),
-        proven,
-        tuple(words for spent, words in ((case.budget, NOT_SMALLEST), (search, MORE_REPAIRS)) if spent.ended),
+        proven_by=unsolvable.proven_by,
+        conflict=tuple(rule.id for rule in rules),
+        labels=tuple(
+            f"{rule.name} ({_bounds(case, position)})" for rule, position in zip(rules, conflict, strict=True)
+        ),
+        repairs=tuple(repairs),
+        causes=(*causes, *_exploration_alone(case, conflict), *_percent_forgotten(case, conflict, repairs)),
+        findings=tuple(finding.sentence for finding in findings),
+        proven=proven,
+        stopped=tuple(words for spent, words in ((case.budget, NOT_SMALLEST), (search, MORE_REPAIRS)) if spent.ended),
     )
 
 
@@ -184,7 +167,15 @@ def _percent_forgotten(case: _Case, conflict: list[int], repairs: Sequence[Repai
                 amount = measured.bound(side)
                 told = f"{rule.id}.{side}: {amount:g} is a number of contacts; did you mean {amount:g}%"
                 sentence = f"{told}, which is {percent:,} of the {users:,} users in its scope, and ends the conflict?"
-                yield Cause(rule.id, "percent_forgotten", None, users, int(amount), percent, sentence)
+                yield Cause(
+                    constraint=rule.id,
+                    kind="percent_forgotten",
+                    rule=None,
+                    users=users,
+                    contacts=int(amount),
+                    without=percent,
+                    sentence=sentence,
+                )
 
 
 def _wider(percent: int, bound: float, side: Side) -> bool:
@@ -199,7 +190,17 @@ def _exploration_alone(case: _Case, conflict: list[int]) -> list[Cause]:
         return []
     sentence = f"Without {given_in_words(case.data, case.fixed)} they hold together"
     name = ", ".join(case.problem.measured[position].rule.id for position in conflict)
-    return [Cause(name, "exploration", None, len(np.unique(case.fixed[0])), contacts, None, sentence)]
+    return [
+        Cause(
+            constraint=name,
+            kind="exploration",
+            rule=None,
+            users=len(np.unique(case.fixed[0])),
+            contacts=contacts,
+            without=None,
+            sentence=sentence,
+        )
+    ]
 
 
 def _smallest_conflict(case: _Case) -> list[int]:

@@ -7,7 +7,7 @@ and its bounds are as exact as the allocation. (An elastic programme: Chinneck, 
 Axes: R rows, U users, K contacts of a slate.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from itertools import combinations
@@ -16,6 +16,7 @@ import numpy as np
 
 from allocator.certify.certificate import tally_all
 from allocator.constraints import CompiledConstraint
+from allocator.formats import Repair
 from allocator.infeasible.counting import preflight
 from allocator.policy.kinds.base import SIDES, Side
 from allocator.problem import Problem
@@ -37,20 +38,6 @@ MOST_SOLVES = 16
 """Problems that a search for repairs solves at most."""
 DIGITS = 6
 """Of a bound that is no whole number: it is rounded outwards, so that what people read can be kept."""
-
-
-@dataclass(frozen=True)
-class Repair:
-    """Bounds which, so changed, make the constraints hold together.
-
-    changes: constraint id -> {"min" or "max": new bound, in the constraint's own unit}. value: of the best allocation then. cost: what
-    it gives up against the best allocation without the constraints in the way. Both None where that was not found out.
-    """
-
-    changes: Mapping[str, Mapping[str, float]]
-    value: float | None
-    cost: float | None
-    sentence: str
 
 
 @dataclass
@@ -226,9 +213,9 @@ def _repair(conflict: Conflict, moves: Moves, without: float | None, budget: Sol
         moved = _with_moves(conflict, moves)
         value = _worth(moved, moved.problem)
     if without is None or value is None:
-        return Repair(changes, None, None, words)
+        return Repair(changes=changes, value=None, cost=None, sentence=words)
     cost = max(without - value, 0.0)
-    return Repair(changes, value, cost, f"{words} (gives up {cost:,.4g} of value)")
+    return Repair(changes=changes, value=value, cost=cost, sentence=f"{words} (gives up {cost:,.4g} of value)")
 
 
 def _sentence(measured: CompiledConstraint, side: Side, bound: float) -> str:

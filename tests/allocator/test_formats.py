@@ -15,14 +15,13 @@ from allocator.formats import (
     AuditRecord,
     Certificate,
     ConstraintRecord,
-    DiagnosisRecord,
     PriceBook,
     SaidByAudit,
     SaidByCertificate,
     StrengthRecord,
     read_price_book,
 )
-from allocator.infeasible.diagnosis import Infeasible
+from allocator.infeasible.diagnosis import Diagnosis, Infeasible
 from ranker.files import Document, InputError
 from ranker.scores import Scores, write_frame
 from tests.allocator.reporting import constraint
@@ -96,9 +95,9 @@ def test_a_diagnosis_is_read_and_written_again(scores: Scores, tmp_path: Path) -
     ]
     with pytest.raises(Infeasible) as caught:
         allocate(scores, {**POLICY, "constraints": rules})
-    record = caught.value.diagnosis.record()
+    record = caught.value.diagnosis
     (tmp_path / "diagnosis.json").write_text(record.text())
-    read = DiagnosisRecord.from_file(tmp_path / "diagnosis.json")
+    read = Diagnosis.from_file(tmp_path / "diagnosis.json")
     assert (read, read.text()) == (record, record.text())
     assert (read.status, read.conflict, bool(read.repairs)) == ("infeasible", ("few", "many"), True)
     assert next(iter(read.content())) == "status"

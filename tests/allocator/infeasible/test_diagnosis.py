@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from allocator.formats import Repair
 from allocator.infeasible.counting import preflight
 from allocator.infeasible.diagnosis import Diagnosis, contradiction, diagnose
-from allocator.infeasible.repairs import Repair, outwards_rounded
+from allocator.infeasible.repairs import outwards_rounded
 from allocator.policy.reader import policy_for
 from allocator.problem import Problem, build_problem
 from allocator.solve.exact import eligible_pairs, solve_exact

@@ -44,8 +44,8 @@ def test_what_history_tells_is_in_the_model_and_no_longer_in_its_doubt(
     found = Estimated(Interference(28, Kept(0.5, 0.01), ()), Carryover("streams", 1.6, 0.5, ()), "product", ())
     made: list[Fit] = []
 
-    def fitted(*given: object) -> Fit:
-        made.append(fit(*given))
+    def fitted(*given: object, **options: object) -> Fit:
+        made.append(fit(*given, **options))
         return made[0]
 
     fit = training.fit

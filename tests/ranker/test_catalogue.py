@@ -17,21 +17,13 @@ from ranker.catalogue import (
     read_catalogue,
     write_catalogue,
 )
-from ranker.files import InputError
+from tests.ranker.wrong_files import problems_of
 
 ACTIONS = (
     {"slot": "home", "id": "home/duo", "eur": 2.0, "days": 3, "first": True, "gift": None},
     {"id": "push/duo", "slot": "push", "label": "två för en"},
 )
 PAIR = Pair({"slot": "home"}, {"slot": "push"}, Kept(0.4, 0.1), "history")
-
-
-def problems_of(content: object, folder: Path) -> list[str]:
-    file = folder / "catalogue.json"
-    file.write_text(json.dumps(content))
-    with pytest.raises(InputError) as raised:
-        read_catalogue(file)
-    return [problem.removeprefix(f"{file}: ") for problem in raised.value.problems]
 
 
 @pytest.mark.parametrize(
@@ -109,4 +101,4 @@ def test_keys_stand_in_their_order_and_absent_ones_are_not_written(tmp_path: Pat
     ],
 )
 def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, change: dict, told: list[str]) -> None:
-    assert problems_of({"actions": list(ACTIONS)} | change, tmp_path) == told
+    assert problems_of(read_catalogue, tmp_path / "catalogue.json", {"actions": list(ACTIONS)} | change) == told

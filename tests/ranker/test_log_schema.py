@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ranker.contact_history import HistoryColumns, Since
-from ranker.files import InputError
 from ranker.log_schema import Early, LogSchema, Outcome, read_schema, write_schema
+from tests.ranker.wrong_files import problems_of
 
 OUTCOMES = (Outcome("visit", "binary", "visits"), Outcome("spend", "amount", "EUR"))
 HISTORY = HistoryColumns(28, "contacts_28d", (Since("age", {"product": "books", "days": 7}, 7),))
@@ -15,14 +15,6 @@ CONTENT = {
     "features": {"numeric": ["age", "contacts_28d"], "categorical": ["market"]},
     "outcomes": [{"name": "visit", "kind": "binary"}],
 }
-
-
-def problems_of(content: object, folder: Path) -> list[str]:
-    file = folder / "schema.json"
-    file.write_text(json.dumps(content))
-    with pytest.raises(InputError) as raised:
-        read_schema(file)
-    return [problem.removeprefix(f"{file}: ") for problem in raised.value.problems]
 
 
 @pytest.mark.parametrize(
@@ -56,7 +48,7 @@ def test_all_that_is_wrong_with_the_history_of_a_schema_is_told(tmp_path: Path) 
         "since": [{"column": "age", "where": {}, "days": 7}, {"column": "age"}],
         "more": 1,
     }
-    assert sorted(problems_of(CONTENT | {"history": history}, tmp_path)) == [
+    assert sorted(problems_of(read_schema, tmp_path / "schema.json", CONTENT | {"history": history})) == [
         "history.contacts: 'gone' is none of the numeric features",
         "history.days: must be a whole number of days",
         "history.more: is not known; the keys are days, contacts and since",
@@ -64,7 +56,7 @@ def test_all_that_is_wrong_with_the_history_of_a_schema_is_told(tmp_path: Path) 
         'history.since[1]: must be an object like {"column": "weeks_since_books", "where": {"product": "books"}, "days": 7}',
     ]
     for nothing in ([], None):
-        assert problems_of(CONTENT | {"history": nothing}, tmp_path) == [
+        assert problems_of(read_schema, tmp_path / "schema.json", CONTENT | {"history": nothing}) == [
             'history: must be an object like {"days": 28, "contacts": "contacts_28d"}'
         ]
 
@@ -99,12 +91,12 @@ def test_all_that_is_wrong_with_the_history_of_a_schema_is_told(tmp_path: Path) 
     ],
 )
 def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, change: dict, told: str) -> None:
-    assert problems_of(CONTENT | change, tmp_path) == [told]
+    assert problems_of(read_schema, tmp_path / "schema.json", CONTENT | change) == [told]
 
 
 def test_a_name_that_stands_twice_is_told_beside_what_else_is_wrong(tmp_path: Path) -> None:
     outcomes = [{"name": "age", "kind": "maybe"}, {"kind": "binary"}]
-    assert problems_of(CONTENT | {"outcomes": outcomes}, tmp_path) == [
+    assert problems_of(read_schema, tmp_path / "schema.json", CONTENT | {"outcomes": outcomes}) == [
         "outcomes[0].kind: 'maybe' is not one of binary, count, amount, real",
         "outcomes[1]: must be an object with a name and a kind",
         "'age' stands 2 times among features and outcomes",

@@ -173,7 +173,7 @@ def judge(
             record for each in objectives for record in _budgets(each, predictions, aipw_by_outcome, test, rules)
         ],
         "qini": report.qinis(model, test, predictions),
-        "calibration": report.calibrations(model, test, predictions, rules.groups),
+        "calibration": report.calibrations(model, report.judged_outcomes(test, predictions), rules.groups),
         "calibration_pooled": [
             report.pooled_record(
                 target.name,

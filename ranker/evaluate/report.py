@@ -4,7 +4,7 @@ Axes: R rows (of the test), A actions, B = A + 1 arms, the last one `none`, O ou
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from rich.table import Table
@@ -24,7 +24,7 @@ from ranker.evaluate.learners import (
     predictions_of,
 )
 from ranker.evaluate.objective import OBJECTIVE, Objective
-from ranker.evaluate.off_policy import Estimate, Judged
+from ranker.evaluate.off_policy import Decisions, Estimate, Judged
 from ranker.evaluate.qini import Qini, qini
 from ranker.evaluate.records import ModelEvaluation
 from ranker.files import InputError
@@ -51,6 +51,7 @@ def evaluate(model: ValueModel, examples: Examples, splits: Splits, settings: Ju
     if weights:
         objectives.append(objective.weighted(OBJECTIVE, weights, names, test.actions))
     predictions = predictions_of(model, learn, test, objectives, single=False)
+    judged = judged_outcomes(test, predictions)
     return {
         "rows": _rows(splits),
         "sample": {"judged": len(test), "baselines": len(learn)},
@@ -60,8 +61,8 @@ def evaluate(model: ValueModel, examples: Examples, splits: Splits, settings: Ju
         "objective": weights,
         "policies": policies(objectives, predictions, test),
         "qini": qinis(model, test, predictions),
-        "calibration": calibrations(model, test, predictions, settings.deciles),
-        "calibration_pooled": list(_pooled(model, test, predictions, settings.deciles)),
+        "calibration": calibrations(model, judged, settings.deciles),
+        "calibration_pooled": list(_pooled(model, judged, settings.deciles)),
     }
 
 
@@ -186,17 +187,34 @@ def _qini(found: Qini) -> dict:
     return {"qini": record.pop("value"), **record}
 
 
-def calibrations(model: ValueModel, test: Examples, predictions: Predictions, deciles: int) -> list[dict]:
+@dataclass(frozen=True)
+class JudgedOutcome:
+    """The rows that know an outcome: their decisions, the network's effects on it and their doubly robust scores."""
+
+    decisions: Decisions
+    effect_RA: np.ndarray
+    aipw_RA: np.ndarray
+
+
+def judged_outcomes(test: Examples, predictions: Predictions) -> list[JudgedOutcome]:
+    """By outcome."""
+    found = []
+    for o, effect_RA in enumerate(predictions.effect[VALUENET]):
+        known, outcome_R = test.known(o)
+        decisions = decisions_of(test).take(known)
+        aipw_RA = aipw.effects(decisions, outcome_R, predictions.expected[o][known])
+        found.append(JudgedOutcome(decisions, effect_RA[known], aipw_RA))
+    return found
+
+
+def calibrations(model: ValueModel, judged: Sequence[JudgedOutcome], deciles: int) -> list[dict]:
     """Per outcome and action: the slope by which the model was shrunk, the slope that is left on test users, and deciles."""
     records = []
-    for o, target in enumerate(model.targets):
-        fitted = model.calibration.of(target.name)
-        known, outcome_R = test.known(o)
-        decisions, effect_RA = decisions_of(test).take(known), predictions.effect[VALUENET][o][known]
-        aipw_RA = aipw.effects(decisions, outcome_R, predictions.expected[o][known])
+    for target, on in zip(model.targets, judged, strict=True):
+        fitted, decisions = model.calibration.of(target.name), on.decisions
         for a, action in enumerate(model.actions):
             rows = np.flatnonzero(decisions.eligible_RB[:, a])
-            parts = effect_RA[rows, a], aipw_RA[rows, a], decisions.user_R[rows]
+            parts = on.effect_RA[rows, a], on.aipw_RA[rows, a], decisions.user_R[rows]
             here = int((decisions.arm_R == a).sum())
             groups = calibration.groups_of(*parts, min(deciles, here // calibration.ROWS_PER_GROUP))
             records.append(
@@ -211,16 +229,12 @@ def calibrations(model: ValueModel, test: Examples, predictions: Predictions, de
     return records
 
 
-def _pooled(model: ValueModel, test: Examples, predictions: Predictions, groups: int) -> Iterator[dict]:
-    """Per outcome, by the rows that know it and are eligible for something."""
-    for o, target in enumerate(model.targets):
-        known, outcome_R = test.known(o)
-        decisions = decisions_of(test).take(known)
-        eligible_RA = decisions.eligible_RB[:, :-1]
+def _pooled(model: ValueModel, judged: Sequence[JudgedOutcome], groups: int) -> Iterator[dict]:
+    """Per outcome, by the rows that know it, where they are eligible for something."""
+    for target, on in zip(model.targets, judged, strict=True):
+        eligible_RA = on.decisions.eligible_RB[:, :-1]
         if eligible_RA.any():
-            aipw_RA = aipw.effects(decisions, outcome_R, predictions.expected[o][known])
-            effect_RA = predictions.effect[VALUENET][o][known]
-            yield pooled_record(target.name, effect_RA, aipw_RA, eligible_RA, decisions.user_R, groups)
+            yield pooled_record(target.name, on.effect_RA, on.aipw_RA, eligible_RA, on.decisions.user_R, groups)
 
 
 def pooled_record(

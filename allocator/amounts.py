@@ -29,6 +29,11 @@ def exact(value: float | None) -> str:
     return text if text not in ("0", "-0") or value == 0 else f"{value:.3e}"
 
 
+def exact_percent(share: float) -> str:
+    """A share as it was asked for: 0.055 -> '5.5 %'."""
+    return f"{exact(round(100 * share, 7))} %"
+
+
 def percent(share: float | None, decimals: int | None = None) -> str:
     """0.125 -> '12.5 %'."""
     if share is None:

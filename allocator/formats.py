@@ -242,6 +242,11 @@ Said = Annotated[T | None, WrapValidator(_as_far_as_it_goes)]
 """None where a file says nothing, or something of another type."""
 
 
+def fallback_part(value: float, bound: float) -> float:
+    """The part of the gap that fallbacks worth this much, which nobody chose for their value, account for."""
+    return max(-value, 0.0) / abs(bound) if bound else 0.0
+
+
 class SaidOfFallback(AllocationPart):
     value: Said[Annotated[Figure, Strict()]] = None
 
@@ -266,9 +271,8 @@ class SaidByCertificate(AllocationPart):
     @property
     def fallback_part(self) -> float:
         """The part of the gap that fallback contacts, which nobody chose for their value, account for."""
-        if not self.bound or self.fallback is None or self.fallback.value is None:
-            return 0.0
-        return max(-self.fallback.value, 0.0) / abs(self.bound)
+        said = None if self.fallback is None else self.fallback.value
+        return fallback_part(said or 0.0, self.bound or 0.0)
 
 
 class SaidOfCheck(AllocationPart):

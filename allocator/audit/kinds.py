@@ -8,10 +8,9 @@ from typing import Any, Literal
 
 from allocator.audit.scope import actions_in, times_of
 from allocator.audit.sums import Changed, Numerator, Part
-from allocator.policy.kinds.base import Constraint
+from allocator.policy.kinds.base import Constraint, Side
 from ranker.catalogue import Catalogue
 
-Side = Literal["min", "max"]
 Parts = tuple[Numerator, Part | None]
 
 

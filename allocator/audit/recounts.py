@@ -11,9 +11,9 @@ from fractions import Fraction
 from allocator.audit.audited_shard import Seen, Week
 from allocator.audit.certificate_as_read import Claims, priced_side
 from allocator.audit.checks import TOLERANCE, Check, number, told, verdict
-from allocator.audit.kinds import AUDITED, AuditedKind, Side, as_written
+from allocator.audit.kinds import AUDITED, AuditedKind, as_written
 from allocator.audit.sums import Changed, Numerator, Part, Sum, Worth
-from allocator.policy.kinds.base import Constraint
+from allocator.policy.kinds.base import Constraint, Side
 from allocator.policy.kinds.tier import TierFloor
 from allocator.policy.words import Bound
 

@@ -34,6 +34,7 @@ from allocator.formats import (
     PinnedTotal,
     Remark,
     TierTotal,
+    fallback_part,
 )
 from allocator.policy.kinds.base import Side
 from allocator.policy.words import Term
@@ -147,7 +148,7 @@ def certify(
     return Certificate(
         status=solution.status.value,
         remarks=(
-            *far_from_the_best(gap - _fallback_cost(contacts, bound), wanted_gap),
+            *far_from_the_best(gap - fallback_part(contacts.value_of("fallback"), bound), wanted_gap),
             *cannot_be_met(problem, data, [record.denominator for record in records]),
             *_only_for_a_rule(problem, data, solution, contacts),
             *percent_forgotten(
@@ -198,11 +199,6 @@ def _fallback(problem: Problem, contacts: Contacts, left_without: int) -> Fallba
         return None
     count = int((contacts.source_N == SOURCES.index("fallback")).sum())
     return FallbackTotal(contacts=count, value=contacts.value_of("fallback"), left_without=left_without)
-
-
-def _fallback_cost(contacts: Contacts, bound: float) -> float:
-    """The part of the gap that fallbacks, which nobody chose for their value, account for."""
-    return max(-contacts.value_of("fallback"), 0.0) / abs(bound) if bound else 0.0
 
 
 def _only_for_a_rule(problem: Problem, data: Data, solution: Solution, contacts: Contacts) -> Iterator[Remark]:

@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, InstanceOf, SerializeAsAny, Strict, model_
 from allocator.policy.kinds.base import Constraint
 from allocator.policy.kinds.known import KINDS
 from allocator.policy.words import (
+    RULES,
     Amount,
     BoundField,
     Counted,
@@ -198,10 +199,7 @@ class Policy(Record):
         """The same policy without the rules that do not hold on that day; without a day, all of them."""
         if as_of is None:
             return self
-        kept = {
-            name: tuple(rule for rule in getattr(self, name) if rule.holds_on(as_of))
-            for name in ("eligibility", "contact", "pinned", "constraints")
-        }
+        kept = {name: tuple(rule for rule in getattr(self, name) if rule.holds_on(as_of)) for name in RULES}
         return self.model_copy(update=kept)
 
     def without_comparisons(self) -> "Policy":

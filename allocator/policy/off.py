@@ -6,7 +6,7 @@ from datetime import date
 from allocator.amounts import exact
 from allocator.policy.grammar import PinnedRule, Policy
 from allocator.policy.kinds.base import Constraint
-from allocator.policy.words import Bound, Filter, Rule, filter_words
+from allocator.policy.words import RULES, Bound, Filter, Rule, filter_words
 
 LONG = 365
 """Days: a date that lies farther away than that may have the wrong year."""
@@ -18,7 +18,7 @@ def off(policy: Policy, day: date | None) -> Iterator[tuple[str, str]]:
     """(id, sentence) of each rule that does not hold on that day; without a day every rule holds."""
     if day is None:
         return
-    for section in ("eligibility", "contact", "pinned", "constraints"):
+    for section in RULES:
         for rule in getattr(policy, section):
             if not rule.holds_on(day):
                 yield rule.id, f"{_called(rule, section)} is off on {day}: {_since(rule, day)}"

@@ -10,9 +10,8 @@ from dataclasses import replace
 
 from allocator.policy.suggest import hint
 from allocator.policy.tree import Fault, Node, Path_
-from allocator.policy.words import composed
+from allocator.policy.words import RULES, composed
 
-RULES = ("eligibility", "contact", "pinned", "constraints")
 SECTIONS: Mapping[str, Path_] = {
     "risk": ("risk",),
     "fallback": ("fallback",),

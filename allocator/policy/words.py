@@ -300,6 +300,10 @@ class Measure(Record):
     _summed = model_validator(mode="after")(sums_something)
 
 
+RULES = ("eligibility", "contact", "pinned", "constraints")
+"""The lists of a policy that hold rules, each with an id of its own."""
+
+
 class Rule(Record):
     """What every rule may carry: a name for people, who answers for it, why, and the days on which it holds (both included)."""
 

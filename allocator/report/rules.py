@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from allocator.amounts import exact, part_kept, with_unit
+from allocator.amounts import exact_percent, part_kept, with_unit
 from allocator.formats import ConstraintRecord
 from allocator.policy.grammar import ContactRule, EligibilityRule, PinnedRule, Policy
 from allocator.policy.words import Filter, filter_words, people
@@ -61,7 +61,7 @@ def tier_rows(report: Report) -> list[str]:
         room = (tier.bound - tier.value) / abs(tier.bound) if tier.bound else 0.0
         sentence = (
             f"{formula(tier.objective)}: alone it reached {with_unit(tier.value, unit)}, {below_the_best(room)}. The objectives after it "
-            f"may cost {_percent(tier.give_up)} of that, so {with_unit(tier.floor, unit)} must be left"
+            f"may cost {exact_percent(tier.give_up)} of that, so {with_unit(tier.floor, unit)} must be left"
         )
         sentences.append(sentence + _kept(record, unit, report.value_unit))
     last = f"{formula(report.certificate.objective)}: maximised within that; it is the value of this page."
@@ -98,7 +98,7 @@ def _contacts(rule: ContactRule, known: Interference | None) -> str:
     if rule.each is not None:
         words += f", for each {rule.each.replace('_', ' ')} on its own"
     if rule.spoils is not None:
-        words += f", of each two that leave less than {_percent(rule.spoils)} of each other's effect ({_two(rule.spoils, known)})"
+        words += f", of each two that leave less than {exact_percent(rule.spoils)} of each other's effect ({_two(rule.spoils, known)})"
     if rule.days is not None:
         days = "day" if rule.days == 1 else f"{rule.days} days"
         words += f"; contacts received in the last {days} count as well"
@@ -172,10 +172,6 @@ def experiment(policy: Policy) -> str:
 
 def _experiment(policy: Policy) -> Iterator[str]:
     if policy.holdout is not None and policy.holdout.share:
-        yield f"{_percent(policy.holdout.share)} of all users get nothing, to compare with."
+        yield f"{exact_percent(policy.holdout.share)} of all users get nothing, to compare with."
     if policy.exploration is not None and policy.exploration.share:
-        yield f"{_percent(policy.exploration.share)} get one random contact or nothing, for the next model to learn from."
-
-
-def _percent(part: float) -> str:
-    return f"{exact(round(100 * part, 7))} %"
+        yield f"{exact_percent(policy.exploration.share)} get one random contact or nothing, for the next model to learn from."

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import ClassVar, Literal, Self
 
-from allocator.amounts import exact, number, one, round_step, short_of, with_unit
+from allocator.amounts import exact, exact_percent, number, one, round_step, short_of, with_unit
 from allocator.policy.tree import Fault
 from allocator.policy.words import (
     Bound,
@@ -297,6 +297,19 @@ class ContactConstraint(Constraint, OverContacts):
         return self._row(value, where=_narrowed(self.where, self.each, value))
 
 
+class ContactCount(ContactConstraint):
+    """A constraint on the number of contacts."""
+
+    counts: ClassVar[Literal["contacts", "users"] | None] = "contacts"
+
+    @property
+    def numerator(self) -> ContactSum:
+        return ContactSum((self.where,))
+
+    def unit(self, words: UnitWords) -> str:
+        return "contacts"
+
+
 class Comparing(Constraint):
     """A constraint on what is not as it was: its `max` is a part, of the contacts or the users that it compares."""
 
@@ -310,7 +323,7 @@ class Comparing(Constraint):
 
     @property
     def part_in_words(self) -> str:
-        return f"{exact(round(float(100 * self.part), 7))} %"
+        return exact_percent(float(self.part))
 
 
 class Rate(ContactConstraint):

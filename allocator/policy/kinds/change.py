@@ -4,29 +4,21 @@ import math
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
-from allocator.policy.kinds.base import Comparing, Constraint, ContactConstraint, ContactSum, Level, UnitWords
+from allocator.policy.kinds.base import Comparing, Constraint, ContactCount, Level
 from allocator.policy.tree import Fault
 from allocator.policy.words import shown
 
 
-class Change(Comparing, ContactConstraint):
+class Change(Comparing, ContactCount):
     """Contacts in scope against those of the previous allocation: at most `max` (a part of them) more, and as many fewer."""
 
     compares: ClassVar[Literal["contacts", "slates"] | None] = "contacts"
-    counts: ClassVar[Literal["contacts", "users"] | None] = "contacts"
 
     kind: Literal["change"] = "change"
-
-    @property
-    def numerator(self) -> ContactSum:
-        return ContactSum((self.where,))
 
     def limits(self, users: int, before: int) -> tuple[int, int]:
         """The fewest and the most contacts where there were `before`: whole numbers inside before * (1 -+ max)."""
         return max(math.ceil(before * (1 - self.part)), 0), math.floor(before * (1 + self.part))
-
-    def unit(self, words: UnitWords) -> str:
-        return "contacts"
 
     def bound_faults(self) -> Iterator[Fault]:
         if self.min is not None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
 
-from allocator.amounts import exact, number, percent, round_step, short_of
+from allocator.amounts import exact, exact_percent, number, percent, round_step, short_of
 from allocator.policy.kinds.base import ContactSum, Level, Rate, Side, UnitWords, moving
 from allocator.policy.tree import Fault
 from allocator.policy.words import Bound, Filter, FilterField, share_of, shown
@@ -54,7 +54,7 @@ class ShareOf(Rate):
 
     @classmethod
     def amount(cls, value: float, *, asked: bool = False) -> str:
-        return f"{exact(round(100 * value, 7))} %" if asked else percent(value, 2)
+        return exact_percent(value) if asked else percent(value, 2)
 
     @classmethod
     def distance(cls, size: float, unit: str) -> str:

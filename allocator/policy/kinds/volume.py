@@ -4,15 +4,14 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
 
-from allocator.policy.kinds.base import ContactConstraint, ContactSum, Side, UnitWords
+from allocator.policy.kinds.base import ContactCount, Side
 from allocator.policy.tree import Fault
 from allocator.policy.words import Bound, shown
 
 
-class Volume(ContactConstraint):
+class Volume(ContactCount):
     """Contacts in scope: min <= sum x <= max, a percentage being that share of the users in `users` (holdout included)."""
 
-    counts: ClassVar[Literal["contacts", "users"] | None] = "contacts"
     asks_for_contacts: ClassVar[bool] = True
     grows_with_users: ClassVar[bool] = True
     advice: ClassVar[Mapping[str, str]] = {
@@ -21,17 +20,10 @@ class Volume(ContactConstraint):
 
     kind: Literal["volume"] = "volume"
 
-    @property
-    def numerator(self) -> ContactSum:
-        return ContactSum((self.where,))
-
     def limits(self, users: int, before: int) -> tuple[int | None, int | None]:
         """Contacts are whole, so a fractional bound is the whole number inside it."""
         low, high = (None if bound is None else bound.exact(users) for bound in (self.min, self.max))
         return None if low is None else math.ceil(low), None if high is None else math.floor(high)
-
-    def unit(self, words: UnitWords) -> str:
-        return "contacts"
 
     def bound_fault(self, key: Side, bound: Bound) -> Iterator[Fault]:
         if not bound.percent and bound.amount < 0:

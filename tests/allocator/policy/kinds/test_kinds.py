@@ -33,5 +33,5 @@ def test_counts_come_in_ones_and_sums_of_real_numbers_in_no_steps() -> None:
 @pytest.mark.parametrize("bound", [0.5, 0.995, 0.9999, 1.0])
 def test_no_step_of_a_share_goes_beyond_all_contacts(bound: float) -> None:
     size, words = ShareOf.step(Level(bound, None, bound, "of the contacts in scope"), "max")
-    assert size == 0.01 if bound in (0.5, 1.0) else 0 < size and bound + size <= 1 + 1e-12
+    assert size == 0.01 if bound in (0.5, 1.0) else size > 0 and bound + size <= 1 + 1e-12
     assert "(to 101" not in words

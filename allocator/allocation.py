@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from allocator.assign.fallback import Fallbacks
 from allocator.assign.preassigned import Preassigned
 from allocator.assign.propensity import marginal_propensity
-from allocator.certify.certificate import SOURCES, Contacts, contact_values, tally
+from allocator.certify.contacts import SOURCES, Contacts, contact_values, tally
 from allocator.formats import PriceBook, PricedSide
 from allocator.problem import Problem
 from allocator.solve.dual import Users, explain_contacts

@@ -10,7 +10,8 @@ from collections.abc import Callable
 import numpy as np
 
 from allocator.assign.preassigned import Preassigned
-from allocator.certify.certificate import contact_values, contacts_in, objective_terms
+from allocator.certify.certificate import objective_terms
+from allocator.certify.contacts import contact_values, contacts_in
 from allocator.constraints import CompiledConstraint, LinearForm
 from allocator.formats import TierTotal
 from allocator.policy.kinds.tier import TierFloor, tier_id

@@ -10,7 +10,7 @@ import numpy as np
 
 from allocator.assign.preassigned import Preassigned
 from allocator.assign.propensity import CounterfactualSlates
-from allocator.certify.certificate import tally_all
+from allocator.certify.contacts import tally_all
 from allocator.problem import Problem
 from allocator.solve.kernel import kernel
 from allocator.users import EXPLORATION, FREE, NONE, Data

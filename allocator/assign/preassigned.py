@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from allocator.assign.exploration import explore
-from allocator.certify.certificate import SOURCES
+from allocator.certify.contacts import SOURCES
 from allocator.contact_rules import ContactRules
 from allocator.policy.grammar import PinnedRule
 from allocator.problem import Problem

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from allocator.certify.certificate import SOURCES, Contacts
+from allocator.certify.contacts import SOURCES, Contacts
 from allocator.policy.experiment import shares
 from allocator.problem import Problem
 from allocator.solve.dual import Users, evaluate_dual

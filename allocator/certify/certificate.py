@@ -13,14 +13,14 @@ scores, the policy and the multipliers below; `audit` does. A constraint of kind
 Contacts are whole. Where that alone keeps the value further below this bound than was asked for, `bound` is what an integer programme
 proved of whole contacts, and `price_bound` is the one by prices.
 
-Axes: U users, N contacts, n those of a part of the users, R rows, S user classes, A actions, P planes, K contacts of a slate.
+Axes: U users, N contacts, R rows, S user classes, A actions, P planes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from allocator.certify.contacts import SOURCES, Contacts, Tally, tally
 from allocator.certify.remarks import cannot_be_met, far_from_the_best, only_for_a_rule, percent_forgotten
 from allocator.constraints import CompiledConstraint
 from allocator.formats import (
@@ -40,81 +40,9 @@ from allocator.policy.kinds.base import Side
 from allocator.policy.words import Term
 from allocator.problem import Problem
 from allocator.solve.solution import Solution, not_below, relative_gap
-from allocator.users import EXPLORATION, FREE, Data, Funnel, UserActions
+from allocator.users import EXPLORATION, FREE, Data, Funnel
 
 MONEY = ("_eur", "_usd", "_gbp")
-SOURCES = ("optimised", "exploration", "fallback", "pinned")
-
-
-@dataclass(frozen=True)
-class Contacts:
-    """The allocation as rows: user position, action, value of each (float64, risk taken off), and source (place in SOURCES)."""
-
-    user_N: np.ndarray
-    action_N: np.ndarray
-    value_N: np.ndarray
-    source_N: np.ndarray
-
-    def value_of(self, *sources: str) -> float:
-        """What the contacts of these sources are worth."""
-        return float(self.value_N[np.isin(self.source_N, [SOURCES.index(source) for source in sources])].sum())
-
-    def __len__(self) -> int:
-        return len(self.user_N)
-
-
-@dataclass(frozen=True)
-class Tally:
-    """Contacts summed per user class and action, counts and plane sums, in float64; and how many users keep their earlier slates."""
-
-    count_SA: np.ndarray
-    sum_SPA: np.ndarray
-    kept_S: np.ndarray
-
-
-def tally(problem: Problem, data: Data, user_N: np.ndarray, action_N: np.ndarray) -> Tally:
-    """Everything about all users' contacts, sorted by user, that constraints sum."""
-    classes, actions = len(problem.classes), len(problem.catalogue.actions)
-    size = classes * actions
-    count, sums = np.zeros(size), np.zeros((len(problem.planes), size))
-    for part in parts_of(user_N, data):
-        cell_n = data.class_U[user_N[part]].astype(np.int64) * actions + action_N[part]
-        planes_nP = data.planes_UPA[user_N[part], :, action_N[part]].astype(np.float64)
-        count += np.bincount(cell_n, minlength=size)
-        for plane in range(len(problem.planes)):
-            sums[plane] += np.bincount(cell_n, planes_nP[:, plane], size)
-    by_class = sums.reshape(len(problem.planes), classes, actions).swapaxes(0, 1)
-    kept_S = data.kept_by_class(user_N, action_N, np.ones(len(data), bool), classes)
-    return Tally(count.reshape(classes, actions), by_class, kept_S)
-
-
-def contacts_in(slate_UK: np.ndarray) -> UserActions:
-    """(user position, action) of every contact of the slates, sorted by user."""
-    user_N, k_N = np.nonzero(slate_UK >= 0)
-    return user_N, slate_UK[user_N, k_N].astype(np.int64)
-
-
-def tally_all(problem: Problem, data: Data, fixed: UserActions, slate_UK: np.ndarray) -> Tally:
-    """The sums over the preassigned contacts and those of the slates together."""
-    user_N, action_N = (np.concatenate(both) for both in zip(fixed, contacts_in(slate_UK), strict=True))
-    order_N = np.argsort(user_N, kind="stable")
-    return tally(problem, data, user_N[order_N], action_N[order_N])
-
-
-def parts_of(user_N: np.ndarray, data: Data) -> Iterator[slice]:
-    """Contacts, sorted by user, a bounded number of users at a time."""
-    for shard in data.shards():
-        first, last = np.searchsorted(user_N, [shard.start, shard.stop])
-        yield slice(int(first), int(last))
-
-
-def contact_values(problem: Problem, data: Data, user_N: np.ndarray, action_N: np.ndarray) -> np.ndarray:
-    """float64[N]: what each contact, sorted by user, adds to the objective."""
-    value_N = np.empty(len(user_N))
-    for part in parts_of(user_N, data):
-        planes_nP = data.planes_UPA[user_N[part], :, action_N[part]].astype(np.float64)
-        value_N[part] = problem.worth(action_N[part], planes_nP)
-    return value_N
 
 
 def certify(

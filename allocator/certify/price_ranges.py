@@ -18,7 +18,7 @@ from typing import Protocol
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from allocator.certify.certificate import contacts_in, tally
+from allocator.certify.contacts import contacts_in, tally
 from allocator.constraints import CompiledConstraint
 from allocator.solve.dual import DualEvaluation, Users, evaluate_dual
 from allocator.solve.exact import Pairs, best_fractional, count_pairs, eligible_pairs

@@ -14,7 +14,7 @@ from itertools import combinations
 
 import numpy as np
 
-from allocator.certify.certificate import tally_all
+from allocator.certify.contacts import tally_all
 from allocator.constraints import CompiledConstraint
 from allocator.formats import Repair
 from allocator.infeasible.counting import preflight

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from allocator.certify.certificate import tally
+from allocator.certify.contacts import tally
 from allocator.problem import one_sided
 from allocator.users import EXPLORATION, FREE, HOLDOUT
 from ranker.scores import InputError

@@ -11,7 +11,7 @@ from allocator.allocation import ContactRows, assemble
 from allocator.assign.fallback import assign_fallbacks
 from allocator.assign.preassigned import preassign
 from allocator.assign.propensity import CounterfactualSlates, counterfactual_slates
-from allocator.certify.certificate import SOURCES
+from allocator.certify.contacts import SOURCES
 from allocator.policy.grammar import Experiment, Share
 from allocator.problem import Problem
 from allocator.solve.settings import SolveSettings

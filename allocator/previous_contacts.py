@@ -90,7 +90,7 @@ def contacts_before(
     """int64[S, A]: earlier contacts of users who are in the scores, by the class they are in now, without gone actions."""
     actions = len(scores.catalogue.actions)
     count_SA = np.zeros(classes * actions, np.int64)
-    for shard in scores.shards(check=False, metrics=()):
+    for shard in scores.shards(check=False, planes=()):
         user_n, row_n = past.of(shard.places)
         action_n = past.action_N[row_n].astype(np.int64)
         known_n = action_n != GONE

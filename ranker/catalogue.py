@@ -42,12 +42,22 @@ LARGEST = 1e30
 """Of an action's numbers; sums of what is larger would lose everything else, or overflow."""
 
 
+Correlation = Annotated[
+    float, Strict(), Field(ge=0, le=1, allow_inf_nan=False, exclude_if=lambda value: value == 0), PlainSerializer(float)
+]
+
+
 @dataclass(frozen=True)
 class Metric:
-    """A metric in its natural unit, never pre-weighted."""
+    """A metric in its natural unit, never pre-weighted.
+
+    error_correlation: between the errors of different actions' effects, such as that of the outcome without contact, from which all
+    effects are taken. The errors of one action are common to all its contacts.
+    """
 
     name: str
     unit: str
+    error_correlation: Correlation = 0.0
 
 
 NotNegative = Annotated[
@@ -158,6 +168,11 @@ class Catalogue:
     def slots(self) -> tuple[str, ...]:
         return tuple(str(action["slot"]) for action in self.actions)
 
+    @property
+    def error_correlation(self) -> Mapping[str, float]:
+        """Metric -> the correlation of its errors between actions."""
+        return {metric.name: metric.error_correlation for metric in self.metrics}
+
     def numbers(self, attribute: str) -> np.ndarray:
         """float64[A]: a numeric attribute of every action, 0 where an action does not have it."""
         found = [action.get(attribute) for action in self.actions]
@@ -246,15 +261,21 @@ def _ids_stand_once(actions: object, info: ValidationInfo) -> Iterator[Fault]:
         yield (), f"the id '{name}' stands {count} times"
 
 
+MUST_BE: Mapping[tuple[Step, ...], str] = {
+    ("unit",): "must be text",
+    ("error_correlation",): "must be a number from 0 to 1",
+}
+
+
 def _metrics(value: object, handler: ValidatorFunctionWrapHandler) -> object:
     """A metric is called by its name."""
     try:
         return handler(value)
     except ValidationError as error:
         places = [place for place, _ in faults_of(error)]
-    if not isinstance(value, list) or any(place[1:] != ("unit",) for place in places):
+    if not isinstance(value, list) or any(place[1:] not in MUST_BE for place in places):
         raise fault('must be a list of objects like {"name": "subs", "unit": "subscribers"}')
-    raise refused(((), f"the unit of '{value[int(place[0])]['name']}' must be text") for place in places)
+    raise refused(((), f"the {place[1]} of '{value[int(place[0])]['name']}' {MUST_BE[place[1:]]}") for place in places)
 
 
 def _metrics_stand_once(metrics: object, info: ValidationInfo) -> Iterator[Fault]:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from ranker.catalogue import Catalogue, Metric
+from ranker.catalogue import Catalogue
 from ranker.files import InputError
 from ranker.logs import eligible_of, read_users
 from ranker.model.ensemble import USERS_AT_ONCE, ValueModel
@@ -83,11 +83,10 @@ def _chain(first: pd.DataFrame, rest):
 def _catalogue(model: ValueModel, model_id: str, users: pd.DataFrame, as_of: date | None) -> Catalogue:
     """The head of the scores: metrics are the outcomes, segments every string column of the users."""
     texts = [c for c in users if c != "user_id" and pd.api.types.is_string_dtype(users[c].dtype) and c != "eligible"]
-    metrics = [Metric(target.name, target.unit) for target in model.targets]
     if as_of is None:
         as_of = users["as_of"].max().date() if "as_of" in users else model.as_of
     return Catalogue(tuple(model.actions)).with_scores(
-        metrics, texts, model_id, as_of, model.interference, model.unidentified
+        model.metrics, texts, model_id, as_of, model.interference, model.unidentified
     )
 
 

@@ -47,7 +47,7 @@ class Shard:
     """Consecutive users of a scores dataset.
 
     start: position of the first user in the dataset. user_id: [U] int64 or string. segments: name -> int32[U], codes into
-    `Scores.vocabulary[name]`. eligible_UA: bool. mean, stderr: metric -> float32[U, A]; stderr is absent where not given.
+    `Scores.vocabulary[name]`. eligible_UA: bool. mean, stderr: metric -> float32[U, A]; absent where not given, or not read.
     """
 
     start: int
@@ -90,9 +90,9 @@ class Scores:
         return {name: tuple(sorted(values)) for name, values in found.items() if len(values) <= MOST_SEGMENT_VALUES}
 
     def shards(
-        self, rows: int = 262_144, *, check: bool = True, metrics: Collection[str] | None = None
+        self, rows: int = 262_144, *, check: bool = True, planes: Collection[tuple[str, str]] | None = None
     ) -> Iterator[Shard]:
-        """Streams the users in file, then row order, `rows` at a time. metrics: read the columns of these alone.
+        """Streams the users in file, then row order, `rows` at a time. planes: read these (mean | stderr, metric) alone.
 
         check: count missing, non-finite and negative values on the way and raise InputError with all of them at the end of
         the iteration; a second iteration over the same data can leave it out.
@@ -100,7 +100,7 @@ class Scores:
         faults: Counter[tuple[str, str, str]] = Counter()
         start = 0
         for file in self.files:
-            for batch in batches(file, rows, self._columns(metrics)):
+            for batch in batches(file, rows, self._columns(planes)):
                 shard = self._shard(file, batch, start, faults if check else None)
                 start += len(shard)
                 yield shard
@@ -130,15 +130,18 @@ class Scores:
         if problems:
             raise InputError(problems)
 
-    def _columns(self, wanted: Collection[str] | None) -> list[str]:
-        metrics = [m.name for m in self.catalogue.metrics if wanted is None or m.name in wanted]
-        return [
-            "user_id",
-            *self.vocabulary,
-            *(["eligible"] if self.has_eligible else []),
-            *(f"mean_{name}" for name in metrics),
-            *(f"stderr_{name}" for name in metrics if name in self.stderr_metrics),
-        ]
+    @property
+    def planes(self) -> tuple[tuple[str, str], ...]:
+        """(mean | stderr, metric) of all that there is, in catalogue order."""
+        names = [metric.name for metric in self.catalogue.metrics]
+        return (
+            *(("mean", name) for name in names),
+            *(("stderr", name) for name in names if name in self.stderr_metrics),
+        )
+
+    def _columns(self, wanted: Collection[tuple[str, str]] | None) -> list[str]:
+        planes = [f"{kind}_{name}" for kind, name in self.planes if wanted is None or (kind, name) in wanted]
+        return ["user_id", *self.vocabulary, *(["eligible"] if self.has_eligible else []), *planes]
 
     def _shard(self, file: Path, batch: pa.RecordBatch, start: int, faults: Counter | None) -> Shard:
         actions = len(self.catalogue.actions)
@@ -150,14 +153,14 @@ class Scores:
             return values
 
         eligible = matrix("eligible", pa.bool_()) if self.has_eligible else np.ones((len(batch), actions), bool)
-        metrics = [m.name for m in self.catalogue.metrics if f"mean_{m.name}" in batch.schema.names]
+        read = [(kind, name) for kind, name in self.planes if f"{kind}_{name}" in batch.schema.names]
         return Shard(
             start=start,
             user_id=as_ids(batch.column("user_id")),
             segments={name: self._codes(batch, name, file, faults) for name in self.vocabulary},
             eligible_UA=eligible,
-            mean={name: matrix(f"mean_{name}", pa.float32()) for name in metrics},
-            stderr={name: matrix(f"stderr_{name}", pa.float32()) for name in metrics if name in self.stderr_metrics},
+            mean={name: matrix(f"mean_{name}", pa.float32()) for kind, name in read if kind == "mean"},
+            stderr={name: matrix(f"stderr_{name}", pa.float32()) for kind, name in read if kind == "stderr"},
         )
 
     def _codes(self, batch: pa.RecordBatch, name: str, file: Path, faults: Counter | None) -> np.ndarray:

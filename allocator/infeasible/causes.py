@@ -149,7 +149,7 @@ def _filtered(problem: Problem, data: Data, counted: Sequence[_Counted], scores:
     variants = dict(_variants(problem))
     contacts = {name: np.zeros(len(counted), np.int64) for name in variants}
     users = {name: np.zeros(len(counted), np.int64) for name in variants}
-    for shard in scores.shards(check=False, metrics=()):
+    for shard in scores.shards(check=False, planes=()):
         part = _part(data, shard)
         full_UA = problem.contact.full(part.received_UC, part.class_U)
         for name, (allowed_SA, group) in variants.items():

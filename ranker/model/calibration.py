@@ -43,6 +43,8 @@ class OutcomeCalibration:
     pooled_slope, pooled_slope_stderr: over all actions.
     level, level_slope, offset: an action never logged has the average level + level_slope * (predicted effect - level) + offset.
     between: standard deviation between actions with the same attributes.
+    common_stderr: the part of average_stderr_A that is the same error for all actions, that of the outcome without contact.
+    error_correlation: of the errors of different actions, by that part of their variance; 0 in models that were made before it was known.
     """
 
     average_A: np.ndarray
@@ -59,6 +61,8 @@ class OutcomeCalibration:
     level_slope: float
     offset: float
     between: float
+    common_stderr: float = 0.0
+    error_correlation: float = 0.0
 
     def apply(
         self, members: Sequence[tuple[Tensor, Tensor]], variance: EffectVariance
@@ -111,6 +115,8 @@ class OutcomeCalibration:
             level_slope=self.level_slope,
             offset=self.offset,
             between=self.between,
+            common_stderr=self.common_stderr,
+            error_correlation=self.error_correlation,
         )
 
     def to_json(self) -> dict:

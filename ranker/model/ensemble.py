@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ranker.catalogue import NEVER_SHOWN, Interference, Unidentified
+from ranker.catalogue import NEVER_SHOWN, Interference, Metric, Unidentified
 from ranker.features import Encoder, Features
 from ranker.log_schema import LogSchema
 from ranker.model.calibration import Calibration, EffectVariance
@@ -65,6 +65,15 @@ class ValueModel:
     interference: Interference | None = None
     carryover: Carryover | None = None
     unidentified: tuple[Unidentified, ...] = ()
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """What it estimates, as the scores name it; errors are known to go together once it is calibrated."""
+        known = {} if self.calibration is None else self.calibration.outcomes
+        return tuple(
+            Metric(each.name, each.unit, known[each.name].error_correlation if each.name in known else 0.0)
+            for each in self.targets
+        )
 
     def calibrated(self, calibration: Calibration) -> "ValueModel":
         return replace(self, calibration=calibration)

@@ -74,7 +74,21 @@ def calibrate(model: ValueModel, examples: Examples, splits: Splits) -> Calibrat
             attenuation_ratio=attenuation_ratio(model, o, some),
         )
         outcomes[target.name] = replace(calibrate_outcome(evidence), link_slope=link_slope(model, o, some))
-    return Calibration(outcomes)
+    return _with_correlations(model, Calibration(outcomes), examples.take(np.flatnonzero(splits.learn_R)))
+
+
+def _with_correlations(model: ValueModel, calibration: Calibration, learn: Examples) -> Calibration:
+    """With the part of the variance of effects that is one error, common to all actions, over some of these rows."""
+    some = learn.take(thinned(np.arange(len(learn)), SOME_ROWS))
+    eligible_RA, found = some.eligible_RA, {}
+    for o, (name, effect) in enumerate(model.calibrated(calibration).effects(some.features).items()):
+        known = calibration.of(name)
+        _, mean_RA = model.expected(0, o, some.features)
+        slope_RA = model.targets[o].per_link(torch.from_numpy(mean_RA)).numpy().astype(np.float64) / known.link_slope
+        variance = np.square(effect.stderr_UA, dtype=np.float64)[eligible_RA].sum()
+        common = known.common_stderr**2 * np.square(slope_RA)[eligible_RA].sum()
+        found[name] = replace(known, error_correlation=float(min(common / variance, 1.0)) if variance > 0 else 0.0)
+    return Calibration(found)
 
 
 def attenuation_ratio(model: ValueModel, outcome: int, examples: Examples) -> float:
@@ -212,6 +226,7 @@ def calibrate_outcome(evidence: Evidence) -> OutcomeCalibration:
         level_slope=average.level_slope,
         offset=average.offset,
         between=average.between,
+        common_stderr=average.common_stderr,
     )
 
 
@@ -232,7 +247,8 @@ class _Averages:
     """average_A: effects. stderr_A: of what is added to the predicted ones. correction_B: [A + 1] added to the network's expectation
     per arm, none last.
 
-    level: predicted effect averaged over actions; level_slope: how much of an action's predicted distance from it is kept.
+    level: predicted effect averaged over actions; level_slope: how much of an action's predicted distance from it is kept. common_stderr:
+    the part of stderr_A that is one error for all actions.
     """
 
     average_A: np.ndarray
@@ -242,6 +258,7 @@ class _Averages:
     level_slope: float
     offset: float
     between: float
+    common_stderr: float
 
 
 def _averages(evidence: Evidence, residual_R: np.ndarray, variance_R: np.ndarray, center_KA: np.ndarray) -> _Averages:
@@ -266,6 +283,7 @@ def _averages(evidence: Evidence, residual_R: np.ndarray, variance_R: np.ndarray
         level_slope=level_slope,
         offset=float(shrunk.mean - none),
         between=float(np.sqrt(shrunk.between + (kept_A.var() if actions > 1 else shared))),
+        common_stderr=float(np.sqrt(shared)),
     )
 
 

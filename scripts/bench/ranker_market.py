@@ -240,7 +240,7 @@ def _scored(folder: Path, users: int, seed: int) -> Iterator[Scored]:
 
 def _whole(dataset, metric: str) -> tuple[np.ndarray, np.ndarray | None, np.ndarray, np.ndarray]:
     """Mean, stderr where there is one, eligibility and ids of all users."""
-    shards = list(dataset.shards(metrics=[metric]))
+    shards = list(dataset.shards(planes=[("mean", metric), ("stderr", metric)]))
     stderr = [shard.stderr[metric] for shard in shards] if metric in shards[0].stderr else None
     return (
         np.concatenate([shard.mean[metric] for shard in shards]),

@@ -25,7 +25,7 @@ from allocator.policy.words import Term
 from allocator.problem import Problem, build_problem
 from allocator.solve.settings import SolveSettings
 from allocator.users import Data, load_data
-from ranker.catalogue import Catalogue, Metric
+from ranker.catalogue import Catalogue
 from ranker.evaluate import off_policy
 from ranker.evaluate.held_out import UNKNOWN, AllocatedPolicy, HeldOut
 from ranker.evaluate.learners import AVERAGE, FIXED, RANDOM, VALUENET, WITHOUT_COVARIATES, Predictions
@@ -51,8 +51,9 @@ class RehearsedWeek:
 
 def catalogue_of(model: ValueModel, segments: Sequence[str], week: RehearsedWeek) -> Catalogue:
     """The head of the scores that the model would write for such a week."""
-    metrics = [Metric(target.name, target.unit) for target in model.targets]
-    return Catalogue(tuple(model.actions)).with_scores(metrics, segments, "held out", week.as_of, model.interference)
+    return Catalogue(tuple(model.actions)).with_scores(
+        model.metrics, segments, "held out", week.as_of, model.interference
+    )
 
 
 def policy_of(

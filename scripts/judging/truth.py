@@ -52,7 +52,7 @@ def _planes(true: Scores, problem: Problem, data: Data) -> np.ndarray:
     if lacking:
         raise InputError([f"{true.path}: does not know the metric {name}" for name in sorted(lacking)])
     ids, means = [], {metric: [] for _, metric in problem.planes}
-    for shard in true.shards(metrics=list(means)):
+    for shard in true.shards(planes=[("mean", metric) for metric in means]):
         ids.append(shard.user_id.to_numpy(zero_copy_only=False))
         for metric, parts in means.items():
             parts.append(shard.mean[metric])

@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
+from ranker.normal import Z90
+
 
 def number(value: float | None) -> str:
     """Four digits or more in front of the point need no decimals; small numbers keep three significant digits."""
@@ -91,6 +93,12 @@ def short_of(reach: float, start: float) -> str:
     nearest = round(scaled)
     inside = nearest if abs(scaled - nearest) < 1e-6 else math.floor(scaled) if reach > start else math.ceil(scaled)
     return exact(inside / 10**decimals)
+
+
+def interval(value: float, stderr: float) -> str:
+    """The 90 % interval of an estimate in words: '90 % interval 2,640 to 6,560'."""
+    low, high = told_apart([value - Z90 * stderr, value + Z90 * stderr]) if stderr else [number(value)] * 2
+    return f"90 % interval {low} to {high}"
 
 
 def with_unit(value: float | None, unit: str) -> str:

@@ -125,6 +125,7 @@ def render(report: Report) -> str:
     )
     environment.filters |= {
         "number": amounts.number,
+        "interval": lambda estimate: "" if estimate[1] is None else amounts.interval(*estimate),
         "percent": amounts.percent,
         "count": lambda value: f"{value:,}",
         "held": hold_units_together,
@@ -135,6 +136,8 @@ def render(report: Report) -> str:
         report=report,
         certificate=report.certificate,
         headline=sentences.headline(report.certificate, report.value_unit),
+        optimality=sentences.optimality(report.certificate),
+        what_value_is=sentences.what_value_is(report.certificate),
         nearness=sentences.nearness(report.certificate),
         against_greedy=sentences.against_greedy(report.certificate, report.value_unit),
         value_text=amounts.with_unit(report.certificate.value, report.value_unit),

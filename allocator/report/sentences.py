@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-from allocator.amounts import exact, number, percent, percent_at_most, with_unit
+from allocator.amounts import exact, interval, number, percent, percent_at_most, with_unit
 from allocator.formats import Certificate, ConstraintRecord, ObjectiveTerm
 from allocator.policy.kinds.base import Constraint, Level, Side
 from allocator.policy.kinds.known import kind_named
 from allocator.report.records import PolicyValue
+from ranker.normal import quantile
 
 FINEST = 1e-7
 MOST_NAMED = 25
@@ -15,9 +16,28 @@ NOTHING = 1e-6
 
 
 def headline(certificate: Certificate, unit: str) -> str:
-    """The one sentence that must be right."""
-    worth = f"This allocation is worth {with_unit(certificate.value, unit)}"
-    return f"{worth}, {nearness(certificate)}."
+    """The one sentence that must be right: what is expected, and how surely."""
+    worth = f"By the scores' estimates this allocation adds {with_unit(certificate.value, unit)}"
+    if certificate.value_se is None:
+        return f"{worth}; the scores do not say how surely."
+    return f"{worth} ({interval(certificate.value, certificate.value_se)})."
+
+
+def what_value_is(certificate: Certificate) -> str:
+    """The one definition of value on the page: of what, over whom, against what, and whether discounts are taken off."""
+    taken_off = [term.times for term in certificate.objective if term.times and term.weight < 0]
+    discounts = f"{_listed(taken_off)} taken off" if taken_off else "with no discount or other cost taken off"
+    summed = f"added up over all {certificate.contacts:,} contacts of the week"
+    what = formula(certificate.objective) or "the objective"
+    return f"Value is {what}, {summed}: what they bring beyond showing nothing, {discounts}."
+
+
+def optimality(certificate: Certificate) -> str:
+    """How far the optimiser may be from the best allocation by the same scores, and that this says nothing about the scores."""
+    if certificate.bound is None or certificate.gap is None:
+        return "How much better another allocation could be was not bounded."
+    best = "the best possible" if certificate.gap <= 1e-12 else below_the_best(certificate.gap)
+    return f"By the same estimates it is {best}; that is proven of the optimiser, and says nothing about the estimates."
 
 
 def nearness(certificate: Certificate) -> str:
@@ -67,7 +87,8 @@ def constraint(record: ConstraintRecord, value_unit: str, rule: Constraint | Non
     value_unit: the unit of the objective; rule: how the policy puts it, where that is known. The worth per step is read off the
     price; for larger steps it is an upper limit, because every further step is worth the same or less.
     """
-    lead = f"{record.name}: {_opening(record)}{kind_named(record.kind).stands(level(record), rule)}"
+    stands = kind_named(record.kind).stands(level(record), rule)
+    lead = f"{record.name}: {_opening(record)}{stands}{_estimated(record)}"
     if is_empty(record):
         return f"{record.name}: {_opening(record)}nothing is allocated in its scope, so it holds."
     if record.strength.kind == "report_only":
@@ -83,6 +104,24 @@ def constraint(record: ConstraintRecord, value_unit: str, rule: Constraint | Non
     if record.binding is None:
         return f"{lead} - not binding: {left(record)}; loosening it changes nothing."
     return f"{lead} - {_binding(record)}. {worth(record, value_unit)}{_holds(record)}"
+
+
+def _estimated(record: ConstraintRecord) -> str:
+    """How surely a sum of estimates is what it is, or that its bounds leave room for that; counts need neither."""
+    if record.se is None or record.achieved is None:
+        return ""
+    if record.certainty is None:
+        return f", an estimate ({interval(record.achieved, record.se)})"
+    sides: tuple[Side, ...] = ("min", "max")
+    asked = [side for side in sides if getattr(record, side) is not None]
+    counted = " and ".join(with_unit(_counted(record, side), unit_of(record)) for side in asked)
+    return f", an estimate; {counted} with the margin for {percent(record.certainty, 0)} certainty"
+
+
+def _counted(record: ConstraintRecord, side: Side) -> float:
+    """What a bound is compared with: what is achieved, and the margin of a certainty on the side of the bound."""
+    margin = 0.0 if record.certainty is None or record.se is None else quantile(record.certainty) * record.se
+    return level(record).achieved + (margin if side == "max" else -margin)
 
 
 def worth(record: ConstraintRecord, value_unit: str) -> str:
@@ -141,8 +180,8 @@ def violation(record: ConstraintRecord) -> float:
     if is_empty(record):
         return 0.0
     achieved = level(record).achieved
-    over = 0.0 if record.max is None else achieved - record.max
-    under = 0.0 if record.min is None else record.min - achieved
+    over = 0.0 if record.max is None else _counted(record, "max") - record.max
+    under = 0.0 if record.min is None else record.min - _counted(record, "min")
     if kind_named(record.kind).is_rate and record.denominator is not None and record.denominator < 0:
         over, under = -over, -under  # the row, numerator - bound * denominator, is what a limit of a rate says
     missed = max(over, under, 0.0)
@@ -228,8 +267,9 @@ def _binding(record: ConstraintRecord) -> str:
 
 def _to_spare(record: ConstraintRecord) -> str:
     stands, side = level(record), _side(record)
-    spare = stands.achieved - stands.at(side) if side == "min" else stands.at(side) - stands.achieved
-    seen = _plain(amount(record, stands.achieved)) != _plain(amount(record, stands.at(side)))
+    counted = _counted(record, side)
+    spare = counted - stands.at(side) if side == "min" else stands.at(side) - counted
+    seen = _plain(amount(record, counted)) != _plain(amount(record, stands.at(side)))
     return f", with {_distance(record, spare)} to spare" if spare > 0 and seen else ""
 
 
@@ -241,11 +281,10 @@ def left(record: ConstraintRecord) -> str:
 
 
 def _rooms(record: ConstraintRecord) -> Iterator[str]:
-    achieved = level(record).achieved
     if record.min is not None:
-        yield _room(record, achieved - record.min, "above the floor", "below the floor")
+        yield _room(record, _counted(record, "min") - record.min, "above the floor", "below the floor")
     if record.max is not None:
-        yield _room(record, record.max - achieved, "left", "over the limit")
+        yield _room(record, record.max - _counted(record, "max"), "left", "over the limit")
 
 
 def _room(record: ConstraintRecord, room: float, inside: str, outside: str) -> str:

@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 
 from allocator.allocate import Allocation
+from allocator.amounts import interval, number
 from allocator.formats import ConstraintRecord
 from allocator.policy.kinds.known import kind_named
 from allocator.progress import times_in_words
+from ranker.normal import Z90
 from scripts.cli import entry
 
-COLUMNS = ("constraint", "at least", "at most", "achieved", "binding", "worth of one unit more", "which holds")
+COLUMNS = ("constraint", "at least", "at most", "achieved (± 90 %)", "binding", "worth of one unit more", "which holds")
 
 
 def show_allocation(made: Allocation) -> None:
@@ -22,11 +24,19 @@ def _cells(record: ConstraintRecord) -> tuple[str, ...]:
     return (
         record.label or record.id,
         *("" if bound is None else kind.amount(bound, asked=True) for bound in (record.min, record.max)),
-        "" if record.achieved is None else kind.amount(record.achieved),
+        _achieved(record),
         record.binding or "",
         _worth(record),
         "" if held is None else f"from {kind.amount(held[0])} to {kind.amount(held[1])}",
     )
+
+
+def _achieved(record: ConstraintRecord) -> str:
+    """Of a sum of estimates with half of its 90 % interval."""
+    if record.achieved is None:
+        return ""
+    amount = kind_named(record.kind).amount(record.achieved)
+    return amount if record.se is None else f"{amount} ± {number(Z90 * record.se)}"
 
 
 def _worth(record: ConstraintRecord) -> str:
@@ -40,8 +50,9 @@ def _summary(made: Allocation) -> Iterator[tuple[str, str]]:
     held = made.certificate
     yield "Users", f"{held.users:,}"
     yield "Contacts", f"{held.contacts:,}"
-    yield "Value", f"{held.value:,.4f}"
-    yield "Best possible", f"at most {held.bound:,.4f}, a gap of {held.gap:.2e}"
+    surely = "" if held.value_se is None else f" ({interval(held.value, held.value_se)})"
+    yield "Value, an estimate", f"{held.value:,.4f}{surely}"
+    yield "Optimiser's gap", f"{held.gap:.2e}: by the same estimates no allocation is worth more than {held.bound:,.4f}"
     if held.greedy is not None:
         broken = "" if held.greedy.feasible else " (and breaks constraints)"
         yield "Best-first instead", f"{held.greedy.value:,.4f}{broken}"

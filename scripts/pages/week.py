@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from allocator.amounts import interval
 from allocator.formats import AuditRecord, Certificate
 from scripts.cli import entry
 from scripts.formats.pointer import POINTER
@@ -31,9 +32,9 @@ def _result_rows(week: WeeklyRun) -> Iterator[tuple[str, str]]:
         yield "Mind", remark.ended
     yield "Listeners", f"{held.users:,}"
     yield "Contacts", f"{held.contacts:,}"
-    yield "Value of the week", f"{held.value:,.2f}"
+    yield "Value of the week", _value(held)
     yield "Against best-first", _against_greedy(held)
-    yield "Room left", f"at most {max(held.gap or 0.0, 0.0) * 100:.5f} % better is possible at all"
+    yield "Optimiser's gap", f"at most {max(held.gap or 0.0, 0.0) * 100:.5f} % better is possible by the same estimates"
     if week.regret is not None:
         yield "Truth", _against_truth(week.regret)
     yield "Rules", _rules(held)
@@ -41,6 +42,12 @@ def _result_rows(week: WeeklyRun) -> Iterator[tuple[str, str]]:
     yield "Published", _published(week)
     yield "Report", str(next(iter(sorted((week.folder / "report").glob("*.html"))), "none"))
     yield "MLflow", f"run {week.recorded} ({where()})" if week.recorded else "not recorded"
+
+
+def _value(held: Certificate) -> str:
+    """An estimate, in the words of which nobody reads more than it is."""
+    surely = "" if held.value_se is None else f", {interval(held.value, held.value_se)}"
+    return f"{held.value:,.2f}{surely}: an estimate of what all contacts bring beyond showing nothing"
 
 
 def _published(week: WeeklyRun) -> str:

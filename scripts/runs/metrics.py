@@ -5,19 +5,24 @@ from collections.abc import Mapping
 
 from allocator.formats import Certificate
 from ranker.evaluate.records import HeldOutEvaluation, ModelEvaluation
+from ranker.normal import Z90
 from scripts.formats.readout import Readout
 from scripts.formats.regret import Regret
 
 
 def certificate_metrics(held: Certificate) -> dict[str, float]:
-    """value, bound, gap, contacts ... and `constraint/ID/achieved|slack|price` of a certificate."""
+    """value, its interval, bound, gap, contacts ... and `constraint/ID/achieved|se|slack|price` of a certificate."""
     metrics: dict[str, object] = {name: getattr(held, name) for name in ("value", "bound", "gap", "contacts", "users")}
     counted = held.passes if isinstance(held.passes, Mapping) else {}
     metrics |= {f"passes/{name}": count for name, count in counted.items()}
     metrics["greedy/value"] = None if held.greedy is None else held.greedy.value
-    metrics |= {f"total/{name}": each.total for name, each in held.metrics.items()}
-    for each in held.constraints:
-        metrics |= {f"constraint/{each.id}/{part}": getattr(each, part) for part in ("achieved", "slack", "price")}
+    metrics |= {"value/se": held.value_se} | _interval("value", held.value, held.value_se)
+    for name, each in held.metrics.items():
+        place = f"total/{name}"
+        metrics |= {place: each.total, f"{place}/se": each.se} | _interval(place, each.total, each.se)
+    for constraint in held.constraints:
+        parts = ("achieved", "se", "slack", "price")
+        metrics |= {f"constraint/{constraint.id}/{part}": getattr(constraint, part) for part in parts}
     return _numbers(metrics)
 
 
@@ -87,6 +92,11 @@ def training_curves(found: ModelEvaluation) -> dict[str, list[tuple[int, float]]
     return {
         f"loss/{part}": [(epoch, loss) for epoch, loss in points if loss is not None] for part, points in losses.items()
     }
+
+
+def _interval(place: str, value: float, stderr: float | None) -> dict[str, object]:
+    """The ends of the 90 % interval of an estimate."""
+    return {} if stderr is None else {f"{place}/low90": value - Z90 * stderr, f"{place}/high90": value + Z90 * stderr}
 
 
 def _flat(action: str) -> str:

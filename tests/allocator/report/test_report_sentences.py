@@ -232,12 +232,60 @@ def certificate(**changes: object) -> Certificate:
 
 
 def test_the_headline_never_claims_to_be_nearer_than_proven():
-    assert sentences.headline(certificate(), "EUR") == (
-        "This allocation is worth 1,234 EUR, at most 0.0024 % below the best possible."
-    )
+    assert "By the same estimates it is at most 0.0024 % below the best possible" in sentences.optimality(certificate())
+    assert "it is the best possible; that is proven of the optimiser" in sentences.optimality(certificate(gap=0.0))
+    assert sentences.optimality(certificate(gap=None)) == "How much better another allocation could be was not bounded."
     assert sentences.nearness(certificate(gap=3e-5)) == "at most 0.003 % below the best possible"
     assert sentences.nearness(certificate(gap=0.0)) == "exactly the best possible"
     assert sentences.nearness(certificate(gap=None)) == "with no proven upper limit to compare with"
+
+
+def test_the_headline_is_an_estimate_with_its_interval():
+    """90 % of a normal error lie within 1.644854 standard errors."""
+    assert sentences.headline(certificate(value_se=100.0), "EUR") == (
+        "By the scores' estimates this allocation adds 1,234 EUR (90 % interval 1,070 to 1,399)."
+    )
+    assert sentences.headline(certificate(), "EUR").endswith("1,234 EUR; the scores do not say how surely.")
+
+
+@pytest.mark.parametrize(
+    ("terms", "words"),
+    [
+        ([{"metric": "revenue", "weight": 1.0}], "with no discount or other cost taken off"),
+        (
+            [{"metric": "revenue", "weight": 1.0}, {"metric": "subs", "weight": -1.0, "times": "discount_eur"}],
+            "discount_eur taken off",
+        ),
+    ],
+)
+def test_value_is_defined_once_beside_the_number(terms, words):
+    said = sentences.what_value_is(certificate(objective=terms))
+    assert "added up over all 4 contacts of the week: what they bring beyond showing nothing" in said
+    assert words in said
+
+
+TOTAL = {
+    "kind": "total",
+    "unit": "EUR",
+    "max": 80.0,
+    "achieved": 61.0,
+    "numerator": 61.0,
+    "binding": None,
+    "slack": 19.0,
+}
+
+
+def test_an_amount_is_an_estimate_and_a_count_is_not():
+    assert "61 of at most 80 EUR used, an estimate (90 % interval 44.55 to 77.45)" in say(se=10.0, **(TOTAL | FREE))
+    assert "estimate" not in say()
+
+
+def test_a_certainty_is_told_with_its_margin():
+    """At 90 % 1.281552 standard errors are left as room: 61 + 12.8 = 73.8."""
+    said = say(se=10.0, certainty=0.9, **(TOTAL | FREE))
+    assert "an estimate; 73.82 EUR with the margin for 90 % certainty - not binding: 6.18 EUR left" in said
+    assert "nothing left" not in said
+    assert sentences.violation(record(se=10.0, certainty=0.95, **(TOTAL | FREE | {"achieved": 70.0}))) > 0
 
 
 def test_against_greedy():

@@ -10,11 +10,13 @@ Modules, in the order in which data flows:
 - scopes: which actions a filter speaks of
 - user_classes: users alike in every filter, as classes
 - contact_rules: what one user may get
+- errors_of_sums: the standard error of a sum of model estimates
 - constraints: constraints compiled to linear rows
 - problem: the policy compiled over the users of the scores
 - users: the users as arrays, read once
 - solve: prices, core, the exact oracle and the greedy baseline
 - assign: contacts that are not chosen: pinned, explored, fallbacks
+- chance_constraints: constraints that hold with a probability
 - infeasible: why constraints contradict each other, and the cheapest repairs
 - lexicographic: several objectives in order, one after the other
 - certify: what was achieved, recounted, and how near it is to the best possible

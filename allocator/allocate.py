@@ -14,15 +14,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from allocator.allocation import assemble, metric_totals, price_book, write_rows
+from allocator.allocation import assemble, price_book, write_rows
 from allocator.assign.fallback import assign_fallbacks
 from allocator.assign.preassigned import Preassigned, preassign
 from allocator.assign.propensity import counterfactual_slates
 from allocator.audit.checks import Audit, write_audit
 from allocator.audit.judge import audit
 from allocator.certify.certificate import certify
+from allocator.certify.metric_sums import metric_sums
 from allocator.certify.price_ranges import price_ranges
 from allocator.certify.remarks import rules_off
+from allocator.chance_constraints import Prices, Refuted, solve_with_margins
 from allocator.formats import (
     AUDIT,
     CERTIFICATE,
@@ -43,7 +45,7 @@ from allocator.problem import Problem, build_problem
 from allocator.progress import Progress, Stopwatch
 from allocator.saved import SavedAllocation
 from allocator.solve.settings import SolveSettings
-from allocator.solve.solution import Solution, TooLarge, Unsolvable
+from allocator.solve.solution import Solution, TooLarge
 from allocator.solve.solver import compare_with_greedy, free_users, solve
 from allocator.users import Data, load_data
 from ranker.files import InputError, json_text
@@ -158,9 +160,9 @@ class _Run:
         )
         progress.begin("solve")
         problem, tiers = solve_earlier_tiers(
-            problem, data, preassigned, lambda stage: self._solved(stage, data, preassigned, start)
+            problem, data, preassigned, lambda stage: self._solved(stage, data, preassigned, start)[1]
         )
-        solution = self._solved(problem, data, preassigned, start)
+        problem, solution = self._solved(problem, data, preassigned, start)
         log.info("Solved (%s) after %.1f s", solution.status.value, progress.spent)
         return self._written(problem, data, preassigned, solution, tiers)
 
@@ -174,12 +176,12 @@ class _Run:
         )
         rows = assemble(users, solution.price_R, preassigned, fallbacks)
         greedy = GreedyTotal.model_validate(compare_with_greedy(users, rows.contacts.value_of("exploration", "pinned")))
-        totals = metric_totals(self.scores, problem, data, rows.contacts)
+        sums = metric_sums(self.scores, problem, data, rows.contacts)
         write_rows(self.made, problem, data, rows)
         progress.begin("certify")
         seconds = {**progress.seconds, **solution.seconds}
         certificate = certify(
-            problem, data, rows.contacts, solution, greedy, totals, seconds, self.settings.gap, fallbacks.left_without, tiers
+            problem, data, rows.contacts, solution, greedy, sums, seconds, self.settings.gap, fallbacks.left_without, tiers
         )  # fmt: skip
         certificate = certificate.model_copy(update={"remarks": (*certificate.remarks, *self.off)})
         progress.begin("ranges")
@@ -216,16 +218,22 @@ class _Run:
 
     def _solved(
         self, problem: Problem, data: Data, preassigned: Preassigned, start: Mapping[tuple[str, str], float] | None
-    ) -> Solution:
+    ) -> tuple[Problem, Solution]:
+        """The solution, and the problem with the gradients at which it was found."""
+        fixed = preassigned.fixed
+
         def tell(note: str, users: int = 0) -> None:
             self.progress.advance(users, note)
 
+        def solved(stage: Problem, begin: Prices | None) -> Solution:
+            return solve(stage, data, fixed, self.settings, begin, tell)
+
         try:
-            return solve(problem, data, preassigned.fixed, self.settings, start, tell)
+            return solve_with_margins(problem, data, fixed, start, solved)
         except TooLarge as error:
             raise InputError([f"{self.scores.path}: {error}"]) from None
-        except Unsolvable as error:
+        except Refuted as refuted:
             self.progress.begin("diagnose")
             told = partial(self.progress.advance, 0)
-            found = diagnose(problem, data, preassigned.fixed, self.settings, error, self.scores, tell=told)
+            found = diagnose(refuted.problem, data, fixed, self.settings, refuted.unsolvable, self.scores, tell=told)
             raise Infeasible(found) from None

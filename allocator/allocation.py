@@ -13,12 +13,11 @@ import pyarrow.parquet as pq
 from allocator.assign.fallback import Fallbacks
 from allocator.assign.preassigned import Preassigned
 from allocator.assign.propensity import marginal_propensity
-from allocator.certify.contacts import SOURCES, Contacts, contact_values, tally
+from allocator.certify.contacts import SOURCES, Contacts, contact_values
 from allocator.formats import PriceBook, PricedSide
 from allocator.problem import Problem
 from allocator.solve.dual import Users, explain_contacts
 from allocator.users import NONE, Data
-from ranker.scores import Scores
 
 ROWS_PER_FILE = 4_000_000
 ROWS_PER_GROUP = 1_048_576
@@ -98,24 +97,6 @@ def _columns(problem: Problem, data: Data, allocation: ContactRows, rows: slice)
 
 def _words(words: np.ndarray, position_N: np.ndarray) -> pa.Array:
     return pa.array(words.tolist(), pa.string()).take(pa.array(position_N))
-
-
-def metric_totals(scores: Scores, problem: Problem, data: Data, contacts: Contacts) -> dict[str, float]:
-    """The sum of every metric's mean over the contacts; metrics the policy does not use are read from the scores again."""
-    counted = tally(problem, data, contacts.user_N, contacts.action_N)
-    totals = {
-        metric: float(counted.sum_SPA[:, position].sum())
-        for position, (kind, metric) in enumerate(problem.planes)
-        if kind == "mean"
-    }
-    others = [metric.name for metric in scores.catalogue.metrics if metric.name not in totals]
-    totals |= dict.fromkeys(others, 0.0)
-    for shard in scores.shards(check=False, metrics=others) if others else ():
-        first, last = np.searchsorted(contacts.user_N, [shard.start, shard.start + len(shard)])
-        user_n, action_n = contacts.user_N[first:last] - shard.start, contacts.action_N[first:last]
-        for metric in others:
-            totals[metric] += float(shard.mean[metric][user_n, action_n].sum(dtype=np.float64))
-    return totals
 
 
 def price_book(problem: Problem, price_R: np.ndarray) -> PriceBook:

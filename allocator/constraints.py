@@ -1,15 +1,17 @@
 """Constraints compiled to sums over contacts, and their enforced sides as the linear rows that solvers see.
 
 A constraint is a linear form, or for ratios two: num and den. Its rows are sum num - bound * sum den, den being 1 for volumes and totals.
+With a certainty, z standard errors of that sum are added to the row, linearised at a gradient (`Margin`).
 
 Axes: U users, A actions, P planes, R rows, S user classes, N contacts.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from allocator.errors_of_sums import gradient_at, stderr_of
 from allocator.policy.kinds.base import ChangedUsers, Constraint, ContactSum, Side
 from allocator.policy.words import Scalar, Strength
 from allocator.scopes import chosen
@@ -45,10 +47,47 @@ class LinearForm:
 
 
 @dataclass(frozen=True)
+class Margin:
+    """z standard errors of a sum of model estimates, which keep it within its bounds with a probability (`errors_of_sums`).
+
+    A row with a gradient never asks for too much, since the standard error is at least `gradient . loads`: what the row bounds is bounded
+    for the standard error too (an outer approximation of a second-order cone).
+
+    stderr_of: plane of a metric's mean -> plane of its standard error. correlation: plane of the mean -> that of errors between actions.
+    gradient: side -> plane of the mean -> float64[A]; where none is known yet, that of equal loads. tightened: side -> by how much its
+    limit is drawn in, in units of the row.
+    """
+
+    z: float
+    stderr_of: Mapping[int, int]
+    correlation: Mapping[int, float]
+    gradient: Mapping[Side, Mapping[int, np.ndarray]] = field(default_factory=dict)
+    tightened: Mapping[Side, float] = field(default_factory=dict)
+
+    def charge(self, row: LinearForm, side: Side) -> np.ndarray:
+        """float64[P, A]: what a row costs besides its means, per unit of the planes."""
+        charged_PA = np.zeros_like(row.plane_PA)
+        for plane, gradient_A in (self.gradient.get(side) or self.level(row)).items():
+            charged_PA[self.stderr_of[plane]] += self.z * gradient_A * row.plane_PA[plane]
+        return charged_PA
+
+    def level(self, row: LinearForm) -> dict[int, np.ndarray]:
+        """The gradient at loads that are the same for all actions that the row sums."""
+        return gradient_at({plane: np.sign(row.plane_PA[plane]) for plane in self.stderr_of}, self.correlation)
+
+    def loads(self, row: LinearForm, sum_SPA: np.ndarray) -> dict[int, np.ndarray]:
+        """Plane of the mean -> float64[A]: loads of contacts that are summarised per class as plane sums [S, P, A]."""
+        inside_SPA = sum_SPA[row.member_S]
+        return {
+            plane: row.plane_PA[plane] * inside_SPA[:, stderr].sum(axis=0) for plane, stderr in self.stderr_of.items()
+        }
+
+
+@dataclass(frozen=True)
 class CompiledConstraint:
     """A constraint of the policy with its sums compiled: `numerator`, over `denominator` where the kind is a ratio.
 
-    low and high are in the constraint's own unit: counts and sums, or for ratios the ratio.
+    low and high are in the constraint's own unit: counts and sums, or for ratios the ratio. margin: of a certainty.
     """
 
     rule: Constraint
@@ -56,6 +95,7 @@ class CompiledConstraint:
     denominator: LinearForm | None
     low: float | None
     high: float | None
+    margin: Margin | None = None
 
     @property
     def enforced(self) -> bool:
@@ -78,6 +118,27 @@ class CompiledConstraint:
         if bound is None:
             raise ValueError(f"{self.rule.id} has no {side}")
         return bound
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """Those that have a bound."""
+        bounds: tuple[tuple[Side, float | None], ...] = (("max", self.high), ("min", self.low))
+        return tuple(side for side, bound in bounds if bound is not None)
+
+    def row(self, side: Side) -> LinearForm:
+        """sum num - bound * sum den, of which its margin is left out."""
+        return self.numerator.minus(self.bound(side), self.denominator)
+
+    def beyond(self, side: Side, count_SA: np.ndarray, sum_SPA: np.ndarray, kept_S: np.ndarray) -> tuple[float, float]:
+        """By how much a side's row is broken, its margin included (negative: room), and the size of what was added up."""
+        numerator, denominator = self.sums(count_SA, sum_SPA, kept_S)
+        limit = self.bound(side) * (1.0 if denominator is None else denominator)
+        error = 0.0
+        if self.margin is not None:
+            loads = self.margin.loads(self.row(side), sum_SPA)
+            error = self.margin.z * stderr_of(loads, self.margin.correlation)
+        over = numerator - limit if side == "max" else limit - numerator
+        return over + error, abs(numerator) + abs(limit) + error
 
     def with_bound(self, side: Side, bound: float) -> "CompiledConstraint":
         return replace(self, low=bound) if side == "min" else replace(self, high=bound)
@@ -193,7 +254,19 @@ def compiled(
 
     low, high = (None if side is None else float(side) for side in rule.limits(scope_users, before))
     denominator = None if rule.denominator is None else form(rule.denominator)
-    return CompiledConstraint(rule, form(rule.numerator), denominator, low, high)
+    return CompiledConstraint(rule, form(rule.numerator), denominator, low, high, _margin(rule, planes, catalogue))
+
+
+def _margin(rule: Constraint, planes: Sequence[tuple[str, str]], catalogue: Catalogue) -> Margin | None:
+    if rule.z is None or rule.strength.kind == "report_only":
+        return None
+    place = {metric: planes.index(("mean", metric)) for metric in sorted(rule.metrics)}
+    correlation = catalogue.error_correlation
+    return Margin(
+        rule.z,
+        {plane: planes.index(("stderr", metric)) for metric, plane in place.items()},
+        {plane: correlation[metric] for metric, plane in place.items()},
+    )
 
 
 def _form(
@@ -209,31 +282,31 @@ def _form(
 
 
 def rows_of(measured: Sequence[CompiledConstraint], planes: int, actions: int, classes: int) -> LinearRows:
-    sides = [
-        (position, sign, bound, each)
-        for position, each in enumerate(measured)
-        if each.enforced
-        for sign, bound in ((1, each.high), (-1, each.low))
-        if bound is not None
-    ]
-    linears = [each.numerator.minus(bound, each.denominator) for _, _, bound, each in sides]
-    sign_R = np.array([sign for _, sign, _, _ in sides], float)
+    sides = [(position, side, each) for position, each in enumerate(measured) if each.enforced for side in each.sides]
+    linears = [each.row(side) for _, side, each in sides]
+    sign_R = np.array([1.0 if side == "max" else -1.0 for _, side, _ in sides])
     count = len(sides)
+    plane_RPA = np.array([linear.plane_PA for linear in linears]).reshape(count, planes, actions)
+    plane_RPA = plane_RPA * sign_R[:, None, None]
+    limit_R = np.array(
+        [
+            sign * (each.bound(side) - each.numerator.base) if each.denominator is None else 0.0
+            for sign, (_, side, each) in zip(sign_R, sides, strict=True)
+        ]
+    ).reshape(count)
+    for row, (_, side, each) in enumerate(sides):
+        if each.margin is not None:
+            plane_RPA[row] += each.margin.charge(linears[row], side)
+            limit_R[row] -= each.margin.tightened.get(side, 0.0)
     return LinearRows(
         constraint_R=np.array([position for position, *_ in sides], np.int64),
         sign_R=sign_R,
-        limit_R=np.array(
-            [
-                sign * (bound - each.numerator.base) if each.denominator is None else 0.0
-                for _, sign, bound, each in sides
-            ]
-        ).reshape(count),
+        limit_R=limit_R,
         penalty_R=np.array([each.penalty for *_, each in sides]).reshape(count),
-        quantum_R=np.array([each.rule.quantum(bound) for _, _, bound, each in sides]).reshape(count),
+        quantum_R=np.array([each.rule.quantum(each.bound(side)) for _, side, each in sides]).reshape(count),
         member_RS=np.array([linear.member_S for linear in linears], float).reshape(count, classes),
         const_RA=np.array([linear.const_A for linear in linears]).reshape(count, actions) * sign_R[:, None],
-        plane_RPA=np.array([linear.plane_PA for linear in linears]).reshape(count, planes, actions)
-        * sign_R[:, None, None],
+        plane_RPA=plane_RPA,
         keep_R=np.array([linear.kept for linear in linears]).reshape(count) * sign_R,
     )
 

@@ -27,6 +27,11 @@ POLICY = "policy.json"
 PASS = "PASS"
 
 
+def is_none(value: object) -> bool:
+    """What is not known is not written."""
+    return value is None
+
+
 class AllocationPart(Document):
     """Every number is finite; what is not known is passed over."""
 
@@ -45,7 +50,10 @@ class ConstraintRecord(AllocationPart):
 
     achieved: numerator, or numerator / denominator (None where nothing is in scope). slack: room to the binding or else the nearer
     bound. price: value gained per unit of the binding bound relaxed. multiplier: of the linear row, both >= 0.
-    price_range: bounds between which a unit is worth the price within one per cent, where that was found out.
+    price_range: bounds between which a unit is worth the price within one per cent, where that was found out. se: standard error of what
+    is achieved, of sums of model estimates; of a ratio with a certainty that at the bound. certainty: with which the bounds hold.
+    gradient: at which the row of the multiplier is linearised, by metric and action: `num - bound * den` and certainty's z times
+    `gradient * weight * stderr` of each contact.
     """
 
     id: str
@@ -65,6 +73,9 @@ class ConstraintRecord(AllocationPart):
     numerator: Figure | None = None
     denominator: Figure | None = None
     price_range: tuple[Figure, Figure] | None = None
+    se: Annotated[Figure, Field(ge=0)] | None = Field(default=None, exclude_if=is_none)
+    certainty: Figure | None = Field(default=None, exclude_if=is_none)
+    gradient: Mapping[str, Mapping[str, Figure]] | None = Field(default=None, exclude_if=is_none)
 
     @field_validator("strength", mode="before")
     @classmethod
@@ -123,10 +134,11 @@ class FunnelStage(AllocationPart):
 
 
 class MetricTotal(AllocationPart):
-    """The sum of a metric's mean over the contacts."""
+    """The sum of a metric's mean over the contacts, and the standard error of that sum where the scores have standard errors."""
 
     total: Figure
     unit: str
+    se: Annotated[Figure, Field(ge=0)] | None = Field(default=None, exclude_if=is_none)
 
 
 class ObjectiveTerm(AllocationPart):
@@ -166,7 +178,8 @@ class TierTotal(AllocationPart):
 class Certificate(AllocationPart):
     """value (of the rows, less soft_penalty) <= bound <= price_bound, in the objective's unit.
 
-    gap = (bound - value) / |bound|, or / |value| where the bound is 0. remarks: what must be known before the numbers are read.
+    gap = (bound - value) / |bound|, or / |value| where the bound is 0: how far the optimiser may be from the best by these scores.
+    value_se: standard error of the value, because the scores are estimates. remarks: what must be known before the numbers are read.
     bound_by: `prices`, where bound is price_bound, or `whole contacts`. seconds: per stage. passes: over all users, and over samples.
     policy: the policy's name, where another program tells it. drew_nothing: exploring users who could have had something and drew nothing.
     """
@@ -176,6 +189,7 @@ class Certificate(AllocationPart):
     users: int
     contacts: int
     value: Figure
+    value_se: Annotated[Figure, Field(ge=0)] | None = Field(default=None, exclude_if=is_none)
     bound: Figure | None
     bound_by: str = "prices"
     price_bound: Figure | None = None
@@ -195,7 +209,7 @@ class Certificate(AllocationPart):
     tiers: tuple[TierTotal, ...] = ()
     seconds: Mapping[str, Figure]
     passes: Mapping[str, int] | Figure | list[object] | None
-    policy: str | None = Field(default=None, exclude_if=lambda name: name is None)
+    policy: str | None = Field(default=None, exclude_if=is_none)
 
     def with_ranges(self, ranges: Mapping[int, tuple[float, float]], seconds: Mapping[str, float]) -> "Certificate":
         """The same, with the price ranges of the constraints at these positions, and what all has taken by now."""

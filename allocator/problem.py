@@ -137,17 +137,16 @@ def _planes(policy: Policy, scores: Scores) -> tuple[tuple[str, str], ...]:
     used = objective.union(*(rule.metrics for rule in policy.constraints))
     names = [metric.name for metric in scores.catalogue.metrics]
     planes = [("mean", name) for name in names if name in used]
+    certain = [rule for rule in policy.constraints if rule.z is not None]
+    needing = {name: f"the certainty of {rule.id}" for rule in certain for name in rule.metrics}
     if policy.risk_z > 0:
-        lacking = sorted(objective - scores.stderr_metrics)
-        if lacking:
-            raise InputError(
-                [
-                    f"{scores.path}: column stderr_{name}: is missing, and the policy's risk.z needs it"
-                    for name in lacking
-                ]
-            )
-        planes += [("stderr", name) for name in names if name in objective]
-    return tuple(planes)
+        needing |= dict.fromkeys(sorted(objective), "the policy's risk.z")
+    lacking = sorted(needing.keys() - scores.stderr_metrics)
+    if lacking:
+        raise InputError(
+            [f"{scores.path}: column stderr_{name}: is missing, and {needing[name]} needs it" for name in lacking]
+        )
+    return (*planes, *(("stderr", name) for name in names if name in needing))
 
 
 def _value(

@@ -4,13 +4,14 @@ Axes: U users, N users who may fall back, n some of them, F fallback actions, A 
 K contacts of a slate, E users who explore.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from allocator.assign.preassigned import Preassigned
 from allocator.assign.propensity import CounterfactualSlates
 from allocator.certify.contacts import tally_all
+from allocator.constraints import CompiledConstraint
 from allocator.problem import Problem
 from allocator.solve.kernel import kernel
 from allocator.users import EXPLORATION, FREE, NONE, Data
@@ -48,6 +49,7 @@ def assign_fallbacks(
     user_N = np.flatnonzero(problem.classes.members(fallback.users)[data.class_U] & nothing_U)
     explores_N = data.group_U[user_N] == EXPLORATION
     action_F = np.array([problem.catalogue.ids.index(name) for name in fallback.action])
+    problem = _charged_in_full(problem)
     hard_R = np.flatnonzero(~np.isfinite(problem.rows.penalty_R))
     left_R = _usage(problem, data, preassigned, slate_UK)[hard_R]
     step = max(min(USERS_PER_STEP, MOST_CELLS // max(len(hard_R) * len(action_F), 1)), 1)
@@ -68,10 +70,33 @@ def assign_fallbacks(
     return Fallbacks(slate_UK, fallback_U, left_without, CounterfactualSlates(counterfactual.user_E, counterfactual_EK))
 
 
+def _charged_in_full(problem: Problem) -> Problem:
+    """Where constraints have certainties, each fallback adds its whole standard error: no sum's error grows by more."""
+
+    def in_full(each: CompiledConstraint) -> CompiledConstraint:
+        if each.margin is None:
+            return each
+        gradient = {
+            side: {plane: np.sign(each.row(side).plane_PA[plane]) for plane in each.margin.stderr_of}
+            for side in each.sides
+        }
+        return replace(each, margin=replace(each.margin, gradient=gradient))
+
+    if all(each.margin is None for each in problem.measured):
+        return problem
+    return problem.with_measured([in_full(each) for each in problem.measured])
+
+
 def _usage(problem: Problem, data: Data, preassigned: Preassigned, slate_UK: np.ndarray) -> np.ndarray:
-    """float64[R]: what all contacts so far use."""
+    """float64[R]: what all contacts so far use, margins as they are."""
     counted = tally_all(problem, data, preassigned.fixed, slate_UK)
-    return problem.rows.usage(counted.count_SA, counted.sum_SPA, counted.kept_S)
+    tallied, rows = (counted.count_SA, counted.sum_SPA, counted.kept_S), problem.rows
+    used_R = rows.usage(*tallied)
+    for row, position in enumerate(rows.constraint_R.tolist()):
+        measured = problem.measured[position]
+        if measured.margin is not None:
+            used_R[row] = rows.limit_R[row] + measured.beyond(rows.side(row), *tallied)[0]
+    return used_R
 
 
 def _adds(problem: Problem, data: Data, user_n: np.ndarray, action: int) -> np.ndarray:

@@ -15,6 +15,7 @@ Modules, in the order in which data flows:
 - users: the rules that hold for each user
 - sums: what contacts are worth, and what constraints sum
 - kinds: what each kind of constraint sums, and its bounds
+- errors: how far sums of model estimates may be off
 - certificate_as_read: what the certificate says
 - recounts: every constraint recounted, next to what is said of it
 - slates: the best that one user could get

@@ -4,7 +4,8 @@
 
 where limit_r is 0 for a share, an average or a ratio, whose use is that of the numerator less bound times that of the denominator. For
 churn limit_r is max - users in scope, and use_r is -1 where a user in scope is given what the earlier allocation gave, else 0. So whoever
-may be given that once more is also worth its value with all multipliers of churn on top. Who explores or is pinned keeps the contacts of
+may be given that once more is also worth its value with all multipliers of churn on top. A row with a certainty charges for standard
+errors too (`errors`). Who explores or is pinned keeps the contacts of
 the rows, who is held out gets nothing.
 
 Axes: U users, u some of them, N contacts, n those of a shard, A actions, C contact caps, Q asks.
@@ -95,4 +96,6 @@ class Best:
             for part, factor in zip(recount.parts, (-multiplier, multiplier * bound), strict=True):
                 if isinstance(part, Part | Worth):
                     part.add_to(weights, factor)
+            for metric, charge_A in recount.charges.items():
+                weights.spread[metric] -= abs(multiplier) * charge_A
         return weights

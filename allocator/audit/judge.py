@@ -3,6 +3,7 @@
 Axes: N contacts, n those of a shard.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from allocator.audit.certificate_as_read import Claims, read_claims
 from allocator.audit.checks import TOLERANCE, Audit, Check, equal, none_of, number, told, verdict
 from allocator.audit.contact_history import read_received
 from allocator.audit.each import rules_of
+from allocator.audit.errors import Errors, weights_of
 from allocator.audit.previous_allocation import read_earlier
 from allocator.audit.recounts import Recount, recounts_of
 from allocator.audit.rows import Numbering, Unreadable, read_rows
@@ -72,6 +74,7 @@ class _Values:
 
     def __post_init__(self) -> None:
         self.totals = {metric.name: Sum() for metric in self.week.catalogue.metrics}
+        self.errors = Errors(self.week.catalogue)
 
     def see(self, seen: Seen) -> None:
         worth = Worth(self.week.policy.objective, self.week.policy.risk_z, self.week.catalogue)
@@ -82,6 +85,21 @@ class _Values:
         self.value.absolute += float(absolute_n.sum())
         for name, total in self.totals.items():
             total.add(seen.shard.mean[name][seen.user_n, seen.action_n].astype(np.float64))
+        self.errors.see(seen, np.ones(len(seen), bool), self.totals)
+
+    def error_checks(self, claims: Claims) -> Iterator[Check]:
+        """Of the standard errors of the value and of every metric's total, where the certificate tells them."""
+        worth = Worth(self.week.policy.objective, self.week.policy.risk_z, self.week.catalogue)
+        one_A, metrics = np.ones(len(self.week.catalogue.actions)), claims.get("metrics", {})
+        told_of = {"value_se": (claims.content, "value_se", weights_of((worth, None), 0.0))}
+        for name in self.totals:
+            if isinstance(metrics, dict) and isinstance(metrics.get(name), dict):
+                told_of[f"metrics.{name}.se"] = (metrics[name], "se", {name: one_A})
+        for name, (said, key, weights) in told_of.items():
+            if key in said:
+                found = self.errors.of(weights)
+                slip = 0.0 if found is None else self.errors.slip(weights)
+                yield equal(f"certificate {name}", said[key], math.nan if found is None else found, slip)
 
 
 class _Judge:
@@ -130,6 +148,7 @@ class _Judge:
         yield self._bound_check(slip)
         yield self._gap_check(slip)
         yield from self._metric_checks()
+        yield from self.values.error_checks(claims)
         yield from self._fallback_checks()
         yield from self._tier_checks()
         if "policy_digest" in claims.content:

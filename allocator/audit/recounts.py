@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+import numpy as np
+
 from allocator.audit.audited_shard import Seen, Week
 from allocator.audit.certificate_as_read import Claims, priced_side
 from allocator.audit.checks import TOLERANCE, Check, number, told, verdict
+from allocator.audit.errors import Errors, certainty_of, gradient_as_told, length, weights_of, z_of
 from allocator.audit.kinds import AUDITED, AuditedKind, as_written
 from allocator.audit.sums import Changed, Numerator, Part, Sum, Worth
 from allocator.policy.kinds.base import Constraint, Side
@@ -28,6 +31,7 @@ class Recount:
     rule: Constraint
     parts: tuple[Numerator, Part | None]
     claim: Mapping
+    errors: Errors
     numerator: Sum = field(default_factory=Sum)
     denominator: Sum = field(default_factory=Sum)
     users: int = 0
@@ -70,15 +74,40 @@ class Recount:
         penalty = self.rule.strength.penalty
         return 0.0 if penalty is None else penalty * (self.violation("min") + self.violation("max"))
 
+    @property
+    def error(self) -> tuple[float, float] | None:
+        """The standard error of what is achieved and its slip; with a certainty about the binding or else the nearer bound."""
+        at, achieved = self.achieved, self.achieved
+        sides: tuple[Side, ...] = ("min", "max")
+        bounds: dict[object, float] = {side: float(bound) for side in sides if (bound := self.bound(side)) is not None}
+        if achieved is None:
+            return None
+        if certainty_of(self.rule) is not None and bounds:
+            at = bounds.get(self.claim.get("binding"), min(bounds.values(), key=lambda bound: abs(bound - achieved)))
+        weights = weights_of(self.parts, at or 0.0)
+        found, divisor = self.errors.of(weights), 1.0 if self.parts[1] is None else abs(self.denominator.value)
+        return None if found is None else (found / divisor, self.errors.slip(weights) / divisor)
+
     def see(self, seen: Seen) -> None:
         member_U = seen.members(self.rule.users)
         for part, total in zip(self.parts, (self.numerator, self.denominator), strict=True):
             if part is not None:
                 total.add(part.of(seen, member_U))
+        self.errors.see(seen, member_U, self.metrics)
         self.users += int(member_U.sum())
         if self.kind is not None and self.kind.compares and isinstance(self.parts[0], Part):
             inside_n = member_U[seen.before_user_n] & (seen.before_action_n >= 0)
             self.before += int((self.parts[0].weight_A[seen.before_action_n[inside_n]] > 0).sum())
+
+    @property
+    def metrics(self) -> frozenset[str]:
+        """That it sums."""
+        terms = (part.metric_weights() for part in self.parts if isinstance(part, Part | Worth))
+        return frozenset(metric for part in terms for metric, _ in part)
+
+    def margin(self, bound: float) -> float:
+        """What its certainty asks for besides its sums, at this bound."""
+        return z_of(self.rule) * (self.errors.of(weights_of(self.parts, bound)) or 0.0)
 
     def bound(self, side: Side) -> Fraction | None:
         bound = as_written if self.kind is None else self.kind.bound
@@ -89,12 +118,14 @@ class Recount:
         bound = self.bound(side)
         if bound is None:
             return 0.0
-        over = self._over(bound) * (1 if side == "max" else -1)
+        margin = self.margin(float(bound))
+        over = self._over(bound) * (1 if side == "max" else -1) + Fraction(margin)
         if self.counts == "parts" and over <= CUT_OFF * abs(bound) * Fraction(self.denominator.value):
             return 0.0
         if over <= 0 or self.counts is not None:
             return max(float(over), 0.0)
         slip = self.numerator.slip + abs(float(bound)) * (self.denominator.slip if self.parts[1] else TOLERANCE)
+        slip += TOLERANCE * margin
         return 0.0 if over <= slip else float(over)
 
     def _over(self, bound: Fraction) -> Fraction:
@@ -110,6 +141,20 @@ class Recount:
             return 0.0, 0.0
         bound = number(self.claim.get(side))
         return (0.0, 0.0) if bound is None else (multiplier if side == "max" else -multiplier, bound)
+
+    @property
+    def charges(self) -> dict[str, np.ndarray]:
+        """Metric -> float64[A]: what its certainty charges per unit of a contact's standard error, beside the row's own use."""
+        weights, z = weights_of(self.parts, self.multiplied[1]), z_of(self.rule)
+        told_of = gradient_as_told(self.claim.get("gradient"), weights, self.errors.catalogue) if z else {}
+        return {metric: z * told_of[metric] * weights[metric] for metric in told_of}
+
+    @property
+    def gradient_length(self) -> float:
+        """Of the gradient that the certificate tells."""
+        weights = weights_of(self.parts, self.multiplied[1])
+        told_of = gradient_as_told(self.claim.get("gradient"), weights, self.errors.catalogue)
+        return length(told_of, weights, self.errors.catalogue)
 
     @property
     def limit(self) -> float:
@@ -140,7 +185,7 @@ def recounts_of(week: Week, claims: Claims) -> list[Recount]:
     for tier, told_tier in zip(policy.tiers[:-1], claims.tiers, strict=False):
         floor = TierFloor(id=told_tier.id, min=Bound(told_tier.floor))
         ruled.append((floor, (Worth(tier.objective, policy.risk_z, catalogue), None)))
-    return [Recount(rule, parts, claims.constraints.get(rule.id, {})) for rule, parts in ruled]
+    return [Recount(rule, parts, claims.constraints.get(rule.id, {}), Errors(catalogue)) for rule, parts in ruled]
 
 
 def _violations(recount: Recount) -> Iterator[str]:
@@ -151,7 +196,9 @@ def _violations(recount: Recount) -> Iterator[str]:
         bound, achieved = recount.bound(side), recount.achieved
         if bound is not None and recount.violation(side) > 0:
             shown = f"{recount.numerator.value:.12g} over nothing" if achieved is None else f"{achieved:.12g}"
-            yield f"{shown} is {word} the {side}imum {float(bound):.12g}"
+            margin = recount.margin(float(bound))
+            beside = f", with a margin of {margin:.12g} for its certainty" if margin else ""
+            yield f"{shown} is {word} the {side}imum {float(bound):.12g}{beside}"
 
 
 def _false_claims(recount: Recount) -> Iterator[str]:
@@ -168,6 +215,7 @@ def _false_claims(recount: Recount) -> Iterator[str]:
         same = claimed is not None and abs(claimed - achieved) <= recount.slip
     if not same:
         yield f"achieved is {told(achieved)}, the certificate says {told(claim.get('achieved'))}"
+    yield from _false_error(recount)
     yield from _false_slack(recount)
     yield from _false_multiplier(recount)
 
@@ -187,6 +235,21 @@ def _false_bounds(recount: Recount) -> Iterator[str]:
             yield f"the policy's {side}imum is {float(bound):.12g}, the certificate says {claimed:.12g}"
 
 
+def _false_error(recount: Recount) -> Iterator[str]:
+    """The standard error of what is achieved, and the certainty that it is told for."""
+    claimed, wanted = recount.claim.get("certainty"), certainty_of(recount.rule)
+    if claimed != wanted:
+        yield f"the policy's certainty is {told(wanted)}, the certificate says {told(claimed)}"
+    if "se" not in recount.claim:
+        if wanted is not None and recount.achieved is not None:
+            yield "the certificate lacks the standard error that its certainty needs"
+        return
+    error, stderr = recount.error, number(recount.claim["se"])
+    if error is None or stderr is None or abs(stderr - error[0]) > error[1]:
+        found = None if error is None else error[0]
+        yield f"the standard error is {told(found)}, the certificate says {told(recount.claim['se'])}"
+
+
 def _false_slack(recount: Recount) -> Iterator[str]:
     """slack is the distance from the binding bound, or from the nearer one, negative where it is broken."""
     achieved, claim = recount.achieved, recount.claim
@@ -204,6 +267,10 @@ def _false_slack(recount: Recount) -> Iterator[str]:
         return
     wanted = min(room.values()) if binding is None else room.get(binding, min(room.values()))
     slip = recount.slip + TOLERANCE * max(abs(at) for at in sides.values())
+    error = recount.error
+    if error is not None:
+        wanted -= z_of(recount.rule) * error[0]
+        slip += z_of(recount.rule) * error[1]
     slack = number(claimed)
     if slack is None or abs(slack - wanted) > slip:
         yield f"slack is {wanted:.12g}, the certificate says {told(claimed)}"
@@ -219,6 +286,8 @@ def _false_multiplier(recount: Recount) -> Iterator[str]:
     multiplier = number(claim.get("multiplier")) or 0.0
     if multiplier > 0 and strength.kind == "report_only":
         yield "it is not enforced but has a multiplier"
+    if multiplier > 0 and certainty_of(recount.rule) is not None and not recount.gradient_length <= 1 + TOLERANCE:
+        yield f"its gradient has the length {recount.gradient_length:.12g}, which is at most 1"
     if multiplier > 0 and priced_side(claim) is None:
         yield "its multiplier does not say which bound it belongs to"
     if strength.penalty is not None and multiplier > strength.penalty * (1 + TOLERANCE):

@@ -3,7 +3,7 @@
 Axes: U users, N contacts, n those of a shard, A actions.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +64,11 @@ class Part:
             return weight_n
         return weight_n * seen.shard.mean[self.metric][user_n, action_n].astype(np.float64)
 
+    def metric_weights(self) -> Iterator[tuple[str, np.ndarray]]:
+        """What it sums of a metric, float64[A], where it sums one."""
+        if self.metric is not None:
+            yield self.metric, self.weight_A
+
     def add_to(self, weights: Weights, factor: float) -> None:
         """Adds `factor` times this sum."""
         target_A = weights.constant_A if self.metric is None else weights.mean[self.metric]
@@ -113,6 +118,12 @@ class Worth:
                 value_n -= risk_n
                 absolute_n += risk_n
         return value_n, absolute_n
+
+    def metric_weights(self) -> Iterator[tuple[str, np.ndarray]]:
+        """What its terms sum of metrics, float64[A]."""
+        for term in self.terms:
+            if term.metric is not None:
+                yield term.metric, term.weight * times_of(term.times, self.catalogue)
 
     def add_to(self, weights: Weights, factor: float) -> None:
         """Adds `factor` times this objective."""

@@ -8,7 +8,8 @@ and totals, limit 0 for ratios), weak duality gives
 where exploration and pinned users keep their preassigned contacts and holdout users get nothing. A fallback is a contact that could have
 been chosen, so the bound holds with it; what it is worth less than nothing widens the gap. Anyone can recompute this bound from the
 scores, the policy and the multipliers below; `audit` does. A constraint of kind churn on N users is the row
-`-(users who keep the earlier slate) <= max - N`, so to a user who can have it that slate is worth lambda more.
+`-(users who keep the earlier slate) <= max - N`, so to a user who can have it that slate is worth lambda more. A row with a certainty has
+z standard errors of its sum besides, linearised at the gradient that is stated (`chance_constraints`).
 
 Contacts are whole. Where that alone keeps the value further below this bound than was asked for, `bound` is what an integer programme
 proved of whole contacts, and `price_bound` is the one by prices.
@@ -21,6 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from allocator.certify.contacts import SOURCES, Contacts, Tally, tally
+from allocator.certify.metric_sums import MetricSums
 from allocator.certify.remarks import cannot_be_met, far_from_the_best, only_for_a_rule, percent_forgotten
 from allocator.constraints import CompiledConstraint
 from allocator.formats import (
@@ -36,10 +38,10 @@ from allocator.formats import (
     TierTotal,
     fallback_part,
 )
-from allocator.policy.kinds.base import Side
+from allocator.policy.kinds.base import OfEstimates, Side
 from allocator.policy.words import Term
 from allocator.problem import Problem
-from allocator.solve.solution import Solution, not_below, relative_gap
+from allocator.solve.solution import Solution, Status, not_below, relative_gap
 from allocator.users import EXPLORATION, FREE, Data, Funnel
 
 MONEY = ("_eur", "_usd", "_gbp")
@@ -51,18 +53,20 @@ def certify(
     contacts: Contacts,
     solution: Solution,
     greedy: GreedyTotal,
-    metric_totals: Mapping[str, float],
+    sums: MetricSums,
     seconds: Mapping[str, float],
     wanted_gap: float,
     left_without: int = 0,
     tiers: Sequence[TierTotal] = (),
 ) -> Certificate:
-    """Recounts the allocation and states the bound. metric_totals: sums of every metric's mean over the contacts. wanted_gap: as asked for.
+    """Recounts the allocation and states the bound. sums: of every metric over the contacts. wanted_gap: as asked for.
 
     left_without: users in the fallback's scope for whom nothing was left. tiers: what the earlier objectives reached.
     """
     counted = tally(problem, data, contacts.user_N, contacts.action_N)
-    records = tuple(_record(problem, position, counted, solution.price_R) for position in range(len(problem.measured)))
+    records = tuple(
+        _record(problem, position, counted, solution.price_R, sums) for position in range(len(problem.measured))
+    )
     penalty = sum(_penalty(measured, counted) for measured in problem.measured)
     value = float(contacts.value_N.sum()) - penalty
     preassigned = contacts.value_of("exploration", "pinned")
@@ -74,7 +78,7 @@ def certify(
     gap = relative_gap(value, bound)
     full = [step for step in solution.steps if step.users >= (data.group_U == FREE).sum()]
     return Certificate(
-        status=solution.status.value,
+        status=_status(problem, solution, gap, wanted_gap),
         remarks=(
             *far_from_the_best(gap - fallback_part(contacts.value_of("fallback"), bound), wanted_gap),
             *cannot_be_met(problem, data, [record.denominator for record in records]),
@@ -86,6 +90,7 @@ def certify(
         users=problem.users,
         contacts=len(contacts),
         value=value,
+        value_se=sums.of_value(problem.policy.objective),
         bound=bound,
         bound_by="whole contacts" if whole else "prices",
         price_bound=price_bound,
@@ -95,7 +100,10 @@ def certify(
         greedy=greedy,
         funnel=_funnel(data.offered, contacts),
         drew_nothing=_drew_nothing(data, contacts),
-        metrics={m.name: MetricTotal(total=metric_totals[m.name], unit=m.unit) for m in problem.catalogue.metrics},
+        metrics={
+            m.name: MetricTotal(total=sums.total[m.name], unit=m.unit, se=sums.of_metric(m.name))
+            for m in problem.catalogue.metrics
+        },
         objective=objective_terms(problem.policy.objective),
         risk_z=problem.policy.risk_z,
         as_of=None if problem.catalogue.as_of is None else problem.catalogue.as_of.isoformat(),
@@ -106,6 +114,13 @@ def certify(
         seconds=seconds,
         passes={"all_users": len(full), "samples": len(solution.steps) - len(full)},
     )
+
+
+def _status(problem: Problem, solution: Solution, gap: float, wanted_gap: float) -> str:
+    """Limits that were drawn in for a certainty cost value that the solver did not know of."""
+    if solution.status is Status.OPTIMAL and gap > wanted_gap and any(each.margin for each in problem.measured):
+        return Status.FEASIBLE.value
+    return solution.status.value
 
 
 def objective_terms(terms: Sequence[Term]) -> tuple[ObjectiveTerm, ...]:
@@ -139,18 +154,17 @@ def _penalty(measured: CompiledConstraint, counted: Tally) -> float:
     """What breaking a soft constraint costs: its penalty per unit of its linear row."""
     if measured.rule.strength.kind != "soft":
         return 0.0
-    numerator, denominator = measured.sums(counted.count_SA, counted.sum_SPA, counted.kept_S)
-    scale = 1.0 if denominator is None else denominator
-    low = 0.0 if measured.low is None else max(measured.low * scale - numerator, 0.0)
-    high = 0.0 if measured.high is None else max(numerator - measured.high * scale, 0.0)
-    return measured.penalty * (low + high)
+    tallied = (counted.count_SA, counted.sum_SPA, counted.kept_S)
+    return measured.penalty * sum(max(measured.beyond(side, *tallied)[0], 0.0) for side in reversed(measured.sides))
 
 
-def _record(problem: Problem, position: int, counted: Tally, price_R: np.ndarray) -> ConstraintRecord:
+def _record(problem: Problem, position: int, counted: Tally, price_R: np.ndarray, sums: MetricSums) -> ConstraintRecord:
     measured, rule = problem.measured[position], problem.measured[position].rule
     numerator, denominator = measured.sums(counted.count_SA, counted.sum_SPA, counted.kept_S)
     achieved = numerator if denominator is None else numerator / denominator if denominator else None
     binding, multiplier = _binding(problem, position, price_R)
+    at = _nearest(measured, achieved, binding) if rule.z is not None else achieved
+    stderr = sums.of_constraint(measured, problem.planes, at or 0.0, denominator)
     return ConstraintRecord(
         id=rule.id,
         kind=rule.kind,
@@ -162,13 +176,45 @@ def _record(problem: Problem, position: int, counted: Tally, price_R: np.ndarray
         min=measured.low,
         max=measured.high,
         achieved=achieved,
-        slack=_slack(measured, achieved, binding),
+        slack=_slack(measured, achieved, binding, (rule.z or 0.0) * (stderr or 0.0)),
         binding=binding,
-        price=multiplier if denominator is None else multiplier * abs(denominator),
+        price=multiplier if denominator is None else multiplier * abs(_per_bound(measured, binding, counted)),
         multiplier=multiplier,
         numerator=numerator,
         denominator=denominator,
+        se=stderr,
+        certainty=rule.certainty if isinstance(rule, OfEstimates) else None,
+        gradient=_gradient(problem, measured, binding),
     )
+
+
+def _per_bound(measured: CompiledConstraint, binding: Side | None, counted: Tally) -> float:
+    """By how much a rate's row is loosened per unit of its bound: what it divides by, and that part of a margin's error."""
+    over, margin = measured.denominator, measured.margin
+    if over is None:
+        return 1.0
+    divisor = over.total(counted.count_SA, counted.sum_SPA, counted.kept_S)
+    if margin is None or binding is None:
+        return divisor
+    loads, gradient = margin.loads(over, counted.sum_SPA), margin.gradient.get(binding, {})
+    error = sum(float(gradient_A @ loads[plane]) for plane, gradient_A in gradient.items())
+    return divisor + margin.z * error * (1 if binding == "max" else -1)
+
+
+def _gradient(
+    problem: Problem, measured: CompiledConstraint, binding: Side | None
+) -> dict[str, dict[str, float]] | None:
+    """At which the row of the side with a price is linearised, of the actions that it sums."""
+    if measured.margin is None or binding is None:
+        return None
+    row = measured.row(binding)
+    gradient = measured.margin.gradient.get(binding) or measured.margin.level(row)
+    return {
+        problem.planes[plane][1]: {
+            problem.catalogue.ids[action]: float(gradient_A[action]) for action in np.flatnonzero(row.plane_PA[plane])
+        }
+        for plane, gradient_A in gradient.items()
+    }
 
 
 def _binding(problem: Problem, position: int, price_R: np.ndarray) -> tuple[Side | None, float]:
@@ -181,18 +227,27 @@ def _binding(problem: Problem, position: int, price_R: np.ndarray) -> tuple[Side
     return side, multiplier
 
 
-def _slack(measured: CompiledConstraint, achieved: float | None, binding: Side | None) -> float | None:
-    """Room to the binding bound, or to the nearer one; negative where a soft or reported bound is broken."""
+def _slack(measured: CompiledConstraint, achieved: float | None, binding: Side | None, margin: float) -> float | None:
+    """Room to the binding bound, or to the nearer one, less the margin of a certainty; negative where a soft or reported bound is
+    broken."""
     if achieved is None:
         return None
-    room: dict[Side, float] = {}
-    if measured.low is not None:
-        room["min"] = achieved - measured.low
-    if measured.high is not None:
-        room["max"] = measured.high - achieved
+    room = _room(measured, achieved)
     if not room:
         return None
-    return room[binding] if binding is not None else min(room.values())
+    return (room[binding] if binding is not None else min(room.values())) - margin
+
+
+def _room(measured: CompiledConstraint, achieved: float) -> dict[Side, float]:
+    return {side: (1 if side == "max" else -1) * (measured.bound(side) - achieved) for side in measured.sides}
+
+
+def _nearest(measured: CompiledConstraint, achieved: float | None, binding: Side | None) -> float | None:
+    """The bound at which a certainty is judged: the binding or the nearer one."""
+    if achieved is None or not measured.sides:
+        return achieved
+    room = _room(measured, achieved)
+    return measured.bound(binding if binding is not None else min(measured.sides, key=room.__getitem__))
 
 
 def _unit(problem: Problem, measured: CompiledConstraint) -> str:

@@ -14,7 +14,8 @@ from itertools import combinations
 
 import numpy as np
 
-from allocator.certify.contacts import tally_all
+from allocator.certify.contacts import Tally, tally_all
+from allocator.chance_constraints import Refuted, solve_with_margins
 from allocator.constraints import CompiledConstraint
 from allocator.formats import Repair
 from allocator.infeasible.counting import preflight
@@ -23,7 +24,7 @@ from allocator.problem import Problem
 from allocator.solve.dual import value_of
 from allocator.solve.prices import Scale
 from allocator.solve.settings import SolveSettings
-from allocator.solve.solution import TooLarge, Unsolvable
+from allocator.solve.solution import TooLarge
 from allocator.solve.solver import free_users, solve
 from allocator.users import Data, UserActions
 
@@ -36,6 +37,7 @@ MOST_SINGLE = 6
 MOST_PAIRS = 3
 MOST_SOLVES = 16
 """Problems that a search for repairs solves at most."""
+MOST_STEPS = 50
 DIGITS = 6
 """Of a bound that is no whole number: it is rounded outwards, so that what people read can be kept."""
 
@@ -147,10 +149,14 @@ def _eased(conflict: Conflict, positions: Sequence[int]) -> Moves | None:
 
 def _solved(conflict: Conflict, problem: Problem) -> np.ndarray | None:
     rough = conflict.settings.model_copy(update={"gap": max(ROUGH, conflict.settings.gap)})
+    data, fixed = conflict.data, conflict.fixed
     try:
-        return solve(problem, conflict.data, conflict.fixed, rough).slate_UK
-    except (Unsolvable, TooLarge):
+        _, found = solve_with_margins(
+            problem, data, fixed, None, lambda stage, start: solve(stage, data, fixed, rough, start)
+        )
+    except (Refuted, TooLarge):
         return None
+    return found.slate_UK
 
 
 def _broken(conflict: Conflict, slate_UK: np.ndarray, positions: Sequence[int]) -> Moves:
@@ -159,24 +165,38 @@ def _broken(conflict: Conflict, slate_UK: np.ndarray, positions: Sequence[int]) 
     moves: Moves = {}
     for position in positions:
         measured = conflict.problem.measured[position]
-        numerator, denominator = measured.sums(counted.count_SA, counted.sum_SPA, counted.kept_S)
         for side in SIDES:
-            bound = _moved(measured, side, numerator, denominator)
+            bound = _moved(measured, side, counted) if side in measured.sides else None
             if bound is not None:
                 moves[position, side] = bound
     return moves
 
 
-def _moved(measured: CompiledConstraint, side: Side, numerator: float, denominator: float | None) -> float | None:
-    """The bound that these sums keep, None where they keep the one there is."""
-    bound = measured.low if side == "min" else measured.high
-    outwards = -1.0 if side == "min" else 1.0
-    if bound is None or (denominator is not None and not denominator > 0):
+def _moved(measured: CompiledConstraint, side: Side, counted: Tally) -> float | None:
+    """The bound that these sums keep, the margin of a certainty included; None where they keep the one there is."""
+    outwards, bound = -1.0 if side == "min" else 1.0, measured.bound(side)
+    kept = _kept(measured, side, counted)
+    if kept is None or outwards * (kept - bound) <= 1e-9 * max(abs(bound), abs(kept)):
         return None
-    achieved = numerator if denominator is None else numerator / denominator
-    if outwards * (achieved - bound) <= 1e-9 * max(abs(bound), abs(achieved)):
+    return float(round(kept)) if measured.whole else outwards_rounded(kept, side)
+
+
+def _kept(measured: CompiledConstraint, side: Side, counted: Tally) -> float | None:
+    """The tightest bound that these sums keep; the error of a ratio depends on its bound, so that is gone to step by step."""
+    tallied = (counted.count_SA, counted.sum_SPA, counted.kept_S)
+    numerator, denominator = measured.sums(*tallied)
+    if denominator is not None and not denominator > 0:
         return None
-    return float(round(achieved)) if measured.whole else outwards_rounded(achieved, side)
+    if measured.margin is None:
+        return numerator if denominator is None else numerator / denominator
+    at = measured
+    for _ in range(MOST_STEPS):
+        over, size = at.beyond(side, *tallied)
+        step = over / (denominator or 1.0)
+        at = at.with_bound(side, at.bound(side) + (step if side == "max" else -step))
+        if abs(over) <= 1e-12 * size:
+            break
+    return at.bound(side)
 
 
 def outwards_rounded(amount: float, side: Side) -> float:

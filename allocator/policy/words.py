@@ -247,9 +247,19 @@ def strength_from_words(words: object) -> Strength:
     return Strength("soft", float(penalty))
 
 
+def certainty_from_words(words: object) -> float:
+    """A probability from its form in the file, 90% or 0.9: at least one half, since below it an error would loosen the bound."""
+    value = _plain_share(words)
+    if _is_number(value) and 0.5 <= value < 1:
+        return float(value)
+    meant = f"; did you mean {words:g}%?" if _is_number(words) and 50 <= words < 100 else ""
+    raise fault(f"a certainty is at least 50% and below 100%, as 90% or 0.9, not {shown(words)}{meant}")
+
+
 _TO_JSON = PlainSerializer(lambda record: None if record is None else record.to_json())
 FilterField = Annotated[InstanceOf[Filter], BeforeValidator(filter_from_words), _TO_JSON]
 BoundField = Annotated[InstanceOf[Bound], BeforeValidator(bound_from_words), _TO_JSON]
+Certainty = Annotated[float, BeforeValidator(certainty_from_words)]
 StrengthField = Annotated[InstanceOf[Strength], BeforeValidator(strength_from_words), _TO_JSON]
 
 

@@ -2,11 +2,11 @@
 
 from typing import Literal
 
-from allocator.policy.kinds.base import ContactSum, Rate, UnitWords
+from allocator.policy.kinds.base import ContactSum, OfEstimates, Rate, UnitWords
 from allocator.policy.words import Text
 
 
-class Average(Rate):
+class Average(OfEstimates, Rate):
     """The sum of a metric's mean, times an attribute, divided by the number of contacts, both over the scope."""
 
     kind: Literal["average"] = "average"

@@ -17,6 +17,7 @@ from allocator.policy.tree import Fault
 from allocator.policy.words import (
     Bound,
     BoundField,
+    Certainty,
     Filter,
     FilterField,
     Rule,
@@ -27,6 +28,7 @@ from allocator.policy.words import (
     row_id,
     shown,
 )
+from ranker.normal import quantile
 
 Side = Literal["min", "max"]
 SIDES: tuple[Side, ...] = ("min", "max")
@@ -142,6 +144,11 @@ class Constraint(Rule):
     def filters(self) -> Mapping[str, Filter]:
         """Its filters over actions, by key."""
         return {}
+
+    @property
+    def z(self) -> float | None:
+        """How many standard errors of its sum stay within its bounds; None where the mean alone counts."""
+        return None
 
     @property
     def metrics(self) -> frozenset[str]:
@@ -295,6 +302,25 @@ class ContactConstraint(Constraint, OverContacts):
 
     def of_attribute(self, value: Scalar) -> Self:
         return self._row(value, where=_narrowed(self.where, self.each, value))
+
+
+class OfEstimates(Constraint):
+    """A constraint on what the model estimates: its bounds may hold with a probability, `certainty`.
+
+    Each side is then a chance constraint: mean + z * standard error <= max, mean - z * standard error >= min, z being the normal
+    quantile of the certainty (Charnes and Cooper, Chance-constrained programming, 1959).
+    """
+
+    certainty: Certainty | None = None
+
+    @property
+    def z(self) -> float | None:
+        return None if self.certainty is None else quantile(self.certainty)
+
+    def bound_faults(self) -> Iterator[Fault]:
+        yield from super().bound_faults()
+        if self.certainty is not None and not self.metrics:
+            yield Fault(("certainty",), "is for what the model estimates; this sums attributes alone, which are known")
 
 
 class ContactCount(ContactConstraint):

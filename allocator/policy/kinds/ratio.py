@@ -4,11 +4,11 @@ from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
-from allocator.policy.kinds.base import ContactSum, Rate, UnitWords
+from allocator.policy.kinds.base import ContactSum, OfEstimates, Rate, UnitWords
 from allocator.policy.words import Measure, Text, sums_something
 
 
-class Ratio(Rate):
+class Ratio(OfEstimates, Rate):
     """The sum of a metric, or of an attribute, divided by the sum of `per`, both over the scope."""
 
     measures: ClassVar[tuple[str, ...]] = ("per",)

@@ -4,11 +4,11 @@ from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
-from allocator.policy.kinds.base import ContactConstraint, ContactSum, UnitWords
+from allocator.policy.kinds.base import ContactConstraint, ContactSum, OfEstimates, UnitWords
 from allocator.policy.words import Text, sums_something
 
 
-class Total(ContactConstraint):
+class Total(OfEstimates, ContactConstraint):
     """The sum of a metric's mean, times an attribute, over the contacts in scope; or of the attribute alone."""
 
     grows_with_users: ClassVar[bool] = True

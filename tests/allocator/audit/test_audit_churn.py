@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from allocator.audit.errors import Errors
 from allocator.audit.judge import audit
 from allocator.audit.kinds import AUDITED
 from allocator.audit.recounts import Recount
@@ -141,7 +142,9 @@ def test_a_part_is_rounded_down(case: Case) -> None:
 def test_a_part_is_the_number_that_people_wrote(words: str, users: int, most: int) -> None:
     """In floats 0.29 * 100 is 28.999999999999996."""
     rule = policy_of(POLICY.replace("max: 90%", f"max: {words}")).constraints[0]
-    assert Recount(rule, AUDITED["churn"].parts(rule, CATALOGUE), {}, users=users).bound("max") == most
+    assert (
+        Recount(rule, AUDITED["churn"].parts(rule, CATALOGUE), {}, Errors(CATALOGUE), users=users).bound("max") == most
+    )
 
 
 @pytest.mark.parametrize("rule", ["steady", "sweden", "learners", "measured"])

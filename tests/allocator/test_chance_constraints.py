@@ -1,0 +1,210 @@
+"""Constraints that hold with a certainty, against every allocation of small instances, and in larger ones by their certificates."""
+
+from collections.abc import Mapping
+from itertools import product
+from pathlib import Path
+from statistics import NormalDist
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from allocator.allocate import allocate
+from allocator.errors_of_sums import gradient_at, stderr_of
+from allocator.infeasible.diagnosis import Infeasible
+from ranker.files import InputError
+from ranker.scores import Scores, write_frame
+
+Z = NormalDist().inv_cdf(0.9)
+
+
+def write(path: Path, users: int, actions: int, correlation: float, seed: int, slots: int = 1) -> tuple[Scores, dict]:
+    """Random scores of two metrics, and their means and standard errors."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame({"user_id": np.arange(users), "branch": [f"b{k}" for k in rng.integers(2, size=users)]})
+    planes = {}
+    for metric in ("rev", "risk"):
+        mean_UA, stderr_UA = (rng.gamma(1, size, (users, actions)).astype(np.float32) for size in (1, 0.3))
+        planes[metric] = (mean_UA.astype(float), stderr_UA.astype(float))
+        frame[f"mean_{metric}"], frame[f"stderr_{metric}"] = list(mean_UA), list(stderr_UA)
+    catalogue = {
+        "actions": [{"id": f"a{k}", "slot": f"s{k % slots}", "product": "xyz"[k % 3]} for k in range(actions)],
+        "metrics": [
+            {"name": "rev", "unit": "EUR"},
+            {"name": "risk", "unit": "risks", "error_correlation": correlation},
+        ],
+        "segments": ["branch"],
+        "model_id": "m",
+        "as_of": "2026-11-23",
+    }
+    path.mkdir()
+    return write_frame(path, catalogue, frame), planes
+
+
+def policy(*rules: Mapping, **more: object) -> dict:
+    return {"version": 1, "objective": [{"metric": "rev", "weight": 1.0}], "constraints": list(rules), **more}
+
+
+def stderr(load_A: np.ndarray, correlation: float) -> float:
+    """By the covariance matrix, written out: 1 within an action, the correlation between two."""
+    matrix = np.full((len(load_A), len(load_A)), correlation)
+    np.fill_diagonal(matrix, 1.0)
+    return float(np.sqrt(max(load_A @ matrix @ load_A, 0.0)))
+
+
+def test_the_standard_error_of_a_sum_is_that_of_the_covariance_matrix() -> None:
+    loads = {0: np.array([1.0, -2.0, 0.5]), 1: np.array([3.0, 0.0, 1.0])}
+    wanted = np.hypot(stderr(loads[0], 0.3), stderr(loads[1], 0.0))
+    assert stderr_of(loads, {0: 0.3, 1: 0.0}) == pytest.approx(wanted, rel=1e-12)
+
+
+def test_no_gradient_charges_more_than_the_standard_error() -> None:
+    """A norm is the largest of its tangents."""
+    rng = np.random.default_rng(0)
+    correlation = {0: 0.4, 1: 1.0}
+    for _ in range(200):
+        here, there = ({k: rng.normal(size=5) for k in correlation} for _ in range(2))
+        gradient = gradient_at(there, correlation)
+        assert sum(float(gradient[k] @ here[k]) for k in here) <= stderr_of(here, correlation) + 1e-12
+        own = gradient_at(here, correlation)
+        assert sum(float(own[k] @ here[k]) for k in here) == pytest.approx(stderr_of(here, correlation))
+
+
+@pytest.mark.parametrize("side", ["max", "min"])
+@pytest.mark.parametrize("kind", ["total", "average", "ratio"])
+@pytest.mark.parametrize("correlation", [0.0, 0.3, 1.0])
+def test_the_best_of_all_allocations_is_found(kind: str, side: str, correlation: float, tmp_path: Path) -> None:
+    """Six users, three actions: all 4,096 allocations, the error of each by its covariance matrix."""
+    users, actions = 6, 3
+    scores, planes = write(tmp_path / "scores", users, actions, correlation, seed=int(10 * correlation))
+    (value_UA, value_error_UA), (risk_UA, error_UA) = planes["rev"], planes["risk"]
+    usual = {"total": 0.6 * users * risk_UA.mean(), "average": risk_UA.mean(), "ratio": 0.9}[kind]
+    bound = round(0.8 * float(usual), 3)
+    rule = {"id": "risk", "kind": kind, "metric": "risk", side: bound, "certainty": "90%"}
+    if kind == "ratio":
+        rule["per"] = {"metric": "rev"}
+
+    def keeps(user_N: np.ndarray, action_N: np.ndarray) -> bool:
+        value = value_UA[user_N, action_N].sum()
+        load_A = np.bincount(action_N, error_UA[user_N, action_N], actions)
+        margin = Z * stderr(load_A, correlation)
+        if kind == "ratio":
+            other_A = bound * np.bincount(action_N, value_error_UA[user_N, action_N], actions)
+            margin = np.hypot(margin, Z * stderr(other_A, 0.0))
+        limit = bound * {"total": 1.0, "average": len(user_N), "ratio": value}[kind]
+        sum_ = risk_UA[user_N, action_N].sum()
+        return bool(sum_ + margin <= limit + 1e-9 if side == "max" else sum_ - margin >= limit - 1e-9)
+
+    best = -np.inf
+    for chosen in product(range(-1, actions), repeat=users):
+        user_N = np.flatnonzero(np.array(chosen) >= 0)
+        action_N = np.array(chosen)[user_N]
+        if keeps(user_N, action_N):
+            best = max(best, value_UA[user_N, action_N].sum())
+    if best == -np.inf:
+        with pytest.raises(Infeasible):
+            allocate(scores, policy(rule))
+        return
+    held = allocate(scores, policy(rule)).certificate
+    assert held.value == pytest.approx(best, abs=1e-6)
+    assert held.bound is not None
+    assert held.bound >= best - 1e-6
+
+
+EVERYTHING = {
+    "experiment": {"exploration": {"share": 0.05, "salt": "a"}, "holdout": {"share": 0.02, "salt": "h"}},
+    "fallback": {"action": ["a0", "a1"]},
+}
+
+
+@pytest.mark.parametrize("seed", [1, 4])
+def test_a_week_with_all_kinds_of_certainty_is_audited_and_near_the_best(seed: int, tmp_path: Path) -> None:
+    users = 3_000
+    scores, planes = write(tmp_path / "scores", users, 12, 0.3, seed, slots=2)
+    mean = planes["risk"][0].mean()
+    soft = {"id": "soft", "kind": "total", "metric": "risk", "where": {"product": "x"}, "min": 0.3 * mean * users}
+    rules = [
+        {"id": "total", "kind": "total", "metric": "risk", "max": 0.8 * mean * users, "certainty": "90%"},
+        {"id": "roi", "kind": "ratio", "metric": "rev", "per": {"metric": "risk"}, "min": 1.3, "certainty": 0.8},
+        {"id": "rate", "kind": "average", "metric": "risk", "users": {"branch": "b0"}, "max": 1.1, "certainty": 0.95},
+        {**soft, "certainty": 0.7, "strength": {"soft": 0.2}},
+    ]
+    made = allocate(scores, policy(*rules, **EVERYTHING))
+    held = {each.id: each for each in made.certificate.constraints}
+    assert made.audit.clean
+    assert made.certificate.gap is not None
+    assert made.certificate.gap < 1e-4
+    total = held["total"]
+    assert total.achieved is not None
+    assert total.se is not None
+    assert total.achieved + Z * total.se <= 0.8 * mean * users + 1e-6, "the mean and its margin stay within the bound"
+    assert total.slack == pytest.approx(0.8 * mean * users - total.achieved - Z * total.se, abs=1e-3)
+    assert total.binding == "max"
+
+
+def test_two_actions_with_errors_of_their_own_are_mixed(tmp_path: Path) -> None:
+    """All in one action has the error 1 per contact, half in each 0.71: the linearised rows must not go to and fro."""
+    users = 400
+    frame = pd.DataFrame({"user_id": np.arange(users)})
+    rng = np.random.default_rng(3)
+    mean_UA = (1 + 1e-3 * rng.random((users, 2))).astype(np.float32)
+    frame["mean_rev"], frame["stderr_rev"] = list(mean_UA), list(np.ones((users, 2), np.float32))
+    catalogue = {
+        "actions": [{"id": "a", "slot": "s"}, {"id": "b", "slot": "s"}],
+        "metrics": [{"name": "rev", "unit": "EUR"}],
+    }
+    (tmp_path / "scores").mkdir()
+    scores = write_frame(tmp_path / "scores", {**catalogue, "segments": [], "model_id": "m", "as_of": None}, frame)
+    rule = {"id": "most", "kind": "total", "metric": "rev", "max": 300.0, "certainty": "90%"}
+    made = allocate(scores, policy(rule))
+    counts = made.contacts()["action"].value_counts()
+    contacts = 300 / (1 + Z / np.sqrt(2))
+    assert counts.sum() == pytest.approx(contacts, abs=2), "n contacts, half in each action: n + z n / sqrt(2) <= 300"
+    assert abs(counts["a"] - counts["b"]) <= 0.1 * contacts
+    assert made.certificate.gap is not None
+    assert made.certificate.gap < 0.01
+
+
+def test_what_repairs_a_contradiction_can_be_solved(tmp_path: Path) -> None:
+    scores, planes = write(tmp_path / "scores", 300, 4, 0.3, seed=5)
+    most = planes["risk"][0].max(axis=1).sum()
+    rules = [
+        {"id": "most", "kind": "total", "metric": "risk", "max": 0.3 * most, "certainty": "90%"},
+        {"id": "least", "kind": "total", "metric": "risk", "min": 0.295 * most, "certainty": "90%"},
+    ]
+    with pytest.raises(Infeasible) as raised:
+        allocate(scores, policy(*rules))
+    repairs = raised.value.diagnosis.repairs
+    assert set(raised.value.diagnosis.conflict) == {"most", "least"}
+    assert repairs
+    for repair in repairs:
+        changed = [{**rule, **repair.changes.get(str(rule["id"]), {})} for rule in rules]
+        assert allocate(scores, policy(*changed)).audit.clean
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"certainty": 90}, "not 90; did you mean 90%?"),
+        ({"certainty": "40%"}, "a certainty is at least 50% and below 100%"),
+        ({"certainty": 1.0}, "a certainty is at least 50% and below 100%"),
+        ({"certainty": True}, "not true"),
+        ({"metric": None, "times": "cost", "certainty": "90%"}, "is for what the model estimates"),
+    ],
+)
+def test_a_certainty_that_makes_no_sense_is_refused(words: Mapping, said: str, tmp_path: Path) -> None:
+    scores, _ = write(tmp_path / "scores", 10, 2, 0.0, seed=0)
+    rule = {"id": "c", "kind": "total", "metric": "risk", "max": 1.0, **words}
+    with pytest.raises(InputError, match="constraints") as raised:
+        allocate(scores, policy({key: value for key, value in rule.items() if value is not None}))
+    assert said in str(raised.value)
+
+
+def test_scores_without_standard_errors_cannot_carry_a_certainty(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"user_id": [1, 2], "mean_rev": [[1.0], [2.0]]})
+    catalogue = {"actions": [{"id": "a", "slot": "s"}], "metrics": [{"name": "rev", "unit": "EUR"}], "segments": []}
+    (tmp_path / "scores").mkdir()
+    scores = write_frame(tmp_path / "scores", {**catalogue, "model_id": "m", "as_of": None}, frame)
+    rule = {"id": "most", "kind": "total", "metric": "rev", "max": 1.0, "certainty": "90%"}
+    with pytest.raises(InputError, match="column stderr_rev: is missing, and the certainty of most needs it"):
+        allocate(scores, policy(rule))

@@ -16,7 +16,8 @@ from allocator.assign.propensity import marginal_propensity
 from allocator.certify.certificate import SOURCES, Contacts, contact_values, tally
 from allocator.formats import PriceBook, PricedSide
 from allocator.problem import Problem
-from allocator.solve.dual import Users, explain_contacts
+from allocator.solve.dual import Users
+from allocator.solve.margins import explain_contacts
 from allocator.users import NONE, Data
 from ranker.scores import Scores
 

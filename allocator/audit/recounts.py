@@ -70,11 +70,19 @@ class Recount:
         penalty = self.rule.strength.penalty
         return 0.0 if penalty is None else penalty * (self.violation("min") + self.violation("max"))
 
+    @property
+    def penalty_slip(self) -> float:
+        """Rounding error of the penalty: that of the row, which is the difference of two sums."""
+        penalty, bounds = self.rule.strength.penalty, [self.bound("min"), self.bound("max")]
+        if penalty is None or self.counts is not None:
+            return TOLERANCE * self.penalty
+        return penalty * max((self._row_slip(bound) for bound in bounds if bound is not None), default=0.0)
+
     def see(self, seen: Seen) -> None:
         member_U = seen.members(self.rule.users)
         for part, total in zip(self.parts, (self.numerator, self.denominator), strict=True):
             if part is not None:
-                total.add(part.of(seen, member_U))
+                part.count(seen, member_U, total)
         self.users += int(member_U.sum())
         if self.kind is not None and self.kind.compares and isinstance(self.parts[0], Part):
             inside_n = member_U[seen.before_user_n] & (seen.before_action_n >= 0)
@@ -94,8 +102,11 @@ class Recount:
             return 0.0
         if over <= 0 or self.counts is not None:
             return max(float(over), 0.0)
-        slip = self.numerator.slip + abs(float(bound)) * (self.denominator.slip if self.parts[1] else TOLERANCE)
-        return 0.0 if over <= slip else float(over)
+        return 0.0 if over <= self._row_slip(bound) else float(over)
+
+    def _row_slip(self, bound: Fraction) -> float:
+        """Rounding error of the row."""
+        return self.numerator.slip + abs(float(bound)) * (self.denominator.slip if self.parts[1] else TOLERANCE)
 
     def _over(self, bound: Fraction) -> Fraction:
         """sum num - bound * sum den, den being 1 for a volume or a total."""

@@ -16,7 +16,8 @@ from allocator.assign.propensity import marginal_propensity
 from allocator.certify.contacts import SOURCES, Contacts, contact_values
 from allocator.formats import PriceBook, PricedSide
 from allocator.problem import Problem
-from allocator.solve.dual import Users, explain_contacts
+from allocator.solve.dual import Users
+from allocator.solve.margins import explain_contacts
 from allocator.users import NONE, Data
 
 ROWS_PER_FILE = 4_000_000

@@ -86,6 +86,12 @@ def round_step(most: float) -> float:
     return float(max(size * power for size in (0.5, 1.0, 2.0, 5.0) if size * power <= most * (1 + 1e-9)))
 
 
+def longer_step(least: float) -> float:
+    """The shortest step of 1, 2 or 5 times a power of ten that is no shorter than `least`, which is above zero."""
+    power = 10.0 ** math.floor(math.log10(least) + 1e-9)
+    return float(min(size * power for size in (1.0, 2.0, 5.0, 10.0) if size * power >= least * (1 - 1e-9)))
+
+
 def short_of(reach: float, start: float) -> str:
     """`reach` in no more digits than its way from `start` needs, rounded towards `start`: the words never go further."""
     decimals = max(0, 1 - math.floor(math.log10(abs(reach - start)))) if reach != start else 0

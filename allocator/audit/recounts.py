@@ -88,11 +88,19 @@ class Recount:
         found, divisor = self.errors.of(weights), 1.0 if self.parts[1] is None else abs(self.denominator.value)
         return None if found is None else (found / divisor, self.errors.slip(weights) / divisor)
 
+    @property
+    def penalty_slip(self) -> float:
+        """Rounding error of the penalty: that of the row, which is the difference of two sums."""
+        penalty, bounds = self.rule.strength.penalty, [self.bound("min"), self.bound("max")]
+        if penalty is None or self.counts is not None:
+            return TOLERANCE * self.penalty
+        return penalty * max((self._row_slip(bound) for bound in bounds if bound is not None), default=0.0)
+
     def see(self, seen: Seen) -> None:
         member_U = seen.members(self.rule.users)
         for part, total in zip(self.parts, (self.numerator, self.denominator), strict=True):
             if part is not None:
-                total.add(part.of(seen, member_U))
+                part.count(seen, member_U, total)
         self.errors.see(seen, member_U, self.metrics)
         self.users += int(member_U.sum())
         if self.kind is not None and self.kind.compares and isinstance(self.parts[0], Part):
@@ -124,9 +132,12 @@ class Recount:
             return 0.0
         if over <= 0 or self.counts is not None:
             return max(float(over), 0.0)
+        return 0.0 if over <= self._row_slip(bound) else float(over)
+
+    def _row_slip(self, bound: Fraction) -> float:
+        """Rounding error of the row."""
         slip = self.numerator.slip + abs(float(bound)) * (self.denominator.slip if self.parts[1] else TOLERANCE)
-        slip += TOLERANCE * margin
-        return 0.0 if over <= slip else float(over)
+        return slip + TOLERANCE * self.margin(float(bound))
 
     def _over(self, bound: Fraction) -> Fraction:
         """sum num - bound * sum den, den being 1 for a volume or a total."""

@@ -146,7 +146,7 @@ def value_chart(report: Report) -> Chart:
 
 
 def room_chart(constraints: Sequence[ConstraintRecord], unit: str) -> Chart | None:
-    """Binding constraints by what one percent of room could gain at most."""
+    """Binding constraints by what one percent of room is worth at its price."""
     costly = sorted((c for c in constraints if worth_of_one_percent(c) > 0), key=worth_of_one_percent, reverse=True)
     costly = costly[:MOST_BARS]
     if not costly:
@@ -154,7 +154,7 @@ def room_chart(constraints: Sequence[ConstraintRecord], unit: str) -> Chart | No
     worths = [worth_of_one_percent(record) for record in costly]
     names = [record.name for record in costly]
     figure = _bars(names, worths, [with_unit(worth, unit) for worth in worths], unit, colours=[ACCENT] * len(costly))
-    return Chart("room", "Where room would be worth most: at most this much for 1 % of room", (("", figure),))
+    return Chart("room", "Where room would be worth most: 1 % of room at its price", (("", figure),))
 
 
 def funnel_charts(stages: Sequence[FunnelStage], names: Sequence[str]) -> tuple[Chart, ...]:

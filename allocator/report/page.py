@@ -212,8 +212,8 @@ def chart_data(all_charts: list[Chart]) -> str:
 def constraint_rows(report: Report) -> list[ConstraintRow]:
     """Every constraint, in the policy's words where these are known."""
     rules_by_id = {} if report.policy is None else {rule.id: rule for rule in report.policy.constraints}
-    records = report.certificate.constraints
-    return [constraint_row(record, report.value_unit, _rule_of(record, rules_by_id)) for record in records]
+    records, whole = report.certificate.constraints, sentences.WholeContacts.of(report.certificate)
+    return [constraint_row(record, report.value_unit, whole, _rule_of(record, rules_by_id)) for record in records]
 
 
 def _rule_of(record: ConstraintRecord, rules_by_id: Mapping[str, Constraint]) -> Constraint | None:
@@ -223,11 +223,13 @@ def _rule_of(record: ConstraintRecord, rules_by_id: Mapping[str, Constraint]) ->
     return rule.of_segment(value) if rule is not None and value and rule.each_is_segment else rule
 
 
-def constraint_row(record: ConstraintRecord, value_unit: str, rule: Constraint | None = None) -> ConstraintRow:
+def constraint_row(
+    record: ConstraintRecord, value_unit: str, whole: sentences.WholeContacts, rule: Constraint | None = None
+) -> ConstraintRow:
     empty = sentences.is_empty(record)
     return ConstraintRow(
         record=record,
-        sentence=sentences.constraint(record, value_unit, rule),
+        sentence=sentences.constraint(record, value_unit, whole, rule),
         state=state_of(record),
         bullet=None if empty or sentences.is_turned(record) else bullet(record),
         minimum=sentences.amount(record, record.min, asked=True) if record.min is not None else "",
@@ -406,8 +408,9 @@ def glossary(report: Report) -> list[tuple[str, str]]:
         ("Binding", "the constraint is at its limit and holds value back. Others can be loosened without any effect."),
         (
             "Worth",
-            "what one step of room in a binding constraint would add in value. It is exact for small steps; larger steps "
-            "are worth that much at most, because the best use of the room is taken first. "
+            "what one step of room in a binding constraint would add in value, by its price. A price is of parts of contacts: "
+            "a step that makes room for many contacts gains about that, a shorter one that much at most, or nothing. Longer steps "
+            "of a sum gain less and less, because the best use of the room is taken first. "
             "Several constraints loosened together do not add up exactly.",
         ),
         (

@@ -7,7 +7,7 @@ from allocator.formats import ConstraintRecord
 from allocator.policy.grammar import ContactRule, EligibilityRule, PinnedRule, Policy
 from allocator.policy.words import Filter, filter_words, people
 from allocator.report.collect import Report
-from allocator.report.sentences import below_the_best, formula, worth
+from allocator.report.sentences import WholeContacts, below_the_best, formula, worth
 from ranker.catalogue import Interference, Kept
 
 
@@ -63,18 +63,18 @@ def tier_rows(report: Report) -> list[str]:
             f"{formula(tier.objective)}: alone it reached {with_unit(tier.value, unit)}, {below_the_best(room)}. The objectives after it "
             f"may cost {exact_percent(tier.give_up)} of that, so {with_unit(tier.floor, unit)} must be left"
         )
-        sentences.append(sentence + _kept(record, unit, report.value_unit))
+        sentences.append(sentence + _kept(record, unit, report))
     last = f"{formula(report.certificate.objective)}: maximised within that; it is the value of this page."
     return [*sentences, last]
 
 
-def _kept(record: ConstraintRecord | None, unit: str, value_unit: str) -> str:
+def _kept(record: ConstraintRecord | None, unit: str, report: Report) -> str:
     if record is None or record.achieved is None:
         return "."
     kept = f"; {with_unit(record.achieved, unit)} are."
     if record.binding is None:
         return f"{kept} Giving up more of it would gain nothing."
-    return f"{kept} {worth(record, value_unit)}"
+    return f"{kept} {worth(record, report.value_unit, WholeContacts.of(report.certificate))}"
 
 
 def contact_rows(policy: Policy, known: Interference | None) -> list[Mapping[str, str]]:

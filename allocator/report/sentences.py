@@ -1,10 +1,11 @@
 """What happened, a plain sentence each: the headline, every constraint with its unit, direction, worth and what is left."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from allocator.amounts import exact, interval, number, percent, percent_at_most, with_unit
 from allocator.formats import Certificate, ConstraintRecord, ObjectiveTerm
-from allocator.policy.kinds.base import Constraint, Level, Side
+from allocator.policy.kinds.base import Constraint, Level, Loosening, Side
 from allocator.policy.kinds.known import kind_named
 from allocator.report.records import PolicyValue
 from ranker.normal import quantile
@@ -13,6 +14,31 @@ FINEST = 1e-7
 MOST_NAMED = 25
 NOTHING = 1e-6
 """Of what is achieved: room that nobody can use."""
+TIMES_LOST = 10.0
+"""What whole contacts lose, times this: steps that gain less are told as what they gain at most."""
+
+
+@dataclass(frozen=True)
+class WholeContacts:
+    """Why whole contacts need not gain a price, which is of parts of contacts.
+
+    lost: by how much the allocation is worth less than the best one in parts of contacts; each: what a contact is worth on average.
+    """
+
+    lost: float = 0.0
+    each: float = 0.0
+
+    @classmethod
+    def of(cls, certificate: Certificate) -> "WholeContacts":
+        most = certificate.bound if certificate.price_bound is None else certificate.price_bound
+        lost = 0.0 if most is None else max(most - certificate.value, 0.0)
+        return cls(lost, abs(certificate.value) / certificate.contacts if certificate.contacts else 0.0)
+
+    def least(self, record: ConstraintRecord) -> float:
+        """The shortest step of a bound that gains about its price: far more than what was lost, and, where it does not count
+        contacts, what a contact is worth, since it has to make room for one."""
+        counts = kind_named(record.kind).counts is not None
+        return max(TIMES_LOST * self.lost, 0.0 if counts else self.each) / record.price if record.price else 0.0
 
 
 def headline(certificate: Certificate, unit: str) -> str:
@@ -81,7 +107,7 @@ def formula(terms: Sequence[ObjectiveTerm]) -> str:
     return " ".join(parts)
 
 
-def constraint(record: ConstraintRecord, value_unit: str, rule: Constraint | None = None) -> str:
+def constraint(record: ConstraintRecord, value_unit: str, whole: WholeContacts, rule: Constraint | None = None) -> str:
     """A constraint in one paragraph: where it stands, whether it holds value back, and what room would be worth.
 
     value_unit: the unit of the objective; rule: how the policy puts it, where that is known. The worth per step is read off the
@@ -103,7 +129,7 @@ def constraint(record: ConstraintRecord, value_unit: str, rule: Constraint | Non
         return f"{lead} - broken by {_distance(record, missed)}. This allocation must not be published."
     if record.binding is None:
         return f"{lead} - not binding: {left(record)}; loosening it changes nothing."
-    return f"{lead} - {_binding(record)}. {worth(record, value_unit)}{_holds(record)}"
+    return f"{lead} - {_binding(record)}. {worth(record, value_unit, whole)}{_holds(record, whole)}"
 
 
 def _estimated(record: ConstraintRecord) -> str:
@@ -124,29 +150,37 @@ def _counted(record: ConstraintRecord, side: Side) -> float:
     return level(record).achieved + (margin if side == "max" else -margin)
 
 
-def worth(record: ConstraintRecord, value_unit: str) -> str:
+def worth(record: ConstraintRecord, value_unit: str, whole: WholeContacts) -> str:
     """What one step of room is worth, about where its price was seen to hold so far, and at most what one percent of room is."""
     if record.price == 0:
         return "Loosening it alone would gain nothing."
     kind, side = kind_named(record.kind), _side(record)
-    size, words = kind.step(level(record), side)
-    certified = level(record).is_certified(side, size)
-    sentence = f"{words} {kind.gain(with_unit(record.price * size, value_unit), certified=certified)}"
-    bound = level(record).at(side)
+    stands = _priced(record, whole)
+    size, words = kind.step(stands, side)
+    step = Loosening(record.price * size, stands.is_certified(side, size), stands.is_plain(size), whole.lost)
+    sentence = f"{words} {kind.gain(step, lambda gained: with_unit(gained, value_unit))}"
+    bound = stands.at(side)
     if not kind.told_by_percent or abs(bound) <= 100:
         return f"{sentence}."
     room = abs(bound) / 100
     floor = "a floor 1 % lower" if side == "min" else "1 % more room"
-    return f"{sentence}; {floor} ({with_unit(room, unit_of(record))}) at most about {with_unit(record.price * room, value_unit)}."
+    most = with_unit(record.price * room + whole.lost, value_unit)
+    return f"{sentence}; {floor} ({with_unit(room, unit_of(record))}) at most about {most}."
 
 
-def _holds(record: ConstraintRecord) -> str:
-    """How far the price was seen to hold, on the side to which the bound would be loosened."""
-    stands, side = level(record), _side(record)
+def _holds(record: ConstraintRecord, whole: WholeContacts) -> str:
+    """How far the price was seen to hold, on the side to which the bound would be loosened, where a step gains it."""
+    stands, side = _priced(record, whole), _side(record)
     kind = kind_named(record.kind)
-    if stands.reach is None or record.price == 0 or not stands.is_certified(side, kind.step(stands, side)[0]):
+    size, _ = kind.step(stands, side)
+    if stands.reach is None or record.price == 0 or not (stands.is_certified(side, size) and stands.is_plain(size)):
         return ""
     return f" {kind.price_holds(stands, side, stands.reach)}"
+
+
+def _priced(record: ConstraintRecord, whole: WholeContacts) -> Level:
+    """Where the constraint stands, with the steps that whole contacts need."""
+    return replace(level(record), least=whole.least(record))
 
 
 def _side(record: ConstraintRecord) -> Side:
@@ -168,7 +202,7 @@ def _reach(record: ConstraintRecord) -> float | None:
 
 
 def worth_of_one_percent(record: ConstraintRecord) -> float:
-    """The most that loosening the binding bound by one percent of itself can gain, in the objective's unit."""
+    """What loosening the binding bound by one percent of itself is worth at its price, in the objective's unit."""
     bound = record.min if record.binding == "min" else record.max
     if record.binding is None or bound is None or record.strength.kind == "report_only":
         return 0.0

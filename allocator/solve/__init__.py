@@ -8,6 +8,7 @@ Modules, in the order in which data flows:
 - slates: one user's exact problem, compiled
 - device: the dual evaluation in torch, for GPUs
 - dual: one dual evaluation, over all users at given prices
+- near_ties: slates that lose little against the best one
 - alike: users who are alike as one who stands for many
 - prices: the dual, minimised
 - untie: many users who tie, told apart by a little noise
@@ -20,6 +21,7 @@ Modules, in the order in which data flows:
 - by_prices: the whole way by prices: price, fix, core
 - exact: the whole problem as one integer programme, the oracle
 - prune: contacts worth nothing that no rule asks for
+- margins: each contact against the best alternative
 - greedy: the baselines, by value and by value per cost
 - solver: chooses the way
 """

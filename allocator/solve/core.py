@@ -21,10 +21,11 @@ import numpy as np
 from scipy import sparse
 
 from allocator.solve.alike import GroupSlates
-from allocator.solve.dual import Choices, DualEvaluation, Users, enumerate_slates, largest_loss, slate_usage
+from allocator.solve.dual import DualEvaluation, Users, slate_usage
 from allocator.solve.lattice import lattices, more_rows
 from allocator.solve.local_search import Room, trade
 from allocator.solve.mathprog import Programme, SolveOutcome, solve_few_integers, solve_integer, solve_linear
+from allocator.solve.near_ties import Choices, enumerate_slates, largest_loss
 from allocator.solve.prices import Scale
 from allocator.solve.settings import SolveSettings
 from allocator.solve.steps import HAIR, steps_of, tightened

@@ -17,15 +17,8 @@ import numpy as np
 from scipy.optimize import minimize
 
 from allocator.problem import Problem
-from allocator.solve.dual import (
-    DualEvaluation,
-    Users,
-    enumerate_slates,
-    evaluate_dual,
-    near_swaps,
-    near_ties,
-    slate_usage,
-)
+from allocator.solve.dual import DualEvaluation, Users, evaluate_dual, slate_usage
+from allocator.solve.near_ties import enumerate_slates, near_swaps, near_ties
 from allocator.solve.slates import Rules
 from allocator.users import FREE, Data
 

@@ -501,6 +501,15 @@ def reach_of_all(rules: Rules, work: Work) -> float:
 
 
 @kernel(forceinline=True)
+def slate_size(slate_K: np.ndarray) -> int:
+    """How many contacts a padded slate has."""
+    count = 0
+    while count < len(slate_K) and slate_K[count] != NONE:
+        count += 1
+    return count
+
+
+@kernel(forceinline=True)
 def is_slate(slate_K: np.ndarray, count: int, before_K: np.ndarray) -> bool:
     """Whether the first `count` actions of the slate are those of the earlier one."""
     had = 0

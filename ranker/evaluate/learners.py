@@ -33,6 +33,12 @@ class Predictions:
     average_OA: np.ndarray
     fixed: Mapping[str, int]
 
+    @property
+    def choosers(self) -> Mapping[str, Sequence[np.ndarray]]:
+        """The learners that choose among actions each in its own way. The response model orders users; among a user's actions it
+        chooses as the ridge T-learner does, since what none gives is the same for all of them."""
+        return {name: effect for name, effect in self.effect.items() if name != RESPONSE}
+
 
 def decisions_of(examples: Examples) -> Decisions:
     none_R1 = np.ones((len(examples), 1), bool)

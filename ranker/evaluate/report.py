@@ -15,7 +15,6 @@ from ranker.evaluate.learners import (
     FIXED,
     LOGGING,
     RANDOM,
-    RESPONSE,
     RIDGE,
     SINGLE,
     VALUENET,
@@ -91,7 +90,7 @@ def policies(objectives: Sequence[Objective], predictions: Predictions, test: Ex
     for each in objectives:
         chosen = {
             name: off_policy.greedy(each.effect(effect), test.eligible_RA)
-            for name, effect in predictions.effect.items()
+            for name, effect in predictions.choosers.items()
         }
         chosen[FIXED] = off_policy.always(predictions.fixed[each.name], test.eligible_RA)
         average_RA = np.broadcast_to(each.effect(predictions.average_OA), test.eligible_RA.shape)
@@ -120,7 +119,7 @@ def compare(each: Objective, chosen: Mapping[str, np.ndarray], predictions: Pred
     }
     logged = objective.as_logged(each, decisions, test.logged_RO, expected)
     judged[LOGGING] = dict.fromkeys(off_policy.ESTIMATORS, logged)
-    ranked = [name for name in (VALUENET, FIXED, AVERAGE, RESPONSE, RIDGE, SINGLE, LOGGING) if name in judged]
+    ranked = [name for name in (VALUENET, FIXED, AVERAGE, RIDGE, SINGLE, LOGGING) if name in judged]
     return [
         _policy_record(name, each.name, estimator, judged, test.user_R)
         for name in [*ranked, *(name for name in judged if name not in ranked)]

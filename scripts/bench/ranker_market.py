@@ -20,7 +20,7 @@ from allocator.problem import Problem
 from allocator.users import Data
 from ranker.evaluate import boosting, budget_curves
 from ranker.evaluate.baselines import average_effects, design, fit_arms, fit_shared
-from ranker.evaluate.learners import RANDOM, RESPONSE, RIDGE, SINGLE, WITHOUT_COVARIATES, decisions_of
+from ranker.evaluate.learners import RANDOM, RIDGE, SINGLE, WITHOUT_COVARIATES, decisions_of
 from ranker.evaluate.learners import attributes as attributes_of
 from ranker.features import Features
 from ranker.logs import read_logs, read_users
@@ -45,7 +45,7 @@ BUDGET, BUDGET_USERS, BUDGET_EUR = "discount_budget", 20_000, 80.0
 POINTS = 20
 TREES = {**boosting.SMALL, "n_estimators": 300}
 BOOSTED_S, BOOSTED_T = "LightGBM S-learner", "LightGBM T-learner"
-LEARNERS = (RIDGE, SINGLE, RESPONSE, BOOSTED_S, BOOSTED_T)
+LEARNERS = (RIDGE, SINGLE, BOOSTED_S, BOOSTED_T)
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ class _Baselines:
             table_BM = attributes_of(model)
             return fit_shared(kind, learn_RD, decisions, outcome_R, table_BM).effect(users_UD, table_BM[:-1])
         expected_UB = fit_arms(kind, learn_RD, decisions, outcome_R).expected(users_UD)
-        return expected_UB[:, :-1] - (expected_UB[:, -1:] if name == RIDGE else 0.0)
+        return expected_UB[:, :-1] - expected_UB[:, -1:]
 
     def _spend(self, problem: Problem, data: Data, logged_A: np.ndarray) -> tuple[budget_curves.BudgetCurve, ...]:
         """Contacts with all users by the value that our scores see, judged by the true one."""

@@ -541,6 +541,10 @@ WORDS = (
     ("Best fixed action", "one action for everybody; which one was chosen on the training users."),
     ("Average effect", "actions by their average effect in the training logs, without looking at users."),
     ("valuenet, averaged", "the model's own effects averaged over users: what is left when users are not told apart."),
-    ("Response model", "gives the action after which most happens, whether or not the action is the reason."),
+    (
+        "Response model",
+        "orders users by what happens after the action, whether or not the action is the reason. Among a user's actions it chooses as "
+        "the ridge T-learner does, so no policy is named after it.",
+    ),
     ("Ridge T- and S-learner", "regularised linear models: one per action, or one for all with interactions."),
 )

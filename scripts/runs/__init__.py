@@ -14,6 +14,7 @@ Modules, in the order in which a run is made:
 - tracking: the record of a week in MLflow
 - metrics: the figures that MLflow charts
 - params: settings and names as MLflow takes them
+- mlflow_moved: artifacts of a runs folder that was moved
 - mlflow_store: where MLflow keeps its records
 - mlflow_entries: what one MLflow run holds
 """

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 from scripts.cli.settings import Settings
 from scripts.runs.locks import Held, lock
+from scripts.runs.mlflow_moved import ARTIFACTS, follow
 from scripts.runs.params import sanitised, without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 LONGEST_WAIT = 60.0  # seconds; making the database takes a few
 QUIET = {
@@ -45,7 +47,7 @@ def connect(settings: Settings) -> tuple["MlflowClient", str]:
         experiment = client.get_experiment_by_name(name)
         if experiment is not None:
             return client, experiment.experiment_id
-        location = None if server else (runs / "mlartifacts").as_uri()
+        location = None if server else (runs / ARTIFACTS).as_uri()
         return client, client.create_experiment(name, artifact_location=location)
 
 
@@ -61,6 +63,9 @@ def _own_store(runs: Path) -> str:
     finally:
         for left in runs.glob(f"{beside.stem}.*"):
             left.unlink()
+    store = _store(database)
+    follow(store, runs / ARTIFACTS)
+    store.engine.dispose()
     return f"sqlite:///{database}"
 
 
@@ -85,9 +90,13 @@ def _opens(database: Path, copy: Path) -> bool:
 
 def _open(database: Path) -> None:
     """Makes the database's tables where they are missing."""
+    _store(database).engine.dispose()
+
+
+def _store(database: Path) -> "SqlAlchemyStore":
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    SqlAlchemyStore(f"sqlite:///{database}", str(database.parent / "mlartifacts")).engine.dispose()
+    return SqlAlchemyStore(f"sqlite:///{database}", str(database.parent / ARTIFACTS))
 
 
 @contextlib.contextmanager

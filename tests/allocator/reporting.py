@@ -238,7 +238,7 @@ def _write_certificate(path, users, actions, chosen, value_UA, mean, eligible_UA
 def evaluation(actions: list[str], generator: np.random.Generator) -> dict:
     """An evaluation of the shape that training writes."""
     worth = {
-        "valuenet": 0.0412, "ridge T-learner": 0.0391, "response model": 0.0337, "best fixed action": 0.0352,
+        "valuenet": 0.0412, "ridge T-learner": 0.0391, "best fixed action": 0.0352,
         "average effect": 0.036, "logging policy": 0.0215, "random": 0.0178,
     }  # fmt: skip
     policies = [

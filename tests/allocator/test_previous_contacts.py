@@ -16,7 +16,8 @@ from allocator.assign.propensity import counterfactual_slates
 from allocator.infeasible.counting import preflight
 from allocator.infeasible.diagnosis import diagnose
 from allocator.policy.grammar import Policy
-from allocator.solve.dual import evaluate_dual, near_swaps, near_ties, slate_usage, value_of
+from allocator.solve.dual import evaluate_dual, slate_usage, value_of
+from allocator.solve.near_ties import near_swaps, near_ties
 from allocator.solve.prices import curvature, measure_scale
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import Unsolvable

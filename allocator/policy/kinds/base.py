@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import ClassVar, Literal, Self
 
-from allocator.amounts import exact, exact_percent, number, one, round_step, short_of, with_unit
+from allocator.amounts import exact, exact_percent, longer_step, number, one, round_step, short_of, with_unit
 from allocator.policy.tree import Fault
 from allocator.policy.words import (
     Bound,
@@ -59,7 +59,8 @@ class ChangedUsers:
 class Level:
     """Where a constraint stands: what is achieved, and the bounds that it has, in words of `unit`.
 
-    reach: the bound up to which, loosened, its price was seen to hold; None where that was not seen.
+    reach: the bound up to which, loosened, its price was seen to hold; None where that was not seen. least: the shortest step that
+    gains its price in whole contacts too, about; a shorter one may gain nothing.
     """
 
     achieved: float
@@ -67,6 +68,7 @@ class Level:
     high: float | None
     unit: str
     reach: float | None = None
+    least: float = 0.0
 
     def at(self, side: Side) -> float:
         bound = self.low if side == "min" else self.high
@@ -85,10 +87,30 @@ class Level:
         """Whether the price was seen to hold all along a step."""
         return size <= self.room(side) * (1 + 1e-9)
 
+    def is_plain(self, size: float) -> bool:
+        """Whether a step is long enough for whole contacts."""
+        return size >= self.least * (1 - 1e-9)
+
     def step(self, side: Side, wanted: float) -> float:
-        """The step that people think in, or a shorter round one along which the price was seen to hold, unless that is next to nothing."""
+        """The step that people think in, where the price was seen to hold along it: a longer round one if whole contacts need it. A
+        shorter one where it was not, unless that is next to nothing or too short for whole contacts."""
         room = self.room(side)
-        return wanted if self.is_certified(side, wanted) or room < SHORTEST * wanted else round_step(room)
+        for size in (wanted if self.is_plain(wanted) else longer_step(self.least), wanted):
+            if self.is_certified(side, size):
+                return size
+        shorter = round_step(room) if room >= SHORTEST * wanted else wanted
+        return shorter if self.is_plain(shorter) else wanted
+
+
+@dataclass(frozen=True)
+class Loosening:
+    """What a step of a bound gains at its price. certified: whether the price was seen to hold all along it; plain: whether it is long
+    enough for whole contacts, which so far have `lost` so much against parts of contacts."""
+
+    gain: float
+    certified: bool
+    plain: bool
+    lost: float
 
 
 class Constraint(Rule):
@@ -237,21 +259,25 @@ class Constraint(Rule):
     @classmethod
     def step(cls, level: Level, side: Side) -> tuple[float, str]:
         """A step of the bound that people think in, in the bound's own unit, and the words that open its sentence."""
-        size = 1.0 if cls.counts is not None else level.step(side, 1.0)
+        size = level.step(side, 1.0)
+        if cls.counts is not None:
+            size = max(size, 1.0)
         amount = f"one {one(level.unit)}" if size == 1 else f"{exact(size)} {level.unit}"
         if side == "min":
             return size, f"Lowering the floor by {amount} would gain"
         return size, f"One more {one(level.unit)} would be worth" if size == 1 else f"{amount} more would be worth"
 
     @classmethod
-    def gain(cls, worth: str, *, certified: bool) -> str:
-        """What a step gains. certified: whether the price was seen to hold all along it.
+    def gain(cls, step: Loosening, words: Callable[[float], str]) -> str:
+        """What a step gains, in `words` of its amount.
 
-        Each further step of a sum is worth as much or less; that of a rate need not be.
+        Each further step of a sum is worth as much or less; that of a rate need not be. What whole contacts have lost so far they can
+        gain at most on top of the price.
         """
-        if certified:
-            return f"about {worth}"
-        return f"about {worth} if the price held that far" if cls.is_rate else f"at most about {worth}"
+        condition = " if the price held that far" if cls.is_rate and not step.certified else ""
+        if step.plain and (step.certified or cls.is_rate):
+            return f"about {words(step.gain)}{condition}"
+        return f"at most about {words(step.gain + step.lost)}{condition}"
 
     @classmethod
     def price_holds(cls, level: Level, side: Side, reach: float) -> str:

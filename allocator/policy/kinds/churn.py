@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
-from allocator.amounts import one
+from allocator.amounts import exact, one
 from allocator.policy.kinds.base import ChangedUsers, Comparing, Constraint, Level, Side, UnitWords
 from allocator.policy.tree import Fault
 from allocator.policy.words import people, shown
@@ -48,7 +48,9 @@ class Churn(Comparing):
 
     @classmethod
     def step(cls, level: Level, side: Side) -> tuple[float, str]:
-        return 1.0, f"Letting one more {one(level.unit)} change would be worth"
+        size = max(level.step(side, 1.0), 1.0)
+        more = f"one more {one(level.unit)}" if size == 1 else f"{exact(size)} more {level.unit}"
+        return size, f"Letting {more} change would be worth"
 
     @classmethod
     def stands(cls, level: Level, rule: Constraint | None) -> str:

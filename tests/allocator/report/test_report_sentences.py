@@ -22,9 +22,11 @@ def record(**changes: object) -> ConstraintRecord:
 
 
 def say(**changes: object) -> str:
-    return sentences.constraint(record(**changes), "EUR")
+    return sentences.constraint(record(**changes), "EUR", PARTS)
 
 
+PARTS = sentences.WholeContacts()
+"""Parts of contacts: nothing is lost by whole ones."""
 SHARE = {"kind": "share", "unit": "share of contacts", "numerator": 5500.0, "denominator": 10_000.0}
 RATIO = {"kind": "ratio", "unit": "EUR per EUR", "numerator": 2500.0, "denominator": 1000.0}
 AVERAGE = {"kind": "average", "unit": "opt-outs per contact", "numerator": 20.0, "denominator": 10_000.0}
@@ -203,7 +205,8 @@ def test_binding_constraints_are_named_by_what_room_is_worth():
 
 def test_rows_stand_by_urgency():
     rows = [
-        constraint_row(record(**c), "EUR") for c in ({}, FREE | {"achieved": 1.0}, {"achieved": 9e5}, {"price": 5.0})
+        constraint_row(record(**c), "EUR", PARTS)
+        for c in ({}, FREE | {"achieved": 1.0}, {"achieved": 9e5}, {"price": 5.0})
     ]
     assert [row.state for row in sorted(rows, key=lambda row: row.rank)] == ["broken", "binding", "binding", "free"]
     assert sorted(rows, key=lambda row: row.rank)[1].record.price == 5.0
@@ -223,7 +226,7 @@ def test_rows_stand_by_urgency():
     ],
 )
 def test_what_is_left_in_the_table(changes, left):
-    assert constraint_row(record(**changes), "EUR").left == left
+    assert constraint_row(record(**changes), "EUR", PARTS).left == left
 
 
 def certificate(**changes: object) -> Certificate:
@@ -456,7 +459,7 @@ def test_there_is_a_binding_record_of_every_kind():
 @pytest.mark.parametrize(("kind", "side"), HELD)
 def test_every_kind_says_what_a_step_is_worth_and_how_far_that_was_seen(kind, side):
     reach, said = HELD[kind, side]
-    assert sentences.constraint(at_its_bound(kind, side, reach), "EUR").endswith(f". {said}")
+    assert sentences.constraint(at_its_bound(kind, side, reach), "EUR", PARTS).endswith(f". {said}")
 
 
 @pytest.mark.parametrize(
@@ -469,7 +472,7 @@ def test_no_step_is_promised_beyond_what_was_seen(kind, side, room):
     reach = None if room is None else at - room if side == "min" else at + room
     held = at_its_bound(kind, side, reach)
     size, opening = known.kind_named(kind).step(sentences.level(held), side)
-    said = sentences.constraint(held, "EUR")
+    said = sentences.constraint(held, "EUR", PARTS)
     promise = said[said.index(opening) + len(opening) :].split(";")[0]
     certain = promise.startswith(" about") and " if " not in promise
     assert certain == (room is not None and size <= room * (1 + 1e-9))
@@ -481,11 +484,56 @@ def test_no_step_is_promised_beyond_what_was_seen(kind, side, room):
         assert abs(named - at) >= 0.89 * room and certain
 
 
+@pytest.mark.parametrize(
+    ("kind", "reach", "price", "lost", "each", "said"),
+    [
+        ("volume", 4011.0, 0.0101, 0.0021, 0.23,
+         "5 contacts more would be worth about 0.0505 EUR; 1 % more room (40 contacts) at most about 0.406 EUR. "
+         "Each such step is worth that at least up to 4,011 contacts; beyond that, it may be less."),
+        ("volume", 4002.0, 0.0101, 0.0021, 0.23,
+         "One more contact would be worth at most about 0.0122 EUR; 1 % more room (40 contacts) at most about 0.406 EUR."),
+        ("total", 92.0, 0.5, 0.0, 4.0,
+         "10 EUR more would be worth about 5 EUR. "
+         "Each such step is worth that at least up to 92 EUR; beyond that, it may be less."),
+        ("total", 82.0, 0.5, 0.01, 4.0, "One more EUR would be worth at most about 0.51 EUR."),
+        ("share", 0.76, 4.0, 0.002, 0.23, "Raising the limit by one percentage point would gain at most about 0.042 EUR."),
+        ("share", 0.9, 4.0, 0.002, 0.23,
+         "Raising the limit by 10 percentage points (to 85 %) would gain about 0.40 EUR. "
+         "Each such step is worth that at least up to 90 % of the contacts in scope; beyond that, it may differ."),
+        ("share", 0.75025, 4.0, 0.0, 0.01,
+         "Raising the limit by one percentage point would gain about 0.04 EUR if the price held that far."),
+        ("ratio", None, 4.0, 0.01, 2.0,
+         "Raising the limit by 0.1 (to 2.6) would gain at most about 0.41 EUR if the price held that far."),
+        ("ratio", None, 4.0, 0.01, 0.1, "Raising the limit by 0.1 (to 2.6) would gain about 0.40 EUR if the price held that far."),
+        ("churn", 6050.0, 0.01, 0.01, 0.2,
+         "Letting 10 more users change would be worth about 0.10 EUR; 1 % more room (60 users) at most about 0.61 EUR. "
+         "Each such step is worth that at least up to 6,050 users; beyond that, it may be less."),
+    ],
+)  # fmt: skip
+def test_a_step_is_promised_where_whole_contacts_can_take_it(kind, reach, price, lost, each, said):
+    """Ten times what whole contacts lose, and room for one contact where contacts are not what is counted; or `at most`."""
+    whole = sentences.WholeContacts(lost, each)
+    assert sentences.constraint(at_its_bound(kind, "max", reach, price), "EUR", whole).endswith(f". {said}")
+
+
+def test_what_whole_contacts_lose_is_the_way_to_the_limit_by_prices():
+    priced = certificate(value=100.0, bound=100.5, price_bound=101.0, bound_by="whole contacts", contacts=50)
+    assert sentences.WholeContacts.of(priced) == sentences.WholeContacts(1.0, 2.0)
+    assert sentences.WholeContacts.of(certificate(value=100.0, bound=100.5)).lost == 0.5
+    assert sentences.WholeContacts.of(certificate(value=0.0, bound=None, contacts=0)) == sentences.WholeContacts(
+        0.0, 0.0
+    )
+
+
 def test_a_share_steps_over_neither_end():
     low = at_its_bound("share", "min", 0.0).model_copy(update={"min": 0.004, "achieved": 0.004})
-    assert "Lowering the floor by 0.2 percentage points (to 0.2 %) would gain" in sentences.constraint(low, "EUR")
+    assert "Lowering the floor by 0.2 percentage points (to 0.2 %) would gain" in sentences.constraint(
+        low, "EUR", PARTS
+    )
     high = at_its_bound("share", "max", 1.0).model_copy(update={"max": 0.997, "achieved": 0.997})
-    assert "Raising the limit by 0.2 percentage points (to 99.9 %) would gain" in sentences.constraint(high, "EUR")
+    assert "Raising the limit by 0.2 percentage points (to 99.9 %) would gain" in sentences.constraint(
+        high, "EUR", PARTS
+    )
 
 
 @pytest.mark.parametrize(
@@ -506,7 +554,7 @@ CHURN = {"id": "steady", "label": "Steady", "kind": "churn", "unit": "users", "m
 
 
 def in_words(rule: Churn | Change, **changes: object) -> str:
-    return sentences.constraint(record(**changes), "EUR", rule)
+    return sentences.constraint(record(**changes), "EUR", PARTS, rule)
 
 
 def test_churn_says_how_many_may_get_something_else_and_how_many_do():
@@ -551,7 +599,7 @@ def test_a_ratio_over_less_than_nothing_is_no_alarm():
         "is below zero (-7.27), where the quotient says little."
     )
     assert state_of(record(**below)) == "free"
-    row = constraint_row(record(**below), "EUR")
+    row = constraint_row(record(**below), "EUR", PARTS)
     assert (row.left, row.bullet) == ("holds: divided by less than zero", None)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from allocator.contact_rules import ContactRules
-from allocator.solve.dual import best_instead
+from allocator.solve.margins import best_instead
 from allocator.solve.slates import NONE, best_slate, compile_rules, make_work, mark, near_slates
 
 ACTIONS, SLOTS = 9, 4

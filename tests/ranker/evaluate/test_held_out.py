@@ -97,6 +97,24 @@ def test_baselines_learn_each_outcome_from_the_rows_that_know_it(trained, traini
     np.testing.assert_allclose(partly.average_OA[:2], whole.average_OA[:2])
 
 
+def test_the_response_model_orders_users_and_chooses_as_the_ridge_t_learner(trained, held, evaluation) -> None:
+    """So it is judged where users are ordered, and is no policy beside it."""
+    goals = objective.single([target.name for target in trained.model.targets], held.learn.actions)
+    predictions = predictions_of(trained.model, held.learn, held.test, goals)
+    assert set(predictions.effect) - set(predictions.choosers) == {"response model"}
+    for each in goals:
+        ridge_RB, response_RB = (
+            off_policy.greedy(each.effect(predictions.effect[name]), held.test.eligible_RA)
+            for name in ("ridge T-learner", "response model")
+        )
+        sends_R = (ridge_RB[:, -1] == 0) & (response_RB[:, -1] == 0)
+        assert sends_R.mean() > 0.5
+        np.testing.assert_array_equal(ridge_RB[sends_R], response_RB[sends_R])
+    assert "response model" not in {record["name"] for record in evaluation["policies"]}
+    ordering = [record for part in ("qini", "budgets") for record in evaluation[part]]
+    assert {record.get("model", record.get("name")) for record in ordering} >= {"response model", "ridge T-learner"}
+
+
 def test_logs_that_do_not_fit_the_model_are_refused_with_every_reason(trained, training) -> None:
     logs = trained.world.logs
     other = replace(
@@ -118,7 +136,6 @@ def test_it_is_strict_json_with_every_part(evaluation) -> None:
     assert {r["name"] for r in again["policies"]} >= {
         "ridge S-learner",
         "ridge T-learner",
-        "response model",
         "average effect",
     }
     assert len(again["budgets"]) == 4 * 7

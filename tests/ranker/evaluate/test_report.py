@@ -16,7 +16,7 @@ from ranker.model.splits import Splits
 from ranker.scores import InputError
 
 POLICIES = {
-    "valuenet", "best fixed action", "average effect", "response model", "ridge T-learner", "logging policy", "random",
+    "valuenet", "best fixed action", "average effect", "ridge T-learner", "logging policy", "random",
 }  # fmt: skip
 
 
@@ -39,7 +39,7 @@ def test_it_is_strict_json_and_complete(evaluation) -> None:
     assert len(again["qini"]) == 3 * 6 * 3
     assert sum(again["rows"].values()) == 24_000 == sum(again["sample"].values())
     policies = tuple(PolicyFigure.model_validate(record) for record in again["policies"])
-    assert table(ModelEvaluation.model_construct(policies=policies)).row_count == 4 * 7
+    assert table(ModelEvaluation.model_construct(policies=policies)).row_count == 4 * 6
 
 
 def test_the_network_beats_random_and_the_best_fixed_action_where_effects_differ(evaluation) -> None:
@@ -75,7 +75,7 @@ def test_every_outcome_is_judged_by_the_rows_that_know_it(trained, evaluation) -
         for outcome, other in (("revenue", fewer), ("subs", evaluation)):
             mine, theirs = ([r for r in each[part] if r["outcome"] == outcome] for each in (partly, other))
             assert _numbers(mine) == pytest.approx(_numbers(theirs), rel=1e-6, abs=1e-9)
-    assert len([r for r in partly["policies"] if r["outcome"] == OBJECTIVE]) == 4 * 7
+    assert len([r for r in partly["policies"] if r["outcome"] == OBJECTIVE]) == 4 * 6
 
 
 def _numbers(records: list[dict]) -> list[float]:

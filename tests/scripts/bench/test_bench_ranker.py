@@ -186,6 +186,16 @@ def test_rows_with_older_figures_are_marked(tmp_path: Path) -> None:
     assert "†: measured by an earlier version" in text
 
 
+def test_a_file_of_figures_may_hold_a_learner_that_is_no_longer_measured(tmp_path: Path) -> None:
+    """The response model stood on the market as well."""
+    for figure in made_up():
+        store(tmp_path).add(figure)
+        if isinstance(figure, Standing) and (figure.part, figure.learner) == ("market", "random"):
+            store(tmp_path).add(replace(figure, learner="response model"))
+    assert "response model" not in ranker_market.LEARNERS
+    assert "| response model | 80.0 (80.0 to 80.0) |" in shown(tmp_path)
+
+
 def trials(folder: Path) -> Path:
     """A promotion trial of 3,000 customers that works on half of them."""
     generator = np.random.default_rng(0)
@@ -320,7 +330,7 @@ def test_a_market_has_every_baseline_in_the_same_allocator(tmp_path: Path, setti
         "average effect in the logs",
         "random",
     }
-    assert wanted | {"logging policy", "response model", "ridge T-learner", "ridge S-learner"} <= set(standings)
+    assert wanted | {"logging policy", "ridge T-learner", "ridge S-learner"} <= set(standings)
     assert {"LightGBM S-learner", "LightGBM T-learner"} <= set(standings)
     assert standings["oracle"].estimates["share"][0] == 1.0
     gain = standings["random"].ahead["value"][0]

@@ -79,7 +79,7 @@ def compile_rules(contact: ContactRules) -> Rules:
         twin_A=twin_A,
         slots=slots,
         most=min([slots, *everywhere]),
-        free_SC=contact.free_SC,
+        free_SC=np.ascontiguousarray(contact.free_SC),  # in another order, every kernel would be compiled once more
         trigger_Q=contact.asks.trigger_Q,
         wanted_Q=contact.asks.wanted_Q,
         number_SQ=contact.asks.number_SQ,

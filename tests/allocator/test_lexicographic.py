@@ -15,7 +15,7 @@ from scripts import allocate
 from tests.allocator.instances import OBJECTIVE, catalogue, random_rules, write_scores
 from tests.seeds import seeds
 
-USERS = 250
+USERS = 120
 IDS = catalogue().ids
 EXPERIMENT = """experiment:
   holdout: {share: 0.05, salt: h}

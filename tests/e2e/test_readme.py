@@ -5,6 +5,7 @@
 
 import shutil
 import subprocess
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,14 @@ REAL_DATA = "../shared"
 SHOWING = [name for name in documents() if blocks((ROOT / name).read_text())]
 
 pytestmark = pytest.mark.timeout(600)
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A copy of the repository, and (command, status) of what has run there: a document that shows it again goes on from it."""
+
+    folder: Path
+    ran: set[tuple[str, int]] = field(default_factory=set)
 
 
 def runnable(command: str) -> bool:
@@ -51,17 +60,18 @@ def keep_kernels(folder: Path) -> None:
             shutil.copy2(kernel, place)
 
 
-def run(block: Block, folder: Path) -> str:
-    """What the block's last command printed, after every command has ended with the status that the document says."""
+def run(block: Block, copy: Copy) -> str:
+    """What the block's last command printed, after every command has ended, here or before, with the status that the document says."""
     printed = ""
     for position, command in enumerate(block.commands):
-        if not runnable(command):
-            continue
         expected = block.status if position == len(block.commands) - 1 else 0
+        if not runnable(command) or (command, expected) in copy.ran:
+            continue
         called = subprocess.run(
-            ["bash", "-c", command], cwd=folder, capture_output=True, text=True, timeout=300, check=False
+            ["bash", "-c", command], cwd=copy.folder, capture_output=True, text=True, timeout=300, check=False
         )
         assert called.returncode == expected, f"$ {command}\n{called.stdout}\n{called.stderr}"
+        copy.ran.add((command, expected))
         printed = called.stdout + called.stderr
     return printed
 
@@ -71,15 +81,15 @@ def examples_of_wrong_input() -> list[Block]:
 
 
 @pytest.fixture(scope="module")
-def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy in which the front page's week has run."""
-    folder = copied(tmp_path_factory.mktemp("documents"))
-    run(blocks((ROOT / "README.md").read_text())[0], folder)
-    return folder
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    """One in which the front page's week has run."""
+    copy = Copy(copied(tmp_path_factory.mktemp("documents")))
+    run(blocks((ROOT / "README.md").read_text())[0], copy)
+    return copy
 
 
 @pytest.mark.parametrize("document", SHOWING)
-def test_the_commands_of_a_document_run(copy: Path, document: str) -> None:
+def test_the_commands_of_a_document_run(copy: Copy, document: str) -> None:
     for block in blocks((ROOT / document).read_text()):
         run(block, copy)
 
@@ -89,11 +99,18 @@ def test_the_front_page_shows_commands() -> None:
 
 
 def test_the_example_of_wrong_input_works_alone_and_prints_what_is_shown(tmp_path: Path) -> None:
-    examples, folder = examples_of_wrong_input(), copied(tmp_path)
+    examples, copy = examples_of_wrong_input(), Copy(copied(tmp_path))
     assert examples, "the front page shows no command that ends with exit 2"
     for block in examples:
-        printed = run(block, folder).splitlines()
+        printed = run(block, copy).splitlines()
         assert [line for line in block.shown if line not in printed] == []
+
+
+def test_what_has_run_is_not_run_again(tmp_path: Path) -> None:
+    copy, block = Copy(tmp_path), Block(("echo once >> said",), 0)
+    for _ in range(2):
+        run(block, copy)
+    assert (tmp_path / "said").read_text() == "once\n"
 
 
 def test_blocks_are_read_as_people_read_them() -> None:

@@ -16,6 +16,7 @@ from scripts import allocate
 from scripts.runs import digests
 from tests.allocator.instances import random_rules, write_scores
 from tests.allocator.shapes import third
+from tests.seeds import seeds
 
 USERS = 400
 EXPERIMENT = """experiment:
@@ -24,7 +25,7 @@ EXPERIMENT = """experiment:
 """
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", seeds(6, quick=3))
 @pytest.mark.parametrize("method", ["prices", "exact"])
 def test_every_kind_of_constraint_passes_the_audit(
     tmp_path: Path, settings_for: Callable, seed: int, method: str

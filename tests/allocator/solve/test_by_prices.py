@@ -30,7 +30,7 @@ def _read(instance: Instance) -> tuple[Problem, Data]:
 
 
 @pytest.mark.parametrize("seed", seeds(2, quick=1, first=1))
-@pytest.mark.parametrize("users", [2_500, 6_000])
+@pytest.mark.parametrize("users", [pytest.param(2_500, marks=pytest.mark.slow), 6_000])
 @pytest.mark.parametrize("shape", ["market", "grid"])
 def test_few_passes_reach_a_small_gap(tmp_path: Path, shape: str, users: int, seed: int) -> None:
     instance = write_instance(tmp_path, shape, users, seed)

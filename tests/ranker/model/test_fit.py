@@ -24,8 +24,10 @@ def test_two_processes_learn_what_one_does(worlds, tmp_path) -> None:
     lowest = []
     for devices in (1, 2):
         (tmp_path / str(devices)).mkdir()
-        fitting = FitSettings(max_epochs=15, accelerator="cpu", devices=devices)
-        fitted = fit(logs, ModelSettings(members=2, dropout=0.0), fitting, 0, folder=tmp_path / str(devices))
+        fitting = FitSettings(max_epochs=8, accelerator="cpu", devices=devices)
+        fitted = fit(
+            logs, ModelSettings(members=2, hidden=(16,), dropout=0.0), fitting, 0, folder=tmp_path / str(devices)
+        )
         assert all(min(curve.validation) < curve.linear - 0.01 for curve in fitted.curves)
         assert fitted.model.members[0].deep_C.any()
         lowest.append([min(curve.validation) for curve in fitted.curves])

@@ -85,7 +85,7 @@ def test_the_market_has_constraints_of_every_kind(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shape", ["market", "grid"])
 def test_the_linear_peers_agree_and_bound_the_best_whole_allocation(tmp_path: Path, shape: str) -> None:
-    instance = write_instance(tmp_path, shape, 800, 5)
+    instance = write_instance(tmp_path, shape, 400, 5)
     whole = whole_of(instance)
     found = {name: peers.PEERS[name](whole, 60.0) for name in ("GLOP", "HiGHS", "PDLP 1e-6")}
     values = {name: peers.judge(whole, answer.x_N).value for name, answer in found.items()}

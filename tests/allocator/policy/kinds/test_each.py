@@ -19,7 +19,7 @@ from ranker.scores import ScoresWriter, open_scores
 from scripts import allocate
 from tests.allocator.instances import write_scores
 
-USERS = 300
+USERS = 150
 EACH = """constraints:
   - {id: books, kind: volume, where: {product: books}, users: {market: [SE, "NO"]}, each: market, min: 10%, max: 12%}
   - {id: half, kind: share, where: {family: plan}, each: product, of: {surface_kind: [discovery, messaging]}, max: 0.3}
@@ -76,7 +76,7 @@ def test_the_judge_counts_every_value_itself(tmp_path: Path, settings_for: Calla
 
 
 def test_one_set_changes_all_rows_and_a_conflict_names_the_one(tmp_path: Path, settings_for: Callable) -> None:
-    write_scores(tmp_path / "scores", USERS, 3)
+    write_scores(tmp_path / "scores", 2 * USERS, 3)
     rules = EACH + "  - {id: few, kind: volume, where: {product: books}, users: {market: SE}, max: 5}\n"
     settings = settings_for(tmp_path, rules).model_copy(update={"set": {"books": {"min": "8%", "max": "9%"}}})
     with pytest.raises(Infeasible) as raised:

@@ -26,7 +26,7 @@ from allocator.formats import (
 )
 from allocator.policy.check import doubts
 from allocator.policy.grammar import Policy
-from allocator.report.records import Evaluation, Read, TruthTable, read_record
+from allocator.report.records import Evaluation, Read, RehearsalTable, TruthTable, read_record
 from allocator.report.sentences import formula
 from ranker.catalogue import Catalogue
 from ranker.columns import is_id, is_number, is_text, type_of_ids
@@ -40,11 +40,13 @@ MOST_VALUES = 30
 
 @dataclass(frozen=True)
 class Sources:
-    """Where a report reads from. model, truth: optional; `truth` is a file that compares policies on a synthetic market."""
+    """Where a report reads from. model, rehearsal, truth: optional; `rehearsal` is a file of promises on held-out users, `truth` one that
+    compares policies on a synthetic market."""
 
     allocation: Path
     scores: Path
     model: Path | None = None
+    rehearsal: Path | None = None
     truth: Path | None = None
     policy_name: str | None = None
 
@@ -113,6 +115,7 @@ class Report:
     metrics: Mapping[str, MetricTotal]
     audit: AuditRecord | None
     evaluation: Evaluation | None
+    rehearsal: RehearsalTable | None
     truth: TruthTable | None
     provenance: Mapping[str, Mapping[str, str]]
     warnings: tuple[str, ...]
@@ -141,6 +144,7 @@ def collect(sources: Sources) -> Report:
         metrics=certificate.metrics,
         audit=read_record(audit_file, AuditRecord) if audit_file.exists() else None,
         evaluation=_optional(evaluation_file, Evaluation),
+        rehearsal=_optional(sources.rehearsal, RehearsalTable),
         truth=_optional(sources.truth, TruthTable),
         provenance=_provenance(sources),
         warnings=tuple(_disagreements(certificate, policy, tally, scores)),

@@ -158,6 +158,7 @@ def render(report: Report) -> str:
         interference=rules.interference_rows(report.catalogue.interference),
         forbidden=() if report.policy is None else rules.forbidden_rows(report.policy),
         experiment="" if report.policy is None else rules.experiment(report.policy),
+        rehearsal_rows=rehearsal_rows(report),
         policy_rows=policy_rows(report.evaluation),
         calibration_rows=calibration_rows(report.evaluation),
         glossary=glossary(report),
@@ -321,6 +322,26 @@ def without_rows(report: Report) -> list[tuple[str, int]]:
     lost[-1] -= drew
     reasons = [(LOST_WORDS[stage.stage], users) for stage, users in zip(stages[1:], lost, strict=True)]
     return [*reasons[:-1], *at_random, reasons[-1]]
+
+
+def rehearsal_rows(report: Report) -> list[Mapping[str, str]]:
+    """Every promise on held-out users, what came of it, and whether the two differ beyond chance."""
+    named = {record.id: record.name for record in report.certificate.constraints}
+    rows: list[Mapping[str, str]] = []
+    for each in () if report.rehearsal is None else report.rehearsal.amounts:
+        found = each.realised.interval
+        if found is None:
+            continue
+        rows.append(
+            {
+                "name": named.get(each.name, each.name.replace("_", " ").capitalize()),
+                "promised": f"{amounts.number(each.promised)} ± {amounts.number(1.96 * each.promised_stderr)}",
+                "came": amounts.number(found.value),
+                "interval": f"{amounts.number(found.low)} to {amounts.number(found.high)}",
+                "verdict": each.verdict,
+            }
+        )
+    return rows
 
 
 def model_sentence(report: Report) -> str:

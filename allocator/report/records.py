@@ -1,5 +1,6 @@
 """What the page shows of a model's evaluation and of the comparison on the truth, read as far as they tell it."""
 
+import math
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -151,6 +152,36 @@ class Evaluation(ShownPart):
     qini: tuple[ShownQini, ...] = ()
     calibration: tuple[ShownCalibration, ...] = ()
     calibration_pooled: tuple[ShownPooled, ...] = ()
+
+
+class RehearsedPromise(ShownPart):
+    """name: `value`, a metric's or a constraint's. promised: by the scores; realised: by the logs."""
+
+    name: str
+    kind: str
+    unit: str = ""
+    promised: float
+    promised_stderr: float = 0.0
+    realised: ShownInterval
+
+    @property
+    def verdict(self) -> str:
+        """Whether the two differ by more than both errors explain (95 %)."""
+        if self.realised.value is None or self.realised.stderr is None:
+            return ""
+        added = self.realised.value - self.promised
+        if abs(added) <= 1.96 * math.hypot(self.promised_stderr, self.realised.stderr):
+            return "within chance"
+        return "less came" if added < 0 else "more came"
+
+
+class RehearsalTable(ShownPart):
+    """The policy on users who did not train the model, sums scaled to the users of the week. unavailable: why nothing is told."""
+
+    users: int = 0
+    rows: int = 0
+    amounts: tuple[RehearsedPromise, ...] = ()
+    unavailable: str | None = None
 
 
 class TruthValue(ShownPart):

@@ -72,6 +72,13 @@ def predictions_of(
     )
 
 
+def of_network(model: ValueModel, test: Examples) -> Predictions:
+    """What the network alone says of the test rows."""
+    expected, effect, stderr = _network(model, test)
+    average_OA = np.stack([each.mean(0) for each in effect])
+    return Predictions({VALUENET: effect}, expected, stderr, average_OA, {})
+
+
 def _network(model: ValueModel, test: Examples) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
     parts = [
         model.effects(test.features.take(slice(start, start + USERS_AT_ONCE)))

@@ -147,6 +147,17 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
             SEED,
         ),
     ),
+    "rehearse": (
+        "rehearses the week's policy on users who did not train the model: promised, and what their logs say came",
+        (
+            _path("model", "a trained model"),
+            _path("logs", "the logs that trained it"),
+            SCORES,
+            POLICY,
+            _path("out", "the folder of rehearsal.json to write", "out"),
+            SEED,
+        ),
+    ),
     "report": ("writes the report of a run as one HTML page", (_path("run", "a run's folder"), SEED)),
     "publish": ("flips the pointer to an audited run", (_path("run", "a run's folder"), RUNS, SEED)),
     "rollback": (
@@ -205,7 +216,7 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
         ),
     ),
 }
-POLICY_COMMANDS = frozenset({"allocate", "evaluate", "regret", "weekly"})
+POLICY_COMMANDS = frozenset({"allocate", "evaluate", "regret", "rehearse", "weekly"})
 FLAGS_WITH_VALUE = frozenset({"--cfg", "-c", "--package", "-p", "--info", "-i"})
 COMPLETION_FLAGS = frozenset({"--shell-completion", "-sc"})  # their words are Hydra's: install=bash, query=bash
 FOREIGN_FLAGS = ("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")

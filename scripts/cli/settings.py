@@ -219,6 +219,13 @@ class RegretPaths(Paths):
     out: Path
 
 
+class RehearsePaths(Paths):
+    model: Path
+    logs: Path
+    policy: Path
+    out: Path
+
+
 class RunPaths(Paths):
     run: Path
 
@@ -265,6 +272,10 @@ class ReadoutSettings(Settings):
 
 class RegretSettings(Settings):
     paths: RegretPaths
+
+
+class RehearseSettings(Settings):
+    paths: RehearsePaths
 
 
 class ReportSettings(Settings):

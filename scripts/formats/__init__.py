@@ -10,4 +10,5 @@ Modules:
 - run_record: run.json of a week's folder
 - readout: readout.json
 - regret: regret.json
+- rehearsal: rehearsal.json
 """

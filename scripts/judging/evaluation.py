@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from allocator.policy.grammar import Policy
 from ranker.catalogue import Catalogue
 from ranker.evaluate import objective, report
 from ranker.evaluate.held_out import EvaluationRules, HeldOut, TrainingLogs, hold_out, judge, segment_names
@@ -21,7 +22,7 @@ from ranker.model.artifact import load_model
 from ranker.model.ensemble import ValueModel
 from ranker.scores import open_scores
 from scripts.cli import entry
-from scripts.cli.settings import EvaluateSettings
+from scripts.cli.settings import EvaluateSettings, RehearseSettings
 from scripts.formats.manifest import MANIFEST, read_manifest
 from scripts.judging import rehearsal
 from scripts.judging.rehearsal import RehearsedWeek
@@ -34,7 +35,7 @@ log = logging.getLogger("offermix.evaluate")
 class RehearsalPlan:
     """What the policy asks to be judged: its objective, its part that can be rehearsed, for whom it is meant."""
 
-    policy: object
+    policy: Policy
     catalogue: Catalogue
     objective: Objective
     week: RehearsedWeek
@@ -89,7 +90,7 @@ def evaluate(settings: EvaluateSettings, started: float) -> HeldOutEvaluation:
     return HeldOutEvaluation.model_validate(report.finite(found))
 
 
-def training_of(settings: EvaluateSettings, logs: Logs) -> TrainingLogs:
+def training_of(settings: EvaluateSettings | RehearseSettings, logs: Logs) -> TrainingLogs:
     """The logs that trained the model, and how their users were split: from the manifest beside the model."""
     paths = settings.paths
     manifest = read_manifest(paths.model)
@@ -106,7 +107,9 @@ def training_of(settings: EvaluateSettings, logs: Logs) -> TrainingLogs:
     raise InputError([f"{paths.model.parent / name}: the logs that trained the model are not there; give training=DIR"])
 
 
-def plan_of(settings: EvaluateSettings, model: ValueModel, logs: Logs, held: HeldOut) -> RehearsalPlan:
+def plan_of(
+    settings: EvaluateSettings | RehearseSettings, model: ValueModel, logs: Logs, held: HeldOut
+) -> RehearsalPlan:
     """The policy, read for the users of the scores, or for a week of the logs where there are none."""
     paths = settings.paths
     names = segment_names(logs.frame, tuple(model.schema.categorical))

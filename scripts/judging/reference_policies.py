@@ -10,10 +10,10 @@ from types import MappingProxyType
 
 import numpy as np
 
+from allocator.chance_constraints import Refuted, solve_with_margins
 from allocator.constraints import LinearForm
 from allocator.problem import Problem
 from allocator.solve.settings import SolveSettings
-from allocator.solve.solution import Unsolvable
 from allocator.solve.solver import solve
 from allocator.users import FREE, Data
 
@@ -126,10 +126,14 @@ def choose(reference: ReferencePolicy, fixed: tuple[np.ndarray, np.ndarray], set
 
     fixed: user and action of the contacts of exploration, the same for every policy.
     """
+    data = reference.data
     try:
-        slate_UK = solve(reference.problem, reference.data, fixed, settings).slate_UK
-    except Unsolvable:
+        _, found = solve_with_margins(
+            reference.problem, data, fixed, None, lambda stage, start: solve(stage, data, fixed, settings, start)
+        )
+    except Refuted:
         return None
+    slate_UK = found.slate_UK
     user_N, k_N = np.nonzero(slate_UK >= 0)
     return Chosen(user_N, slate_UK[user_N, k_N].astype(np.int64), np.ones(len(user_N)))
 

@@ -108,11 +108,7 @@ def rehearse(
     advance: Advance,
 ) -> tuple[tuple[AllocatedPolicy, ...], tuple[str, ...]]:
     """Allocations by learner, and who found none. folder: an empty one, for the rows' scores. advance: told of each learner."""
-    write_scores(folder, catalogue, held, opinions)
-    scores = open_scores(folder)
-    problem = build_problem(scores, policy)
-    problem = problem.with_measured([_scaled(each, len(held.test) / week.users) for each in problem.measured])
-    data = load_data(problem, scores)
+    problem, data = prepared(policy, catalogue, held, opinions, week, folder)
     rows, actions = held.test.eligible_RA.shape
     allocated, unsolved = [], []
     for reference in contenders(problem, data, opinions, objective, seed):
@@ -126,6 +122,17 @@ def rehearse(
         believed = None if own is None else float((policy_RB[:, :-1] * own).sum(dtype=np.float64) / rows)
         allocated.append(AllocatedPolicy(reference.name, policy_RB, believed))
     return tuple(allocated), tuple(unsolved)
+
+
+def prepared(
+    policy: Policy, catalogue: Catalogue, held: HeldOut, opinions: Predictions, week: RehearsedWeek, folder: Path
+) -> tuple[Problem, Data]:
+    """The policy over the held-out rows by the network's scores, its bounds scaled to the rows."""
+    write_scores(folder, catalogue, held, opinions)
+    scores = open_scores(folder)
+    problem = build_problem(scores, policy)
+    problem = problem.with_measured([_scaled(each, len(held.test) / week.users) for each in problem.measured])
+    return problem, load_data(problem, scores)
 
 
 def write_scores(folder: Path, catalogue: Catalogue, held: HeldOut, opinions: Predictions) -> None:

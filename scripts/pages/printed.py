@@ -1,13 +1,15 @@
-"""Judgements as tables in the terminal: a readout, a regret and an evaluation."""
+"""Judgements as tables in the terminal: a readout, a regret, a rehearsal and an evaluation."""
 
 import logging
 
 from allocator.amounts import part_kept
 from ranker.evaluate.learners import VALUENET
 from ranker.evaluate.records import HeldOutEvaluation
+from ranker.normal import Z95
 from scripts.cli import entry
 from scripts.formats.readout import Readout
 from scripts.formats.regret import PolicyRegret, Regret, Told
+from scripts.formats.rehearsal import Rehearsal
 from scripts.judging.readout_groups import CHOSEN, HELD
 from scripts.judging.reference_policies import LEARNED
 from scripts.pages import reliability
@@ -66,6 +68,28 @@ def show_regret(table: Regret) -> None:
     entry.show_table("What is left of an effect", ("effect of", "after or beside", "the scores say", "in truth"), said)
     for each in table.unsolved:
         log.warning("%s: %s", each.policy, each.reason)
+
+
+VERDICTS = {"kept": "within chance", "less": "less came", "more": "more came"}
+
+
+def show_rehearsal(found: Rehearsal) -> None:
+    """Prints every promise and what came of it."""
+    if found.unavailable is not None:
+        log.warning("Nothing can be told of held-out users: %s", found.unavailable)
+        return
+    title = f"{found.rows:,} decisions of {found.users:,} held-out users, scaled to {found.week_users:,.0f} users"
+    rows = [
+        (
+            each.name,
+            f"{each.promised:,.5g} ± {Z95 * each.promised_stderr:,.2g}",
+            f"{each.realised.value:,.5g}",
+            f"{each.realised.low:,.5g} to {each.realised.high:,.5g}",
+            VERDICTS[each.verdict],
+        )
+        for each in found.amounts
+    ]
+    entry.show_table(title, ("what", "promised", "came", "95 % interval", ""), rows)
 
 
 def _learned_minus(each: PolicyRegret) -> str:

@@ -7,6 +7,7 @@ from allocator.formats import AuditRecord, Certificate
 from scripts.cli import entry
 from scripts.formats.pointer import POINTER
 from scripts.formats.regret import Regret
+from scripts.formats.rehearsal import Rehearsal
 from scripts.runs.mlflow_store import where
 from scripts.runs.week import WeeklyRun
 
@@ -35,6 +36,8 @@ def _result_rows(week: WeeklyRun) -> Iterator[tuple[str, str]]:
     yield "Value of the week", _value(held)
     yield "Against best-first", _against_greedy(held)
     yield "Optimiser's gap", f"at most {max(held.gap or 0.0, 0.0) * 100:.5f} % better is possible by the same estimates"
+    if week.rehearsal is not None:
+        yield "Held-out users", in_words(week.rehearsal)
     if week.regret is not None:
         yield "Truth", _against_truth(week.regret)
     yield "Rules", _rules(held)
@@ -48,6 +51,17 @@ def _value(held: Certificate) -> str:
     """An estimate, in the words of which nobody reads more than it is."""
     surely = "" if held.value_se is None else f", {interval(held.value, held.value_se)}"
     return f"{held.value:,.2f}{surely}: an estimate of what all contacts bring beyond showing nothing"
+
+
+def in_words(found: Rehearsal) -> str:
+    """What the value promised of held-out users came to, and which constraints did not keep their promise."""
+    if found.unavailable is not None:
+        return f"nothing can be told: {found.unavailable}"
+    value = found.amounts[0]
+    came = f"{value.realised.value:,.0f} (95 % interval {value.realised.low:,.0f} to {value.realised.high:,.0f})"
+    words = f"of a value of {value.promised:,.0f} promised, {came} came by their logs"
+    missed = [each.name for each in found.amounts[1:] if each.verdict != "kept"]
+    return f"{words}; beyond chance otherwise than promised: {', '.join(missed)}" if missed else words
 
 
 def _published(week: WeeklyRun) -> str:

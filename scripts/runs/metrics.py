@@ -8,6 +8,7 @@ from ranker.evaluate.records import HeldOutEvaluation, ModelEvaluation
 from ranker.normal import Z90
 from scripts.formats.readout import Readout
 from scripts.formats.regret import Regret
+from scripts.formats.rehearsal import Rehearsal
 
 
 def certificate_metrics(held: Certificate) -> dict[str, float]:
@@ -73,6 +74,16 @@ def readout_metrics(found: Readout) -> dict[str, float]:
             adjusted = each.lift.adjusted
             metrics |= {f"lift/{each.name}": adjusted.value, f"lift/{each.name}/stderr": adjusted.stderr}
             metrics |= {f"promised/{each.name}": each.promised, f"detectable/{each.name}": each.detectable}
+    return _numbers(metrics)
+
+
+def rehearsal_metrics(found: Rehearsal) -> dict[str, float]:
+    """`held_out/KIND/NAME/promised|realised|stderr` of a rehearsal.json."""
+    metrics: dict[str, object] = {}
+    for each in found.amounts:
+        place = f"held_out/{each.kind}/{each.name}"
+        metrics |= {f"{place}/promised": each.promised, f"{place}/promised_stderr": each.promised_stderr}
+        metrics |= {f"{place}/realised": each.realised.value, f"{place}/stderr": each.realised.stderr}
     return _numbers(metrics)
 
 

@@ -17,8 +17,15 @@ from ranker.model.settings import MODEL, WEIGHTS
 from scripts.cli.settings import Settings
 from scripts.formats.manifest import MANIFEST, read_manifest
 from scripts.formats.regret import REGRET, Regret
+from scripts.formats.rehearsal import REHEARSAL, Rehearsal
 from scripts.runs import digests
-from scripts.runs.metrics import certificate_metrics, evaluation_metrics, training_curves, truth_metrics
+from scripts.runs.metrics import (
+    certificate_metrics,
+    evaluation_metrics,
+    rehearsal_metrics,
+    training_curves,
+    truth_metrics,
+)
 from scripts.runs.mlflow_entries import log_curves, log_datasets, log_file, log_metrics, log_params
 from scripts.runs.mlflow_store import connect, where
 from scripts.runs.params import sanitised, short_params, without_password, without_secrets
@@ -69,7 +76,9 @@ def read_week(
     week_metrics = {} if certificate is None else certificate_metrics(certificate)
     week_metrics |= {} if audit is None else {"audit/clean": float(audit.all_passed)}
     regret = Regret.from_file_if_sound(folder / "regret" / REGRET)
+    rehearsal = Rehearsal.from_file_if_sound(folder / "rehearsal" / REHEARSAL)
     truth = {} if regret is None else truth_metrics(regret)
+    truth |= {} if rehearsal is None else rehearsal_metrics(rehearsal)
 
     def child(command: str, **what: object) -> StageRecord:
         took, resumed = seconds.get(command, (0.0, True))

@@ -23,6 +23,8 @@ from scripts.cli.settings import (
     PublishSettings,
     RegretPaths,
     RegretSettings,
+    RehearsePaths,
+    RehearseSettings,
     ReportSettings,
     RunPaths,
     ScorePaths,
@@ -34,6 +36,7 @@ from scripts.cli.settings import (
 )
 from scripts.formats.pointer import POINTER
 from scripts.formats.regret import REGRET, Regret
+from scripts.formats.rehearsal import REHEARSAL, Rehearsal
 from scripts.formats.run_record import RUN, RunRecord
 from scripts.runs import policy_check, stage
 from scripts.runs.pointer import current
@@ -76,12 +79,13 @@ class WeeklyRun:
     published: bool
     unpublished: str | None
     recorded: str | None
+    rehearsal: Rehearsal | None = None
     regret: Regret | None = None
 
 
 def finished_run(folder: Path, ran: Sequence[Ran], *, unpublished: str | None, recorded: str | None) -> WeeklyRun:
     """What stands in the folder of a run of which every stage has ended."""
-    regret = folder / "regret" / REGRET
+    regret, rehearsal = folder / "regret" / REGRET, folder / "rehearsal" / REHEARSAL
     pointer = current(folder.parent)
     return WeeklyRun(
         name=folder.name,
@@ -92,6 +96,7 @@ def finished_run(folder: Path, ran: Sequence[Ran], *, unpublished: str | None, r
         published=pointer is not None and pointer.run == folder.name,
         unpublished=unpublished,
         recorded=recorded,
+        rehearsal=Rehearsal.from_file(rehearsal) if rehearsal.exists() else None,
         regret=Regret.from_file(regret) if regret.exists() else None,
     )
 
@@ -116,6 +121,16 @@ def steps(settings: WeeklySettings, folder: Path) -> Iterator[WeekStep]:
         scores=folder / "scores", policy=settings.weekly.policy, out=folder / "allocation", previous=previous
     )
     yield WeekStep("allocate, audit", "scripts.allocate", _for(settings, AllocateSettings, allocate), "who gets what")
+    rehearse = RehearsePaths(
+        model=folder / "model",
+        logs=folder / "logs",
+        scores=folder / "scores",
+        policy=settings.weekly.policy,
+        out=folder / "rehearsal",
+    )
+    yield WeekStep(
+        "rehearse", "scripts.rehearse", _for(settings, RehearseSettings, rehearse), "promises on held-out users"
+    )
     if knows_truth(settings):
         regret = RegretPaths(
             market=source, scores=folder / "scores", policy=settings.weekly.policy, out=folder / "regret"

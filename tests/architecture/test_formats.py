@@ -23,6 +23,7 @@ HOMES = {
     "published_history.jsonl": "scripts.formats.pointer",
     "readout.json": "scripts.formats.readout",
     "regret.json": "scripts.formats.regret",
+    "rehearsal.json": "scripts.formats.rehearsal",
     "ranker.jsonl": "scripts.bench.bench_ranker",
     "allocator.jsonl": "scripts.bench.bench_allocator",
 }

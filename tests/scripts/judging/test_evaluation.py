@@ -20,9 +20,9 @@ from ranker.scores import InputError
 from scripts import evaluate as command
 from scripts import train
 from scripts.cli.entry import validated
-from scripts.cli.settings import EvaluateSettings, TrainSettings
+from scripts.cli.settings import EvaluateSettings, RehearseSettings, TrainSettings
 from scripts.judging import evaluation as evaluating
-from scripts.judging import rehearsal
+from scripts.judging import promises, rehearsal
 from scripts.pages.evaluation_page import page_of
 from tests.ranker.worlds import SCHEMA, World, make_world
 
@@ -152,6 +152,39 @@ def test_the_allocations_are_judged_at_their_true_worth(parts: Parts, case: Case
             assert judged["DR"].estimate.stderr < judged["IPS"].estimate.stderr, (name, outcome)
     assert max(far) < 3.5
     assert np.mean(np.square(far)) < 2
+
+
+def test_promises_and_what_came_of_them_are_those_of_the_rehearsed_contacts(
+    parts: Parts, case: Case, composed: Callable[..., DictConfig]
+) -> None:
+    """Promised by hand from the same contacts; what came is within chance of what they truly add."""
+    named = {"model": "model", "logs": "logs", "policy": "policy.yaml", "out": "rehearsal", "runs": "runs"}
+    paths = [f"paths.{key}='{case.folder / name}'" for key, name in named.items()]
+    settings = validated(RehearseSettings, composed(*paths, "fit.test_share=0.4", "evaluate.gap=1e-6"))
+    found = promises.rehearse(settings)
+    chosen_RA, rows = parts.allocated[VALUENET][:, :-1], len(parts.held.test)
+    assert found.unavailable is None
+    assert (found.rows, found.week_users, found.contacts) == (rows, USERS, chosen_RA.sum())
+    told = {each.name: each for each in found.amounts}
+    assert set(told) == {"value", "subs", "days", "revenue", "won", "per_contact"}
+    effects = dict(zip(("subs", "days"), parts.opinions.effect[VALUENET], strict=False))
+    for name, metric in (("subs", "subs"), ("days", "days"), ("won", "subs")):
+        promised, truth = ((chosen_RA * each[metric]).sum() * USERS / rows for each in (effects, parts.truth))
+        assert told[name].promised == pytest.approx(promised, rel=1e-5)
+        assert abs(told[name].realised.value - truth) < 3.5 * told[name].realised.stderr
+        assert told[name].added == pytest.approx(told[name].realised.value - promised, rel=1e-4)
+    rate = (chosen_RA * parts.truth["days"]).sum() / chosen_RA.sum()
+    assert abs(told["per_contact"].realised.value - rate) < 3.5 * told["per_contact"].realised.stderr
+
+
+def test_too_few_held_out_users_are_told_of(case: Case, composed: Callable[..., DictConfig], tmp_path: Path) -> None:
+    logs = read_logs(case.settings.paths.logs)
+    write_logs(tmp_path, logs.schema, logs.actions, [logs.frame.iloc[:200]])
+    named = {"model": case.folder / "model", "logs": tmp_path, "policy": case.folder / "policy.yaml", "out": tmp_path}
+    paths = [f"paths.{key}='{path}'" for key, path in (named | {"training": case.folder / "logs"}).items()]
+    found = promises.rehearse(validated(RehearseSettings, composed(*paths, "fit.test_share=0.4")))
+    assert found.amounts == ()
+    assert "too few" in str(found.unavailable)
 
 
 def test_what_is_written_is_what_is_returned(evaluation: HeldOutEvaluation, case: Case) -> None:

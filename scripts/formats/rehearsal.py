@@ -1,0 +1,44 @@
+"""rehearsal.json: what the week's policy promises of held-out users, next to what their logged decisions say came of it."""
+
+import math
+from typing import Literal
+
+from ranker.normal import Z95
+from scripts.formats.document import Interval, Many, Number, StrictDocument
+
+REHEARSAL = "rehearsal.json"
+Kind = Literal["value", "metric", "constraint"]
+
+
+class RehearsedAmount(StrictDocument):
+    """One promise. name: `value`, a metric's or a constraint's id. promised: by the scores, with their standard error; realised: by the
+    logs, doubly robust, with its 95 % interval. Sums are scaled to the users of the week. added: realised less promised, what selection
+    adds to the promise."""
+
+    name: str
+    kind: Kind
+    unit: str
+    promised: Number
+    promised_stderr: Number
+    realised: Interval
+    added: Number
+
+    @property
+    def verdict(self) -> Literal["kept", "less", "more"]:
+        """Whether what came differs from the promise by more than both errors explain (95 %)."""
+        if abs(self.added) <= Z95 * math.hypot(self.promised_stderr, self.realised.stderr):
+            return "kept"
+        return "less" if self.added < 0 else "more"
+
+
+class Rehearsal(StrictDocument):
+    """users, rows: held out, of whom it is told. week_users: to whom sums are scaled. left_out: parts of the policy that cannot be
+    rehearsed. unavailable: why nothing is told."""
+
+    users: int
+    rows: int
+    week_users: Number
+    contacts: int
+    left_out: Many[str]
+    amounts: Many[RehearsedAmount]
+    unavailable: str | None = None

@@ -18,7 +18,6 @@ import numpy as np
 
 from allocator.certify.contacts import Tally, tally_all
 from allocator.constraints import CompiledConstraint
-from allocator.errors_of_sums import gradient_at, stderr_of
 from allocator.policy.kinds.base import Side
 from allocator.problem import Problem
 from allocator.solve.solution import Solution, Unsolvable
@@ -205,9 +204,9 @@ def broken_by(stage: Problem, counted: Tally, places: Iterable[Place]) -> dict[P
         loads, least = each.margin.loads(each.row(side), counted.sum_SPA), KEPT
         if np.isfinite(each.penalty):
             charged = sum(float(g @ loads[plane]) for plane, g in each.margin.gradient[side].items())
-            over, least = each.margin.z * (stderr_of(loads, each.margin.correlation) - charged), NEAR
+            over, least = each.margin.z * (each.margin.errors.stderr_of(loads) - charged), NEAR
         if over > least * size:
-            found[position, side] = _Broken(over, gradient_at(loads, each.margin.correlation))
+            found[position, side] = _Broken(over, each.margin.errors.gradient_at(loads))
     return found
 
 

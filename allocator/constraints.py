@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from allocator.errors_of_sums import gradient_at, stderr_of
+from allocator.errors_of_sums import ErrorModel
 from allocator.policy.kinds.base import ChangedUsers, Constraint, ContactSum, Side
 from allocator.policy.words import Scalar, Strength
 from allocator.scopes import chosen
@@ -53,14 +53,14 @@ class Margin:
     A row with a gradient never asks for too much, since the standard error is at least `gradient . loads`: what the row bounds is bounded
     for the standard error too (an outer approximation of a second-order cone).
 
-    stderr_of: plane of a metric's mean -> plane of its standard error. correlation: plane of the mean -> that of errors between actions.
+    stderr_of: plane of a metric's mean -> plane of its standard error. errors: how errors go together, by plane of the mean.
     gradient: side -> plane of the mean -> float64[A]; where none is known yet, that of equal loads. tightened: side -> by how much its
     limit is drawn in, in units of the row.
     """
 
     z: float
     stderr_of: Mapping[int, int]
-    correlation: Mapping[int, float]
+    errors: ErrorModel[int]
     gradient: Mapping[Side, Mapping[int, np.ndarray]] = field(default_factory=dict)
     tightened: Mapping[Side, float] = field(default_factory=dict)
 
@@ -73,7 +73,7 @@ class Margin:
 
     def level(self, row: LinearForm) -> dict[int, np.ndarray]:
         """The gradient at loads that are the same for all actions that the row sums."""
-        return gradient_at({plane: np.sign(row.plane_PA[plane]) for plane in self.stderr_of}, self.correlation)
+        return self.errors.gradient_at({plane: np.sign(row.plane_PA[plane]) for plane in self.stderr_of})
 
     def loads(self, row: LinearForm, sum_SPA: np.ndarray) -> dict[int, np.ndarray]:
         """Plane of the mean -> float64[A]: loads of contacts that are summarised per class as plane sums [S, P, A]."""
@@ -136,7 +136,7 @@ class CompiledConstraint:
         error = 0.0
         if self.margin is not None:
             loads = self.margin.loads(self.row(side), sum_SPA)
-            error = self.margin.z * stderr_of(loads, self.margin.correlation)
+            error = self.margin.z * self.margin.errors.stderr_of(loads)
         over = numerator - limit if side == "max" else limit - numerator
         return over + error, abs(numerator) + abs(limit) + error
 
@@ -265,7 +265,7 @@ def _margin(rule: Constraint, planes: Sequence[tuple[str, str]], catalogue: Cata
     return Margin(
         rule.z,
         {plane: planes.index(("stderr", metric)) for metric, plane in place.items()},
-        {plane: correlation[metric] for metric, plane in place.items()},
+        ErrorModel({plane: correlation[metric] for metric, plane in place.items()}, catalogue.error_group_A),
     )
 
 

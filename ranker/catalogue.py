@@ -52,7 +52,7 @@ class Metric:
     """A metric in its natural unit, never pre-weighted.
 
     error_correlation: between the errors of different actions' effects, such as that of the outcome without contact, from which all
-    effects are taken. The errors of one action are common to all its contacts.
+    effects are taken. The errors of one action, or of one group of actions, are common to all its contacts.
     """
 
     name: str
@@ -150,7 +150,7 @@ def not_told(found: Sequence[Unidentified]) -> str | None:
 @dataclass(frozen=True)
 class Catalogue:
     """The actions in their fixed order, and what is measured about them. interference: None where nothing was estimated.
-    unidentified: actions of whose effects the logs tell nothing."""
+    unidentified: actions of whose effects the logs tell nothing. error_groups: attribute whose values share errors."""
 
     actions: tuple[Mapping[str, object], ...]
     metrics: tuple[Metric, ...] = ()
@@ -159,6 +159,7 @@ class Catalogue:
     as_of: date | None = None
     interference: Interference | None = None
     unidentified: tuple[Unidentified, ...] = ()
+    error_groups: str | None = None
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -169,8 +170,16 @@ class Catalogue:
         return tuple(str(action["slot"]) for action in self.actions)
 
     @property
+    def error_group_A(self) -> np.ndarray:
+        """int64[A]: which actions share errors, those with one value of the attribute `error_groups`; an action without it is alone."""
+        value_A = [None if self.error_groups is None else action.get(self.error_groups) for action in self.actions]
+        named = [("alone", a) if value is None else ("value", value) for a, value in enumerate(value_A)]
+        place = {name: g for g, name in enumerate(dict.fromkeys(named))}
+        return np.array([place[name] for name in named], np.int64)
+
+    @property
     def error_correlation(self) -> Mapping[str, float]:
-        """Metric -> the correlation of its errors between actions."""
+        """Metric -> the correlation of its errors between groups of actions."""
         return {metric.name: metric.error_correlation for metric in self.metrics}
 
     def numbers(self, attribute: str) -> np.ndarray:
@@ -186,10 +195,12 @@ class Catalogue:
         as_of: date | None,
         interference: Interference | None = None,
         unidentified: Sequence[Unidentified] = (),
+        error_groups: str | None = None,
     ) -> "Catalogue":
         """The same actions as the head of a scores dataset."""
         known = None if interference is None else interference.among(self.actions)
-        return Catalogue(self.actions, tuple(metrics), tuple(segments), model_id, as_of, known, tuple(unidentified))
+        metrics, segments, unidentified = tuple(metrics), tuple(segments), tuple(unidentified)
+        return Catalogue(self.actions, metrics, segments, model_id, as_of, known, unidentified, error_groups)
 
 
 def _is_number(value: object) -> TypeGuard[float]:
@@ -390,6 +401,9 @@ class CatalogueRecord(Contract):
     as_of: Day | None = None
     interference: InterferencePart | None = Field(default=None, exclude_if=lambda known: known is None)
     unidentified: UnidentifiedPart = Field(default=(), exclude_if=lambda found: not found)
+    error_groups: Annotated[str | None, told("must be the name of an attribute")] = Field(
+        default=None, exclude_if=lambda name: name is None
+    )
 
     @classmethod
     def of(cls, catalogue: Catalogue) -> "CatalogueRecord":
@@ -404,7 +418,8 @@ class CatalogueRecord(Contract):
 
     def catalogue(self) -> Catalogue:
         known = None if self.interference is None else self.interference.interference()
-        return Catalogue(self.actions, self.metrics, self.segments, self.model_id, self.as_of, known, self.unidentified)
+        held = (self.metrics, self.segments, self.model_id, self.as_of, known, self.unidentified, self.error_groups)
+        return Catalogue(self.actions, *held)
 
 
 def read_catalogue(path: Path, *, with_metrics: bool = False) -> Catalogue:

@@ -86,7 +86,7 @@ def _catalogue(model: ValueModel, model_id: str, users: pd.DataFrame, as_of: dat
     if as_of is None:
         as_of = users["as_of"].max().date() if "as_of" in users else model.as_of
     return Catalogue(tuple(model.actions)).with_scores(
-        model.metrics, texts, model_id, as_of, model.interference, model.unidentified
+        model.metrics, texts, model_id, as_of, model.interference, model.unidentified, model.error_groups
     )
 
 

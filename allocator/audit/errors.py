@@ -1,9 +1,9 @@
-"""How far sums of model estimates may be off, recounted: the errors of a metric are common to all contacts of an action, and have one
-correlation between actions, which the scores name.
+"""How far sums of model estimates may be off, recounted: the errors of a metric are common to all contacts of a group of actions, and
+have one correlation between groups, both of which the scores name.
 
-With d = a common draw and one more per action, all independent and standard normal, an action's error is sqrt(r) d + sqrt(1 - r) d_a per
+With d = a common draw and one more per group, all independent and standard normal, an action's error is sqrt(r) d + sqrt(1 - r) d_g per
 unit of its summed standard errors. A row is linearised at a vector v of these draws, whose length is at most 1: at each contact it
-charges z * (sqrt(r) v + sqrt(1 - r) v_a) times its weighted standard error, and by Cauchy and Schwarz no more in all than z standard
+charges z * (sqrt(r) v + sqrt(1 - r) v_g) times its weighted standard error, and by Cauchy and Schwarz no more in all than z standard
 errors of the sum.
 
 Axes: U users, A actions.
@@ -47,12 +47,22 @@ class Errors:
         variance = 0.0
         for metric, weight_A in weights.items():
             correlation, each_A = self.catalogue.error_correlation[metric], weight_A * self.sum_A[metric]
-            variance += correlation * math.fsum(each_A) ** 2 + (1 - correlation) * math.fsum(each_A**2)
+            groups = [math.fsum(each_A[members]) for members in groups_of(self.catalogue)]
+            variance += correlation * math.fsum(groups) ** 2 + (1 - correlation) * math.fsum(each**2 for each in groups)
         return math.sqrt(variance)
 
     def slip(self, weights: Mapping[str, np.ndarray]) -> float:
         """Rounding error of that."""
         return TOLERANCE * sum(float(np.abs(weight_A * self.sum_A[name]).sum()) for name, weight_A in weights.items())
+
+
+def groups_of(catalogue: Catalogue) -> list[list[int]]:
+    """The actions that share errors, by position: those with one value of the attribute that the scores name, others alone."""
+    found: dict[object, list[int]] = {}
+    for position, action in enumerate(catalogue.actions):
+        value = None if catalogue.error_groups is None else action.get(catalogue.error_groups)
+        found.setdefault(("alone", position) if value is None else ("value", value), []).append(position)
+    return list(found.values())
 
 
 def weights_of(parts: tuple[Numerator, Part | None], bound: float) -> dict[str, np.ndarray]:
@@ -86,11 +96,23 @@ def gradient_as_told(told: object, weights: Mapping[str, np.ndarray], catalogue:
     return found
 
 
+def _by_group(gradient_A: np.ndarray, counted_A: np.ndarray, catalogue: Catalogue) -> list[float]:
+    """The gradient of each group that counts, infinite where it is not one for all of its actions."""
+    groups = [[action for action in members if counted_A[action]] for members in groups_of(catalogue)]
+    inside = [gradient_A[members] for members in groups if members]
+    return [float(each_a[0]) if np.ptp(each_a) <= TOLERANCE else math.inf for each_a in inside]
+
+
 def length(gradient: Mapping[str, np.ndarray], weights: Mapping[str, np.ndarray], catalogue: Catalogue) -> float:
-    """Of the shortest vector of draws that gives this gradient; infinite where none does."""
+    """Of the shortest vector of draws that gives this gradient; infinite where none does. The lower case a: one of each group."""
     squares = 0.0
     for metric, gradient_A in gradient.items():
-        r, inside_a = catalogue.error_correlation[metric], gradient_A[weights[metric] != 0]
+        r, inside_a = (
+            catalogue.error_correlation[metric],
+            np.array(_by_group(gradient_A, weights[metric] != 0, catalogue)),
+        )
+        if not np.isfinite(inside_a).all():
+            return math.inf
         if r == 1:
             squares += float(inside_a[0] ** 2) if np.ptp(inside_a) <= TOLERANCE else np.inf
             continue

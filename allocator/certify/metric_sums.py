@@ -10,7 +10,7 @@ import numpy as np
 
 from allocator.certify.contacts import Contacts, tally
 from allocator.constraints import CompiledConstraint, attribute_of
-from allocator.errors_of_sums import stderr_of
+from allocator.errors_of_sums import ErrorModel
 from allocator.policy.words import Term
 from allocator.problem import Problem
 from allocator.users import Data
@@ -60,7 +60,7 @@ class MetricSums:
         if not weights or not weights.keys() <= self.stderr_SA.keys():
             return None
         loads = {name: weight_A * self.stderr_SA[name][member_S].sum(axis=0) for name, weight_A in weights.items()}
-        return stderr_of(loads, self.catalogue.error_correlation)
+        return ErrorModel(self.catalogue.error_correlation, self.catalogue.error_group_A).stderr_of(loads)
 
 
 def metric_sums(scores: Scores, problem: Problem, data: Data, contacts: Contacts) -> MetricSums:

@@ -37,6 +37,8 @@ MOST_SINGLE = 6
 MOST_PAIRS = 3
 MOST_SOLVES = 16
 """Problems that a search for repairs solves at most."""
+DIGITS_OF_ESTIMATES = 3
+"""Of one with a certainty, so that there is room for more than the one allocation that was found."""
 MOST_STEPS = 50
 DIGITS = 6
 """Of a bound that is no whole number: it is rounded outwards, so that what people read can be kept."""
@@ -178,7 +180,9 @@ def _moved(measured: CompiledConstraint, side: Side, counted: Tally) -> float | 
     kept = _kept(measured, side, counted)
     if kept is None or outwards * (kept - bound) <= 1e-9 * max(abs(bound), abs(kept)):
         return None
-    return float(round(kept)) if measured.whole else outwards_rounded(kept, side)
+    if measured.whole:
+        return float(round(kept))
+    return outwards_rounded(kept, side, DIGITS if measured.margin is None else DIGITS_OF_ESTIMATES)
 
 
 def _kept(measured: CompiledConstraint, side: Side, counted: Tally) -> float | None:
@@ -199,9 +203,9 @@ def _kept(measured: CompiledConstraint, side: Side, counted: Tally) -> float | N
     return at.bound(side)
 
 
-def outwards_rounded(amount: float, side: Side) -> float:
+def outwards_rounded(amount: float, side: Side, most: int = DIGITS) -> float:
     """A bound of few digits on the safe side of the amount, which itself is kept to a billionth."""
-    digits = DIGITS - 1 - (0 if amount == 0 else int(np.floor(np.log10(abs(amount)))))
+    digits = most - 1 - (0 if amount == 0 else int(np.floor(np.log10(abs(amount)))))
     if abs(amount - round(amount, digits)) <= 1e-10 * abs(amount):
         return round(amount, digits)
     step = Decimal(1).scaleb(-digits)

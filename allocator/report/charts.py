@@ -138,11 +138,11 @@ def value_chart(report: Report) -> Chart:
         rows.append((f"Most valuable first{caution}", certificate.greedy.value, OTHER))
     rows.append(("This allocation", certificate.value, OURS))
     if certificate.bound is not None:
-        rows.append(("Best possible, proven", certificate.bound, FAINT))
+        rows.append(("Most possible, by the same estimates", certificate.bound, FAINT))
     names, values, colours = zip(*rows, strict=True)
     figure = _bars(names, values, [f"{text} {unit}" for text in told_apart(values)], unit, colours=colours)
     figure.update_traces(marker_line={"color": "#77859a", "width": [0, 0, 1][-len(rows) :]})
-    return Chart("value", "Value next to the simple way and to the proven limit", (("", figure),))
+    return Chart("value", "Value next to the simple way and to the most possible", (("", figure),))
 
 
 def room_chart(constraints: Sequence[ConstraintRecord], unit: str) -> Chart | None:

@@ -75,6 +75,12 @@ class ValueModel:
             for each in self.targets
         )
 
+    @property
+    def error_groups(self) -> str | None:
+        """The attribute whose values share errors, where actions have it: their effects are learned from each other."""
+        name = self.settings.error_groups
+        return name if any(action.get(name) is not None for action in self.actions) else None
+
     def calibrated(self, calibration: Calibration) -> "ValueModel":
         return replace(self, calibration=calibration)
 

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from allocator.constraints import CompiledConstraint, LinearForm
-from allocator.errors_of_sums import stderr_of
+from allocator.errors_of_sums import ErrorModel
 from allocator.problem import Problem
 from allocator.users import Data
 from ranker.evaluate import aipw, off_policy
@@ -188,7 +188,8 @@ class _Rehearsed:
         for o, metric in enumerate(self.problem.catalogue.metrics):
             stderr_N = self.opinions.stderr[o][user_N, action_N].astype(np.float64)
             loads[metric.name] = summed.weight_OA[o] * np.bincount(action_N, stderr_N, actions)
-        return stderr_of(loads, self.problem.catalogue.error_correlation)
+        catalogue = self.problem.catalogue
+        return ErrorModel(catalogue.error_correlation, catalogue.error_group_A).stderr_of(loads)
 
     def _stderr(self, worth_R: np.ndarray) -> float:
         """Of the mean over rows, which go together by user."""

@@ -52,7 +52,7 @@ class RehearsedWeek:
 def catalogue_of(model: ValueModel, segments: Sequence[str], week: RehearsedWeek) -> Catalogue:
     """The head of the scores that the model would write for such a week."""
     return Catalogue(tuple(model.actions)).with_scores(
-        model.metrics, segments, "held out", week.as_of, model.interference
+        model.metrics, segments, "held out", week.as_of, model.interference, (), model.error_groups
     )
 
 

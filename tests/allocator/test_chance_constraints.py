@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from allocator.allocate import allocate
-from allocator.errors_of_sums import gradient_at, stderr_of
+from allocator.errors_of_sums import ErrorModel
 from allocator.infeasible.diagnosis import Infeasible
 from ranker.files import InputError
 from ranker.scores import Scores, write_frame
@@ -18,7 +18,9 @@ from ranker.scores import Scores, write_frame
 Z = NormalDist().inv_cdf(0.9)
 
 
-def write(path: Path, users: int, actions: int, correlation: float, seed: int, slots: int = 1) -> tuple[Scores, dict]:
+def write(
+    path: Path, users: int, actions: int, correlation: float, seed: int, slots: int = 1, groups: str | None = None
+) -> tuple[Scores, dict]:
     """Random scores of two metrics, and their means and standard errors."""
     rng = np.random.default_rng(seed)
     frame = pd.DataFrame({"user_id": np.arange(users), "branch": [f"b{k}" for k in rng.integers(2, size=users)]})
@@ -28,7 +30,10 @@ def write(path: Path, users: int, actions: int, correlation: float, seed: int, s
         planes[metric] = (mean_UA.astype(float), stderr_UA.astype(float))
         frame[f"mean_{metric}"], frame[f"stderr_{metric}"] = list(mean_UA), list(stderr_UA)
     catalogue = {
-        "actions": [{"id": f"a{k}", "slot": f"s{k % slots}", "product": "xyz"[k % 3]} for k in range(actions)],
+        "actions": [
+            {"id": f"a{k}", "slot": f"s{k % slots}", "product": "xyz"[k % 3], "kind": "pq"[k % 2]}
+            for k in range(actions)
+        ],
         "metrics": [
             {"name": "rev", "unit": "EUR"},
             {"name": "risk", "unit": "risks", "error_correlation": correlation},
@@ -36,7 +41,7 @@ def write(path: Path, users: int, actions: int, correlation: float, seed: int, s
         "segments": ["branch"],
         "model_id": "m",
         "as_of": "2026-11-23",
-    }
+    } | ({} if groups is None else {"error_groups": groups})
     path.mkdir()
     return write_frame(path, catalogue, frame), planes
 
@@ -45,38 +50,39 @@ def policy(*rules: Mapping, **more: object) -> dict:
     return {"version": 1, "objective": [{"metric": "rev", "weight": 1.0}], "constraints": list(rules), **more}
 
 
-def stderr(load_A: np.ndarray, correlation: float) -> float:
-    """By the covariance matrix, written out: 1 within an action, the correlation between two."""
-    matrix = np.full((len(load_A), len(load_A)), correlation)
-    np.fill_diagonal(matrix, 1.0)
+def stderr(load_A: np.ndarray, correlation: float, group_A: np.ndarray | None = None) -> float:
+    """By the covariance matrix, written out: 1 within a group, the correlation between two; by default each action is one."""
+    groups = np.arange(len(load_A)) if group_A is None else group_A
+    matrix = np.where(groups[:, None] == groups, 1.0, correlation)
     return float(np.sqrt(max(load_A @ matrix @ load_A, 0.0)))
 
 
 def test_the_standard_error_of_a_sum_is_that_of_the_covariance_matrix() -> None:
-    loads = {0: np.array([1.0, -2.0, 0.5]), 1: np.array([3.0, 0.0, 1.0])}
-    wanted = np.hypot(stderr(loads[0], 0.3), stderr(loads[1], 0.0))
-    assert stderr_of(loads, {0: 0.3, 1: 0.0}) == pytest.approx(wanted, rel=1e-12)
+    loads, groups = {0: np.array([1.0, -2.0, 0.5]), 1: np.array([3.0, 0.0, 1.0])}, np.array([0, 1, 0])
+    wanted = np.hypot(stderr(loads[0], 0.3, groups), stderr(loads[1], 0.0, groups))
+    assert ErrorModel({0: 0.3, 1: 0.0}, groups).stderr_of(loads) == pytest.approx(wanted, rel=1e-12)
 
 
 def test_no_gradient_charges_more_than_the_standard_error() -> None:
     """A norm is the largest of its tangents."""
     rng = np.random.default_rng(0)
-    correlation = {0: 0.4, 1: 1.0}
+    errors = ErrorModel({0: 0.4, 1: 1.0}, np.array([0, 1, 1, 2, 0]))
     for _ in range(200):
-        here, there = ({k: rng.normal(size=5) for k in correlation} for _ in range(2))
-        gradient = gradient_at(there, correlation)
-        assert sum(float(gradient[k] @ here[k]) for k in here) <= stderr_of(here, correlation) + 1e-12
-        own = gradient_at(here, correlation)
-        assert sum(float(own[k] @ here[k]) for k in here) == pytest.approx(stderr_of(here, correlation))
+        here, there = ({k: rng.normal(size=5) for k in errors.correlation} for _ in range(2))
+        gradient, own = errors.gradient_at(there), errors.gradient_at(here)
+        assert sum(float(gradient[k] @ here[k]) for k in here) <= errors.stderr_of(here) + 1e-12
+        assert sum(float(own[k] @ here[k]) for k in here) == pytest.approx(errors.stderr_of(here))
 
 
 @pytest.mark.parametrize("side", ["max", "min"])
 @pytest.mark.parametrize("kind", ["total", "average", "ratio"])
 @pytest.mark.parametrize("correlation", [0.0, 0.3, 1.0])
 def test_the_best_of_all_allocations_is_found(kind: str, side: str, correlation: float, tmp_path: Path) -> None:
-    """Six users, three actions: all 4,096 allocations, the error of each by its covariance matrix."""
+    """Six users, three actions in two groups: all 4,096 allocations, the error of each by its covariance matrix."""
     users, actions = 6, 3
-    scores, planes = write(tmp_path / "scores", users, actions, correlation, seed=int(10 * correlation))
+    grouped = "kind" if correlation == 0.3 else None
+    seed, group_A = int(10 * correlation), np.array([0, 1, 0] if grouped else [0, 1, 2])
+    scores, planes = write(tmp_path / "scores", users, actions, correlation, seed, groups=grouped)
     (value_UA, value_error_UA), (risk_UA, error_UA) = planes["rev"], planes["risk"]
     usual = {"total": 0.6 * users * risk_UA.mean(), "average": risk_UA.mean(), "ratio": 0.9}[kind]
     bound = round(0.8 * float(usual), 3)
@@ -87,10 +93,10 @@ def test_the_best_of_all_allocations_is_found(kind: str, side: str, correlation:
     def keeps(user_N: np.ndarray, action_N: np.ndarray) -> bool:
         value = value_UA[user_N, action_N].sum()
         load_A = np.bincount(action_N, error_UA[user_N, action_N], actions)
-        margin = Z * stderr(load_A, correlation)
+        margin = Z * stderr(load_A, correlation, group_A)
         if kind == "ratio":
             other_A = bound * np.bincount(action_N, value_error_UA[user_N, action_N], actions)
-            margin = np.hypot(margin, Z * stderr(other_A, 0.0))
+            margin = np.hypot(margin, Z * stderr(other_A, 0.0, group_A))
         limit = bound * {"total": 1.0, "average": len(user_N), "ratio": value}[kind]
         sum_ = risk_UA[user_N, action_N].sum()
         return bool(sum_ + margin <= limit + 1e-9 if side == "max" else sum_ - margin >= limit - 1e-9)

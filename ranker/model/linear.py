@@ -17,6 +17,7 @@ functions of x.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from itertools import product
 
 import numpy as np
@@ -38,6 +39,7 @@ AVERAGE_SD, SPREAD_SD, BASE_SD, INTERCEPT_SD = 0.1, 0.4, 0.1, 30.0
 SMALLEST, LARGEST = 1e-10, 1.0  # variances
 RAREST = 0.15  # the least deviation that a level counts with: rare ones are not blown up
 ROWS_AT_ONCE = 65_536
+COLUMNS_AT_ONCE = 32  # of x, whose matrices over the arms stay in a processor's cache
 LONGEST_STEP = 2.0
 TOLERANCE, MOST_STEPS = 1e-4, 200  # of conjugate gradients
 
@@ -108,6 +110,21 @@ class Actions:
         """The actions, each alone."""
         return self.table_AM[: self.count]
 
+    @cached_property
+    def exact_AM(self) -> np.ndarray:
+        """The table in float64."""
+        return self.table_AM.astype(np.float64)
+
+    @cached_property
+    def square_AM(self) -> np.ndarray:
+        return self.exact_AM**2
+
+    @cached_property
+    def pairs_MBB(self) -> csr_array:
+        """The product of two arms' entries of each value; B, B as one axis."""
+        table_BM = np.vstack([self.exact_AM, np.zeros(len(self.attribute_M))])
+        return csr_array(np.einsum("bm,cm->mbc", table_BM, table_BM).reshape(len(self.attribute_M), -1))
+
     def shared_sd(self, link: str) -> float:
         return self.size_sd if link == SIZE else self.contact_sd
 
@@ -138,14 +155,19 @@ class LikelihoodSums:
     gradient_BD: np.ndarray
     curvature_BDD: np.ndarray
 
-    @property
+    @cached_property
     def target_BD(self) -> np.ndarray:
         """The curvature times the coefficients that would be best for each arm alone."""
         return self.gradient_BD + self.curved(self.arm_BD)
 
+    @cached_property
+    def diagonal_BD(self) -> np.ndarray:
+        """Of the curvature."""
+        return np.einsum("bdd->bd", self.curvature_BDD).astype(np.float64)
+
     def curved(self, arm_BD: np.ndarray) -> np.ndarray:
         """Coefficients of every arm times the curvature."""
-        return np.matmul(self.curvature_BDD, arm_BD.astype(np.float32)[:, :, None])[:, :, 0].astype(np.float64)
+        return np.matvec(self.curvature_BDD, arm_BD.astype(np.float32)).astype(np.float64)
 
 
 def single_outcome_paths(
@@ -189,7 +211,9 @@ def single_outcome_paths(
 
 def arms_of(actions: Actions, effect_MD: np.ndarray) -> np.ndarray:
     """float64[B, D]: coefficients that the effects add in every arm."""
-    return np.vstack([actions.table_AM @ effect_MD, np.zeros(effect_MD.shape[1])])
+    arm_BD = np.zeros((len(actions.table_AM) + 1, effect_MD.shape[1]))
+    np.matmul(actions.exact_AM, effect_MD, out=arm_BD[:-1])
+    return arm_BD
 
 
 def _groups(fold_R: np.ndarray, action_R: np.ndarray, actions: int) -> list[list[np.ndarray]]:
@@ -289,7 +313,7 @@ def _estimate(
     factor_MD, factor_D = np.ones_like(prior_MD), np.ones_like(prior_D)
     for _ in range(rounds):
         found = _solve(sums, actions, found)
-        variance_D, variance_MD, *_ = _variances(sums, actions, found)
+        variance_D, variance_MD = _coefficient_variances(sums, actions, found)
         prior_D, prior_MD = found.prior_D.copy(), found.prior_MD.copy()
         known_D = 1 - variance_D / found.prior_D  # of each coefficient, how much the data tell
         known_MD = 1 - variance_MD / found.prior_MD
@@ -335,8 +359,8 @@ def _trusted(
     """
     others = [_added(by_fold, without=fold) for fold in range(len(by_fold))]
     estimated = [_estimate(sums, kinds, actions, path, LAST_ROUNDS) for sums in others]
-    tried_SF, likelihood_S = [], []
-    for shares in product(AVERAGES, INTERACTIONS):
+    shares_S, tried_SF, likelihood_S = list(product(AVERAGES, INTERACTIONS)), [], []
+    for shares in shares_S:
         scaled = [_scaled(actions, each, *shares) for each in estimated]
         tried = [_solve(sums, actions, each) for sums, each in zip(others, scaled, strict=True)]
         likelihood_S.append(sum(_likelihood(sums, actions, each) for sums, each in zip(by_fold, tried, strict=True)))
@@ -344,14 +368,28 @@ def _trusted(
     weight_S = softmax(likelihood_S)
     believed = np.flatnonzero(weight_S > LEAST_WEIGHT)
     everything = _added(by_fold)
-    varied_SF = [_with_variances(everything, actions, tried_SF[t]) for t in believed]
+    varied_SF = _with_variances(everything, actions, [shares_S[s] for s in believed], [tried_SF[s] for s in believed])
     return [_mixed(weight_S[believed], paths) for paths in zip(*varied_SF, strict=True)]
 
 
-def _with_variances(sums: LikelihoodSums, actions: Actions, paths: Sequence[LinearPath]) -> list[LinearPath]:
-    """Of all folds, whose scales hardly differ: by those of the first."""
-    *_, within_variance_A, average_variance_A = _variances(sums, actions, paths[0])
-    return [replace(path, within_variance_A=within_variance_A, average_variance_A=average_variance_A) for path in paths]
+def _with_variances(
+    sums: LikelihoodSums,
+    actions: Actions,
+    shares_S: Sequence[tuple[float, float]],
+    paths_SF: Sequence[list[LinearPath]],
+) -> list[list[LinearPath]]:
+    """Of all folds, whose scales hardly differ: by those of the first. Points with the same share of the scales of averages, or of
+    interactions, share the variances of these."""
+    average, within = {}, {}
+    for (of_averages, of_interactions), (path, *_) in zip(shares_S, paths_SF, strict=True):
+        if of_averages not in average:
+            average[of_averages] = _average_variance(sums, actions, path)
+        if of_interactions not in within:
+            within[of_interactions] = _within_variance(sums, actions, path)
+    return [
+        [replace(path, within_variance_A=within[i], average_variance_A=average[a]) for path in paths]
+        for (a, i), paths in zip(shares_S, paths_SF, strict=True)
+    ]
 
 
 def _mixed(weight_S: np.ndarray, paths: Sequence[LinearPath]) -> LinearPath:
@@ -381,83 +419,126 @@ def scale(square: float, known: float) -> float:
 
 def _solve(sums: LikelihoodSums, actions: Actions, path: LinearPath) -> LinearPath:
     """The most likely coefficients under the priors of `path`: conjugate gradients on the quadratic of the sums."""
-    table_AM, prior_D, prior_MD = actions.table_AM.astype(np.float64), path.prior_D, path.prior_MD
+    table_AM, prior_D, prior_MD = actions.exact_AM, path.prior_D, path.prior_MD
     values, width = prior_MD.shape
-    target_BD = sums.target_BD
+    target_BD, diagonal_BD = sums.target_BD, sums.diagonal_BD
 
     def joined(base_D: np.ndarray, effect_MD: np.ndarray) -> np.ndarray:
         return np.concatenate([base_D, effect_MD.ravel()])
 
     def times(x: np.ndarray) -> np.ndarray:
         base_D, effect_MD = x[:width], x[width:].reshape(values, width)
-        pull_BD = sums.curved(base_D + arms_of(actions, effect_MD))
-        return joined(pull_BD.sum(0) + base_D / prior_D, table_AM.T @ pull_BD[:-1] + effect_MD / prior_MD)
+        arm_BD = arms_of(actions, effect_MD)
+        arm_BD += base_D
+        pull_BD = sums.curved(arm_BD)
+        pulled = x / prior
+        pulled[:width] += pull_BD.sum(0)
+        pulled[width:] += (table_AM.T @ pull_BD[:-1]).ravel()
+        return pulled
 
-    diagonal_BD = np.einsum("bdd->bd", sums.curvature_BDD).astype(np.float64)
-    diagonal = joined(diagonal_BD.sum(0) + 1 / prior_D, (table_AM**2).T @ diagonal_BD[:-1] + 1 / prior_MD)
+    prior = joined(prior_D, prior_MD)
+    diagonal = joined(diagonal_BD.sum(0) + 1 / prior_D, actions.square_AM.T @ diagonal_BD[:-1] + 1 / prior_MD)
     shape = (len(diagonal), len(diagonal))
     x, _ = cg(
-        LinearOperator(shape, times),
+        LinearOperator(shape, times, dtype=np.float64),
         joined(target_BD.sum(0), table_AM.T @ target_BD[:-1]),
         x0=joined(path.base_D, path.effect_MD),
         rtol=TOLERANCE,
         maxiter=MOST_STEPS,
-        M=LinearOperator(shape, lambda r: r / diagonal),
+        M=LinearOperator(shape, lambda r: r / diagonal, dtype=np.float64),
     )
     return replace(path, base_D=x[:width], effect_MD=x[width:].reshape(values, width))
 
 
-def _variances(
-    sums: LikelihoodSums, actions: Actions, path: LinearPath
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Posterior variances of base [D], of effects [M, D], of an action's interactions in all [A] and of its average [A], less that of
-    all actions.
+def _coefficient_variances(sums: LikelihoodSums, actions: Actions, path: LinearPath) -> tuple[np.ndarray, np.ndarray]:
+    """Posterior variances of base [D] and of effects [M, D].
 
     Each feature on its own: those of a Gaussian process over the arms, or, where slates make these many, of as many coefficients.
-    Features of x have deviation 1, so variances add up.
     """
-    if len(actions.table_AM) > len(path.prior_MD):
-        return _variances_by_values(sums, actions, path)
-    root_DB = np.sqrt(np.einsum("bdd->bd", sums.curvature_BDD).astype(np.float64).T)
-    arms, values = len(root_DB[0]), len(path.prior_MD)
-    table_BM = np.vstack([actions.table_AM, np.zeros(values)]).astype(np.float64)
-    pairs_MBB = csr_array(np.einsum("bm,cm->mbc", table_BM, table_BM).reshape(values, -1))  # B, B as one axis
-    prior_DM = path.prior_MD.T
-    effect_DBB = (pairs_MBB.T @ path.prior_MD).T.reshape(-1, arms, arms)
-    prior_DBB = effect_DBB + path.prior_D[:, None, None]
-    inner_DBB = root_DB[:, :, None] * prior_DBB * root_DB[:, None, :] + np.eye(arms)
-    information_DBB = root_DB[:, :, None] * np.linalg.inv(inner_DBB) * root_DB[:, None, :]
-    information_DM = (pairs_MBB @ information_DBB.reshape(-1, arms * arms).T).T
-    variance_D = path.prior_D - path.prior_D**2 * information_DBB.sum((1, 2))
-    variance_DM = prior_DM - prior_DM**2 * information_DM
-    action_DB = np.einsum("dbb->db", effect_DBB) - np.einsum("dbc,dbc->db", effect_DBB @ information_DBB, effect_DBB)
+    if _many_arms(actions):
+        variance_DT = np.maximum(np.einsum("dtt->dt", _covariances(sums, actions, path, slice(None))), 0.0)
+        return variance_DT[:, 0], variance_DT[:, 1:].T
+    told_D, told_MD = np.empty(path.prior_D.shape), np.empty(path.prior_MD.shape)
+    for columns in _parts(0, len(told_D)):
+        prior_DBB = _effects(actions, path.prior_MD[:, columns])
+        prior_DBB += path.prior_D[columns, None, None]
+        information_DBB = _information(sums, columns, prior_DBB)
+        told_D[columns] = information_DBB.sum((1, 2))
+        told_MD[:, columns] = actions.pairs_MBB @ information_DBB.reshape(len(information_DBB), -1).T
+    variance_D = path.prior_D - path.prior_D**2 * told_D
+    variance_MD = path.prior_MD - path.prior_MD**2 * told_MD
+    return np.maximum(variance_D, 0.0), np.maximum(variance_MD, 0.0)
+
+
+def _within_variance(sums: LikelihoodSums, actions: Actions, path: LinearPath) -> np.ndarray:
+    """Posterior variances [A] of an action's interactions in all: features of x have deviation 1, so variances add up."""
+    alone_AM = actions.exact_AM[: actions.count]
+    if _many_arms(actions):
+        variance_DMM = _covariances(sums, actions, path, slice(1, None))[:, 1:, 1:]
+        action_DA = np.einsum("am,dmn,an->da", alone_AM, variance_DMM, alone_AM, optimize=True)
+        return np.maximum(action_DA, 0.0).sum(0)
+    action_DB = np.zeros((len(path.prior_D), len(actions.table_AM) + 1))
+    for columns in _parts(1, len(action_DB)):
+        effect_DBB = _effects(actions, path.prior_MD[:, columns])
+        information_DBB = _information(sums, columns, effect_DBB + path.prior_D[columns, None, None])
+        learned_DB = np.einsum("dbc,dbc->db", effect_DBB @ information_DBB, effect_DBB)
+        action_DB[columns] = np.einsum("dbb->db", effect_DBB) - learned_DB
+    return np.maximum(action_DB[1:, : len(alone_AM)], 0.0).sum(0)
+
+
+def _average_variance(sums: LikelihoodSums, actions: Actions, path: LinearPath) -> np.ndarray:
+    """Posterior variances [A] of an action's average, less that of all actions."""
+    intercept, alone_AM = slice(0, 1), actions.exact_AM[: actions.count]
+    if _many_arms(actions):
+        return _distance(alone_AM @ _covariances(sums, actions, path, intercept)[0, 1:, 1:] @ alone_AM.T)
+    effect_DBB = _effects(actions, path.prior_MD[:, intercept])
+    information_DBB = _information(sums, intercept, effect_DBB + path.prior_D[0])
     average_BB = effect_DBB[0] - effect_DBB[0] @ information_DBB[0] @ effect_DBB[0]
-    count = len(actions.alone_AM)
-    return (
-        np.maximum(variance_D, 0.0),
-        np.maximum(variance_DM, 0.0).T,
-        np.maximum(action_DB[1:, :count], 0.0).sum(0),
-        _distance(average_BB[:count, :count]),
-    )
+    return _distance(average_BB[: len(alone_AM), : len(alone_AM)])
 
 
-def _variances_by_values(
-    sums: LikelihoodSums, actions: Actions, path: LinearPath
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The same as `_variances`, from the precision of the coefficients of each feature."""
+def _many_arms(actions: Actions) -> bool:
+    return len(actions.table_AM) > len(actions.attribute_M)
+
+
+def _parts(start: int, stop: int) -> list[slice]:
+    return [slice(first, min(first + COLUMNS_AT_ONCE, stop)) for first in range(start, stop, COLUMNS_AT_ONCE)]
+
+
+def _effects(actions: Actions, prior_MD: np.ndarray) -> np.ndarray:
+    """Prior covariances [D, B, B] of the effects of every two arms."""
+    arms = len(actions.table_AM) + 1
+    return np.ascontiguousarray((actions.pairs_MBB.T @ prior_MD).T).reshape(-1, arms, arms)
+
+
+def _information(sums: LikelihoodSums, columns: slice, prior_DBB: np.ndarray) -> np.ndarray:
+    """What the rows of any two arms tell together [D, B, B], in a Gaussian process over the arms for each of some columns of x: the
+    inverse of prior covariances and noise. The prior covariances are overwritten."""
+    root_DB = np.sqrt(sums.diagonal_BD[:, columns].T)
+    _rooted(prior_DBB, root_DB)
+    np.einsum("dbb->db", prior_DBB)[...] += 1.0
+    information_DBB = np.linalg.inv(prior_DBB)
+    _rooted(information_DBB, root_DB)
+    return information_DBB
+
+
+def _rooted(each_DBB: np.ndarray, root_DB: np.ndarray) -> None:
+    """Multiplies rows and columns of each matrix by roots, in place."""
+    each_DBB *= root_DB[:, :, None]
+    each_DBB *= root_DB[:, None, :]
+
+
+def _covariances(sums: LikelihoodSums, actions: Actions, path: LinearPath, columns: slice) -> np.ndarray:
+    """Posterior covariances [D, T, T] of the coefficients of each of some columns of x, from their precision."""
     values = len(path.prior_MD)
-    curvature_DB = np.einsum("bdd->bd", sums.curvature_BDD).astype(np.float64).T
     table_BT = np.ones((len(actions.table_AM) + 1, 1 + values))  # T: base, then values
     table_BT[:, 1:] = np.vstack([actions.table_AM, np.zeros(values)])
-    root_DT = np.sqrt(np.vstack([path.prior_D, path.prior_MD])).T
-    information_DTT = np.stack([(table_BT.T * curvature_B) @ table_BT for curvature_B in curvature_DB])
+    root_DT = np.sqrt(np.vstack([path.prior_D, path.prior_MD])[:, columns]).T
+    information_DTT = np.stack(
+        [(table_BT.T * curvature_B) @ table_BT for curvature_B in sums.diagonal_BD[:, columns].T]
+    )
     scale_DTT = root_DT[:, :, None] * root_DT[:, None, :]
-    variance_DTT = scale_DTT * np.linalg.inv(np.eye(1 + values) + scale_DTT * information_DTT)
-    alone_AM = actions.alone_AM.astype(np.float64)
-    action_DA = np.einsum("am,dmn,an->da", alone_AM, variance_DTT[1:, 1:, 1:], alone_AM, optimize=True)
-    variance_DT = np.maximum(np.einsum("dxx->dx", variance_DTT), 0.0)
-    average_A = _distance(alone_AM @ variance_DTT[0, 1:, 1:] @ alone_AM.T)
-    return variance_DT[:, 0], variance_DT[:, 1:].T, np.maximum(action_DA, 0.0).sum(0), average_A
+    return scale_DTT * np.linalg.inv(np.eye(1 + values) + scale_DTT * information_DTT)
 
 
 def _distance(average_AA: np.ndarray) -> np.ndarray:

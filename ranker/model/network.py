@@ -41,10 +41,11 @@ class ActionCode:
 
     def table(self, actions: Sequence[Mapping[str, object]], none: bool = False) -> np.ndarray:
         """float32[A (+ 1 with none), M]: 1 where the action has the value; unknown values have no column, `none` has nothing."""
+        names = self.names
         table_AM = np.array(
-            [[name == EVERY or str(action.get(name)) == value for name, value in self.names] for action in actions],
+            [[name == EVERY or str(action.get(name)) == value for name, value in names] for action in actions],
             np.float32,
-        ).reshape(len(actions), len(self.names))
+        ).reshape(len(actions), len(names))
         return np.vstack([table_AM, np.zeros((1, table_AM.shape[1]), np.float32)]) if none else table_AM
 
     @property

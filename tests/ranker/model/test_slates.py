@@ -11,10 +11,11 @@ from ranker.evaluate.aipw import effects
 from ranker.evaluate.learners import decisions_of
 from ranker.log_schema import LogSchema, Outcome
 from ranker.logs import Logs
+from ranker.model import linear
 from ranker.model.beside import calibrated_alone
 from ranker.model.examples import Examples
 from ranker.model.fit import fit
-from ranker.model.linear import Actions, LikelihoodSums, LinearPath, _variances, _variances_by_values
+from ranker.model.linear import Actions, LikelihoodSums, LinearPath
 from ranker.model.settings import FitSettings, ModelSettings
 from ranker.model.slates import arms_of
 from ranker.scores import InputError
@@ -103,7 +104,7 @@ def test_rare_slates_share_an_arm_that_shows_what_they_show_on_average() -> None
     assert arms.arm_N.tolist() == [4, 4, 4, 5, 5, 2, 6]
 
 
-def test_variances_by_arms_are_those_by_values() -> None:
+def test_variances_by_arms_are_those_by_values(monkeypatch) -> None:
     generator = np.random.default_rng(4)
     table_AM = np.column_stack([np.ones(4), np.eye(4), [1, 1, 0, 0]])
     actions = Actions(table_AM, np.array([0, 1, 1, 1, 1, 2]), 0.1, 0.1, 4.0)
@@ -113,7 +114,11 @@ def test_variances_by_arms_are_those_by_values() -> None:
     path = LinearPath(
         np.zeros(3), np.zeros((6, 3)), np.array([9.0, 0.1, 0.2]), generator.random((6, 3)), nothing, nothing
     )
-    for by_arms, by_values in zip(
-        _variances(sums, actions, path), _variances_by_values(sums, actions, path), strict=True
-    ):
+
+    def variances(many_arms: bool) -> list[np.ndarray]:
+        monkeypatch.setattr(linear, "_many_arms", lambda actions: many_arms)
+        each = (linear._within_variance, linear._average_variance)
+        return [*linear._coefficient_variances(sums, actions, path), *(of(sums, actions, path) for of in each)]
+
+    for by_arms, by_values in zip(variances(False), variances(True), strict=True):
         np.testing.assert_allclose(by_arms, by_values, rtol=1e-9)

@@ -28,11 +28,11 @@ SOFT_ROUNDS = 4
 """A soft constraint has one row, since each row would cost its penalty. Its gradient is the mean of those found, so many times at most."""
 NEAR = 1e-5
 """Of the sums: a soft row that charges so much less than its standard error charges enough."""
-CUTS = 1
+CUTS = 3
 """Rounds that only add a cut; after them limits are drawn in too."""
 KEPT = 1e-10
 """Of the sums: what counts as rounding."""
-BEYOND = 1.5
+BEYOND = 1.2
 """Times what an allocation breaks a limit by: how far it is drawn in; each time at least as far as before."""
 NOT_KEPT = "no allocation of whole contacts that keeps {names} with its certainty"
 Place = tuple[int, Side]

@@ -1,4 +1,7 @@
-"""The actions in their fixed order and what is known of them, `catalogue.json`: beside logs and markets, and the head of scores."""
+"""The actions in their fixed order and what is known of them, `catalogue.json`: beside logs and markets, and the head of scores.
+
+Axes: A actions.
+"""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -17,6 +17,7 @@ Packages, and then the commands in the order in which a week runs:
 - evaluate: a model and the policy it leads to, judged on users it never saw
 - readout: the holdout against everybody else, and whether to ship
 - judge: an allocation, valued from held-out logs
+- rehearse: the week's policy on users who did not train the model, promised and as their logs say
 - regret: all of them, judged on a synthetic market's truth
 - report: a run as one page for people
 - publish: the pointer to a finished run

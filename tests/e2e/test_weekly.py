@@ -85,7 +85,16 @@ def test_every_stage_left_a_manifest_and_nothing_half_written(folder: Path) -> N
 
 
 def test_the_summary_says_what_a_product_manager_asks(first: subprocess.CompletedProcess[str]) -> None:
-    for part in ("Value of the week", "Against best-first", "Room left", "Audit", "clean", "Report", "MLflow"):
+    for part in (
+        "Value of the week",
+        "Against best-first",
+        "Optimiser's gap",
+        "Held-out users",
+        "Audit",
+        "clean",
+        "Report",
+        "MLflow",
+    ):
         assert part in first.stdout
     assert "could not be recorded" not in first.stderr
     assert "Traceback" not in first.stderr

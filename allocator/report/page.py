@@ -418,9 +418,19 @@ def glossary(report: Report) -> list[tuple[str, str]]:
             "more than would happen without the contact; users who would have subscribed anyway do not count.",
         ),
         (
-            "Best possible",
-            "a limit that was proven: no allocation that keeps the same constraints is worth more. The distance to it is what "
-            "a better optimiser could still gain at most.",
+            "90 % interval",
+            "where the true amount lies with nine chances in ten, by the model's standard errors. Errors of one product's offers are "
+            "common to all their contacts. What choosing the over-estimated adds is not in it; the table of held-out users is about that.",
+        ),
+        (
+            "Counts and amounts",
+            "numbers of contacts hold exactly. Amounts, such as discounts or opt-outs, hold by the model's estimates; with a certainty, "
+            "there is room for their error.",
+        ),
+        (
+            "Optimiser's gap",
+            "how much better any other allocation under the same constraints could be by the same estimates. It is proven, and what a "
+            "better optimiser could still gain at most. It says nothing about the estimates.",
         ),
         (
             "Most valuable first",

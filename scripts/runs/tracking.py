@@ -120,6 +120,7 @@ def read_week(
         files=[
             (settings.weekly.policy, "policy"),
             (folder / "regret" / REGRET, "regret"),
+            (folder / "rehearsal" / REHEARSAL, "rehearsal"),
             (folder / "report", "report"),
         ],
     )

@@ -1,6 +1,7 @@
 """Constraints that hold with a certainty, against every allocation of small instances, and in larger ones by their certificates."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from itertools import product
 from pathlib import Path
 from statistics import NormalDist
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from allocator.allocate import allocate
+from allocator.audit.judge import audit
 from allocator.errors_of_sums import ErrorModel
 from allocator.infeasible.diagnosis import Infeasible
 from ranker.files import InputError
@@ -172,7 +174,7 @@ def test_two_actions_with_errors_of_their_own_are_mixed(tmp_path: Path) -> None:
 
 
 def test_what_repairs_a_contradiction_can_be_solved(tmp_path: Path) -> None:
-    scores, planes = write(tmp_path / "scores", 300, 4, 0.3, seed=5)
+    scores, planes = write(tmp_path / "scores", 60, 4, 0.3, seed=5)
     most = planes["risk"][0].max(axis=1).sum()
     rules = [
         {"id": "most", "kind": "total", "metric": "risk", "max": 0.3 * most, "certainty": "90%"},
@@ -214,3 +216,50 @@ def test_scores_without_standard_errors_cannot_carry_a_certainty(tmp_path: Path)
     rule = {"id": "most", "kind": "total", "metric": "rev", "max": 1.0, "certainty": "90%"}
     with pytest.raises(InputError, match="column stderr_rev: is missing, and the certainty of most needs it"):
         allocate(scores, policy(rule))
+
+
+def _with(folder: Path, change: Callable[[dict], None]) -> None:
+    file = folder / "certificate.json"
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+
+
+def _rule(content: dict) -> dict:
+    return next(each for each in content["constraints"] if each["id"] == "total")
+
+
+def _longer(content: dict) -> None:
+    for by_action in _rule(content)["gradient"].values():
+        by_action.update({action: 1.5 * each for action, each in by_action.items()})
+
+
+FALSE_CLAIMS: Mapping[str, tuple[Callable[[dict], None], str]] = {
+    "a smaller error": (lambda content: _rule(content).update(se=0.9 * _rule(content)["se"]), "constraint total"),
+    "another certainty": (lambda content: _rule(content).update(certainty=0.8), "constraint total"),
+    "no error": (lambda content: _rule(content).pop("se"), "constraint total"),
+    "room without the margin": (
+        lambda content: _rule(content).update(slack=_rule(content)["max"] - _rule(content)["achieved"]),
+        "constraint total",
+    ),
+    "a gradient that charges too much": (_longer, "constraint total"),
+    "a surer value": (lambda content: content.update(value_se=0.5 * content["value_se"]), "certificate value_se"),
+    "a surer total": (
+        lambda content: content["metrics"]["risk"].update(se=0.5 * content["metrics"]["risk"]["se"]),
+        "certificate metrics.risk.se",
+    ),
+}
+
+
+@pytest.mark.parametrize("claim", FALSE_CLAIMS)
+def test_the_audit_finds_a_false_claim_about_errors(claim: str, tmp_path: Path) -> None:
+    scores, planes = write(tmp_path / "scores", 400, 6, 0.3, seed=2, slots=2, groups="kind")
+    most = 0.5 * planes["risk"][0].mean() * 400
+    rule = {"id": "total", "kind": "total", "metric": "risk", "max": most, "certainty": "90%"}
+    (tmp_path / "made").mkdir()
+    made = allocate(scores, policy(rule), folder=tmp_path / "made")
+    assert made.certificate.constraints[0].binding == "max"
+    change, check = FALSE_CLAIMS[claim]
+    _with(made.folder, change)
+    failed = {each.name for each in audit(scores.path, made.policy, made.folder).failures}
+    assert check in failed

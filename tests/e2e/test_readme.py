@@ -88,7 +88,13 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     return copy
 
 
-@pytest.mark.parametrize("document", SHOWING)
+LONG = ("ranker/README.md", "scripts/README.md")
+"""Documents whose commands take a minute each, most of which other tests call too."""
+
+
+@pytest.mark.parametrize(
+    "document", [pytest.param(each, marks=pytest.mark.slow if each in LONG else ()) for each in SHOWING]
+)
 def test_the_commands_of_a_document_run(copy: Copy, document: str) -> None:
     for block in blocks((ROOT / document).read_text()):
         run(block, copy)

@@ -108,6 +108,7 @@ def test_the_same_week_again_is_still_current(call: Call, folder: Path, runs: Pa
     assert (folder / "allocation" / "manifest.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_the_next_week_stays_near_the_first(
     call: Call, first: subprocess.CompletedProcess[str], folder: Path, runs: Path, policy: str
 ) -> None:

@@ -143,6 +143,11 @@ def test_a_text_column_of_too_many_values_is_no_segment(tmp_path: Path) -> None:
     ("change", "told"),
     [
         ({"metrics": [{"name": "subs", "unit": 3}]}, "metrics: the unit of 'subs' must be text"),
+        (
+            {"metrics": [{"name": "subs", "unit": "subscribers", "error_correlation": 1.5}]},
+            "metrics: the error_correlation of 'subs' must be a number from 0 to 1",
+        ),
+        ({"error_groups": 3}, "error_groups: must be the name of an attribute"),
         ({"segments": ["market", "market"]}, "segments: 'market' stands 2 times"),
         ({"segments": ["user_id"]}, "segments: 'user_id' is the name of another column"),
         ({"segments": [3]}, "segments: must be a list of column names"),
@@ -156,6 +161,19 @@ def test_a_catalogue_of_wrong_types_is_told(tmp_path: Path, change: dict, told: 
     (tmp_path / "catalogue.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match=told):
         read_catalogue(tmp_path / "catalogue.json", with_metrics=True)
+
+
+def test_actions_with_one_value_of_an_attribute_share_errors(tmp_path: Path) -> None:
+    products = ("duo", "books", "duo", None)
+    actions = tuple({"id": str(k), "slot": "s", "product": product} for k, product in enumerate(products))
+    metrics = (Metric("subs", "subscribers", 0.25), Metric("days", "days"))
+    written = Catalogue(actions).with_scores(metrics, (), "m", None, error_groups="product")
+    write_catalogue(tmp_path / "catalogue.json", written)
+    read = read_catalogue(tmp_path / "catalogue.json")
+    assert read.error_group_A.tolist() == [0, 1, 0, 2]
+    assert read.error_correlation == {"subs": 0.25, "days": 0.0}
+    assert Catalogue(actions).error_group_A.tolist() == [0, 1, 2, 3], "each alone where nothing is said"
+    assert "error_correlation" not in json.loads((tmp_path / "catalogue.json").read_text())["metrics"][1]
 
 
 def test_text_among_numbers_counts_nothing() -> None:

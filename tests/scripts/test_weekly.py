@@ -21,11 +21,12 @@ from ranker.scores import InputError
 from scripts import weekly
 from scripts.cli.entry import validated
 from scripts.cli.settings import Settings, WeeklySettings
+from scripts.formats.rehearsal import Rehearsal
 from scripts.runs import digests, policy_check, run_folder, stage, trial
 from scripts.runs.week import WeeklyRun
 from tests.scripts.regrets import regret_of
 
-ORDER = ["make_market", "prepare", "train", "score", "allocate", "regret", "report", "publish"]
+ORDER = ["make_market", "prepare", "train", "score", "allocate", "rehearse", "regret", "report", "publish"]
 
 
 @dataclass
@@ -93,6 +94,14 @@ class Stages:
         inputs = [path for path in (paths.scores, paths.policy, paths.previous) if path is not None]
         self._write("allocate", settings.paths.out, inputs, {"set": settings.set}, files)
 
+    def rehearse(self, settings: Settings) -> None:
+        paths = settings.paths
+        untold = Rehearsal(
+            users=0, rows=0, week_users=0, contacts=0, left_out=(), amounts=(), unavailable="nobody is held out"
+        )
+        inputs = [paths.model, paths.logs, paths.scores, paths.policy]
+        self._write("rehearse", paths.out, inputs, {"set": settings.set}, {"rehearsal.json": untold.text()})
+
     def regret(self, settings: Settings) -> None:
         inputs = [settings.paths.market, settings.paths.scores, settings.paths.policy]
         text = regret_of({"oracle": 1.0, "learned": 0.7}).text()
@@ -158,7 +167,7 @@ def test_the_same_week_again_runs_nothing_and_stays_published(week: Callable[...
     again = week()
     assert stages.ran == ["publish"]
     assert again.folder == first.folder
-    assert [ran.skipped for ran in again.ran] == [True] * 7 + [False]
+    assert [ran.skipped for ran in again.ran] == [True] * 8 + [False]
 
 
 def test_a_week_that_died_goes_on_where_it_stopped(week: Callable[..., WeeklyRun], stages: Stages) -> None:
@@ -229,14 +238,14 @@ def test_only_what_a_change_reaches_runs_again(week: Callable[..., WeeklyRun], s
     week("weekly.publish=false", "fit.max_epochs=7")
     assert stages.ran == ["train"]  # the stand-in's model is the same, so its scores still hold
     week("weekly.publish=false", "++set.push.max=3")
-    assert stages.ran == ["train", "allocate", "regret"]
+    assert stages.ran == ["train", "allocate", "rehearse", "regret"]
 
 
 def test_a_published_folder_never_changes(week: Callable[..., WeeklyRun], stages: Stages) -> None:
     first = week()
     before = digests.digest(first.folder)
     second = week("++set.push.max=3", "weekly.publish=true")
-    assert (second.name, stages.ran) == ("2026-W48-2", ["allocate", "regret", "publish"])
+    assert (second.name, stages.ran) == ("2026-W48-2", ["allocate", "rehearse", "regret", "publish"])
     assert digests.digest(first.folder) == before
     third = week("++set.push.max=4")
     assert third.name == "2026-W48-3"
@@ -334,7 +343,7 @@ def test_tables_that_change_while_the_week_runs_publish_nothing(
     monkeypatch.setattr(sys.modules["scripts.train"], "run", train)
     (given / "more").write_text("read by no stage")
     assert week(f"weekly.tables='{given}'").published
-    assert stages.ran == ["score", "allocate", "report", "publish"]
+    assert stages.ran == ["score", "allocate", "rehearse", "report", "publish"]
 
 
 def test_other_exposures_are_another_history_and_so_another_allocation(
@@ -348,7 +357,7 @@ def test_other_exposures_are_another_history_and_so_another_allocation(
     (given / "tables" / "exposures" / "x").write_text("one more")
     assert week(f"weekly.tables='{given}'", "weekly.publish=false").folder == first.folder
     assert (first.folder / "scores" / "history" / "x").read_text() == "one more"
-    assert stages.ran == ["prepare", "score", "allocate"], "the stand-in's logs are the same, so its model still holds"
+    assert stages.ran == ["prepare", "score", "allocate", "rehearse"], "the stand-in's logs are the same, so its model still holds"
 
 
 def test_users_without_a_day_are_scored_without_history(

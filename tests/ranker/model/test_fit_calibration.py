@@ -106,6 +106,31 @@ def test_averages_are_right_whatever_the_predictions_say(off) -> None:
     assert calibrated.average_stderr_A.max() < 0.1
 
 
+def test_the_error_of_the_rows_without_contact_is_in_all_averages() -> None:
+    """With 100 of them its standard error is a tenth of the noise, which is 1: next to it the actions' own errors are small."""
+    made, truth_A = evidence()
+    none_R = np.flatnonzero(made.examples.action_R == ACTIONS)
+    kept_R = np.sort(np.concatenate([np.flatnonzero(made.examples.action_R < ACTIONS), none_R[:100]]))
+    part = made.examples.take(kept_R)
+    fewer = replace(
+        made,
+        examples=part,
+        weight_R=arm_weights(part.action_R, part.propensity_R, ACTIONS),
+        fold_R=made.fold_R[kept_R],
+        outcome_R=made.outcome_R[kept_R],
+        none_R=made.none_R[kept_R],
+        mean_RA=made.mean_RA[kept_R],
+        information_R=np.ones(len(part)),
+    )
+    known, usual = calibrate_outcome(fewer), calibrate_outcome(made)
+    assert known.common_stderr == pytest.approx(0.1, rel=0.2)
+    assert (known.common_stderr <= known.average_stderr_A).all()
+    assert (known.common_stderr > 0.95 * known.average_stderr_A).all()
+    assert usual.common_stderr < 0.02
+    error_A = known.average_A - truth_A
+    assert np.ptp(error_A) < 0.5 * known.common_stderr, "one error for all"
+
+
 def test_an_action_without_rows_takes_the_pooled_correction() -> None:
     made, truth_A = evidence(off=0.5)
     seen_R = made.examples.action_R != 2

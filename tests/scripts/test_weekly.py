@@ -357,7 +357,9 @@ def test_other_exposures_are_another_history_and_so_another_allocation(
     (given / "tables" / "exposures" / "x").write_text("one more")
     assert week(f"weekly.tables='{given}'", "weekly.publish=false").folder == first.folder
     assert (first.folder / "scores" / "history" / "x").read_text() == "one more"
-    assert stages.ran == ["prepare", "score", "allocate", "rehearse"], "the stand-in's logs are the same, so its model still holds"
+    assert stages.ran == ["prepare", "score", "allocate", "rehearse"], (
+        "the stand-in's logs are the same, so its model still holds"
+    )
 
 
 def test_users_without_a_day_are_scored_without_history(

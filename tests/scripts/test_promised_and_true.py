@@ -19,7 +19,7 @@ from ranker.normal import Z90
 from ranker.scores import open_scores
 from tests.architecture.measure import ROOT
 
-SEEDS = range(201, 212)
+SEEDS = (*range(201, 212), *range(221, 228))
 USERS = 20_000
 BUDGET = 80.0
 WEIGHTS = {"revenue": 1.0, "subs": 6.0, "mau": 2.0, "active_days": 0.05, "opt_out": -25.0}

@@ -160,14 +160,17 @@ def solve_with_margins(
         Refuted: no allocation keeps every hard constraint, or none was found that keeps their certainties.
     """
     cuts = _Cuts.of(problem)
+    if not cuts.own:
+        try:
+            return problem, solve(problem, start)
+        except Unsolvable as error:
+            raise Refuted(problem, error) from None
     for round_ in range(MOST_ROUNDS):
         stage = cuts.stage()
         try:
             solution = solve(stage, start)
         except Unsolvable as error:
             raise _refuted(cuts, error) from None
-        if not cuts.own:
-            return problem, solution
         broken = broken_by(stage, tally_all(problem, data, fixed, solution.slate_UK), cuts.own)
         hard = {place for place in broken if not np.isfinite(problem.measured[place[0]].penalty)}
         if not hard and (not broken or round_ >= SOFT_ROUNDS):
@@ -184,8 +187,6 @@ def solve_with_margins(
 
 
 def _refuted(cuts: _Cuts, error: Unsolvable) -> Refuted:
-    if not cuts.own:
-        return Refuted(cuts.problem, error)
     size, known = len(cuts.stage().rows), error.price_R
     price_R = known if len(known) == size else np.zeros(size)
     one, merged_R, _ = cuts.as_one(price_R)

@@ -101,7 +101,8 @@ class Recount:
         for part, total in zip(self.parts, (self.numerator, self.denominator), strict=True):
             if part is not None:
                 part.count(seen, member_U, total)
-        self.errors.see(seen, member_U, self.metrics)
+        if self.metrics:
+            self.errors.see(seen, member_U, self.metrics)
         self.users += int(member_U.sum())
         if self.kind is not None and self.kind.compares and isinstance(self.parts[0], Part):
             inside_n = member_U[seen.before_user_n] & (seen.before_action_n >= 0)
@@ -115,7 +116,8 @@ class Recount:
 
     def margin(self, bound: float) -> float:
         """What its certainty asks for besides its sums, at this bound."""
-        return z_of(self.rule) * (self.errors.of(weights_of(self.parts, bound)) or 0.0)
+        z = z_of(self.rule)
+        return z * (self.errors.of(weights_of(self.parts, bound)) or 0.0) if z else 0.0
 
     def bound(self, side: Side) -> Fraction | None:
         bound = as_written if self.kind is None else self.kind.bound
@@ -156,8 +158,11 @@ class Recount:
     @property
     def charges(self) -> dict[str, np.ndarray]:
         """Metric -> float64[A]: what its certainty charges per unit of a contact's standard error, beside the row's own use."""
-        weights, z = weights_of(self.parts, self.multiplied[1]), z_of(self.rule)
-        told_of = gradient_as_told(self.claim.get("gradient"), weights, self.errors.catalogue) if z else {}
+        z = z_of(self.rule)
+        if not z:
+            return {}
+        weights = weights_of(self.parts, self.multiplied[1])
+        told_of = gradient_as_told(self.claim.get("gradient"), weights, self.errors.catalogue)
         return {metric: z * told_of[metric] * weights[metric] for metric in told_of}
 
     @property

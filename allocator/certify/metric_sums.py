@@ -5,6 +5,7 @@ Axes: U users, N contacts, S user classes, A actions, P planes.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -60,7 +61,11 @@ class MetricSums:
         if not weights or not weights.keys() <= self.stderr_SA.keys():
             return None
         loads = {name: weight_A * self.stderr_SA[name][member_S].sum(axis=0) for name, weight_A in weights.items()}
-        return ErrorModel(self.catalogue.error_correlation, self.catalogue.error_group_A).stderr_of(loads)
+        return self._errors.stderr_of(loads)
+
+    @cached_property
+    def _errors(self) -> ErrorModel[str]:
+        return ErrorModel(self.catalogue.error_correlation, self.catalogue.error_group_A)
 
 
 def metric_sums(scores: Scores, problem: Problem, data: Data, contacts: Contacts) -> MetricSums:

@@ -1,12 +1,13 @@
 """rehearsal.json: what the week's policy promises of held-out users, next to what their logged decisions say came of it."""
 
-import math
-from typing import Literal
+from typing import Final, Literal
 
-from ranker.normal import Z95
 from scripts.formats.document import Interval, Many, Number, StrictDocument
 
 REHEARSAL = "rehearsal.json"
+KEPT: Final = "within chance"
+Verdict = Literal["within chance", "less came", "more came"]
+"""Whether what came differs from the promise by more than both errors explain (95 %)."""
 Kind = Literal["value", "metric", "constraint"]
 
 
@@ -22,13 +23,7 @@ class RehearsedAmount(StrictDocument):
     promised_stderr: Number
     realised: Interval
     added: Number
-
-    @property
-    def verdict(self) -> Literal["kept", "less", "more"]:
-        """Whether what came differs from the promise by more than both errors explain (95 %)."""
-        if abs(self.added) <= Z95 * math.hypot(self.promised_stderr, self.realised.stderr):
-            return "kept"
-        return "less" if self.added < 0 else "more"
+    verdict: Verdict
 
 
 class Rehearsal(StrictDocument):

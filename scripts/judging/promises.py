@@ -7,6 +7,7 @@ policy gives the week, by the scores alone. What that adds is then estimated fro
 Axes: R rows, A actions, P planes, O outcomes, S user classes.
 """
 
+import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -30,7 +31,7 @@ from ranker.normal import Z95
 from ranker.scores import Scores, open_scores
 from scripts.cli.settings import RehearseSettings
 from scripts.formats.document import Interval
-from scripts.formats.rehearsal import Kind, Rehearsal, RehearsedAmount
+from scripts.formats.rehearsal import KEPT, Kind, Rehearsal, RehearsedAmount, Verdict
 from scripts.judging import reference_policies, rehearsal
 from scripts.judging.evaluation import RehearsalPlan, plan_of, training_of
 from scripts.judging.reference_policies import Chosen, ReferencePolicy
@@ -208,4 +209,11 @@ def _amount(
         promised_stderr=promised_stderr,
         realised=interval,
         added=realised - promised,
+        verdict=_verdict(realised - promised, math.hypot(promised_stderr, stderr)),
     )
+
+
+def _verdict(added: float, stderr: float) -> Verdict:
+    if abs(added) <= Z95 * stderr:
+        return KEPT
+    return "less came" if added < 0 else "more came"

@@ -70,9 +70,6 @@ def show_regret(table: Regret) -> None:
         log.warning("%s: %s", each.policy, each.reason)
 
 
-VERDICTS = {"kept": "within chance", "less": "less came", "more": "more came"}
-
-
 def show_rehearsal(found: Rehearsal) -> None:
     """Prints every promise and what came of it."""
     if found.unavailable is not None:
@@ -85,7 +82,7 @@ def show_rehearsal(found: Rehearsal) -> None:
             f"{each.promised:,.5g} ± {Z95 * each.promised_stderr:,.2g}",
             f"{each.realised.value:,.5g}",
             f"{each.realised.low:,.5g} to {each.realised.high:,.5g}",
-            VERDICTS[each.verdict],
+            each.verdict,
         )
         for each in found.amounts
     ]

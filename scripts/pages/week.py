@@ -7,7 +7,7 @@ from allocator.formats import AuditRecord, Certificate
 from scripts.cli import entry
 from scripts.formats.pointer import POINTER
 from scripts.formats.regret import Regret
-from scripts.formats.rehearsal import Rehearsal
+from scripts.formats.rehearsal import KEPT, Rehearsal
 from scripts.runs.mlflow_store import where
 from scripts.runs.week import WeeklyRun
 
@@ -60,7 +60,7 @@ def in_words(found: Rehearsal) -> str:
     value = found.amounts[0]
     came = f"{value.realised.value:,.0f} (95 % interval {value.realised.low:,.0f} to {value.realised.high:,.0f})"
     words = f"of a value of {value.promised:,.0f} promised, {came} came by their logs"
-    missed = [each.name for each in found.amounts[1:] if each.verdict != "kept"]
+    missed = [each.name for each in found.amounts[1:] if each.verdict != KEPT]
     return f"{words}; beyond chance otherwise than promised: {', '.join(missed)}" if missed else words
 
 

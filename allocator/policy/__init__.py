@@ -11,5 +11,7 @@ Modules, in the order in which data flows:
 - off: the rules that do not hold on a day, in words
 - check: a policy against the catalogue and the segments it is meant for
 - reader: file in, policy out, or every mistake at once
+- edit_words: edits of a policy in words
+- differences: what differs between two policies, as edits that can be applied one by one
 - experiment: who is held out and who explores, by salted hash
 """

@@ -236,19 +236,47 @@ def contact(world: World, rule: ContactRule) -> Iterator[Fault]:
     yield from actions(world, rule.where, "where")
     if rule.each is not None:
         yield from _attribute(world, rule.each, str, (rule.where,), "each")
-    if rule.spoils is not None:
-        yield from _spoils(world, rule)
+    yield from together(rule)
+    if rule.spoils is not None and world.catalogue.interference is None:
+        told = "their catalogue.json has no `interference`, which the ranker writes where logs tell of earlier contacts"
+        yield Fault(("spoils",), f"the scores do not say what spoils what: {told}")
     yield from users(world, rule.users)
     if rule.requires is not None:
         yield from _requires(world, rule, rule.requires)
-    elif rule.min is not None:
+    elif rule.min is not None and (rule.max is None or rule.min <= rule.max):
         yield from _least(world, rule, rule.min)
 
 
+def together(rule: ContactRule) -> Iterator[Fault]:
+    """Keys of a contact rule that cannot stand together, whatever there is in the scores."""
+    if rule.requires is not None:
+        for key in ("max", "min", "each", "spoils"):
+            if getattr(rule, key) is not None:
+                yield Fault((key,), "stands beside `requires`; write two rules")
+        return
+    if rule.spoils is not None:
+        if rule.each is not None:
+            yield Fault(("spoils",), "stands beside `each`; write two rules")
+        if rule.max == 0:
+            yield Fault(
+                ("max",), "with `spoils` it is at least 1: two that spoil each other are kept apart, not forbidden"
+            )
+        if rule.min is not None:
+            yield Fault(("min",), "stands beside `spoils`; write two rules")
+    if rule.min is not None and rule.max is not None and rule.min > rule.max:
+        yield Fault(("min",), f"the minimum {rule.min} is above the maximum {rule.max}")
+
+
+def alone(rule: Rule) -> Iterator[Fault]:
+    """What is wrong with a rule by itself, whatever there is in the scores."""
+    if isinstance(rule, ContactRule):
+        yield from together(rule)
+    yield from validity(rule)
+    if isinstance(rule, Constraint):
+        yield from rule.bound_faults()
+
+
 def _requires(world: World, rule: ContactRule, requires: Filter) -> Iterator[Fault]:
-    for key in ("max", "min", "each", "spoils"):
-        if getattr(rule, key) is not None:
-            yield Fault((key,), "stands beside `requires`; write two rules")
     faults = list(actions(world, requires, "requires"))
     yield from faults
     if faults or rule.where is None:
@@ -264,11 +292,6 @@ def _requires(world: World, rule: ContactRule, requires: Filter) -> Iterator[Fau
 
 
 def _least(world: World, rule: ContactRule, least: int) -> Iterator[Fault]:
-    if rule.spoils is not None:
-        yield Fault(("min",), "stands beside `spoils`; write two rules")
-    if rule.max is not None and least > rule.max:
-        yield Fault(("min",), f"the minimum {least} is above the maximum {rule.max}")
-        return
     found: dict[object, set[object]] = {}
     for action in world.attributes_in(rule.where):
         if rule.each is None or action.get(rule.each) is not None:
@@ -277,16 +300,6 @@ def _least(world: World, rule: ContactRule, least: int) -> Iterator[Fault]:
     if most < least and rule.days is None:
         slots = f"{most} slot{'' if most == 1 else 's'}, and a slot holds one contact"
         yield Fault(("min",), f"a user can never get {least}: the actions in scope are of {slots}")
-
-
-def _spoils(world: World, rule: ContactRule) -> Iterator[Fault]:
-    if rule.each is not None:
-        yield Fault(("spoils",), "stands beside `each`; write two rules")
-    if rule.max == 0:
-        yield Fault(("max",), "with `spoils` it is at least 1: two that spoil each other are kept apart, not forbidden")
-    if world.catalogue.interference is None:
-        told = "their catalogue.json has no `interference`, which the ranker writes where logs tell of earlier contacts"
-        yield Fault(("spoils",), f"the scores do not say what spoils what: {told}")
 
 
 def tiers(records: Sequence[Tier | None]) -> Iterator[Fault]:

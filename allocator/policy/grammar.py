@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, InstanceOf, SerializeAsAny, Strict, model_validator
+from pydantic import BeforeValidator, InstanceOf, SerializeAsAny, Strict, TypeAdapter, model_validator
 
 from allocator.policy.kinds.base import Constraint
 from allocator.policy.kinds.known import KINDS
@@ -125,17 +125,28 @@ class Fallback(Record):
     users: FilterField = Filter()
 
 
-def _constraint(words: object) -> object:
+def constraint_from_words(words: Mapping) -> Constraint:
     """A constraint from its form in the file, by its kind."""
-    if not isinstance(words, Mapping):
-        return words
     kind = KINDS.get(str(words.get("kind")))
     if kind is None:
         raise fault(f"{shown(words.get('kind'))} is no kind of constraint")
     return kind.model_validate(words)
 
 
+def _constraint(words: object) -> object:
+    return constraint_from_words(words) if isinstance(words, Mapping) else words
+
+
 ConstraintField = Annotated[SerializeAsAny[InstanceOf[Constraint]], BeforeValidator(_constraint)]
+
+
+RULE_OF: Mapping[str, TypeAdapter[Rule]] = {
+    "eligibility": TypeAdapter(EligibilityRule),
+    "contact": TypeAdapter(ContactRule),
+    "pinned": TypeAdapter(PinnedRule),
+    "constraints": TypeAdapter(ConstraintField),
+}
+"""What reads a rule from its form in the file, by the list that it stands in."""
 
 
 class Policy(Record):
@@ -215,5 +226,9 @@ class Policy(Record):
     @property
     def digest(self) -> str:
         """sha256 of the canonical JSON: the same for files that mean the same, whatever their layout."""
-        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hashlib.sha256(canonical(self.to_json()).encode()).hexdigest()
+
+
+def canonical(words: object) -> str:
+    """JSON that is the same for what means the same: the order of keys says nothing, but 1 is not true."""
+    return json.dumps(words, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

@@ -5,8 +5,9 @@ that stands there, anything else replaces it, and null takes the field away. `se
 reach those sections, which have no ids (a rule of that id goes first).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain, count
 
 from allocator.policy.suggest import hint
 from allocator.policy.tree import Fault, Node, Path_
@@ -63,6 +64,21 @@ def _unknown(name: str, targets: Mapping[str, Path_], tiers: int) -> str:
 
 def _lost(name: str, message: str) -> Fault:
     return Fault((), message, override=f"set.{name}")
+
+
+def term_names(terms: Iterable[tuple[object, object]]) -> list[str]:
+    """What `set.objective.NAME.weight` calls each term: revenue, subs.times.discount_eur, times.cost_eur, and a second one revenue.2.
+
+    terms: metric and attribute of each.
+    """
+    names: dict[str, None] = {}
+    for metric, times in terms:
+        plain = ".".join(
+            [*([] if metric is None else [str(metric)]), *([] if times is None else ["times", str(times)])]
+        )
+        numbered = (f"{plain}.{number}" for number in count(2))
+        names[next(name for name in chain([plain], numbered) if name not in names)] = None
+    return list(names)
 
 
 def items(node: Node | None) -> Sequence[Node]:

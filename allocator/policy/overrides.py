@@ -1,8 +1,9 @@
 """`set.ID.FIELD=VALUE` applied to the tree, before anything is checked, so that every value is checked alike.
 
 ID is that of a rule; FIELD one of its keys, dotted for a key inside (`set.roi.per.times=...`). A mapping is merged into the one
-that stands there, anything else replaces it, and null takes the field away. `set.holdout`, `set.exploration`, `set.risk` and `set.fallback`
-reach those sections, which have no ids (a rule of that id goes first).
+that stands there, anything else replaces it, and null takes the field away. What has no id goes by its path (a rule of that id goes first):
+`set.experiment.holdout` or in short `set.holdout`, likewise `exploration`; `set.risk`; `set.fallback`; `set.tiers.0`; and a term of the
+objective by its metric and attribute, `set.objective.revenue.weight`, `set.objective.subs.times.discount_eur.weight`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,27 +19,23 @@ SECTIONS: Mapping[str, Path_] = {
     "fallback": ("fallback",),
     "holdout": ("experiment", "holdout"),
     "exploration": ("experiment", "exploration"),
+    "experiment.holdout": ("experiment", "holdout"),
+    "experiment.exploration": ("experiment", "exploration"),
 }
 
 
 def apply(root: Node, overrides: Mapping[str, object]) -> tuple[Node, list[Fault]]:
     """The tree with the overrides in place, and what was wrong with them."""
-    tiers = {f"tiers.{position}": ("tiers", position) for position, _ in enumerate(items(root.child("tiers")))}
-    targets: dict[str, Path_] = {
-        **tiers,
-        **SECTIONS,
-        **{composed(str(rule_id)): place for place, rule_id in rule_ids(root)},
-    }
+    targets = _targets(root)
     faults, gone = [], []
     for name, value in _leaves(overrides):
         rule = _longest(name, targets)
         if rule is None:
-            faults.append(_lost(name, _unknown(name, targets, len(tiers))))
-        elif name == rule and value is None and rule not in tiers:
+            faults.append(_lost(name, _unknown(name, targets)))
+        elif name == rule and value is None and targets[rule][0] != "tiers":
             gone.append(name)
         elif name == rule:
-            what = "tier" if rule in tiers else "rule"
-            faults.append(_lost(name, f"names a {what} but no field; write set.{name}.FIELD=VALUE"))
+            faults.append(_lost(name, _no_field(name, targets[rule])))
         else:
             path = (*targets[rule], *name[len(rule) + 1 :].split("."))
             root = _put(root, path, value, f"set.{name}")
@@ -47,19 +44,59 @@ def apply(root: Node, overrides: Mapping[str, object]) -> tuple[Node, list[Fault
     return root, faults
 
 
-def _unknown(name: str, targets: Mapping[str, Path_], tiers: int) -> str:
+def _targets(root: Node) -> Mapping[str, Path_]:
+    """What overrides can name, and where it stands."""
+    tiers: dict[str, Path_] = {f"tiers.{position}": ("tiers", position) for position, _ in enumerate(_tiers(root))}
+    terms = [_terms("objective", ("objective",), root)]
+    terms += [_terms(f"{name}.objective", (*place, "objective"), root) for name, place in tiers.items()]
+    named = {name: place for each in terms for name, place in each.items()}
+    return {**SECTIONS, **tiers, **named, **{composed(str(rule_id)): place for place, rule_id in rule_ids(root)}}
+
+
+def _tiers(root: Node) -> Sequence[Node]:
+    return items(root.child("tiers"))
+
+
+def _terms(name: str, place: Path_, root: Node) -> Mapping[str, Path_]:
+    """The terms of an objective by their names."""
+    node: Node | None = root
+    for step in place:
+        node = None if node is None else node.child(step)
+    named = term_names((_word(item, "metric"), _word(item, "times")) for item in items(node))
+    return {f"{name}.{composed(term)}": (*place, position) for position, term in enumerate(named)}
+
+
+def _word(term: Node, key: str) -> object:
+    child = term.child(key)
+    return None if child is None else child.value
+
+
+def _no_field(name: str, place: Path_) -> str:
+    """Why a name alone, without a field, says nothing."""
+    what = "term" if "objective" in place else "tier" if place[0] == "tiers" else "rule"
+    field = "weight" if what == "term" else "FIELD"
+    return f"names a {what} but no field; write set.{name}.{field}=VALUE"
+
+
+def _unknown(name: str, targets: Mapping[str, Path_]) -> str:
     """What the name should have begun with."""
-    wanted = name.split(".")[0]
+    wanted, *rest = name.split(".")
     rule = wanted.split("@")[0]
     if rule != wanted and rule in targets:
         return f"'{wanted}' is one row of {rule}, whose fields hold for every value; write set.{rule}.FIELD=VALUE"
-    if wanted != "tiers":
-        return (
-            f"no rule has the id '{wanted}'{hint(wanted, [each for each in targets if not each.startswith('tiers.')])}"
-        )
-    if not tiers:
-        return "the policy has no tiers"
-    return f"names none of the {tiers} tiers; write set.tiers.0.FIELD=VALUE for the first, set.tiers.{tiers - 1} for the last"
+    if wanted == "tiers":
+        tiers = sum(len(place) == 2 and place[0] == "tiers" for place in targets.values())
+        if not tiers:
+            return "the policy has no tiers"
+        return f"names none of the {tiers} tiers; write set.tiers.0.FIELD=VALUE for the first, set.tiers.{tiers - 1} for the last"
+    inside = [each for each in targets if each.startswith(f"{wanted}.")]
+    if inside:
+        stem = ".".join([wanted, *rest[:-1]]) if len(rest) > 1 else name
+        return f"the policy has no '{stem}'{hint(stem, inside)}"
+    if wanted == "objective":
+        return "the policy has tiers instead of one objective; write set.tiers.0.objective.METRIC.weight=VALUE"
+    known = [each for each, place in targets.items() if place[0] in RULES or each in SECTIONS]
+    return f"no rule has the id '{wanted}'{hint(wanted, known)}"
 
 
 def _lost(name: str, message: str) -> Fault:

@@ -196,7 +196,7 @@ class _Reading:
         if version is not None and (version.value != 1 or isinstance(version.value, bool)):
             self.faults.append(Fault(("version",), f"only version 1 can be read, not {shown(version.plain())}"))
         objective = self.root.child("objective")
-        if objective is not None and objective.value in (None, ()):
+        if objective is not None and objective.is_empty:
             self.faults.append(Fault(("objective",), "needs at least one term like {metric: revenue, weight: 1.0}"))
 
     def _list(self, section: str, read: Callable[[Node, int], Read]) -> tuple[Read, ...]:

@@ -48,6 +48,11 @@ class Node:
         """Whether an override put nothing in the place of an item, which keeps its position for the others' sake."""
         return self.value is None and self.override is not None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it is nothing, or a list in which nothing is left."""
+        return self.value is None or (isinstance(self.value, tuple) and all(item.taken_away for item in self.value))
+
     def plain(self) -> object:
         """The value as plain dicts, lists and scalars."""
         if isinstance(self.value, Mapping):

@@ -177,6 +177,9 @@ def test_each_edit_has_its_path_its_values_and_a_sentence(was: str, now: str, ed
     found = edit_of(RULES_BEFORE, RULES_BEFORE.replace(was, now))
     assert found == edit
     assert found.sentence == sentence
+    assert read(RULES_BEFORE, {found.path: found.after}) == read(RULES_BEFORE.replace(was, now)), (
+        "the path is what `set.` takes"
+    )
 
 
 def test_a_rule_that_is_added_or_taken_away_is_one_edit() -> None:

@@ -340,7 +340,11 @@ def test_a_percentage_is_exact() -> None:
 
 
 OVERRIDABLE = """version: 1
-objective: [{metric: revenue, weight: 1.0}]
+objective:
+  - {metric: revenue, weight: 1.0}
+  - {metric: subs, weight: 6.0}
+  - {metric: subs, weight: -1.0, times: discount_eur}
+  - {times: discount_eur, weight: -1.0}
 contact: [{id: week.total, max: 2}]
 constraints:
   - {id: cap, kind: volume, where: {surface: push}, max: 40}
@@ -368,6 +372,15 @@ constraints:
         ({"week": {"total": {"max": 3}}}, lambda p: p.contact[0].max == 3),
         ({"holdout": {"share": 0.1, "salt": "q"}}, lambda p: p.holdout.share == 0.1),
         ({"risk": {"z": 1}}, lambda p: p.risk_z == 1.0),
+        ({"experiment": {"holdout": {"share": "3%", "salt": "q"}}}, lambda p: p.holdout.share == 0.03),
+        ({"experiment": {"exploration": {"share": "3%", "salt": "q"}}}, lambda p: p.exploration.share == 0.03),
+        ({"objective": {"revenue": {"weight": 2}}}, lambda p: p.objective[0].weight == 2.0),
+        (
+            {"objective": {"subs": {"weight": 3, "times": {"discount_eur": {"weight": -2}}}}},
+            lambda p: [term.weight for term in p.objective] == [1.0, 3.0, -2.0, -1.0],
+        ),
+        ({"objective": {"times": {"discount_eur": {"weight": -5}}}}, lambda p: p.objective[3].weight == -5.0),
+        ({"objective": {"subs": None}}, lambda p: [term.metric for term in p.objective] == ["revenue", "subs", None]),
     ],
 )
 def test_values_set_on_the_command_line(overrides: dict, found: object) -> None:
@@ -741,6 +754,50 @@ def test_tiers_are_read_in_their_order() -> None:
     assert "objective" not in policy.to_json()
     assert Policy.model_validate(policy.to_json()) == policy
     assert "tiers" not in read(HEAD).to_json()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (
+            {"objective": {"revenu": {"weight": 2}}},
+            "p.yaml: set.objective.revenu.weight: the policy has no 'objective.revenu'; did you mean 'objective.revenue'?",
+        ),
+        (
+            {"objective": {"revenue": {"wheight": 2}}},
+            "p.yaml: set.objective.revenue.wheight: unknown key; did you mean 'weight'?",
+        ),
+        (
+            {"objective": {"subs": 2}},
+            "p.yaml: set.objective.subs: names a term but no field; write set.objective.subs.weight=VALUE",
+        ),
+        (
+            {"experiment": {"holdut": {"share": 0.1}}},
+            "p.yaml: set.experiment.holdut.share: the policy has no 'experiment.holdut'; did you mean 'experiment.holdout'?",
+        ),
+        (
+            {"experiment": {"holdout": {"shar": 0.1, "share": 0.1, "salt": "q"}}},
+            "p.yaml: set.experiment.holdout.shar: unknown key; did you mean 'share'?",
+        ),
+        ({"rsik": {"z": 1}}, "p.yaml: set.rsik.z: no rule has the id 'rsik'; did you mean 'risk'?"),
+        ({"cap": {"mx": 1}}, "p.yaml: set.cap.mx: unknown key; did you mean 'max'?"),
+    ],
+)
+def test_a_path_that_is_not_there_is_told_with_the_nearest(overrides: dict, told: str) -> None:
+    assert problems(OVERRIDABLE, overrides) == [told]
+
+
+def test_an_objective_of_which_nothing_is_left_is_refused() -> None:
+    (problem,) = problems(HEAD, {"objective": {"revenue": None}})
+    assert problem == "p.yaml:2: objective: needs at least one term like {metric: revenue, weight: 1.0}"
+
+
+def test_a_term_of_a_tier_is_set_by_its_metric() -> None:
+    changed = read(TWO_TIERS, {"tiers": {"0": {"objective": {"subs": {"weight": 2}}}}})
+    assert changed.tiers[0].objective[0].weight == 2.0
+    (problem,) = problems(TWO_TIERS, {"objective": {"subs": {"weight": 2}}})
+    told = "the policy has tiers instead of one objective; write set.tiers.0.objective.METRIC.weight=VALUE"
+    assert problem == f"p.yaml: set.objective.subs.weight: {told}"
 
 
 TWO_TIERS = f"""{TIERS}  - {{objective: [{{metric: subs, weight: 1}}], give_up: 1%}}

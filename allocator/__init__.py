@@ -26,6 +26,7 @@ Modules, in the order in which data flows:
 - audit: the independent judge
 - allocate: the whole way, from scores and a policy to an audited allocation
 - report: one page for people
+- workbench: questions of a policy, answered within seconds
 
 Axes: U users, A actions, S user classes, R rows of constraints, P planes (a metric's mean or stderr), L slots, K
 contacts of a slate, C contact caps, Q asks.

@@ -150,7 +150,7 @@ def load_data(
     have been read, part after part.
     """
     scores.check_users()
-    users, actions = problem.users, len(problem.catalogue.actions)
+    users, actions = scores.users, len(problem.catalogue.actions)
     room = _Room(memory_gib * 2**30 >= users * actions * (4 * len(problem.planes) + 1), folder)
     past = _Past.read(problem, scores)
     data = Data(

@@ -14,6 +14,7 @@ Packages, and then the commands in the order in which a week runs:
 - train: logs to a calibrated model
 - score: users to scores
 - allocate: scores and a policy to an audited allocation
+- what_if: a changed policy next to the one it was made from
 - evaluate: a model and the policy it leads to, judged on users it never saw
 - readout: the holdout against everybody else, and whether to ship
 - judge: an allocation, valued from held-out logs

@@ -43,6 +43,7 @@ from allocator.policy.words import Term
 from allocator.problem import Problem
 from allocator.solve.solution import Solution, Status, not_below, relative_gap
 from allocator.users import EXPLORATION, FREE, Data, Funnel
+from ranker.catalogue import Catalogue
 
 MONEY = ("_eur", "_usd", "_gbp")
 
@@ -171,7 +172,7 @@ def _record(problem: Problem, position: int, counted: Tally, price_R: np.ndarray
         label=rule.label,
         owner=rule.owner,
         reason=rule.reason,
-        unit=_unit(problem, measured),
+        unit=unit_of(problem, measured),
         strength=rule.strength.to_json(),
         min=measured.low,
         max=measured.high,
@@ -250,7 +251,7 @@ def _nearest(measured: CompiledConstraint, achieved: float | None, binding: Side
     return measured.bound(binding if binding is not None else min(measured.sides, key=room.__getitem__))
 
 
-def _unit(problem: Problem, measured: CompiledConstraint) -> str:
+def unit_of(problem: Problem, measured: CompiledConstraint) -> str:
     """The unit of `achieved`, in words."""
     units = {metric.name: metric.unit for metric in problem.catalogue.metrics}
 
@@ -260,6 +261,25 @@ def _unit(problem: Problem, measured: CompiledConstraint) -> str:
         return "contacts" if times is None else unit_of_attribute(times)
 
     return measured.rule.unit(words)
+
+
+def value_unit(objective: Sequence[ObjectiveTerm], catalogue: Catalogue) -> str:
+    """The unit that value is counted in: that of a term taken as it is (weight 1, an attribute's -1), money first; otherwise 'points'."""
+    plain = [
+        _unit_of_term(t, catalogue)
+        for t in objective
+        if (t.metric is None and abs(t.weight) == 1) or (t.weight == 1 and t.times is None)
+    ]
+    money = [unit for unit in plain if len(unit) == 3 and unit.isupper()]
+    if money:
+        return money[0]
+    return plain[0] if plain and len(objective) == 1 else "points"
+
+
+def _unit_of_term(term: ObjectiveTerm, catalogue: Catalogue) -> str:
+    if term.metric is None:
+        return "contacts" if term.times is None else unit_of_attribute(term.times)
+    return next((metric.unit for metric in catalogue.metrics if metric.name == term.metric), term.metric)
 
 
 def unit_of_attribute(name: str) -> str:

@@ -86,7 +86,7 @@ def _solve(
     if whole is not None and (settings.method == "exact" or whole.status is Status.OPTIMAL):
         return whole
     try:
-        priced = _solve_by_prices(users, alike, scale, _start(users.problem, start), settings, trace)
+        priced = _solve_by_prices(users, alike, scale, start_prices(users.problem, start), settings, trace)
     except Unsolvable as unsolvable:
         if whole is None or unsolvable.proven:
             raise
@@ -199,8 +199,8 @@ def _exact(users: Users, settings: SolveSettings) -> bool:
     return settings.method == "auto" and count_pairs(users.data) <= settings.exact_cells
 
 
-def _start(problem: Problem, start: Mapping[tuple[str, str], float] | None) -> np.ndarray:
-    """Prices of an earlier run for the rows that it had too."""
+def start_prices(problem: Problem, start: Mapping[tuple[str, str], float] | None) -> np.ndarray:
+    """[R]: prices, by constraint id and side, of an earlier run for the rows that it had too."""
     rows = problem.rows
     sides = [
         (problem.measured[constraint].rule.id, "max" if sign > 0 else "min")

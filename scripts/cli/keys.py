@@ -59,6 +59,8 @@ RUNS = _path("runs", "the folder of all runs; runs/ by default")
 POLICY = _path("policy", "the policy file, YAML")
 SCORES = _path("scores", "a scores dataset")
 RUN_NAME = Key("run", "weekly.run", "the name of the run's folder; the week by default", "value")
+SAMPLE = Key("sample", "ask.sample", "how many users the answer rests on", "value")
+FULL = Key("full", "ask.full", "true: from allocations of all users", "value")
 USERS = Key("users", "data.users", "how many users", "value")
 
 KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
@@ -122,6 +124,19 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
             POLICY,
             _path("out", "the allocation to write", "out"),
             _path("previous", "the published allocation, for churn and change"),
+            SEED,
+        ),
+    ),
+    "what_if": (
+        "what a changed policy does: two policy files compared, or one with set.ID.FIELD=VALUE; publishes nothing",
+        (
+            SCORES,
+            POLICY,
+            _path("base", "the policy to compare with; without it, policy= without its set.*"),
+            _path("out", "the folder of what_if.json to write, if any", "out"),
+            _path("previous", "the published allocation, for churn and change"),
+            SAMPLE,
+            FULL,
             SEED,
         ),
     ),
@@ -216,7 +231,7 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
         ),
     ),
 }
-POLICY_COMMANDS = frozenset({"allocate", "evaluate", "regret", "rehearse", "weekly"})
+POLICY_COMMANDS = frozenset({"allocate", "evaluate", "regret", "rehearse", "weekly", "what_if"})
 FLAGS_WITH_VALUE = frozenset({"--cfg", "-c", "--package", "-p", "--info", "-i"})
 COMPLETION_FLAGS = frozenset({"--shell-completion", "-sc"})  # their words are Hydra's: install=bash, query=bash
 FOREIGN_FLAGS = ("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")

@@ -37,6 +37,7 @@ class Paths(FrozenSettings):
     scores: Path | None = None
     catalogue: Path | None = None
     policy: Path | None = None
+    base: Path | None = None
     previous: Path | None = None
     allocation: Path | None = None
     training: Path | None = None
@@ -110,6 +111,15 @@ class EvaluateOptions(FrozenSettings):
     gap: float = Field(1e-3, gt=0, description="of the rehearsed allocations; policies differ by more")
 
 
+class AskOptions(FrozenSettings):
+    """How questions of a policy are answered."""
+
+    sample: PositiveInt = Field(
+        20_000, description="users that an answer rests on; all of them where there are no more"
+    )
+    full: bool = Field(False, description="from allocations of all users instead of a sample")
+
+
 class ReadoutOptions(FrozenSettings):
     """What a week that ran must show before its policy is shipped."""
 
@@ -153,6 +163,7 @@ class Settings(FrozenSettings):
     fit: FitSettings
     solve: SolveSettings
     evaluate: EvaluateOptions
+    ask: AskOptions
     readout: ReadoutOptions
     publish: PublishOptions
     tracking: TrackingOptions
@@ -204,6 +215,11 @@ class AllocatePaths(Paths):
     scores: Path
     policy: Path
     out: Path
+
+
+class WhatIfPaths(Paths):
+    scores: Path
+    policy: Path
 
 
 class ReadoutPaths(Paths):
@@ -264,6 +280,10 @@ class EvaluateSettings(Settings):
 
 class AllocateSettings(Settings):
     paths: AllocatePaths
+
+
+class WhatIfSettings(Settings):
+    paths: WhatIfPaths
 
 
 class ReadoutSettings(Settings):

@@ -10,5 +10,6 @@ Modules; first what pages have in common:
 - readout_page: the page about a week that ran
 - printed: judgements as tables in the terminal
 - allocation: an allocation as tables in the terminal
+- what_if: two policies compared, as tables in the terminal
 - week: a finished week as tables in the terminal
 """

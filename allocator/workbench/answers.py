@@ -1,0 +1,186 @@
+"""What the JSON files of answers hold, and the record beside a sample. Every estimate from a sample has its standard error."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+
+from allocator.formats import AllocationPart
+from ranker.files import Figure
+
+WHAT_IF, SEEK, FRONTIER, SAMPLE = "what_if.json", "seek.json", "frontier.json", "sample.json"
+
+
+Amount = int | float | str
+"""A value of a field, as the policy file has it."""
+
+
+class MeanAndError(AllocationPart):
+    """se: of sampling, and of what the optimiser leaves open; nothing where the answer is that of all users."""
+
+    mean: Figure
+    se: Figure
+
+    @property
+    def seen(self) -> bool:
+        """Whether it differs from nothing by more than its 95 % error."""
+        return abs(self.mean) > 1.959964 * self.se
+
+
+class ConstraintAnswer(AllocationPart):
+    """One constraint. achieved: None where nothing is in its scope. price: value gained per unit of the binding bound relaxed."""
+
+    kind: str
+    label: str | None
+    unit: str
+    min: Figure | None
+    max: Figure | None
+    achieved: Figure | None
+    se: Figure
+    binding: Literal["min", "max"] | None
+    price: Figure
+
+
+class PolicyAnswer(AllocationPart):
+    """What a policy gives. value_se, contacts_se, metrics_se: of sampling. value_model_se: of the scores themselves, where they say it."""
+
+    value: Figure
+    value_se: Figure
+    value_model_se: Figure | None
+    contacts: Figure
+    contacts_se: Figure
+    metrics: Mapping[str, Figure]
+    metrics_se: Mapping[str, Figure]
+    metrics_model_se: Mapping[str, Figure | None]
+    constraints: Mapping[str, ConstraintAnswer]
+
+
+class DifferenceAnswer(AllocationPart):
+    """New less base."""
+
+    value: MeanAndError
+    metrics: Mapping[str, MeanAndError]
+    contacts: MeanAndError
+    users_moved: MeanAndError
+
+
+class EditAnswer(AllocationPart):
+    """What one edit is worth, and how many listeners it moves; over all edits these add up to the difference."""
+
+    path: str
+    before: object = Field(alias="from")
+    after: object = Field(alias="to")
+    sentence: str
+    value: Figure
+    value_se: Figure
+    users_moved: Figure
+
+
+class Cell(AllocationPart):
+    """By how many contacts a product on a surface differs for the users of one segment value; `segment` is empty for all users."""
+
+    product: str
+    surface: str
+    segment: str
+    segment_value: str
+    contacts: MeanAndError
+
+
+class WhatIf(AllocationPart):
+    """Two policies compared. sample: users whom the answer rests on; users: of all. headline: the difference in one sentence."""
+
+    users: int
+    sample: int
+    full: bool
+    seconds: Figure
+    as_of: str | None
+    unit: str
+    headline: str
+    base: PolicyAnswer
+    new: PolicyAnswer
+    difference: DifferenceAnswer
+    edits: tuple[EditAnswer, ...]
+    why: tuple[str, ...]
+    matrix: tuple[Cell, ...]
+
+    def content(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", by_alias=True)
+
+
+class SampleRecord(AllocationPart):
+    """A sample beside its users. users: of all whom it stands for."""
+
+    users: int
+    sample: int
+    seed: int
+
+
+class Tried(AllocationPart):
+    """One value of the field that was tried; achieved: None where the constraints contradict each other with it, or nothing is there."""
+
+    bound: Amount
+    achieved: Figure | None
+    value: Figure | None
+
+
+class OutOfReach(AllocationPart):
+    """The nearest that the field can reach, at which of its values, and what is in the way."""
+
+    nearest: Figure
+    bound: Amount
+    reason: str
+
+
+class Seek(AllocationPart):
+    """Which value of a field reaches a goal. cost: value lost against the policy as it is. bound, achieved and what follows: of the answer,
+    or of the nearest where it is out of reach."""
+
+    want: str
+    by: str
+    target: Figure
+    now: Amount | None
+    achieved_now: Figure | None
+    bound: Amount
+    achieved: Figure
+    achieved_se: Figure
+    value: Figure
+    value_se: Figure
+    cost: Figure
+    cost_se: Figure
+    out_of_reach: OutOfReach | None
+    sentence: str
+    tried: tuple[Tried, ...]
+    users: int
+    sample: int
+    full: bool
+    seconds: Figure
+
+
+class Point(AllocationPart):
+    """One policy of a frontier. change: rule -> field -> value. gap: how far its value may be from the best, relative."""
+
+    x: Figure
+    y: Figure
+    x_se: Figure
+    y_se: Figure
+    value: Figure
+    value_se: Figure
+    gap: Figure
+    change: Mapping[str, Mapping[str, Amount]]
+
+
+class Frontier(AllocationPart):
+    """A trade-off, points in the order of x. knee, current: positions among the points; None where there is none."""
+
+    x: str
+    y: str
+    x_unit: str
+    y_unit: str
+    points: tuple[Point, ...]
+    knee: int | None
+    current: int | None
+    sentence: str
+    users: int
+    sample: int
+    full: bool
+    seconds: Figure

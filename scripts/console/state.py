@@ -1,0 +1,72 @@
+"""What the page knows between two requests: the runs that were opened, their work, and where everything is kept."""
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from allocator.formats import CERTIFICATE, Certificate
+from allocator.workbench.priced import Tell
+from scripts.cli.settings import Settings
+from scripts.console.jobs import Job, Jobs
+from scripts.console.opened import CONSOLE, OpenedRun, open_run
+from scripts.console.policy_text import CheckedDraft, checked
+from scripts.console.proposals import Proposals
+from scripts.console.publishing import publish_proposal
+from scripts.console.questions import Questions
+from scripts.console.run_list import find_run, list_runs
+from scripts.console.scenarios import Scenarios
+
+
+@dataclass
+class Console:
+    """One process of the page. opened: by name, with the time of the certificate that was there then."""
+
+    settings: Settings
+    jobs: Jobs = field(default_factory=Jobs)
+    publishing: threading.Lock = field(default_factory=threading.Lock)
+    opened: dict[str, tuple[float, OpenedRun]] = field(default_factory=dict)
+    opening: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def runs(self) -> Path:
+        return self.settings.paths.runs
+
+    def run(self, name: str) -> OpenedRun:
+        """The run of that name, opened now where it was not; InputError where there is none."""
+        listed = find_run(self.runs, name)
+        written = (listed.folder / "allocation" / CERTIFICATE).stat().st_mtime
+        with self.opening:
+            known = self.opened.get(name)
+            if known is None or known[0] != written:
+                known = written, open_run(listed.folder, self.settings.ask.sample)
+                self.opened[name] = known
+        return known[1]
+
+    def certificate(self, run: OpenedRun) -> Certificate:
+        return Certificate.from_file(run.folder / "allocation" / CERTIFICATE)
+
+    def checked(self, run: OpenedRun, text: str) -> CheckedDraft:
+        return checked(text, run.scores, previous=run.session.previous is not None)
+
+    def questions(self, run: OpenedRun) -> Questions:
+        return Questions(self.jobs, run)
+
+    def scenarios(self, run: OpenedRun) -> Scenarios:
+        return Scenarios(self.runs / CONSOLE / run.name)
+
+    @property
+    def proposals(self) -> Proposals:
+        console = self.settings.console
+        return Proposals(self.runs / CONSOLE / "proposals", console.policies, console.approver_required)
+
+    def publish(self, name: str) -> Job:
+        """Allocates, audits and publishes a proposed policy in the background."""
+        record = self.proposals.check_publishable(name)
+
+        def work(tell: Tell) -> object:
+            return publish_proposal(self.settings, self.proposals, name, tell)
+
+        return self.jobs.ask(f"publish {record.name} {record.sha256}", "Allocating and publishing", self.publishing, work)
+
+    def names(self) -> list[str]:
+        return [run.name for run in list_runs(self.runs)]

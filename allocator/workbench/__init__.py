@@ -18,6 +18,7 @@ Modules, in the order in which data flows:
 - sentences: answers in words
 - what_if: two policies compared
 - seek: which value of a field reaches a goal
+- goals: goals as people write them
 - sweep: the bounds that a frontier goes through
 - frontier: what one thing costs in another
 

@@ -24,7 +24,7 @@ from scripts.cli.settings import as_spelled, in_ascii, known_keys
 class Key:
     """A key of a command: where it lives in the configuration, and what it means.
 
-    kind: `path`, `out` (a path that the command writes) or `value`.
+    kind: `path`, `out` (a path that the command writes), `words` (taken as they stand) or `value`.
     """
 
     name: str
@@ -140,6 +140,37 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
             SEED,
         ),
     ),
+    "seek": (
+        "which value of a field of the policy reaches a goal, or why none does; publishes nothing",
+        (
+            SCORES,
+            POLICY,
+            Key(
+                "want", "ask.want", "the goal, like books_goal.achieved=40000, revenue=5000 or contacts=90000", "words"
+            ),
+            Key("by", "ask.by", "the field that may change, like books_goal.min or objective.subs.weight", "words"),
+            _path("out", "the folder of seek.json to write, if any", "out"),
+            _path("previous", "the published allocation, for churn and change"),
+            SAMPLE,
+            FULL,
+            SEED,
+        ),
+    ),
+    "frontier": (
+        "what one thing costs in another, from the least to the most that the rules allow; publishes nothing",
+        (
+            SCORES,
+            POLICY,
+            Key("x", "ask.x", "whose bound moves: a metric, contacts, or the id of a constraint", "words"),
+            Key("y", "ask.y", "what it costs or brings: the same, or value", "words"),
+            Key("points", "ask.points", "how many bounds are tried", "value"),
+            _path("out", "the folder of frontier.json to write, if any", "out"),
+            _path("previous", "the published allocation, for churn and change"),
+            SAMPLE,
+            FULL,
+            SEED,
+        ),
+    ),
     "readout": (
         "what a week really brought: the holdout against everybody else, and whether to ship",
         (
@@ -231,7 +262,7 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
         ),
     ),
 }
-POLICY_COMMANDS = frozenset({"allocate", "evaluate", "regret", "rehearse", "weekly", "what_if"})
+POLICY_COMMANDS = frozenset({"allocate", "evaluate", "regret", "rehearse", "weekly", "what_if", "seek", "frontier"})
 FLAGS_WITH_VALUE = frozenset({"--cfg", "-c", "--package", "-p", "--info", "-i"})
 COMPLETION_FLAGS = frozenset({"--shell-completion", "-sc"})  # their words are Hydra's: install=bash, query=bash
 FOREIGN_FLAGS = ("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")
@@ -352,7 +383,7 @@ class _Word:
         if key.kind == "value":
             return self._parsable(f"{key.target}={value}")
         if value == "":
-            raise _Wrong(f"{self.text}: names no path")
+            raise _Wrong(f"{self.text}: {'says nothing' if key.kind == 'words' else 'names no path'}")
         parts = self._parts(value)
         if key.name == "policy":
             parts = [_policy_file(self.conf, part) for part in parts]

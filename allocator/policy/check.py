@@ -14,8 +14,7 @@ from allocator.policy.kinds.base import Constraint
 from allocator.policy.suggest import Vocabulary, hint
 from allocator.policy.tree import Fault, scalar
 from allocator.policy.words import Filter, Rule, composed, shown
-from ranker.catalogue import Catalogue
-from ranker.scores import MOST_SEGMENT_VALUES
+from ranker.catalogue import MOST_SEGMENT_VALUES, Catalogue
 
 
 class Known(Vocabulary):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
@@ -33,7 +33,9 @@ from allocator.policy.tree import Fault, Node, Path_
 from allocator.policy.words import LACKING, Bound, Measure, Rule, Term, composed, shown
 from ranker.catalogue import Catalogue
 from ranker.files import InputError
-from ranker.scores import Scores
+
+if TYPE_CHECKING:
+    from ranker.scores import Scores
 
 REQUIRED = ("version", "objective")
 FILTERS = frozenset({"where", "of", "users", "forbid", "requires"})
@@ -64,7 +66,7 @@ def read_policy(
 def policy_for(
     source: Policy | Path | str | Mapping[str, object],
     changes: Mapping[str, object],
-    scores: Scores,
+    scores: "Scores",
     *,
     previous: bool = False,
 ) -> Policy:

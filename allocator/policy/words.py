@@ -27,7 +27,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from ranker.scores import MOST_HISTORY_DAYS
+from ranker.catalogue import MOST_HISTORY_DAYS
 
 Scalar = str | bool | int | float
 SIMPLE = 100_000

@@ -8,6 +8,9 @@ Packages, and then the commands in the order in which a week runs:
 - pages: results as one HTML file each
 - judging: what policies are compared with, and rehearsed on
 - bench: benchmarks by name, and their part of the documents
+- check_policy: everything that is wrong with a policy, at once
+- diff_policy: what differs between two policies, in sentences
+- policy_schema: the JSON schema of policy files, for editors
 - make_market: a synthetic market with known truth
 - prepare: tables to logs
 - hillstrom: a public e-mail trial to logs

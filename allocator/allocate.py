@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from allocator.allocation import assemble, price_book, write_rows
@@ -23,7 +24,7 @@ from allocator.audit.judge import audit
 from allocator.certify.certificate import certify
 from allocator.certify.metric_sums import metric_sums
 from allocator.certify.price_ranges import price_ranges
-from allocator.certify.remarks import rules_off
+from allocator.certify.remarks import in_doubt, without_repeats
 from allocator.chance_constraints import Prices, Refuted, solve_with_margins
 from allocator.formats import (
     AUDIT,
@@ -39,6 +40,8 @@ from allocator.formats import (
 from allocator.infeasible.counting import left_together, preflight
 from allocator.infeasible.diagnosis import Infeasible, contradiction, diagnose
 from allocator.lexicographic import solve_earlier_tiers
+from allocator.policy.check import World
+from allocator.policy.doubts import Crowd
 from allocator.policy.grammar import Policy
 from allocator.policy.reader import policy_for
 from allocator.problem import Problem, build_problem
@@ -115,8 +118,8 @@ def allocate(
     made = own.path if own is not None else Path(folder or "")
     earlier = None if previous is None else Path(previous)
     given, day = policy_for(policy, changes or {}, scores, previous=earlier is not None), scores.catalogue.as_of
-    rules, asleep = given.active(day), tuple(rules_off(given, day))
-    run = _Run(scores, rules, asleep, settings or SolveSettings(), earlier, made, progress or Stopwatch())
+    rules = given.active(day)
+    run = _Run(scores, given, rules, settings or SolveSettings(), earlier, made, progress or Stopwatch())
     run.progress.expect(scores.users, max(len(rules.tiers), 1))
     certificate = run.certificate()
     run.progress.begin("audit")  # by now the arrays of solving are gone; the judge has its own
@@ -135,11 +138,11 @@ class _OwnFolder:
 
 @dataclass(frozen=True)
 class _Run:
-    """One allocation under way: what it is made from, where it goes, and who watches. off: what is said of rules that do not hold now."""
+    """One allocation under way: what it is made from, where it goes, and who watches. policy: the rules that hold now, of all `given`."""
 
     scores: Scores
+    given: Policy
     policy: Policy
-    off: tuple[Remark, ...]
     settings: SolveSettings
     previous: Path | None
     made: Path
@@ -154,7 +157,32 @@ class _Run:
         loaded = load_data(problem, scores, self.settings.memory_gib, self.made.parent, progress.handled)
         data, preassigned = preassign(problem, loaded)
         progress.begin("preflight")
-        self._count_first(problem, data, preassigned)
+        doubted = self._doubted(problem, data)
+        try:
+            self._count_first(problem, data, preassigned)
+            return self._certified(problem, data, preassigned, start, doubted)
+        except Infeasible:
+            for remark in doubted:
+                log.warning("%s", remark.ended)
+            raise
+
+    def _doubted(self, problem: Problem, data: Data) -> tuple[Remark, ...]:
+        """What is said of rules as they are written: for whom they are is known from here on."""
+        users_S = np.bincount(data.class_U, minlength=len(problem.classes))
+        crowd = Crowd(
+            World(self.scores.catalogue, None), lambda users: int(users_S[problem.classes.members(users)].sum())
+        )
+        return tuple(in_doubt(self.given, self.scores.catalogue.as_of, crowd))
+
+    def _certified(
+        self,
+        problem: Problem,
+        data: Data,
+        preassigned: Preassigned,
+        start: Mapping[tuple[str, str], float] | None,
+        doubted: tuple[Remark, ...],
+    ) -> Certificate:
+        progress = self.progress
         log.info(
             "Read %s users and %s rules in %.1f s", f"{problem.users:,}", len(self.policy.constraints), progress.spent
         )
@@ -164,10 +192,16 @@ class _Run:
         )
         problem, solution = self._solved(problem, data, preassigned, start)
         log.info("Solved (%s) after %.1f s", solution.status.value, progress.spent)
-        return self._written(problem, data, preassigned, solution, tiers)
+        return self._written(problem, data, preassigned, solution, tiers, doubted)
 
     def _written(
-        self, problem: Problem, data: Data, preassigned: Preassigned, solution: Solution, tiers: tuple[TierTotal, ...]
+        self,
+        problem: Problem,
+        data: Data,
+        preassigned: Preassigned,
+        solution: Solution,
+        tiers: tuple[TierTotal, ...],
+        doubted: tuple[Remark, ...],
     ) -> Certificate:
         progress, users = self.progress, free_users(problem, data, preassigned.fixed)
         progress.begin("write")
@@ -183,7 +217,8 @@ class _Run:
         certificate = certify(
             problem, data, rows.contacts, solution, greedy, sums, seconds, self.settings.gap, fallbacks.left_without, tiers
         )  # fmt: skip
-        certificate = certificate.model_copy(update={"remarks": (*certificate.remarks, *self.off)})
+        remarks = (*without_repeats(certificate.remarks, doubted), *doubted)
+        certificate = certificate.model_copy(update={"remarks": remarks})
         progress.begin("ranges")
         denominators = [each.denominator for each in certificate.constraints]
         ranges = price_ranges(users, preassigned.fixed, solution.price_R, denominators, solution.steps, self.settings)

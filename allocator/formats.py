@@ -101,8 +101,8 @@ class ConstraintRecord(AllocationPart):
 class Remark(AllocationPart):
     """What must be known before the numbers are read.
 
-    kind: `gap`, `only_for_a_rule`, `cannot_be_met`, `percent_forgotten` or `off`. constraint: the rule that it is about. contacts,
-    value: how many, their worth.
+    kind: `gap`, `only_for_a_rule`, `cannot_be_met`, `percent_forgotten`, `cannot_bind`, `off` or `ends`. constraint: the rule that it is
+    about. contacts, value: how many, their worth.
     """
 
     kind: str

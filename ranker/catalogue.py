@@ -7,9 +7,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeGuard
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeGuard
 
-import numpy as np
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -22,8 +21,9 @@ from pydantic import (
     WrapValidator,
 )
 
-from ranker.columns import FIRST_DAY, LAST_DAY
 from ranker.files import (
+    FIRST_DAY,
+    LAST_DAY,
     Contract,
     Fault,
     Step,
@@ -38,9 +38,15 @@ from ranker.files import (
 )
 from ranker.normal import ONE_SIDED_90
 
+if TYPE_CHECKING:
+    import numpy as np
+
 CATALOGUE_FILE = "catalogue.json"
 BASES = ("history", "same week")
 """What an estimate of one offer beside another rests on: offers of the days before, or of the same seven days."""
+MOST_SEGMENT_VALUES = 10_000
+MOST_HISTORY_DAYS = 366
+"""How far back `history/` goes, and so how many days a contact rule may count."""
 LARGEST = 1e30
 """Of an action's numbers; sums of what is larger would lose everything else, or overflow."""
 
@@ -173,8 +179,10 @@ class Catalogue:
         return tuple(str(action["slot"]) for action in self.actions)
 
     @property
-    def error_group_A(self) -> np.ndarray:
+    def error_group_A(self) -> "np.ndarray":
         """int64[A]: which actions share errors, those with one value of the attribute `error_groups`; an action without it is alone."""
+        import numpy as np
+
         value_A = [None if self.error_groups is None else action.get(self.error_groups) for action in self.actions]
         named = [("alone", a) if value is None else ("value", value) for a, value in enumerate(value_A)]
         place = {name: g for g, name in enumerate(dict.fromkeys(named))}
@@ -185,8 +193,10 @@ class Catalogue:
         """Metric -> the correlation of its errors between groups of actions."""
         return {metric.name: metric.error_correlation for metric in self.metrics}
 
-    def numbers(self, attribute: str) -> np.ndarray:
+    def numbers(self, attribute: str) -> "np.ndarray":
         """float64[A]: a numeric attribute of every action, 0 where an action does not have it."""
+        import numpy as np
+
         found = [action.get(attribute) for action in self.actions]
         return np.array([float(x) if _is_number(x) else 0.0 for x in found])
 

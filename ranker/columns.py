@@ -6,7 +6,6 @@ Axes: R rows, A actions (a list has an entry for each).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import date
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -15,10 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ranker.files import UNREADABLE, batches, open_parquet, parquet_schema
+from ranker.files import FIRST_DAY, LAST_DAY, batches, open_parquet, parquet_schema, unreadable
 
-FIRST_DAY, LAST_DAY = date(1000, 1, 1), date(2999, 12, 31)
-"""Beyond them a date is a mistake or a placeholder, and arithmetic with it ends somewhere else."""
 NO_LISTS: Mapping[str, int] = MappingProxyType({})
 ROWS_AT_ONCE = 1_048_576
 MANY_ROWS, MANY_SHARE, EXAMPLES = 100, 0.01, 3
@@ -164,7 +161,7 @@ def _other_lengths(column: pa.Array, width: int) -> Iterator[tuple[str, int]]:
 def _is_known(zone: str) -> bool:
     try:
         pc.local_timestamp(pa.array([0], pa.timestamp("s", tz=zone)))
-    except UNREADABLE:
+    except unreadable():
         return False
     return True
 

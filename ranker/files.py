@@ -16,13 +16,11 @@ import stat
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import IO, Annotated, Any, Self, TypeVar
+from typing import IO, TYPE_CHECKING, Annotated, Any, Self, TypeVar
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -35,12 +33,17 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+if TYPE_CHECKING:  # a third of a second that no command needs that reads JSON alone
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
 MOST_JSON_BYTES = 64 << 20
 MOST_JSON_LEVELS = 64
 MOST_DIGITS = 300
 """Of a whole number in JSON; more than that is beyond every float."""
-UNREADABLE = (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError, KeyError)
-"""What Arrow raises over damaged files; ValueError has the text that is not UTF-8 among others."""
+FIRST_DAY, LAST_DAY = date(1000, 1, 1), date(2999, 12, 31)
+"""Beyond them a date is a mistake or a placeholder, and arithmetic with it ends somewhere else."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 CANNOT_RESERVE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENODEV)  # filesystems that give no promises
 
@@ -345,14 +348,23 @@ def some_parquet_files(folder: Path) -> list[Path]:
     return files
 
 
-def open_parquet(file: Path) -> pq.ParquetFile:
+def unreadable() -> tuple[type[Exception], ...]:
+    """What Arrow raises over damaged files; ValueError has the text that is not UTF-8 among others."""
+    import pyarrow as pa
+
+    return pa.ArrowException, OSError, ValueError, MemoryError, OverflowError, KeyError
+
+
+def open_parquet(file: Path) -> "pq.ParquetFile":
     """The file, which the caller closes; InputError where it is none, or one whose columns cannot be told apart."""
+    import pyarrow.parquet as pq
+
     if fault := not_a_file(file):
         raise InputError([f"{file}: {fault}"])
     try:
         parquet = pq.ParquetFile(file, pre_buffer=False, coerce_int96_timestamp_unit="us")
         names = parquet.schema_arrow.names
-    except UNREADABLE as error:
+    except unreadable() as error:
         raise InputError([f"{file}: is not a readable Parquet file ({type(error).__name__})"]) from None
     if repeated := {name: count for name, count in Counter(names).items() if count > 1}:
         parquet.close()
@@ -360,7 +372,7 @@ def open_parquet(file: Path) -> pq.ParquetFile:
     return parquet
 
 
-def parquet_schema(file: Path) -> pa.Schema:
+def parquet_schema(file: Path) -> "pa.Schema":
     """Names and types of the columns; InputError as of `open_parquet`."""
     with open_parquet(file) as parquet:
         return parquet.schema_arrow
@@ -372,15 +384,15 @@ def parquet_rows(file: Path) -> int:
         return int(parquet.metadata.num_rows)
 
 
-def batches(file: Path, rows: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def batches(file: Path, rows: int, columns: Sequence[str]) -> "Iterator[pa.RecordBatch]":
     """The columns, at most `rows` rows at a time; InputError where the pages are damaged."""
     with open_parquet(file) as parquet:
         yield from batches_of(parquet, file, rows, columns)
 
 
 def batches_of(
-    parquet: pq.ParquetFile, file: Path, rows: int, columns: Sequence[str], groups: Sequence[int] | None = None
-) -> Iterator[pa.RecordBatch]:
+    parquet: "pq.ParquetFile", file: Path, rows: int, columns: Sequence[str], groups: Sequence[int] | None = None
+) -> "Iterator[pa.RecordBatch]":
     """As `batches`, of an open file; groups: of these row groups alone."""
     found = parquet.iter_batches(rows, row_groups=groups, columns=list(columns))
     while True:
@@ -388,31 +400,35 @@ def batches_of(
             batch = next(found)
         except StopIteration:
             return
-        except UNREADABLE as error:
+        except unreadable() as error:
             raise InputError([f"{file}: the rows cannot be read ({type(error).__name__})"]) from None
         if wrong := [name for name in batch.schema.names if not _is_valid(batch.column(name))]:
             raise InputError([f"{file}: column {name}: is damaged, or has text that is not UTF-8" for name in wrong])
         yield batch
 
 
-def _is_valid(column: pa.Array) -> bool:
+def _is_valid(column: "pa.Array") -> bool:
     try:
         column.validate(full=True)
-    except UNREADABLE:
+    except unreadable():
         return False
     return True
 
 
-def unnamed(shape: tuple[int, ...], dtype: type, folder: Path | None = None) -> np.memmap:
+def unnamed(shape: tuple[int, ...], dtype: type, folder: Path | None = None) -> "np.memmap":
     """An array of zeros in a file of `folder` (None: the system's for temporary files) that is gone when nobody reads it any more."""
+    import numpy as np
+
     place = Path(tempfile.gettempdir()) if folder is None else folder
     with tempfile.TemporaryFile(dir=place) as file:
         _take(file, _bytes(shape, dtype), place)
         return np.memmap(file, dtype, "r+", shape=shape)
 
 
-def named(path: Path, shape: tuple[int, ...], dtype: type) -> np.memmap:
+def named(path: Path, shape: tuple[int, ...], dtype: type) -> "np.memmap":
     """An array of zeros in a new .npy file."""
+    import numpy as np
+
     head = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
     with path.open("xb") as file:
         np.lib.format.write_array_header_1_0(file, head)
@@ -421,6 +437,8 @@ def named(path: Path, shape: tuple[int, ...], dtype: type) -> np.memmap:
 
 
 def _bytes(shape: tuple[int, ...], dtype: type) -> int:
+    import numpy as np
+
     return math.prod(shape) * np.dtype(dtype).itemsize
 
 

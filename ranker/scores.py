@@ -19,7 +19,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ranker.catalogue import CATALOGUE_FILE, Catalogue, read_catalogue, write_catalogue
+from ranker.catalogue import (
+    CATALOGUE_FILE,
+    MOST_SEGMENT_VALUES,
+    Catalogue,
+    read_catalogue,
+    write_catalogue,
+)
 from ranker.columns import (
     as_ids,
     as_lists,
@@ -37,9 +43,6 @@ if TYPE_CHECKING:
 
 ROWS_PER_FILE = 2_000_000
 ROWS_PER_GROUP = 65_536
-MOST_SEGMENT_VALUES = 10_000
-MOST_HISTORY_DAYS = 366
-"""How far back `history/` goes, and so how many days a contact rule may count."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,11 @@ Packages, and then the commands in the order in which a week runs:
 - runs: folders that are whole or absent, the pointer to the published one, and its record
 - pages: results as one HTML file each
 - judging: what policies are compared with, and rehearsed on
+- console: the product manager's page
 - bench: benchmarks by name, and their part of the documents
+- check_policy: everything that is wrong with a policy, at once
+- diff_policy: what differs between two policies, in sentences
+- policy_schema: the JSON schema of policy files, for editors
 - make_market: a synthetic market with known truth
 - prepare: tables to logs
 - hillstrom: a public e-mail trial to logs
@@ -15,6 +19,8 @@ Packages, and then the commands in the order in which a week runs:
 - score: users to scores
 - allocate: scores and a policy to an audited allocation
 - what_if: a changed policy next to the one it was made from
+- seek: which value of a field reaches a goal
+- frontier: what one thing costs in another
 - evaluate: a model and the policy it leads to, judged on users it never saw
 - readout: the holdout against everybody else, and whether to ship
 - judge: an allocation, valued from held-out logs

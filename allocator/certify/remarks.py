@@ -9,8 +9,8 @@ from datetime import date
 import numpy as np
 
 from allocator.formats import Remark
+from allocator.policy.doubts import Crowd, doubts
 from allocator.policy.grammar import Policy
-from allocator.policy.off import off
 from allocator.problem import Problem
 from allocator.solve.lattice import Lattice, lattices
 from allocator.users import FREE, Data
@@ -31,10 +31,16 @@ def far_from_the_best(gap: float, wanted: float) -> Iterator[Remark]:
         yield Remark(kind="gap", sentence=told)
 
 
-def rules_off(policy: Policy, day: date | None) -> Iterator[Remark]:
-    """Rules of the policy that do not hold on that day, one by one, with their dates and scopes."""
-    for name, sentence in off(policy, day):
-        yield Remark(kind="off", sentence=sentence, constraint=name)
+def in_doubt(policy: Policy, day: date | None, crowd: Crowd) -> Iterator[Remark]:
+    """Rules that are off on that day or end before the next run, and bounds that are seldom meant or cannot bind."""
+    for doubt in doubts(policy, day, crowd):
+        yield Remark(kind=doubt.kind, sentence=doubt.sentence, constraint=doubt.rule)
+
+
+def without_repeats(remarks: Sequence[Remark], doubted: Sequence[Remark]) -> Iterator[Remark]:
+    """Those that doubts have not said of the same rule already."""
+    said = {(remark.kind, remark.constraint) for remark in doubted}
+    return (remark for remark in remarks if (remark.kind, remark.constraint) not in said)
 
 
 def percent_forgotten(

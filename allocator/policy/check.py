@@ -4,18 +4,17 @@ Each check takes a record whose fields may be None where the file's value was al
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 
-from allocator.policy.grammar import ContactRule, EligibilityRule, Fallback, PinnedRule, Policy, Share, Tier
+from allocator.policy.grammar import ContactRule, EligibilityRule, Fallback, PinnedRule, Share, Tier
 from allocator.policy.kinds.base import Constraint
 from allocator.policy.suggest import Vocabulary, hint
 from allocator.policy.tree import Fault, scalar
-from allocator.policy.words import Filter, Rule, composed, shown
-from ranker.catalogue import Catalogue
-from ranker.scores import MOST_SEGMENT_VALUES
+from allocator.policy.words import Filter, Rule, composed, percent_meant, shown
+from ranker.catalogue import MOST_SEGMENT_VALUES, Catalogue
 
 
 class Known(Vocabulary):
@@ -34,10 +33,17 @@ class Known(Vocabulary):
 
 @dataclass(frozen=True)
 class World:
-    """What a policy may speak of: actions with their attributes, metrics, and the users' segments with their values."""
+    """What a policy may speak of: actions with their attributes, metrics, and the users' segments with their values.
+
+    segments: None where no users are at hand. A catalogue without metrics is not yet that of scores, and says nothing of them.
+    """
 
     catalogue: Catalogue
-    segments: Mapping[str, frozenset[str]]
+    segments: Mapping[str, frozenset[str]] | None
+
+    @property
+    def is_of_scores(self) -> bool:
+        return bool(self.catalogue.metrics)
 
     @cached_property
     def metrics(self) -> tuple[str, ...]:
@@ -66,7 +72,14 @@ class World:
     @cached_property
     def known_of_users(self) -> Mapping[str, Known]:
         """What a segment is over the users."""
-        return {name: Known(tuple(values)) for name, values in self.segments.items()}
+        return {name: Known(tuple(values)) for name, values in (self.segments or {}).items()}
+
+    @cached_property
+    def segment_names(self) -> frozenset[str] | None:
+        """None where nothing is known of segments."""
+        if self.segments is not None:
+            return frozenset(self.segments)
+        return frozenset(self.catalogue.segments) if self.is_of_scores else None
 
     def having(self, attribute: str, value: object) -> frozenset[int]:
         """The actions that have this value."""
@@ -92,9 +105,10 @@ class World:
     @cached_property
     def _spellings(self) -> Mapping[str, tuple[str, ...]]:
         """Words of the scores that are not plain ASCII, by their composed form."""
-        texts = {str(each) for words in (self.metrics, self.ids, self.attributes, self.segments) for each in words}
+        segments = self.segments or {}
+        texts = {str(each) for words in (self.metrics, self.ids, self.attributes, segments) for each in words}
         texts |= {value for each in self.attributes.values() for _, value in each if isinstance(value, str)}
-        texts |= {value for values in self.segments.values() for value in values}
+        texts |= {value for values in segments.values() for value in values}
         found: dict[str, list[str]] = {}
         for text in sorted(text for text in texts if not text.isascii()):
             found.setdefault(composed(text), []).append(text)
@@ -137,7 +151,7 @@ def _is(value: object, kind: type) -> bool:
 def measure(world: World, record: object, *scope: Filter | None) -> Iterator[Fault]:
     """The metric and the attribute of an objective's term, a constraint or what a ratio divides by."""
     metric, times = getattr(record, "metric", None), getattr(record, "times", None)
-    if metric is not None and metric not in world.metrics:
+    if metric is not None and world.is_of_scores and metric not in world.metrics:
         yield Fault(("metric",), f"the scores have no metric '{metric}'{hint(metric, world.metrics)}")
     if times is not None:
         yield from _attribute(world, times, float, scope, "times")
@@ -184,9 +198,10 @@ def users(world: World, words: Filter | None, key: str = "users") -> Iterator[Fa
     if words is None:
         return
     for name, values in words.keys:
-        known = world.segments.get(name)
+        if world.segment_names is not None and name not in world.segment_names:
+            yield Fault((key, name), _no_segment(world, name, world.segment_names))
+        known = None if world.segments is None else world.segments.get(name)
         if known is None:
-            yield Fault((key, name), _no_segment(world, name))
             continue
         for value in values:
             if value not in known:
@@ -197,12 +212,12 @@ def users(world: World, words: Filter | None, key: str = "users") -> Iterator[Fa
         yield from (fault.under(key) for fault in users(world, words.negated, "not"))
 
 
-def _no_segment(world: World, name: str) -> str:
+def _no_segment(world: World, name: str, known: Collection[str]) -> str:
     if name in world.catalogue.segments:
         return (
             f"'{name}' has more than {MOST_SEGMENT_VALUES:,} different values, too many for a segment; group them first"
         )
-    ending = hint(name, world.segments) if world.segments else "; the scores have no segments"
+    ending = hint(name, known) if known else "; the scores have no segments"
     return f"there is no segment '{name}'{ending}"
 
 
@@ -236,8 +251,7 @@ def contact(world: World, rule: ContactRule) -> Iterator[Fault]:
     yield from actions(world, rule.where, "where")
     if rule.each is not None:
         yield from _attribute(world, rule.each, str, (rule.where,), "each")
-    yield from together(rule)
-    if rule.spoils is not None and world.catalogue.interference is None:
+    if rule.spoils is not None and world.is_of_scores and world.catalogue.interference is None:
         told = "their catalogue.json has no `interference`, which the ranker writes where logs tell of earlier contacts"
         yield Fault(("spoils",), f"the scores do not say what spoils what: {told}")
     yield from users(world, rule.users)
@@ -267,12 +281,12 @@ def together(rule: ContactRule) -> Iterator[Fault]:
         yield Fault(("min",), f"the minimum {rule.min} is above the maximum {rule.max}")
 
 
-def alone(rule: Rule) -> Iterator[Fault]:
-    """What is wrong with a rule by itself, whatever there is in the scores."""
+def alone(rule: Rule, *, refused: bool = False) -> Iterator[Fault]:
+    """What is wrong with a rule by itself, whatever there is in the scores. refused: whether a bound was refused already."""
     if isinstance(rule, ContactRule):
         yield from together(rule)
     yield from validity(rule)
-    if isinstance(rule, Constraint):
+    if isinstance(rule, Constraint) and not refused:
         yield from rule.bound_faults()
 
 
@@ -315,12 +329,18 @@ def tiers(records: Sequence[Tier | None]) -> Iterator[Fault]:
         elif give_up is None and not last:
             yield Fault((position,), "does not say what it may give_up for the next tier, like 1%")
         elif give_up is not None and not 0 < tier.part < 1:
-            yield Fault((position, "give_up"), f"must be above 0% and below 100%, not {shown(give_up.to_json())}")
+            yield Fault(
+                (position, "give_up"),
+                f"must be above 0% and below 100%, not {shown(give_up.to_json())}{percent_meant(give_up.to_json())}",
+            )
+
+
+def has_terms(record: Tier) -> Iterator[Fault]:
+    if record.objective == ():
+        yield Fault(("objective",), "needs at least one term like {metric: revenue, weight: 1.0}")
 
 
 def tier(world: World, record: Tier) -> Iterator[Fault]:
-    if record.objective == ():
-        yield Fault(("objective",), "needs at least one term like {metric: revenue, weight: 1.0}")
     for position, term in enumerate(record.objective or ()):
         yield from (fault.under("objective", position) for fault in measure(world, term))
 
@@ -330,15 +350,18 @@ def pinned(world: World, rule: PinnedRule) -> Iterator[Fault]:
     yield from users(world, rule.users)
 
 
-def fallback(world: World, record: Fallback) -> Iterator[Fault]:
-    """Known actions, each once, and known segments."""
-    named = record.action or ()
+def names_actions(record: Fallback) -> Iterator[Fault]:
+    """At least one action, and each once."""
     if record.action == ():
         yield Fault(("action",), "the list is empty; name at least one action")
-    yield from _action_ids(world, *dict.fromkeys(named))
-    for name, count in Counter(named).items():
+    for name, count in Counter(record.action or ()).items():
         if count > 1:
             yield Fault(("action",), f"'{name}' stands {count} times")
+
+
+def fallback(world: World, record: Fallback) -> Iterator[Fault]:
+    """Known actions and known segments."""
+    yield from _action_ids(world, *dict.fromkeys(record.action or ()))
     yield from users(world, record.users)
 
 
@@ -366,14 +389,14 @@ def constraint(world: World, rule: Constraint) -> Iterator[Fault]:
 
 def _each(world: World, rule: Constraint) -> Iterator[Fault]:
     """A constraint's `each` is a segment, or an attribute that an action in scope has."""
-    name = rule.each
-    if name is None or name in world.segments:
+    name, segments = rule.each, world.segment_names
+    if name is None or (name in segments if segments is not None else name not in world.attributes):
         return
     if rule.each_is_segment:
         told = f"{rule.kind} counts users, by segment alone"
-        yield Fault(("each",), f"there is no segment '{name}'{hint(name, world.segments)}; {told}")
+        yield Fault(("each",), f"there is no segment '{name}'{hint(name, segments or ())}; {told}")
     elif name not in world.attributes:
-        known = {*world.segments, *world.attributes}
+        known = {*(segments or ()), *world.attributes}
         yield Fault(("each",), f"there is no segment and no attribute of actions '{name}'{hint(name, known)}")
     elif not any(action.get(name) is not None for action in world.attributes_in(*rule.filters.values())):
         yield Fault(("each",), f"no action in scope has the attribute '{name}'")
@@ -410,9 +433,3 @@ def unique_ids(ids: Sequence[tuple[tuple[str, int], str]]) -> Iterator[Fault]:
             section, position = first[name]
             yield Fault((*place, "id"), f"the id '{name}' is taken by {section}[{position}]; ids name one rule each")
         first.setdefault(name, place)
-
-
-def doubts(policy: Policy) -> Iterator[str]:
-    """What is right as it stands, and yet seldom meant: for the log, and whoever reads the report."""
-    for rule in policy.constraints:
-        yield from rule.doubts()

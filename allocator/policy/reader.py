@@ -1,13 +1,12 @@
 """File in, policy out, or every mistake at once."""
 
 import json
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
@@ -30,10 +29,12 @@ from allocator.policy.kinds.volume import Volume
 from allocator.policy.overrides import apply, rule_ids
 from allocator.policy.suggest import hint, likely
 from allocator.policy.tree import Fault, Node, Path_
-from allocator.policy.words import LACKING, Bound, Measure, Rule, Term, composed, shown
+from allocator.policy.words import LACKING, Bound, Measure, Rule, Term, composed, percent_meant, shown
 from ranker.catalogue import Catalogue
 from ranker.files import InputError
-from ranker.scores import Scores
+
+if TYPE_CHECKING:
+    from ranker.scores import Scores
 
 REQUIRED = ("version", "objective")
 FILTERS = frozenset({"where", "of", "users", "forbid", "requires"})
@@ -41,7 +42,6 @@ WORDS = dict.fromkeys(("metric", "times", "each", "action"), "word")
 Read = TypeVar("Read")
 Model = TypeVar("Model", bound=BaseModel)
 AnyRule = TypeVar("AnyRule", bound=Rule)
-log = logging.getLogger(__name__)
 
 
 def read_policy(
@@ -64,7 +64,7 @@ def read_policy(
 def policy_for(
     source: Policy | Path | str | Mapping[str, object],
     changes: Mapping[str, object],
-    scores: Scores,
+    scores: "Scores",
     *,
     previous: bool = False,
 ) -> Policy:
@@ -91,23 +91,43 @@ def parse_policy(
     previous: bool = False,
 ) -> Policy:
     """As `read_policy`, from text; `name` is what errors call it."""
+    found = examine(text, name, overrides, check.World(catalogue, segments), previous=previous)
+    if found.policy is None:
+        raise InputError([problem.sentence for problem in found.problems])
+    return found.policy
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A policy, or everything that keeps the text from being one. root: the text as a tree, where it is one."""
+
+    policy: Policy | None
+    problems: tuple[tree.Problem, ...]
+    root: Node | None
+
+
+def examine(
+    text: str,
+    name: str,
+    overrides: Mapping[str, object],
+    world: check.World | None = None,
+    *,
+    previous: bool = True,
+) -> Examined:
+    """Reads as `parse_policy` does and raises nothing. world: what the words must fit; without one the grammar alone is checked."""
     root, faults = tree.parse(text)
     policy = None
     if root is None and not faults:
         faults = [Fault((), "is empty; a policy has at least `version` and `objective`")]
     if root is not None:
         root, more = apply(root, overrides)
-        world = check.World(catalogue, segments)
-        root = _spelled(root, world)
+        root = root if world is None else _spelled(root, world)
         reading = _Reading(root, world, previous)
         policy = reading.policy()
         refused = {fault.path for fault in faults}
         faults = [*faults, *more, *(fault for fault in reading.faults if fault.path not in refused)]
-    if faults or policy is None:
-        raise InputError(list(dict.fromkeys(tree.sentence(name, root, fault) for fault in _in_order(root, faults))))
-    for doubt in check.doubts(policy):
-        log.warning("%s: %s", name, doubt)
-    return policy
+    problems = dict.fromkeys(tree.problem(name, root, fault) for fault in _in_order(root, faults))
+    return Examined(None if problems else policy, tuple(problems), root)
 
 
 def _spelled(node: Node, world: check.World, role: str = "") -> Node:
@@ -155,7 +175,7 @@ class _Reading:
     """The sections of one file, read one after the other; faults pile up, and the policy is built if there are none."""
 
     root: Node
-    world: check.World
+    world: check.World | None
     previous: bool
     faults: list[Fault] = field(default_factory=list)
 
@@ -234,7 +254,7 @@ class _Reading:
         return experiment
 
     def _term(self, node: Node, position: int) -> Term | None:
-        return self._record(Term, node, ("objective", position), lambda term: check.measure(self.world, term))
+        return self._record(Term, node, ("objective", position), check.measure)
 
     def _tiers(self) -> tuple[Tier | None, ...]:
         tiers = self._list("tiers", self._tier)
@@ -245,7 +265,7 @@ class _Reading:
         return tiers
 
     def _tier(self, node: Node, position: int) -> Tier | None:
-        return self._record(Tier, node, ("tiers", position), lambda tier: check.tier(self.world, tier))
+        return self._record(Tier, node, ("tiers", position), check.tier, check.has_terms)
 
     def _eligibility(self, node: Node, position: int) -> EligibilityRule | None:
         return self._rule(EligibilityRule, node, ("eligibility", position), check.eligibility)
@@ -260,7 +280,7 @@ class _Reading:
         node = self.root.child("fallback")
         if node is None or node.value is None:
             return None
-        return self._record(Fallback, node, ("fallback",), lambda record: check.fallback(self.world, record))
+        return self._record(Fallback, node, ("fallback",), check.fallback, check.names_actions)
 
     def _constraint(self, node: Node, position: int) -> Constraint | None:
         place = ("constraints", position)
@@ -296,20 +316,24 @@ class _Reading:
         place: tuple[str, int],
         words: Callable[[check.World, AnyRule], Iterator[Fault]],
     ) -> AnyRule | None:
-        def checks(rule: AnyRule) -> Iterator[Fault]:
-            yield from words(self.world, rule)
-            yield from check.validity(rule)
-            if isinstance(rule, Constraint) and None not in (rule.strength, *_kept_bounds(node, rule)):
-                yield from rule.bound_faults()
+        def alone(rule: AnyRule) -> Iterator[Fault]:
+            bounds = (rule.strength, *_kept_bounds(node, rule)) if isinstance(rule, Constraint) else ()
+            yield from check.alone(rule, refused=None in bounds)
 
-        return self._record(model, node, place, checks)
+        return self._record(model, node, place, words, alone)
 
     def _record(
-        self, model: type[Model], node: Node, place: Path_, checks: Callable[[Model], Iterator[Fault]]
+        self,
+        model: type[Model],
+        node: Node,
+        place: Path_,
+        words: Callable[[check.World, Model], Iterator[Fault]],
+        alone: Callable[[Model], Iterator[Fault]] = lambda record: iter(()),
     ) -> Model | None:
+        """words: checks against what the policy is meant for; alone: checks of the record by itself."""
         record, faults = _read(model, node)
         if record is not None:
-            faults = [*faults, *checks(record)]
+            faults = [*faults, *alone(record), *(() if self.world is None else words(self.world, record))]
         self.faults += (fault.under(*place) for fault in faults)
         return record
 
@@ -375,9 +399,11 @@ def _told(model: type[BaseModel], error: ErrorDetails) -> Fault:
         "int_from_float": lambda: f"{shown(value)} is not a whole number",
         "finite_number": lambda: "must be a finite number",
         "greater_than_equal": lambda: f"must be at least {context['ge']:g}, not {shown(value)}",
-        "less_than_equal": lambda: f"must be at most {context['le']:g}, not {shown(value)}",
+        "less_than_equal": lambda: (
+            f"must be at most {context['le']:g}, not {shown(value)}{_part(context['le'], value)}"
+        ),
         "greater_than": lambda: f"must be above {context['gt']:g}, not {shown(value)}",
-        "less_than": lambda: f"must be below {context['lt']:g}, not {shown(value)}",
+        "less_than": lambda: f"must be below {context['lt']:g}, not {shown(value)}{_part(context['lt'], value)}",
         "string_type": lambda: f"must be text, not {shown(value)}; in quotes, a number is text too",
         "string_too_short": lambda: "must not be empty",
         "string_pattern_mismatch": lambda: f"{shown(value)} may have at most 100 letters, digits, '_', '-' and '.'",
@@ -385,6 +411,11 @@ def _told(model: type[BaseModel], error: ErrorDetails) -> Fault:
         "model_type": lambda: f"must be a mapping, not {shown(value)}",
     }
     return Fault(tuple(place), told.get(error["type"], lambda: error["msg"])())
+
+
+def _part(limit: float, value: object) -> str:
+    """Of what is a part of one."""
+    return percent_meant(value) if limit == 1 else ""
 
 
 def _unknown_key(model: type[BaseModel], place: Sequence[str | int]) -> str:

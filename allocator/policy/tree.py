@@ -27,6 +27,8 @@ from ranker.files import InputError
 MOST_BYTES = 1 << 20
 MOST_LEVELS = 32
 MOST_DIGITS = 18
+MOST_OF_AN_ID = 100
+"""Letters of an id or a key that a message repeats."""
 
 Scalar = str | bool | int | float
 Path_ = tuple[str | int, ...]
@@ -255,8 +257,26 @@ def scalar(text: str) -> Scalar | None:
     return text
 
 
-def sentence(name: str, root: Node | None, fault: Fault) -> str:
-    """'file:line: key.path: message'; rules are called by their ids, values set on the command line by their `set.` key."""
+@dataclass(frozen=True)
+class Problem:
+    """A fault as people and programs read it. line: counted from 1, None of what has no line, such as a value of the command line."""
+
+    file: str
+    line: int | None
+    key: str
+    problem: str
+    suggestion: str | None = None
+
+    @property
+    def sentence(self) -> str:
+        """file:line: key.path: what is wrong; what instead."""
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        told = self.problem if self.suggestion is None else f"{self.problem}; {self.suggestion}"
+        return ": ".join(part for part in (place, self.key, told) if part)
+
+
+def problem(name: str, root: Node | None, fault: Fault) -> Problem:
+    """The fault with its place; rules are called by their ids, values set on the command line by their `set.` key."""
     labels: list[str] = []
     node, line, override = root, None if root is None else root.line, fault.override
     for step in fault.path:
@@ -265,16 +285,26 @@ def sentence(name: str, root: Node | None, fault: Fault) -> str:
         if child is not None:
             line, override = child.line, child.override
         node = child
-    line = line if fault.line is None else fault.line
-    place = name if line is None else f"{name}:{line}"
     key = ".".join(labels).replace(".[", "[")
-    if override is not None:
-        place, key = f"{name}: {override}", key if fault.path and node is None else ""
-    return f"{place}: {key}: {fault.message}" if key else f"{place}: {fault.message}"
+    told = parted(fault.message)
+    if override is None:
+        return Problem(name, line if fault.line is None else fault.line, key, *told)
+    rest = key if fault.path and node is None else ""
+    return Problem(name, fault.line, ": ".join(part for part in (override, rest) if part), *told)
+
+
+QUOTED = re.compile(r"""(?<!\w)'.*?'(?!\w)|"(\\.|[^"\\])*\"""")
+
+
+def parted(message: str) -> tuple[str, str | None]:
+    """What is wrong, and what instead: a message says it behind its first semicolon that is not quoted."""
+    bare = QUOTED.sub(lambda quoted: "x" * len(quoted[0]), message)
+    first = bare.find("; ")
+    return (message, None) if first < 0 else (message[:first], message[first + 2 :])
 
 
 def _label(step: str | int, child: Node | None) -> str:
     if isinstance(step, str):
-        return step
+        return step[:MOST_OF_AN_ID]
     own = None if child is None else child.child("id")
-    return own.value if own is not None and isinstance(own.value, str) and own.value else f"[{step}]"
+    return own.value[:MOST_OF_AN_ID] if own is not None and isinstance(own.value, str) and own.value else f"[{step}]"

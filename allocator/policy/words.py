@@ -27,7 +27,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from ranker.scores import MOST_HISTORY_DAYS
+from ranker.catalogue import MOST_HISTORY_DAYS
 
 Scalar = str | bool | int | float
 SIMPLE = 100_000
@@ -52,13 +52,26 @@ def fault(message: str) -> PydanticCustomError:
     return PydanticCustomError("policy", "{message}", {"message": message})
 
 
+def _as_date(value: object) -> str:
+    """A day that was written the other way round, or with other signs."""
+    found = re.fullmatch(r"([0-9]{1,4})[-./]([0-9]{1,2})[-./]([0-9]{1,4})", value) if isinstance(value, str) else None
+    if found is None:
+        return ""
+    first, month, last = found.groups()
+    year, day = (first, last) if len(first) == 4 else (last, first)
+    with suppress(ValueError):
+        meant = date(int(year), int(month), int(day))
+        return f"; write {meant}" if len(year) == 4 and ("/" not in value or len(first) == 4) else ""
+    return ""
+
+
 def _date(value: object) -> object:
     if isinstance(value, date) or value is None:
         return value
     if isinstance(value, str) and len(value) == 10:
         with suppress(ValueError):
             return date.fromisoformat(value)
-    raise fault(f"{shown(value)} is not a date like 2026-11-23")
+    raise fault(f"{shown(value)} is not a date like 2026-11-23{_as_date(value)}")
 
 
 PERCENT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+) ?%")
@@ -77,7 +90,8 @@ def _plain_share(value: object) -> object:
 
 def shown(value: object) -> str:
     """A value as a policy file would spell it, cut to a readable length."""
-    text = json.dumps(value, ensure_ascii=False, default=str) if not isinstance(value, str) else f"'{value}'"
+    text = f"'{value}'" if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    text = text.removesuffix(".0") if isinstance(value, float) else text
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
@@ -200,16 +214,39 @@ def bound_from_words(words: object) -> Bound:
     if isinstance(words, str) and PERCENT.fullmatch(words) is not None:
         return Bound(float(words.rstrip(" %")), True)
     if not _is_number(words):
-        raise fault(f"{shown(words)} is not a number or a percentage like 5%{_in_digits(words)}")
+        raise fault(f"{shown(words)} is not a number or a percentage like 5%{_meant(words)}")
     return Bound(float(words))
 
 
-def _in_digits(words: object) -> str:
-    """What a text with digits of other scripts is in those that bounds are written in."""
-    if not isinstance(words, str) or words.isascii() or not any(letter.isdecimal() for letter in words):
+GROUPED = re.compile(r"[0-9]{1,3}(?:[,.'_ \u00a0\u202f][0-9]{3})+")
+"""Digits in groups of three."""
+SIZES = {"k": 1_000, "thousand": 1_000, "m": 1_000_000, "mn": 1_000_000, "million": 1_000_000}
+PER_CENT = ("%", "percent", "per cent", "pct", "procent", "prozent")
+
+
+def _meant(words: object) -> str:
+    """How a bound is written that was put in another way: in quotes, with its unit, in groups of digits, with a decimal comma."""
+    if not isinstance(words, str):
         return ""
     plain = "".join(str(unicodedata.decimal(each)) if each.isdecimal() else _SIGNS.get(each, each) for each in words)
-    return f"; digits are 0 to 9, so write {plain}"
+    if plain != words and not words.isascii() and any(letter.isdecimal() and not letter.isascii() for letter in words):
+        return f"; digits are 0 to 9, so write {plain}"
+    digits = re.search(r"[-+]?[0-9][0-9,.'_ \u00a0\u202f]*", plain)
+    if digits is None or any(each.isdigit() for each in plain[: digits.start()] + plain[digits.end() :]):
+        return ""
+    unit = (plain[: digits.start()] + plain[digits.end() :]).strip().casefold()
+    number = digits[0].strip(" ,.'_\u00a0\u202f")
+    number = re.sub(r"[^0-9+-]", "", number) if GROUPED.fullmatch(number.lstrip("+-")) else number.replace(",", ".")
+    if not re.fullmatch(r"[-+]?[0-9]+(\.[0-9]+)?", number) or len(number) > 15:
+        return ""
+    if unit in PER_CENT:
+        return f"; write {number}%"
+    return f"; write {float(number) * SIZES.get(unit, 1):.15g}"
+
+
+def percent_meant(value: object) -> str:
+    """The end of a sentence about a share that is too large: whether the sign was forgotten."""
+    return f"; did you mean {value:g}%?" if _is_number(value) and 1 < value <= 100 else ""
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:
@@ -252,7 +289,7 @@ def certainty_from_words(words: object) -> float:
     value = _plain_share(words)
     if _is_number(value) and 0.5 <= value < 1:
         return float(value)
-    meant = f"; did you mean {words:g}%?" if _is_number(words) and 50 <= words < 100 else ""
+    meant = percent_meant(words) if _is_number(words) and 50 <= words < 100 else ""
     raise fault(f"a certainty is at least 50% and below 100%, as 90% or 0.9, not {shown(words)}{meant}")
 
 

@@ -23,7 +23,6 @@ from allocator.formats import (
     FunnelStage,
     MetricTotal,
 )
-from allocator.policy.check import doubts
 from allocator.policy.grammar import Policy
 from allocator.report.records import Evaluation, Read, RehearsalTable, TruthTable, read_record
 from allocator.report.sentences import formula
@@ -96,7 +95,6 @@ class Unreached:
 @dataclass(frozen=True)
 class Report:
     """All of the page. value_unit: the unit of the objective; warnings: where the sources disagree with one another.
-    doubts: rules that may not say what was meant.
 
     policy: as it was used, where the allocation holds it; left_out: ids of the rules that this run left out of it.
     """
@@ -118,7 +116,6 @@ class Report:
     truth: TruthTable | None
     provenance: Mapping[str, Mapping[str, str]]
     warnings: tuple[str, ...]
-    doubts: tuple[str, ...]
 
 
 def collect(sources: Sources) -> Report:
@@ -147,7 +144,6 @@ def collect(sources: Sources) -> Report:
         truth=_optional(sources.truth, TruthTable),
         provenance=_provenance(sources),
         warnings=tuple(_disagreements(certificate, policy, tally, scores)),
-        doubts=() if policy is None else tuple(doubts(policy)),
     )
 
 

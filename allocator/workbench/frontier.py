@@ -51,11 +51,11 @@ def frontier(session: Session, base: Policy, x: str, y: str, points: int, full: 
         full: from allocations of all users.
 
     Raises:
-        Unsolvable: the policy as it is contradicts itself.
+        Infeasible: the policy as it is contradicts itself.
         InputError: there is no such thing to measure, or nothing to move.
     """
     started = time.perf_counter()
-    now = session.price(base)
+    now = session.priced_or_diagnosed(base)
     across, up = Measurand.named(x, now, "x"), Measurand.named(y, now, "y")
     sweep = Sweep.over(across, now)
     bounds = sweep.bounds(session, base, points)

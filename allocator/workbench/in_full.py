@@ -9,9 +9,13 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from allocator.allocate import Allocation
+from allocator.allocate import Allocation, allocate
 from allocator.formats import ConstraintRecord
+from allocator.policy.grammar import Policy
+from allocator.solve.settings import SolveSettings
 from allocator.workbench.answers import Cell, ConstraintAnswer, DifferenceAnswer, MeanAndError, PolicyAnswer
+from allocator.workbench.session import Session
+from allocator.workbench.telling import TellingStopwatch
 from ranker.scores import Scores
 
 
@@ -39,6 +43,14 @@ class FullPolicy:
             metrics_model_se={name: each.se for name, each in held.metrics.items()},
             constraints={each.id: _constraint(each) for each in held.constraints},
         )
+
+
+def solved_in_full(session: Session, policy: Policy) -> FullPolicy:
+    """An allocation of all users under an active policy. Raises Infeasible, InputError."""
+    session.tell("solving for all users")
+    settings = SolveSettings(gap=session.gap, price_ranges=False)
+    watch = TellingStopwatch(session.tell)
+    return FullPolicy(allocate(session.scores, policy, settings, previous=session.previous, progress=watch))
 
 
 def _constraint(record: ConstraintRecord) -> ConstraintAnswer:

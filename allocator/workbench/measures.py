@@ -11,6 +11,7 @@ import numpy as np
 from allocator.certify.certificate import objective_terms, unit_of, value_unit
 from allocator.constraints import CompiledConstraint
 from allocator.policy.suggest import hint
+from allocator.workbench.answers import PolicyAnswer
 from allocator.workbench.priced import SampledPolicy
 from allocator.workbench.sums import CONTACTS, VALUE
 from ranker.files import InputError
@@ -48,6 +49,13 @@ class Measurand:
             return achieved, float(found.sample.stderr_of_sums(residual_U[:, None])[0])
         name = {"value": VALUE, "contacts": CONTACTS}.get(self.name, ("metric", self.name))
         return found.sums.total(name), float(found.sample.stderr_of_sums(found.sums.residual(name)[:, None])[0])
+
+    def stated(self, answer: PolicyAnswer) -> float | None:
+        """The same of an answer."""
+        if self.name in answer.constraints:
+            return answer.constraints[self.name].achieved
+        totals = {"value": answer.value, "contacts": answer.contacts, **answer.metrics}
+        return totals[self.name]
 
     def unit(self, found: SampledPolicy) -> str:
         place = self.place(found)

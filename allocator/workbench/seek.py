@@ -13,6 +13,7 @@ from allocator.amounts import number
 from allocator.policy.grammar import Policy
 from allocator.solve.solution import Unsolvable
 from allocator.workbench.answers import Amount, MeanAndError, OutOfReach, Seek, Tried
+from allocator.workbench.in_full import solved_in_full
 from allocator.workbench.measures import Measurand
 from allocator.workbench.priced import SampledPolicy
 from allocator.workbench.sentences import causes_of, signed
@@ -147,8 +148,10 @@ class _Search:
         return low if abs(below) <= abs(above) else high
 
 
-def seek(session: Session, base: Policy, field: PolicyField, measure: Measurand, target: float) -> Seek:
-    """The value of the field at which the measure comes to the target.
+def seek(
+    session: Session, base: Policy, field: PolicyField, measure: Measurand, target: float, full: bool = False
+) -> Seek:
+    """The value of the field at which the measure comes to the target; full: what it gives is counted in an allocation of all users.
 
     Raises Unsolvable where the policy as it is contradicts itself.
     """
@@ -166,7 +169,7 @@ def seek(session: Session, base: Policy, field: PolicyField, measure: Measurand,
     reached = pair is not None and (search.is_near(missed) or abs(missed) <= _rounding(measure, target))
     cost = Compared(now, found).of(("value", ""), session.gap)
     out = None if reached else _out_of_reach(search, value, found, missed)
-    return Seek(
+    answer = Seek(
         want=f"{measure.name}={number(target)}",
         by=field.name,
         target=target,
@@ -186,6 +189,31 @@ def seek(session: Session, base: Policy, field: PolicyField, measure: Measurand,
         sample=len(session.sample),
         full=False,
         seconds=time.perf_counter() - started,
+    )
+    if not full:
+        return answer
+    return _in_full(session, base, field.at(answer.bound), measure, answer, started)
+
+
+def _in_full(session: Session, base: Policy, new: Policy, measure: Measurand, answer: Seek, started: float) -> Seek:
+    """The answer with what allocations of all users give of it."""
+    before, after = solved_in_full(session, base).answer(), solved_in_full(session, new).answer()
+    achieved, cost = measure.stated(after), before.value - after.value
+    lost = MeanAndError(mean=-cost, se=0.0)
+    return answer.model_copy(
+        update={
+            "achieved_now": measure.stated(before),
+            "achieved": achieved or 0.0,
+            "achieved_se": 0.0,
+            "value": after.value,
+            "value_se": 0.0,
+            "cost": cost,
+            "cost_se": 0.0,
+            "sentence": f"{_told(answer.by, measure, answer.bound, achieved, lost)} (An allocation of all users.)",
+            "sample": session.scores.users,
+            "full": True,
+            "seconds": time.perf_counter() - started,
+        }
     )
 
 
@@ -249,10 +277,14 @@ def _sentence(
     cost: MeanAndError,
     out: OutOfReach | None,
 ) -> str:
-    changed = f"value changes by {signed(cost, '')}" if cost.seen else "no effect on value is seen"
     if out is None:
-        return f"{field.name} = {bound} gives {measure.name} of {number(achieved)}; {changed}."
+        return _told(field.name, measure, bound, achieved, cost)
     return f"Out of reach: {field.name} comes nearest at {bound}, with {measure.name} of {number(out.nearest)}. {out.reason}"
+
+
+def _told(name: str, measure: Measurand, bound: Amount, achieved: float | None, cost: MeanAndError) -> str:
+    changed = f"value changes by {signed(cost, '')}" if cost.seen else "no effect on value is seen"
+    return f"{name} = {bound} gives {measure.name} of {number(achieved)}; {changed}."
 
 
 def changes_of(path: str, value: Amount) -> Mapping[str, object]:

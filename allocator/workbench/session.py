@@ -11,10 +11,15 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
 
+from allocator.allocate import allocate
 from allocator.policy.grammar import Policy
 from allocator.policy.reader import policy_for
+from allocator.solve.settings import SolveSettings
+from allocator.solve.solution import Unsolvable
 from allocator.workbench.priced import SampledPolicy, price_on_sample
 from allocator.workbench.sample import Sample, draw_sample, everybody
+from allocator.workbench.telling import TellingStopwatch
+from ranker.files import InputError
 from ranker.scores import Scores
 
 SAMPLE_USERS = 20_000
@@ -85,3 +90,17 @@ class Session:
                 self.priced.popitem(last=False)
         self.priced.move_to_end(key)
         return self.priced[key]
+
+    def priced_or_diagnosed(self, policy: Policy) -> SampledPolicy:
+        """As `price`; where the rules contradict each other on the sample, all users are asked: raises Infeasible with the diagnosis, or
+        InputError where all of them can be given what the rules ask for and the sample cannot.
+        """
+        try:
+            return self.price(policy)
+        except Unsolvable as error:
+            self.tell("looking for the contradiction among all users")
+            watch = TellingStopwatch(self.tell)
+            allocate(self.scores, policy, SolveSettings(price_ranges=False), previous=self.previous, progress=watch)
+            raise InputError(
+                [f"sample: {len(self.sample):,} users are too few for these rules ({error}); ask for more"]
+            ) from None

@@ -93,7 +93,7 @@ def _kind(base: Policy, rule: str) -> str:
 
 
 def _spaced(side: Side, low: float, high: float, count: int) -> Iterator[tuple[Side, float]]:
-    """So many bounds from low to high; those of the upper side begin with `low`, those of the lower end before `high`."""
+    """So many bounds between low and high, without the end that nothing is asked of: of `max` the upper, of `min` the lower one."""
     for position in range(count):
-        part = position / count if side == "max" else position / max(count - 1, 1)
+        part = (position if side == "max" else position + 1) / count
         yield side, low + (high - low) * part

@@ -129,7 +129,7 @@ class Compared:
         """How much a sum differs."""
         residual_U = self.new.sums.residual(name) - self.base.sums.residual(name)
         sampling = self.new.sample.stderr_of_sums(residual_U[:, None])[0]
-        same = np.array_equal(self.new.slate_UK, self.base.slate_UK) and self.new.prices == self.base.prices
+        same = self.new.policy.digest == self.base.policy.digest
         left = 0.0 if same else np.hypot(_left_open(self.base, name, gap), _left_open(self.new, name, gap))
         return MeanAndError(
             mean=self.new.sums.total(name) - self.base.sums.total(name), se=float(np.hypot(sampling, left))

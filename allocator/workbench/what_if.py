@@ -4,20 +4,18 @@ Axes: U users of the sample, S user classes, A actions.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from allocator.allocate import allocate
 from allocator.certify.certificate import objective_terms, value_unit
 from allocator.infeasible.diagnosis import Infeasible
 from allocator.policy.differences import Edit, differences, with_edits
 from allocator.policy.grammar import Policy
-from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import Unsolvable
 from allocator.workbench.answers import DifferenceAnswer, EditAnswer, WhatIf
 from allocator.workbench.attribution import Chosen, shapley
-from allocator.workbench.in_full import FullPolicy, compared_in_full, users_moved
+from allocator.workbench.in_full import FullPolicy, compared_in_full, solved_in_full, users_moved
 from allocator.workbench.sentences import headline, why
 from allocator.workbench.session import Session
 from allocator.workbench.sums import VALUE
@@ -77,17 +75,11 @@ def _answer(session: Session, started: float, *, policy: Policy, **found: object
 
 
 def _in_full(session: Session, base: Policy, new: Policy, edits: Sequence[Edit], started: float) -> WhatIf:
-    settings = SolveSettings(gap=session.gap, price_ranges=False)
-
-    def solved(policy: Policy) -> FullPolicy:
-        session.tell("solving for all users")
-        return FullPolicy(allocate(session.scores, policy, settings, previous=session.previous))
-
-    before, after = solved(base), solved(new)
+    before, after = solved_in_full(session, base), solved_in_full(session, new)
     difference, cells = compared_in_full(session.scores, before, after)
     return _answer(
         session, started, full=True, base=before.answer(), new=after.answer(), difference=difference,
-        edits=_shares_in_full(session, base, edits, difference, {(): before, tuple(range(len(edits))): after}, solved),
+        edits=_shares_in_full(session, base, edits, difference, {(): before, tuple(range(len(edits))): after}),
         why=(), matrix=cells, policy=new,
     )  # fmt: skip
 
@@ -134,7 +126,6 @@ def _shares_in_full(
     edits: Sequence[Edit],
     difference: DifferenceAnswer,
     known: dict[Chosen, FullPolicy],
-    solved: Callable[[Policy], FullPolicy],
 ) -> tuple[EditAnswer, ...]:
     """What each edit does: by allocations for few, otherwise as on the sample, with what that lacks shared out evenly."""
     if len(edits) > MOST_IN_FULL:
@@ -142,7 +133,7 @@ def _shares_in_full(
 
     def amount_of(chosen: Chosen) -> np.ndarray | None:
         try:
-            found = known.get(chosen) or solved(with_edits(base, [edits[edit] for edit in chosen]))
+            found = known.get(chosen) or solved_in_full(session, with_edits(base, [edits[edit] for edit in chosen]))
         except Infeasible:
             return None
         return np.array([found.made.certificate.value, float(users_moved(known[()], found))])

@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ranker.catalogue import MOST_HISTORY_DAYS
 from ranker.columns import Places, as_days, as_ids, as_text, read_ids, together, type_of_ids, value_problems
 from ranker.files import InputError, batches, parquet_files, parquet_rows, parquet_schema
-from ranker.scores import MOST_HISTORY_DAYS, open_scores
+from ranker.scores import open_scores
 from ranker.tables.check import type_problems
 
 WANTED = {"user_id": "id", "decided_on": "date", "action": "string"}

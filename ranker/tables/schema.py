@@ -12,9 +12,8 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from ranker.columns import FIRST_DAY, LAST_DAY
 from ranker.contact_history import MOST_DAYS, HistoryColumns, Since
-from ranker.files import Document
+from ranker.files import FIRST_DAY, LAST_DAY, Document
 from ranker.log_schema import RESERVED, Early, LogSchema, Outcome
 
 

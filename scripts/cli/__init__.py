@@ -3,7 +3,9 @@
 Modules, in the order in which words flow:
 
 - settings: the whole configuration, typed, frozen and checked
+- statuses: what a job came to, as an exit status and one message
 - keys: the words of a command line, translated and checked
 - entry: composition, logging and exit statuses
+- at_once: the entry of commands that load no settings
 - progress: how far an allocation is, and how long it may still take
 """

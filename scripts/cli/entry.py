@@ -1,20 +1,16 @@
 """The entry of every command: composes the settings, runs it, and turns what went wrong into an exit status and one message."""
 
 import contextlib
-import errno
 import logging
 import os
-import select
 import signal
 import sys
 import tempfile
 import threading
 import time
-import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cache
 from pathlib import Path
 from types import FrameType
@@ -34,16 +30,12 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from ranker.files import FULL, InputError
+from ranker.files import InputError
 from scripts.cli import keys
 from scripts.cli.settings import Settings, problems_of
+from scripts.cli.statuses import DONE, INTERRUPTED, TERMINATED, guarded, reader_left
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
-DONE, FAILED, WRONG_INPUT, INFEASIBLE, REFUSED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 4, 130, 143
-OF_THE_INPUT = (
-    errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS,
-)  # fmt: skip
-"""What the system says of a path that was named wrong, or that this user may not read or write."""
 SECONDS_BETWEEN_LINES = 5.0
 SECONDS_BETWEEN_TELLING = 10.0
 
@@ -65,7 +57,7 @@ class _Outcome:
 def main(name: str, settings_type: type[S], run: Callable[[S], object]) -> None:
     """Runs a command as `python -m scripts.NAME key=value ...` and exits with a status of contracts.md."""
     status = execute(name, settings_type, run, sys.argv[1:])
-    _reader_left()
+    reader_left()
     sys.exit(status)
 
 
@@ -73,9 +65,9 @@ def execute(name: str, settings_type: type[S], run: Callable[[S], object], argv:
     """The exit status of a command called with `argv`; everything a person needs to read is printed to stderr."""
     set_up_logging()
     if {"--help", "-h"} & set(argv):
-        return _guarded(name, lambda: print(keys.help_text(name, CONF)) or DONE)
+        return guarded(name, lambda: print(keys.help_text(name, CONF)) or DONE)
     with _terminated_like_interrupted():
-        return _guarded(name, lambda: _compose_and_run(name, settings_type, run, argv))
+        return guarded(name, lambda: _compose_and_run(name, settings_type, run, argv))
 
 
 def _compose_and_run(name: str, settings_type: type[S], run: Callable[[S], object], argv: Sequence[str]) -> int:
@@ -91,7 +83,7 @@ def _compose_and_run(name: str, settings_type: type[S], run: Callable[[S], objec
             label = " ".join(HydraConfig.get().overrides.task)
             composed = keys.apart(composed, name, HydraConfig.get().job.num, call)
             log.info("Run %d: %s", HydraConfig.get().job.num, keys.readable(label))
-        status = _guarded(name, lambda: _run_one(settings_type, run, composed))
+        status = guarded(name, lambda: _run_one(settings_type, run, composed))
         outcome.statuses.append((label, status))
         if status in (INTERRUPTED, TERMINATED):
             raise SystemExit(status)  # ends a sweep too
@@ -158,69 +150,12 @@ def _forbid_environment() -> None:
     OmegaConf.register_new_resolver("oc.env", refuse, replace=True)
 
 
-def _guarded(name: str, job: Callable[[], int]) -> int:
-    """The status of a job; its exceptions become one message on stderr."""
-    try:
-        return job()
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else FAILED
-    except KeyboardInterrupt as interrupt:
-        terminated = bool(interrupt.args)
-        _say(f"{name}: stopped; nothing half-written is left.")
-        return TERMINATED if terminated else INTERRUPTED
-    except BrokenPipeError as error:
-        return DONE if _reader_left() else _explain(name, error)
-    except Exception as error:
-        return _explain(name, error)
-
-
-def _reader_left() -> bool:
-    """Whether whoever read what is printed has left (`| head`): results are written by then, and what is printed later goes nowhere."""
-    if sys.stdout is None:  # closed by whoever called: nothing is printed
-        return False
-    errors = select.poll()
-    errors.register(sys.stdout.fileno(), 0)
-    try:
-        sys.stdout.flush()
-        left = bool(errors.poll(0))
-    except BrokenPipeError:
-        left = True
-    if left:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return left
-
-
 class Printer(Console):
     """Prints results to stdout."""
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
-        _reader_left()
-
-
-def _explain(name: str, error: Exception) -> int:
-    if isinstance(error, InputError):
-        _say(f"{name}: {error}")
-        return WRONG_INPUT
-    if _is(error, "allocator.infeasible.diagnosis", "Infeasible"):
-        _say(f"{name}: {error}")
-        return INFEASIBLE
-    if _is(error, "scripts.runs.pointer", "Refused"):
-        _say(f"{name}: {error}")
-        return REFUSED
-    if isinstance(error, OSError) and error.errno in FULL:
-        _say(f"{name}: failed: {keys.first_line(error)}")
-        return FAILED
-    if isinstance(error, OSError) and error.errno in OF_THE_INPUT and error.filename is not None:
-        _say(f"{name}: {InputError([f'{_shortened(str(error.filename))}: {error.strerror}'])}")
-        return WRONG_INPUT
-    where = _write_traceback(name, error)
-    _say(f"{name}: failed: {type(error).__name__}: {keys.first_line(error)} (details: {where})")
-    return FAILED
-
-
-def _shortened(path: str) -> str:
-    return path if len(path) <= 200 else f"{path[:150]}...{path[-40:]}"
+        reader_left()
 
 
 @contextlib.contextmanager
@@ -242,26 +177,6 @@ def _resolving(error: OmegaConfBaseException) -> InputError:
     while under is not None and not isinstance(under, InputError):
         under = under.__cause__ or under.__context__
     return InputError([f"configuration: {keys.readable(str(error))}"]) if under is None else under
-
-
-def _is(error: BaseException, module: str, name: str) -> bool:
-    """isinstance without importing the module: an error of a module that was never imported cannot be."""
-    kind = getattr(sys.modules.get(module), name, None)
-    return kind is not None and isinstance(error, kind)
-
-
-def _write_traceback(name: str, error: BaseException) -> Path:
-    text = "".join(traceback.format_exception(error))
-    file_name = f"{datetime.now():%Y-%m-%dT%H-%M-%S}-{name}-{os.getpid()}.log"
-    for folder in (Path("runs") / "errors", Path(tempfile.gettempdir())):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / file_name).write_text(text)
-            return folder / file_name
-        except OSError:
-            continue
-    sys.stderr.write(text)
-    return Path("above")
 
 
 @contextlib.contextmanager
@@ -309,10 +224,6 @@ def _handler(console: Console) -> logging.Handler:
 def _ours_or_serious(record: logging.LogRecord) -> bool:
     ours = record.name.split(".")[0] in {"offermix", "ranker", "allocator", "scripts", "__main__"}
     return ours or record.levelno >= logging.ERROR
-
-
-def _say(message: str) -> None:
-    sys.stderr.write(message.rstrip() + "\n")
 
 
 @cache

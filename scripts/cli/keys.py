@@ -11,20 +11,21 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
 from rapidfuzz import fuzz, process
 
-from scripts.cli.settings import as_spelled, in_ascii, known_keys
+from scripts.cli.statuses import first_line
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 
 @dataclass(frozen=True)
 class Key:
     """A key of a command: where it lives in the configuration, and what it means.
 
-    kind: `path`, `out` (a path that the command writes) or `value`.
+    kind: `path`, `out` (a path that the command writes), `words` (taken as they stand), `value` or `yes` (true or false).
     """
 
     name: str
@@ -140,6 +141,37 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
             SEED,
         ),
     ),
+    "seek": (
+        "which value of a field of the policy reaches a goal, or why none does; publishes nothing",
+        (
+            SCORES,
+            POLICY,
+            Key(
+                "want", "ask.want", "the goal, like books_goal.achieved=40000, revenue=5000 or contacts=90000", "words"
+            ),
+            Key("by", "ask.by", "the field that may change, like books_goal.min or objective.subs.weight", "words"),
+            _path("out", "the folder of seek.json to write, if any", "out"),
+            _path("previous", "the published allocation, for churn and change"),
+            SAMPLE,
+            FULL,
+            SEED,
+        ),
+    ),
+    "frontier": (
+        "what one thing costs in another, from the least to the most that the rules allow; publishes nothing",
+        (
+            SCORES,
+            POLICY,
+            Key("x", "ask.x", "whose bound moves: a metric, contacts, or the id of a constraint", "words"),
+            Key("y", "ask.y", "what it costs or brings: the same, or value", "words"),
+            Key("points", "ask.points", "how many bounds are tried", "value"),
+            _path("out", "the folder of frontier.json to write, if any", "out"),
+            _path("previous", "the published allocation, for churn and change"),
+            SAMPLE,
+            FULL,
+            SEED,
+        ),
+    ),
     "console": (
         "a page on 127.0.0.1 to edit, try, compare, propose and publish policies",
         (
@@ -241,7 +273,36 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
         ),
     ),
 }
-POLICY_COMMANDS = frozenset({"allocate", "evaluate", "regret", "rehearse", "weekly", "what_if"})
+AT_ONCE: dict[str, tuple[str, tuple[Key, ...]]] = {
+    "check_policy": (
+        "lists everything that is wrong with a policy, and what is seldom meant, in under a second",
+        (
+            POLICY,
+            _path("scores", "the scores dataset that the policy is meant for: its words, its users, its day"),
+            _path("catalogue", "a catalogue.json in place of scores: the offers alone"),
+            Key("json", "", "true: a list of file, line, key, problem, suggestion and severity on stdout", "yes"),
+            Key("words", "", "true: the words that `where`, `users` and `metric` know", "yes"),
+        ),
+    ),
+    "diff_policy": (
+        "tells in sentences what differs between two policies; called by git with seven words, it is a diff driver",
+        (
+            _path("base", "the policy file that is there, YAML"),
+            _path("policy", "the policy file that takes its place"),
+            Key("json", "", "true: a list of path, from, to and sentence on stdout", "yes"),
+        ),
+    ),
+    "policy_schema": (
+        "writes the JSON schema of policy files, for editors that complete and explain them",
+        (
+            _path("out", "the file to write", "out"),
+            _path("scores", "a scores dataset, whose words are offered as well"),
+            _path("catalogue", "a catalogue.json in place of scores"),
+        ),
+    ),
+}
+"""Commands that read neither settings nor groups, so that they answer at once (see `at_once`)."""
+POLICY_COMMANDS = frozenset({"allocate", "evaluate", "regret", "rehearse", "weekly", "what_if", "seek", "frontier"})
 FLAGS_WITH_VALUE = frozenset({"--cfg", "-c", "--package", "-p", "--info", "-i"})
 COMPLETION_FLAGS = frozenset({"--shell-completion", "-sc"})  # their words are Hydra's: install=bash, query=bash
 FOREIGN_FLAGS = ("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")
@@ -338,7 +399,12 @@ class _Word:
         if levels < 2 or (levels == 2 and value != "null"):
             raise _Wrong(f"{self.text}: is not of the form set.ID.FIELD=VALUE")
         if "@" in key:
-            raise _Wrong(self._of_a_row(key))
+            raise _Wrong(f"{self.text}: {row_of_a_rule(key)}")
+        from hydra.core.override_parser.overrides_parser import OverridesParser
+        from hydra.errors import HydraException
+
+        from scripts.cli.settings import in_ascii
+
         key = in_ascii(key)
         word = f"++{key}={value}"
         try:
@@ -348,24 +414,14 @@ class _Word:
             pass  # not a value in Hydra's language, so it is text
         return self._parsable(f"++{key}={quoted(value)}")
 
-    def _of_a_row(self, key: str) -> str:
-        """Why one row of a rule with `each`, like books@SE, is not changed by itself."""
-        rule, _, value = key.removeprefix("set.").partition("@")
-        value, dot, field = value.rpartition(".") if "." in value else (value, "", "")
-        whole = f"set.{rule}{dot}{field}"
-        return (
-            f"{self.text}: '{rule}@{value}' is one row of the rule '{rule}'; {whole} changes all its rows, "
-            "and a bound for one of them needs a rule of its own"
-        )
-
     def _of_a_key(self, key: Key, value: str) -> str:
         if key.kind == "value":
             return self._parsable(f"{key.target}={value}")
         if value == "":
-            raise _Wrong(f"{self.text}: names no path")
+            raise _Wrong(f"{self.text}: {'says nothing' if key.kind == 'words' else 'names no path'}")
         parts = self._parts(value)
         if key.name == "policy":
-            parts = [_policy_file(self.conf, part) for part in parts]
+            parts = [policy_file(self.conf, part) for part in parts]
         return f"{key.target}=" + ",".join(quoted(part) for part in parts)
 
     def _of_a_group(self, key: str, group: str, value: str) -> str:
@@ -382,6 +438,8 @@ class _Word:
     def _check_name(self, key: str, plain: str) -> None:
         if plain.startswith("hydra"):
             return
+        from scripts.cli.settings import known_keys
+
         keys = known_keys()
         if plain in keys or any(plain.startswith(f"{open_key}.") for open_key, is_open in keys.items() if is_open):
             return
@@ -389,11 +447,25 @@ class _Word:
         raise _Wrong(f"{self.text}: there is no setting '{plain}'{did_you_mean(plain, known)}")
 
     def _parsable(self, word: str) -> str:
+        from hydra.core.override_parser.overrides_parser import OverridesParser
+        from hydra.errors import HydraException
+
         try:
             OverridesParser.create().parse_override(word)
         except HydraException as error:
             raise _Wrong(f"{self.text}: cannot be read ({first_line(error)}); quote it like 'key=\"value\"'") from None
         return word
+
+
+def row_of_a_rule(key: str) -> str:
+    """Why one row of a rule with `each`, like set.books@SE.max, is not changed by itself."""
+    rule, _, value = key.removeprefix("set.").partition("@")
+    value, dot, field = value.rpartition(".") if "." in value else (value, "", "")
+    whole = f"set.{rule}{dot}{field}"
+    return (
+        f"'{rule}@{value}' is one row of the rule '{rule}'; {whole} changes all its rows, "
+        "and a bound for one of them needs a rule of its own"
+    )
 
 
 def quoted(value: str) -> str:
@@ -404,7 +476,7 @@ def quoted(value: str) -> str:
     return f"'{value}'"
 
 
-def _policy_file(conf: Path, value: str) -> str:
+def policy_file(conf: Path, value: str) -> str:
     short = conf / "policy" / f"{value}.yaml"
     return f"conf/policy/{value}.yaml" if "/" not in value and short.is_file() and not Path(value).exists() else value
 
@@ -426,13 +498,10 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
     return f" (there are: {', '.join(known)})" if 0 < len(known) <= 12 else ""
 
 
-def first_line(error: BaseException) -> str:
-    """The first line that says something."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-
-
 def readable(text: str) -> str:
     """Hydra's words back in the words of the command line, on one line."""
+    from scripts.cli.settings import as_spelled
+
     for _, keys in KEYS.values():
         for key in keys:
             text = text.replace(f"{key.target}=", f"{key.name}=") if key.target.startswith("paths.") else text
@@ -440,8 +509,10 @@ def readable(text: str) -> str:
     return "; ".join(lines)
 
 
-def apart(composed: DictConfig, command: str, number: int, call: Call) -> DictConfig:
+def apart(composed: "DictConfig", command: str, number: int, call: Call) -> "DictConfig":
     """The configuration of one run of a sweep: what it writes goes into a folder of its own, DIR/0, DIR/1, ..."""
+    from omegaconf import DictConfig, OmegaConf
+
     apart = DictConfig(OmegaConf.to_container(composed, resolve=False))
     for key in KEYS[command][1]:
         swept = any(word.startswith(f"{key.target}=") and "," in word for word in call.hydra)

@@ -118,6 +118,11 @@ class AskOptions(FrozenSettings):
         20_000, description="users that an answer rests on; all of them where there are no more"
     )
     full: bool = Field(False, description="from allocations of all users instead of a sample")
+    want: str | None = Field(None, description="the goal that is sought, NAME=AMOUNT")
+    by: str | None = Field(None, description="the field of the policy that may change for it")
+    x: str | None = Field(None, description="of a frontier: what is given up or gained, a metric or a constraint")
+    y: str | None = Field(None, description="of a frontier: what it costs or brings")
+    points: int = Field(20, ge=2, le=200, description="of a frontier")
 
 
 class ConsoleOptions(FrozenSettings):
@@ -227,7 +232,7 @@ class AllocatePaths(Paths):
     out: Path
 
 
-class WhatIfPaths(Paths):
+class QuestionPaths(Paths):
     scores: Path
     policy: Path
 
@@ -293,7 +298,15 @@ class AllocateSettings(Settings):
 
 
 class WhatIfSettings(Settings):
-    paths: WhatIfPaths
+    paths: QuestionPaths
+
+
+class SeekSettings(Settings):
+    paths: QuestionPaths
+
+
+class FrontierSettings(Settings):
+    paths: QuestionPaths
 
 
 class ReadoutSettings(Settings):

@@ -27,7 +27,9 @@ def run(settings: ConsoleSettings) -> None:
         page = "" if wanted is None else f"runs/{wanted}"
         log.info("The console is at http://%s:%d/%s (Ctrl-C ends it)", HOST, number, page)
         app = make_app(settings, number)
-        config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2)
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2
+        )
         uvicorn.Server(config).run(sockets=[port])
 
 

@@ -50,7 +50,10 @@ def curve(answer: Frontier) -> Curve:
     xs, ys = [point.x for point in answer.points], [point.y for point in answer.points]
     across, up = _ticks(xs), _ticks(ys)
     x_ends, y_ends = _ends(xs, across), _ends(ys, up)
-    places = [(_placed(x, x_ends, LEFT, WIDTH - RIGHT), _placed(y, y_ends, HEIGHT - BOTTOM, TOP)) for x, y in zip(xs, ys, strict=True)]
+    places = [
+        (_placed(x, x_ends, LEFT, WIDTH - RIGHT), _placed(y, y_ends, HEIGHT - BOTTOM, TOP))
+        for x, y in zip(xs, ys, strict=True)
+    ]
     dots = tuple(Dot(x, y, mark_of(answer, position)) for position, (x, y) in enumerate(places))
     path = " ".join(f"{'M' if position == 0 else 'L'}{x:.1f} {y:.1f}" for position, (x, y) in enumerate(places))
     return Curve(

@@ -78,7 +78,9 @@ class Drafts:
         path = self._path(name)
         with self._locked(path):
             if not path.exists():
-                self._write(path, DraftRecord(version=1, position=0, states=(self._state(start(), "", "as in the run"),)))
+                self._write(
+                    path, DraftRecord(version=1, position=0, states=(self._state(start(), "", "as in the run"),))
+                )
             return Draft(name, DraftRecord.from_file(path))
 
     def save(self, name: str, version: int, text: str, by: str, what: str) -> Draft:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from allocator.policy.checked import Meant, known_words
 from allocator.policy.kinds.known import KINDS
 from ranker.scores import Scores
 
@@ -53,25 +54,16 @@ KEYS: Mapping[str, str] = {
 
 
 def editor_words(scores: Scores) -> dict[str, object]:
-    """keys: what each is for; values: which words may follow a key; filters: attributes of offers and segments of listeners."""
-    catalogue = scores.catalogue
-    attributes: dict[str, list[str]] = {}
-    numbers: set[str] = set()
-    for action in catalogue.actions:
-        for name, value in action.items():
-            if isinstance(value, str):
-                attributes.setdefault(name, []).append(value)
-            elif not isinstance(value, bool):
-                numbers.add(name)
-    where = {name: sorted(set(values)) for name, values in attributes.items()}
-    users = {name: sorted(values) for name, values in scores.vocabulary.items()}
-    metrics = [metric.name for metric in catalogue.metrics]
+    """keys: what each is for; values: which words may follow a key; where, users: attributes of offers, segments of listeners."""
+    known = known_words(Meant(scores=scores))
+    where = {name: [value for value in values if isinstance(value, str)] for name, values in known["where"].items()}
     values = {
         "kind": list(KINDS),
-        "metric": metrics,
-        "times": sorted(numbers),
-        "each": sorted({*where, *users}),
+        "metric": list(known["metric"]),
+        "times": [name for name, inside in known["where"].items() if not where[name] and inside],
+        "each": sorted({*where, *known["users"]}),
         "strength": ["hard", "soft", "report_only"],
-        "action": [str(action["id"]) for action in catalogue.actions],
+        "action": where.get("id", []),
     }
-    return {"keys": dict(KEYS), "values": values, "where": where, "users": users}
+    filters = {name: inside for name, inside in where.items() if inside}
+    return {"keys": dict(KEYS), "values": values, "where": filters, "users": dict(known["users"])}

@@ -19,7 +19,7 @@ from allocator.workbench.priced import Tell
 from allocator.workbench.sample import draw_sample, everybody, open_sample
 from allocator.workbench.session import Session
 from ranker.catalogue import CATALOGUE_FILE
-from ranker.files import InputError, read_json_object
+from ranker.files import read_json_object
 from ranker.scores import Scores, open_scores
 from scripts.console.drafts import Drafts
 from scripts.console.policy_text import as_text
@@ -69,7 +69,9 @@ def open_run(folder: Path, users: int) -> OpenedRun:
     scores = open_scores(folder / "scores")
     words = read_json_object(folder / "allocation" / POLICY)
     kept = runs / CONSOLE / folder.name
-    previous = _previous(folder) if any(rule.get("kind") in ("change", "churn") for rule in _constraints(words)) else None
+    previous = (
+        _previous(folder) if any(rule.get("kind") in ("change", "churn") for rule in _constraints(words)) else None
+    )
     if scores.users <= users:
         session = Session(scores, everybody(scores), previous)
     else:

@@ -3,14 +3,14 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
+from allocator.policy.checked import Meant, check_text
 from allocator.policy.grammar import Policy
-from allocator.policy.reader import parse_policy
-from ranker.files import InputError
+from allocator.policy.tree import Problem
 from ranker.scores import Scores
 
-PLACE = re.compile(r"draft:(?P<line>\d+): (?P<rest>.*)", re.DOTALL)
 PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
 """Words that YAML reads as themselves without quotes."""
 YAML_WORDS = ("true", "false", "null", "yes", "no", "on", "off")
@@ -33,21 +33,15 @@ class CheckedDraft:
     warnings: tuple[Mistake, ...] = ()
 
 
-def checked(text: str, scores: Scores, *, previous: bool) -> CheckedDraft:
-    """Everything that is wrong with a draft, against the scores of its run."""
-    segments = {name: frozenset(values) for name, values in scores.vocabulary.items()}
-    try:
-        policy = parse_policy(text, "draft", {}, scores.catalogue, segments, previous=previous)
-    except InputError as error:
-        return CheckedDraft(None, tuple(_mistake(problem) for problem in error.problems))
-    return CheckedDraft(policy, ())
+def checked(text: str, scores: Scores) -> CheckedDraft:
+    """Everything that is wrong with a draft, against the scores of its run, and what is seldom meant."""
+    found = check_text(text, "", {}, Meant(scores=scores), date.today())
+    return CheckedDraft(found.policy, tuple(map(_mistake, found.problems)), tuple(map(_mistake, found.warnings)))
 
 
-def _mistake(problem: str) -> Mistake:
-    found = PLACE.fullmatch(problem)
-    if found is None:
-        return Mistake(None, problem.removeprefix("draft: "))
-    return Mistake(int(found["line"]), found["rest"])
+def _mistake(found: Problem) -> Mistake:
+    told = found.problem if found.suggestion is None else f"{found.problem}; {found.suggestion}"
+    return Mistake(found.line, f"{found.key}: {told}" if found.key else told)
 
 
 def as_text(words: Mapping[str, Any]) -> str:
@@ -56,9 +50,7 @@ def as_text(words: Mapping[str, Any]) -> str:
     for key, value in words.items():
         if isinstance(value, list) and value:
             lines += [f"{key}:", *(f"  - {_flow(item)}" for item in value), ""]
-        elif isinstance(value, Mapping) and value:
-            lines += [f"{key}: {_flow(value)}"]
-        elif value not in ([], {}, None):
+        elif (isinstance(value, Mapping) and value) or value not in ([], {}, None):
             lines += [f"{key}: {_flow(value)}"]
     return "\n".join(lines).rstrip() + "\n"
 

@@ -61,7 +61,9 @@ def _paths(settings: Settings, record: ProposalRecord, folder: Path) -> Allocate
     text = Path(record.file).read_text(encoding="utf-8")
     compares = any(f"kind: {kind}" in text for kind in ("change", "churn"))
     previous = settings.paths.runs / now.allocation if now is not None and compares else None
-    return AllocatePaths(scores=folder / "scores", policy=Path(record.file), out=folder / "allocation", previous=previous)
+    return AllocatePaths(
+        scores=folder / "scores", policy=Path(record.file), out=folder / "allocation", previous=previous
+    )
 
 
 def _prepare(source: Path, folder: Path) -> None:
@@ -71,7 +73,9 @@ def _prepare(source: Path, folder: Path) -> None:
     with stage.locked(folder), stage.first_made(folder) as made:
         link_stages(source, made, BEFORE_THE_POLICY)
     if not (folder / "scores").is_dir():
-        raise InputError([f"{source / 'scores'}: has no manifest, so it is not known to be whole; score the users again"])
+        raise InputError(
+            [f"{source / 'scores'}: has no manifest, so it is not known to be whole; score the users again"]
+        )
 
 
 class _TellingPace(Pace):

@@ -109,7 +109,7 @@ def _terms(root: Node) -> Iterator[Row]:
         found = _number(term.child("weight"))
         if found is not None:
             times = _text(term, "times")
-            told = name if times is None else f"{_text(term, 'metric') or ''} × {times}".removeprefix(" × ")
+            told = name if times is None else f"{_text(term, 'metric') or ''} times {times}".strip()
             knob = _knob(f"objective.{name}.weight", "weight", found[0], found[1], None)
             yield Row(f"objective.{name}", told, "", (), (knob,))
 
@@ -163,7 +163,9 @@ def _notes(rule: Node) -> Iterator[str]:
         plain = strength.plain()
         soft = isinstance(plain, Mapping) and "soft" in plain
         yield f"soft: {plain['soft']} of value per unit missed" if soft else f"{plain}".replace("_", " ")
-    days = [f"{word} {day}" for word, key in (("from", "valid_from"), ("until", "valid_to")) if (day := _text(rule, key))]
+    days = [
+        f"{word} {day}" for word, key in (("from", "valid_from"), ("until", "valid_to")) if (day := _text(rule, key))
+    ]
     if days:
         yield f"holds {' '.join(days)}"
     for key in ("owner", "reason"):

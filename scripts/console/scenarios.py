@@ -50,7 +50,10 @@ class Scenarios:
         """Another note."""
         with self._held():
             self._write(
-                [each.model_copy(update={"note": note[:MOST_NOTE]}) if each.name == name else each for each in self.all()]
+                [
+                    each.model_copy(update={"note": note[:MOST_NOTE]}) if each.name == name else each
+                    for each in self.all()
+                ]
             )
 
     def take_away(self, name: str) -> None:

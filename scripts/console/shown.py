@@ -136,7 +136,9 @@ def figure_change(figure: ScenarioFigure) -> str:
 
 def change_of(point: Point) -> str:
     """The change that leads to a point of a trade-off, as RULE.FIELD=VALUE."""
-    return "; ".join(f"{rule}.{name}={value}" for rule, fields in point.change.items() for name, value in fields.items())
+    return "; ".join(
+        f"{rule}.{name}={value}" for rule, fields in point.change.items() for name, value in fields.items()
+    )
 
 
 def matrix(cells: Sequence[Cell]) -> list[MatrixPart]:

@@ -1,6 +1,7 @@
 """What the page knows between two requests: the runs that were opened, their work, and where everything is kept."""
 
 import threading
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from scripts.console.questions import Questions
 from scripts.console.run_list import find_run, list_runs
 from scripts.console.scenarios import Scenarios
 
+KEPT = 64
+"""Texts whose mistakes are remembered."""
+
 
 @dataclass
 class Console:
@@ -26,6 +30,7 @@ class Console:
     publishing: threading.Lock = field(default_factory=threading.Lock)
     opened: dict[str, tuple[float, OpenedRun]] = field(default_factory=dict)
     opening: threading.Lock = field(default_factory=threading.Lock)
+    texts: OrderedDict[tuple[str, str], CheckedDraft] = field(default_factory=OrderedDict)
 
     @property
     def runs(self) -> Path:
@@ -46,7 +51,13 @@ class Console:
         return Certificate.from_file(run.folder / "allocation" / CERTIFICATE)
 
     def checked(self, run: OpenedRun, text: str) -> CheckedDraft:
-        return checked(text, run.scores, previous=run.session.previous is not None)
+        """What is wrong with a text; asked again of the same one, at once."""
+        key = run.name, text
+        if key not in self.texts:
+            self.texts[key] = checked(text, run.scores)
+            while len(self.texts) > KEPT:
+                self.texts.popitem(last=False)
+        return self.texts[key]
 
     def questions(self, run: OpenedRun) -> Questions:
         return Questions(self.jobs, run)
@@ -66,7 +77,9 @@ class Console:
         def work(tell: Tell) -> object:
             return publish_proposal(self.settings, self.proposals, name, tell)
 
-        return self.jobs.ask(f"publish {record.name} {record.sha256}", "Allocating and publishing", self.publishing, work)
+        return self.jobs.ask(
+            f"publish {record.name} {record.sha256}", "Allocating and publishing", self.publishing, work
+        )
 
     def names(self) -> list[str]:
         return [run.name for run in list_runs(self.runs)]

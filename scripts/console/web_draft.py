@@ -29,7 +29,13 @@ def router() -> APIRouter:
 
 
 def draft_page(request: Request, desk: AtDesk) -> Response:
-    return page(request, "draft.html.j2", title=f"{desk.run.name}: {desk.draft.name}", **_words(desk.console, desk.run, desk.draft), desk=desk)
+    return page(
+        request,
+        "draft.html.j2",
+        title=f"{desk.run.name}: {desk.draft.name}",
+        **_words(desk.console, desk.run, desk.draft),
+        desk=desk,
+    )
 
 
 def text(request: Request, desk: AtDesk, form: Form) -> Response:

@@ -67,7 +67,10 @@ def frontier(request: Request, desk: AtDesk, x: str = "", y: str = "value", poin
 def _form(request: Request, desk: Desk, found: CheckedDraft, template: str, **words: object) -> Response:
     """A page of a question; asked by its address alone, it asks at once."""
     metrics = desk.run.scores.catalogue.metrics
-    totals = [("contacts", "contacts in all"), *((each.name, f"{each.name.replace('_', ' ')} in all") for each in metrics)]
+    totals = [
+        ("contacts", "contacts in all"),
+        *((each.name, f"{each.name.replace('_', ' ')} in all") for each in metrics),
+    ]
     rules = [] if found.policy is None else [(rule.id, rule.name) for rule in found.policy.constraints]
     query = urlencode(dict(request.query_params)) if request.query_params else ""
     told = {"desk": desk, "checked": found, "totals": totals, "rules": rules, "query": query}

@@ -25,7 +25,14 @@ def scenarios(request: Request, desk: AtDesk, by: str = "name", down: bool = Fal
     answer = _answer(desk)
     first = None if answer is None else baseline(answer, f"{desk.run.name}, as it is")
     columns = [figure.name for figure in (kept or ((first,) if first else ()))[0].figures] if kept or first else []
-    told = {"kept": in_order(kept, by, down), "baseline": first, "columns": columns, "by": by, "down": down, "most": MOST}
+    told = {
+        "kept": in_order(kept, by, down),
+        "baseline": first,
+        "columns": columns,
+        "by": by,
+        "down": down,
+        "most": MOST,
+    }
     return page(request, "scenarios.html.j2", title=f"{desk.run.name}: scenarios", desk=desk, **told)
 
 
@@ -43,11 +50,11 @@ def keep(request: Request, desk: AtDesk, form: Form) -> Response:
     """Keeps the draft as it stands under a name."""
     answer = _answer(desk)
     if answer is None:
-        raise InputError(["The draft has mistakes or contradicts itself; only a policy that can be kept is a scenario."])
+        raise InputError(
+            ["The draft has mistakes or contradicts itself; only a policy that can be kept is a scenario."]
+        )
     owner = form.get("owner", "").strip() or desk.by
-    desk.console.scenarios(desk.run).keep(
-        form.get("name", ""), owner, form.get("note", ""), desk.draft.text, answer
-    )
+    desk.console.scenarios(desk.run).keep(form.get("name", ""), owner, form.get("note", ""), desk.draft.text, answer)
     if request.headers.get("hx-request") and not form.get("go"):
         return page(request, "part_kept.html.j2", desk=desk, name=form.get("name", "").strip())
     return _back(request, desk)

@@ -6,12 +6,11 @@ import pyarrow.compute as pc
 
 from allocator.policy.grammar import Policy
 from allocator.policy.reader import read_policy
-from ranker.catalogue import CATALOGUE_FILE, Catalogue, Interference, Metric, read_catalogue
+from ranker.catalogue import CATALOGUE_FILE, MOST_SEGMENT_VALUES, Catalogue, Interference, Metric, read_catalogue
 from ranker.columns import as_text, is_text
 from ranker.contact_history import DAYS
 from ranker.files import InputError, batches, parquet_files, parquet_schema
 from ranker.log_schema import SCHEMA_FILE, read_schema
-from ranker.scores import MOST_SEGMENT_VALUES
 from scripts.cli.settings import Settings
 
 MISSING = "unknown"  # as scores call a segment that a user does not have

@@ -233,8 +233,12 @@ class Constraint(Rule):
         """What a number of this side would be as per cent of so many users, where the sign may have been forgotten."""
         return None
 
-    def doubts(self) -> Iterator[str]:
-        """What is right as it stands, and yet seldom meant."""
+    def doubts(self, users: int | None) -> Iterator[Fault]:
+        """Bounds that are right as they stand, and yet seldom meant. users: how many are in its scope, where that is known."""
+        return iter(())
+
+    def idle(self, most_each: int | None, users: int | None) -> Iterator[Fault]:
+        """Bounds that nothing can break. most_each: contacts in its scope that one user can get at most, where that is known."""
         return iter(())
 
     @classmethod

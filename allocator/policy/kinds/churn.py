@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from allocator.amounts import exact, one
 from allocator.policy.kinds.base import ChangedUsers, Comparing, Constraint, Level, Side, UnitWords
 from allocator.policy.tree import Fault
-from allocator.policy.words import people, shown
+from allocator.policy.words import people, percent_meant, shown
 
 
 class Churn(Comparing):
@@ -44,7 +44,14 @@ class Churn(Comparing):
             )
         elif not 0 <= self.max.amount <= (100 if self.max.percent else 1):
             told = shown(self.max.to_json())
-            yield Fault(("max",), f"a part of the users lies between 0 and 1 (or 0% and 100%), not {told}")
+            yield Fault(
+                ("max",),
+                f"a part of the users lies between 0 and 1 (or 0% and 100%), not {told}{percent_meant(self.max.to_json())}",
+            )
+
+    def idle(self, most_each: int | None, users: int | None) -> Iterator[Fault]:
+        if self.max is not None and self.part >= 1:
+            yield Fault(("max",), "limits nothing: more than all users never change")
 
     @classmethod
     def step(cls, level: Level, side: Side) -> tuple[float, str]:

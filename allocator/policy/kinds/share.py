@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from allocator.amounts import exact, exact_percent, number, percent, round_step, short_of
 from allocator.policy.kinds.base import ContactSum, Level, Rate, Side, UnitWords, moving
 from allocator.policy.tree import Fault
-from allocator.policy.words import Bound, Filter, FilterField, share_of, shown
+from allocator.policy.words import Bound, Filter, FilterField, percent_meant, share_of, shown
 
 POINT = 0.01
 """One percentage point."""
@@ -46,7 +46,16 @@ class ShareOf(Rate):
 
     def bound_fault(self, key: Side, bound: Bound) -> Iterator[Fault]:
         if not 0 <= bound.amount <= (100 if bound.percent else 1):
-            yield Fault((key,), f"a share lies between 0 and 1 (or 0% and 100%), not {shown(bound.to_json())}")
+            yield Fault(
+                (key,),
+                f"a share lies between 0 and 1 (or 0% and 100%), not {shown(bound.to_json())}{percent_meant(bound.to_json())}",
+            )
+
+    def idle(self, most_each: int | None, users: int | None) -> Iterator[Fault]:
+        if self.min is not None and self.min.amount <= 0:
+            yield Fault(("min",), "asks for nothing")
+        if self.max is not None and self.max.amount >= 1:
+            yield Fault(("max",), "limits nothing: a share is never above 100 %")
 
     @classmethod
     def words_of(cls, unit: str) -> str:

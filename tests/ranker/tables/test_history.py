@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ranker.catalogue import Catalogue, Metric
-from ranker.scores import MOST_HISTORY_DAYS, InputError, ScoresWriter
+from ranker.catalogue import MOST_HISTORY_DAYS, Catalogue, Metric
+from ranker.scores import InputError, ScoresWriter
 from ranker.tables import history
 from ranker.tables.history import check_exposures, write_history
 

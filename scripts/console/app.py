@@ -48,8 +48,8 @@ def _failed(request: Request, error: Exception) -> Response:
 def _told(request: Request, problems: tuple[str, ...], status: int) -> Response:
     if request.headers.get("hx-request"):
         headers = {"HX-Retarget": "#notice", "HX-Reswap": "innerHTML"}
-        return page(request, "part_problems.html.j2", status=status, headers=headers, problems=problems)
-    return page(request, "problems.html.j2", status=status, problems=problems, title="This did not work")
+        return page(request, "part_problems.html.j2", {"problems": problems}, status=status, headers=headers)
+    return page(request, "problems.html.j2", {"problems": problems, "title": "This did not work"}, status=status)
 
 
 def _conflict(request: Request, error: Exception) -> Response:
@@ -58,4 +58,4 @@ def _conflict(request: Request, error: Exception) -> Response:
     address = request.url.path.rsplit("/", 1)[0]
     headers = {"HX-Retarget": "#conflict", "HX-Reswap": "innerHTML"}
     told = {"theirs": error.theirs, "mine": error.mine, "address": address}
-    return page(request, "part_conflict.html.j2", status=409, headers=headers, **told)
+    return page(request, "part_conflict.html.j2", told, status=409, headers=headers)

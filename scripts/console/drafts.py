@@ -46,7 +46,7 @@ class Draft:
 
     @property
     def text(self) -> str:
-        return self.state.text
+        return self.state.policy_text
 
     @property
     def version(self) -> int:
@@ -89,7 +89,7 @@ class Drafts:
 
         def saved(record: DraftRecord) -> DraftRecord:
             kept = record.states[: record.position + 1]
-            if kept[-1].text == text:
+            if kept[-1].policy_text == text:
                 return record
             state = self._state(text, by, what)
             if len(kept) > 1 and self._goes_on(kept[-1], state):
@@ -131,7 +131,7 @@ class Drafts:
         return apart.total_seconds() < TYPING_SECONDS
 
     def _state(self, text: str, by: str, what: str) -> DraftState:
-        return DraftState(text=text, by=by, at=self.now().isoformat(timespec="seconds"), what=what)
+        return DraftState(policy_text=text, by=by, at=self.now().isoformat(timespec="seconds"), what=what)
 
     def _path(self, name: str) -> Path:
         if NAME.fullmatch(name) is None:

@@ -5,18 +5,28 @@ The way is that of the commands: `allocate`, `report`, `publish`, with every gua
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from allocator.workbench.priced import Tell
 from ranker.files import InputError
 from scripts import allocate, publish, report
 from scripts.cli.progress import Pace
-from scripts.cli.settings import AllocatePaths, AllocateSettings, PublishSettings, ReportSettings, RunPaths, Settings
+from scripts.cli.settings import (
+    AllocatePaths,
+    AllocateSettings,
+    Paths,
+    PublishSettings,
+    ReportSettings,
+    RunPaths,
+    Settings,
+)
 from scripts.console.proposals import Proposals
 from scripts.formats.console import ProposalRecord
 from scripts.runs import stage
 from scripts.runs.pointer import current
 from scripts.runs.run_folder import link_stages
 
+Kind = TypeVar("Kind", bound=Settings)
 BEFORE_THE_POLICY = ("market", "logs", "model", "scores")
 """Stages of a run that no policy changes."""
 
@@ -28,7 +38,7 @@ class PublishedPolicy:
     run: str
     moved: bool
     value: float
-    gap: float
+    gap: float | None
 
 
 def publish_proposal(settings: Settings, proposals: Proposals, name: str, tell: Tell) -> PublishedPolicy:
@@ -94,6 +104,8 @@ class _TellingPace(Pace):
         self._tell(f"allocating: {self.line()}")
 
 
-def _for(settings: Settings, kind: type[Settings], paths: object) -> Settings:
+def _for(settings: Settings, kind: type[Kind], paths: Paths) -> Kind:
+    """The settings of one command; both were checked already."""
     held = {name: getattr(settings, name) for name in Settings.model_fields}
-    return kind.model_construct(**(held | {"paths": paths}))
+    made: Kind = kind.model_construct(**(held | {"paths": paths}))  # type: ignore[assignment]  # that of the week's stages
+    return made

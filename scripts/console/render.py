@@ -32,17 +32,17 @@ def environment() -> jinja2.Environment:
     return made
 
 
-def text_of(template: str, **words: object) -> str:
-    return environment().get_template(template).render(**words)
-
-
 def page(
-    request: Request, template: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **words: object
+    request: Request,
+    template: str,
+    words: Mapping[str, object],
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
 ) -> HTMLResponse:
-    """A page, or a part of one where htmx asks."""
-    return HTMLResponse(
-        text_of(template, who=who(request), here=request.url.path, **words), status, dict(headers or {})
-    )
+    """A page, or a part of one."""
+    told = {**words, "who": who(request), "here": request.url.path}
+    return HTMLResponse(environment().get_template(template).render(told), status, dict(headers or {}))
 
 
 def who(request: Request) -> str:

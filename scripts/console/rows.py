@@ -161,8 +161,8 @@ def _notes(rule: Node) -> Iterator[str]:
     strength = rule.child("strength")
     if strength is not None:
         plain = strength.plain()
-        soft = isinstance(plain, Mapping) and "soft" in plain
-        yield f"soft: {plain['soft']} of value per unit missed" if soft else f"{plain}".replace("_", " ")
+        soft = plain.get("soft") if isinstance(plain, Mapping) else None
+        yield f"{plain}".replace("_", " ") if soft is None else f"soft: {soft} of value per unit missed"
     days = [
         f"{word} {day}" for word, key in (("from", "valid_from"), ("until", "valid_to")) if (day := _text(rule, key))
     ]

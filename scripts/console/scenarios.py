@@ -87,7 +87,7 @@ def scenario(name: str, owner: str, note: str, text: str, answer: WhatIf) -> Sce
     at = datetime.now(UTC).isoformat(timespec="seconds")
     binding = tuple(each.label or rule for rule, each in new.constraints.items() if each.binding)
     return ScenarioRecord(
-        name=name, owner=owner, note=note, at=at, text=text, headline=answer.headline, figures=tuple(figures), binding=binding
+        name=name, owner=owner, note=note, at=at, policy_text=text, headline=answer.headline, figures=tuple(figures), binding=binding
     )  # fmt: skip
 
 

@@ -29,13 +29,8 @@ def router() -> APIRouter:
 
 
 def draft_page(request: Request, desk: AtDesk) -> Response:
-    return page(
-        request,
-        "draft.html.j2",
-        title=f"{desk.run.name}: {desk.draft.name}",
-        **_words(desk.console, desk.run, desk.draft),
-        desk=desk,
-    )
+    told = {"desk": desk, "title": f"{desk.run.name}: {desk.draft.name}"}
+    return page(request, "draft.html.j2", {**_words(desk.console, desk.run, desk.draft), **told})
 
 
 def text(request: Request, desk: AtDesk, form: Form) -> Response:
@@ -80,7 +75,7 @@ def step(request: Request, desk: AtDesk, form: Form) -> Response:
 def start_again(request: Request, desk: AtDesk, form: Form) -> Response:
     """The run's policy again, or the text of a scenario; what was there can be undone to."""
     name = form.get("scenario")
-    given = desk.run.text if name is None else desk.console.scenarios(desk.run).get(name).text
+    given = desk.run.text if name is None else desk.console.scenarios(desk.run).get(name).policy_text
     what = "the run's policy again" if name is None else f"scenario {name}"
     saved = desk.run.drafts.save(desk.draft.name, version_of(form), given, desk.by, what)
     if not request.headers.get("hx-request") or form.get("go"):
@@ -106,7 +101,7 @@ def _changed(
 def _saved(request: Request, desk: Desk, saved: Draft, parts: str) -> Response:
     """What of the page is new. parts: `text`, `rows` or `all`: the view that was not edited follows the one that was."""
     words = _words(desk.console, desk.run, saved)
-    return page(request, "part_saved.html.j2", headers=SAVED, parts=parts, **words, address=desk.address)
+    return page(request, "part_saved.html.j2", {**words, "parts": parts, "address": desk.address}, headers=SAVED)
 
 
 def _words(console: Console, run: OpenedRun, draft: Draft) -> dict[str, object]:

@@ -38,7 +38,7 @@ def effect(request: Request, desk: AtDesk, full: bool = False) -> Response:
     """The draft against the run's policy."""
     found = desk.checked()
     if found.policy is None:
-        return page(request, "part_unreadable.html.j2", mistakes=found.mistakes)
+        return page(request, "part_unreadable.html.j2", {"mistakes": found.mistakes})
     return shown_job(request, desk, desk.console.questions(desk.run).what_if(found.policy, full, desk.owner))
 
 
@@ -74,7 +74,7 @@ def _form(request: Request, desk: Desk, found: CheckedDraft, template: str, **wo
     rules = [] if found.policy is None else [(rule.id, rule.name) for rule in found.policy.constraints]
     query = urlencode(dict(request.query_params)) if request.query_params else ""
     told = {"desk": desk, "checked": found, "totals": totals, "rules": rules, "query": query}
-    return page(request, template, title=f"{desk.run.name}: {desk.draft.name}", **told, **words)
+    return page(request, template, {**told, **words, "title": f"{desk.run.name}: {desk.draft.name}"})
 
 
 def progress(request: Request, desk: AtDesk, job: str) -> Response:
@@ -99,9 +99,10 @@ def _found(desk: Desk, job: str) -> Job:
 def shown_job(request: Request, desk: Desk, job: Job) -> Response:
     """Progress, what went wrong, the contradiction with its repairs, or the answer."""
     job.over.wait(AT_ONCE)
+    told: dict[str, object] = {"desk": desk, "job": job}
     if job.state == "contradiction" and job.infeasible is not None:
         diagnosis = job.infeasible.diagnosis
-        return page(request, "part_contradiction.html.j2", desk=desk, diagnosis=diagnosis, job=job)
+        return page(request, "part_contradiction.html.j2", {**told, "diagnosis": diagnosis})
     if job.state == "done":
-        return page(request, PARTS[type(job.answer)], desk=desk, answer=job.answer, job=job)
-    return page(request, "part_job.html.j2", desk=desk, job=job)
+        return page(request, PARTS[type(job.answer)], {**told, "answer": job.answer})
+    return page(request, "part_job.html.j2", told)

@@ -23,9 +23,15 @@ def router() -> APIRouter:
 def release(request: Request, desk: AtDesk) -> Response:
     proposals = desk.console.proposals
     pointer = published(desk.console.runs)
-    told = {"proposals": proposals.all(), "required": proposals.approver_required, "policies": proposals.policies}
-    title = f"{desk.run.name}: release"
-    return page(request, "release.html.j2", title=title, desk=desk, checked=desk.checked(), pointer=pointer, **told)
+    told = {
+        "desk": desk,
+        "checked": desk.checked(),
+        "pointer": pointer,
+        "proposals": proposals.all(),
+        "required": proposals.approver_required,
+        "policies": proposals.policies,
+    }
+    return page(request, "release.html.j2", {**told, "title": f"{desk.run.name}: release"})
 
 
 def propose(request: Request, desk: AtDesk, form: Form) -> Response:

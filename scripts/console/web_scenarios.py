@@ -33,7 +33,7 @@ def scenarios(request: Request, desk: AtDesk, by: str = "name", down: bool = Fal
         "down": down,
         "most": MOST,
     }
-    return page(request, "scenarios.html.j2", title=f"{desk.run.name}: scenarios", desk=desk, **told)
+    return page(request, "scenarios.html.j2", {"title": f"{desk.run.name}: scenarios", "desk": desk, **told})
 
 
 def _answer(desk: Desk) -> WhatIf | None:
@@ -56,7 +56,7 @@ def keep(request: Request, desk: AtDesk, form: Form) -> Response:
     owner = form.get("owner", "").strip() or desk.by
     desk.console.scenarios(desk.run).keep(form.get("name", ""), owner, form.get("note", ""), desk.draft.text, answer)
     if request.headers.get("hx-request") and not form.get("go"):
-        return page(request, "part_kept.html.j2", desk=desk, name=form.get("name", "").strip())
+        return page(request, "part_kept.html.j2", {"desk": desk, "name": form.get("name", "").strip()})
     return _back(request, desk)
 
 

@@ -39,7 +39,8 @@ def start(request: Request) -> Response:
         run.name: sorted(path.parent.name for path in (console.runs / CONSOLE / run.name / "drafts").glob(f"*/{DRAFT}"))
         for run in runs
     }
-    return page(request, "start.html.j2", title="Runs", runs=runs, drafts=drafts, folder=console.runs, wanted=wanted)
+    told = {"title": "Runs", "runs": runs, "drafts": drafts, "folder": console.runs, "wanted": wanted}
+    return page(request, "start.html.j2", told)
 
 
 def name(form: Form) -> Response:

@@ -10,7 +10,7 @@ DRAFT, SCENARIOS, PROPOSAL = "draft.json", "scenarios.json", "proposal.json"
 class DraftState(StrictDocument):
     """The text of a policy at one time. what: how it came to be, in words."""
 
-    text: str
+    policy_text: str
     by: str
     at: str
     what: str
@@ -41,7 +41,7 @@ class ScenarioRecord(StrictDocument):
     owner: str
     note: str
     at: str
-    text: str
+    policy_text: str
     headline: str
     figures: Many[ScenarioFigure]
     binding: Many[str]

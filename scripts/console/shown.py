@@ -70,9 +70,10 @@ def in_words(change: MeanAndError, unit: str) -> str:
     """'+12 EUR (± 3)', or that no change is seen, and how large it may still be."""
     if change.mean == 0 and change.se == 0:
         return "no change"
+    error = f" (± {number(Z95 * change.se)})" if change.se else ""
     if not change.seen:
-        return f"{NOT_SEEN} (± {number(Z95 * change.se)})"
-    return signed(change, unit)
+        return f"{NOT_SEEN}{error}"
+    return f"{signed(MeanAndError(mean=change.mean, se=0.0), unit)}{error}"
 
 
 def constraint_rows(answer: WhatIf) -> list[ConstraintRow]:

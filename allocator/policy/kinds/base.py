@@ -113,6 +113,13 @@ class Loosening:
     lost: float
 
 
+@dataclass(frozen=True)
+class ReachedUsers:
+    """The number of users with at least one contact of the actions that pass the filter."""
+
+    where: Filter
+
+
 class Constraint(Rule):
     """A constraint of the policy: min <= sum <= max, or for rates min <= sum / sum <= max, over the users in `users`.
 
@@ -128,7 +135,7 @@ class Constraint(Rule):
     is_part: ClassVar[bool] = False
     """Whether both sums count contacts, those of the numerator being some of the denominator's."""
     asks_for_contacts: ClassVar[bool] = False
-    """Whether its bounds are numbers of contacts as the policy says them, which can be counted against one another."""
+    """Whether its minimum, as the policy says it, takes at least so many contacts, which can be counted against one another."""
     grows_with_users: ClassVar[bool] = False
     """Whether twice as many users need bounds twice as large, percentages apart."""
     each_is_segment: ClassVar[bool] = False
@@ -154,7 +161,7 @@ class Constraint(Rule):
 
     @property
     @abstractmethod
-    def numerator(self) -> ContactSum | ChangedUsers:
+    def numerator(self) -> ContactSum | ChangedUsers | ReachedUsers:
         """What it sums."""
 
     @property
@@ -360,6 +367,39 @@ class ContactCount(ContactConstraint):
 
     def unit(self, words: UnitWords) -> str:
         return "contacts"
+
+
+class WholeBounds(ContactConstraint):
+    """A constraint on a number of contacts or users: bounds are whole, a percentage is that share of the users in `users` (holdout
+    included)."""
+
+    asks_for_contacts: ClassVar[bool] = True
+    grows_with_users: ClassVar[bool] = True
+
+    def limits(self, users: int, before: int) -> tuple[int | None, int | None]:
+        """What is counted is whole, so a fractional bound is the whole number inside it."""
+        low, high = (None if bound is None else bound.exact(users) for bound in (self.min, self.max))
+        return None if low is None else math.ceil(low), None if high is None else math.floor(high)
+
+    def bound_fault(self, key: Side, bound: Bound) -> Iterator[Fault]:
+        if not bound.percent and bound.amount < 0:
+            yield Fault((key,), f"a number of {self.counts} is at least 0, not {shown(bound.to_json())}")
+
+    def as_percent(self, side: Side, users: int) -> int | None:
+        bound = self.min if side == "min" else self.max
+        if bound is None or bound.percent or not 1 <= bound.amount <= 100 or bound.amount % 1:
+            return None
+        share = Bound(bound.amount, percent=True).exact(users)
+        return math.ceil(share) if side == "min" else math.floor(share)
+
+    def doubts(self) -> Iterator[str]:
+        for key, bound in (("min", self.min), ("max", self.max)):
+            if bound is not None and not bound.percent and 0 < bound.amount < 1:
+                whole = "none at all" if key == "max" else "at least one"
+                yield (
+                    f"{self.id}.{key}: {bound.amount:g} is a number of {self.counts}, so {whole}; "
+                    f"did you mean {bound.amount * 100:g}%, a share of the users?"
+                )
 
 
 class Comparing(Constraint):

@@ -61,7 +61,7 @@ def _as_date(value: object) -> str:
     year, day = (first, last) if len(first) == 4 else (last, first)
     with suppress(ValueError):
         meant = date(int(year), int(month), int(day))
-        return f"; write {meant}" if len(year) == 4 and ("/" not in value or len(first) == 4) else ""
+        return f"; write {meant}" if len(year) == 4 and ("/" not in str(value) or len(first) == 4) else ""
     return ""
 
 

@@ -19,6 +19,9 @@ Modules, in the order in which data flows:
 - what_if: two policies compared
 - seek: which value of a field reaches a goal
 - goals: goals as people write them
+- wider: how much wider a bound must be
+- explain: why one listener gets this
+- product: why some offers get few contacts
 - sweep: the bounds that a frontier goes through
 - frontier: what one thing costs in another
 

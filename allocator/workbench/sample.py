@@ -85,9 +85,35 @@ def draw_sample(
     """
     stratum_U = _strata(scores, size)
     chosen_U, weight_H = _chosen(stratum_U, size, np.random.default_rng(seed))
+    _write(scores, chosen_U, stratum_U, weight_H, folder, seen)
+    (folder / SAMPLE).write_text(SampleRecord(users=scores.users, sample=int(chosen_U.sum()), seed=seed).text())
+    return open_sample(folder)
+
+
+def one_user(scores: Scores, place: int, folder: Path) -> Scores:
+    """The scores of the user at this place alone, written into an existing folder."""
+    chosen_U = np.arange(scores.users) == place
+    _write(scores, chosen_U, np.zeros(scores.users, np.int32), np.ones(1), folder, lambda users: None)
+    return open_scores(folder)
+
+
+def _write(
+    scores: Scores,
+    chosen_U: np.ndarray,
+    stratum_U: np.ndarray,
+    weight_H: np.ndarray,
+    folder: Path,
+    seen: Callable[[int], None],
+) -> None:
+    """The rows of those chosen, with strata and weights, and their contact history."""
     (folder / CATALOGUE_FILE).write_bytes((scores.path / CATALOGUE_FILE).read_bytes())
     ids, start = [], 0
     for number, file in enumerate(scores.files):
+        rows = pq.read_metadata(file).num_rows
+        if not chosen_U[start : start + rows].any():
+            start += rows
+            seen(rows)
+            continue
         names = pq.read_schema(file).names
         tables = []
         for batch in batches(file, ROWS, names):
@@ -103,8 +129,6 @@ def draw_sample(
         if len(together):
             pq.write_table(together, folder / f"part-{number:05d}.parquet", compression="none")
     _write_history(scores, pa.chunked_array(ids), folder)
-    (folder / SAMPLE).write_text(SampleRecord(users=scores.users, sample=int(chosen_U.sum()), seed=seed).text())
-    return open_sample(folder)
 
 
 def open_sample(folder: Path) -> Sample:

@@ -141,6 +141,18 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
             SEED,
         ),
     ),
+    "explain": (
+        "why one listener gets what the allocation gives, or why the offers of a product get so few contacts",
+        (
+            _path("allocation", "an allocation dataset"),
+            Key("user", "ask.user", "the listener's id", "words"),
+            Key("product", "ask.product", "a product of the catalogue, in place of user", "words"),
+            _path("scores", "the scores that the allocation was made from, where its manifest does not lead to them"),
+            _path("out", "the folder of explain.json to write, if any", "out"),
+            SAMPLE,
+            SEED,
+        ),
+    ),
     "seek": (
         "which value of a field of the policy reaches a goal, or why none does; publishes nothing",
         (

@@ -123,6 +123,8 @@ class AskOptions(FrozenSettings):
     x: str | None = Field(None, description="of a frontier: what is given up or gained, a metric or a constraint")
     y: str | None = Field(None, description="of a frontier: what it costs or brings")
     points: int = Field(20, ge=2, le=200, description="of a frontier")
+    user: str | int | None = Field(None, description="the listener who is explained")
+    product: str | None = Field(None, description="whose offers are explained")
 
 
 class ReadoutOptions(FrozenSettings):
@@ -227,6 +229,10 @@ class QuestionPaths(Paths):
     policy: Path
 
 
+class ExplainPaths(Paths):
+    allocation: Path
+
+
 class ReadoutPaths(Paths):
     allocation: Path
     tables: Path
@@ -293,6 +299,10 @@ class WhatIfSettings(Settings):
 
 class SeekSettings(Settings):
     paths: QuestionPaths
+
+
+class ExplainSettings(Settings):
+    paths: ExplainPaths
 
 
 class FrontierSettings(Settings):

@@ -87,8 +87,26 @@ class Cell(AllocationPart):
     contacts: MeanAndError
 
 
+class Verdict(AllocationPart):
+    """By how much the new policy is worth more by one view of the scores; None where one of the two cannot be kept."""
+
+    view: str
+    value: MeanAndError | None
+
+
+class Robustness(AllocationPart):
+    """Whether which policy is worth more depends on how far the scores are believed."""
+
+    verdicts: tuple[Verdict, ...]
+    winner_changes: bool
+    sentence: str
+
+
 class WhatIf(AllocationPart):
-    """Two policies compared. sample: users whom the answer rests on; users: of all. headline: the difference in one sentence."""
+    """Two policies compared. sample: users whom the answer rests on; users: of all. headline: the difference in one sentence.
+
+    robust, rules: where they were asked for; what each constraint of the new policy costs in all.
+    """
 
     users: int
     sample: int
@@ -103,6 +121,8 @@ class WhatIf(AllocationPart):
     edits: tuple[EditAnswer, ...]
     why: tuple[str, ...]
     matrix: tuple[Cell, ...]
+    robust: Robustness | None = None
+    rules: Mapping[str, MeanAndError | None] | None = None
 
     def content(self) -> dict[str, Any]:
         return self.model_dump(mode="json", by_alias=True)

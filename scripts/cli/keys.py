@@ -134,6 +134,13 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
             SCORES,
             POLICY,
             _path("base", "the policy to compare with; without it, policy= without its set.*"),
+            Key(
+                "robust",
+                "ask.robust",
+                "true: by other views of the scores too, and what each rule costs in all",
+                "value",
+            ),
+            _path("also", "scores of the same users by another model, such as last week's, for robust=true"),
             _path("out", "the folder of what_if.json to write, if any", "out"),
             _path("previous", "the published allocation, for churn and change"),
             SAMPLE,

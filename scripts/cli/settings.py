@@ -38,6 +38,7 @@ class Paths(FrozenSettings):
     catalogue: Path | None = None
     policy: Path | None = None
     base: Path | None = None
+    also: Path | None = None
     previous: Path | None = None
     allocation: Path | None = None
     training: Path | None = None
@@ -118,6 +119,7 @@ class AskOptions(FrozenSettings):
         20_000, description="users that an answer rests on; all of them where there are no more"
     )
     full: bool = Field(False, description="from allocations of all users instead of a sample")
+    robust: bool = Field(False, description="also by other views of the scores, and what each rule costs in all")
     want: str | None = Field(None, description="the goal that is sought, NAME=AMOUNT")
     by: str | None = Field(None, description="the field of the policy that may change for it")
     x: str | None = Field(None, description="of a frontier: what is given up or gained, a metric or a constraint")

@@ -74,7 +74,7 @@ def _ends(rule: Rule, day: date) -> Iterator[Doubt]:
 
 def _idle_contact(rule: ContactRule, policy: Policy, world: World | None) -> Iterator[Fault]:
     """A cap that no user can come to: too few slots, or another cap that is tighter."""
-    if world is None or rule.max is None or rule.days is not None or rule.spoils is not None:
+    if world is None or rule.max is None or any(each is not None for each in (rule.min, rule.days, rule.spoils)):
         return
     most = _slots(world, rule.where, rule.each)
     if most <= rule.max:

@@ -36,11 +36,12 @@ def driver(words: Sequence[str]) -> int:
         print("  The file is new." if str(old) == os.devnull else "  The file is gone.")
         return DONE
     try:
-        edits = differences(_read(old, {}), _read(new, {}))
+        told = [edit.sentence for edit in differences(_read(old, {}), _read(new, {}))] or [
+            "Both versions mean the same."
+        ]
     except InputError as error:
-        print("\n".join(f"  {problem}" for problem in error.problems))
-        return DONE
-    print("\n".join(f"  {edit.sentence}" for edit in edits) or "  Both versions mean the same.")
+        told = list(error.problems)
+    print("\n".join(f"  {line}" for line in told))
     return DONE
 
 

@@ -13,7 +13,7 @@ from allocator.policy.doubts import Crowd, doubts
 from allocator.policy.grammar import Policy
 from allocator.policy.overrides import rule_ids
 from allocator.policy.reader import Examined, examine
-from allocator.policy.tree import Problem, problem, read_text
+from allocator.policy.tree import PolicyProblem, problem, read_text
 from allocator.policy.words import Filter, composed
 from ranker.catalogue import Catalogue, read_catalogue
 from ranker.files import InputError
@@ -27,8 +27,8 @@ class Checked:
     """policy: None where anything is wrong. warnings: of a policy that can be used."""
 
     policy: Policy | None
-    problems: tuple[Problem, ...]
-    warnings: tuple[Problem, ...] = ()
+    problems: tuple[PolicyProblem, ...]
+    warnings: tuple[PolicyProblem, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def check_file(path: Path, changes: Mapping[str, object], meant: Meant, today: d
         text = read_text(path)
     except InputError as error:
         return Checked(
-            None, tuple(Problem(str(path), None, "", each.removeprefix(f"{path}: ")) for each in error.problems)
+            None, tuple(PolicyProblem(str(path), None, "", each.removeprefix(f"{path}: ")) for each in error.problems)
         )
     return check_text(text, str(path), changes, meant, today)
 
@@ -81,7 +81,7 @@ def check_text(text: str, name: str, changes: Mapping[str, object], meant: Meant
     return Checked(found.policy, (), tuple(_warnings(found, name, meant.day or today, crowd)))
 
 
-def _warnings(found: Examined, name: str, day: date, crowd: Crowd) -> Iterator[Problem]:
+def _warnings(found: Examined, name: str, day: date, crowd: Crowd) -> Iterator[PolicyProblem]:
     if found.policy is None or found.root is None:
         return
     places = {composed(str(rule)): place for place, rule in rule_ids(found.root)}

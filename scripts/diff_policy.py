@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from allocator.policy.differences import Edit, differences
+from allocator.policy.differences import differences
 from allocator.policy.grammar import Policy
 from allocator.policy.reader import examine
 from allocator.policy.tree import read_text
@@ -22,7 +22,7 @@ def run(given: at_once.Given) -> int:
     base, policy = _read(given.path("base"), {}), _read(given.path("policy"), given.set)
     edits = differences(base, policy)
     if "json" in given.yes:
-        at_once.show_json([_told(edit) for edit in edits])
+        at_once.show_json([{"path": e.path, "from": e.before, "to": e.after, "sentence": e.sentence} for e in edits])
     else:
         print("\n".join([edit.sentence for edit in edits] or ["The two policies mean the same."]))
     return DONE
@@ -51,10 +51,6 @@ def _read(path: Path, changes: Mapping[str, object]) -> Policy:
     if found.policy is None:
         raise InputError([problem.sentence for problem in found.problems])
     return found.policy
-
-
-def _told(edit: Edit) -> Mapping[str, object]:
-    return {"path": edit.path, "from": edit.before, "to": edit.after, "sentence": edit.sentence}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """A policy file checked at once: everything that is wrong with it, what is seldom meant, and the words that it may use."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -94,8 +93,8 @@ def users_in(scores: "Scores", policy: Policy) -> Callable[[Filter], int]:
     named = tuple(dict.fromkeys(name for users in policy.user_filters for name in _segments(users)))
 
     @cache
-    def counts() -> Counter[tuple[str, ...]]:
-        return _count(scores, named)
+    def counts() -> Mapping[tuple[str, ...], int]:
+        return scores.segment_counts(named)
 
     @cache
     def counted(users: Filter) -> int:
@@ -110,25 +109,6 @@ def _segments(users: Filter) -> Iterator[str]:
     yield from (name for name, _ in users.keys)
     if users.negated is not None:
         yield from _segments(users.negated)
-
-
-def _count(scores: "Scores", named: tuple[str, ...]) -> Counter[tuple[str, ...]]:
-    """Users by their values of these segments."""
-    import numpy as np
-
-    words = [scores.vocabulary[name] for name in named]
-    shape = tuple(len(each) for each in words)
-    found: Counter[int] = Counter()
-    for codes in scores.segment_codes(named):
-        cell_U, count = np.unique(np.ravel_multi_index(codes, shape), return_counts=True)
-        found.update(dict(zip(cell_U.tolist(), count.tolist(), strict=True)))
-    cells = {cell: np.unravel_index(cell, shape) for cell in found}
-    return Counter(
-        {
-            tuple(values[code] for values, code in zip(words, cells[cell], strict=True)): count
-            for cell, count in found.items()
-        }
-    )
 
 
 def known_words(meant: Meant) -> Mapping[str, Mapping[str, list[object]]]:

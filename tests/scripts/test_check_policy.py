@@ -196,3 +196,14 @@ def test_the_schema_is_written_with_the_words_of_the_scores(tmp_path: Path, scor
     assert policy_schema.run(given("policy_schema", [f"out={out}", f"scores={scores}"], ["out"])) == 0
     schema = json.loads(out.read_text())
     assert "push" in schema["$defs"]["offers"]["properties"]["surface"]["anyOf"][0]["enum"]
+
+
+def test_scores_are_counted_without_pandas(policy: Path, scores: Path) -> None:
+    policy.write_text(POLICY.replace("max: 4", "max: 1, users: {market: SE}"))
+    words = [f"policy={policy}", f"scores={scores}"]
+    text = (
+        "import sys; from scripts import check_policy; from scripts.cli.at_once import given\n"
+        f"check_policy.run(given('check_policy', {words!r})); print(sorted({SLOW - {'numpy', 'pyarrow'}} & set(sys.modules)))"
+    )
+    ended = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines()[-1] == "[]"

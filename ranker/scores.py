@@ -130,7 +130,9 @@ class Scores:
                 encoded = [(each.fill_null("") if each.null_count else each).dictionary_encode() for each in texts]
                 words = [each.dictionary.to_pylist() for each in encoded]
                 shape = tuple(map(len, words))
-                cell_U = np.ravel_multi_index(tuple(np.from_dlpack(each.indices) for each in encoded), shape)
+                cell_U = np.ravel_multi_index(
+                    tuple(np.asarray(np.from_dlpack(each.indices), np.int64) for each in encoded), shape
+                )
                 for cell, count in zip(*np.unique(cell_U, return_counts=True), strict=True):
                     place = np.unravel_index(cell, shape)
                     found[tuple(of[code] for of, code in zip(words, place, strict=True))] += int(count)

@@ -1,7 +1,5 @@
 """Why a listener gets this, or offers so few get: `python -m scripts.explain allocation=DIR user=ID | product=NAME [out=DIR]`."""
 
-from pathlib import Path
-
 from allocator.policy.words import filter_from_words
 from allocator.saved import read_allocation
 from allocator.workbench.answers import EXPLAIN, Explanation, ProductExplanation
@@ -13,9 +11,9 @@ from ranker.files import InputError
 from ranker.scores import open_scores
 from scripts.cli import entry
 from scripts.cli.settings import ExplainSettings
-from scripts.formats.manifest import read_manifest
 from scripts.pages.explain import show_listener, show_offers
 from scripts.runs import stage
+from scripts.runs.questions import scores_of
 
 
 def run(settings: ExplainSettings) -> Explanation | ProductExplanation:
@@ -40,16 +38,6 @@ def run(settings: ExplainSettings) -> Explanation | ProductExplanation:
     if paths.out is not None:
         stage.write_alone(paths.out, EXPLAIN, answer.text())
     return answer
-
-
-def scores_of(allocation: Path) -> Path:
-    """The scores that an allocation was made from, by its manifest."""
-    manifest = read_manifest(allocation)
-    name = next(iter((manifest.inputs or {}) if manifest is not None else {}), None)
-    path = None if name is None else allocation.parent / name
-    if path is None or not path.exists():
-        raise InputError([f"{allocation}: its manifest leads to no scores; give scores=..."])
-    return path
 
 
 def main(settings: ExplainSettings) -> None:

@@ -254,7 +254,7 @@ class Explanation(AllocationPart):
     counterfactuals: tuple[Counterfactual, ...]
 
 
-class Cause(AllocationPart):
+class KeptAway(AllocationPart):
     """Listeners whom one thing keeps from the offers asked about. rule: where it is a rule; instead: the product that they get."""
 
     cause: Literal["ineligible", "worthless", "held_out", "explores", "priced_out", "beaten"]
@@ -269,6 +269,6 @@ class ProductExplanation(AllocationPart):
     where: str
     users: Figure
     get: Figure
-    causes: tuple[Cause, ...]
+    causes: tuple[KeptAway, ...]
     sentence: str
     sample: int

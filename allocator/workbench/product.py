@@ -10,7 +10,7 @@ import numpy as np
 
 from allocator.policy.words import Filter, filter_words
 from allocator.scopes import chosen
-from allocator.workbench.answers import Cause, ProductExplanation
+from allocator.workbench.answers import KeptAway, ProductExplanation
 from allocator.workbench.priced import SampledPolicy
 from allocator.workbench.reasons import SLOT, Whereabouts, whereabouts
 from allocator.workbench.sentences import in_words
@@ -35,7 +35,7 @@ def explain_offers(found: SampledPolicy, where: Filter, users: Filter | None = N
     )
 
 
-def _causes(known: Whereabouts, found: SampledPolicy) -> Iterator[Cause]:
+def _causes(known: Whereabouts, found: SampledPolicy) -> Iterator[KeptAway]:
     """Every cause that keeps anybody away."""
     plain = (
         ("ineligible", known.ineligible), ("worthless", known.worthless), ("held_out", known.held_out),
@@ -43,13 +43,13 @@ def _causes(known: Whereabouts, found: SampledPolicy) -> Iterator[Cause]:
     )  # fmt: skip
     for name, users in plain:
         if users:
-            yield Cause(cause=name, rule=None, instead=None, users=users)
+            yield KeptAway(cause=name, rule=None, instead=None, users=users)
     for place, users in known.priced_out.items():
-        yield Cause(cause="priced_out", rule=found.problem.measured[place].rule.id, instead=None, users=users)
+        yield KeptAway(cause="priced_out", rule=found.problem.measured[place].rule.id, instead=None, users=users)
     actions = found.problem.catalogue.actions
     instead: dict[tuple[str | None, str | None], float] = defaultdict(float)
     for (action, rule), users in known.beaten.items():
         product = str(actions[action].get("product", actions[action]["id"])) if action >= 0 else None
         instead[None if rule == SLOT else rule, product] += users
     for (by, product), users in instead.items():
-        yield Cause(cause="beaten", rule=by, instead=product, users=users)
+        yield KeptAway(cause="beaten", rule=by, instead=product, users=users)

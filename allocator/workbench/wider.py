@@ -18,7 +18,7 @@ Prices = Mapping[tuple[str, str], float]
 
 
 @dataclass(frozen=True)
-class Step:
+class WiderBound:
     """A bound that is wide enough, in the form of the file and in words."""
 
     name: str
@@ -35,7 +35,7 @@ class Wider:
     session: Session
     policy: Policy
 
-    def enough(self, rule: str, side: Side, happens: Callable[[Prices, Prices], bool]) -> Step | None:
+    def enough(self, rule: str, side: Side, happens: Callable[[Prices, Prices], bool]) -> WiderBound | None:
         """The first step at whose prices it happens, None where it does at none of them.
 
         happens: is given the sample's prices as they are and with the wider bound. Those of everybody differ from both, so what counts is
@@ -54,7 +54,7 @@ class Wider:
                 return None
             if happens(now.prices, found.prices):
                 change = f"{percent(part)} {'more' if side == 'max' else 'less'}"
-                return Step(known.name, wide.to_json(), _shown(bound), _shown(wide), change)
+                return WiderBound(known.name, wide.to_json(), _shown(bound), _shown(wide), change)
         return None
 
     def _policy(self, rule: str, side: Side, bound: Bound) -> Policy:

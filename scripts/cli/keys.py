@@ -486,8 +486,13 @@ def quoted(value: str) -> str:
 
 
 def policy_file(conf: Path, value: str) -> str:
+    """A policy of conf/policy/ by its name alone, or a path as it is."""
     short = conf / "policy" / f"{value}.yaml"
-    return f"conf/policy/{value}.yaml" if "/" not in value and short.is_file() and not Path(value).exists() else value
+    try:
+        is_short = "/" not in value and short.is_file() and not Path(value).exists()
+    except OSError:  # no name of a file at all; whoever opens it says so
+        return value
+    return f"conf/policy/{value}.yaml" if is_short else value
 
 
 def options(conf: Path, group: str) -> list[str]:

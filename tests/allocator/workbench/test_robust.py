@@ -69,7 +69,7 @@ def test_what_a_rule_costs_is_what_leaving_it_out_brings(tmp_path: Path) -> None
         + CONTACT
         + """constraints:
   - {id: push_cap, kind: volume, where: {surface: push}, max: 10%}
-  - {id: books, kind: volume, where: {product: books}, min: 120%}
+  - {id: books, kind: volume, where: {product: books}, min: 90%}
   - {id: loose, kind: volume, where: {product: duo}, max: 500%}
 """
     )

@@ -8,7 +8,8 @@ value and every g_r are linear in a few planes of the data, with coefficients th
 
 so a reduced value at prices lambda is one fused multiply-add over the planes, whatever the number of constraints.
 
-Only churn is not a sum over contacts: it counts the users who keep the slate that they had before (`kept`).
+Two kinds are no sums over contacts: churn counts the users who keep the slate that they had before (`kept`), and reach those with at
+least one contact of a set (`reach_A`). Their rows credit or charge whole slates.
 
 Axes: U users, A actions, P planes, R rows, S user classes, N contacts.
 """
@@ -118,8 +119,9 @@ def build_problem(
     before_SA = None
     if any(rule.compares == "contacts" for rule in policy.constraints):
         before_SA = contacts_before(read_previous(scores, previous), scores, classes.of, len(classes), weight_U)
+    contact = contact_rules_of(policy, catalogue, classes)
     measured = tuple(
-        compiled(rule, member_S, catalogue, planes, sizes, before_SA)
+        compiled(rule, member_S, catalogue, planes, sizes, before_SA, contact.at_most_one)
         for rule, member_S in each_row(policy.constraints, catalogue, classes, sizes)
     )
     value_A, value_PA = _value(policy.objective, policy.risk_z, catalogue, planes)
@@ -131,7 +133,7 @@ def build_problem(
         value_PA=value_PA,
         measured=measured,
         rows=rows_of(measured, len(planes), len(catalogue.actions), len(classes)),
-        contact=contact_rules_of(policy, catalogue, classes),
+        contact=contact,
         classes=classes,
         allowed_SA=allowed_by_class(policy, catalogue, classes),
         class_sizes_S=sizes,

@@ -121,6 +121,23 @@ class Scores:
             for batch in batches(file, rows, names):
                 yield tuple(self._codes(batch, name, file, None) for name in names)
 
+    def segment_counts(self, names: Sequence[str]) -> Mapping[tuple[str, ...], int]:
+        """How many users have which values of these segments; pandas, which Arrow loads to make arrays, is not needed for it."""
+        found: Counter[tuple[str, ...]] = Counter()
+        for file in self.files if names else ():
+            for batch in batches(file, 1 << 20, names):
+                texts = [as_text(batch.column(name)) for name in names]
+                encoded = [(each.fill_null("") if each.null_count else each).dictionary_encode() for each in texts]
+                words = [each.dictionary.to_pylist() for each in encoded]
+                shape = tuple(map(len, words))
+                cell_U = np.ravel_multi_index(
+                    tuple(np.asarray(np.from_dlpack(each.indices), np.int64) for each in encoded), shape
+                )
+                for cell, count in zip(*np.unique(cell_U, return_counts=True), strict=True):
+                    place = np.unravel_index(cell, shape)
+                    found[tuple(of[code] for of, code in zip(words, place, strict=True))] += int(count)
+        return found
+
     def check_users(self) -> None:
         """Raises InputError where a user stands twice or has no id; 8 bytes a user where ids are numbers."""
         ids = (read_ids(file).drop_null() for file in self.files)

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from allocator.policy.differences import Edit, differences
+from allocator.policy.differences import differences
 from allocator.policy.grammar import Policy
 from allocator.policy.reader import examine
 from allocator.policy.tree import read_text
@@ -22,7 +22,7 @@ def run(given: at_once.Given) -> int:
     base, policy = _read(given.path("base"), {}), _read(given.path("policy"), given.set)
     edits = differences(base, policy)
     if "json" in given.yes:
-        at_once.show_json([_told(edit) for edit in edits])
+        at_once.show_json([{"path": e.path, "from": e.before, "to": e.after, "sentence": e.sentence} for e in edits])
     else:
         print("\n".join([edit.sentence for edit in edits] or ["The two policies mean the same."]))
     return DONE
@@ -36,11 +36,12 @@ def driver(words: Sequence[str]) -> int:
         print("  The file is new." if str(old) == os.devnull else "  The file is gone.")
         return DONE
     try:
-        edits = differences(_read(old, {}), _read(new, {}))
+        told = [edit.sentence for edit in differences(_read(old, {}), _read(new, {}))] or [
+            "Both versions mean the same."
+        ]
     except InputError as error:
-        print("\n".join(f"  {problem}" for problem in error.problems))
-        return DONE
-    print("\n".join(f"  {edit.sentence}" for edit in edits) or "  Both versions mean the same.")
+        told = list(error.problems)
+    print("\n".join(f"  {line}" for line in told))
     return DONE
 
 
@@ -50,10 +51,6 @@ def _read(path: Path, changes: Mapping[str, object]) -> Policy:
     if found.policy is None:
         raise InputError([problem.sentence for problem in found.problems])
     return found.policy
-
-
-def _told(edit: Edit) -> Mapping[str, object]:
-    return {"path": edit.path, "from": edit.before, "to": edit.after, "sentence": edit.sentence}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """A policy file checked at once: everything that is wrong with it, what is seldom meant, and the words that it may use."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -13,7 +12,7 @@ from allocator.policy.doubts import Crowd, doubts
 from allocator.policy.grammar import Policy
 from allocator.policy.overrides import rule_ids
 from allocator.policy.reader import Examined, examine
-from allocator.policy.tree import Problem, problem, read_text
+from allocator.policy.tree import PolicyProblem, problem, read_text
 from allocator.policy.words import Filter, composed
 from ranker.catalogue import Catalogue, read_catalogue
 from ranker.files import InputError
@@ -27,8 +26,8 @@ class Checked:
     """policy: None where anything is wrong. warnings: of a policy that can be used."""
 
     policy: Policy | None
-    problems: tuple[Problem, ...]
-    warnings: tuple[Problem, ...] = ()
+    problems: tuple[PolicyProblem, ...]
+    warnings: tuple[PolicyProblem, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def check_file(path: Path, changes: Mapping[str, object], meant: Meant, today: d
         text = read_text(path)
     except InputError as error:
         return Checked(
-            None, tuple(Problem(str(path), None, "", each.removeprefix(f"{path}: ")) for each in error.problems)
+            None, tuple(PolicyProblem(str(path), None, "", each.removeprefix(f"{path}: ")) for each in error.problems)
         )
     return check_text(text, str(path), changes, meant, today)
 
@@ -81,7 +80,7 @@ def check_text(text: str, name: str, changes: Mapping[str, object], meant: Meant
     return Checked(found.policy, (), tuple(_warnings(found, name, meant.day or today, crowd)))
 
 
-def _warnings(found: Examined, name: str, day: date, crowd: Crowd) -> Iterator[Problem]:
+def _warnings(found: Examined, name: str, day: date, crowd: Crowd) -> Iterator[PolicyProblem]:
     if found.policy is None or found.root is None:
         return
     places = {composed(str(rule)): place for place, rule in rule_ids(found.root)}
@@ -94,8 +93,8 @@ def users_in(scores: "Scores", policy: Policy) -> Callable[[Filter], int]:
     named = tuple(dict.fromkeys(name for users in policy.user_filters for name in _segments(users)))
 
     @cache
-    def counts() -> Counter[tuple[str, ...]]:
-        return _count(scores, named)
+    def counts() -> Mapping[tuple[str, ...], int]:
+        return scores.segment_counts(named)
 
     @cache
     def counted(users: Filter) -> int:
@@ -110,25 +109,6 @@ def _segments(users: Filter) -> Iterator[str]:
     yield from (name for name, _ in users.keys)
     if users.negated is not None:
         yield from _segments(users.negated)
-
-
-def _count(scores: "Scores", named: tuple[str, ...]) -> Counter[tuple[str, ...]]:
-    """Users by their values of these segments."""
-    import numpy as np
-
-    words = [scores.vocabulary[name] for name in named]
-    shape = tuple(len(each) for each in words)
-    found: Counter[int] = Counter()
-    for codes in scores.segment_codes(named):
-        cell_U, count = np.unique(np.ravel_multi_index(codes, shape), return_counts=True)
-        found.update(dict(zip(cell_U.tolist(), count.tolist(), strict=True)))
-    cells = {cell: np.unravel_index(cell, shape) for cell in found}
-    return Counter(
-        {
-            tuple(values[code] for values, code in zip(words, cells[cell], strict=True)): count
-            for cell, count in found.items()
-        }
-    )
 
 
 def known_words(meant: Meant) -> Mapping[str, Mapping[str, list[object]]]:

@@ -1,6 +1,6 @@
 """What is right as it stands and yet seldom meant: a forgotten `%`, a rule whose days are over or nearly so, one that cannot bind."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Literal
@@ -41,14 +41,31 @@ def doubts(policy: Policy, day: date | None, crowd: Crowd) -> Iterator[Doubt]:
     """Every doubt about the rules on that day, in the order of the file; without a day, none about days."""
     yield from () if day is None else _off(policy, day)
     rules = policy.active(day)
+    caps = () if crowd.world is None else tuple(_caps(rules, crowd.world))
     for rule in (rule for section in RULES for rule in getattr(rules, section)):
         yield from () if day is None else _ends(rule, day)
         if isinstance(rule, ContactRule):
-            yield from _told("cannot_bind", rule, _idle_contact(rule, rules, crowd.world))
+            yield from _told("cannot_bind", rule, _idle_contact(rule, caps, crowd.world))
         if isinstance(rule, Constraint) and rule.strength.kind != "report_only":
             users = crowd.users(rule.users)
             yield from _told("percent_forgotten", rule, rule.doubts(users))
-            yield from _told("cannot_bind", rule, rule.idle(_most_each(rule, rules, crowd.world), users))
+            yield from _told("cannot_bind", rule, rule.idle(_most_each(rule, caps, crowd.world), users))
+
+
+@dataclass(frozen=True)
+class _Cap:
+    """A cap on all contacts of every user with some actions."""
+
+    rule: ContactRule
+    most: int
+    actions: frozenset[int]
+
+
+def _caps(policy: Policy, world: World) -> Iterator[_Cap]:
+    for rule in policy.contact:
+        plain = rule.each is None and rule.spoils is None and rule.listeners.is_empty
+        if rule.max is not None and plain:
+            yield _Cap(rule, rule.max, world.actions_in(rule.where))
 
 
 def _told(kind: Kind, rule: Rule, faults: Iterator[Fault]) -> Iterator[Doubt]:
@@ -72,32 +89,27 @@ def _ends(rule: Rule, day: date) -> Iterator[Doubt]:
         yield Doubt("ends", rule.id, Fault(("valid_to",), f"the rule {told}"), f"{rule.name} {told}")
 
 
-def _idle_contact(rule: ContactRule, policy: Policy, world: World | None) -> Iterator[Fault]:
-    """A cap that no user can come to: too few slots, or another cap that is tighter."""
-    if world is None or rule.max is None or rule.days is not None or rule.spoils is not None:
+def _idle_contact(rule: ContactRule, caps: Sequence[_Cap], world: World | None) -> Iterator[Fault]:
+    """A cap that no user can come to: too few slots, or another cap that is tighter. Of two equal ones the later is idle."""
+    if world is None or rule.max is None or any(each is not None for each in (rule.min, rule.days, rule.spoils)):
         return
-    most = _slots(world, rule.where, rule.each)
+    most, actions = _slots(world, rule.where, rule.each), world.actions_in(rule.where)
     if most <= rule.max:
         yield Fault(("max",), f"never limits anybody: the offers in scope are of {most} slot{'' if most == 1 else 's'}")
         return
-    tighter = next((other for other in policy.contact if _is_within(rule, other, policy, world)), None)
+    tighter = next(_tighter(rule, actions, caps), None)
     if tighter is not None:
-        yield Fault(("max",), f"never limits anybody: {tighter.name} allows at most {tighter.max} already")
+        yield Fault(("max",), f"never limits anybody: {tighter.rule.name} allows at most {tighter.most} already")
 
 
-def _is_within(rule: ContactRule, other: ContactRule, policy: Policy, world: World) -> bool:
-    """Whether another cap holds the rule's whole scope to as little; of two that do so to each other, the later one is idle."""
-    if other is rule or other.max is None or rule.max is None or not _is_plain(other):
-        return False
-    if not world.actions_in(rule.where) <= world.actions_in(other.where) or other.max > rule.max:
-        return False
-    mutual = other.max == rule.max and _is_plain(rule) and world.actions_in(other.where) == world.actions_in(rule.where)
-    return not mutual or policy.contact.index(other) < policy.contact.index(rule)
-
-
-def _is_plain(rule: ContactRule) -> bool:
-    """A cap on all contacts of every user in its scope."""
-    return rule.max is not None and rule.each is None and rule.spoils is None and rule.listeners.is_empty
+def _tighter(rule: ContactRule, actions: frozenset[int], caps: Sequence[_Cap]) -> Iterator[_Cap]:
+    """Caps that hold all actions of the rule to as little as it does; of two that are the same, the earlier one."""
+    own = next((position for position, cap in enumerate(caps) if cap.rule is rule), None)
+    for position, cap in enumerate(caps):
+        is_same = own is not None and cap.actions == actions and cap.most == rule.max
+        is_later = own is not None and position >= own
+        if rule.max is not None and cap.most <= rule.max and actions <= cap.actions and not (is_same and is_later):
+            yield cap
 
 
 def _slots(world: World, where: Filter, each: str | None = None) -> int:
@@ -109,11 +121,10 @@ def _slots(world: World, where: Filter, each: str | None = None) -> int:
     return max(map(len, found.values()), default=0)
 
 
-def _most_each(rule: Constraint, policy: Policy, world: World | None) -> int | None:
+def _most_each(rule: Constraint, caps: Sequence[_Cap], world: World | None) -> int | None:
     """How many contacts in its scope one user can get at most; None where that is not known."""
     if world is None or not rule.filters:
         return None
     actions = world.actions_in(*rule.filters.values())
     slots = {world.catalogue.slots[position] for position in actions}
-    caps = [cap.max for cap in policy.contact if _is_plain(cap) and actions <= world.actions_in(cap.where)]
-    return min([len(slots), *(cap for cap in caps if cap is not None)])
+    return min([len(slots), *(cap.most for cap in caps if actions <= cap.actions)])

@@ -95,7 +95,7 @@ def _unknown(name: str, targets: Mapping[str, Path_]) -> str:
         return f"the policy has no '{stem}'{hint(stem, inside)}"
     if wanted == "objective":
         return "the policy has tiers instead of one objective; write set.tiers.0.objective.METRIC.weight=VALUE"
-    known = [each for each, place in targets.items() if place[0] in RULES or each in SECTIONS]
+    known = [each for each, place in targets.items() if place[0] in RULES or (each in SECTIONS and "." not in each)]
     return f"no rule has the id '{wanted}'{hint(wanted, known)}"
 
 

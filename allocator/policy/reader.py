@@ -102,7 +102,7 @@ class Examined:
     """A policy, or everything that keeps the text from being one. root: the text as a tree, where it is one."""
 
     policy: Policy | None
-    problems: tuple[tree.Problem, ...]
+    problems: tuple[tree.PolicyProblem, ...]
     root: Node | None
 
 

@@ -258,7 +258,7 @@ def scalar(text: str) -> Scalar | None:
 
 
 @dataclass(frozen=True)
-class Problem:
+class PolicyProblem:
     """A fault as people and programs read it. line: counted from 1, None of what has no line, such as a value of the command line."""
 
     file: str
@@ -275,7 +275,7 @@ class Problem:
         return ": ".join(part for part in (place, self.key, told) if part)
 
 
-def problem(name: str, root: Node | None, fault: Fault) -> Problem:
+def problem(name: str, root: Node | None, fault: Fault) -> PolicyProblem:
     """The fault with its place; rules are called by their ids, values set on the command line by their `set.` key."""
     labels: list[str] = []
     node, line, override = root, None if root is None else root.line, fault.override
@@ -288,9 +288,9 @@ def problem(name: str, root: Node | None, fault: Fault) -> Problem:
     key = ".".join(labels).replace(".[", "[")
     told = parted(fault.message)
     if override is None:
-        return Problem(name, line if fault.line is None else fault.line, key, *told)
+        return PolicyProblem(name, line if fault.line is None else fault.line, key, *told)
     rest = key if fault.path and node is None else ""
-    return Problem(name, fault.line, ": ".join(part for part in (override, rest) if part), *told)
+    return PolicyProblem(name, fault.line, ": ".join(part for part in (override, rest) if part), *told)
 
 
 QUOTED = re.compile(r"""(?<!\w)'.*?'(?!\w)|"(\\.|[^"\\])*\"""")

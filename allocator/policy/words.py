@@ -54,14 +54,15 @@ def fault(message: str) -> PydanticCustomError:
 
 def _as_date(value: object) -> str:
     """A day that was written the other way round, or with other signs."""
-    found = re.fullmatch(r"([0-9]{1,4})[-./]([0-9]{1,2})[-./]([0-9]{1,4})", value) if isinstance(value, str) else None
+    text = value if isinstance(value, str) else ""
+    found = re.fullmatch(r"([0-9]{1,4})[-./]([0-9]{1,2})[-./]([0-9]{1,4})", text)
     if found is None:
         return ""
     first, month, last = found.groups()
     year, day = (first, last) if len(first) == 4 else (last, first)
     with suppress(ValueError):
         meant = date(int(year), int(month), int(day))
-        return f"; write {meant}" if len(year) == 4 and ("/" not in value or len(first) == 4) else ""
+        return f"; write {meant}" if len(year) == 4 and ("/" not in text or len(first) == 4) else ""
     return ""
 
 

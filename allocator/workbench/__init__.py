@@ -18,8 +18,12 @@ Modules, in the order in which data flows:
 - reasons: what keeps listeners from a contact
 - sentences: answers in words
 - what_if: two policies compared
+- robust: whether an answer holds if the scores are less sure, and what rules cost in all
 - seek: which value of a field reaches a goal
 - goals: goals as people write them
+- wider: how much wider a bound must be
+- explain: why one listener gets this
+- product: why some offers get few contacts
 - sweep: the bounds that a frontier goes through
 - frontier: what one thing costs in another
 

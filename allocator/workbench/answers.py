@@ -9,6 +9,7 @@ from allocator.formats import AllocationPart
 from ranker.files import Figure
 
 WHAT_IF, SEEK, FRONTIER, SAMPLE = "what_if.json", "seek.json", "frontier.json", "sample.json"
+EXPLAIN = "explain.json"
 
 
 Amount = int | float | str
@@ -86,8 +87,26 @@ class Cell(AllocationPart):
     contacts: MeanAndError
 
 
+class Verdict(AllocationPart):
+    """By how much the new policy is worth more by one view of the scores; None where one of the two cannot be kept."""
+
+    view: str
+    value: MeanAndError | None
+
+
+class Robustness(AllocationPart):
+    """Whether which policy is worth more depends on how far the scores are believed."""
+
+    verdicts: tuple[Verdict, ...]
+    winner_changes: bool
+    sentence: str
+
+
 class WhatIf(AllocationPart):
-    """Two policies compared. sample: users whom the answer rests on; users: of all. headline: the difference in one sentence."""
+    """Two policies compared. sample: users whom the answer rests on; users: of all. headline: the difference in one sentence.
+
+    robust, rules: where they were asked for; what each constraint of the new policy costs in all.
+    """
 
     users: int
     sample: int
@@ -102,6 +121,8 @@ class WhatIf(AllocationPart):
     edits: tuple[EditAnswer, ...]
     why: tuple[str, ...]
     matrix: tuple[Cell, ...]
+    robust: Robustness | None = None
+    rules: Mapping[str, MeanAndError | None] | None = None
 
     def content(self) -> dict[str, Any]:
         return self.model_dump(mode="json", by_alias=True)
@@ -184,3 +205,70 @@ class Frontier(AllocationPart):
     sample: int
     full: bool
     seconds: Figure
+
+
+Stage = Literal["ineligible", "rule", "priced_out", "beaten", "chosen"]
+"""How far an offer came: may not be given; kept away by a contact rule or the experiment; worth less than what it uses of the bounds;
+another one takes its place; given."""
+
+
+class Offer(AllocationPart):
+    """One action for one listener. rule: what is responsible for the stage, where that is a rule. price: of what it uses of all bounds.
+
+    net: value less price. beaten_by: the action that takes its place.
+    """
+
+    action: str
+    stage: Stage
+    rule: str | None
+    value: Figure
+    price: Figure
+    net: Figure
+    beaten_by: str | None
+
+
+class SlotOffers(AllocationPart):
+    """The offers of one slot, the best first."""
+
+    slot: str
+    offers: tuple[Offer, ...]
+
+
+class Counterfactual(AllocationPart):
+    """What would bring an offer that is not given. change: a rule's bound. value_more: by how much the offer must be worth more."""
+
+    action: str
+    change: Mapping[str, Mapping[str, Amount]] | None
+    value_more: Figure | None
+    sentence: str
+
+
+class Explanation(AllocationPart):
+    """Why one listener gets what it gets. net_lead: by how much what it gets beats the next best slate, at the prices of the week."""
+
+    user: int | str
+    group: Literal["optimised", "held out", "explores", "pinned"]
+    contacts: tuple[str, ...]
+    sentence: str
+    slots: tuple[SlotOffers, ...]
+    counterfactuals: tuple[Counterfactual, ...]
+
+
+class KeptAway(AllocationPart):
+    """Listeners whom one thing keeps from the offers asked about. rule: where it is a rule; instead: the product that they get."""
+
+    cause: Literal["ineligible", "worthless", "held_out", "explores", "priced_out", "beaten"]
+    rule: str | None
+    instead: str | None
+    users: Figure
+
+
+class ProductExplanation(AllocationPart):
+    """Why some offers get so few contacts: of all listeners, how many get one, and what keeps the others from it."""
+
+    where: str
+    users: Figure
+    get: Figure
+    causes: tuple[KeptAway, ...]
+    sentence: str
+    sample: int

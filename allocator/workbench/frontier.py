@@ -15,7 +15,7 @@ import numpy as np
 
 from allocator.amounts import number
 from allocator.assign.preassigned import Preassigned, preassign
-from allocator.certify.contacts import Tally, contact_values, tally_all
+from allocator.certify.contacts import contact_values, tally_all
 from allocator.chance_constraints import Refuted, solve_with_margins
 from allocator.policy.grammar import Policy
 from allocator.policy.kinds.base import Side
@@ -24,6 +24,7 @@ from allocator.solve.dual import value_of
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import Unsolvable, relative_gap
 from allocator.solve.solver import free_users, solve
+from allocator.tally import Tally
 from allocator.users import Data, load_data
 from allocator.workbench.answers import Amount, Frontier, Point
 from allocator.workbench.measures import Measurand
@@ -171,7 +172,7 @@ def _total(measure: Measurand, problem: Problem, counted: Tally, value: float) -
     """What an allocation gives of a measure."""
     ids = [each.rule.id for each in problem.measured]
     if measure.name in ids:
-        top, below = problem.measured[ids.index(measure.name)].sums(counted.count_SA, counted.sum_SPA, counted.kept_S)
+        top, below = problem.measured[ids.index(measure.name)].sums(counted)
         return top if below is None else top / below if below else 0.0
     if measure.name in ("value", "contacts"):
         return value if measure.name == "value" else float(counted.count_SA.sum())

@@ -80,8 +80,7 @@ class Measurand:
 
 def scope_of(each: CompiledConstraint) -> Scope:
     """The actions and users whose contacts a constraint sums."""
-    summed = each.numerator
-    return (summed.const_A != 0) | (summed.plane_PA != 0).any(axis=0), summed.member_S
+    return each.numerator.actions_A, each.numerator.member_S
 
 
 def names_in(found: SampledPolicy) -> Sequence[str]:

@@ -116,7 +116,8 @@ class _SampleRun:
         problem = build_problem(
             sample.scores, self.policy, self.previous, weight_U=sample.weight_U, more=sample.scores.planes
         )
-        data, preassigned = preassign(problem, load_data(problem, sample.scores))
+        planes_UPA = sample.planes(problem.planes)
+        data, preassigned = preassign(problem, load_data(problem, sample.scores, planes_UPA=planes_UPA))
         for position, tier in enumerate(self.policy.tiers[:-1]):
             stage = problem.with_objective(tier.objective)
             reached = self._priced(stage, data, preassigned, start)

@@ -8,7 +8,7 @@ with usage and limit of the rows that have a price, a_u what the user's slate us
 as for the prices (`solve.prices.curvature`). It is the estimating-equation (sandwich) variance of a sum at estimated prices (van der Vaart,
 Asymptotic Statistics, 1998, th. 5.21); the objective's own B are the prices, by the envelope theorem.
 
-Axes: U users of the sample, F sums, R rows, A actions, P planes, S user classes, K contacts of a slate.
+Axes: U users of the sample, F sums, R rows, A actions, P planes, S user classes, B reach sets, K contacts of a slate.
 """
 
 from collections.abc import Sequence
@@ -119,7 +119,16 @@ def _with_sums(rows: LinearRows, forms: Sequence[LinearForm]) -> LinearRows:
         const_RA=np.concatenate([rows.const_RA, np.array([form.const_A for form in forms])]),
         plane_RPA=np.concatenate([rows.plane_RPA, np.array([form.plane_PA for form in forms])]),
         keep_R=np.concatenate([rows.keep_R, np.array([form.kept for form in forms])]),
+        reach_BA=rows.reach_BA,
+        reach_RB=np.concatenate([rows.reach_RB, [_reached(form, rows.reach_BA) for form in forms]]),
     )
+
+
+def _reached(form: LinearForm, reach_BA: np.ndarray) -> np.ndarray:
+    """float64[B]: which of the sets a sum counts the reach of."""
+    if form.reach_A is None:
+        return np.zeros(len(reach_BA))
+    return (reach_BA == form.reach_A).all(axis=1).astype(float)
 
 
 def _slopes(wide: Users, evaluated: DualEvaluation, scale: Scale, count: int) -> np.ndarray:

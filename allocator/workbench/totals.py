@@ -6,7 +6,7 @@ With a price p it may leave gap * value / p of it unused, which moves every othe
 Axes: U users of the sample, F sums, R rows, A actions, P planes, S user classes, N contacts, H strata.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -156,15 +156,17 @@ class Compared:
         pairs = list(dict.fromkeys(zip(product_A, surface_A, strict=True)))
         pair_A = np.array([pairs.index(pair) for pair in zip(product_A, surface_A, strict=True)])
         each_UC = _counts(self.new, pair_A, len(pairs)) - _counts(self.base, pair_A, len(pairs))
-        found = []
-        for segment, value, who_U in [("", "", np.ones(len(sample), bool)), *_segment_values(sample)]:
-            inside_UC = each_UC * who_U[:, None]
-            mean_C, error_C = sample.weight_U @ inside_UC, sample.stderr_of_sums(inside_UC)
-            for position in np.flatnonzero((inside_UC != 0).any(axis=0)):
-                estimate = MeanAndError(mean=float(mean_C[position]), se=float(error_C[position]))
-                product, surface = pairs[position]
+        user_N, pair_N = np.nonzero(each_UC)
+        amount_N, found = each_UC[user_N, pair_N], []
+        for segment, values, code_U in _by_segments(sample):
+            cell_N, cells = pair_N * len(values) + code_U[user_N], len(pairs) * len(values)
+            sum_C = np.bincount(cell_N, amount_N * sample.weight_U[user_N], cells)
+            error_C = sample.stderr_of_few(user_N, cell_N, amount_N, cells)
+            for cell in np.unique(cell_N):
+                (product, surface), value = pairs[cell // len(values)], values[cell % len(values)]
+                contacts = MeanAndError(mean=float(sum_C[cell]), se=float(error_C[cell]))
                 found.append(
-                    Cell(product=product, surface=surface, segment=segment, segment_value=value, contacts=estimate)
+                    Cell(product=product, surface=surface, segment=segment, segment_value=value, contacts=contacts)
                 )
         return tuple(found)
 
@@ -187,8 +189,8 @@ def _counts(found: SampledPolicy, pair_A: np.ndarray, pairs: int) -> np.ndarray:
     return np.bincount(cell_N, minlength=len(found.sample) * pairs).reshape(-1, pairs).astype(float)
 
 
-def _segment_values(sample: Sample) -> Iterator[tuple[str, str, np.ndarray]]:
-    """Every segment, each of its values, and bool[U] who has it."""
+def _by_segments(sample: Sample) -> Iterator[tuple[str, Sequence[str], np.ndarray]]:
+    """Everybody, and then every segment: its name, its values, and int[U] which of them each user has."""
+    yield "", ("",), np.zeros(len(sample), np.int64)
     for name, code_U in sample.segments.items():
-        for code, value in enumerate(sample.scores.vocabulary[name]):
-            yield name, value, code_U == code
+        yield name, sample.scores.vocabulary[name], code_U

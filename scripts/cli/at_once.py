@@ -117,7 +117,11 @@ def _by_hydra(text: str) -> Any:
 
 def show_json(content: object) -> None:
     """Prints an answer for programs."""
-    print(json.dumps(content, indent=1, ensure_ascii=False))
+    print(json_of(content))
+
+
+def json_of(content: object) -> str:
+    return json.dumps(content, indent=1, ensure_ascii=False)
 
 
 def help_text(name: str) -> str:

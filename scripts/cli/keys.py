@@ -134,10 +134,29 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
             SCORES,
             POLICY,
             _path("base", "the policy to compare with; without it, policy= without its set.*"),
+            Key(
+                "robust",
+                "ask.robust",
+                "true: by other views of the scores too, and what each rule costs in all",
+                "value",
+            ),
+            _path("also", "scores of the same users by another model, such as last week's, for robust=true"),
             _path("out", "the folder of what_if.json to write, if any", "out"),
             _path("previous", "the published allocation, for churn and change"),
             SAMPLE,
             FULL,
+            SEED,
+        ),
+    ),
+    "explain": (
+        "why one listener gets what the allocation gives, or why the offers of a product get so few contacts",
+        (
+            _path("allocation", "an allocation dataset"),
+            Key("user", "ask.user", "the listener's id", "words"),
+            Key("product", "ask.product", "a product of the catalogue, in place of user", "words"),
+            _path("scores", "the scores that the allocation was made from, where its manifest does not lead to them"),
+            _path("out", "the folder of explain.json to write, if any", "out"),
+            SAMPLE,
             SEED,
         ),
     ),
@@ -477,8 +496,13 @@ def quoted(value: str) -> str:
 
 
 def policy_file(conf: Path, value: str) -> str:
+    """A policy of conf/policy/ by its name alone, or a path as it is."""
     short = conf / "policy" / f"{value}.yaml"
-    return f"conf/policy/{value}.yaml" if "/" not in value and short.is_file() and not Path(value).exists() else value
+    try:
+        is_short = "/" not in value and short.is_file() and not Path(value).exists()
+    except OSError:  # no name of a file at all; whoever opens it says so
+        return value
+    return f"conf/policy/{value}.yaml" if is_short else value
 
 
 def options(conf: Path, group: str) -> list[str]:

@@ -38,6 +38,7 @@ class Paths(FrozenSettings):
     catalogue: Path | None = None
     policy: Path | None = None
     base: Path | None = None
+    also: Path | None = None
     previous: Path | None = None
     allocation: Path | None = None
     training: Path | None = None
@@ -118,11 +119,14 @@ class AskOptions(FrozenSettings):
         20_000, description="users that an answer rests on; all of them where there are no more"
     )
     full: bool = Field(False, description="from allocations of all users instead of a sample")
+    robust: bool = Field(False, description="also by other views of the scores, and what each rule costs in all")
     want: str | None = Field(None, description="the goal that is sought, NAME=AMOUNT")
     by: str | None = Field(None, description="the field of the policy that may change for it")
     x: str | None = Field(None, description="of a frontier: what is given up or gained, a metric or a constraint")
     y: str | None = Field(None, description="of a frontier: what it costs or brings")
     points: int = Field(20, ge=2, le=200, description="of a frontier")
+    user: str | int | None = Field(None, description="the listener who is explained")
+    product: str | None = Field(None, description="whose offers are explained")
 
 
 class ConsoleOptions(FrozenSettings):
@@ -237,6 +241,10 @@ class QuestionPaths(Paths):
     policy: Path
 
 
+class ExplainPaths(Paths):
+    allocation: Path
+
+
 class ReadoutPaths(Paths):
     allocation: Path
     tables: Path
@@ -303,6 +311,10 @@ class WhatIfSettings(Settings):
 
 class SeekSettings(Settings):
     paths: QuestionPaths
+
+
+class ExplainSettings(Settings):
+    paths: ExplainPaths
 
 
 class FrontierSettings(Settings):

@@ -25,8 +25,25 @@ def show_what_if(answer: WhatIf) -> None:
         entry.show_table("Edits; they add up to the difference", EDITS, list(_edits(answer)))
     if cells := list(_cells(answer)):
         entry.show_table("Where contacts change most", CELLS, cells)
+    if answer.robust is not None:
+        rows = [
+            (each.view, "cannot be kept" if each.value is None else signed(each.value, answer.unit))
+            for each in answer.robust.verdicts
+        ]
+        entry.show_table("The difference by other views of the scores", ("view", "new less base"), rows)
+        print(answer.robust.sentence)
+    if answer.rules:
+        entry.show_table(
+            "What each rule costs in all (value without it less value with it)", ("rule", "value"), list(_rules(answer))
+        )
     for sentence in answer.why:
         print(f"- {sentence}")
+
+
+def _rules(answer: WhatIf) -> Iterator[tuple[str, str]]:
+    for name, cost in (answer.rules or {}).items():
+        if cost is None or cost.mean:
+            yield name, "cannot be said" if cost is None else signed(cost, answer.unit)
 
 
 def _basis(answer: WhatIf) -> str:

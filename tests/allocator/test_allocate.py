@@ -188,6 +188,27 @@ def test_a_minimum_that_a_forgotten_percent_would_make_bite_is_told_with_both_re
     assert [each.ended for each in remarks] == [sentence] * told
 
 
+def test_what_is_seldom_meant_stands_in_the_certificate(many: Scores) -> None:
+    """Of 1,000 users, and slots enough for three contacts each at most."""
+    pushes = {"id": "pushes", "kind": "volume", "where": {"surface": "push"}, "max": 4}
+    ends = {"id": "ends", "kind": "volume", "max": "40%", "valid_to": str(many.catalogue.as_of)}
+    idle = {"id": "idle", "kind": "volume", "where": {"surface": "push"}, "max": "100%"}
+    remarks = allocate(many, policy_of(pushes, ends, idle)).certificate.remarks
+    said = {(each.kind, each.constraint) for each in remarks}
+    assert said >= {("percent_forgotten", "pushes"), ("ends", "ends"), ("cannot_bind", "idle")}
+    assert len([each for each in remarks if each.constraint == "pushes" and each.kind == "percent_forgotten"]) == 1
+
+
+def test_what_is_seldom_meant_is_said_before_a_conflict(many: Scores, caplog: pytest.LogCaptureFixture) -> None:
+    none = {"id": "none", "kind": "volume", "max": 0.1}
+    some = {"id": "some", "kind": "volume", "min": "10%"}
+    with pytest.raises(Infeasible):
+        allocate(many, policy_of(none, some))
+    assert any(
+        "none.max: 0.1 is a number of contacts, so none at all; did you mean 10%" in text for text in caplog.messages
+    )
+
+
 @pytest.mark.parametrize(("most", "told"), [(20, True), (5, False)])
 def test_a_maximum_whose_conflict_ends_with_per_cent_is_told_with_both_readings(
     many: Scores, most: int, told: bool

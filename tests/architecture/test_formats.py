@@ -19,6 +19,7 @@ HOMES = {
     "diagnosis.json": "allocator.formats",
     "what_if.json": "allocator.workbench.answers",
     "seek.json": "allocator.workbench.answers",
+    "explain.json": "allocator.workbench.answers",
     "frontier.json": "allocator.workbench.answers",
     "sample.json": "allocator.workbench.answers",
     "manifest.json": "scripts.formats.manifest",

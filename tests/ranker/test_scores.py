@@ -183,3 +183,12 @@ def test_text_among_numbers_counts_nothing() -> None:
         {"id": "c", "slot": "s", "eur": True},
     )
     assert Catalogue(actions).numbers("eur").tolist() == [2.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
+def test_users_are_counted_by_the_values_of_their_segments(tmp_path: Path, kind: pa.DataType) -> None:
+    markets = pa.array(["NO", "SE", None, "NO"]).cast(kind)
+    scores = write(tmp_path, [numbers(1, 2, 3, 4), numbers(5, 6)], market=markets)
+    assert scores.segment_counts(["market"]) == {("NO",): 2, ("SE",): 3, ("",): 1}
+    assert scores.segment_counts(["market", "market"])[("SE", "SE")] == 3
+    assert scores.segment_counts([]) == {}

@@ -10,13 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from allocator.policy import check
+from allocator.policy import check, tree
 from allocator.policy.grammar import ContactRule, Policy
 from allocator.policy.reader import parse_policy, read_policy
+from allocator.policy.schema import policy_schema
 from allocator.policy.tree import scalar
 from allocator.policy.words import Bound, Filter, Strength
 from ranker.catalogue import Catalogue, Interference, Kept, Metric, Pair
 from ranker.scores import InputError
+from tests.allocator.policy.json_schema import why_not
 
 ACTIONS = tuple(
     {
@@ -42,7 +44,12 @@ HEAD = "version: 1\nobjective: [{metric: revenue, weight: 1.0}]\n"
 
 
 def read(text: str, overrides: Mapping[str, object] | None = None, *, previous: bool = False) -> Policy:
-    return parse_policy(text, "p.yaml", overrides or {}, CATALOGUE, SEGMENTS, previous=previous)
+    policy = parse_policy(text, "p.yaml", overrides or {}, CATALOGUE, SEGMENTS, previous=previous)
+    if not overrides:
+        assert why_not(policy_schema(), tree.parse(text)[0].plain()) is None, (
+            "an editor would refuse what the reader takes"
+        )
+    return policy
 
 
 def problems(text: str, overrides: Mapping[str, object] | None = None, *, previous: bool = False) -> list[str]:
@@ -619,7 +626,10 @@ def test_churn_is_a_part_of_the_users() -> None:
         ("kind: churn, max: 1.5", "max: a part of the users lies between 0 and 1 (or 0% and 100%), not 1.5"),
         ("kind: churn, max: -1%", "max: a part of the users lies between 0 and 1"),
         ("kind: churn, max: few", "max: 'few' is not a number or a percentage"),
-        ("kind: churn, max: 5%, where: {surface: push}", "where: 'where' is for volume, total, share, average, ratio"),
+        (
+            "kind: churn, max: 5%, where: {surface: push}",
+            "where: 'where' is for volume, reach, total, share, average, ratio",
+        ),
         ("kind: churn, max: 5%, users: {market: SF}", "users.market: no user has market 'SF'"),
         ("kind: chrn, max: 5%", "kind: 'chrn' is no kind of constraint; did you mean 'churn'?"),
     ],

@@ -558,7 +558,16 @@ def test_rules_that_are_off_are_listed_with_dates_and_scopes(tmp_path):
     made = write_run(tmp_path)
     off = "Books goal (volume; where product audiobooks; min 5%) is off on 2026-11-23: its valid_to is 2025-12-31"
     asked = "home.min: 15 is a number of contacts and asks for nothing: there are 500. Did you mean 15%?"
-    remarks = [("off", "books", off), ("percent_forgotten", "home", asked)]
+    ends, idle = (
+        "Fans ends on 2026-11-25, before the next run (2026-11-30)",
+        "push.max: limits nothing: one user can get 1",
+    )
+    remarks = [
+        ("off", "books", off),
+        ("percent_forgotten", "home", asked),
+        ("ends", "fans", ends),
+        ("cannot_bind", "push", idle),
+    ]
     made.edit_certificate(
         remarks=[{"kind": kind, "constraint": name, "sentence": said} for kind, name, said in remarks]
     )
@@ -566,6 +575,8 @@ def test_rules_that_are_off_are_listed_with_dates_and_scopes(tmp_path):
     assert f"Rules of the policy that are off this week. {off}" in text
     assert asked in text
     assert f"{asked}." not in text
+    assert f"Is this what was meant? {asked} {idle}." in text
+    assert f"Rules of the policy that end before the next run. {ends}" in text
     assert text.index(off) < text.index("Users reached")
     made.edit_certificate(remarks=[])
     assert "that are off" not in read(made.sources).text

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ruamel.yaml import YAML
 
 from allocator.allocate import allocate
 from allocator.infeasible.diagnosis import Infeasible
@@ -153,3 +154,26 @@ def test_a_policy_may_be_a_mapping(session: Session) -> None:
     policy = session.read({"version": 1, "objective": [{"metric": "revenue", "weight": 1.0}]}, {})
     assert isinstance(policy, Policy)
     assert session.price(policy).value > 0
+
+
+def test_reach_and_certainty_and_tiers_are_priced_on_a_sample_as_for_everybody(
+    scores: Scores, session: Session
+) -> None:
+    """Kinds whose rows are not sums over contacts, or follow the allocation."""
+    lines = OBJECTIVE + CONTACT + "constraints:\n"
+    reach = (
+        lines
+        + "  - {id: norway, kind: reach, users: {market: 'NO'}, where: {surface: plan_picker}, min: 60%, max: 70%}\n"
+    )
+    sure = lines + "  - {id: budget, kind: total, metric: subs, times: discount_eur, max: 200, certainty: 90%}\n"
+    tiers = CONTACT + "tiers:\n  - {objective: [{metric: subs, weight: 1.0}], give_up: 2%}\n"
+    tiers = "version: 1\n" + tiers + "  - {objective: [{metric: opt_out, weight: -1.0}]}\n"
+    for text in (reach, sure, tiers):
+        policy = session.read(YAML(typ="safe").load(text), {})
+        known = what_if(session, policy, policy).new
+        made = allocate(scores, policy).certificate
+        assert abs(known.value - made.value) < 4 * known.value_se + 1e-3 * abs(made.value)
+        for record in made.constraints:
+            held = known.constraints[record.id]
+            assert held.binding == record.binding
+            assert held.achieved == pytest.approx(record.achieved, abs=4 * held.se + 1e-3 * abs(record.achieved))

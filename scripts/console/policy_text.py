@@ -8,7 +8,7 @@ from typing import Any
 
 from allocator.policy.checked import Meant, check_text
 from allocator.policy.grammar import Policy
-from allocator.policy.tree import Problem
+from allocator.policy.tree import PolicyProblem
 from ranker.scores import Scores
 
 PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
@@ -39,7 +39,7 @@ def checked(text: str, scores: Scores) -> CheckedDraft:
     return CheckedDraft(found.policy, tuple(map(_mistake, found.problems)), tuple(map(_mistake, found.warnings)))
 
 
-def _mistake(found: Problem) -> Mistake:
+def _mistake(found: PolicyProblem) -> Mistake:
     told = found.problem if found.suggestion is None else f"{found.problem}; {found.suggestion}"
     return Mistake(found.line, f"{found.key}: {told}" if found.key else told)
 

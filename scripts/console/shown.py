@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from allocator.amounts import number, with_unit
 from allocator.formats import ConstraintRecord
 from allocator.policy.kinds.known import kind_named
-from allocator.workbench.answers import Cell, ConstraintAnswer, EditAnswer, MeanAndError, Point, WhatIf
+from allocator.workbench.answers import Amount, Cell, ConstraintAnswer, EditAnswer, MeanAndError, Point, WhatIf
 from allocator.workbench.sentences import signed
 from ranker.normal import Z95
 from scripts.formats.console import ScenarioFigure
@@ -28,7 +28,7 @@ class TotalRow:
 
 
 @dataclass(frozen=True)
-class ConstraintRow:
+class ComparedConstraint:
     """One constraint in both policies. moved: whether what is achieved, binds or is asked for differs."""
 
     id: str
@@ -76,16 +76,16 @@ def in_words(change: MeanAndError, unit: str) -> str:
     return f"{signed(MeanAndError(mean=change.mean, se=0.0), unit)}{error}"
 
 
-def constraint_rows(answer: WhatIf) -> list[ConstraintRow]:
+def constraint_rows(answer: WhatIf) -> list[ComparedConstraint]:
     return [_constraint(name, answer, new) for name, new in answer.new.constraints.items()]
 
 
-def _constraint(name: str, answer: WhatIf, new: ConstraintAnswer) -> ConstraintRow:
+def _constraint(name: str, answer: WhatIf, new: ConstraintAnswer) -> ComparedConstraint:
     base = answer.base.constraints.get(name)
     before, after = "not there" if base is None else achieved(base), achieved(new)
     binding = "" if base is None else base.binding or ""
     moved = base is None or before != after or base.binding != new.binding or (base.min, base.max) != (new.min, new.max)
-    return ConstraintRow(
+    return ComparedConstraint(
         id=name,
         name=new.label or name,
         bounds=bounds(new),
@@ -133,6 +133,17 @@ def edit_value(edit: EditAnswer, unit: str) -> str:
 def figure_change(figure: ScenarioFigure) -> str:
     """By how much a scenario differs from the run's policy."""
     return in_words(MeanAndError(mean=figure.difference, se=figure.difference_se), "")
+
+
+def tidy(bound: Amount) -> Amount:
+    """A bound that a search found, in no more digits than matter: five."""
+    if isinstance(bound, str):
+        return f"{_rounded(float(bound.rstrip(' %'))):.10g}%"
+    return bound if isinstance(bound, int) else _rounded(bound)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.5g}")
 
 
 def change_of(point: Point) -> str:

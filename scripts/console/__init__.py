@@ -23,6 +23,7 @@ Modules, in the order in which a visit goes:
 - web_start: the addresses of the first page
 - web_draft: those of a draft
 - web_questions: those of questions
+- web_why: those of why
 - web_scenarios: those of scenarios
 - web_release: those of proposing and publishing
 - app: all of it as a web application

@@ -7,7 +7,7 @@ from fastapi.staticfiles import StaticFiles
 
 from ranker.files import InputError
 from scripts.cli.settings import Settings
-from scripts.console import web_draft, web_questions, web_release, web_scenarios, web_start
+from scripts.console import web_draft, web_questions, web_release, web_scenarios, web_start, web_why
 from scripts.console.drafts import DraftConflict
 from scripts.console.guard import guarded
 from scripts.console.render import STATIC, page
@@ -22,7 +22,7 @@ def make_app(settings: Settings, port: int) -> FastAPI:
     app.state.console = Console(settings)
     guarded(app, port)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    for web in (web_start, web_draft, web_questions, web_scenarios, web_release):
+    for web in (web_start, web_draft, web_questions, web_why, web_scenarios, web_release):
         app.include_router(web.router())
     app.add_exception_handler(InputError, _wrong)
     app.add_exception_handler(DraftConflict, _conflict)

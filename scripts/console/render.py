@@ -9,10 +9,11 @@ import jinja2
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 
-from allocator.amounts import number, with_unit
+from allocator.amounts import number, percent, with_unit
 from ranker.normal import Z95
 from scripts.console import shown
 from scripts.console.curve import curve, mark_of
+from scripts.pages.explain import STAGES, WORDS
 
 HERE = Path(__file__).resolve().parent
 STATIC = HERE / "static"
@@ -27,8 +28,13 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"number": number, "with_unit": with_unit, "part": lambda text: quote(text, safe="")}
-    made.globals |= {"shown": shown, "curve": curve, "mark_of": mark_of, "Z95": Z95}
+    made.filters |= {
+        "number": number,
+        "percent": percent,
+        "with_unit": with_unit,
+        "part": lambda text: quote(text, safe=""),
+    }
+    made.globals |= {"shown": shown, "curve": curve, "mark_of": mark_of, "Z95": Z95, "STAGES": STAGES, "CAUSES": WORDS}
     return made
 
 

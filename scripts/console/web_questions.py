@@ -4,12 +4,13 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
 
-from allocator.workbench.answers import Frontier, Seek, WhatIf
+from allocator.workbench.answers import Explanation, Frontier, ProductExplanation, Seek, WhatIf
 from ranker.files import InputError
 from scripts.console.asked import AtDesk, Desk
 from scripts.console.jobs import Job
 from scripts.console.policy_text import CheckedDraft
 from scripts.console.publishing import PublishedPolicy
+from scripts.console.questions import Doubted
 from scripts.console.render import page
 from scripts.console.rows import row_groups
 
@@ -18,6 +19,9 @@ PARTS = {
     Seek: "part_seek.html.j2",
     Frontier: "part_frontier.html.j2",
     PublishedPolicy: "part_published.html.j2",
+    Doubted: "part_doubted.html.j2",
+    Explanation: "part_listener.html.j2",
+    ProductExplanation: "part_offers.html.j2",
 }
 """Kind of answer -> what shows it."""
 AT_ONCE = 0.25
@@ -38,8 +42,12 @@ def effect(request: Request, desk: AtDesk, full: bool = False) -> Response:
     """The draft against the run's policy."""
     found = desk.checked()
     if found.policy is None:
-        return page(request, "part_unreadable.html.j2", {"mistakes": found.mistakes})
+        return unreadable(request, found)
     return shown_job(request, desk, desk.console.questions(desk.run).what_if(found.policy, full, desk.owner))
+
+
+def unreadable(request: Request, found: CheckedDraft) -> Response:
+    return page(request, "part_unreadable.html.j2", {"mistakes": found.mistakes})
 
 
 def seek(request: Request, desk: AtDesk, want: str = "", amount: str = "", by: str = "") -> Response:

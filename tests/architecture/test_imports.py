@@ -135,7 +135,9 @@ def test_no_configuration_names_a_class() -> None:
 
 def test_modules_define_and_scripts_run() -> None:
     """Importing a module does no work: at the top level stand definitions, constants and the main guard only."""
-    allowed = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign
+    allowed = (
+        ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign
+    )
     for file in FILES:
         for node in ast.parse(file.read_text()).body:
             is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)

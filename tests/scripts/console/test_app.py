@@ -157,6 +157,30 @@ def test_a_trade_off_is_drawn_with_a_table_beside_it(page: TestClient) -> None:
     assert "<svg" in text and "Diamond: the draft" in text and text.count("<tr>") >= 4
 
 
+def test_why_is_answered_for_a_listener_and_for_offers(page: TestClient) -> None:
+    draft = fresh(page, "asked")
+    assert "product: books" in page.get(f"{draft}/why").text
+    offers = answered(page, f"{draft}/why/offers?which=product%3Dbooks")
+    assert "get one" in offers and "Instead they get" in offers
+    text = page.post(f"{draft}/why/listener", data={"user": "3"}, headers=HTMX).text
+    while job := re.search(r'hx-get="([^"]+/jobs/\d+)"', text):
+        text = page.get(job[1], headers=HTMX).text
+    assert "Offers by slot" in text and "push_1" in text
+    text = page.post(f"{draft}/why/listener", data={"user": "nobody"}, headers=HTMX).text
+    while job := re.search(r'hx-get="([^"]+/jobs/\d+)"', text):
+        text = page.get(job[1], headers=HTMX).text
+    assert "user: is no number" in text and "nobody" not in text
+
+
+def test_an_answer_is_doubted_on_request(page: TestClient) -> None:
+    draft = fresh(page, "doubted")
+    page.post(
+        f"{draft}/field", data={"version": version(page, draft), "path": "budget.max", "value": "40", "suffix": ""}
+    )
+    text = answered(page, f"{draft}/doubt")
+    assert "mean - 1 standard errors" in text and "Push messages" in text
+
+
 def test_scenarios_stand_beside_the_runs_policy(page: TestClient) -> None:
     draft = fresh(page, "kept")
     page.post(

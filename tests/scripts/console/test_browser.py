@@ -170,6 +170,15 @@ def test_a_visit_from_a_changed_cap_to_a_published_policy(visitor: Visitor) -> N
     visitor.sees("#answer", "Diamond")
     visitor.looks("frontier")
 
+    page.get_by_role("link", name="Why").click()
+    page.select_option("#which", "product=books")
+    page.locator("form").filter(has_text="Offers").get_by_role("button").click()
+    visitor.sees("#answer", "Instead they get")
+    page.fill("#user", "3")
+    page.locator("form").filter(has_text="Listener").get_by_role("button").click()
+    visitor.sees("#answer", "Offers by slot")
+    visitor.looks("why")
+
     page.get_by_role("link", name="Scenarios").click()
     visitor.sees("tbody", "As many books as can be")
     assert page.locator("tbody tr").first.inner_text().startswith("2026-W48, as it is")

@@ -57,5 +57,5 @@ def _conflict(request: Request, error: Exception) -> Response:
         raise error
     address = request.url.path.rsplit("/", 1)[0]
     headers = {"HX-Retarget": "#conflict", "HX-Reswap": "innerHTML"}
-    told = {"theirs": error.theirs, "mine": error.mine, "address": address}
+    told = {"theirs": error.theirs, "mine": error.mine, "address": address, "lines": error.lines()}
     return page(request, "part_conflict.html.j2", told, status=409, headers=headers)

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from difflib import SequenceMatcher
 from pathlib import Path
 
 from ranker.files import InputError
@@ -31,6 +32,25 @@ class DraftConflict(Exception):
     def __init__(self, theirs: "Draft", mine: str):
         super().__init__(f"{theirs.name}: was changed by {theirs.state.by} meanwhile")
         self.theirs, self.mine = theirs, mine
+
+    def lines(self) -> tuple[list["ComparedLine"], list["ComparedLine"]]:
+        """Their lines and mine, each with whether the other text lacks it there."""
+        theirs, mine = self.theirs.text.splitlines(), self.mine.splitlines()
+        same = SequenceMatcher(None, theirs, mine, autojunk=False).get_matching_blocks()
+        kept = [(range(each.a, each.a + each.size), range(each.b, each.b + each.size)) for each in same]
+        told = []
+        for side, lines in enumerate((theirs, mine)):
+            known = {number for ranges in kept for number in ranges[side]}
+            told.append([ComparedLine(line, number not in known) for number, line in enumerate(lines)])
+        return told[0], told[1]
+
+
+@dataclass(frozen=True)
+class ComparedLine:
+    """A line of one text. alone: the other text does not have it there."""
+
+    line: str
+    alone: bool
 
 
 @dataclass(frozen=True)

@@ -112,5 +112,6 @@ def shown_job(request: Request, desk: Desk, job: Job) -> Response:
         diagnosis = job.infeasible.diagnosis
         return page(request, "part_contradiction.html.j2", {**told, "diagnosis": diagnosis})
     if job.state == "done":
-        return page(request, PARTS[type(job.answer)], {**told, "answer": job.answer})
+        row_ids = {row.id for group in row_groups(desk.draft.text) for row in group.rows if row.kind}
+        return page(request, PARTS[type(job.answer)], {**told, "answer": job.answer, "row_ids": row_ids})
     return page(request, "part_job.html.j2", told)

@@ -58,6 +58,16 @@ def test_an_old_version_is_a_conflict_and_overwrites_nothing(drafts: Drafts) -> 
     assert drafts.step("d", mine.version, -1).text == "theirs\n", "the other text is one step back"
 
 
+def test_a_conflict_tells_which_lines_differ(drafts: Drafts) -> None:
+    drafts.get("d", lambda: "a\nb\nc\n")
+    drafts.save("d", 1, "a\nB\nc\n", "Olav", TYPING)
+    with pytest.raises(DraftConflict) as caught:
+        drafts.save("d", 1, "a\nb\nc\nd\n", "Mira", TYPING)
+    theirs, mine = caught.value.lines()
+    assert [line.line for line in theirs if line.alone] == ["B"]
+    assert [line.line for line in mine if line.alone] == ["b", "d"]
+
+
 def test_the_same_text_from_two_people_is_no_conflict(drafts: Drafts) -> None:
     drafts.get("d", lambda: "a\n")
     drafts.save("d", 1, "b", "Olav", TYPING)

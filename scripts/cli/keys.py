@@ -232,9 +232,15 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
     ),
     "bench": (
         "python -m scripts.bench allocator: the allocator next to general solvers and rules of thumb, on seeded instances; "
-        "python -m scripts.bench ranker: the ranker next to its baselines and other libraries, on trials and markets",
+        "python -m scripts.bench ranker: the ranker next to its baselines and other libraries, on trials and markets; "
+        "python -m scripts.bench questions: answers on a sample, their seconds and their errors",
         (
-            Key("what", "bench.what", "what is measured: allocator or ranker; the word alone will do", "value"),
+            Key(
+                "what",
+                "bench.what",
+                "what is measured: allocator, ranker or questions; the word alone will do",
+                "value",
+            ),
             Key("sizes", "bench.sizes", "users of each instance, like 10000,100000", "value"),
             Key("shapes", "bench.shapes", "market, knapsack, grid; all of them by default", "value"),
             Key("peers", "bench.peers", "the peers, like [GLOP,HiGHS]; all of them by default", "value"),
@@ -246,6 +252,7 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
             ),
             Key("seeds", "bench.seeds", "how many splits of each trial, and markets", "value"),
             Key("trials", "bench.trials", "the folder of the public trials' files", "value"),
+            Key("edits", "bench.edits", "random edits of each instance's policy, for questions", "value"),
             Key("rows", "bench.rows", "logged decisions to train on for speed", "value"),
             Key(
                 "resume",

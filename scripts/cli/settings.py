@@ -74,7 +74,7 @@ class PublishOptions(FrozenSettings):
 class BenchOptions(FrozenSettings):
     """What is measured, and for how long."""
 
-    what: Literal["allocator", "ranker"] = "allocator"
+    what: Literal["allocator", "ranker", "questions"] = "allocator"
     sizes: tuple[PositiveInt, ...] = Field(
         (10_000, 100_000), description="users of each instance, every size with every peer"
     )
@@ -97,6 +97,7 @@ class BenchOptions(FrozenSettings):
     rows: PositiveInt = Field(
         2_000_000, description="logged decisions to train on for speed; half as many users to score"
     )
+    edits: PositiveInt = Field(20, description="random edits of each instance's policy, for questions")
     resume: bool = Field(False, description="leaves out what this program has measured already on this machine")
     update_readme: bool = False
 

@@ -11,6 +11,7 @@ Modules, in the order in which data flows:
 - user_classes: users alike in every filter, as classes
 - contact_rules: what one user may get
 - errors_of_sums: the standard error of a sum of model estimates
+- tally: contacts as the sums that every constraint is made of
 - constraints: constraints compiled to linear rows
 - problem: the policy compiled over the users of the scores
 - users: the users as arrays, read once
@@ -26,9 +27,10 @@ Modules, in the order in which data flows:
 - audit: the independent judge
 - allocate: the whole way, from scores and a policy to an audited allocation
 - report: one page for people
+- workbench: questions of a policy, answered within seconds
 
 Axes: U users, A actions, S user classes, R rows of constraints, P planes (a metric's mean or stderr), L slots, K
-contacts of a slate, C contact caps, Q asks.
+contacts of a slate, C contact caps, Q asks, B reach sets.
 These letters mean the same in every file; each file's legend names those that it uses. Any other letter means one
 thing within its folder; the letter N means the list that the legend names, and lower case some of the upper case.
 """

@@ -16,11 +16,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from allocator.certify.contacts import Tally, tally_all
+from allocator.certify.contacts import tally_all
 from allocator.constraints import CompiledConstraint
 from allocator.policy.kinds.base import Side
 from allocator.problem import Problem
 from allocator.solve.solution import Solution, Unsolvable
+from allocator.tally import Tally
 from allocator.users import Data, UserActions
 
 MOST_ROUNDS = 12
@@ -201,7 +202,7 @@ def broken_by(stage: Problem, counted: Tally, places: Iterable[Place]) -> dict[P
         each = stage.measured[position]
         if each.margin is None:
             continue
-        over, size = each.beyond(side, counted.count_SA, counted.sum_SPA, counted.kept_S)
+        over, size = each.beyond(side, counted)
         loads, least = each.margin.loads(each.row(side), counted.sum_SPA), KEPT
         if np.isfinite(each.penalty):
             charged = sum(float(g @ loads[plane]) for plane, g in each.margin.gradient[side].items())

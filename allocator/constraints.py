@@ -3,18 +3,22 @@
 A constraint is a linear form, or for ratios two: num and den. Its rows are sum num - bound * sum den, den being 1 for volumes and totals.
 With a certainty, z standard errors of that sum are added to the row, linearised at a gradient (`Margin`).
 
-Axes: U users, A actions, P planes, R rows, S user classes, N contacts.
+Reach counts users with at least one contact in a set of actions, which is no sum over contacts: a row credits or charges a slate once,
+however many contacts of the set it has. Where nobody can have two of them it is a sum, and compiled as one.
+
+Axes: U users, A actions, P planes, R rows, S user classes, B reach sets, N contacts.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from allocator.errors_of_sums import ErrorModel
-from allocator.policy.kinds.base import ChangedUsers, Constraint, ContactSum, Side
+from allocator.policy.kinds.base import ChangedUsers, Constraint, ContactSum, ReachedUsers, Side
 from allocator.policy.words import Scalar, Strength
 from allocator.scopes import chosen
+from allocator.tally import Tally
 from allocator.user_classes import UserClasses
 from ranker.catalogue import Catalogue
 
@@ -25,7 +29,8 @@ CONTACTS_PER_STEP = 4_096
 class LinearForm:
     """A sum over contacts: for users of the classes in `member_S`, const_A[a] + sum_p plane_PA[p,a] X[u,p,a].
 
-    To it come `base` and, for each of these users who keeps the earlier slate, `kept`.
+    To it come `base`, for each of these users who keeps the earlier slate `kept`, and for each who gets at least one contact of the
+    actions `reach_A` one.
     """
 
     member_S: np.ndarray
@@ -33,12 +38,20 @@ class LinearForm:
     plane_PA: np.ndarray
     base: float = 0.0
     kept: float = 0.0
+    reach_A: np.ndarray | None = None
 
-    def total(self, count_SA: np.ndarray, sum_SPA: np.ndarray, kept_S: np.ndarray) -> float:
-        """The sum over contacts that are summarised per class and action as counts [S, A] and plane sums [S, P, A]."""
+    @property
+    def actions_A(self) -> np.ndarray:
+        """bool[A]: those whose contacts it is about."""
+        summed_A = (self.const_A != 0) | (self.plane_PA != 0).any(axis=0)
+        return summed_A if self.reach_A is None else summed_A | self.reach_A
+
+    def total(self, counted: Tally) -> float:
+        """The sum over these contacts."""
         member = self.member_S
-        contacts = (count_SA[member] * self.const_A).sum() + (sum_SPA[member] * self.plane_PA).sum()
-        return float(contacts + self.base + self.kept * kept_S[member].sum())
+        contacts = (counted.count_SA[member] * self.const_A).sum() + (counted.sum_SPA[member] * self.plane_PA).sum()
+        found = float(contacts + self.base + self.kept * counted.kept_S[member].sum())
+        return found if self.reach_A is None else found + float(counted.reached(self.reach_A)[member].sum())
 
     def minus(self, factor: float, other: "LinearForm | None") -> "LinearForm":
         if other is None:
@@ -129,13 +142,13 @@ class CompiledConstraint:
         """sum num - bound * sum den, of which its margin is left out."""
         return self.numerator.minus(self.bound(side), self.denominator)
 
-    def beyond(self, side: Side, count_SA: np.ndarray, sum_SPA: np.ndarray, kept_S: np.ndarray) -> tuple[float, float]:
+    def beyond(self, side: Side, counted: Tally) -> tuple[float, float]:
         """By how much a side's row is broken, its margin included (negative: room), and the size of what was added up."""
-        numerator, denominator = self.sums(count_SA, sum_SPA, kept_S)
+        numerator, denominator = self.sums(counted)
         limit = self.bound(side) * (1.0 if denominator is None else denominator)
         error = 0.0
         if self.margin is not None:
-            loads = self.margin.loads(self.row(side), sum_SPA)
+            loads = self.margin.loads(self.row(side), counted.sum_SPA)
             error = self.margin.z * self.margin.errors.stderr_of(loads)
         over = numerator - limit if side == "max" else limit - numerator
         return over + error, abs(numerator) + abs(limit) + error
@@ -143,10 +156,10 @@ class CompiledConstraint:
     def with_bound(self, side: Side, bound: float) -> "CompiledConstraint":
         return replace(self, low=bound) if side == "min" else replace(self, high=bound)
 
-    def sums(self, count_SA: np.ndarray, sum_SPA: np.ndarray, kept_S: np.ndarray) -> tuple[float, float | None]:
-        """Numerator and denominator over contacts that are summarised per class and action."""
-        numerator, over = self.numerator.total(count_SA, sum_SPA, kept_S), self.denominator
-        return numerator, None if over is None else over.total(count_SA, sum_SPA, kept_S)
+    def sums(self, counted: Tally) -> tuple[float, float | None]:
+        """Numerator and denominator over these contacts."""
+        numerator, over = self.numerator.total(counted), self.denominator
+        return numerator, None if over is None else over.total(counted)
 
     def softened(self, penalty: float) -> "CompiledConstraint":
         """The same sums under a constraint that may be broken at this price."""
@@ -158,7 +171,8 @@ class LinearRows:
     """The enforced sides as rows g_r(x) <= limit_R[r]; row r belongs to constraint[r], its `max` (+1) or `min` (-1) side.
 
     quantum_R: the usage of a row that counts contacts is a multiple of it, so it can hold exactly; 0 for sums of real numbers.
-    keep_R: what a user who keeps the earlier slate uses of the row.
+    keep_R: what a user who keeps the earlier slate uses of the row. reach_BA: every set of actions whose reach a constraint counts;
+    reach_RB: what a user with at least one contact of the set uses of the row.
     """
 
     constraint_R: np.ndarray
@@ -170,6 +184,8 @@ class LinearRows:
     const_RA: np.ndarray
     plane_RPA: np.ndarray
     keep_R: np.ndarray
+    reach_BA: np.ndarray
+    reach_RB: np.ndarray
 
     def __len__(self) -> int:
         return len(self.limit_R)
@@ -181,17 +197,37 @@ class LinearRows:
         """float64[S] >= 0: what it is worth at these prices that a user keeps the earlier slate."""
         return -(self.member_RS.T * price_R) @ self.keep_R
 
+    def reward(self, price_R: np.ndarray) -> np.ndarray:
+        """float64[S, B]: what it is worth at these prices, or where negative costs, that a user is reached by each set."""
+        return -(self.member_RS.T * price_R) @ self.reach_RB
+
+    @property
+    def counts_reach_R(self) -> np.ndarray:
+        """bool[R]: which rows count users by reach."""
+        return np.asarray((self.reach_RB != 0).any(axis=1))
+
+    @property
+    def actions_RA(self) -> np.ndarray:
+        """bool[R, A]: the actions whose contacts each row is about."""
+        touched_RA = (self.const_RA != 0) | (self.plane_RPA != 0).any(axis=1)
+        return touched_RA | ((self.reach_RB != 0).astype(np.float32) @ self.reach_BA > 0)
+
     def tables(self, value_A: np.ndarray, value_PA: np.ndarray, price_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The reduced value's coefficients at these prices: const_SA and plane_SPA, by user class."""
         weight_SR = self.member_RS.T * price_R
         plane_SPA = value_PA - np.tensordot(weight_SR, self.plane_RPA, axes=1)
         return value_A - weight_SR @ self.const_RA, plane_SPA
 
-    def usage(self, count_SA: np.ndarray, sum_SPA: np.ndarray, kept_S: np.ndarray) -> np.ndarray:
-        """[R]: g_r of contacts summarised per class and action, and of the users per class who keep their slates."""
-        by_class = count_SA @ self.const_RA.T
-        by_class = by_class + np.tensordot(sum_SPA, self.plane_RPA, axes=([1, 2], [1, 2]))
-        return (by_class * self.member_RS.T).sum(axis=0) + self.keep_R * (self.member_RS @ kept_S)
+    def usage(self, counted: Tally) -> np.ndarray:
+        """[R]: g_r of these contacts."""
+        by_class = counted.count_SA @ self.const_RA.T
+        by_class = by_class + np.tensordot(counted.sum_SPA, self.plane_RPA, axes=([1, 2], [1, 2]))
+        used_R = (by_class * self.member_RS.T).sum(axis=0) + self.keep_R * (self.member_RS @ counted.kept_S)
+        return used_R + self.users_usage(counted.reached_SB)
+
+    def users_usage(self, reached_SB: np.ndarray) -> np.ndarray:
+        """[R]: what so many users who are reached use."""
+        return (self.reach_RB * (self.member_RS @ reached_SB)).sum(axis=1)
 
     def contributions(self, klass_N: np.ndarray, action_N: np.ndarray, plane_NP: np.ndarray) -> np.ndarray:
         """[N, R]: what each of N contacts uses; action -1 stands for no contact.
@@ -239,17 +275,27 @@ def compiled(
     planes: Sequence[tuple[str, str]],
     sizes_S: np.ndarray,
     before_SA: np.ndarray | None,
+    at_most_one: Callable[[np.ndarray, np.ndarray], bool],
 ) -> CompiledConstraint:
-    """before_SA: contacts of the previous allocation, where the constraint compares with them."""
+    """before_SA: contacts of the previous allocation, where the constraint compares with them.
+
+    at_most_one: whether no user of these classes (bool[S]) can get two of these actions (bool[A]).
+    """
     scope_users, before = int(sizes_S[member_S].sum()), 0
     if rule.compares == "contacts" and before_SA is not None:
         scope_A = np.array([rule.counted(action) for action in catalogue.actions], bool)
         before = int(before_SA[np.ix_(member_S, scope_A)].sum())
 
-    def form(summed: ContactSum | ChangedUsers) -> LinearForm:
+    nothing_A, nothing_PA = np.zeros(len(catalogue.actions)), np.zeros((len(planes), len(catalogue.actions)))
+
+    def form(summed: ContactSum | ChangedUsers | ReachedUsers) -> LinearForm:
         if isinstance(summed, ChangedUsers):
-            nothing_A, nothing_PA = np.zeros(len(catalogue.actions)), np.zeros((len(planes), len(catalogue.actions)))
             return LinearForm(member_S, nothing_A, nothing_PA, base=float(scope_users), kept=-1.0)
+        if isinstance(summed, ReachedUsers):
+            reach_A = chosen(summed.where, catalogue)
+            if not at_most_one(member_S & (sizes_S > 0), reach_A):
+                return LinearForm(member_S, nothing_A, nothing_PA, reach_A=reach_A)
+            summed = ContactSum((summed.where,))
         return _form(summed, member_S, catalogue, planes)
 
     low, high = (None if side is None else float(side) for side in rule.limits(scope_users, before))
@@ -298,6 +344,7 @@ def rows_of(measured: Sequence[CompiledConstraint], planes: int, actions: int, c
         if each.margin is not None:
             plane_RPA[row] += each.margin.charge(linears[row], side)
             limit_R[row] -= each.margin.tightened.get(side, 0.0)
+    reach_BA = _reach_sets(measured, actions)
     return LinearRows(
         constraint_R=np.array([position for position, *_ in sides], np.int64),
         sign_R=sign_R,
@@ -308,7 +355,24 @@ def rows_of(measured: Sequence[CompiledConstraint], planes: int, actions: int, c
         const_RA=np.array([linear.const_A for linear in linears]).reshape(count, actions) * sign_R[:, None],
         plane_RPA=plane_RPA,
         keep_R=np.array([linear.kept for linear in linears]).reshape(count) * sign_R,
+        reach_BA=reach_BA,
+        reach_RB=np.array(
+            [
+                linear.reach_A is not None and (linear.reach_A == reach_A).all()
+                for linear in linears
+                for reach_A in reach_BA
+            ],
+            float,
+        ).reshape(count, len(reach_BA))
+        * sign_R[:, None],
     )
+
+
+def _reach_sets(measured: Sequence[CompiledConstraint], actions: int) -> np.ndarray:
+    """bool[B, A]: every set of actions whose reach a constraint counts, those that are only reported included."""
+    found = [each.numerator.reach_A for each in measured]
+    sets = {reach_A.tobytes(): reach_A for reach_A in found if reach_A is not None}
+    return np.array(list(sets.values()), bool).reshape(len(sets), actions)
 
 
 def attribute_of(attribute: str | None, catalogue: Catalogue) -> np.ndarray:

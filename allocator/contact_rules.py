@@ -52,6 +52,14 @@ class ContactRules:
             base_UC[self.free_SC[class_U]] = NOT_BOUND
         return base_UC
 
+    def at_most_one(self, member_S: np.ndarray, action_A: np.ndarray) -> bool:
+        """Whether no user of these classes can get two of these actions: they share a slot, or a cap of one that binds them all."""
+        left_A = action_A & self.allowed_A
+        single_C = (self.capacity_C <= 1) & self.member_CA[:, left_A].all(axis=1)
+        if len(self.free_SC):
+            single_C &= ~self.free_SC[member_S].any(axis=0)
+        return len(np.unique(self.slot_A[left_A])) <= 1 or bool(single_C.any())
+
     def full(self, received_UC: np.ndarray, class_U: np.ndarray) -> np.ndarray:
         """bool[U, A]: the actions for which a cap has no room left after what was received before."""
         full_UC = self.base(received_UC, class_U) >= self.capacity_C

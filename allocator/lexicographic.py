@@ -49,11 +49,12 @@ def solve_earlier_tiers(
                 floor=floor,
             )
         )
-        problem = problem.with_measured([*problem.measured, _floor(stage, position, floor)])
+        problem = problem.with_measured([*problem.measured, floor_of(stage, position, floor)])
     return problem, tuple(records)
 
 
-def _floor(stage: Problem, position: int, floor: float) -> CompiledConstraint:
+def floor_of(stage: Problem, position: int, floor: float) -> CompiledConstraint:
+    """What an earlier tier asks of those after it, as a constraint."""
     everyone_S = np.ones(len(stage.classes), bool)
     worth = LinearForm(everyone_S, stage.value_A, stage.value_PA)
     return CompiledConstraint(TierFloor(id=tier_id(position), min=Bound(floor)), worth, None, floor, None)

@@ -85,18 +85,26 @@ def read_history(scores: Scores, rules: Sequence[str], most_days: int) -> PastCo
 
 
 def contacts_before(
-    past: PastContacts, scores: Scores, class_of: Callable[[Shard], np.ndarray], classes: int
+    past: PastContacts,
+    scores: Scores,
+    class_of: Callable[[Shard], np.ndarray],
+    classes: int,
+    weight_U: np.ndarray | None = None,
 ) -> np.ndarray:
-    """int64[S, A]: earlier contacts of users who are in the scores, by the class they are in now, without gone actions."""
+    """int64[S, A]: earlier contacts of users who are in the scores, by the class they are in now, without gone actions.
+
+    weight_U: how many users each of the scores stands for; by default itself.
+    """
     actions = len(scores.catalogue.actions)
-    count_SA = np.zeros(classes * actions, np.int64)
+    count_SA = np.zeros(classes * actions)
     for shard in scores.shards(check=False, planes=()):
         user_n, row_n = past.of(shard.places)
         action_n = past.action_N[row_n].astype(np.int64)
         known_n = action_n != GONE
         class_n = class_of(shard)[user_n].astype(np.int64)
-        count_SA += np.bincount((class_n * actions + action_n)[known_n], minlength=len(count_SA))
-    return count_SA.reshape(classes, actions)
+        weight_n = None if weight_U is None else weight_U[shard.start + user_n[known_n]]
+        count_SA += np.bincount((class_n * actions + action_n)[known_n], weight_n, minlength=len(count_SA))
+    return np.rint(count_SA).astype(np.int64).reshape(classes, actions)
 
 
 def slates_before(past: PastContacts, users: range, width: int, none: int) -> tuple[np.ndarray, np.ndarray]:

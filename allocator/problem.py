@@ -8,7 +8,8 @@ value and every g_r are linear in a few planes of the data, with coefficients th
 
 so a reduced value at prices lambda is one fused multiply-add over the planes, whatever the number of constraints.
 
-Only churn is not a sum over contacts: it counts the users who keep the slate that they had before (`kept`).
+Two kinds are no sums over contacts: churn counts the users who keep the slate that they had before (`kept`), and reach those with at
+least one contact of a set (`reach_A`). Their rows credit or charge whole slates.
 
 Axes: U users, A actions, P planes, R rows, S user classes, N contacts.
 """
@@ -96,21 +97,31 @@ class Problem:
         return replace(self, measured=tuple(measured), rows=rows)
 
 
-def build_problem(scores: Scores, policy: Policy, previous: Path | None = None) -> Problem:
+def build_problem(
+    scores: Scores,
+    policy: Policy,
+    previous: Path | None = None,
+    *,
+    weight_U: np.ndarray | None = None,
+    more: Sequence[tuple[str, str]] = (),
+) -> Problem:
     """Compiles the policy, already read against this catalogue, over the users of the scores.
 
-    previous: the earlier allocation that constraints of kind `change` and `churn` compare with. Raises InputError where the scores
-    cannot carry it (too many user classes, missing standard errors).
+    previous: the earlier allocation that constraints of kind `change` and `churn` compare with. weight_U: how many users each of the
+    scores stands for where they are a sample; bounds are those of all whom they stand for. more: planes besides those that the policy
+    needs. Raises InputError where the scores cannot carry it (too many user classes, missing standard errors).
     """
     catalogue = scores.catalogue
-    planes = _planes(policy, scores)
+    needed = _planes(policy, scores)
+    planes = tuple(plane for plane in scores.planes if plane in {*needed, *more}) if more else needed
     classes = user_classes_of(policy, scores.vocabulary)
-    sizes = class_sizes(scores, classes)
+    sizes = class_sizes(scores, classes, weight_U)
     before_SA = None
     if any(rule.compares == "contacts" for rule in policy.constraints):
-        before_SA = contacts_before(read_previous(scores, previous), scores, classes.of, len(classes))
+        before_SA = contacts_before(read_previous(scores, previous), scores, classes.of, len(classes), weight_U)
+    contact = contact_rules_of(policy, catalogue, classes)
     measured = tuple(
-        compiled(rule, member_S, catalogue, planes, sizes, before_SA)
+        compiled(rule, member_S, catalogue, planes, sizes, before_SA, contact.at_most_one)
         for rule, member_S in each_row(policy.constraints, catalogue, classes, sizes)
     )
     value_A, value_PA = _value(policy.objective, policy.risk_z, catalogue, planes)
@@ -122,11 +133,11 @@ def build_problem(scores: Scores, policy: Policy, previous: Path | None = None) 
         value_PA=value_PA,
         measured=measured,
         rows=rows_of(measured, len(planes), len(catalogue.actions), len(classes)),
-        contact=contact_rules_of(policy, catalogue, classes),
+        contact=contact,
         classes=classes,
         allowed_SA=allowed_by_class(policy, catalogue, classes),
         class_sizes_S=sizes,
-        users=scores.users,
+        users=scores.users if weight_U is None else round(float(weight_U.sum())),
         previous=previous,
     )
 

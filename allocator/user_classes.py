@@ -81,12 +81,14 @@ def _names(users: Filter | None, segment: str) -> bool:
     return any(key == segment for key, _ in users.keys) or _names(users.negated, segment)
 
 
-def class_sizes(scores: Scores, classes: UserClasses) -> np.ndarray:
-    sizes = np.zeros(len(classes), np.int64)
+def class_sizes(scores: Scores, classes: UserClasses, weight_U: np.ndarray | None = None) -> np.ndarray:
+    """int64[S]: users of each class. weight_U: how many users each of the scores stands for; by default itself."""
+    weight_U = np.ones(scores.users) if weight_U is None else weight_U
+    sizes, start = np.zeros(len(classes)), 0
     if not classes.segments:
-        sizes[0] = scores.users
-        return sizes
-    for codes in scores.segment_codes(classes.segments):
-        cell = np.ravel_multi_index(codes, classes.shape)
-        sizes += np.bincount(classes.class_of_cell[cell], minlength=len(classes))
-    return sizes
+        sizes[0] = weight_U.sum()
+    for codes in scores.segment_codes(classes.segments) if classes.segments else ():
+        class_n = classes.class_of_cell[np.ravel_multi_index(codes, classes.shape)]
+        sizes += np.bincount(class_n, weight_U[start : start + len(class_n)], minlength=len(classes))
+        start += len(class_n)
+    return np.rint(sizes).astype(np.int64)

@@ -143,19 +143,20 @@ def load_data(
     memory_gib: float = np.inf,
     folder: Path | None = None,
     seen: Callable[[int], None] = lambda users: None,
+    planes_UPA: np.ndarray | None = None,
 ) -> Data:
-    """Reads the scores once, validating every value; InputError lists all faults.
+    """Reads the scores once, validating every value; InputError lists all faults. planes_UPA: where they were read before, for any policy.
 
     Planes and eligibility beyond memory_gib go to files in `folder`, which vanish with the process. seen: is told how many users
     have been read, part after part.
     """
     scores.check_users()
-    users, actions = problem.users, len(problem.catalogue.actions)
+    users, actions = scores.users, len(problem.catalogue.actions)
     room = _Room(memory_gib * 2**30 >= users * actions * (4 * len(problem.planes) + 1), folder)
     past = _Past.read(problem, scores)
     data = Data(
         user_id=np.empty(0),
-        planes_UPA=room.empty((users, len(problem.planes), actions), np.float32),
+        planes_UPA=room.empty((users, len(problem.planes), actions), np.float32) if planes_UPA is None else planes_UPA,
         eligible_UA=room.empty((users, actions), bool),
         class_U=np.empty(users, np.int32),
         group_U=np.empty(users, np.int8),
@@ -166,7 +167,7 @@ def load_data(
     ids, tally = [], np.zeros((4, 2), np.int64)
     for shard in scores.shards():
         part = slice(shard.start, shard.start + len(shard))
-        for position, (kind, metric) in enumerate(problem.planes):
+        for position, (kind, metric) in enumerate(problem.planes if planes_UPA is None else ()):
             data.planes_UPA[part, position] = getattr(shard, kind)[metric]
         data.class_U[part] = problem.classes.of(shard)
         data.group_U[part] = group_of(problem.policy, shard.user_id)

@@ -17,6 +17,10 @@ Packages, and then the commands in the order in which a week runs:
 - train: logs to a calibrated model
 - score: users to scores
 - allocate: scores and a policy to an audited allocation
+- what_if: a changed policy next to the one it was made from
+- explain: why a listener gets this, or a product so few contacts
+- seek: which value of a field reaches a goal
+- frontier: what one thing costs in another
 - evaluate: a model and the policy it leads to, judged on users it never saw
 - readout: the holdout against everybody else, and whether to ship
 - judge: an allocation, valued from held-out logs

@@ -90,12 +90,12 @@ def _charged_in_full(problem: Problem) -> Problem:
 def _usage(problem: Problem, data: Data, preassigned: Preassigned, slate_UK: np.ndarray) -> np.ndarray:
     """float64[R]: what all contacts so far use, margins as they are."""
     counted = tally_all(problem, data, preassigned.fixed, slate_UK)
-    tallied, rows = (counted.count_SA, counted.sum_SPA, counted.kept_S), problem.rows
-    used_R = rows.usage(*tallied)
+    rows = problem.rows
+    used_R = rows.usage(counted)
     for row, position in enumerate(rows.constraint_R.tolist()):
         measured = problem.measured[position]
         if measured.margin is not None:
-            used_R[row] = rows.limit_R[row] + measured.beyond(rows.side(row), *tallied)[0]
+            used_R[row] = rows.limit_R[row] + measured.beyond(rows.side(row), counted)[0]
     return used_R
 
 
@@ -108,7 +108,8 @@ def _adds(problem: Problem, data: Data, user_n: np.ndarray, action: int) -> np.n
         keeps_n = data.keeps(user_n, action_n[:, None]).astype(float)
         keeps_n -= data.keeps(user_n, np.full((len(user_n), 1), NONE))
         adds_nR += keeps_n[:, None] * problem.rows.keep_R * problem.rows.member_RS.T[data.class_U[user_n]]
-    return adds_nR
+    reached_R = problem.rows.reach_RB @ problem.rows.reach_BA[:, action]
+    return adds_nR + reached_R * problem.rows.member_RS.T[data.class_U[user_n]]
 
 
 @kernel()

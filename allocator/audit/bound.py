@@ -4,10 +4,11 @@
 
 where limit_r is 0 for a share, an average or a ratio, whose use is that of the numerator less bound times that of the denominator. For
 churn limit_r is max - users in scope, and use_r is -1 where a user in scope is given what the earlier allocation gave, else 0. So whoever
-may be given that once more is also worth its value with all multipliers of churn on top. A row with a certainty charges for standard
-errors too (`errors`). Who explores or is pinned keeps the contacts of the rows, who is held out gets nothing.
+may be given that once more is also worth its value with all multipliers of churn on top. For reach use_r is 1 where a slate has any
+action in its scope, so there is a reward, or a price, once for each such scope. A row with a certainty charges for standard errors too
+(`errors`). Who explores or is pinned keeps the contacts of the rows, who is held out gets nothing.
 
-Axes: U users, u some of them, N contacts, n those of a shard, A actions, C contact caps, Q asks.
+Axes: U users, u some of them, N contacts, n those of a shard, A actions, C contact caps, Q asks, B reach sets.
 """
 
 from collections.abc import Iterator, Sequence
@@ -55,15 +56,19 @@ class Best:
         free_U = seen.free_U
         given_n = (seen.explores_U | seen.pinned_U)[seen.user_n]
         yield net_UA[seen.user_n[given_n], seen.action_n[given_n]]
+        reward_UB = self._rewards(seen, times)
+        if self.scopes:
+            yield (reward_UB * self._hits(seen.got_UA))[seen.explores_U | seen.pinned_U].sum(axis=1)
         net_UA[~(seen.allowed_UA & free_U[:, None])] = -np.inf
-        best_U = self.slates.best(net_UA, seen.room_UC, seen.lack_UQ)
+        best_U = self.slates.best(net_UA, seen.room_UC, seen.lack_UQ, reward_UB)
         churning = [recount for recount in self.recounts if recount.changes and recount.multiplied[0]]
         if churning:
             bonus_U = np.zeros(len(seen))
             for each in churning:
                 bonus_U += times * each.multiplied[0] * seen.members(each.rule.users)
             yield bonus_U[~free_U & ~seen.changed_U]
-            best_U[free_U] = np.maximum(best_U, self._again(seen, net_UA) + bonus_U)[free_U]
+            again_U = self._again(seen, net_UA) + (reward_UB * self._hits(seen.had_UA)).sum(axis=1)
+            best_U[free_U] = np.maximum(best_U, again_U + bonus_U)[free_U]
         yield best_U
 
     def _again(self, seen: Seen, net_UA: np.ndarray) -> np.ndarray:
@@ -71,6 +76,29 @@ class Best:
         possible_U = seen.repeatable_U & self.slates.keeps_caps(seen.had_UA, seen.room_UC)
         possible_U &= seen.needs_met(seen.had_UA).all(axis=1)
         return np.where(possible_U, np.where(seen.had_UA, net_UA, 0.0).sum(axis=1), -np.inf)
+
+    @cached_property
+    def scopes(self) -> dict[bytes, np.ndarray]:
+        """Those of the reach constraints with a price."""
+        reaching = [each.reaches for each in self.recounts if each.multiplied[0]]
+        return {each.scope_A.tobytes(): each.scope_A for each in reaching if each is not None}
+
+    def _hits(self, got_UA: np.ndarray) -> np.ndarray:
+        """bool[U, B]: in which of these scopes each user is given something."""
+        hit_UB = np.zeros((len(got_UA), len(self.scopes)), bool)
+        for b, scope_A in enumerate(self.scopes.values()):
+            hit_UB[:, b] = got_UA[:, scope_A].any(axis=1)
+        return hit_UB
+
+    def _rewards(self, seen: Seen, times: float) -> np.ndarray:
+        """float64[U, B]: what being given something in each of these scopes is worth, its rounding at `times` on top."""
+        reward_UB = np.zeros((len(seen), len(self.scopes)))
+        for recount in self.recounts:
+            if recount.reaches is not None and recount.multiplied[0]:
+                worth = -recount.multiplied[0]
+                column = list(self.scopes).index(recount.reaches.scope_A.tobytes())
+                reward_UB[:, column] += (worth + (times - 1.0) * abs(worth)) * seen.members(recount.rule.users)
+        return reward_UB
 
     @property
     def bound(self) -> Sum:
@@ -85,7 +113,7 @@ class Best:
     @cached_property
     def slates(self) -> BestSlates:
         needs = [(need.given_A, need.scope_A) for need in self.week.needs]
-        return BestSlates(self.week.slot_A, [cap.scope_A for cap in self.week.caps], needs)
+        return BestSlates(self.week.slot_A, [cap.scope_A for cap in self.week.caps], needs, list(self.scopes.values()))
 
     def _net(self, seen: Seen, *, absolute: bool = False) -> np.ndarray:
         """float64[U, A]: the value of each contact less what its use of the constraints costs at the multipliers.
@@ -93,7 +121,7 @@ class Best:
         absolute: the sum of the absolute terms instead. Users who are in the same constraints share all coefficients, so they are
         worked on together.
         """
-        priced = [recount for recount in self.recounts if recount.multiplied[0] and not recount.changes]
+        priced = [each for each in self.recounts if each.multiplied[0] and not each.changes and each.reaches is None]
         net_UA = np.empty((len(seen), len(self.week.catalogue.actions)))
         members = [seen.members(recount.rule.users) for recount in priced]
         for user_u in seen.alike([recount.rule.users for recount in priced]):

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from allocator.audit.scope import actions_in, times_of
-from allocator.audit.sums import Changed, Numerator, Part
+from allocator.audit.sums import Changed, Numerator, Part, Reached
 from allocator.policy.kinds.base import Constraint, Side
 from ranker.catalogue import Catalogue
 
@@ -41,6 +41,10 @@ def _contacts(rule: Any, catalogue: Catalogue) -> Parts:
 
 def _changed(rule: Any, catalogue: Catalogue) -> Parts:
     return Changed(), None
+
+
+def _reached(rule: Any, catalogue: Catalogue) -> Parts:
+    return Reached(actions_in(rule.where, catalogue)), None
 
 
 def _sum(rule: Any, catalogue: Catalogue) -> Part:
@@ -78,6 +82,7 @@ def _most_changed(rule: Any, side: Side, users: int, before: int) -> Fraction | 
 
 AUDITED: dict[str, AuditedKind] = {
     "volume": AuditedKind(_contacts, counts="wholes"),
+    "reach": AuditedKind(_reached, counts="wholes"),
     "change": AuditedKind(_contacts, _around, counts="wholes", compares=True),
     "churn": AuditedKind(_changed, _most_changed, counts="wholes", compares=True),
     "total": AuditedKind(_total),

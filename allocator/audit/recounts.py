@@ -15,7 +15,7 @@ from allocator.audit.certificate_as_read import Claims, priced_side
 from allocator.audit.checks import TOLERANCE, Check, number, told, verdict
 from allocator.audit.errors import Errors, certainty_of, gradient_as_told, length, weights_of, z_of
 from allocator.audit.kinds import AUDITED, AuditedKind, as_written
-from allocator.audit.sums import Changed, Numerator, Part, Sum, Worth
+from allocator.audit.sums import Changed, Numerator, Part, Reached, Sum, Worth
 from allocator.policy.kinds.base import Constraint, Side
 from allocator.policy.kinds.tier import TierFloor
 from allocator.policy.words import Bound
@@ -51,6 +51,11 @@ class Recount:
     def changes(self) -> bool:
         """Whether it counts users who are given something else than before."""
         return isinstance(self.parts[0], Changed)
+
+    @property
+    def reaches(self) -> Reached | None:
+        """The users that it counts, if it counts those who are given something."""
+        return self.parts[0] if isinstance(self.parts[0], Reached) else None
 
     @property
     def achieved(self) -> float | None:

@@ -97,6 +97,21 @@ class Changed:
 
 
 @dataclass(frozen=True)
+class Reached:
+    """The number of users who are given at least one action of a scope."""
+
+    scope_A: np.ndarray
+
+    def hit(self, got_UA: np.ndarray) -> np.ndarray:
+        """bool[U]: who is, given these actions."""
+        return np.asarray(got_UA[:, self.scope_A].any(axis=1))
+
+    def count(self, seen: Seen, member_U: np.ndarray, total: Sum) -> None:
+        """Adds 1 for each of these users who is."""
+        total.add(self.hit(seen.got_UA)[member_U].astype(np.float64))
+
+
+@dataclass(frozen=True)
 class Worth:
     """What contacts are worth by an objective: the sum over its terms of weight * metric [* times], risk taken off.
 
@@ -169,4 +184,4 @@ class Charges:
             weights.spread[metric] += factor * charge_A
 
 
-Numerator = Part | Worth | Changed
+Numerator = Part | Worth | Changed | Reached

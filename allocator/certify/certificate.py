@@ -8,7 +8,8 @@ and totals, limit 0 for ratios), weak duality gives
 where exploration and pinned users keep their preassigned contacts and holdout users get nothing. A fallback is a contact that could have
 been chosen, so the bound holds with it; what it is worth less than nothing widens the gap. Anyone can recompute this bound from the
 scores, the policy and the multipliers below; `audit` does. A constraint of kind churn on N users is the row
-`-(users who keep the earlier slate) <= max - N`, so to a user who can have it that slate is worth lambda more. A row with a certainty has
+`-(users who keep the earlier slate) <= max - N`, so to a user who can have it that slate is worth lambda more. One of kind reach is the
+row `+-(users with a contact in where) <= +-bound`, so a slate uses 1 of it however many such contacts it has. A row with a certainty has
 z standard errors of its sum besides, linearised at the gradient that is stated (`chance_constraints`).
 
 Contacts are whole. Where that alone keeps the value further below this bound than was asked for, `bound` is what an integer programme
@@ -21,7 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from allocator.certify.contacts import SOURCES, Contacts, Tally, tally
+from allocator.certify.contacts import SOURCES, Contacts, tally
 from allocator.certify.metric_sums import MetricSums
 from allocator.certify.remarks import cannot_be_met, far_from_the_best, only_for_a_rule, percent_forgotten
 from allocator.constraints import CompiledConstraint
@@ -42,7 +43,9 @@ from allocator.policy.kinds.base import OfEstimates, Side
 from allocator.policy.words import Term
 from allocator.problem import Problem
 from allocator.solve.solution import Solution, Status, not_below, relative_gap
+from allocator.tally import Tally
 from allocator.users import EXPLORATION, FREE, Data, Funnel
+from ranker.catalogue import Catalogue
 
 MONEY = ("_eur", "_usd", "_gbp")
 
@@ -154,13 +157,12 @@ def _penalty(measured: CompiledConstraint, counted: Tally) -> float:
     """What breaking a soft constraint costs: its penalty per unit of its linear row."""
     if measured.rule.strength.kind != "soft":
         return 0.0
-    tallied = (counted.count_SA, counted.sum_SPA, counted.kept_S)
-    return measured.penalty * sum(max(measured.beyond(side, *tallied)[0], 0.0) for side in reversed(measured.sides))
+    return measured.penalty * sum(max(measured.beyond(side, counted)[0], 0.0) for side in reversed(measured.sides))
 
 
 def _record(problem: Problem, position: int, counted: Tally, price_R: np.ndarray, sums: MetricSums) -> ConstraintRecord:
     measured, rule = problem.measured[position], problem.measured[position].rule
-    numerator, denominator = measured.sums(counted.count_SA, counted.sum_SPA, counted.kept_S)
+    numerator, denominator = measured.sums(counted)
     achieved = numerator if denominator is None else numerator / denominator if denominator else None
     binding, multiplier = _binding(problem, position, price_R)
     at = _nearest(measured, achieved, binding) if rule.z is not None else achieved
@@ -171,7 +173,7 @@ def _record(problem: Problem, position: int, counted: Tally, price_R: np.ndarray
         label=rule.label,
         owner=rule.owner,
         reason=rule.reason,
-        unit=_unit(problem, measured),
+        unit=unit_of(problem, measured),
         strength=rule.strength.to_json(),
         min=measured.low,
         max=measured.high,
@@ -193,7 +195,7 @@ def _per_bound(measured: CompiledConstraint, binding: Side | None, counted: Tall
     over, margin = measured.denominator, measured.margin
     if over is None:
         return 1.0
-    divisor = over.total(counted.count_SA, counted.sum_SPA, counted.kept_S)
+    divisor = over.total(counted)
     if margin is None or binding is None:
         return divisor
     loads, gradient = margin.loads(over, counted.sum_SPA), margin.gradient.get(binding, {})
@@ -250,7 +252,7 @@ def _nearest(measured: CompiledConstraint, achieved: float | None, binding: Side
     return measured.bound(binding if binding is not None else min(measured.sides, key=room.__getitem__))
 
 
-def _unit(problem: Problem, measured: CompiledConstraint) -> str:
+def unit_of(problem: Problem, measured: CompiledConstraint) -> str:
     """The unit of `achieved`, in words."""
     units = {metric.name: metric.unit for metric in problem.catalogue.metrics}
 
@@ -260,6 +262,25 @@ def _unit(problem: Problem, measured: CompiledConstraint) -> str:
         return "contacts" if times is None else unit_of_attribute(times)
 
     return measured.rule.unit(words)
+
+
+def value_unit(objective: Sequence[ObjectiveTerm], catalogue: Catalogue) -> str:
+    """The unit that value is counted in: that of a term taken as it is (weight 1, an attribute's -1), money first; otherwise 'points'."""
+    plain = [
+        _unit_of_term(t, catalogue)
+        for t in objective
+        if (t.metric is None and abs(t.weight) == 1) or (t.weight == 1 and t.times is None)
+    ]
+    money = [unit for unit in plain if len(unit) == 3 and unit.isupper()]
+    if money:
+        return money[0]
+    return plain[0] if plain and len(objective) == 1 else "points"
+
+
+def _unit_of_term(term: ObjectiveTerm, catalogue: Catalogue) -> str:
+    if term.metric is None:
+        return "contacts" if term.times is None else unit_of_attribute(term.times)
+    return next((metric.unit for metric in catalogue.metrics if metric.name == term.metric), term.metric)
 
 
 def unit_of_attribute(name: str) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from allocator.problem import Problem
+from allocator.tally import Tally, reached_by_class
 from allocator.users import Data, UserActions
 
 SOURCES = ("optimised", "exploration", "fallback", "pinned")
@@ -31,15 +32,6 @@ class Contacts:
         return len(self.user_N)
 
 
-@dataclass(frozen=True)
-class Tally:
-    """Contacts summed per user class and action, counts and plane sums, in float64; and how many users keep their earlier slates."""
-
-    count_SA: np.ndarray
-    sum_SPA: np.ndarray
-    kept_S: np.ndarray
-
-
 def tally(problem: Problem, data: Data, user_N: np.ndarray, action_N: np.ndarray) -> Tally:
     """Everything about all users' contacts, sorted by user, that constraints sum."""
     classes, actions = len(problem.classes), len(problem.catalogue.actions)
@@ -53,7 +45,9 @@ def tally(problem: Problem, data: Data, user_N: np.ndarray, action_N: np.ndarray
             sums[plane] += np.bincount(cell_n, planes_nP[:, plane], size)
     by_class = sums.reshape(len(problem.planes), classes, actions).swapaxes(0, 1)
     kept_S = data.kept_by_class(user_N, action_N, np.ones(len(data), bool), classes)
-    return Tally(count.reshape(classes, actions), by_class, kept_S)
+    reach_BA = problem.rows.reach_BA
+    reached_SB = reached_by_class(reach_BA, data.class_U, user_N, action_N, classes)
+    return Tally(count.reshape(classes, actions), by_class, kept_S, reached_SB, reach_BA)
 
 
 def contacts_in(slate_UK: np.ndarray) -> UserActions:

@@ -132,12 +132,8 @@ class _Bounds:
 def _denominators(users: Users, contacts: UserActions) -> np.ndarray:
     """float64[R]: totals of the ratios' denominators over these contacts, sorted by user; 0 for other rows."""
     problem = users.problem
-    counted = tally(problem, users.data, *contacts)
-    count_SA, sum_SPA = counted.count_SA * users.weight_S[:, None], counted.sum_SPA * users.weight_S[:, None, None]
-    totals = [
-        0.0 if each.denominator is None else each.denominator.total(count_SA, sum_SPA, counted.kept_S)
-        for each in problem.measured
-    ]
+    counted = tally(problem, users.data, *contacts).weighted(users.weight_S)
+    totals = [0.0 if each.denominator is None else each.denominator.total(counted) for each in problem.measured]
     return np.array(totals)[problem.rows.constraint_R]
 
 

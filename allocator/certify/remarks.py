@@ -1,6 +1,6 @@
 """What must be known of an allocation before its numbers are read: how far it may be from the best, what is there for a rule alone.
 
-Axes: U users, A actions, P planes, N contacts, R rows, S user classes.
+Axes: U users, A actions, P planes, N contacts, n some of them, R rows, S user classes, B reach sets.
 """
 
 from collections.abc import Iterator, Sequence
@@ -46,7 +46,7 @@ def without_repeats(remarks: Sequence[Remark], doubted: Sequence[Remark]) -> Ite
 def percent_forgotten(
     problem: Problem, data: Data, achieved: Sequence[float | None], binding: Sequence[str | None]
 ) -> Iterator[Remark]:
-    """Numbers of contacts that ask for nothing, and would ask for something as per cent. achieved, binding: by constraint."""
+    """Numbers of contacts or users that ask for nothing, and would ask for something as per cent. achieved, binding: by constraint."""
     users_S = np.bincount(data.class_U, minlength=len(problem.classes))
     for measured, held, side in zip(problem.measured, achieved, binding, strict=True):
         users = int(users_S[measured.numerator.member_S].sum())
@@ -56,7 +56,7 @@ def percent_forgotten(
             continue
         rule = measured.rule
         sentence = (
-            f"{rule.id}.min: {low:g} is a number of contacts and asks for nothing: there are {held:,.0f}. "
+            f"{rule.id}.min: {low:g} is a number of {rule.counts} and asks for nothing: there are {held:,.0f}. "
             f"Did you mean {low:g}%, which is {percent:,} of the {users:,} users in its scope?"
         )
         yield Remark(kind="percent_forgotten", sentence=sentence, constraint=rule.id)
@@ -102,21 +102,35 @@ def _percent(share: float) -> str:
     return f"{100 * share:.10g} %"
 
 
+def _only_ones(reach_BA: np.ndarray, user_N: np.ndarray, action_N: np.ndarray) -> np.ndarray:
+    """bool[N, B]: whether a contact is the only one that its user has in each reach set."""
+    alone_NB = np.zeros((len(user_N), len(reach_BA)), bool)
+    for b, member_A in enumerate(reach_BA):
+        inside = np.flatnonzero(member_A[action_N])
+        _, first, times = np.unique(user_N[inside], return_index=True, return_counts=True)
+        alone_NB[inside[first[times == 1]], b] = True
+    return alone_NB
+
+
 def only_for_a_rule(
     problem: Problem, data: Data, price_R: np.ndarray, user_N: np.ndarray, action_N: np.ndarray, value_N: np.ndarray
 ) -> Iterator[Remark]:
     """Chosen contacts that are worth nothing or less: how many of them each rule is the reason of, and what they cost.
 
-    The reason is the row that credits such a contact with most at the prices.
+    The reason is the row that credits such a contact with most at the prices; a row that counts users by reach credits the only contact
+    that a user has in its scope.
     """
     rows, worthless = problem.rows, np.flatnonzero(value_N <= 0.0)
     if not len(rows) or not len(worthless):
         return
     count, worth = np.zeros(len(problem.measured), np.int64), np.zeros(len(problem.measured))
+    alone_NB = _only_ones(rows.reach_BA, user_N, action_N)
     for first in range(0, len(worthless), PART):
         part = worthless[first : first + PART]
         plane_NP = data.planes_UPA[user_N[part], :, action_N[part]].astype(float)
-        credit_NR = -price_R * rows.contributions(data.class_U[user_N[part]], action_N[part].astype(np.int64), plane_NP)
+        used_NR = rows.contributions(data.class_U[user_N[part]], action_N[part].astype(np.int64), plane_NP)
+        used_NR += alone_NB[part] @ rows.reach_RB.T * rows.member_RS.T[data.class_U[user_N[part]]]
+        credit_NR = -price_R * used_NR
         reason_N = rows.constraint_R[np.argmax(credit_NR, axis=1)]
         known_N = credit_NR.max(axis=1) > 0
         count += np.bincount(reason_N[known_N], minlength=len(count))

@@ -14,6 +14,7 @@ import numpy as np
 from allocator.formats import Cause
 from allocator.infeasible.counting import Reach, Scope, given_in_words, most_contacts, reach
 from allocator.policy.grammar import ContactRule
+from allocator.policy.kinds.base import ReachedUsers
 from allocator.problem import Problem
 from allocator.solve.dual import evaluate_dual
 from allocator.solve.solver import free_users
@@ -26,6 +27,7 @@ class _Counted:
     """One constraint's scope, what can be had in it, and whether more would help (it has a floor).
 
     now: by counting, which is at most too much; best: by everybody's best slate, where contacts ask for others, else the same.
+    by_users: it counts users, so that one contact of each is all that matters.
     """
 
     name: str
@@ -34,6 +36,7 @@ class _Counted:
     now: Reach
     best: Reach
     floor: bool
+    by_users: bool
 
 
 def find_causes(
@@ -54,7 +57,8 @@ def find_causes(
         sides = problem.rows.sign_R[problem.rows.constraint_R == position]
         rule = problem.measured[position].rule
         best = _by_slates(problem, data, scope) if len(problem.contact.asks) else now
-        counted.append(_Counted(rule.name, rule.id, scope, now, best, bool((sides < 0).any())))
+        by_users = isinstance(rule.numerator, ReachedUsers)
+        counted.append(_Counted(rule.name, rule.id, scope, now, best, bool((sides < 0).any()), by_users))
     causes = [_reach_of(each) for each in counted]
     causes += _exploration(problem, data, fixed, positions)
     floors = [each for each in counted if each.floor]
@@ -67,7 +71,7 @@ def find_causes(
 def _scope(problem: Problem, position: int) -> Scope:
     """The contacts that the constraint counts, one each."""
     linear = problem.measured[position].numerator
-    actions_A = (linear.const_A != 0) | (linear.plane_PA != 0).any(axis=0)
+    actions_A = linear.actions_A
     return Scope(
         linear.member_S,
         actions_A.astype(float),
@@ -79,6 +83,8 @@ def _scope(problem: Problem, position: int) -> Scope:
 def _reach_of(each: _Counted) -> Cause:
     users, contacts = each.now.users, each.best.contacts
     sentence = f"{each.name}: {users:,} users are eligible for its scope and can get {contacts:,} contacts there"
+    if each.by_users:
+        sentence = f"{each.name}: {each.best.users:,} users can be reached in its scope"
     return Cause(
         constraint=each.id, kind="reach", rule=None, users=users, contacts=contacts, without=None, sentence=sentence
     )
@@ -133,7 +139,7 @@ def _capped(problem: Problem, data: Data, floors: Sequence[_Counted]) -> Iterato
         else:
             found = reach(eased, data, scopes)
         for each, more in zip(floors, found, strict=True):
-            if more.contacts > each.best.contacts:
+            if _is_more(each, more, each.best):
                 yield _cause(each, each.best, "contact", rule.id, f"contact rule {rule.id} ({_limit(rule)})", more)
 
 
@@ -165,7 +171,7 @@ def _filtered(problem: Problem, data: Data, counted: Sequence[_Counted], scores:
     for (kind, rule), words in _worded(variants):
         for i, each in enumerate(counted):
             more = Reach(0.0, int(contacts[kind, rule][i]), int(users[kind, rule][i]))
-            if more.contacts > each.now.contacts:
+            if _is_more(each, more, each.now):
                 yield _cause(each, each.now, kind, rule, words, more)
 
 
@@ -215,9 +221,17 @@ def _part(data: Data, shard: Shard) -> Data:
     )  # fmt: skip
 
 
+def _is_more(each: _Counted, more: Reach, now: Reach) -> bool:
+    """Whether that helps: more users where these are counted, more contacts otherwise."""
+    return more.users > now.users if each.by_users else more.contacts > now.contacts
+
+
 def _cause(each: _Counted, now: Reach, kind: str, rule: str | None, words: str, more: Reach) -> Cause:
     can = f"{each.name}: without {words}, {more.users:,} users could get {more.contacts:,} contacts in its scope"
     sentence = f"{can} instead of {now.users:,} users {now.contacts:,}"
+    if each.by_users:
+        can = f"{each.name}: without {words}, {more.users:,} users could be reached in its scope"
+        sentence = f"{can} instead of {now.users:,}"
     return Cause(
         constraint=each.id,
         kind=kind,

@@ -2,10 +2,11 @@
 
 For a row g(x) <= limit that an empty allocation breaks, the free users would have to bring -g(x) up to what is missing. Per user that is
 at most the sum over slots of the best eligible contact in scope, of the `most` best slots alone where contact rules allow no more. The
-bound leaves out everything else, so what it calls impossible is impossible; what it lets pass may still be.
+bound leaves out everything else, so what it calls impossible is impossible; what it lets pass may still be. Where users count by reach, a
+user brings one at most, however many contacts there are.
 
 Axes: U users, A actions, S user classes, C contact caps, P planes, R rows, F scopes, N actions of a scope, L slots,
-T parts of the users.
+T parts of the users, B reach sets.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 import numba
 import numpy as np
 
+from allocator.amounts import one
 from allocator.asks import NO_ASKS
 from allocator.constraints import CompiledConstraint, LinearRows
 from allocator.contact_rules import ContactRules
@@ -153,6 +155,9 @@ def _distinct(findings: Sequence[Finding]) -> list[Finding]:
 def row_scope(problem: Problem, row: int, most: Callable[[np.ndarray], int]) -> Scope:
     """What brings a row below its limit: minus its use. most: `most_contacts` of these contact rules."""
     rows = problem.rows
+    if rows.counts_reach_R[row]:
+        brings_A = -(rows.reach_RB[row] @ rows.reach_BA)
+        return Scope(rows.member_RS[row] > 0, brings_A, np.zeros_like(rows.plane_RPA[row]), most=1)
     const_A, plane_PA = -rows.const_RA[row], -rows.plane_RPA[row]
     actions_A = (const_A != 0) | (plane_PA != 0).any(axis=0)
     return Scope(rows.member_RS[row] > 0, const_A, plane_PA, most(actions_A))
@@ -305,9 +310,11 @@ def _sentence(problem: Problem, given_words: str, row: int, left: float, most: R
         bound = f"at {'least' if side == 'min' else 'most'} {_amount(measured.bound(side))}"
         come = _amount(most.amount if side == "min" else -most.amount)
         return f"{name} asks for {bound}, but the best contacts of all {most.users:,} eligible users come to {come}"
-    low = measured.bound("min")
-    asks = f"{name} asks for at least {_amount(low)} contact{'' if low == 1 else 's'}, but "
-    besides = f", besides {_amount(-given)} contacts that are given" if given < 0 else ""
+    low, counts = measured.bound("min"), measured.rule.counts or ""
+    asks = f"{name} asks for at least {_amount(low)} {one(counts) if low == 1 else counts}, but "
+    besides = f", besides {_amount(-given)} {counts} that are given" if given < 0 else ""
+    if counts == "users":
+        besides = f", besides {_amount(-given)} with a contact that is given" if given < 0 else ""
     if most.contacts <= most.users:
         eligible = {0: "no user is", 1: "only one user is"}.get(most.users, f"only {most.users:,} users are")
         return f"{asks}{eligible} eligible for any{besides}"
@@ -315,7 +322,7 @@ def _sentence(problem: Problem, given_words: str, row: int, left: float, most: R
 
 
 def _floors(problem: Problem) -> list[int]:
-    """Rows of the volumes that must reach a minimum."""
+    """Rows of the volumes that must reach a minimum, and of reach, which takes a contact for every user."""
     rows = problem.rows
     return [
         row
@@ -329,10 +336,12 @@ def _floors(problem: Problem) -> list[int]:
 def _asked_twice(problem: Problem, left_R: np.ndarray, floors: Sequence[int]) -> Iterator[Finding]:
     """Minimums of disjoint volumes that together are above the maximum of a volume that covers them."""
     rows = problem.rows
-    covers_RR, meets_RR = _covers(rows), _meets(rows)
+    covers_RR, meets_RR, counts_reach_R = _covers(rows), _meets(rows), rows.counts_reach_R
     for cap in range(len(rows)):
         measured = problem.measured[int(rows.constraint_R[cap])]
         if rows.sign_R[cap] < 0 or not measured.rule.asks_for_contacts or np.isfinite(rows.penalty_R[cap]):
+            continue
+        if counts_reach_R[cap]:  # it lets a user have any number of contacts
             continue
         inside = [row for row in floors if covers_RR[cap, row]]
         chosen = _disjoint_above(meets_RR, left_R, inside, max(float(left_R[cap]), 0.0))
@@ -376,7 +385,7 @@ def _asked_of_all(
 
 def _covers(rows: LinearRows) -> np.ndarray:
     """bool[R, R]: whether the first row counts every contact that the second one counts. Products, since rows may be thousands."""
-    users_RS, actions_RA = (rows.member_RS > 0).astype(np.float32), (rows.const_RA != 0).astype(np.float32)
+    users_RS, actions_RA = (rows.member_RS > 0).astype(np.float32), rows.actions_RA.astype(np.float32)
     return ((1 - users_RS) @ users_RS.T == 0) & ((1 - actions_RA) @ actions_RA.T == 0)
 
 
@@ -395,7 +404,7 @@ def _disjoint_above(meets_RR: np.ndarray, left_R: np.ndarray, inside: Sequence[i
 
 def _meets(rows: LinearRows) -> np.ndarray:
     """bool[R, R]: whether a contact can count in both rows."""
-    users_RS, actions_RA = (rows.member_RS > 0).astype(np.float32), (rows.const_RA != 0).astype(np.float32)
+    users_RS, actions_RA = (rows.member_RS > 0).astype(np.float32), rows.actions_RA.astype(np.float32)
     return (users_RS @ users_RS.T > 0) & (actions_RA @ actions_RA.T > 0)
 
 

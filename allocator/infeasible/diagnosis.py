@@ -165,7 +165,7 @@ def _percent_forgotten(case: _Case, conflict: list[int], repairs: Sequence[Repai
             kept = percent is not None and any(bound is not None and _wider(percent, bound, side) for bound in moved)
             if kept:
                 amount = measured.bound(side)
-                told = f"{rule.id}.{side}: {amount:g} is a number of contacts; did you mean {amount:g}%"
+                told = f"{rule.id}.{side}: {amount:g} is a number of {rule.counts}; did you mean {amount:g}%"
                 sentence = f"{told}, which is {percent:,} of the {users:,} users in its scope, and ends the conflict?"
                 yield Cause(
                     constraint=rule.id,

@@ -14,7 +14,7 @@ from itertools import combinations
 
 import numpy as np
 
-from allocator.certify.contacts import Tally, tally_all
+from allocator.certify.contacts import tally_all
 from allocator.chance_constraints import Refuted, solve_with_margins
 from allocator.constraints import CompiledConstraint
 from allocator.formats import Repair
@@ -26,6 +26,7 @@ from allocator.solve.prices import Scale
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import TooLarge
 from allocator.solve.solver import free_users, solve
+from allocator.tally import Tally
 from allocator.users import Data, UserActions
 
 DEAR = 1e3
@@ -187,15 +188,14 @@ def _moved(measured: CompiledConstraint, side: Side, counted: Tally) -> float | 
 
 def _kept(measured: CompiledConstraint, side: Side, counted: Tally) -> float | None:
     """The tightest bound that these sums keep; the error of a ratio depends on its bound, so that is gone to step by step."""
-    tallied = (counted.count_SA, counted.sum_SPA, counted.kept_S)
-    numerator, denominator = measured.sums(*tallied)
+    numerator, denominator = measured.sums(counted)
     if denominator is not None and not denominator > 0:
         return None
     if measured.margin is None:
         return numerator if denominator is None else numerator / denominator
     at = measured
     for _ in range(MOST_STEPS):
-        over, size = at.beyond(side, *tallied)
+        over, size = at.beyond(side, counted)
         step = over / (denominator or 1.0)
         at = at.with_bound(side, at.bound(side) + (step if side == "max" else -step))
         if abs(over) <= 1e-12 * size:

@@ -3,7 +3,7 @@
 Axes: U users, A actions.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
-from allocator.certify.certificate import unit_of_attribute
+from allocator.certify.certificate import value_unit
 from allocator.formats import (
     AUDIT,
     CERTIFICATE,
@@ -22,7 +22,6 @@ from allocator.formats import (
     ConstraintRecord,
     FunnelStage,
     MetricTotal,
-    ObjectiveTerm,
 )
 from allocator.policy.grammar import Policy
 from allocator.report.records import Evaluation, Read, RehearsalTable, TruthTable, read_record
@@ -132,7 +131,7 @@ def collect(sources: Sources) -> Report:
         certificate=_with_named_tiers(certificate, scores.catalogue),
         policy=policy,
         left_out=_left_out(sources.allocation / "manifest.json"),
-        value_unit=_unit_of(certificate.objective, scores.catalogue),
+        value_unit=value_unit(certificate.objective, scores.catalogue),
         policy_name=sources.policy_name or certificate.policy or "unnamed policy",
         reached=tally.reached,
         placements=_placements(tally, scores),
@@ -174,7 +173,7 @@ def _with_named_tiers(certificate: Certificate, catalogue: Catalogue) -> Certifi
         if record.id not in about:
             return record
         position, terms = about[record.id]
-        words = {"label": f"Objective {position} ({formula(terms)})", "unit": _unit_of(terms, catalogue)}
+        words = {"label": f"Objective {position} ({formula(terms)})", "unit": value_unit(terms, catalogue)}
         return record.model_copy(update=words)
 
     return certificate.model_copy(update={"constraints": tuple(named(record) for record in certificate.constraints)})
@@ -385,25 +384,6 @@ def _sum_by(contacts_A: np.ndarray, label_A: tuple[str, ...]) -> dict[str, int]:
     for label, count in zip(label_A, contacts_A, strict=True):
         totals[label] += int(count)
     return totals
-
-
-def _unit_of(objective: Sequence[ObjectiveTerm], catalogue: Catalogue) -> str:
-    """The unit that value is counted in: that of a term taken as it is (weight 1, an attribute's -1), money first; otherwise 'points'."""
-    plain = [
-        _unit_of_term(t, catalogue)
-        for t in objective
-        if (t.metric is None and abs(t.weight) == 1) or (t.weight == 1 and t.times is None)
-    ]
-    money = [unit for unit in plain if len(unit) == 3 and unit.isupper()]
-    if money:
-        return money[0]
-    return plain[0] if plain and len(objective) == 1 else "points"
-
-
-def _unit_of_term(term: ObjectiveTerm, catalogue: Catalogue) -> str:
-    if term.metric is None:
-        return "contacts" if term.times is None else unit_of_attribute(term.times)
-    return next((metric.unit for metric in catalogue.metrics if metric.name == term.metric), term.metric)
 
 
 def _optional(path: Path | None, record: type[Read]) -> Read | None:

@@ -6,7 +6,7 @@ The page's content security policy allows the two scripts written here by their 
 import base64
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -214,14 +214,17 @@ def constraint_rows(report: Report) -> list[ConstraintRow]:
     """Every constraint, in the policy's words where these are known."""
     rules_by_id = {} if report.policy is None else {rule.id: rule for rule in report.policy.constraints}
     records, whole = report.certificate.constraints, sentences.WholeContacts.of(report.certificate)
-    return [constraint_row(record, report.value_unit, whole, _rule_of(record, rules_by_id)) for record in records]
+    rules = [_rule_of(record, rules_by_id, report.catalogue.segments) for record in records]
+    return [constraint_row(record, report.value_unit, whole, rule) for record, rule in zip(records, rules, strict=True)]
 
 
-def _rule_of(record: ConstraintRecord, rules_by_id: Mapping[str, Constraint]) -> Constraint | None:
-    """The policy's rule; of one with `each`, the part that the record is about."""
+def _rule_of(
+    record: ConstraintRecord, rules_by_id: Mapping[str, Constraint], segments: Sequence[str]
+) -> Constraint | None:
+    """The policy's rule; of one with a segment as `each`, the part that the record is about."""
     name, _, value = record.id.partition("@")
     rule = rules_by_id.get(name)
-    return rule.of_segment(value) if rule is not None and value and rule.each_is_segment else rule
+    return rule.of_segment(value) if rule is not None and value and rule.each in segments else rule
 
 
 def constraint_row(

@@ -4,7 +4,7 @@ Sums are kept per user class and action, so an evaluation costs the same whateve
 block in a fixed order, so the result does not depend on threads or shards.
 
 Axes: U users, P planes, A actions, S user classes, R rows, C contact caps, L slots, Q asks, K contacts of a slate,
-N slates.
+B reach sets, N slates.
 """
 
 from collections.abc import Callable
@@ -24,14 +24,18 @@ from allocator.solve.slates import (
     clear,
     copy_before,
     count_from,
+    credit,
     exchange,
     is_slate,
     make_work,
+    rewards_matter,
+    rewards_of,
     second_value,
     settle,
     worth_before,
 )
 from allocator.solve.unowned_arrays import lend
+from allocator.tally import Tally, sets_reached
 from allocator.users import FREE, NONE, Data
 
 BLOCK = 8_192
@@ -93,21 +97,20 @@ def evaluate_dual(users: Users, price_R: np.ndarray) -> DualEvaluation:
     tables = Tables.at(problem, price_R)
     slate_UK = np.empty((len(data), users.rules.most), np.int16)
     margin_U = np.empty(len(data), np.float32)
-    sums = _Sums(len(problem.classes), len(problem.planes), len(problem.catalogue.actions))
+    sums = _Sums(problem)
     for part in data.shards():
         who: slice | np.ndarray = part
-        if users.device != "cpu" and not data.remembers and not len(users.rules.trigger_Q):
+        if users.device != "cpu" and not data.remembers and not users.rules.joint:
             who = _evaluate_on_device(users, part, tables, sums, slate_UK[part], margin_U[part])
         blocks, slate_uK, margin_u = _evaluate_compiled(users, who, tables, sums)
         slate_UK[who], margin_U[who] = slate_uK, margin_u
         sums.add(blocks)
-    weight_S = users.weight_S
-    count_SA, sum_SPA = sums.count_SA * weight_S[:, None], sums.sum_SPA * weight_S[:, None, None]
+    counted = sums.tally(problem.rows.reach_BA).weighted(users.weight_S)
     return DualEvaluation(
         price_R=price_R,
-        dual=float(sums.dual_S @ weight_S) + float(users.limit_R @ price_R),
-        value=problem.worth_of_sums(count_SA, sum_SPA),
-        usage_R=problem.rows.usage(count_SA, sum_SPA, sums.kept_S * weight_S),
+        dual=float(sums.dual_S @ users.weight_S) + float(users.limit_R @ price_R),
+        value=problem.worth_of_sums(counted.count_SA, counted.sum_SPA),
+        usage_R=problem.rows.usage(counted),
         slate_UK=slate_UK,
         margin_U=margin_U,
     )
@@ -115,15 +118,18 @@ def evaluate_dual(users: Users, price_R: np.ndarray) -> DualEvaluation:
 
 @dataclass(frozen=True)
 class Tables:
-    """What prices make of the data: net value = const_SA + sum over planes of plane_SPA * X, and bonus_S for keeping the slate."""
+    """What prices make of the data: net value = const_SA + sum over planes of plane_SPA * X, bonus_S for keeping the slate, and
+    reward_SB for a contact in each reach set."""
 
     const_SA: np.ndarray
     plane_SPA: np.ndarray
     bonus_S: np.ndarray
+    reward_SB: np.ndarray
 
     @classmethod
     def at(cls, problem: Problem, price_R: np.ndarray) -> "Tables":
-        return cls(*problem.net_tables(price_R), problem.rows.bonus(price_R))
+        rows = problem.rows
+        return cls(*problem.net_tables(price_R), rows.bonus(price_R), np.ascontiguousarray(rows.reward(price_R)))
 
 
 def _evaluate_compiled(
@@ -140,11 +146,11 @@ def _evaluate_compiled(
     many_U = users.many_U[who] if len(users.many_U) else users.many_U
 
     def evaluate_block(block: int, part: slice) -> None:
-        dual_S, count_SA, sum_SPA, kept_S = (total[block] for total in blocks)
+        dual_S, count_SA, sum_SPA, kept_S, reached_SB = (total[block] for total in blocks)
         _evaluate_block(
             users.rules, make_work(users.rules), planes_UPA[part], eligible_UA[part], class_U[part], group_U[part],
             before_UK[part], received_UC[part], many_U[part], tables.const_SA, tables.plane_SPA, tables.bonus_S,
-            dual_S, count_SA, sum_SPA, kept_S, slate_UK[part], margin_U[part],
+            tables.reward_SB, dual_S, count_SA, sum_SPA, kept_S, reached_SB, slate_UK[part], margin_U[part],
         )  # fmt: skip
 
     in_blocks(evaluate_block, len(class_U), BLOCK)
@@ -168,22 +174,28 @@ def _evaluate_on_device(
         data.group_U[part], data.received_UC[part], users.rules.free_SC, tables.const_SA, tables.plane_SPA,
     )  # fmt: skip
     slate_UK[:], margin_U[:] = found.slate_UK, found.margin_U
-    sums.add((found.dual_S[None], found.count_SA[None], found.sum_SPA[None], np.zeros((1, len(found.dual_S)))))
+    users_S = np.zeros((1, len(found.dual_S)))
+    sums.add((found.dual_S[None], found.count_SA[None], found.sum_SPA[None], users_S, np.zeros((*users_S.shape, 0))))
     return part.start + np.flatnonzero(found.hard_U)
 
 
 class _Sums:
     """Sums over users by class, added up block after block, so that they do not depend on how users are cut into shards."""
 
-    def __init__(self, classes: int, planes: int, actions: int):
+    def __init__(self, problem: Problem):
+        classes, planes, actions = len(problem.classes), len(problem.planes), len(problem.catalogue.actions)
         self.dual_S = np.zeros(classes)
         self.count_SA = np.zeros((classes, actions))
         self.sum_SPA = np.zeros((classes, planes, actions))
         self.kept_S = np.zeros(classes)
+        self.reached_SB = np.zeros((classes, len(problem.rows.reach_BA)))
 
     @property
     def _all(self) -> tuple[np.ndarray, ...]:
-        return self.dual_S, self.count_SA, self.sum_SPA, self.kept_S
+        return self.dual_S, self.count_SA, self.sum_SPA, self.kept_S, self.reached_SB
+
+    def tally(self, reach_BA: np.ndarray) -> Tally:
+        return Tally(self.count_SA, self.sum_SPA, self.kept_S, self.reached_SB, reach_BA)
 
     def blocks(self, count: int) -> tuple[np.ndarray, ...]:
         return tuple(np.zeros((count, *total.shape)) for total in self._all)
@@ -234,11 +246,13 @@ def least_loss(net: float, lowest: float) -> float:
 
 @kernel(forceinline=True)
 def slate_margin(rules: Rules, work: Work, slate_K: np.ndarray, count: int) -> float:
-    """By how much the best slate beats the best slate that differs by one exchange; where contacts ask for others, every other slate."""
-    if asks_matter(rules, work):
+    """By how much the best slate beats the best slate that differs by one exchange; where contacts ask for others, or slates have
+    rewards, every other slate."""
+    if asks_matter(rules, work) or rewards_matter(rules, work):
         value = 0.0
         for k in range(count):
             value += work.net_A[slate_K[k]]
+        value += rewards_of(rules, work, slate_K, count)
         return value - second_value(rules, work, slate_K, count)
     lowest = np.inf
     for k in range(count):
@@ -265,7 +279,7 @@ def keep_or_change(
     """
     if is_slate(slate_K, count, before_K):
         return count, value + bonus, margin + bonus, True
-    kept_value = worth_before(work, before_K) + bonus
+    kept_value = worth_before(rules, work, before_K) + bonus
     if kept_value > value:
         return copy_before(rules, work, before_K, slate_K), kept_value, kept_value - value, True
     return count, value, min(margin, value - kept_value), False
@@ -275,12 +289,12 @@ def keep_or_change(
 def _evaluate_block(
     rules: Rules, work: Work, planes_UPA: np.ndarray, eligible_UA: np.ndarray, class_U: np.ndarray, group_U: np.ndarray,
     before_UK: np.ndarray, received_UC: np.ndarray, many_U: np.ndarray, const_SA: np.ndarray, plane_SPA: np.ndarray,
-    bonus_S: np.ndarray, dual_S: np.ndarray, count_SA: np.ndarray, sum_SPA: np.ndarray, kept_S: np.ndarray,
-    slate_UK: np.ndarray, margin_U: np.ndarray,
+    bonus_S: np.ndarray, reward_SB: np.ndarray, dual_S: np.ndarray, count_SA: np.ndarray, sum_SPA: np.ndarray,
+    kept_S: np.ndarray, reached_SB: np.ndarray, slate_UK: np.ndarray, margin_U: np.ndarray,
 ) -> None:  # fmt: skip
     rules, work, planes_UPA, eligible_UA = lend(rules), lend(work), lend(planes_UPA), lend(eligible_UA)
     before_UK, received_UC, const_SA, plane_SPA = lend(before_UK), lend(received_UC), lend(const_SA), lend(plane_SPA)
-    slate_UK, slate_K = lend(slate_UK), work.slate_K
+    slate_UK, slate_K, reward_SB = lend(slate_UK), work.slate_K, lend(reward_SB)
     for u in range(len(class_U)):
         clear(slate_UK[u], NONE)
         margin_U[u] = np.inf
@@ -290,6 +304,7 @@ def _evaluate_block(
         many = many_U[u] if len(many_U) > 0 else 1.0
         fill_net(work, planes_UPA[u], eligible_UA[u], const_SA[s], plane_SPA[s])
         count_from(rules, work, received_UC[u], s)
+        credit(rules, work, reward_SB[s])
         count, value = best_slate(rules, work, slate_K)
         margin = slate_margin(rules, work, slate_K, count)
         if before_UK.shape[1] > 0:
@@ -305,6 +320,11 @@ def _evaluate_block(
             count_SA[s, action] += many
             for p in range(plane_SPA.shape[1]):
                 sum_SPA[s, p, action] += many * planes_UPA[u, p, action]
+        for b in range(len(rules.reach_BA)):
+            hit = False
+            for k in range(count):
+                hit = hit or rules.reach_BA[b, slate_K[k]]
+            reached_SB[s, b] += many * hit
 
 
 def slate_usage(users: Users, user_N: np.ndarray, slate_NK: np.ndarray) -> np.ndarray:
@@ -314,7 +334,15 @@ def slate_usage(users: Users, user_N: np.ndarray, slate_NK: np.ndarray) -> np.nd
     if data.remembers and rows.keep_R.any():
         kept = np.flatnonzero(data.keeps(user_N, slate_NK))
         usage_NR[kept] += rows.keep_R * rows.member_RS.T[data.class_U[user_N[kept]]]
+    if len(rows.reach_BA):
+        usage_NR += reach_usage(users, user_N, slate_NK)
     return usage_NR
+
+
+def reach_usage(users: Users, user_N: np.ndarray, slate_NK: np.ndarray) -> np.ndarray:
+    """[N, R]: what each slate uses of each row by reaching its user, however many contacts it has."""
+    rows = users.problem.rows
+    return (sets_reached(rows.reach_BA, slate_NK) @ rows.reach_RB.T) * rows.member_RS.T[users.data.class_U[user_N]]
 
 
 def total_usage(users: Users, slate_UK: np.ndarray) -> np.ndarray:

@@ -1,11 +1,12 @@
 """The whole problem as one integer programme for OR-Tools: the oracle for tests, and the way small problems are solved.
 
 A variable per eligible user-action pair; every contact rule and every constraint is a row. Where a constraint compares slates, a
-variable per user who can keep the earlier one, which is at most every contact of it and rules out every other. The linear relaxation
-gives first prices.
+variable per user who can keep the earlier one, which is at most every contact of it and rules out every other. Where one counts users
+by reach, a variable per user and reach set, which is at least every contact of the set and at most their sum. The linear relaxation gives
+first prices.
 
-Axes: N eligible pairs, U users, R rows, C contact caps, Q asks, S user classes, H users who can keep their slates,
-V variables of a programme, M rows of a programme.
+Axes: N eligible pairs, U users, R rows, C contact caps, Q asks, S user classes, B reach sets, H users who can keep their slates,
+Y users and sets that can reach them, V variables of a programme, M rows of a programme.
 """
 
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ from allocator.users import FREE, LOST, NONE, Data
 
 @dataclass(frozen=True)
 class Pairs:
-    """The variables: user_N, action_N, what each is worth and uses; user_H, and what keeping the slate uses."""
+    """The variables: user_N, action_N, what each is worth and uses; user_H, and what keeping the slate uses; user_Y, set_Y, and what being
+    reached uses."""
 
     user_N: np.ndarray
     action_N: np.ndarray
@@ -31,6 +33,9 @@ class Pairs:
     usage_NR: np.ndarray
     user_H: np.ndarray
     usage_HR: np.ndarray
+    user_Y: np.ndarray
+    set_Y: np.ndarray
+    usage_YR: np.ndarray
 
 
 def eligible_pairs(users: Users) -> Pairs:
@@ -41,13 +46,18 @@ def eligible_pairs(users: Users) -> Pairs:
     user_H = np.empty(0, np.int64)
     if data.remembers and problem.rows.keep_R.any():
         user_H = np.flatnonzero((data.group_U == FREE) & (data.before_UK[:, 0] != LOST))
+    rows = problem.rows
+    user_Y, set_Y = np.nonzero((free_UA.astype(np.float32) @ rows.reach_BA.T > 0) & (rows.reach_RB != 0).any(axis=0))
     return Pairs(
         user_N,
         action_N,
         problem.worth(action_N, plane_NP),
-        problem.rows.contributions(data.class_U[user_N], action_N, plane_NP),
+        rows.contributions(data.class_U[user_N], action_N, plane_NP),
         user_H,
-        problem.rows.keep_R * problem.rows.member_RS.T[data.class_U[user_H]],
+        rows.keep_R * rows.member_RS.T[data.class_U[user_H]],
+        user_Y,
+        set_Y,
+        rows.reach_RB.T[set_Y] * rows.member_RS.T[data.class_U[user_Y]],
     )
 
 
@@ -106,9 +116,10 @@ def best_fractional(users: Users, pairs: Pairs, unit_R: np.ndarray, seconds: flo
 
 
 def _programme(users: Users, pairs: Pairs, unit_R: np.ndarray, *, integral: bool) -> Programme:
-    """Rows in this order: constraints (divided by unit_R, with a violation variable each), one action per slot, caps, asks."""
+    """Rows in this order: constraints (divided by unit_R, with a violation variable each), one action per slot, caps, asks; then what ties
+    users who keep their slates, or are reached, to contacts."""
     penalty_R, limit_R = users.problem.rows.penalty_R, users.limit_R
-    count, kept, rows = len(pairs.user_N), len(pairs.user_H), len(limit_R)
+    count, kept, rows = len(pairs.user_N), len(pairs.user_H) + len(pairs.user_Y), len(limit_R)
     if integral:
         quantum_R = users.problem.rows.quantum_R
         limit_R = tightened(limit_R, limit_R, quantum_R, steps_of(pairs.usage_NR, quantum_R))
@@ -116,10 +127,11 @@ def _programme(users: Users, pairs: Pairs, unit_R: np.ndarray, *, integral: bool
     over = sparse.csr_matrix((-np.ones(len(soft)), (soft, np.arange(len(soft)))), shape=(rows, len(soft)))
     personal, capacity = _personal_rows(users, pairs)
     keeping, allowed = _keeping_rows(users, pairs)
-    usage = sparse.csr_matrix((np.concatenate([pairs.usage_NR, pairs.usage_HR]) / unit_R).T)
-    lower = sparse.vstack([sparse.hstack([personal, sparse.csr_matrix((len(capacity), kept))]), keeping])
+    reaching = _reaching_rows(users, pairs)
+    usage = sparse.csr_matrix((np.concatenate([pairs.usage_NR, pairs.usage_HR, pairs.usage_YR]) / unit_R).T)
+    lower = sparse.vstack([_padded(personal, count + kept), _padded(keeping, count + kept), reaching])
     matrix = sparse.bmat([[usage, over], [lower, None]], format="csr") if rows else sparse.csr_matrix(lower)
-    high = np.concatenate([limit_R / unit_R, capacity, allowed])
+    high = np.concatenate([limit_R / unit_R, capacity, allowed, np.zeros(reaching.shape[0])])
     variables = count + kept + len(soft)
     return Programme(
         cost_V=np.concatenate([-pairs.value_N, np.zeros(kept), (penalty_R * unit_R)[soft]]),
@@ -130,6 +142,30 @@ def _programme(users: Users, pairs: Pairs, unit_R: np.ndarray, *, integral: bool
         high_M=high,
         integer_V=np.arange(variables) < count if integral else None,
     )
+
+
+def _padded(matrix: sparse.csr_matrix, width: int) -> sparse.csr_matrix:
+    """The same rows over more variables."""
+    return sparse.csr_matrix((matrix.data, matrix.indices, matrix.indptr), shape=(matrix.shape[0], width))
+
+
+def _reaching_rows(users: Users, pairs: Pairs) -> sparse.csr_matrix:
+    """Per user and set, reached - sum of x <= 0, and per pair of theirs x - reached <= 0."""
+    first, size = len(pairs.user_N) + len(pairs.user_H), len(pairs.user_Y)
+    place_UB = np.full((len(users.data), len(users.problem.rows.reach_BA)), -1)
+    place_UB[pairs.user_Y, pairs.set_Y] = np.arange(size)
+    inside_NB = (place_UB[pairs.user_N] >= 0) & users.problem.rows.reach_BA.T[pairs.action_N]
+    pair, set_ = np.nonzero(inside_NB)
+    reached = place_UB[pairs.user_N[pair], set_]
+    row = np.arange(len(pair))
+    entries = [
+        (np.ones(size), np.arange(size), first + np.arange(size)),
+        (-np.ones(len(pair)), reached, pair),
+        (np.ones(len(pair)), size + row, pair),
+        (-np.ones(len(pair)), size + row, first + reached),
+    ]
+    value, at, variable = (np.concatenate(column) for column in zip(*entries, strict=True))
+    return sparse.csr_matrix((value, (at, variable)), shape=(size + len(pair), first + size))
 
 
 def _keeping_rows(users: Users, pairs: Pairs) -> tuple[sparse.csr_matrix, np.ndarray]:

@@ -32,11 +32,13 @@ class GreedySlates:
 def greedy(users: Users, scale: Scale, *, per_cost: bool = False) -> GreedySlates:
     """Takes eligible contacts of positive value in falling order of value (or of value per use of the maxima).
 
-    A contact is skipped where it breaks a contact rule or would break an upper bound of a volume or a total.
+    A contact is skipped where it breaks a contact rule or would break an upper bound of a volume or a total. (The maximum of a reach
+    is not planned for either.)
     """
     problem, data, rows = users.problem, users.data, users.problem.rows
     ratio_R = np.array([problem.measured[c].denominator is not None for c in rows.constraint_R], bool)
-    capped = np.flatnonzero((rows.sign_R > 0) & (rows.keep_R == 0) & ~ratio_R.reshape(len(rows)))
+    by_contacts_R = (rows.keep_R == 0) & ~rows.counts_reach_R
+    capped = np.flatnonzero((rows.sign_R > 0) & by_contacts_R & ~ratio_R.reshape(len(rows)))
     user_N, action_N = np.nonzero(data.eligible_UA & (data.group_U == FREE)[:, None])
     no_price_SA, value_SPA = problem.net_tables(np.zeros(len(rows)))
     key_N = _linear(users, user_N, action_N, no_price_SA, value_SPA)

@@ -1,6 +1,7 @@
 """What each contact of an allocation is worth over the best alternative in its place, and which action that is.
 
-Axes: U users, u one of them, P planes, A actions, S user classes, C contact caps, K contacts of a slate.
+Axes: U users, u one of them, P planes, A actions, S user classes, C contact caps, K contacts of a slate,
+B reach sets.
 """
 
 import numpy as np
@@ -12,11 +13,13 @@ from allocator.solve.slates import (
     Work,
     best_slate,
     count_from,
+    credit,
     fits,
     is_slate,
     keeps_asks,
     make_work,
     mark,
+    rewards_of,
     slate_size,
     start_caps,
 )
@@ -42,7 +45,7 @@ def explain_contacts(users: Users, price_R: np.ndarray, slate_UK: np.ndarray) ->
             _explain_block(
                 users.rules, make_work(users.rules), data.planes_UPA[part], data.eligible_UA[part], data.class_U[part],
                 data.before_UK[part], data.received_UC[part], tables.const_SA, tables.plane_SPA, tables.bonus_S,
-                slate_UK[part], margin_UK[part], instead_UK[part],
+                tables.reward_SB, slate_UK[part], margin_UK[part], instead_UK[part],
             )  # fmt: skip
 
         in_blocks(explain_block, shard.stop - shard.start, BLOCK)
@@ -52,18 +55,19 @@ def explain_contacts(users: Users, price_R: np.ndarray, slate_UK: np.ndarray) ->
 @kernel(nogil=True)
 def _explain_block(
     rules: Rules, work: Work, planes_UPA: np.ndarray, eligible_UA: np.ndarray, class_U: np.ndarray, before_UK: np.ndarray,
-    received_UC: np.ndarray, const_SA: np.ndarray, plane_SPA: np.ndarray, bonus_S: np.ndarray, slate_UK: np.ndarray,
-    margin_UK: np.ndarray, instead_UK: np.ndarray,
+    received_UC: np.ndarray, const_SA: np.ndarray, plane_SPA: np.ndarray, bonus_S: np.ndarray, reward_SB: np.ndarray,
+    slate_UK: np.ndarray, margin_UK: np.ndarray, instead_UK: np.ndarray,
 ) -> None:  # fmt: skip
     rules, work, planes_UPA, eligible_UA = lend(rules), lend(work), lend(planes_UPA), lend(eligible_UA)
     before_UK, received_UC, const_SA, plane_SPA = lend(before_UK), lend(received_UC), lend(const_SA), lend(plane_SPA)
-    slate_UK = lend(slate_UK)
+    slate_UK, reward_SB = lend(slate_UK), lend(reward_SB)
     for u in range(len(class_U)):
         if slate_UK[u, 0] == NONE:
             continue
         s = class_U[u]
         fill_net(work, planes_UPA[u], eligible_UA[u], const_SA[s], plane_SPA[s])
         count_from(rules, work, received_UC[u], s)
+        credit(rules, work, reward_SB[s])
         start_caps(work)
         count = slate_size(slate_UK[u])
         for k in range(count):
@@ -84,9 +88,11 @@ def best_instead(rules: Rules, work: Work, slate_K: np.ndarray, contact: int) ->
 
     A margin of inf: the others ask for this contact, and nothing can stand in its place.
     """
-    best, instead = 0.0 if leaves_whole(rules, work, contact, NONE) else -np.inf, NONE
-    for action in range(len(rules.slot_A)):
-        if not work.net_A[action] > best or action == contact:
+    best = rewards_with(rules, work, contact, NONE) if leaves_whole(rules, work, contact, NONE) else -np.inf
+    instead = NONE
+    for action in range(rules.actions):
+        worth = work.net_A[action] + rewards_with(rules, work, contact, action)
+        if not worth > best or action == contact:
             continue
         free = True
         for k in range(len(slate_K)):
@@ -94,8 +100,26 @@ def best_instead(rules: Rules, work: Work, slate_K: np.ndarray, contact: int) ->
             if other != NONE and other != contact and rules.slot_A[other] == rules.slot_A[action]:
                 free = False
         if free and fits(rules, work.used_C, action, contact, False) and leaves_whole(rules, work, contact, action):
-            best, instead = work.net_A[action], action
-    return work.net_A[contact] - best, instead
+            best, instead = worth, action
+    return work.net_A[contact] + rewards_with(rules, work, contact, contact) - best, instead
+
+
+@kernel(forceinline=True)
+def rewards_with(rules: Rules, work: Work, contact: int, action: int) -> float:
+    """What a slate whose caps are counted in work.used_C is worth by reach with `action` (or NONE) in the place of one contact of it."""
+    total = 0.0
+    for b in range(len(rules.reach_BA)):
+        reward = work.net_A[rules.actions + b]
+        if reward == -np.inf:
+            continue
+        hits = work.used_C[rules.set_B[b]]
+        if rules.reach_BA[b, contact]:
+            hits -= 1
+        if action != NONE and rules.reach_BA[b, action]:
+            hits += 1
+        if hits > 0:
+            total += reward
+    return total
 
 
 @kernel(forceinline=True)
@@ -119,6 +143,7 @@ def margin_without(rules: Rules, work: Work, slate_uK: np.ndarray, count: int, c
     value, net = 0.0, work.net_A[contact]
     for k in range(count):
         value += work.net_A[slate_uK[k]]
+    value += rewards_of(rules, work, slate_uK, count)
     work.net_A[contact] = -np.inf
     _, other = best_slate(rules, work, work.slate_K)
     work.net_A[contact] = net

@@ -1,6 +1,7 @@
 """Slates that lose little against the best one: single exchanges, swaps with the earlier slate, and all slates within a width.
 
-Axes: U users, u one of them, P planes, A actions, S user classes, C contact caps, K contacts of a slate, T near ties, N slates.
+Axes: U users, u one of them, P planes, A actions, S user classes, C contact caps, K contacts of a slate, T near ties,
+B reach sets, N slates.
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from allocator.solve.slates import (
     clear,
     copy_before,
     count_from,
+    credit,
     exchange,
     is_slate,
     make_work,
@@ -50,7 +52,8 @@ class Ties:
 
 
 def near_ties(users: Users, evaluated: DualEvaluation, who_U: np.ndarray, width: float) -> Ties:
-    """All exchanges of the users at positions who_U that lose less than `width` at the prices of the evaluation."""
+    """All exchanges of the users at positions who_U that lose less than `width` at the prices of the evaluation. Not for joint rules, under
+    which an exchange says little of a slate."""
     problem, data = users.problem, users.data
     tables = Tables.at(problem, evaluated.price_R)
     limit = (1 + len(problem.catalogue.actions)) * len(who_U)
@@ -94,7 +97,7 @@ def _near_ties(
             count, value = best_slate(rules, work, slate_K)
             if is_slate(slate_K, count, before_UK[u]):
                 left, bonus = -1, bonus_S[s]
-            elif worth_before(work, before_UK[u]) + bonus_S[s] > value:
+            elif worth_before(rules, work, before_UK[u]) + bonus_S[s] > value:
                 continue  # kept though others are better: `near_swaps` has the way back
         count = read_slate(rules, work, slate_UK[u], slate_K)
         settle(rules, work, slate_K, count)
@@ -140,7 +143,7 @@ def near_swaps(users: Users, evaluated: DualEvaluation, who_U: np.ndarray, width
     loss_T = np.empty(len(who_U))
     found = _near_swaps(
         users.rules, make_work(users.rules), data.planes_UPA, data.eligible_UA, data.class_U, data.before_UK, data.received_UC,
-        tables.const_SA, tables.plane_SPA, tables.bonus_S, who_U, width, user_T, to_TK, loss_T,
+        tables.const_SA, tables.plane_SPA, tables.bonus_S, tables.reward_SB, who_U, width, user_T, to_TK, loss_T,
     )  # fmt: skip
     return Swaps(user_T[:found], evaluated.slate_UK[user_T[:found]], to_TK[:found], loss_T[:found])
 
@@ -148,19 +151,20 @@ def near_swaps(users: Users, evaluated: DualEvaluation, who_U: np.ndarray, width
 @kernel()
 def _near_swaps(
     rules: Rules, work: Work, planes_UPA: np.ndarray, eligible_UA: np.ndarray, class_U: np.ndarray, before_UK: np.ndarray,
-    received_UC: np.ndarray, const_SA: np.ndarray, plane_SPA: np.ndarray, bonus_S: np.ndarray, who_U: np.ndarray,
-    width: float, user_T: np.ndarray, to_TK: np.ndarray, loss_T: np.ndarray,
+    received_UC: np.ndarray, const_SA: np.ndarray, plane_SPA: np.ndarray, bonus_S: np.ndarray, reward_SB: np.ndarray,
+    who_U: np.ndarray, width: float, user_T: np.ndarray, to_TK: np.ndarray, loss_T: np.ndarray,
 ) -> int:  # fmt: skip
     rules, work, planes_UPA, eligible_UA = lend(rules), lend(work), lend(planes_UPA), lend(eligible_UA)
     before_UK, received_UC, const_SA, plane_SPA = lend(before_UK), lend(received_UC), lend(const_SA), lend(plane_SPA)
-    to_TK, slate_K = lend(to_TK), work.slate_K
+    to_TK, slate_K, reward_SB = lend(to_TK), work.slate_K, lend(reward_SB)
     found = 0
     for u in who_U:
         s = class_U[u]
         fill_net(work, planes_UPA[u], eligible_UA[u], const_SA[s], plane_SPA[s])
         count_from(rules, work, received_UC[u], s)
+        credit(rules, work, reward_SB[s])
         count, value = best_slate(rules, work, slate_K)
-        kept_value = worth_before(work, before_UK[u]) + bonus_S[s]
+        kept_value = worth_before(rules, work, before_UK[u]) + bonus_S[s]
         if is_slate(slate_K, count, before_UK[u]) or not abs(kept_value - value) < width:
             continue
         if kept_value <= value:
@@ -196,8 +200,8 @@ def enumerate_slates(users: Users, price_R: np.ndarray, who_U: np.ndarray, width
         found_NK, value_N = np.empty((most, users.rules.most), np.int16), np.empty(most)
         _enumerate_block(
             users.rules, make_work(users.rules), found_NK, value_N, data.planes_UPA, data.eligible_UA, data.class_U,
-            data.before_UK, data.received_UC, tables.const_SA, tables.plane_SPA, tables.bonus_S, who_U[part], width,
-            slate_NK[rows], net_N[rows], count_U[part],
+            data.before_UK, data.received_UC, tables.const_SA, tables.plane_SPA, tables.bonus_S, tables.reward_SB,
+            who_U[part], width, slate_NK[rows], net_N[rows], count_U[part],
         )  # fmt: skip
 
     in_blocks(enumerate_block, len(who_U), FEW)
@@ -209,21 +213,23 @@ def enumerate_slates(users: Users, price_R: np.ndarray, who_U: np.ndarray, width
 def _enumerate_block(
     rules: Rules, work: Work, found_NK: np.ndarray, value_N: np.ndarray, planes_UPA: np.ndarray, eligible_UA: np.ndarray,
     class_U: np.ndarray, before_UK: np.ndarray, received_UC: np.ndarray, const_SA: np.ndarray, plane_SPA: np.ndarray,
-    bonus_S: np.ndarray, who_U: np.ndarray, width: float, slate_NK: np.ndarray, net_N: np.ndarray, count_U: np.ndarray,
+    bonus_S: np.ndarray, reward_SB: np.ndarray, who_U: np.ndarray, width: float, slate_NK: np.ndarray, net_N: np.ndarray,
+    count_U: np.ndarray,
 ) -> None:  # fmt: skip
     rules, work, planes_UPA, eligible_UA = lend(rules), lend(work), lend(planes_UPA), lend(eligible_UA)
     before_UK, received_UC, const_SA, plane_SPA = lend(before_UK), lend(received_UC), lend(const_SA), lend(plane_SPA)
-    found_NK, slate_NK, best_K = lend(found_NK), lend(slate_NK), work.slate_K
+    found_NK, slate_NK, best_K, reward_SB = lend(found_NK), lend(slate_NK), work.slate_K, lend(reward_SB)
     keeping, most = before_UK.shape[1] > 0, len(value_N)
     for i in range(len(who_U)):
         u = who_U[i]
         s = class_U[u]
         fill_net(work, planes_UPA[u], eligible_UA[u], const_SA[s], plane_SPA[s])
         count_from(rules, work, received_UC[u], s)
+        credit(rules, work, reward_SB[s])
         _, best = best_slate(rules, work, best_K)
         kept_value = -np.inf
         if keeping:
-            kept_value = worth_before(work, before_UK[u]) + bonus_S[s]
+            kept_value = worth_before(rules, work, before_UK[u]) + bonus_S[s]
             best = max(best, kept_value)
         mine = width
         found = near_slates(rules, work, best - mine, found_NK, value_N)
@@ -257,11 +263,12 @@ def _enumerate_block(
 
 def largest_loss(users: Users, price_R: np.ndarray) -> float:
     """No slate of these users loses more against the best one at these prices."""
-    data, tables = users.data, Tables.at(users.problem, price_R)
+    data, tables, slot_A = users.data, Tables.at(users.problem, price_R), users.problem.contact.slot_A
     net_UA = tables.const_SA[data.class_U] + np.einsum("upa,upa->ua", data.planes_UPA, tables.plane_SPA[data.class_U])
     most_U = tables.bonus_S[data.class_U] if data.remembers else np.zeros(len(data))
-    for slot in range(users.rules.slots):
-        inside_A = users.rules.slot_A == slot
+    most_U = most_U + np.abs(tables.reward_SB).sum(axis=1)[data.class_U]
+    for slot in range(users.problem.contact.slots):
+        inside_A = slot_A == slot
         net_Ua = np.where(data.eligible_UA[:, inside_A], net_UA[:, inside_A], 0.0)
         most_U = most_U + np.maximum(net_Ua.max(axis=1), 0.0) - np.minimum(net_Ua.min(axis=1), 0.0)
     return float(most_U.max(initial=0.0))

@@ -185,7 +185,7 @@ def curvature(
     if len(near_U):
         near = users.take(near_U)
         there = replace(evaluated, slate_UK=evaluated.slate_UK[near_U], margin_U=margin_U[near_U])
-        if len(users.rules.trigger_Q):
+        if users.rules.joint:
             hessian = thinned * _curvature_of_slates(near, there, width)
             return hessian + np.diag(_ridge(users, scale, hessian))
         ties = near_ties(near, there, np.arange(len(near_U)), width)
@@ -207,7 +207,7 @@ def _ridge(users: Users, scale: Scale, hessian: np.ndarray) -> np.ndarray:
 
 
 def _curvature_of_slates(users: Users, evaluated: DualEvaluation, width: float) -> np.ndarray:
-    """[R, R]: of whole slates that nearly tie with the best, where contacts ask for others and change only together."""
+    """[R, R]: of whole slates that nearly tie with the best, where contacts change together, or count together."""
     everyone = np.arange(len(users.data))
     choices = enumerate_slates(users, evaluated.price_R, everyone, width, MOST_SLATES)
     best_U = np.full(len(everyone), -np.inf)

@@ -7,7 +7,7 @@ Axes: U users, A actions, N contacts, n those of a part of the users, R rows, K 
 
 import numpy as np
 
-from allocator.solve.dual import Users, contact_usage, total_usage
+from allocator.solve.dual import Users, contact_usage, reach_usage, total_usage
 from allocator.solve.kernel import kernel
 from allocator.users import NONE
 
@@ -19,9 +19,10 @@ TURNS = 2
 def prune(users: Users, slate_UK: np.ndarray) -> np.ndarray:
     """The slates without contacts of no positive value whose going breaks no hard row and costs no more in soft ones than it brings.
 
-    The worst go first. Users who keep their earlier slate keep it, and nothing goes that another contact of the slate asks for.
+    The worst go first. Users who keep their earlier slate keep it, and nothing goes that another contact of the slate asks for. Where
+    users count by reach, one contact of a user goes at a time: the last one of a set uses what the others do not.
     """
-    if not len(users.problem.contact.asks):
+    if not users.rules.joint:
         return _without(users, slate_UK, *_worthless(users, slate_UK))
     for _ in range(users.rules.most):  # what was asked for may go after what asked for it
         pruned_UK = _without(users, slate_UK, *_one_each(users, slate_UK, *_worthless(users, slate_UK)))
@@ -64,11 +65,22 @@ def _without(
         for first in range(0, len(order), PART):
             part = order[first : first + PART]
             part = part[stays_N[part]]
-            use_NR = contact_usage(users, user_N[part], slate_UK[user_N[part], k_N[part]][:, None])
+            use_NR = _use(users, slate_UK, user_N[part], k_N[part])
             stays_N[part] = _take_back(use_NR, value_N[part], used_R, users.limit_R, rows.penalty_R, rows.quantum_R)
     gone = ~stays_N
     slate_UK[user_N[gone], k_N[gone]] = NONE
     return _closed_up(slate_UK, np.unique(user_N[gone]))
+
+
+def _use(users: Users, slate_UK: np.ndarray, user_n: np.ndarray, k_n: np.ndarray) -> np.ndarray:
+    """[n, R]: what the slates use by these contacts."""
+    use_nR = contact_usage(users, user_n, slate_UK[user_n, k_n][:, None])
+    if not len(users.problem.rows.reach_BA):
+        return use_nR
+    slate_nK = slate_UK[user_n]
+    without_nK = slate_nK.copy()
+    without_nK[np.arange(len(user_n)), k_n] = NONE
+    return use_nR + reach_usage(users, user_n, slate_nK) - reach_usage(users, user_n, without_nK)
 
 
 def _worthless(users: Users, slate_UK: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

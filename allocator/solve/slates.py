@@ -5,10 +5,16 @@ greedy over the slots' best actions, which is exact there (a laminar matroid: Sc
 other caps by branch and bound over the slots, tried only where greedy without them breaks one, and so is what contacts ask for
 (see `asks`). Everything is compiled by numba and works on one user, so a dual evaluation is a loop over users around it.
 
-Axes: A actions, L slots, C contact caps, D caps of one action, W 64-bit words, K contacts of a slate, Q asks, S user classes,
-N slates.
+Where a constraint counts users by reach, a slate is worth a reward (or costs one) once for all its contacts of a set. Each such reach
+set has a marker: an action of its own slot after all others, whose net value is the reward, and which a slate has if and only if it has
+a contact of the set. Greedy is exact where it comes out so. Otherwise branch and bound decides about the markers first. What a set still
+needs, or what leaving its actions out costs, then bounds what the slots to come can add. Slates that are handed out have no markers.
+
+Axes: A actions (after them markers), L slots, C contact caps, D caps of one action, W 64-bit words, K contacts of a slate, Q asks,
+S user classes, B reach sets, N slates.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +30,8 @@ class Rules(NamedTuple):
 
     slot_A; cap_AD: the caps of each action, padded with NONE; mask_AW: the same as bits; capacity_C; easy_C: a cap greedy can
     keep; all_easy: every cap is; twin_A: actions of one slot with the same twin are alike in every cap; slots, most: L, K. free_SC:
-    caps that do not bind a class, no rows where all bind all; trigger_Q, wanted_Q, number_SQ: as in `Asks`.
+    caps that do not bind a class, no rows where all bind all; trigger_Q, wanted_Q, number_SQ: as in `Asks`. actions, contact_slots: how
+    many are no markers'; reach_BA: the reach sets; set_B, marker_B: the caps without a limit that count their actions and their markers.
     """
 
     slot_A: np.ndarray
@@ -40,12 +47,24 @@ class Rules(NamedTuple):
     trigger_Q: np.ndarray
     wanted_Q: np.ndarray
     number_SQ: np.ndarray
+    actions: int
+    contact_slots: int
+    reach_BA: np.ndarray
+    set_B: np.ndarray
+    marker_B: np.ndarray
+
+    @property
+    def joint(self) -> bool:
+        """Whether a contact may change what others are worth or whether they may be there, so that single exchanges do not tell all."""
+        return len(self.trigger_Q) > 0 or len(self.reach_BA) > 0
 
 
-def compile_rules(contact: ContactRules) -> Rules:
-    """Arrays for the kernels; which caps greedy may keep is decided once here."""
+def compile_rules(bare: ContactRules, reach_BA: np.ndarray | None = None) -> Rules:
+    """Arrays for the kernels; which caps greedy may keep is decided once here. reach_BA: bool, the reach sets."""
+    reach_BA = np.zeros((0, len(bare.slot_A)), bool) if reach_BA is None else reach_BA
+    contact = _with_markers(bare, reach_BA)
     actions, caps = len(contact.slot_A), len(contact.capacity_C)
-    slots = contact.slots
+    slots, sets = contact.slots, len(reach_BA)
     in_slot_LA = contact.slot_A == np.arange(slots)[:, None]
     covers_CL = np.array([[(member[slot]).all() for slot in in_slot_LA] for member in contact.member_CA], bool)
     covers_CL = covers_CL.reshape(caps, slots)
@@ -67,8 +86,9 @@ def compile_rules(contact: ContactRules) -> Rules:
     twin_A = np.array(
         [kinds.setdefault((contact.slot_A[a], tuple(cap_AD[a])), len(kinds)) for a in range(actions)], np.int64
     )
-    some_C = np.any(contact.free_SC, axis=0) if len(contact.free_SC) else np.zeros(caps, bool)
-    everywhere = [int(contact.capacity_C[c]) for c in range(caps) if contact.member_CA[c].all() and not some_C[c]]
+    count = len(bare.capacity_C)
+    some_C = np.any(bare.free_SC, axis=0) if len(bare.free_SC) else np.zeros(count, bool)
+    everywhere = [int(bare.capacity_C[c]) for c in range(count) if bare.member_CA[c].all() and not some_C[c]]
     return Rules(
         slot_A=contact.slot_A.astype(np.int64),
         cap_AD=cap_AD,
@@ -78,11 +98,33 @@ def compile_rules(contact: ContactRules) -> Rules:
         all_easy=bool(easy_C.all()),
         twin_A=twin_A,
         slots=slots,
-        most=min([slots, *everywhere]),
+        most=min([bare.slots, *everywhere]) + sets,
         free_SC=np.ascontiguousarray(contact.free_SC),  # in another order, every kernel would be compiled once more
         trigger_Q=contact.asks.trigger_Q,
         wanted_Q=contact.asks.wanted_Q,
         number_SQ=contact.asks.number_SQ,
+        actions=len(bare.slot_A),
+        contact_slots=bare.slots,
+        reach_BA=np.ascontiguousarray(reach_BA),
+        set_B=np.arange(count, count + sets),
+        marker_B=np.arange(count + sets, count + 2 * sets),
+    )
+
+
+def _with_markers(bare: ContactRules, reach_BA: np.ndarray) -> ContactRules:
+    """The contact rules with a marker per reach set as an action of a slot of its own, and caps without a limit that count both."""
+    sets, caps = len(reach_BA), len(bare.capacity_C)
+    if not sets:
+        return bare
+    counting = np.block([[reach_BA, np.zeros((sets, sets), bool)], [np.zeros_like(reach_BA), np.eye(sets, dtype=bool)]])
+    return replace(
+        bare,
+        slot_A=np.concatenate([bare.slot_A, bare.slots + np.arange(sets)]),
+        member_CA=np.concatenate([np.hstack([bare.member_CA, np.zeros((caps, sets), bool)]), counting]),
+        capacity_C=np.concatenate([bare.capacity_C, np.full(2 * sets, NO_LIMIT)]),
+        free_SC=np.hstack([bare.free_SC, np.zeros((len(bare.free_SC), 2 * sets), bool)])
+        if len(bare.free_SC)
+        else bare.free_SC,
     )
 
 
@@ -109,7 +151,9 @@ def _nested(covers_CL: np.ndarray, whole_C: np.ndarray) -> np.ndarray:
 
 class Work(NamedTuple):
     """Scratch arrays of one thread. base_C: what the user has already received of each cap, where counting starts. owes_Q: how many
-    contacts each ask wants of the user.
+    contacts each ask wants of the user. net_A: net values, of a marker the reward, or -inf where it is nothing to this user.
+    need_BL: the least that a contact of the set costs in the slots from this place on; without_BL: the most that the slot at this place
+    brings without the set, 0 for nothing.
 
     full_W: the caps that are full, as bits; holder_L: what holds each slot (see `settle`). slate_K: a slate.
     """
@@ -129,6 +173,8 @@ class Work(NamedTuple):
     pointer_L: np.ndarray
     chosen_L: np.ndarray
     value_L: np.ndarray
+    need_BL: np.ndarray
+    without_BL: np.ndarray
 
 
 @kernel()
@@ -150,6 +196,8 @@ def make_work(rules: Rules) -> Work:
         np.empty(slots + 1, np.int64),
         np.empty(slots + 1, np.int64),
         np.empty(slots + 1, np.float64),
+        np.empty((len(rules.reach_BA), slots + 1), np.float64),
+        np.empty((len(rules.reach_BA), slots + 1), np.float64),
     )
 
 
@@ -166,6 +214,61 @@ def count_from(rules: Rules, work: Work, received_C: np.ndarray, s: int) -> None
                 work.base_C[c] = 0
     for q in range(len(rules.trigger_Q)):
         work.owes_Q[q] = rules.number_SQ[s, q]
+
+
+@kernel(forceinline=True)
+def credit(rules: Rules, work: Work, reward_B: np.ndarray) -> None:
+    """Gives each marker its reward: -inf where that is nothing, or where nothing of the set is to be had, so that the set is no matter."""
+    for b in range(len(rules.reach_BA)):
+        net = -np.inf
+        if reward_B[b] != 0.0:
+            for action in range(rules.actions):
+                if rules.reach_BA[b, action] and work.net_A[action] > -np.inf:
+                    net = reward_B[b]
+        work.net_A[rules.actions + b] = net
+
+
+@kernel(forceinline=True)
+def rewards_matter(rules: Rules, work: Work) -> bool:
+    """Whether the user's slates have a reward, or a cost, besides their contacts."""
+    matter = False
+    for b in range(len(rules.reach_BA)):
+        matter = matter or work.net_A[rules.actions + b] > -np.inf
+    return matter
+
+
+@kernel(forceinline=True)
+def rewards_of(rules: Rules, work: Work, slate_K: np.ndarray, count: int) -> float:
+    """What the first `count` contacts of a slate are worth by reach, together."""
+    total = 0.0
+    for b in range(len(rules.reach_BA)):
+        hit = False
+        for k in range(count):
+            hit = hit or rules.reach_BA[b, slate_K[k]]
+        if hit and work.net_A[rules.actions + b] > -np.inf:
+            total += work.net_A[rules.actions + b]
+    return total
+
+
+@kernel(forceinline=True)
+def marked_rightly(rules: Rules, work: Work) -> bool:
+    """Whether the contacts and markers counted in work.used_C agree."""
+    right = True
+    for b in range(len(rules.reach_BA)):
+        counts = work.net_A[rules.actions + b] > -np.inf
+        right = right and not (counts and (work.used_C[rules.set_B[b]] > 0) != (work.used_C[rules.marker_B[b]] > 0))
+    return right
+
+
+@kernel(forceinline=True)
+def without_markers(rules: Rules, slate_K: np.ndarray, count: int) -> int:
+    """Takes the markers out of a slate; returns how many contacts are left."""
+    left = 0
+    for k in range(count):
+        if slate_K[k] < rules.actions:
+            slate_K[left] = slate_K[k]
+            left += 1
+    return left
 
 
 @kernel(forceinline=True)
@@ -286,15 +389,15 @@ def fill_tops(rules: Rules, work: Work) -> None:
 def best_slate(rules: Rules, work: Work, slate_K: np.ndarray) -> tuple[int, float]:
     """The best slate for the net values in work.net_A (-inf: not eligible): fills slate_K, returns its count and value.
 
-    On return work.used_C counts the caps of the slate, what was received before included.
+    On return work.used_C counts the caps of the slate, what was received before included. The value has rewards in it.
     """
     fill_tops(rules, work)
     count, value = greedy_slate(rules, work, slate_K, True)
-    if (rules.all_easy or keeps_all(rules, work.used_C)) and keeps_asks(rules, work):
-        return count, value
+    if (rules.all_easy or keeps_all(rules, work.used_C)) and keeps_asks(rules, work) and marked_rightly(rules, work):
+        return without_markers(rules, slate_K, count), value
     floor = 0.0
-    if asks_matter(rules, work):  # what is asked for may be worth less than nothing
-        count, value, floor = 0, 0.0, -reach_of_all(rules, work)
+    if asks_matter(rules, work) or rewards_matter(rules, work):  # what is needed may be worth less than nothing
+        count, value, floor = 0, 0.0, -most_of_all(rules, work)
     else:
         count, value = greedy_slate(rules, work, slate_K, False)
     count, value = branch(rules, work, slate_K, count, value, floor)
@@ -306,7 +409,8 @@ def best_slate(rules: Rules, work: Work, slate_K: np.ndarray) -> tuple[int, floa
 
 @kernel(forceinline=True)
 def fill_candidates(rules: Rules, work: Work, floor: float, merge_twins: bool) -> int:
-    """Per slot its actions of net value > floor, best first, slots with the best first; returns how many slots have any.
+    """Per slot its actions of net value > floor, best first, slots of markers and then those with the best first; returns how many slots
+    have any.
 
     merge_twins: keep only the best of actions that are alike in every cap, which is enough to find the best slate.
     """
@@ -333,11 +437,16 @@ def fill_candidates(rules: Rules, work: Work, floor: float, merge_twins: bool) -
         lists[slot, at] = action
         count_L[slot] += 1
     filled = 0
-    for slot in range(rules.slots):
+    for slot in range(rules.contact_slots, rules.slots):
+        if count_L[slot] > 0:
+            work.order_L[filled] = slot
+            filled += 1
+    first = filled
+    for slot in range(rules.contact_slots):
         if count_L[slot] == 0:
             continue
         at = filled
-        while at > 0 and net_A[lists[work.order_L[at - 1], 0]] < net_A[lists[slot, 0]]:
+        while at > first and net_A[lists[work.order_L[at - 1], 0]] < net_A[lists[slot, 0]]:
             work.order_L[at] = work.order_L[at - 1]
             at -= 1
         work.order_L[at] = slot
@@ -345,14 +454,74 @@ def fill_candidates(rules: Rules, work: Work, floor: float, merge_twins: bool) -
     work.prefix_L[0] = 0.0
     for i in range(filled):
         work.prefix_L[i + 1] = work.prefix_L[i] + max(net_A[lists[work.order_L[i], 0]], 0.0)
+    fill_needs(rules, work, filled)
     return filled
 
 
 @kernel(forceinline=True)
-def reach(rules: Rules, work: Work, filled: int, i: int, taken: int) -> float:
+def can_add(rules: Rules, work: Work, filled: int, i: int, taken: int) -> float:
     """The most that slots i, i + 1, ... can still add when `taken` contacts are chosen."""
     last = min(i + rules.most - taken, filled)
     return work.prefix_L[last] - work.prefix_L[i] if last > i else 0.0
+
+
+@kernel(forceinline=True)
+def outlook(rules: Rules, work: Work, filled: int, i: int, taken: int) -> float:
+    """`can_add` less what the markers chosen so far cost: a contact of a set that has none yet, or all slots without those of a set."""
+    most, cost = can_add(rules, work, filled, i, taken), 0.0
+    for b in range(len(rules.reach_BA)):
+        if work.net_A[rules.actions + b] == -np.inf:
+            continue
+        if work.used_C[rules.marker_B[b]] > 0:
+            if work.used_C[rules.set_B[b]] == 0:
+                cost = max(cost, work.need_BL[b, i])
+        elif i < filled and work.order_L[i] < rules.contact_slots:
+            cost = max(cost, cost_without(rules, work, filled, i, taken, b))
+    return most - cost
+
+
+@kernel(forceinline=True)
+def cost_without(rules: Rules, work: Work, filled: int, i: int, taken: int, b: int) -> float:
+    """By how much less slots i, i + 1, ... can add at least where no action of the set may be chosen: each of the best slots has its
+    best other action, nothing, or a slot beyond them in its place."""
+    last = min(i + rules.most - taken, filled)
+    beyond = work.prefix_L[last + 1] - work.prefix_L[last] if last < filled else 0.0
+    cost = 0.0
+    for at in range(i, last):
+        top = work.prefix_L[at + 1] - work.prefix_L[at]
+        cost += max(top - max(work.without_BL[b, at], beyond), 0.0)
+    return cost
+
+
+@kernel(forceinline=True)
+def fill_needs(rules: Rules, work: Work, filled: int) -> None:
+    """need_BL and without_BL of the candidates."""
+    for b in range(len(rules.reach_BA)):
+        work.need_BL[b, filled] = np.inf
+        for i in range(filled - 1, -1, -1):
+            slot = work.order_L[i]
+            inside, outside = -np.inf, 0.0
+            if slot < rules.contact_slots:
+                for c in range(work.count_L[slot]):
+                    action = work.candidate_LA[slot, c]
+                    if rules.reach_BA[b, action]:
+                        inside = max(inside, work.net_A[action])
+                    else:
+                        outside = max(outside, work.net_A[action])
+            top = work.prefix_L[i + 1] - work.prefix_L[i]
+            work.need_BL[b, i] = min(work.need_BL[b, i + 1], max(top - inside, 0.0))
+            work.without_BL[b, i] = outside
+
+
+@kernel(forceinline=True)
+def may_be_chosen(rules: Rules, work: Work, action: int) -> bool:
+    """Whether all the markers that go with an action are chosen; they are decided before it."""
+    free = True
+    if action < rules.actions:
+        for b in range(len(rules.reach_BA)):
+            counts = rules.reach_BA[b, action] and work.net_A[rules.actions + b] > -np.inf
+            free = free and not (counts and work.used_C[rules.marker_B[b]] == 0)
+    return free
 
 
 @kernel(forceinline=True)
@@ -369,10 +538,10 @@ def branch(rules: Rules, work: Work, slate_K: np.ndarray, count: int, best: floa
         deeper = False
         value = work.value_L[i]
         if i < filled and taken < rules.most:
-            if value + reach(rules, work, filled, i, taken) > best:
+            if value + outlook(rules, work, filled, i, taken) > best:
                 deeper, taken = descend(rules, work, filled, i, taken, best)
-        elif value > best and keeps_asks(rules, work):
-            best, count = value, copy_chosen(work, i, slate_K)
+        elif value > best and keeps_asks(rules, work) and marked_rightly(rules, work):
+            best, count = value, copy_chosen(rules, work, i, slate_K)
         i, taken = move(rules, work, i, taken, deeper)
         if i < 0:
             return count, best
@@ -382,7 +551,7 @@ def branch(rules: Rules, work: Work, slate_K: np.ndarray, count: int, best: floa
 def second_value(rules: Rules, work: Work, slate_K: np.ndarray, count: int) -> float:
     """The value of the best slate but for the one given, which is the best; -inf where there is no other."""
     best = 0.0 if count > 0 else -np.inf
-    filled = fill_candidates(rules, work, best - reach_of_all(rules, work), False)
+    filled = fill_candidates(rules, work, best - most_of_all(rules, work), False)
     start_caps(work)
     i, taken = 0, 0
     work.pointer_L[0], work.value_L[0] = 0, 0.0
@@ -390,9 +559,14 @@ def second_value(rules: Rules, work: Work, slate_K: np.ndarray, count: int) -> f
         deeper = False
         value = work.value_L[i]
         if i < filled and taken < rules.most:
-            if value + reach(rules, work, filled, i, taken) > best:
+            if value + outlook(rules, work, filled, i, taken) > best:
                 deeper, taken = descend(rules, work, filled, i, taken, best)
-        elif value > best and keeps_asks(rules, work) and not is_chosen(work, i, taken, slate_K, count):
+        elif (
+            value > best
+            and keeps_asks(rules, work)
+            and marked_rightly(rules, work)
+            and not is_chosen(rules, work, i, slate_K, count)
+        ):
             best = value
         i, taken = move(rules, work, i, taken, deeper)
         if i < 0:
@@ -400,16 +574,17 @@ def second_value(rules: Rules, work: Work, slate_K: np.ndarray, count: int) -> f
 
 
 @kernel(forceinline=True)
-def is_chosen(work: Work, i: int, taken: int, slate_K: np.ndarray, count: int) -> bool:
+def is_chosen(rules: Rules, work: Work, i: int, slate_K: np.ndarray, count: int) -> bool:
     """Whether the first i slots chose the slate."""
-    same = taken == count
+    same, taken = True, 0
     for j in range(i):
-        if work.chosen_L[j] != NONE:
+        if work.chosen_L[j] != NONE and work.chosen_L[j] < rules.actions:
             found = False
             for k in range(count):
                 found = found or slate_K[k] == work.chosen_L[j]
             same = same and found
-    return same
+            taken += 1
+    return same and taken == count
 
 
 @kernel(forceinline=True)
@@ -419,28 +594,30 @@ def descend(rules: Rules, work: Work, filled: int, i: int, taken: int, least: fl
     while work.pointer_L[i] < work.count_L[slot]:
         action = work.candidate_LA[slot, work.pointer_L[i]]
         value = work.value_L[i] + work.net_A[action]
-        if value + reach(rules, work, filled, i + 1, taken + 1) <= least:
+        if value + can_add(rules, work, filled, i + 1, taken + 1) <= least:
             work.pointer_L[i] = work.count_L[slot]
             break
         work.pointer_L[i] += 1
-        if fits(rules, work.used_C, action, NONE, False):
+        if may_be_chosen(rules, work, action) and fits(rules, work.used_C, action, NONE, False):
             mark(rules, work.used_C, action, 1)
-            work.chosen_L[i], work.value_L[i + 1] = action, value
-            return True, taken + 1
+            if len(rules.reach_BA) == 0 or value + outlook(rules, work, filled, i + 1, taken + 1) > least:
+                work.chosen_L[i], work.value_L[i + 1] = action, value
+                return True, taken + 1
+            mark(rules, work.used_C, action, -1)
     if work.pointer_L[i] == work.count_L[slot]:
         work.pointer_L[i] += 1
-        if work.value_L[i] + reach(rules, work, filled, i + 1, taken) > least:
+        if work.value_L[i] + outlook(rules, work, filled, i + 1, taken) > least:
             work.chosen_L[i], work.value_L[i + 1] = NONE, work.value_L[i]
             return True, taken
     return False, taken
 
 
 @kernel(forceinline=True)
-def copy_chosen(work: Work, i: int, slate_K: np.ndarray) -> int:
-    """Copies what the first i slots chose into slate_K; returns how many contacts that is."""
+def copy_chosen(rules: Rules, work: Work, i: int, slate_K: np.ndarray) -> int:
+    """Copies what the first i slots chose into slate_K, markers left out; returns how many contacts that is."""
     count = 0
     for j in range(i):
-        if work.chosen_L[j] != NONE:
+        if work.chosen_L[j] != NONE and work.chosen_L[j] < rules.actions:
             slate_K[count] = work.chosen_L[j]
             count += 1
     return count
@@ -466,7 +643,7 @@ def near_slates(rules: Rules, work: Work, least: float, slates_NK: np.ndarray, v
 
     Returns how many there are; N + 1 where the arrays are too short, in which case what they hold is a part.
     """
-    floor = min(least - reach_of_all(rules, work), 0.0)
+    floor = min(least - most_of_all(rules, work), 0.0)
     filled = fill_candidates(rules, work, floor, False)
     start_caps(work)
     i, taken, found = 0, 0, 0
@@ -475,13 +652,13 @@ def near_slates(rules: Rules, work: Work, least: float, slates_NK: np.ndarray, v
         deeper = False
         value = work.value_L[i]
         if i < filled and taken < rules.most:
-            if value + reach(rules, work, filled, i, taken) > least:
+            if value + outlook(rules, work, filled, i, taken) > least:
                 deeper, taken = descend(rules, work, filled, i, taken, least)
-        elif value > least and keeps_asks(rules, work):
+        elif value > least and keeps_asks(rules, work) and marked_rightly(rules, work):
             if found == len(value_N):
                 return found + 1
             clear(slates_NK[found], NONE)
-            copy_chosen(work, i, slates_NK[found])
+            copy_chosen(rules, work, i, slates_NK[found])
             value_N[found] = value
             found += 1
         i, taken = move(rules, work, i, taken, deeper)
@@ -490,7 +667,7 @@ def near_slates(rules: Rules, work: Work, least: float, slates_NK: np.ndarray, v
 
 
 @kernel(forceinline=True)
-def reach_of_all(rules: Rules, work: Work) -> float:
+def most_of_all(rules: Rules, work: Work) -> float:
     """An upper bound on any slate's value: every slot's best positive action."""
     fill_tops(rules, work)
     total = 0.0
@@ -528,16 +705,17 @@ def is_slate(slate_K: np.ndarray, count: int, before_K: np.ndarray) -> bool:
 
 
 @kernel(forceinline=True)
-def worth_before(work: Work, before_K: np.ndarray) -> float:
+def worth_before(rules: Rules, work: Work, before_K: np.ndarray) -> float:
     """The net value of the earlier slate; -inf where it cannot be given again."""
-    worth = 0.0
-    for b in range(len(before_K)):
-        if before_K[b] == LOST:
+    worth, count = 0.0, 0
+    for k in range(len(before_K)):
+        if before_K[k] == LOST:
             return -np.inf
-        if before_K[b] == NONE:
+        if before_K[k] == NONE:
             break
-        worth += work.net_A[before_K[b]]
-    return worth
+        worth += work.net_A[before_K[k]]
+        count += 1
+    return worth + rewards_of(rules, work, before_K, count)
 
 
 @kernel(forceinline=True)

@@ -34,6 +34,7 @@ from allocator.solve.settings import SolveSettings
 from allocator.solve.slates import compile_rules
 from allocator.solve.solution import Solution, Status, TooLarge, Unsolvable, not_below, relative_gap
 from allocator.solve.untie import Untied, ties, untie
+from allocator.tally import reached_by_class
 from allocator.users import FREE, Data, UserActions
 
 SPECK = 1e-9
@@ -86,7 +87,7 @@ def _solve(
     if whole is not None and (settings.method == "exact" or whole.status is Status.OPTIMAL):
         return whole
     try:
-        priced = _solve_by_prices(users, alike, scale, _start(users.problem, start), settings, trace)
+        priced = _solve_by_prices(users, alike, scale, start_prices(users.problem, start), settings, trace)
     except Unsolvable as unsolvable:
         if whole is None or unsolvable.proven:
             raise
@@ -177,12 +178,14 @@ def compare_with_greedy(users: Users, exploration_value: float) -> dict[str, obj
 
 def free_users(problem: Problem, data: Data, fixed: UserActions) -> Users:
     """The users to decide about, with what the fixed contacts, sorted by user, leave of every bound."""
-    everyone = Users(problem, data, compile_rules(problem.contact), np.ones(len(problem.classes)), problem.rows.limit_R)
+    classes, rows = len(problem.classes), problem.rows
+    everyone = Users(problem, data, compile_rules(problem.contact, rows.reach_BA), np.ones(classes), rows.limit_R)
     user_N, action_N = fixed
     used_R = contact_usage(everyone, user_N, action_N.reshape(-1, 1)).sum(axis=0)
-    kept_S = data.kept_by_class(user_N, action_N, data.group_U != FREE, len(problem.classes))
-    used_R += problem.rows.keep_R * (problem.rows.member_RS @ kept_S)
-    return replace(everyone, limit_R=problem.rows.limit_R - used_R)
+    kept_S = data.kept_by_class(user_N, action_N, data.group_U != FREE, classes)
+    used_R += rows.keep_R * (rows.member_RS @ kept_S)
+    used_R += rows.users_usage(reached_by_class(rows.reach_BA, data.class_U, user_N, action_N, classes))
+    return replace(everyone, limit_R=rows.limit_R - used_R)
 
 
 def _one_sided(users: Users, scale: Scale, proof: DualEvaluation) -> DualEvaluation:
@@ -199,8 +202,8 @@ def _exact(users: Users, settings: SolveSettings) -> bool:
     return settings.method == "auto" and count_pairs(users.data) <= settings.exact_cells
 
 
-def _start(problem: Problem, start: Mapping[tuple[str, str], float] | None) -> np.ndarray:
-    """Prices of an earlier run for the rows that it had too."""
+def start_prices(problem: Problem, start: Mapping[tuple[str, str], float] | None) -> np.ndarray:
+    """[R]: prices, by constraint id and side, of an earlier run for the rows that it had too."""
     rows = problem.rows
     sides = [
         (problem.measured[constraint].rule.id, "max" if sign > 0 else "min")
@@ -251,8 +254,16 @@ def worst_value(users: Users) -> float:
             used_UA = problem.rows.const_RA[row] + np.einsum("upa,pa->ua", planes_UPA, problem.rows.plane_RPA[row])
             used_UA = used_UA * problem.rows.member_RS[row, data.class_U[part]][:, None]
             most_R[position] += _by_slot(np.where(allowed_UA, used_UA, 0.0), slot_A, users.many(part))
+            most_R[position] += _by_reach(problem, row, data.class_U[part], allowed_UA) @ users.many(part)
     broken_R = np.maximum(most_R - users.limit_R[soft], 0.0)
     return -(worst * (1 + 1e-9) + float(penalty_R[soft] @ broken_R)) - 1e-9
+
+
+def _by_reach(problem: Problem, row: np.integer, class_U: np.ndarray, allowed_UA: np.ndarray) -> np.ndarray:
+    """float64[U]: what each of these users uses of the row at most by being reached."""
+    rows = problem.rows
+    used_U = (np.asarray(allowed_UA, np.float32) @ rows.reach_BA.T > 0) @ np.maximum(rows.reach_RB[row], 0.0)
+    return np.asarray(used_U * rows.member_RS[row, class_U])
 
 
 def _by_slot(amount_UA: np.ndarray, slot_A: np.ndarray, many_U: np.ndarray) -> float:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Key:
     """A key of a command: where it lives in the configuration, and what it means.
 
-    kind: `path`, `out` (a path that the command writes), `value` or `yes` (true or false).
+    kind: `path`, `out` (a path that the command writes), `words` (taken as they stand), `value` or `yes` (true or false).
     """
 
     name: str
@@ -60,6 +60,8 @@ RUNS = _path("runs", "the folder of all runs; runs/ by default")
 POLICY = _path("policy", "the policy file, YAML")
 SCORES = _path("scores", "a scores dataset")
 RUN_NAME = Key("run", "weekly.run", "the name of the run's folder; the week by default", "value")
+SAMPLE = Key("sample", "ask.sample", "how many users the answer rests on", "value")
+FULL = Key("full", "ask.full", "true: from allocations of all users", "value")
 USERS = Key("users", "data.users", "how many users", "value")
 
 KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
@@ -123,6 +125,69 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
             POLICY,
             _path("out", "the allocation to write", "out"),
             _path("previous", "the published allocation, for churn and change"),
+            SEED,
+        ),
+    ),
+    "what_if": (
+        "what a changed policy does: two policy files compared, or one with set.ID.FIELD=VALUE; publishes nothing",
+        (
+            SCORES,
+            POLICY,
+            _path("base", "the policy to compare with; without it, policy= without its set.*"),
+            Key(
+                "robust",
+                "ask.robust",
+                "true: by other views of the scores too, and what each rule costs in all",
+                "value",
+            ),
+            _path("also", "scores of the same users by another model, such as last week's, for robust=true"),
+            _path("out", "the folder of what_if.json to write, if any", "out"),
+            _path("previous", "the published allocation, for churn and change"),
+            SAMPLE,
+            FULL,
+            SEED,
+        ),
+    ),
+    "explain": (
+        "why one listener gets what the allocation gives, or why the offers of a product get so few contacts",
+        (
+            _path("allocation", "an allocation dataset"),
+            Key("user", "ask.user", "the listener's id", "words"),
+            Key("product", "ask.product", "a product of the catalogue, in place of user", "words"),
+            _path("scores", "the scores that the allocation was made from, where its manifest does not lead to them"),
+            _path("out", "the folder of explain.json to write, if any", "out"),
+            SAMPLE,
+            SEED,
+        ),
+    ),
+    "seek": (
+        "which value of a field of the policy reaches a goal, or why none does; publishes nothing",
+        (
+            SCORES,
+            POLICY,
+            Key(
+                "want", "ask.want", "the goal, like books_goal.achieved=40000, revenue=5000 or contacts=90000", "words"
+            ),
+            Key("by", "ask.by", "the field that may change, like books_goal.min or objective.subs.weight", "words"),
+            _path("out", "the folder of seek.json to write, if any", "out"),
+            _path("previous", "the published allocation, for churn and change"),
+            SAMPLE,
+            FULL,
+            SEED,
+        ),
+    ),
+    "frontier": (
+        "what one thing costs in another, from the least to the most that the rules allow; publishes nothing",
+        (
+            SCORES,
+            POLICY,
+            Key("x", "ask.x", "whose bound moves: a metric, contacts, or the id of a constraint", "words"),
+            Key("y", "ask.y", "what it costs or brings: the same, or value", "words"),
+            Key("points", "ask.points", "how many bounds are tried", "value"),
+            _path("out", "the folder of frontier.json to write, if any", "out"),
+            _path("previous", "the published allocation, for churn and change"),
+            SAMPLE,
+            FULL,
             SEED,
         ),
     ),
@@ -246,7 +311,7 @@ AT_ONCE: dict[str, tuple[str, tuple[Key, ...]]] = {
     ),
 }
 """Commands that read neither settings nor groups, so that they answer at once (see `at_once`)."""
-POLICY_COMMANDS = frozenset({"allocate", "evaluate", "regret", "rehearse", "weekly"})
+POLICY_COMMANDS = frozenset({"allocate", "evaluate", "regret", "rehearse", "weekly", "what_if", "seek", "frontier"})
 FLAGS_WITH_VALUE = frozenset({"--cfg", "-c", "--package", "-p", "--info", "-i"})
 COMPLETION_FLAGS = frozenset({"--shell-completion", "-sc"})  # their words are Hydra's: install=bash, query=bash
 FOREIGN_FLAGS = ("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")
@@ -362,7 +427,7 @@ class _Word:
         if key.kind == "value":
             return self._parsable(f"{key.target}={value}")
         if value == "":
-            raise _Wrong(f"{self.text}: names no path")
+            raise _Wrong(f"{self.text}: {'says nothing' if key.kind == 'words' else 'names no path'}")
         parts = self._parts(value)
         if key.name == "policy":
             parts = [policy_file(self.conf, part) for part in parts]

@@ -37,6 +37,8 @@ class Paths(FrozenSettings):
     scores: Path | None = None
     catalogue: Path | None = None
     policy: Path | None = None
+    base: Path | None = None
+    also: Path | None = None
     previous: Path | None = None
     allocation: Path | None = None
     training: Path | None = None
@@ -110,6 +112,23 @@ class EvaluateOptions(FrozenSettings):
     gap: float = Field(1e-3, gt=0, description="of the rehearsed allocations; policies differ by more")
 
 
+class AskOptions(FrozenSettings):
+    """How questions of a policy are answered."""
+
+    sample: PositiveInt = Field(
+        20_000, description="users that an answer rests on; all of them where there are no more"
+    )
+    full: bool = Field(False, description="from allocations of all users instead of a sample")
+    robust: bool = Field(False, description="also by other views of the scores, and what each rule costs in all")
+    want: str | None = Field(None, description="the goal that is sought, NAME=AMOUNT")
+    by: str | None = Field(None, description="the field of the policy that may change for it")
+    x: str | None = Field(None, description="of a frontier: what is given up or gained, a metric or a constraint")
+    y: str | None = Field(None, description="of a frontier: what it costs or brings")
+    points: int = Field(20, ge=2, le=200, description="of a frontier")
+    user: str | int | None = Field(None, description="the listener who is explained")
+    product: str | None = Field(None, description="whose offers are explained")
+
+
 class ReadoutOptions(FrozenSettings):
     """What a week that ran must show before its policy is shipped."""
 
@@ -153,6 +172,7 @@ class Settings(FrozenSettings):
     fit: FitSettings
     solve: SolveSettings
     evaluate: EvaluateOptions
+    ask: AskOptions
     readout: ReadoutOptions
     publish: PublishOptions
     tracking: TrackingOptions
@@ -204,6 +224,15 @@ class AllocatePaths(Paths):
     scores: Path
     policy: Path
     out: Path
+
+
+class QuestionPaths(Paths):
+    scores: Path
+    policy: Path
+
+
+class ExplainPaths(Paths):
+    allocation: Path
 
 
 class ReadoutPaths(Paths):
@@ -264,6 +293,22 @@ class EvaluateSettings(Settings):
 
 class AllocateSettings(Settings):
     paths: AllocatePaths
+
+
+class WhatIfSettings(Settings):
+    paths: QuestionPaths
+
+
+class SeekSettings(Settings):
+    paths: QuestionPaths
+
+
+class ExplainSettings(Settings):
+    paths: ExplainPaths
+
+
+class FrontierSettings(Settings):
+    paths: QuestionPaths
 
 
 class ReadoutSettings(Settings):

@@ -117,9 +117,10 @@ def would_get(allocation: Path, sources: ReadoutSources) -> np.ndarray | None:
     data = replace(data, group_U=np.where(data.group_U == PINNED, PINNED, FREE).astype(np.int8))
     book = read_price_book(allocation).prices
     sides = (("max" if sign > 0 else "min") for sign in problem.rows.sign_R)
-    rules = (problem.measured[position].rule.id for position in problem.rows.constraint_R)
-    price_R = np.array([book.get(side, 0.0) for side in zip(rules, sides, strict=True)])
-    users = Users(problem, data, compile_rules(problem.contact), np.ones(len(problem.classes)), problem.rows.limit_R)
+    named = (problem.measured[position].rule.id for position in problem.rows.constraint_R)
+    price_R = np.array([book.get(side, 0.0) for side in zip(named, sides, strict=True)])
+    rules = compile_rules(problem.contact, problem.rows.reach_BA)
+    users = Users(problem, data, rules, np.ones(len(problem.classes)), problem.rows.limit_R)
     return evaluate_dual(users, price_R).slate_UK
 
 

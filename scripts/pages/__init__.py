@@ -10,5 +10,9 @@ Modules; first what pages have in common:
 - readout_page: the page about a week that ran
 - printed: judgements as tables in the terminal
 - allocation: an allocation as tables in the terminal
+- what_if: two policies compared, as tables in the terminal
+- explain: explanations as tables in the terminal
+- seek: what a search found, as a table in the terminal
+- frontier: a trade-off as a table in the terminal
 - week: a finished week as tables in the terminal
 """

@@ -92,17 +92,19 @@ def write(
             _write_manifest(made, stage, _named_from(out, seen), config, time.perf_counter() - started)
 
 
-def write_alone(out: Path, name: str, text: str, *, replaces: Sequence[str]) -> None:
-    """Makes `out` a folder that holds one file and no manifest: what is left of a stage that must not write its output.
+def write_alone(
+    out: Path, name: str, text: str, *, replaces: Sequence[str] = (), instead_of: str | None = None
+) -> None:
+    """Makes `out` a folder that holds one file and no manifest: an answer, or what is left of a stage that must not write its output.
 
-    Replaces what `write` would replace, and an `out` that a call like this one made.
+    Replaces what `write` would replace, and an `out` that a call like this one made; instead_of: the file of one that ended otherwise.
     """
     out = out.resolve()
     _check_unpublished(out, name)
     make_folder(out.parent)
     with locked(out):
         _clean(out)
-        if not _holds_only(out, name):
+        if not any(_holds_only(out, only) for only in (name, instead_of) if only is not None):
             _check_replaceable(out, set(replaces))
         with _made_beside(out) as made:
             (made / name).write_text(text)

@@ -41,13 +41,9 @@ def test_each_kind_sums_what_the_contract_says(tmp_path: Path) -> None:
         (revenue.sum(), (subs * discount).sum()),
     ]
     for measured, (numerator, denominator) in zip(case.problem.measured, wanted, strict=True):
-        assert measured.numerator.total(counted.count_SA, counted.sum_SPA, counted.kept_S) == pytest.approx(
-            numerator, rel=1e-12
-        )
+        assert measured.numerator.total(counted) == pytest.approx(numerator, rel=1e-12)
         if denominator is not None:
-            assert measured.denominator.total(counted.count_SA, counted.sum_SPA, counted.kept_S) == pytest.approx(
-                denominator, rel=1e-12
-            )
+            assert measured.denominator.total(counted) == pytest.approx(denominator, rel=1e-12)
 
 
 def test_net_value_is_value_minus_priced_usage(tmp_path: Path) -> None:

@@ -152,6 +152,7 @@ def changed(before: Path, after: Path) -> int:
     return sum(slates[0].get(user) != slates[1].get(user) for user in slates[0].index.union(slates[1].index))
 
 
+@pytest.mark.slow
 def test_contradicting_constraints_publish_nothing(call: Call, folder: Path, runs: Path, policy: str) -> None:
     """The holdout gets nothing, so no product reaches 99.5 % of the listeners."""
     pointer = (runs / "published.json").read_bytes()

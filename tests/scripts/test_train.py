@@ -39,9 +39,9 @@ def test_what_history_tells_is_in_the_model_and_no_longer_in_its_doubt(
     composed: Callable[..., DictConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As if streams were contacts, each of which leaves half of an effect: whatever the estimate says, training follows it."""
-    world = make_world(2_000, np.random.default_rng(3))
+    world = make_world(800, np.random.default_rng(3))
     (tmp_path / "logs").mkdir()
-    write_logs(tmp_path / "logs", SCHEMA, world.logs.actions, [world.logs.frame.assign(user_id=np.arange(2_000))])
+    write_logs(tmp_path / "logs", SCHEMA, world.logs.actions, [world.logs.frame.assign(user_id=np.arange(800))])
     found = Estimated(Interference(28, Kept(0.5, 0.01), ()), Carryover("streams", 1.6, 0.5, ()), "product", ())
     made: list[Fit] = []
 
@@ -143,7 +143,8 @@ def test_what_is_wrong_with_logs_names_their_folder(composed: Callable[..., Dict
     assert not (tmp_path / "model").exists()
 
 
-@pytest.mark.parametrize("users", [300, *(pytest.param(few, marks=pytest.mark.slow) for few in (100, 40))])
+@pytest.mark.slow
+@pytest.mark.parametrize("users", [300, 100, 40])
 def test_the_report_reads_what_is_written_of_few_listeners(
     composed: Callable[..., DictConfig], tmp_path: Path, users: int
 ) -> None:

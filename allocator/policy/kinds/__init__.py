@@ -4,6 +4,7 @@ Modules, in the order in which data flows:
 
 - base: what a kind says of itself: what it sums, its limits, unit and step, what is wrong with its bounds, and its words
 - volume: contacts in scope
+- reach: users with at least one contact in scope
 - change: contacts in scope against those of the previous allocation
 - churn: users who are given something else than in the previous allocation
 - total: the sum of a metric or an attribute

@@ -34,6 +34,8 @@ Side = Literal["min", "max"]
 SIDES: tuple[Side, ...] = ("min", "max")
 SHORTEST = 1e-3
 """Of the step that people think in: shorter ones say nothing to them."""
+LOST_IN_A_CROWD = 200
+"""Of so many users per contact, a bound is less than half a per cent of them: a cap of 20 where five per cent are 1,000."""
 UnitWords = Callable[[str | None, str | None], str]
 """(metric, attribute) -> the unit of their product."""
 
@@ -113,6 +115,13 @@ class Loosening:
     lost: float
 
 
+@dataclass(frozen=True)
+class ReachedUsers:
+    """The number of users with at least one contact of the actions that pass the filter."""
+
+    where: Filter
+
+
 class Constraint(Rule):
     """A constraint of the policy: min <= sum <= max, or for rates min <= sum / sum <= max, over the users in `users`.
 
@@ -128,7 +137,7 @@ class Constraint(Rule):
     is_part: ClassVar[bool] = False
     """Whether both sums count contacts, those of the numerator being some of the denominator's."""
     asks_for_contacts: ClassVar[bool] = False
-    """Whether its bounds are numbers of contacts as the policy says them, which can be counted against one another."""
+    """Whether its minimum, as the policy says it, takes at least so many contacts, which can be counted against one another."""
     grows_with_users: ClassVar[bool] = False
     """Whether twice as many users need bounds twice as large, percentages apart."""
     each_is_segment: ClassVar[bool] = False
@@ -154,7 +163,7 @@ class Constraint(Rule):
 
     @property
     @abstractmethod
-    def numerator(self) -> ContactSum | ChangedUsers:
+    def numerator(self) -> ContactSum | ChangedUsers | ReachedUsers:
         """What it sums."""
 
     @property
@@ -364,6 +373,60 @@ class ContactCount(ContactConstraint):
 
     def unit(self, words: UnitWords) -> str:
         return "contacts"
+
+
+class WholeBounds(ContactConstraint):
+    """A constraint on a number of contacts or users: bounds are whole, a percentage is that share of the users in `users` (holdout
+    included)."""
+
+    asks_for_contacts: ClassVar[bool] = True
+    grows_with_users: ClassVar[bool] = True
+
+    def limits(self, users: int, before: int) -> tuple[int | None, int | None]:
+        """What is counted is whole, so a fractional bound is the whole number inside it."""
+        low, high = (None if bound is None else bound.exact(users) for bound in (self.min, self.max))
+        return None if low is None else math.ceil(low), None if high is None else math.floor(high)
+
+    def bound_fault(self, key: Side, bound: Bound) -> Iterator[Fault]:
+        if not bound.percent and bound.amount < 0:
+            yield Fault((key,), f"a number of {self.counts} is at least 0, not {shown(bound.to_json())}")
+
+    def as_percent(self, side: Side, users: int) -> int | None:
+        bound = self.min if side == "min" else self.max
+        if bound is None or bound.percent or not 1 <= bound.amount <= 100 or bound.amount % 1:
+            return None
+        share = Bound(bound.amount, percent=True).exact(users)
+        return math.ceil(share) if side == "min" else math.floor(share)
+
+    def doubts(self, users: int | None) -> Iterator[Fault]:
+        for key, bound in self._bounds():
+            share = None if users is None else self.as_percent(key, users)
+            if not bound.percent and 0 < bound.amount < 1:
+                whole = "none at all" if key == "max" else "at least one"
+                meant = f"did you mean {bound.amount * 100:g}%, a share of the users?"
+                yield Fault((key,), f"{bound.amount:g} is a number of {self.counts}, so {whole}; {meant}")
+            elif users is not None and share is not None and bound.amount * LOST_IN_A_CROWD < users:
+                told = f"{bound.amount:g} is a number of {self.counts}, next to nothing for {users:,} users"
+                yield Fault((key,), f"{told}; did you mean {bound.amount:g}%, which is {share:,}?")
+
+    def idle(self, most_each: int | None, users: int | None) -> Iterator[Fault]:
+        most = 1 if most_each and self.counts == "users" else most_each
+        for key, bound in self._bounds():
+            if key == "min" and bound.amount <= 0:
+                yield Fault((key,), "asks for nothing")
+            elif key == "max" and most is not None:
+                possible = most * 100 if bound.percent else None if users is None else most * users
+                if possible is not None and bound.amount >= possible:
+                    yield Fault((key,), f"limits nothing: {self._most_in_words(most)}")
+
+    def _most_in_words(self, most_each: int) -> str:
+        if self.counts == "users":
+            return "there are no more users"
+        return f"one user can get at most {most_each} contact{'' if most_each == 1 else 's'} in its scope"
+
+    def _bounds(self) -> Iterator[tuple[Side, Bound]]:
+        given: tuple[tuple[Side, Bound | None], ...] = (("min", self.min), ("max", self.max))
+        return ((key, bound) for key, bound in given if bound is not None)
 
 
 class Comparing(Constraint):

@@ -7,6 +7,7 @@ from allocator.policy.kinds.base import Constraint
 from allocator.policy.kinds.change import Change
 from allocator.policy.kinds.churn import Churn
 from allocator.policy.kinds.ratio import Ratio
+from allocator.policy.kinds.reach import UserReach
 from allocator.policy.kinds.share import ShareOf
 from allocator.policy.kinds.tier import TierFloor
 from allocator.policy.kinds.total import Total
@@ -14,6 +15,7 @@ from allocator.policy.kinds.volume import Volume
 
 KINDS: dict[str, type[Constraint]] = {
     "volume": Volume,
+    "reach": UserReach,
     "total": Total,
     "share": ShareOf,
     "average": Average,

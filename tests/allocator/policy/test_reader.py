@@ -626,7 +626,10 @@ def test_churn_is_a_part_of_the_users() -> None:
         ("kind: churn, max: 1.5", "max: a part of the users lies between 0 and 1 (or 0% and 100%), not 1.5"),
         ("kind: churn, max: -1%", "max: a part of the users lies between 0 and 1"),
         ("kind: churn, max: few", "max: 'few' is not a number or a percentage"),
-        ("kind: churn, max: 5%, where: {surface: push}", "where: 'where' is for volume, total, share, average, ratio"),
+        (
+            "kind: churn, max: 5%, where: {surface: push}",
+            "where: 'where' is for volume, reach, total, share, average, ratio",
+        ),
         ("kind: churn, max: 5%, users: {market: SF}", "users.market: no user has market 'SF'"),
         ("kind: chrn, max: 5%", "kind: 'chrn' is no kind of constraint; did you mean 'churn'?"),
     ],

@@ -353,6 +353,8 @@ def test_percentages_at_most_are_rounded_up():
 KINDS_AT_A_BOUND = {
     ("volume", "max"): {"kind": "volume", "max": 4000.0},
     ("volume", "min"): {"kind": "volume", "min": 4000.0},
+    ("reach", "max"): {"kind": "reach", "unit": "users", "max": 4000.0},
+    ("reach", "min"): {"kind": "reach", "unit": "users", "min": 4000.0},
     ("total", "max"): {"kind": "total", "unit": "EUR", "max": 80.0},
     ("total", "min"): {"kind": "total", "unit": "EUR", "min": 80.0},
     ("share", "max"): {"kind": "share", "unit": "share of contacts", "max": 0.75, "denominator": 1000.0},
@@ -377,6 +379,16 @@ HELD = {
         3999.0,
         "Lowering the floor by one contact would gain about 2 EUR; a floor 1 % lower (40 contacts) at most about 80 EUR. "
         "Each is worth that at least down to 3,999 contacts; below that, it may be less.",
+    ),
+    ("reach", "max"): (
+        4050.0,
+        "Letting one more user be reached would be worth about 2 EUR; 1 % more room (40 users) at most about 80 EUR. "
+        "Each is worth that at least up to 4,050 users; beyond that, it may be less.",
+    ),
+    ("reach", "min"): (
+        3999.0,
+        "Having to reach one user fewer would gain about 2 EUR; a floor 1 % lower (40 users) at most about 80 EUR. "
+        "Each is worth that at least down to 3,999 users; below that, it may be less.",
     ),
     ("total", "max"): (
         80.4,
@@ -476,7 +488,7 @@ def test_no_step_is_promised_beyond_what_was_seen(kind, side, room):
     promise = said[said.index(opening) + len(opening) :].split(";")[0]
     certain = promise.startswith(" about") and " if " not in promise
     assert certain == (room is not None and size <= room * (1 + 1e-9))
-    if kind in ("volume", "total", "change", "churn", "tier"):
+    if kind in ("volume", "reach", "total", "change", "churn", "tier"):
         assert " if " not in promise
     if told := re.search(r"at least (?:up|down) to ([\d,.]+\d) ?(%?)", said):
         named = float(told[1].replace(",", "")) / (100 if told[2] else 1)

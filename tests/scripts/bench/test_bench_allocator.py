@@ -139,6 +139,7 @@ def fail() -> None:
     raise ValueError("what went wrong")
 
 
+@pytest.mark.slow
 def test_a_run_apart_gives_its_result_and_memory_or_says_why_not() -> None:
     result, peak, grown = allocator_runs.apart(shorten, 0.5, seconds=60.0)
     assert result == 1.0

@@ -168,6 +168,7 @@ def test_experiments_and_cfg_and_help(
     assert "the logs to learn from" in helped.stdout
 
 
+@pytest.mark.slow
 def test_a_shell_can_complete_the_words(call: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     shell = call("-m", "scripts.allocate", "-sc", "install=bash")
     assert (shell.returncode, shell.stderr) == (0, "")

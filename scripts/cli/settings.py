@@ -206,6 +206,12 @@ class AllocatePaths(Paths):
     out: Path
 
 
+class LeftOutPaths(Paths):
+    allocation: Path
+    scores: Path
+    out: Path
+
+
 class ReadoutPaths(Paths):
     allocation: Path
     tables: Path
@@ -276,6 +282,10 @@ class RegretSettings(Settings):
 
 class RehearseSettings(Settings):
     paths: RehearsePaths
+
+
+class LeftOutSettings(Settings):
+    paths: LeftOutPaths
 
 
 class ReportSettings(Settings):

@@ -17,6 +17,7 @@ HOMES = {
     "audit.json": "allocator.formats",
     "prices.json": "allocator.formats",
     "diagnosis.json": "allocator.formats",
+    "left_out.json": "allocator.formats",
     "manifest.json": "scripts.formats.manifest",
     "run.json": "scripts.formats.run_record",
     "published.json": "scripts.formats.pointer",

@@ -224,6 +224,15 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
             SEED,
         ),
     ),
+    "left_out": (
+        "counts who gets no offers, which rules take them away, and how evenly segments are exposed",
+        (
+            _path("allocation", "an allocation"),
+            _path("scores", "the scores that it was made from"),
+            _path("out", "the folder of left_out.json to write", "out"),
+            SEED,
+        ),
+    ),
     "report": ("writes the report of a run as one HTML page", (_path("run", "a run's folder"), SEED)),
     "publish": ("flips the pointer to an audited run", (_path("run", "a run's folder"), RUNS, SEED)),
     "rollback": (

@@ -236,6 +236,12 @@ class ExplainPaths(Paths):
     allocation: Path
 
 
+class LeftOutPaths(Paths):
+    allocation: Path
+    scores: Path
+    out: Path
+
+
 class ReadoutPaths(Paths):
     allocation: Path
     tables: Path
@@ -322,6 +328,10 @@ class RegretSettings(Settings):
 
 class RehearseSettings(Settings):
     paths: RehearsePaths
+
+
+class LeftOutSettings(Settings):
+    paths: LeftOutPaths
 
 
 class ReportSettings(Settings):

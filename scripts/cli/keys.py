@@ -169,6 +169,13 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
                 "want", "ask.want", "the goal, like books_goal.achieved=40000, revenue=5000 or contacts=90000", "words"
             ),
             Key("by", "ask.by", "the field that may change, like books_goal.min or objective.subs.weight", "words"),
+            Key(
+                "least",
+                "ask.least",
+                "in place of want and by: contacts, a metric or a budget's id, as little as can be",
+                "words",
+            ),
+            Key("give_up", "ask.give_up", "of the value, for least; 0.001 by default", "value"),
             _path("out", "the folder of seek.json to write, if any", "out"),
             _path("previous", "the published allocation, for churn and change"),
             SAMPLE,

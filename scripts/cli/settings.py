@@ -123,6 +123,8 @@ class AskOptions(FrozenSettings):
     robust: bool = Field(False, description="also by other views of the scores, and what each rule costs in all")
     want: str | None = Field(None, description="the goal that is sought, NAME=AMOUNT")
     by: str | None = Field(None, description="the field of the policy that may change for it")
+    least: str | None = Field(None, description="what is made as small as can be at nearly the same value")
+    give_up: float = Field(0.001, ge=0, lt=1, description="of the value, for that")
     x: str | None = Field(None, description="of a frontier: what is given up or gained, a metric or a constraint")
     y: str | None = Field(None, description="of a frontier: what it costs or brings")
     points: int = Field(20, ge=2, le=200, description="of a frontier")

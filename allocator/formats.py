@@ -1,4 +1,5 @@
-"""What certificate.json, audit.json, prices.json and diagnosis.json of an allocation hold: written and read through these models.
+"""What certificate.json, audit.json, prices.json, diagnosis.json and left_out.json of an allocation hold: written and read through these
+models.
 
 Keys that the contract asks for must be there. All others may be missing in a file that another program wrote, and keys that are not
 known are passed over. Only the audit reads a certificate in its own way, since it believes none of it.
@@ -22,6 +23,8 @@ from pydantic import (
 from ranker.files import Document, Figure, InputError, read_json_object
 
 CERTIFICATE, AUDIT, PRICES, DIAGNOSIS = "certificate.json", "audit.json", "prices.json", "diagnosis.json"
+LEFT_OUT = "left_out.json"
+"""Who gets no offers, made on demand: `allocator.left_out`."""
 POLICY = "policy.json"
 """A policy in the form of its file, as `allocator.policy.grammar` says."""
 PASS = "PASS"
@@ -388,3 +391,80 @@ class DiagnosisRecord(AllocationPart):
     findings: tuple[str, ...] = ()
     proven: bool = True
     stopped: tuple[str, ...] = ()
+
+
+class Offered(AllocationPart):
+    """How many users could get so many offers under the rules for one user: of any worth, and of those worth more than nothing."""
+
+    offers: int
+    users: int
+    users_worth_more_than_nothing: int
+
+
+class Removal(AllocationPart):
+    """What a rule for one user takes away. kind: scores (not eligible there), eligibility, contact (of zero), history (had already).
+
+    offers: that it takes away, whatever other rules do too. users: who would have an offer without it, and have none.
+    """
+
+    kind: str
+    rule: str | None
+    offers: int
+    users: int
+    sentence: str
+
+
+class SegmentExposure(AllocationPart):
+    """What the users of one segment value could get and get. nothing, weak, priced_out: as in `LeftOutRecord`."""
+
+    segment: str
+    value: str
+    users: int
+    nothing: int
+    weak: int
+    priced_out: int
+    reached: int
+    contacts: int
+
+    @property
+    def share_reached(self) -> float:
+        return self.reached / self.users if self.users else 0.0
+
+    @property
+    def contacts_per_user(self) -> float:
+        return self.contacts / self.users if self.users else 0.0
+
+
+class Parity(AllocationPart):
+    """How evenly a segment's values are exposed: the lowest over the highest, 1 where all are alike, None where nobody gets anything.
+
+    Values with few users are left out.
+    """
+
+    segment: str
+    reached_least: str
+    reached_most: str
+    reached_ratio: Figure | None
+    contacts_least: str
+    contacts_most: str
+    contacts_ratio: Figure | None
+
+
+class LeftOutRecord(AllocationPart):
+    """Who is left out of an allocation, whether held out or not.
+
+    nothing: users with no possible offer; weak: whose offers are all worth nothing or less; priced_out: whose offers are all worth no
+    more than they take from the constraints at the week's prices. Nobody is in two of these. reached: with a contact.
+    """
+
+    users: int
+    held_out: int
+    nothing: int
+    weak: int
+    priced_out: int
+    reached: int
+    offers: tuple[Offered, ...]
+    removals: tuple[Removal, ...]
+    segments: tuple[SegmentExposure, ...]
+    parity: tuple[Parity, ...]
+    sentences: tuple[str, ...]

@@ -27,6 +27,7 @@ Packages, and then the commands in the order in which a week runs:
 - judge: an allocation, valued from held-out logs
 - rehearse: the week's policy on users who did not train the model, promised and as their logs say
 - regret: all of them, judged on a synthetic market's truth
+- left_out: who gets no offers, and why
 - report: a run as one page for people
 - publish: the pointer to a finished run
 - rollback: the pointer back to an earlier run

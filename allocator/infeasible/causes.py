@@ -190,13 +190,21 @@ def _worded(variants: Mapping) -> Iterator[tuple[tuple[str, str | None], str]]:
 
 def _variants(problem: Problem) -> Iterator[tuple[tuple[str, str | None], tuple[np.ndarray, int]]]:
     """What is allowed per class and action when one rule is gone, and the group that is free besides the free users."""
-    actions, records = problem.catalogue.actions, problem.classes.records
     everything_SA = problem.allowed_SA & problem.contact.allowed_A
     yield ("scores", None), (everything_SA, FREE)
     if problem.contact.days_C.any():
         yield ("history", None), (everything_SA, FREE)
     if problem.policy.holdout is not None:
         yield ("holdout", None), (everything_SA, HOLDOUT)
+    forbidden = forbidden_by_rule(problem)
+    for name in forbidden:
+        others = [other for key, other in forbidden.items() if key != name]
+        yield name, (~np.logical_or.reduce(others) if others else np.ones_like(everything_SA), FREE)
+
+
+def forbidden_by_rule(problem: Problem) -> dict[tuple[str, str], np.ndarray]:
+    """bool[S, A] of each eligibility rule, and contact rule of zero, by kind and id: what it takes from each class of users."""
+    actions, records = problem.catalogue.actions, problem.classes.records
     forbidden = {}
     for rule in problem.policy.eligibility:
         users_S = np.array([rule.users.matches(record) for record in records], bool)
@@ -206,9 +214,7 @@ def _variants(problem: Problem) -> Iterator[tuple[tuple[str, str | None], tuple[
             inside = [cap.where.matches(a) and (cap.each is None or a.get(cap.each) is not None) for a in actions]
             bound_S = np.array([cap.listeners.matches(record) for record in records], bool)
             forbidden["contact", cap.id] = np.outer(bound_S, inside)
-    for name in forbidden:
-        others = [other for key, other in forbidden.items() if key != name]
-        yield name, (~np.logical_or.reduce(others) if others else np.ones_like(everything_SA), FREE)
+    return forbidden
 
 
 def _part(data: Data, shard: Shard) -> Data:

@@ -80,7 +80,7 @@ HOVER: Mapping[str, str] = {
     "days": "Contacts of so many days before count as well.",
     "spoils": "Keeps apart offers that leave less than this part of each other's effect, like 80%.",
     "action": "The id of an offer; on a fallback also a list of them, the first that is possible is taken.",
-    "kind": "volume counts contacts, total sums a metric; share, average and ratio divide; change and churn compare with last week.",
+    "kind": "volume counts contacts, reach listeners, total a metric; share, average, ratio divide; change, churn look at last week.",
     "strength": "hard always holds; {soft: 0.05} may be broken at 0.05 of value per unit; report_only is measured alone.",
     "certainty": "The probability with which the bound holds by the estimates' own errors, like 90%.",
     "metric": "A metric of the scores.",

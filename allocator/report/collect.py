@@ -17,12 +17,15 @@ from allocator.formats import (
     AUDIT,
     CERTIFICATE,
     POLICY,
+    PRICES,
     AuditRecord,
     Certificate,
     ConstraintRecord,
     FunnelStage,
+    LeftOutRecord,
     MetricTotal,
 )
+from allocator.left_out import who_is_left_out
 from allocator.policy.grammar import Policy
 from allocator.report.records import Evaluation, Read, RehearsalTable, TruthTable, read_record
 from allocator.report.sentences import formula
@@ -96,7 +99,8 @@ class Unreached:
 class Report:
     """All of the page. value_unit: the unit of the objective; warnings: where the sources disagree with one another.
 
-    policy: as it was used, where the allocation holds it; left_out: ids of the rules that this run left out of it.
+    policy: as it was used, where the allocation holds it; left_out: ids of the rules that this run left out of it. exposure: who gets no
+    offers, where policy, prices and scores still tell.
     """
 
     catalogue: Catalogue
@@ -108,6 +112,7 @@ class Report:
     reached: int
     placements: Placements
     unreached: Unreached
+    exposure: LeftOutRecord | None
     funnel: tuple[FunnelStage, ...]
     metrics: Mapping[str, MetricTotal]
     audit: AuditRecord | None
@@ -136,6 +141,7 @@ def collect(sources: Sources) -> Report:
         reached=tally.reached,
         placements=_placements(tally, scores),
         unreached=tally.unreached,
+        exposure=None if policy is None else _exposure(sources.allocation, scores),
         funnel=certificate.funnel or tally.funnel(scores),
         metrics=certificate.metrics,
         audit=read_record(audit_file, AuditRecord) if audit_file.exists() else None,
@@ -155,6 +161,16 @@ def _policy(path: Path) -> Policy | None:
         return Policy.model_validate(read_json(path))
     except ValidationError as error:
         raise InputError([f"{path}: is not a policy ({error.error_count()} faults)"]) from None
+
+
+def _exposure(allocation: Path, scores: Scores) -> LeftOutRecord | None:
+    """Who is left out; None where the allocation has no prices, or the scores not all that its policy speaks of."""
+    if not (allocation / PRICES).exists():
+        return None
+    try:
+        return who_is_left_out(allocation, scores)
+    except InputError:
+        return None
 
 
 def _left_out(manifest: Path) -> tuple[str, ...]:

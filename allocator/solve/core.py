@@ -258,7 +258,7 @@ def relax(
     rows, count = len(core.left_R), len(core.user_N)
     hard_R = ~np.isfinite(core.users.problem.rows.penalty_R)
     first = min(len(core.who_U) + SIFTED, count) - 1
-    inside_N = start_N if start_N is not None else core.loss_N <= np.sort(core.loss_N)[first]
+    inside_N = start_N if start_N is not None else core.loss_N <= np.sort(core.loss_N)[first : first + 1]
     for _ in range(MOST_SIFTS):
         settled_N = inside_N & (np.bincount(core.user_N[inside_N], minlength=len(core.who_U)) == 1)[core.user_N]
         columns = np.flatnonzero(inside_N & ~settled_N)

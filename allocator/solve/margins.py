@@ -20,6 +20,7 @@ from allocator.solve.slates import (
     make_work,
     mark,
     rewards_of,
+    rewards_with,
     slate_size,
     start_caps,
 )
@@ -102,24 +103,6 @@ def best_instead(rules: Rules, work: Work, slate_K: np.ndarray, contact: int) ->
         if free and fits(rules, work.used_C, action, contact, False) and leaves_whole(rules, work, contact, action):
             best, instead = worth, action
     return work.net_A[contact] + rewards_with(rules, work, contact, contact) - best, instead
-
-
-@kernel(forceinline=True)
-def rewards_with(rules: Rules, work: Work, contact: int, action: int) -> float:
-    """What a slate whose caps are counted in work.used_C is worth by reach with `action` (or NONE) in the place of one contact of it."""
-    total = 0.0
-    for b in range(len(rules.reach_BA)):
-        reward = work.net_A[rules.actions + b]
-        if reward == -np.inf:
-            continue
-        hits = work.used_C[rules.set_B[b]]
-        if rules.reach_BA[b, contact]:
-            hits -= 1
-        if action != NONE and rules.reach_BA[b, action]:
-            hits += 1
-        if hits > 0:
-            total += reward
-    return total
 
 
 @kernel(forceinline=True)

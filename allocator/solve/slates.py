@@ -31,7 +31,8 @@ class Rules(NamedTuple):
     slot_A; cap_AD: the caps of each action, padded with NONE; mask_AW: the same as bits; capacity_C; easy_C: a cap greedy can
     keep; all_easy: every cap is; twin_A: actions of one slot with the same twin are alike in every cap; slots, most: L, K. free_SC:
     caps that do not bind a class, no rows where all bind all; trigger_Q, wanted_Q, number_SQ: as in `Asks`. actions, contact_slots: how
-    many are no markers'; reach_BA: the reach sets; set_B, marker_B: the caps without a limit that count their actions and their markers.
+    many are no markers'; reach_BA: the reach sets; set_B, marker_B: the caps without a limit that count their actions and their markers;
+    meets_B: the first 64 sets that share an action with each, as bits.
     """
 
     slot_A: np.ndarray
@@ -52,6 +53,7 @@ class Rules(NamedTuple):
     reach_BA: np.ndarray
     set_B: np.ndarray
     marker_B: np.ndarray
+    meets_B: np.ndarray
 
     @property
     def joint(self) -> bool:
@@ -98,7 +100,7 @@ def compile_rules(bare: ContactRules, reach_BA: np.ndarray | None = None) -> Rul
         all_easy=bool(easy_C.all()),
         twin_A=twin_A,
         slots=slots,
-        most=min([bare.slots, *everywhere]) + sets,
+        most=min([bare.slots, *everywhere]),
         free_SC=np.ascontiguousarray(contact.free_SC),  # in another order, every kernel would be compiled once more
         trigger_Q=contact.asks.trigger_Q,
         wanted_Q=contact.asks.wanted_Q,
@@ -108,6 +110,7 @@ def compile_rules(bare: ContactRules, reach_BA: np.ndarray | None = None) -> Rul
         reach_BA=np.ascontiguousarray(reach_BA),
         set_B=np.arange(count, count + sets),
         marker_B=np.arange(count + sets, count + 2 * sets),
+        meets_B=_bits(reach_BA.astype(int) @ reach_BA.T.astype(int) > 0)[:, 0],
     )
 
 
@@ -251,6 +254,25 @@ def rewards_of(rules: Rules, work: Work, slate_K: np.ndarray, count: int) -> flo
 
 
 @kernel(forceinline=True)
+def rewards_with(rules: Rules, work: Work, contact: int, action: int) -> float:
+    """What a slate whose caps are counted in work.used_C is worth by reach with `action` in the place of one contact of it; each may be
+    NONE."""
+    total = 0.0
+    for b in range(len(rules.reach_BA)):
+        reward = work.net_A[rules.actions + b]
+        if reward == -np.inf:
+            continue
+        hits = work.used_C[rules.set_B[b]]
+        if contact != NONE and rules.reach_BA[b, contact]:
+            hits -= 1
+        if action != NONE and rules.reach_BA[b, action]:
+            hits += 1
+        if hits > 0:
+            total += reward
+    return total
+
+
+@kernel(forceinline=True)
 def marked_rightly(rules: Rules, work: Work) -> bool:
     """Whether the contacts and markers counted in work.used_C agree."""
     right = True
@@ -258,17 +280,6 @@ def marked_rightly(rules: Rules, work: Work) -> bool:
         counts = work.net_A[rules.actions + b] > -np.inf
         right = right and not (counts and (work.used_C[rules.set_B[b]] > 0) != (work.used_C[rules.marker_B[b]] > 0))
     return right
-
-
-@kernel(forceinline=True)
-def without_markers(rules: Rules, slate_K: np.ndarray, count: int) -> int:
-    """Takes the markers out of a slate; returns how many contacts are left."""
-    left = 0
-    for k in range(count):
-        if slate_K[k] < rules.actions:
-            slate_K[left] = slate_K[k]
-            left += 1
-    return left
 
 
 @kernel(forceinline=True)
@@ -314,7 +325,8 @@ def mark(rules: Rules, used_C: np.ndarray, action: int, by: int) -> None:
 
 @kernel(forceinline=True)
 def greedy_slate(rules: Rules, work: Work, slate_K: np.ndarray, easy_only: bool) -> tuple[int, float]:
-    """Takes the slots' best actions in falling order of net value where the caps have room; returns count and value."""
+    """Takes the slots' best actions in falling order of net value where the caps have room; returns count and value, those of markers
+    in the value alone."""
     net_A, top_L, order_L = work.net_A, work.top_L, work.order_L
     filled = 0
     for slot in range(rules.slots):
@@ -330,14 +342,47 @@ def greedy_slate(rules: Rules, work: Work, slate_K: np.ndarray, easy_only: bool)
     count, value = 0, 0.0
     start_caps(work)
     for position in range(filled):
-        if count == rules.most:
-            break
         action = top_L[order_L[position]]
+        contact = action < rules.actions
+        if contact and count == rules.most:
+            continue
         if fits(rules, work.used_C, action, NONE, easy_only):
             mark(rules, work.used_C, action, 1)
-            slate_K[count] = action
-            count += 1
             value += net_A[action]
+            if contact:
+                slate_K[count] = action
+                count += 1
+    return count, value
+
+
+@kernel(forceinline=True)
+def greedy_with_rewards(rules: Rules, work: Work, slate_K: np.ndarray) -> tuple[int, float]:
+    """Takes contact after contact, each the one that adds most with the rewards of sets that had none, while that is more than nothing.
+
+    Returns count and value. Nothing is taken where contacts ask for others, or there are no rewards.
+    """
+    count, value = 0, 0.0
+    start_caps(work)
+    clear(work.holder_L, NONE)
+    while count < rules.most and rewards_matter(rules, work) and not asks_matter(rules, work):
+        best, gain = NONE, 0.0
+        for action in range(rules.actions):
+            adds = work.net_A[action]
+            if adds == -np.inf or work.holder_L[rules.slot_A[action]] != NONE:
+                continue
+            for b in range(len(rules.reach_BA)):
+                reward = work.net_A[rules.actions + b]
+                if rules.reach_BA[b, action] and reward > -np.inf and work.used_C[rules.set_B[b]] == 0:
+                    adds += reward
+            if adds > gain and fits(rules, work.used_C, action, NONE, False):
+                best, gain = action, adds
+        if best == NONE:
+            break
+        mark(rules, work.used_C, best, 1)
+        work.holder_L[rules.slot_A[best]] = best
+        slate_K[count] = best
+        count += 1
+        value += gain
     return count, value
 
 
@@ -394,10 +439,11 @@ def best_slate(rules: Rules, work: Work, slate_K: np.ndarray) -> tuple[int, floa
     fill_tops(rules, work)
     count, value = greedy_slate(rules, work, slate_K, True)
     if (rules.all_easy or keeps_all(rules, work.used_C)) and keeps_asks(rules, work) and marked_rightly(rules, work):
-        return without_markers(rules, slate_K, count), value
+        return count, value
     floor = 0.0
     if asks_matter(rules, work) or rewards_matter(rules, work):  # what is needed may be worth less than nothing
-        count, value, floor = 0, 0.0, -most_of_all(rules, work)
+        floor = -most_of_all(rules, work)
+        count, value = greedy_with_rewards(rules, work, slate_K)
     else:
         count, value = greedy_slate(rules, work, slate_K, False)
     count, value = branch(rules, work, slate_K, count, value, floor)
@@ -459,32 +505,46 @@ def fill_candidates(rules: Rules, work: Work, floor: float, merge_twins: bool) -
 
 
 @kernel(forceinline=True)
+def last_of(rules: Rules, work: Work, filled: int, i: int, taken: int) -> int:
+    """Where the slots end that can still be filled from the i-th on, markers besides, when `taken` contacts are chosen."""
+    while i < filled and work.order_L[i] >= rules.contact_slots:
+        i += 1
+    return min(i + rules.most - taken, filled)
+
+
+@kernel(forceinline=True)
 def can_add(rules: Rules, work: Work, filled: int, i: int, taken: int) -> float:
     """The most that slots i, i + 1, ... can still add when `taken` contacts are chosen."""
-    last = min(i + rules.most - taken, filled)
+    last = last_of(rules, work, filled, i, taken)
     return work.prefix_L[last] - work.prefix_L[i] if last > i else 0.0
 
 
 @kernel(forceinline=True)
 def outlook(rules: Rules, work: Work, filled: int, i: int, taken: int) -> float:
-    """`can_add` less what the markers chosen so far cost: a contact of a set that has none yet, or all slots without those of a set."""
-    most, cost = can_add(rules, work, filled, i, taken), 0.0
+    """`can_add` less what the markers chosen so far cost: a contact of each set that has none yet, of sets that share no action one each;
+    or all slots without the actions of a set."""
+    most, needs, without, counted = can_add(rules, work, filled, i, taken), 0.0, 0.0, np.uint64(0)
+    dearest = 0.0
     for b in range(len(rules.reach_BA)):
         if work.net_A[rules.actions + b] == -np.inf:
             continue
         if work.used_C[rules.marker_B[b]] > 0:
             if work.used_C[rules.set_B[b]] == 0:
-                cost = max(cost, work.need_BL[b, i])
+                need = work.need_BL[b, i]
+                dearest = max(dearest, need)
+                if b < 64 and rules.meets_B[b] & counted == 0:
+                    counted |= np.uint64(1) << np.uint64(b)
+                    needs += need
         elif i < filled and work.order_L[i] < rules.contact_slots:
-            cost = max(cost, cost_without(rules, work, filled, i, taken, b))
-    return most - cost
+            without = max(without, cost_without(rules, work, filled, i, taken, b))
+    return most - max(needs, dearest, without)
 
 
 @kernel(forceinline=True)
 def cost_without(rules: Rules, work: Work, filled: int, i: int, taken: int, b: int) -> float:
     """By how much less slots i, i + 1, ... can add at least where no action of the set may be chosen: each of the best slots has its
     best other action, nothing, or a slot beyond them in its place."""
-    last = min(i + rules.most - taken, filled)
+    last = last_of(rules, work, filled, i, taken)
     beyond = work.prefix_L[last + 1] - work.prefix_L[last] if last < filled else 0.0
     cost = 0.0
     for at in range(i, last):
@@ -549,8 +609,10 @@ def branch(rules: Rules, work: Work, slate_K: np.ndarray, count: int, best: floa
 
 @kernel(forceinline=True)
 def second_value(rules: Rules, work: Work, slate_K: np.ndarray, count: int) -> float:
-    """The value of the best slate but for the one given, which is the best; -inf where there is no other."""
+    """The value of the best slate but for the one given, which is the best and counted in work.used_C; -inf where there is no other."""
     best = 0.0 if count > 0 else -np.inf
+    if rewards_matter(rules, work) and not asks_matter(rules, work):  # a slate to start from
+        best = max(best, best_exchange(rules, work, slate_K, count))
     filled = fill_candidates(rules, work, best - most_of_all(rules, work), False)
     start_caps(work)
     i, taken = 0, 0
@@ -574,6 +636,31 @@ def second_value(rules: Rules, work: Work, slate_K: np.ndarray, count: int) -> f
 
 
 @kernel(forceinline=True)
+def best_exchange(rules: Rules, work: Work, slate_K: np.ndarray, count: int) -> float:
+    """The value of the best slate that differs by one contact more, less or other, where contacts ask for nothing; -inf for none."""
+    worth, best = 0.0, -np.inf
+    clear(work.holder_L, NONE)
+    for k in range(count):
+        worth += work.net_A[slate_K[k]]
+        work.holder_L[rules.slot_A[slate_K[k]]] = slate_K[k]
+    for k in range(count + 1):
+        removed = slate_K[k] if k < count else NONE
+        left = worth - work.net_A[removed] if k < count else worth
+        if k < count:
+            best = max(best, left + rewards_with(rules, work, removed, NONE))
+        elif count == rules.most:
+            break
+        for action in range(rules.actions):
+            holder = work.holder_L[rules.slot_A[action]]
+            if work.net_A[action] == -np.inf or action == holder or (holder != NONE and holder != removed):
+                continue
+            value = left + work.net_A[action] + rewards_with(rules, work, removed, action)
+            if value > best and fits(rules, work.used_C, action, removed, False):
+                best = value
+    return best
+
+
+@kernel(forceinline=True)
 def is_chosen(rules: Rules, work: Work, i: int, slate_K: np.ndarray, count: int) -> bool:
     """Whether the first i slots chose the slate."""
     same, taken = True, 0
@@ -593,16 +680,16 @@ def descend(rules: Rules, work: Work, filled: int, i: int, taken: int, least: fl
     slot = work.order_L[i]
     while work.pointer_L[i] < work.count_L[slot]:
         action = work.candidate_LA[slot, work.pointer_L[i]]
-        value = work.value_L[i] + work.net_A[action]
-        if value + can_add(rules, work, filled, i + 1, taken + 1) <= least:
+        value, chosen = work.value_L[i] + work.net_A[action], taken + (action < rules.actions)
+        if value + can_add(rules, work, filled, i + 1, chosen) <= least:
             work.pointer_L[i] = work.count_L[slot]
             break
         work.pointer_L[i] += 1
         if may_be_chosen(rules, work, action) and fits(rules, work.used_C, action, NONE, False):
             mark(rules, work.used_C, action, 1)
-            if len(rules.reach_BA) == 0 or value + outlook(rules, work, filled, i + 1, taken + 1) > least:
+            if len(rules.reach_BA) == 0 or value + outlook(rules, work, filled, i + 1, chosen) > least:
                 work.chosen_L[i], work.value_L[i + 1] = action, value
-                return True, taken + 1
+                return True, chosen
             mark(rules, work.used_C, action, -1)
     if work.pointer_L[i] == work.count_L[slot]:
         work.pointer_L[i] += 1
@@ -632,8 +719,8 @@ def move(rules: Rules, work: Work, i: int, taken: int, deeper: bool) -> tuple[in
     i -= 1
     if i >= 0 and work.chosen_L[i] != NONE:
         mark(rules, work.used_C, work.chosen_L[i], -1)
+        taken -= work.chosen_L[i] < rules.actions
         work.chosen_L[i] = NONE
-        taken -= 1
     return i, taken
 
 

@@ -20,6 +20,7 @@ Modules, in the order in which data flows:
 - what_if: two policies compared
 - robust: whether an answer holds if the scores are less sure, and what rules cost in all
 - seek: which value of a field reaches a goal
+- least: the same value with the least of something
 - goals: goals as people write them
 - wider: how much wider a bound must be
 - explain: why one listener gets this

@@ -177,6 +177,26 @@ class Seek(AllocationPart):
     seconds: Figure
 
 
+class Least(AllocationPart):
+    """Nearly the same value with the least of something. give_up: part of the value that was allowed to go."""
+
+    what: str
+    unit: str
+    now: Figure
+    now_se: Figure
+    least: Figure
+    least_se: Figure
+    value_now: Figure
+    value: Figure
+    value_se: Figure
+    give_up: Figure
+    users_moved: MeanAndError
+    sentence: str
+    users: int
+    sample: int
+    seconds: Figure
+
+
 class Point(AllocationPart):
     """One policy of a frontier. change: rule -> field -> value. gap: how far its value may be from the best, relative."""
 

@@ -104,6 +104,20 @@ def price_on_sample(
         return _SampleRun(sample, policy, previous, tell).answer(start)
 
 
+def price_problem(known: SampledPolicy, problem: Problem, tell: Tell = lambda sentence: None) -> SampledPolicy:
+    """Another problem over the users of a policy that was priced before, with its preassigned contacts.
+
+    Raises Unsolvable.
+    """
+    outside_U = known.data.group_U != 0
+    given_UK = np.where(outside_U[:, None], known.slate_UK, NONE)
+    user_N, k_N = np.nonzero(given_UK != NONE)
+    chances = np.ones(len(user_N))
+    given = Preassigned(user_N, given_UK[user_N, k_N].astype(np.int64), chances, np.zeros(len(user_N), np.int8))
+    with threadpool_limits(1):
+        return _SampleRun(known.sample, known.policy, None, tell).priced(problem, known.data, given, None)
+
+
 @dataclass(frozen=True)
 class _SampleRun:
     sample: Sample
@@ -120,12 +134,12 @@ class _SampleRun:
         data, preassigned = preassign(problem, load_data(problem, sample.scores, planes_UPA=planes_UPA))
         for position, tier in enumerate(self.policy.tiers[:-1]):
             stage = problem.with_objective(tier.objective)
-            reached = self._priced(stage, data, preassigned, start)
+            reached = self.priced(stage, data, preassigned, start)
             floor = floor_of(stage, position, tier.floor(reached.sums.total(VALUE)))
             problem, start = problem.with_measured([*problem.measured, floor]), reached.prices
-        return self._priced(problem, data, preassigned, start)
+        return self.priced(problem, data, preassigned, start)
 
-    def _priced(self, problem: Problem, data: Data, preassigned: Preassigned, start: Start | None) -> SampledPolicy:
+    def priced(self, problem: Problem, data: Data, preassigned: Preassigned, start: Start | None) -> SampledPolicy:
         """With the margins of certainties followed until they move no more."""
         found = self._at_margins(problem, data, preassigned, start)
         for _ in range(MARGIN_ROUNDS):

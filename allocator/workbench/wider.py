@@ -3,12 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from allocator.amounts import exact, percent
+from allocator.amounts import percent
 from allocator.policy.grammar import Policy
 from allocator.policy.kinds.base import Side
-from allocator.policy.words import Bound
 from allocator.solve.solution import Unsolvable
-from allocator.workbench.answers import Amount
 from allocator.workbench.session import Session
 from ranker.files import InputError
 
@@ -19,10 +17,10 @@ Prices = Mapping[tuple[str, str], float]
 
 @dataclass(frozen=True)
 class WiderBound:
-    """A bound that is wide enough, in the form of the file and in words."""
+    """A bound that is wide enough, as a count, a sum or a ratio, and in words."""
 
     name: str
-    bound: Amount
+    bound: float
     now: str
     shown: str
     change: str
@@ -41,29 +39,28 @@ class Wider:
         happens: is given the sample's prices as they are and with the wider bound. Those of everybody differ from both, so what counts is
         by how much they move.
         """
-        known = next((each for each in self.policy.constraints if each.id == rule), None)
-        bound = None if known is None else known.min if side == "min" else known.max
-        if known is None or bound is None or bound.amount == 0:
-            return None
         now = self.session.price(self.policy)
+        known = next((each for each in now.problem.measured if each.rule.id == rule), None)
+        rule_id, _, value = rule.partition("@")
+        if known is None or value or side not in known.sides or known.bound(side) == 0:
+            return None  # a row of a rule with `each` has no bound of its own
+        bound, kind = known.bound(side), known.rule
         for part in STEPS:
-            wide = Bound(bound.amount + (part if side == "max" else -part) * abs(bound.amount), bound.percent)
+            wide = bound + (part if side == "max" else -part) * abs(bound)
+            written = float(round(wide)) if known.whole else float(f"{wide:.10g}")
             try:
-                found = self.session.price(self._policy(rule, side, wide), self.policy)
+                found = self.session.price(self._policy(rule_id, side, written), self.policy)
             except (Unsolvable, InputError):
                 return None
             if happens(now.prices, found.prices):
-                change = f"{percent(part)} {'more' if side == 'max' else 'less'}"
-                return WiderBound(known.name, wide.to_json(), _shown(bound), _shown(wide), change)
+                change = f"{percent(abs(written / bound - 1))} {'more' if side == 'max' else 'less'}"
+                before, after = (kind.amount(amount, asked=True) for amount in (bound, written))
+                return WiderBound(kind.name, written, before, after, change)
         return None
 
-    def _policy(self, rule: str, side: Side, bound: Bound) -> Policy:
+    def _policy(self, rule: str, side: Side, bound: float) -> Policy:
         words = self.policy.to_json()
         for each in words["constraints"]:
             if each["id"] == rule:
-                each[side] = bound.to_json()
+                each[side] = bound
         return Policy.model_validate(words)
-
-
-def _shown(bound: Bound) -> str:
-    return f"{exact(bound.amount)} %" if bound.percent else exact(bound.amount)

@@ -1,4 +1,4 @@
-"""Benchmarks by one command: `python -m scripts.bench allocator` and `python -m scripts.bench ranker`.
+"""Benchmarks by one command: `python -m scripts.bench allocator`, `ranker` or `questions`.
 
 Modules, in the order in which figures flow:
 
@@ -8,6 +8,7 @@ Modules, in the order in which figures flow:
 - allocator_runs: one run of a peer at a time, in a process of its own
 - allocator_tables: the tables of the allocator's benchmark
 - bench_allocator: the allocator next to its peers, by size
+- bench_questions: answers on a sample, their seconds and their errors
 - ranker_figures: what the ranker's benchmark keeps
 - ranker_trials: the ranker on halves of public trials, next to baselines and other libraries
 - ranker_bandit: what random logs say another policy is worth

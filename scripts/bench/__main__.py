@@ -1,5 +1,6 @@
 """Benchmarks by one command: `python -m scripts.bench allocator [sizes=10000,100000] [gaps=50] [resume=true] [update_readme=true]`
-and `python -m scripts.bench ranker [parts=hillstrom,market] [seeds=5] [users=200000] [resume=true] [update_readme=true]`.
+and `python -m scripts.bench ranker [parts=hillstrom,market] [seeds=5] [users=200000] [resume=true] [update_readme=true]`
+and `python -m scripts.bench questions [sizes=200000,1000000] [shapes=market,grid] [edits=20] [update_readme=true]`.
 
 A benchmark measures what is asked for. It shows all figures, of this call and of earlier ones, on the terminal; with `update_readme=true`
 they also replace the part between its markers in the README.md beside this file.
@@ -18,7 +19,11 @@ from scripts.cli.settings import BenchSettings
 
 README = Path(__file__).resolve().with_name("README.md")
 BENCHES: Mapping[str, str] = MappingProxyType(
-    {"allocator": "scripts.bench.bench_allocator", "ranker": "scripts.bench.bench_ranker"}
+    {
+        "allocator": "scripts.bench.bench_allocator",
+        "ranker": "scripts.bench.bench_ranker",
+        "questions": "scripts.bench.bench_questions",
+    }
 )
 """By name the module that measures it, imported where it is asked for: every process of a benchmark imports this one again."""
 LISTS = ("sizes", "shapes", "peers", "parts")

@@ -169,6 +169,13 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
                 "want", "ask.want", "the goal, like books_goal.achieved=40000, revenue=5000 or contacts=90000", "words"
             ),
             Key("by", "ask.by", "the field that may change, like books_goal.min or objective.subs.weight", "words"),
+            Key(
+                "least",
+                "ask.least",
+                "in place of want and by: contacts, a metric or a budget's id, as little as can be",
+                "words",
+            ),
+            Key("give_up", "ask.give_up", "of the value, for least; 0.001 by default", "value"),
             _path("out", "the folder of seek.json to write, if any", "out"),
             _path("previous", "the published allocation, for churn and change"),
             SAMPLE,
@@ -234,6 +241,15 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
             SEED,
         ),
     ),
+    "left_out": (
+        "counts who gets no offers, which rules take them away, and how evenly segments are exposed",
+        (
+            _path("allocation", "an allocation"),
+            _path("scores", "the scores that it was made from"),
+            _path("out", "the folder of left_out.json to write", "out"),
+            SEED,
+        ),
+    ),
     "report": ("writes the report of a run as one HTML page", (_path("run", "a run's folder"), SEED)),
     "publish": ("flips the pointer to an audited run", (_path("run", "a run's folder"), RUNS, SEED)),
     "rollback": (
@@ -242,9 +258,15 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
     ),
     "bench": (
         "python -m scripts.bench allocator: the allocator next to general solvers and rules of thumb, on seeded instances; "
-        "python -m scripts.bench ranker: the ranker next to its baselines and other libraries, on trials and markets",
+        "python -m scripts.bench ranker: the ranker next to its baselines and other libraries, on trials and markets; "
+        "python -m scripts.bench questions: answers on a sample, their seconds and their errors",
         (
-            Key("what", "bench.what", "what is measured: allocator or ranker; the word alone will do", "value"),
+            Key(
+                "what",
+                "bench.what",
+                "what is measured: allocator, ranker or questions; the word alone will do",
+                "value",
+            ),
             Key("sizes", "bench.sizes", "users of each instance, like 10000,100000", "value"),
             Key("shapes", "bench.shapes", "market, knapsack, grid; all of them by default", "value"),
             Key("peers", "bench.peers", "the peers, like [GLOP,HiGHS]; all of them by default", "value"),
@@ -256,6 +278,7 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
             ),
             Key("seeds", "bench.seeds", "how many splits of each trial, and markets", "value"),
             Key("trials", "bench.trials", "the folder of the public trials' files", "value"),
+            Key("edits", "bench.edits", "random edits of each instance's policy, for questions", "value"),
             Key("rows", "bench.rows", "logged decisions to train on for speed", "value"),
             Key(
                 "resume",

@@ -74,7 +74,7 @@ class PublishOptions(FrozenSettings):
 class BenchOptions(FrozenSettings):
     """What is measured, and for how long."""
 
-    what: Literal["allocator", "ranker"] = "allocator"
+    what: Literal["allocator", "ranker", "questions"] = "allocator"
     sizes: tuple[PositiveInt, ...] = Field(
         (10_000, 100_000), description="users of each instance, every size with every peer"
     )
@@ -97,6 +97,7 @@ class BenchOptions(FrozenSettings):
     rows: PositiveInt = Field(
         2_000_000, description="logged decisions to train on for speed; half as many users to score"
     )
+    edits: PositiveInt = Field(20, description="random edits of each instance's policy, for questions")
     resume: bool = Field(False, description="leaves out what this program has measured already on this machine")
     update_readme: bool = False
 
@@ -122,6 +123,8 @@ class AskOptions(FrozenSettings):
     robust: bool = Field(False, description="also by other views of the scores, and what each rule costs in all")
     want: str | None = Field(None, description="the goal that is sought, NAME=AMOUNT")
     by: str | None = Field(None, description="the field of the policy that may change for it")
+    least: str | None = Field(None, description="what is made as small as can be at nearly the same value")
+    give_up: float = Field(0.001, ge=0, lt=1, description="of the value, for that")
     x: str | None = Field(None, description="of a frontier: what is given up or gained, a metric or a constraint")
     y: str | None = Field(None, description="of a frontier: what it costs or brings")
     points: int = Field(20, ge=2, le=200, description="of a frontier")
@@ -245,6 +248,12 @@ class ExplainPaths(Paths):
     allocation: Path
 
 
+class LeftOutPaths(Paths):
+    allocation: Path
+    scores: Path
+    out: Path
+
+
 class ReadoutPaths(Paths):
     allocation: Path
     tables: Path
@@ -331,6 +340,10 @@ class RegretSettings(Settings):
 
 class RehearseSettings(Settings):
     paths: RehearsePaths
+
+
+class LeftOutSettings(Settings):
+    paths: LeftOutPaths
 
 
 class ReportSettings(Settings):

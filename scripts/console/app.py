@@ -11,7 +11,7 @@ from scripts.console import web_draft, web_questions, web_release, web_scenarios
 from scripts.console.drafts import DraftConflict
 from scripts.console.guard import guarded
 from scripts.console.render import STATIC, page
-from scripts.console.state import Console
+from scripts.console.state import Console, StillOpening
 
 log = logging.getLogger("offermix.console")
 
@@ -26,6 +26,7 @@ def make_app(settings: Settings, port: int) -> FastAPI:
         app.include_router(web.router())
     app.add_exception_handler(InputError, _wrong)
     app.add_exception_handler(DraftConflict, _conflict)
+    app.add_exception_handler(StillOpening, _opening)
     app.add_exception_handler(404, _lost)
     app.add_exception_handler(500, _failed)
     return app
@@ -50,6 +51,12 @@ def _told(request: Request, problems: tuple[str, ...], status: int) -> Response:
         headers = {"HX-Retarget": "#notice", "HX-Reswap": "innerHTML"}
         return page(request, "part_problems.html.j2", {"problems": problems}, status=status, headers=headers)
     return page(request, "problems.html.j2", {"problems": problems, "title": "This did not work"}, status=status)
+
+
+def _opening(request: Request, error: Exception) -> Response:
+    if not isinstance(error, StillOpening):
+        raise error
+    return page(request, "opening.html.j2", {"title": "Opening", "run": error.run, "job": error.job}, status=202)
 
 
 def _conflict(request: Request, error: Exception) -> Response:

@@ -36,7 +36,8 @@ def refusal(method: str, headers: Mapping[str, str], port: int) -> str | None:
     if method not in ("GET", "HEAD"):
         if origin not in {f"http://{host}" for host in hosts}:
             return "what changes something must come from the page itself"
-        if int(headers.get("content-length", "0") or 0) > MOST_BYTES:
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > MOST_BYTES:
             return "the request is too long"
     return None
 

@@ -63,8 +63,11 @@ class OpenedRun:
         return replace(self.session, tell=tell)
 
 
-def open_run(folder: Path, users: int) -> OpenedRun:
-    """Opens a run's scores and its sample of about so many users; InputError where they or the policy cannot be read."""
+def open_run(folder: Path, users: int, tell: Tell = lambda sentence: None) -> OpenedRun:
+    """Opens a run's scores and its sample of about so many users; InputError where they or the policy cannot be read.
+
+    tell: is told how far the sample is, where it is drawn, and may end that.
+    """
     runs = folder.parent
     scores = open_scores(folder / "scores")
     words = read_json_object(folder / "allocation" / POLICY)
@@ -75,7 +78,7 @@ def open_run(folder: Path, users: int) -> OpenedRun:
     if scores.users <= users:
         session = Session(scores, everybody(scores), previous)
     else:
-        session = Session(scores, open_sample(_sampled(scores, users, kept / "sample")), previous)
+        session = Session(scores, open_sample(_sampled(scores, users, kept / "sample", tell)), previous)
     return OpenedRun(folder.name, folder, scores, session, words, Drafts(kept / "drafts"))
 
 
@@ -93,7 +96,7 @@ def _previous(folder: Path) -> Path | None:
     return found if found.is_dir() else None
 
 
-def _sampled(scores: Scores, users: int, kept: Path) -> Path:
+def _sampled(scores: Scores, users: int, kept: Path, tell: Tell) -> Path:
     """The folder of the sample, drawn where these scores have none yet; samples of other scores are removed."""
     folder = kept / _fingerprint(scores, users)
     if (folder / SAMPLE).is_file():
@@ -102,7 +105,15 @@ def _sampled(scores: Scores, users: int, kept: Path) -> Path:
     made = kept / f".{uuid.uuid4().hex[:8]}.new"
     try:
         made.mkdir()
-        draw_sample(scores, users, made, SEED)
+        read = 0
+
+        def seen(more: int) -> None:
+            nonlocal read
+            read += more
+            tell(f"drawing a sample, once: {read:,} of {scores.users:,} listeners read")
+
+        tell("drawing a sample, once")
+        draw_sample(scores, users, made, SEED, seen)
         for old in kept.iterdir():
             if old != made:
                 shutil.rmtree(old, ignore_errors=True)

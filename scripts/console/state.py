@@ -7,6 +7,7 @@ from pathlib import Path
 
 from allocator.formats import CERTIFICATE, Certificate
 from allocator.workbench.priced import Tell
+from ranker.files import InputError
 from scripts.cli.settings import Settings
 from scripts.console.jobs import Job, Jobs
 from scripts.console.opened import CONSOLE, OpenedRun, open_run
@@ -19,6 +20,17 @@ from scripts.console.scenarios import Scenarios
 
 KEPT = 64
 """Texts whose mistakes are remembered."""
+
+PATIENCE = 1.5
+"""Seconds that a request waits for a run to be opened before it shows that work is under way."""
+
+
+class StillOpening(Exception):
+    """The run's sample is being drawn, which happens once."""
+
+    def __init__(self, run: str, job: Job):
+        super().__init__(f"{run}: is being opened")
+        self.run, self.job = run, job
 
 
 @dataclass
@@ -37,15 +49,27 @@ class Console:
         return self.settings.paths.runs
 
     def run(self, name: str) -> OpenedRun:
-        """The run of that name, opened now where it was not; InputError where there is none."""
+        """The run of that name, opened now where it was not.
+
+        Raises InputError where there is none, StillOpening where its sample is still being drawn.
+        """
         listed = find_run(self.runs, name)
         written = (listed.folder / "allocation" / CERTIFICATE).stat().st_mtime
-        with self.opening:
-            known = self.opened.get(name)
-            if known is None or known[0] != written:
-                known = written, open_run(listed.folder, self.settings.ask.sample)
-                self.opened[name] = known
-        return known[1]
+        known = self.opened.get(name)
+        if known is not None and known[0] == written:
+            return known[1]
+
+        def work(tell: Tell) -> object:
+            return open_run(listed.folder, self.settings.ask.sample, tell)
+
+        job = self.jobs.ask(f"open {name} {written}", "Opening the run", self.opening, work)
+        job.over.wait(PATIENCE)
+        if isinstance(job.answer, OpenedRun):
+            self.opened[name] = written, job.answer
+            return job.answer
+        if job.state == "running":
+            raise StillOpening(name, job)
+        raise InputError(job.problems or [f"{name}: was not opened; try again"])
 
     def certificate(self, run: OpenedRun) -> Certificate:
         return Certificate.from_file(run.folder / "allocation" / CERTIFICATE)

@@ -13,7 +13,7 @@ from scripts.console.key_words import editor_words
 from scripts.console.opened import CONSOLE
 from scripts.console.render import page
 from scripts.console.run_list import list_runs
-from scripts.console.state import Console
+from scripts.console.state import Console, StillOpening
 from scripts.formats.console import DRAFT
 
 YEAR_SECONDS = 365 * 24 * 3600
@@ -27,6 +27,7 @@ def router() -> APIRouter:
     made.get("/runs/{run}")(first_draft)
     made.post("/runs/{run}")(other_draft)
     made.get("/runs/{run}/words")(words)
+    made.get("/runs/{run}/opening")(opening)
     return made
 
 
@@ -63,6 +64,16 @@ def other_draft(request: Request, run: str, form: Form) -> Response:
     opened = console.run(run)
     draft = opened.drafts.get(form.get("draft", "").strip(), lambda: opened.text)
     return RedirectResponse(f"/runs/{opened.name}/drafts/{draft.name}", 303)
+
+
+def opening(request: Request, run: str) -> Response:
+    """Shows the page again once the run is open."""
+    console: Console = request.app.state.console
+    try:
+        console.run(run)
+    except StillOpening as error:
+        return page(request, "part_opening.html.j2", {"run": run, "job": error.job})
+    return Response(status_code=204, headers={"HX-Refresh": "true"})
 
 
 def words(request: Request, run: str) -> Any:

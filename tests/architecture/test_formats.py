@@ -22,6 +22,7 @@ HOMES = {
     "explain.json": "allocator.workbench.answers",
     "frontier.json": "allocator.workbench.answers",
     "sample.json": "allocator.workbench.answers",
+    "left_out.json": "allocator.formats",
     "manifest.json": "scripts.formats.manifest",
     "run.json": "scripts.formats.run_record",
     "published.json": "scripts.formats.pointer",

@@ -15,11 +15,11 @@ from allocator.policy.kinds.volume import Volume
 
 KINDS: dict[str, type[Constraint]] = {
     "volume": Volume,
-    "reach": UserReach,
     "total": Total,
     "share": ShareOf,
     "average": Average,
     "ratio": Ratio,
+    "reach": UserReach,
     "change": Change,
     "churn": Churn,
 }

@@ -236,6 +236,24 @@ def test_a_policy_is_proposed_approved_by_another_and_published(page: TestClient
     assert "published already" in page.post(f"{draft}/release/publish", data=name, headers=HTMX).text
 
 
+def test_a_run_whose_sample_is_still_drawn_says_so_and_goes_on_by_itself(
+    folder: Path, composed: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scripts.console.state.PATIENCE", 0.05)
+    base = console_settings(composed, folder)
+    app = make_app(base.model_copy(update={"ask": base.ask.model_copy(update={"sample": 50})}), PORT)
+    console: Console = app.state.console
+    client = TestClient(app, base_url=f"http://127.0.0.1:{PORT}")
+    with console.opening:
+        first = client.get(DRAFT)
+        assert first.status_code == 202 and "drawn once" in first.text
+        assert "Waiting for its turn" in client.get("/runs/2026-W48/opening", headers=HTMX).text
+    job = console.jobs.get("1")
+    assert job is not None and job.over.wait(30)
+    assert client.get("/runs/2026-W48/opening", headers=HTMX).headers["hx-refresh"] == "true"
+    assert client.get(DRAFT).status_code == 200
+
+
 def test_what_is_not_there_is_said_in_words(page: TestClient) -> None:
     assert page.get("/nowhere").status_code == 404
     lost = page.get("/runs/2026-W01/drafts/draft")

@@ -5,7 +5,7 @@ import os
 import shutil
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 from allocator.certify.certificate import objective_terms, value_unit
 from allocator.formats import POLICY
 from allocator.policy.grammar import Policy
+from allocator.policy.words import Filter
 from allocator.workbench.answers import SAMPLE
 from allocator.workbench.priced import Tell
 from allocator.workbench.sample import draw_sample, everybody, open_sample
@@ -22,7 +23,7 @@ from ranker.catalogue import CATALOGUE_FILE
 from ranker.files import read_json_object
 from ranker.scores import Scores, open_scores
 from scripts.console.drafts import Drafts
-from scripts.console.policy_text import as_text
+from scripts.console.policy_text import as_text, users_by_sample
 from scripts.formats.manifest import read_manifest
 from scripts.formats.run_record import RUN, RunRecord
 
@@ -52,6 +53,11 @@ class OpenedRun:
     def text(self) -> str:
         """The run's policy as text: the file itself where that is still the same, with its comments."""
         return _source(self.folder / "allocation") or as_text(self.words)
+
+    @cached_property
+    def users(self) -> Callable[[Filter], int]:
+        """How many listeners a filter has."""
+        return users_by_sample(self.session.sample)
 
     @property
     def unit(self) -> str:

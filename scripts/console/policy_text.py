@@ -1,14 +1,22 @@
-"""A policy as text: written from its records, and what is wrong with a draft, line by line."""
+"""A policy as text: written from its records, and what is wrong with a draft, line by line.
+
+Axes: U users of a sample.
+"""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from typing import Any
+
+import numpy as np
 
 from allocator.policy.checked import Meant, check_text
 from allocator.policy.grammar import Policy
 from allocator.policy.tree import PolicyProblem
+from allocator.policy.words import Filter
+from allocator.workbench.sample import Sample
 from ranker.scores import Scores
 
 PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
@@ -33,15 +41,34 @@ class CheckedDraft:
     warnings: tuple[Mistake, ...] = ()
 
 
-def checked(text: str, scores: Scores) -> CheckedDraft:
-    """Everything that is wrong with a draft, against the scores of its run, and what is seldom meant."""
-    found = check_text(text, "", {}, Meant(scores=scores), date.today())
+def checked(text: str, scores: Scores, users: Callable[[Filter], int] | None = None) -> CheckedDraft:
+    """Everything that is wrong with a draft, against the scores of its run, and what is seldom meant. users: as `check_text` takes it."""
+    found = check_text(text, "", {}, Meant(scores=scores), date.today(), users)
     return CheckedDraft(found.policy, tuple(map(_mistake, found.problems)), tuple(map(_mistake, found.warnings)))
 
 
 def _mistake(found: PolicyProblem) -> Mistake:
     told = found.problem if found.suggestion is None else f"{found.problem}; {found.suggestion}"
     return Mistake(found.line, f"{found.key}: {told}" if found.key else told)
+
+
+def users_by_sample(sample: Sample) -> Callable[[Filter], int]:
+    """How many of all users a filter has: every filter is a union of segments' cells, whose users a sample stands for exactly where its
+    strata are as fine, and nearly so elsewhere."""
+    words, cell_U = sample.scores.vocabulary, np.zeros(len(sample), np.int64)
+    for name, code_U in sample.segments.items():
+        cell_U = np.unique(cell_U * len(words[name]) + code_U, return_inverse=True)[1]
+    _, first_c = np.unique(cell_U, return_index=True)
+    count_c = np.bincount(cell_U, sample.weight_U)
+    cells = [{name: words[name][code_U[user]] for name, code_U in sample.segments.items()} for user in first_c.tolist()]
+
+    @cache
+    def counted(users: Filter) -> int:
+        if users.is_empty:
+            return sample.users
+        return round(sum(count for cell, count in zip(cells, count_c, strict=True) if users.matches(cell)))
+
+    return counted
 
 
 def as_text(words: Mapping[str, Any]) -> str:

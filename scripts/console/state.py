@@ -78,7 +78,7 @@ class Console:
         """What is wrong with a text; asked again of the same one, at once."""
         key = run.name, text
         if key not in self.texts:
-            self.texts[key] = checked(text, run.scores)
+            self.texts[key] = checked(text, run.scores, run.users)
             while len(self.texts) > KEPT:
                 self.texts.popitem(last=False)
         return self.texts[key]

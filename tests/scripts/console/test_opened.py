@@ -7,6 +7,9 @@ import pytest
 import yaml
 
 from allocator.formats import POLICY as POLICY_FILE
+from allocator.policy.checked import users_in
+from allocator.policy.grammar import EligibilityRule
+from allocator.policy.words import filter_from_words
 from ranker.files import InputError, read_json
 from scripts.console.opened import CONSOLE, open_run
 from scripts.console.policy_text import as_text
@@ -46,6 +49,15 @@ def test_the_sample_is_drawn_once_and_again_when_the_scores_are_others(run: Path
     assert [each.stat().st_mtime_ns for each in kept.iterdir()] == [drawn]
     open_run(run, 120)
     assert [each.name for each in kept.iterdir()] != [folder.name], "an old sample is not kept"
+
+
+def test_a_sample_knows_how_many_users_a_filter_has(run: Path) -> None:
+    """Strata are the cells of the segments, so the count is exact."""
+    opened = open_run(run, 100)
+    for words in ({}, {"market": "SE"}, {"market": ["SE", "NO"]}, {"not": {"market": "DE"}}, {"market": ["DE"]}):
+        users = filter_from_words(words)
+        policy = opened.base.model_copy(update={"eligibility": (EligibilityRule(id="x", forbid={}, users=users),)})
+        assert opened.users(users) == users_in(opened.scores, policy)(users), words
 
 
 def test_runs_are_listed_without_what_is_no_run(run: Path) -> None:

@@ -236,6 +236,25 @@ def test_a_policy_is_proposed_approved_by_another_and_published(page: TestClient
     assert "published already" in page.post(f"{draft}/release/publish", data=name, headers=HTMX).text
 
 
+def test_every_refusal_to_publish_is_shown_in_words(page: TestClient, folder: Path, composed: Callable) -> None:
+    app = make_app(console_settings(composed, folder, approver_required=False), PORT)
+    alone = TestClient(app, base_url=page.base_url, headers=page.headers)
+    draft = fresh(alone, "refused")
+    given = {"version": version(alone, draft), "text": POLICY.replace("{id: total, max: 2}", "{id: total, max: 0}")}
+    given["text"] = given["text"].replace(", min: 10%", ", min: 0")
+    alone.post(f"{draft}/text", data=given)
+    alone.post("/name", data={"name": "Mira"})
+    told = {"version": version(alone, draft), "file": "nothing", "reason": "to see it refused"}
+    alone.post(f"{draft}/release/propose", data=told, headers=HTMX)
+    published = folder / "runs" / "published.json"
+    before = published.read_text() if published.exists() else None
+    text = alone.post(f"{draft}/release/publish", data={"name": "nothing"}, headers=HTMX).text
+    while job := re.search(r'hx-get="([^"]+/jobs/\d+)"', text):
+        text = alone.get(job[1], headers=HTMX).text
+    assert "an empty week is not published" in text
+    assert (published.read_text() if published.exists() else None) == before
+
+
 def test_a_run_whose_sample_is_still_drawn_says_so_and_goes_on_by_itself(
     folder: Path, composed: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:

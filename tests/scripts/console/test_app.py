@@ -195,6 +195,8 @@ def test_scenarios_stand_beside_the_runs_policy(page: TestClient) -> None:
         f"{draft}/start-again", data={"version": version(page, draft), "scenario": "Thrift", "go": "1"}, headers=HTMX
     )
     assert went.headers["hx-redirect"] == draft
+    page.post(f"{draft}/scenarios/note", data={"name": "Thrift", "note": "a third"}, headers=HTMX)
+    assert "a third" in page.get(f"{draft}/scenarios").text
     page.post(f"{draft}/scenarios/take-away", data={"name": "Thrift"}, headers=HTMX)
     assert "Thrift" not in page.get(f"{draft}/scenarios").text
 

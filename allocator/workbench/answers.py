@@ -231,13 +231,17 @@ class Point(AllocationPart):
 
 
 class Frontier(AllocationPart):
-    """A trade-off, points in the order of x. knee, current: positions among the points; None where there is none."""
+    """A trade-off, points in the order of x. knee, current: positions among the points; None where there is none.
+
+    exact_curve: of a policy that is one budget over per-user rules, (spent, value, price) at its breakpoints, thinned where they are many.
+    """
 
     x: str
     y: str
     x_unit: str
     y_unit: str
     points: tuple[Point, ...]
+    exact_curve: tuple[tuple[Figure, Figure, Figure], ...] = ()
     knee: int | None
     current: int | None
     sentence: str

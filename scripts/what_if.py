@@ -10,6 +10,7 @@ from allocator.workbench.what_if import what_if
 from ranker.scores import open_scores
 from scripts.cli import entry
 from scripts.cli.settings import WhatIfSettings
+from scripts.judging.track_record import discounted, track_record
 from scripts.pages.what_if import show_what_if
 from scripts.runs.questions import ask
 
@@ -21,6 +22,10 @@ def run(settings: WhatIfSettings) -> WhatIf:
     def answered(session: Session) -> WhatIf:
         new, base = session.read(paths.policy, settings.set), session.read(paths.base or paths.policy, {})
         answer = what_if(session, base, new, settings.ask.full)
+        record = track_record(paths.runs)
+        if record is not None:
+            worth = discounted(answer.difference.value, record)
+            answer = answer.model_copy(update={"track_record": record, "discounted": worth})
         return _with_robustness(session, base, new, settings, answer) if settings.ask.robust else answer
 
     return ask(settings, "Comparing the policies", WHAT_IF, answered)

@@ -26,6 +26,7 @@ Modules, in the order in which data flows:
 - explain: why one listener gets this
 - product: why some offers get few contacts
 - sweep: the bounds that a frontier goes through
+- budget_path: the whole curve of one budget
 - frontier: what one thing costs in another
 
 Axes: U users of the sample, H strata, F sums, R rows, A actions, P planes, S user classes, K contacts of a slate.

@@ -102,10 +102,28 @@ class Robustness(AllocationPart):
     sentence: str
 
 
+class KeptPromise(AllocationPart):
+    """One week that ran: what was promised and what came, with its standard error."""
+
+    week: str
+    promised: Figure
+    came: Figure
+    came_se: Figure
+
+
+class TrackRecord(AllocationPart):
+    """How promises came out. what: of which figure; kept: the part of all of them together that came."""
+
+    what: str
+    weeks: tuple[KeptPromise, ...]
+    kept: MeanAndError
+
+
 class WhatIf(AllocationPart):
     """Two policies compared. sample: users whom the answer rests on; users: of all. headline: the difference in one sentence.
 
-    robust, rules: where they were asked for; what each constraint of the new policy costs in all.
+    robust, rules: where they were asked for; what each constraint of the new policy costs in all. track_record, discounted: where readouts
+    tell how promises of earlier weeks came out, and the difference in value times the part of them that came.
     """
 
     users: int
@@ -123,6 +141,8 @@ class WhatIf(AllocationPart):
     matrix: tuple[Cell, ...]
     robust: Robustness | None = None
     rules: Mapping[str, MeanAndError | None] | None = None
+    track_record: TrackRecord | None = None
+    discounted: MeanAndError | None = None
 
     def content(self) -> dict[str, Any]:
         return self.model_dump(mode="json", by_alias=True)
@@ -211,13 +231,17 @@ class Point(AllocationPart):
 
 
 class Frontier(AllocationPart):
-    """A trade-off, points in the order of x. knee, current: positions among the points; None where there is none."""
+    """A trade-off, points in the order of x. knee, current: positions among the points; None where there is none.
+
+    exact_curve: of a policy that is one budget over per-user rules, (spent, value, price) at its breakpoints, thinned where they are many.
+    """
 
     x: str
     y: str
     x_unit: str
     y_unit: str
     points: tuple[Point, ...]
+    exact_curve: tuple[tuple[Figure, Figure, Figure], ...] = ()
     knee: int | None
     current: int | None
     sentence: str

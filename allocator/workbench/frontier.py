@@ -7,7 +7,7 @@ Axes: U users, R rows.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -27,8 +27,10 @@ from allocator.solve.solver import free_users, solve
 from allocator.tally import Tally
 from allocator.users import Data, load_data
 from allocator.workbench.answers import Amount, Frontier, Point
+from allocator.workbench.budget_path import budget_path, has_path
 from allocator.workbench.measures import Measurand
-from allocator.workbench.priced import SampledPolicy, Start
+from allocator.workbench.priced import SampledPolicy, Start, price_on_sample
+from allocator.workbench.sample import everybody
 from allocator.workbench.session import Session
 from allocator.workbench.sweep import Sweep
 from allocator.workbench.totals import value_estimate
@@ -38,6 +40,7 @@ Change = Mapping[str, Mapping[str, Amount]]
 """Rule -> field -> value."""
 Sides = tuple[float | None, float | None]
 """The bounds of a constraint."""
+MOST_BREAKPOINTS = 5_000
 STRAIGHT = 0.02
 """Of the spans: what is no farther from a straight line has no bend."""
 
@@ -58,9 +61,15 @@ def frontier(session: Session, base: Policy, x: str, y: str, points: int, full: 
     started = time.perf_counter()
     now = session.priced_or_diagnosed(base)
     across, up = Measurand.named(x, now, "x"), Measurand.named(y, now, "y")
-    sweep = Sweep.over(across, now)
-    bounds = sweep.bounds(session, base, points)
-    made = _in_full(session, base, sweep, up, bounds) if full else _sampled(session, base, sweep, up, bounds)
+    curve: tuple[tuple[float, float, float], ...] = ()
+    made: Iterable[Point]
+    if up.name == "value" and across.place(now) is not None and has_path(now):
+        everybody_now = price_on_sample(everybody(session.scores), base, session.previous) if full else now
+        curve, made = _whole_curve(everybody_now, across, points, session.gap)
+    else:
+        sweep = Sweep.over(across, now)
+        bounds = sweep.bounds(session, base, points)
+        made = _in_full(session, base, sweep, up, bounds) if full else _sampled(session, base, sweep, up, bounds)
     found = sorted(made, key=lambda point: (point.x, point.y))
     knee, current = _knee(found), next((place for place, point in enumerate(found) if not point.change), None)
     return Frontier(
@@ -69,6 +78,7 @@ def frontier(session: Session, base: Policy, x: str, y: str, points: int, full: 
         x_unit=across.unit(now),
         y_unit=up.unit(now),
         points=tuple(found),
+        exact_curve=curve,
         knee=knee,
         current=current,
         sentence=_sentence(across, up, found, knee, current),
@@ -77,6 +87,29 @@ def frontier(session: Session, base: Policy, x: str, y: str, points: int, full: 
         full=full,
         seconds=time.perf_counter() - started,
     )
+
+
+def _whole_curve(
+    now: SampledPolicy, x: Measurand, points: int, gap: float
+) -> tuple[tuple[tuple[float, float, float], ...], list[Point]]:
+    """The exact curve of the only budget, thinned, and points at even distances on it with the policy as it is among them."""
+    path = budget_path(now)
+    kept = np.unique(np.linspace(0, len(path.spent_N) - 1, MOST_BREAKPOINTS).astype(int))
+    price_N = np.append(path.price_N, 0.0)
+    finite_N = np.where(np.isfinite(price_N), price_N, price_N[np.isfinite(price_N)].max(initial=0.0))
+    curve = tuple((float(path.spent_N[n]), float(path.value_N[n]), float(finite_N[n])) for n in kept)
+    error = value_estimate(now, gap).se
+    achieved = x.of(now)[0] or 0.0
+    budgets: list[tuple[float, Change]] = [(achieved, {})]
+    for spent in np.linspace(path.spent_N[0], path.spent_N[-1], points):
+        budgets.append((float(spent), {x.name: {"max": float(f"{spent:.10g}")}}))
+    return curve, [
+        Point(
+            x=spent, y=path.at(spent), x_se=0.0, y_se=error, value=path.at(spent), value_se=error, gap=0.0,
+            change=change,
+        )
+        for spent, change in budgets
+    ]  # fmt: skip
 
 
 def _sampled(

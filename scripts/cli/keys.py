@@ -140,6 +140,7 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
                 "true: by other views of the scores too, and what each rule costs in all",
                 "value",
             ),
+            _path("runs", "the folder of runs whose readouts tell how earlier promises came out; runs/ by default"),
             _path("also", "scores of the same users by another model, such as last week's, for robust=true"),
             _path("out", "the folder of what_if.json to write, if any", "out"),
             _path("previous", "the published allocation, for churn and change"),

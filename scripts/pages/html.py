@@ -5,7 +5,6 @@ from pathlib import Path
 
 import jinja2
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from allocator.report import page as report
 from allocator.report.charts import Chart
@@ -72,7 +71,7 @@ def render(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters["held"] = report.hold_units_together
-    plotly_js, page_js = get_plotlyjs(), (report.HERE / "page.js").read_text(encoding="utf-8")
+    plotly_js, page_js = report.plotly_script(), (report.HERE / "page.js").read_text(encoding="utf-8")
     charts = [block for section in page.sections for block in section.blocks if isinstance(block, Chart)]
     return environment.get_template("page.html.j2").render(
         page=page,

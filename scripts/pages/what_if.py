@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from allocator.amounts import number, with_unit
+from allocator.amounts import number, percent, with_unit
 from allocator.policy.kinds.known import kind_named
-from allocator.workbench.answers import ConstraintAnswer, MeanAndError, WhatIf
+from allocator.workbench.answers import ConstraintAnswer, MeanAndError, TrackRecord, WhatIf
 from allocator.workbench.sentences import signed
 from scripts.cli import entry
 
@@ -36,8 +36,21 @@ def show_what_if(answer: WhatIf) -> None:
         entry.show_table(
             "What each rule costs in all (value without it less value with it)", ("rule", "value"), list(_rules(answer))
         )
+    if answer.track_record is not None and answer.discounted is not None:
+        _show_record(answer.track_record, answer.discounted, answer.unit)
     for sentence in answer.why:
         print(f"- {sentence}")
+
+
+def _show_record(record: TrackRecord, worth: MeanAndError, unit: str) -> None:
+    rows = [
+        (each.week, number(each.promised), f"{number(each.came)} ± {number(1.959964 * each.came_se)}")
+        for each in record.weeks
+    ]
+    entry.show_table(f"How earlier promises came out: {record.what}", ("week", "promised", "came (± at 95 %)"), rows)
+    print(
+        f"{percent(record.kept.mean)} of what was promised came. Discounted by that the difference is {signed(worth, unit)}."
+    )
 
 
 def _rules(answer: WhatIf) -> Iterator[tuple[str, str]]:

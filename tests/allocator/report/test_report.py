@@ -75,8 +75,8 @@ def seen(page) -> Reader:
 
 
 def read(sources: Sources) -> Reader:
-    """The page without the five megabytes of plotly.js, which one rendering in this file tests."""
-    with patch("allocator.report.page.get_plotlyjs", lambda: "/* plotly.js */"):
+    """The page without the megabyte of plotly.js, which one rendering in this file tests."""
+    with patch("allocator.report.page.plotly_script", lambda: "/* plotly.js */"):
         return Reader(render(collect(sources)))
 
 

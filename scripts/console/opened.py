@@ -25,7 +25,6 @@ from ranker.scores import Scores, open_scores
 from scripts.console.drafts import Drafts
 from scripts.console.policy_text import as_text, users_by_sample
 from scripts.formats.manifest import read_manifest
-from scripts.formats.run_record import RUN, RunRecord
 
 CONSOLE = "console"
 """The folder in which the console keeps what is its own, beside the runs."""
@@ -79,7 +78,9 @@ def open_run(folder: Path, users: int, tell: Tell = lambda sentence: None) -> Op
     words = read_json_object(folder / "allocation" / POLICY)
     kept = runs / CONSOLE / folder.name
     previous = (
-        _previous(folder) if any(rule.get("kind") in ("change", "churn") for rule in _constraints(words)) else None
+        _previous(folder / "allocation")
+        if any(rule.get("kind") in ("change", "churn") for rule in _constraints(words))
+        else None
     )
     if scores.users <= users:
         session = Session(scores, everybody(scores), previous)
@@ -93,13 +94,12 @@ def _constraints(words: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return found if isinstance(found, list) else []
 
 
-def _previous(folder: Path) -> Path | None:
-    """The allocation that the run compared with."""
-    record = RunRecord.from_file_if_sound(folder / RUN)
-    if record is None or record.previous is None:
-        return None
-    found = folder.parent / record.previous
-    return found if found.is_dir() else None
+def _previous(allocation: Path) -> Path | None:
+    """The allocation that the run compared with: the last of what the allocation was made from, after scores and policy."""
+    manifest = read_manifest(allocation)
+    inputs = [] if manifest is None else list(manifest.inputs or ())
+    found = Path(os.path.normpath(allocation.parent / inputs[2])) if len(inputs) == 3 else None
+    return found if found is not None and found.is_dir() else None
 
 
 def _sampled(scores: Scores, users: int, kept: Path, tell: Tell) -> Path:

@@ -60,6 +60,16 @@ def test_a_sample_knows_how_many_users_a_filter_has(run: Path) -> None:
         assert opened.users(users) == users_in(opened.scores, policy)(users), words
 
 
+def test_rules_that_compare_get_what_the_run_compared_with(run: Path, tmp_path: Path, composed: Callable) -> None:
+    policy = POLICY + "  - {id: calm, kind: churn, max: 0.5}\n"
+    previous = run / "allocation"
+    next_week = write_week(console_settings(composed, tmp_path), "2026-W49", policy=policy, previous=previous)
+    opened = open_run(next_week, USERS)
+    assert opened.session.previous == previous
+    found = opened.session.price(opened.base)
+    assert found.sums.quotient(3)[0] <= 0.5 + 1e-3
+
+
 def test_runs_are_listed_without_what_is_no_run(run: Path) -> None:
     (run.parent / "half" / "scores").mkdir(parents=True, exist_ok=True)
     assert [each.name for each in list_runs(run.parent)] == ["2026-W48"]

@@ -46,14 +46,22 @@ def console_settings(composed: Callable[..., DictConfig], folder: Path, **consol
     return ConsoleSettings.model_construct(**held)
 
 
-def write_week(settings: Settings, name: str, *, policy: str = POLICY, users: int = USERS, seed: int = 1) -> Path:
+def write_week(
+    settings: Settings,
+    name: str,
+    *,
+    policy: str = POLICY,
+    users: int = USERS,
+    seed: int = 1,
+    previous: Path | None = None,
+) -> Path:
     """A run with scores and an allocation."""
     run = settings.paths.runs / name
     with stage.write(run / "scores", "score") as made:
         write_scores(made, users, seed, stderr=True)
     file = settings.paths.runs.parent / f"{name}.yaml"
     file.write_text(policy)
-    paths = AllocatePaths(scores=run / "scores", policy=file, out=run / "allocation")
+    paths = AllocatePaths(scores=run / "scores", policy=file, out=run / "allocation", previous=previous)
     held = {each: getattr(settings, each) for each in Settings.model_fields} | {"paths": paths}
     allocate.run(AllocateSettings.model_construct(**held))
     return run

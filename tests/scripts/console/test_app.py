@@ -114,6 +114,35 @@ def test_mistakes_stand_with_their_lines_and_nothing_is_compared(page: TestClien
     assert "mend" in page.get(f"{draft}/effect", headers=HTMX).text
 
 
+HOSTILE = {
+    "interpolation": "${oc.env:HOME}",
+    "aliases": "&a [*a]",
+    "tags": "!!python/object:os.system x",
+    "levels": "a: " + "[" * 10_000,
+    "nothing": "\x00",
+    "markup": "</textarea><script>alert(1)</script>",
+    "long": "a" * 900_000,
+}
+
+
+def test_texts_that_would_harm_are_mistakes_and_stay_text(page: TestClient) -> None:
+    draft = fresh(page, "hostile")
+    for name, text in HOSTILE.items():
+        saved = page.post(f"{draft}/text", data={"version": version(page, draft), "text": text})
+        assert saved.status_code == 200 and "mistake" in saved.text, name
+        assert "<script>alert" not in page.get(draft).text, name
+        assert "mend" in page.get(f"{draft}/effect", headers=HTMX).text, name
+    refused = page.post(f"{draft}/text", data={"version": version(page, draft), "text": "x" * (5 << 20)})
+    assert refused.status_code == 403
+
+
+def test_a_rule_that_compares_with_nothing_is_said_to(page: TestClient) -> None:
+    draft = fresh(page, "churned")
+    text = POLICY + "  - {id: calm, kind: churn, max: 0.5}\n"
+    page.post(f"{draft}/text", data={"version": version(page, draft), "text": text})
+    assert "needs previous=" in answered(page, f"{draft}/effect")
+
+
 def test_an_edit_is_compared_with_the_run(page: TestClient) -> None:
     draft = fresh(page, "compared")
     assert "Nothing changes" in answered(page, f"{draft}/effect")

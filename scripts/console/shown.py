@@ -70,7 +70,7 @@ def in_words(change: MeanAndError, unit: str) -> str:
     """'+12 EUR (± 3)', or that no change is seen, and how large it may still be."""
     if change.mean == 0 and change.se == 0:
         return "no change"
-    error = f" (± {number(Z95 * change.se)})" if change.se else ""
+    error = f" (±\u00a0{number(Z95 * change.se)})" if change.se else ""
     if not change.seen:
         return f"{NOT_SEEN}{error}"
     return f"{signed(MeanAndError(mean=change.mean, se=0.0), unit)}{error}"

@@ -1,11 +1,13 @@
-"""Karlan and List's fund-raising trial (American Economic Review 2007) as logs: one of 36 letters, or none, at random.
+"""Karlan and List's fund-raising trial (American Economic Review 2007) as logs: a letter that matches gifts 1:1, 2:1 or 3:1, or none.
 
-A letter says that gifts are matched, by which ratio and up to which size, and which gift it asks for. Two thirds of the former donors
-got one. The trial found that any letter brings more than none, and that ratios do not differ.
+Two thirds of the former donors got a letter. The 36 letters of the file also differ in the largest sum that is matched and in the gift
+they ask for. As actions they are taken by ratio: of one letter alone a half of the file has some nine gifts. The trial found that any
+letter brings more than none, and that ratios do not differ.
+
+Axes: R rows.
 """
 
 from datetime import date
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -15,21 +17,12 @@ from ranker.files import InputError
 from ranker.log_schema import LogSchema, Outcome
 from ranker.trials.adapters import Trial, read_csv, split
 
-RATIOS, SIZES, ASKS = ("r1", "r2", "r3"), ("25k", "50k", "100k", "unstated"), ("a1", "a2", "a3")
 NONE = "none"
 ACTIONS = tuple(
-    {
-        "id": f"{ratio}_{size}_{ask}",
-        "slot": "letter_1",
-        "surface": "letter",
-        "surface_kind": "messaging",
-        "product": "appeal",
-        "ratio": ratio,
-        "size": size,
-        "ask": ask,
-    }
-    for ratio, size, ask in product(RATIOS, SIZES, ASKS)
+    {"id": ratio, "slot": "letter_1", "surface": "letter", "surface_kind": "messaging", "product": ratio}
+    for ratio in ("r1", "r2", "r3")
 )
+LETTER = r"^(none|r[123])(?:_(?:25k|50k|100k|unstated)_a[123])?$"
 SCHEMA = LogSchema(
     numeric=(
         *("hpa", "freq", "years", "mrm2", "nonlit", "cases", "perbush", "pwhite", "pblack", "page18_39", "ave_hh_sz"),
@@ -43,27 +36,24 @@ DAY = date(2005, 8, 1)  # the month of the letters; the file gives no day
 
 
 def read_charitable(file: Path, test_share: float, seed: int) -> Trial:
-    """Reads the trial's CSV and splits its donors evenly by whether they got a letter and gave; InputError if it is not the trial."""
+    """Reads the trial's CSV and splits its donors evenly by letter and gift; InputError if it is not the trial."""
     raw = read_csv(file, ["letter", *SCHEMA.features, *(outcome.name for outcome in SCHEMA.outcomes)])
-    known = {NONE, *(action["id"] for action in ACTIONS)}
-    unknown = ~raw["letter"].isin(known)
-    if unknown.any():
-        raise InputError([f"{file}: column letter: {int(unknown.sum()):,} rows are none of the {len(ACTIONS)} letters"])
+    action_R = raw["letter"].astype(str).str.extract(LETTER)[0]
+    if unknown := int(action_R.isna().sum()):
+        raise InputError([f"{file}: column letter: {unknown:,} rows are no letter of the trial"])
     frame = pd.DataFrame(
         {
             "user_id": np.arange(len(raw)),
             "as_of": pd.Timestamp(DAY),
-            "action": raw["letter"],
-            "propensity": raw["letter"].map(raw["letter"].value_counts(normalize=True)),
+            "action": action_R,
+            "propensity": action_R.map(action_R.value_counts(normalize=True)),
             **{name: raw[name].astype("float32") for name in SCHEMA.numeric},
-            **{name: raw[name].astype("object").where(raw[name].notna()).map(_as_text) for name in SCHEMA.categorical},
+            **{name: raw[name].map(_as_text) for name in SCHEMA.categorical},
             **{outcome.name: raw[outcome.name].astype("float64") for outcome in SCHEMA.outcomes},
-            "got": raw["letter"] != NONE,
         }
     )
-    made = split(frame, ["got", "gave"], test_share, seed)
-    return Trial(made.train.drop(columns="got"), made.test.drop(columns="got"))
+    return split(frame, ["action", "gave"], test_share, seed)
 
 
 def _as_text(value: object) -> str | None:
-    return None if value is None or value != value else str(value)
+    return None if value != value else str(value)

@@ -10,6 +10,7 @@ from ranker.scores import InputError
 from ranker.trials.charitable import ACTIONS, SCHEMA, read_charitable
 
 TRIAL = Path(__file__).resolve().parents[4] / "shared" / "data" / "charitable_half.csv.gz"
+LETTERS = ("none", "r1_25k_a1", "r2_unstated_a3", "r3_100k_a2", "r1_50k_a2", "none")
 
 
 @pytest.fixture
@@ -19,21 +20,26 @@ def file(tmp_path: Path) -> Path:
     frame = pd.DataFrame({name: generator.normal(size=rows) for name in SCHEMA.numeric})
     for name in SCHEMA.categorical:
         frame[name] = np.where(generator.random(rows) < 0.1, np.nan, generator.integers(0, 2, rows))
-    frame["letter"] = [None if row % 3 == 0 else ACTIONS[row % 36]["id"] for row in range(rows)]
-    frame["letter"] = frame["letter"].fillna("none")
-    frame["gave"] = np.resize([1, 0, 0, 0], rows)
+    frame["letter"] = np.resize(LETTERS, rows)
+    frame["gave"] = np.repeat([1, 0, 0, 0], rows // 4)
     frame["amount"] = 25.0 * frame["gave"]
     frame.to_csv(tmp_path / "trial.csv", index=False)
     return tmp_path / "trial.csv"
 
 
-def test_letters_have_the_propensity_of_their_share_and_missing_values_stay_missing(file: Path) -> None:
+def test_letters_are_taken_by_ratio_with_the_propensity_of_their_share(file: Path) -> None:
     trial = read_charitable(file, 0.5, 3)
     rows = pd.concat([trial.train, trial.test])
-    share = rows["action"].map(rows["action"].value_counts(normalize=True))
-    assert rows["propensity"].to_numpy() == pytest.approx(share.to_numpy())
+    assert rows.groupby("action")["propensity"].mean().to_dict() == pytest.approx(
+        {"none": 1 / 3, "r1": 1 / 3, "r2": 1 / 6, "r3": 1 / 6}
+    )
     assert set(trial.train["user_id"]).isdisjoint(trial.test["user_id"])
     assert trial.train["gave"].sum() == trial.test["gave"].sum() == 90
+
+
+def test_missing_values_stay_missing(file: Path) -> None:
+    trial = read_charitable(file, 0.5, 3)
+    rows = pd.concat([trial.train, trial.test])
     assert rows["red0"].isna().mean() == pytest.approx(0.1, abs=0.05)
     assert set(rows["red0"].dropna()) == {"0.0", "1.0"}
 
@@ -41,7 +47,7 @@ def test_letters_have_the_propensity_of_their_share_and_missing_values_stay_miss
 def test_what_is_not_the_trial_is_refused(file: Path, tmp_path: Path) -> None:
     frame = pd.read_csv(file)
     frame.assign(letter="r9_1k_a7").to_csv(tmp_path / "odd.csv", index=False)
-    with pytest.raises(InputError, match="720 rows are none of the 36 letters"):
+    with pytest.raises(InputError, match="720 rows are no letter of the trial"):
         read_charitable(tmp_path / "odd.csv", 0.5, 0)
     frame.drop(columns=["hpa", "amount"]).to_csv(tmp_path / "odd.csv", index=False)
     with pytest.raises(InputError) as caught:

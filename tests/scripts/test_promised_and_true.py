@@ -131,6 +131,22 @@ def _errors_by(read: Scores, made: Allocation) -> dict[str, dict[str, float]]:
     return found
 
 
+def discounts_of_everybody(folder: Path, scores: Path | None = None) -> float:
+    """How far the true discounts of all contacts that were possible are from their promise, in standard errors: nobody chose them."""
+    read = open_scores(scores or folder / "scores")
+    ids, effect = true_effects(folder)
+    catalogue = read.catalogue
+    promised_A, true_A, error_A = np.zeros((3, len(catalogue.actions)))
+    for shard in read.shards():
+        true_UA = effect["subs"][ids.get_indexer(shard.user_id.to_numpy(zero_copy_only=False))]
+        promised_A += (shard.eligible_UA * shard.mean["subs"]).sum(axis=0, dtype=np.float64)
+        error_A += (shard.eligible_UA * shard.stderr["subs"]).sum(axis=0, dtype=np.float64)
+        true_A += (shard.eligible_UA * true_UA).sum(axis=0, dtype=np.float64)
+    discount_A = catalogue.numbers("discount_eur")
+    errors = ErrorModel(catalogue.error_correlation, catalogue.error_group_A)
+    return float(discount_A @ (true_A - promised_A)) / errors.stderr_of({"subs": discount_A * error_A})
+
+
 def coverage(weeks: list[Week]) -> pd.DataFrame:
     """Per total: in how many weeks the truth lies inside the 90 % interval, and how far it is from the promise in standard errors."""
     apart = pd.DataFrame([{name: week.apart(name) for name in week.promised} for week in weeks])
@@ -153,11 +169,12 @@ def coverage_by_grouping(weeks: list[Week]) -> Mapping[str, float]:
     }
 
 
-def told(plain: list[Week], certain: list[Week], budget: float) -> str:
+def told(plain: list[Week], certain: list[Week], everybody: list[float], budget: float) -> str:
     """The tables of scripts/bench/README.md."""
     lines = [f"{len(plain)} markets, without a certainty:", coverage(plain).round(2).to_string()]
     lines += [f"inside, the {len(TOTALS)} totals together, where errors are shared by"]
     lines += [f"  {grouping}: {share:.0%}" for grouping, share in coverage_by_grouping(plain).items()]
+    lines += [f"discounts apart, all possible contacts: {np.mean(everybody):.2f}"]
     for name, weeks in (("without", plain), ("with", certain)):
         ratio = np.mean([week.true["discount"] / week.promised["discount"][0] for week in weeks])
         kept = sum(week.true["discount"] <= budget for week in weeks)
@@ -176,14 +193,15 @@ def told(plain: list[Week], certain: list[Week], budget: float) -> str:
 def test_intervals_hold_the_truth_and_a_certainty_keeps_its_budget(
     users: int, seeds: Sequence[int], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    plain, certain = [], []
+    plain, certain, everybody = [], [], []
     for seed in seeds:
         folder = tmp_path / str(seed)
         market_of(folder, users, seed)
         plain.append(week_of(folder, None))
         certain.append(week_of(folder, "90%"))
+        everybody.append(discounts_of_everybody(folder))
     with capsys.disabled():
-        print(f"\n{told(plain, certain, BUDGETS[users])}")
+        print(f"\n{told(plain, certain, everybody, BUDGETS[users])}")
     assert all(
         week.error_by[SHIPPED][name] == pytest.approx(error, rel=1e-4)
         for week in plain

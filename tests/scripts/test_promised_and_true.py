@@ -183,6 +183,8 @@ def told(plain: list[Week], certain: list[Week], everybody: list[float], budget:
     promised = np.mean([with_.promised["value"][0] / without.promised["value"][0] - 1 for without, with_ in pairs])
     true = np.array([with_.true["value"] / without.true["value"] - 1 for without, with_ in pairs])
     error = true.std(ddof=1) / len(true) ** 0.5 if len(true) > 1 else np.nan
+    optimism = np.mean([week.promised["value"][0] for week in plain]) / np.mean([week.true["value"] for week in plain])
+    lines += [f"value promised / true: {optimism:.3f}"]
     lines += [f"cost of the certainty: promised value {promised:.2%}, true value {true.mean():.2%} +- {error:.2%}"]
     return "\n".join(lines)
 

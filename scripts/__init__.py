@@ -7,6 +7,7 @@ Packages, and then the commands in the order in which a week runs:
 - runs: folders that are whole or absent, the pointer to the published one, and its record
 - pages: results as one HTML file each
 - judging: what policies are compared with, and rehearsed on
+- console: the product manager's page
 - bench: benchmarks by name, and their part of the documents
 - check_policy: everything that is wrong with a policy, at once
 - diff_policy: what differs between two policies, in sentences

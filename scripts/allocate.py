@@ -16,15 +16,15 @@ from scripts.runs import stage
 log = logging.getLogger("offermix")
 
 
-def run(settings: AllocateSettings) -> Allocation:
+def run(settings: AllocateSettings, pace: Pace | None = None) -> Allocation:
     """Writes the allocation, its certificate, price book and audit, all or nothing.
 
-    Raises Infeasible where the constraints contradict each other, after writing `diagnosis.json` alone.
+    pace: of whoever watches. Raises Infeasible where the constraints contradict each other, after writing `diagnosis.json` alone.
     """
     paths = settings.paths
     inputs = [path for path in (paths.scores, paths.policy, paths.previous) if path is not None]
     config = {"solve": settings.solve, "set": settings.set}
-    pace = Pace()
+    pace = Pace() if pace is None else pace
     try:
         with (
             entry.watched(lambda: f"Allocating {pace.line()}"),

@@ -70,13 +70,22 @@ def check_file(path: Path, changes: Mapping[str, object], meant: Meant, today: d
     return check_text(text, str(path), changes, meant, today)
 
 
-def check_text(text: str, name: str, changes: Mapping[str, object], meant: Meant, today: date) -> Checked:
-    """As `check_file`, of a text that is called by a name."""
+def check_text(
+    text: str,
+    name: str,
+    changes: Mapping[str, object],
+    meant: Meant,
+    today: date,
+    users: Callable[[Filter], int] | None = None,
+) -> Checked:
+    """As `check_file`, of a text that is called by a name. users: how many a filter has, where that is known without reading the scores."""
     world = meant.world
     found = examine(text, name, changes, world)
     if found.policy is None:
         return Checked(None, found.problems)
-    crowd = Crowd(world, None if meant.scores is None else users_in(meant.scores, found.policy))
+    if users is None and meant.scores is not None:
+        users = users_in(meant.scores, found.policy)
+    crowd = Crowd(world, users)
     return Checked(found.policy, (), tuple(_warnings(found, name, meant.day or today, crowd)))
 
 

@@ -9,6 +9,7 @@ Modules, in the order in which data flows:
 - sample: a stratified sample of the users of some scores, kept as a small scores dataset
 - sums: everything that is summed of contacts, by user, and the error of such sums over a sample
 - priced: a policy's prices and sums on a sample
+- telling: progress of an allocation of all users
 - session: one sample, and the policies that were priced on it
 - totals: what a policy gives on a sample, what two differ by, and with which error
 - in_full: the same from allocations of all users

@@ -15,6 +15,7 @@ from allocator.policy.grammar import Policy
 from allocator.solve.settings import SolveSettings
 from allocator.workbench.answers import Cell, ConstraintAnswer, DifferenceAnswer, MeanAndError, PolicyAnswer
 from allocator.workbench.session import Session
+from allocator.workbench.telling import TellingStopwatch
 from ranker.scores import Scores
 
 
@@ -48,7 +49,8 @@ def solved_in_full(session: Session, policy: Policy) -> FullPolicy:
     """An allocation of all users under an active policy. Raises Infeasible, InputError."""
     session.tell("solving for all users")
     settings = SolveSettings(gap=session.gap, price_ranges=False)
-    return FullPolicy(allocate(session.scores, policy, settings, previous=session.previous))
+    watch = TellingStopwatch(session.tell)
+    return FullPolicy(allocate(session.scores, policy, settings, previous=session.previous, progress=watch))
 
 
 def _constraint(record: ConstraintRecord) -> ConstraintAnswer:

@@ -18,6 +18,7 @@ from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import Unsolvable
 from allocator.workbench.priced import SampledPolicy, price_on_sample
 from allocator.workbench.sample import Sample, draw_sample, everybody
+from allocator.workbench.telling import TellingStopwatch
 from ranker.files import InputError
 from ranker.scores import Scores
 
@@ -98,7 +99,8 @@ class Session:
             return self.price(policy)
         except Unsolvable as error:
             self.tell("looking for the contradiction among all users")
-            allocate(self.scores, policy, SolveSettings(price_ranges=False), previous=self.previous)
+            watch = TellingStopwatch(self.tell)
+            allocate(self.scores, policy, SolveSettings(price_ranges=False), previous=self.previous, progress=watch)
             raise InputError(
                 [f"sample: {len(self.sample):,} users are too few for these rules ({error}); ask for more"]
             ) from None

@@ -199,6 +199,16 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
             SEED,
         ),
     ),
+    "console": (
+        "a page on 127.0.0.1 to edit, try, compare, propose and publish policies",
+        (
+            RUNS,
+            Key("run", "console.run", "the run that the page opens with", "value"),
+            Key("port", "console.port", "8080 by default", "value"),
+            SAMPLE,
+            SEED,
+        ),
+    ),
     "readout": (
         "what a week really brought: the holdout against everybody else, and whether to ship",
         (

@@ -132,6 +132,15 @@ class AskOptions(FrozenSettings):
     product: str | None = Field(None, description="whose offers are explained")
 
 
+class ConsoleOptions(FrozenSettings):
+    """The page on which policies are edited, tried, proposed and published."""
+
+    port: int = Field(8080, ge=0, le=65_535, description="of 127.0.0.1, where alone it listens")
+    run: str | None = Field(None, description="the run that the page opens with")
+    policies: Path = Field(Path("conf/policy"), description="where proposed policies are saved as new files")
+    approver_required: bool = Field(True, description="whether another person than the author must approve")
+
+
 class ReadoutOptions(FrozenSettings):
     """What a week that ran must show before its policy is shipped."""
 
@@ -176,6 +185,7 @@ class Settings(FrozenSettings):
     solve: SolveSettings
     evaluate: EvaluateOptions
     ask: AskOptions
+    console: ConsoleOptions
     readout: ReadoutOptions
     publish: PublishOptions
     tracking: TrackingOptions
@@ -346,6 +356,10 @@ class PublishSettings(Settings):
 
 class RollbackSettings(Settings):
     paths: RollbackPaths
+
+
+class ConsoleSettings(Settings):
+    """The console opens any run of `paths.runs`."""
 
 
 class BenchSettings(Settings):

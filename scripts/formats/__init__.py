@@ -11,4 +11,5 @@ Modules:
 - readout: readout.json
 - regret: regret.json
 - rehearsal: rehearsal.json
+- console: draft.json, scenarios.json and proposal.json
 """

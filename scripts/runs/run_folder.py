@@ -6,6 +6,7 @@ the stages that may still hold.
 
 import os
 import shutil
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -126,9 +127,9 @@ def _latest(runs: Path) -> Path | None:
     return max(begun, key=lambda path: path.stat().st_mtime).parent if begun else None
 
 
-def link_stages(latest: Path, folder: Path) -> None:
+def link_stages(latest: Path, folder: Path, names: Sequence[str] = STAGES) -> None:
     """Stages are replaced whole and never changed in place, so both folders may share their files."""
-    for name in STAGES:
+    for name in names:
         if (latest / name / MANIFEST).exists():
             shutil.copytree(latest / name, folder / name, copy_function=_link)
 

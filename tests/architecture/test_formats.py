@@ -30,6 +30,9 @@ HOMES = {
     "readout.json": "scripts.formats.readout",
     "regret.json": "scripts.formats.regret",
     "rehearsal.json": "scripts.formats.rehearsal",
+    "draft.json": "scripts.formats.console",
+    "scenarios.json": "scripts.formats.console",
+    "proposal.json": "scripts.formats.console",
     "ranker.jsonl": "scripts.bench.bench_ranker",
     "allocator.jsonl": "scripts.bench.bench_allocator",
 }

@@ -15,9 +15,11 @@ ORDER = (
     ("scripts.judging",),
     ("scripts.pages",),
     ("scripts",),
+    ("scripts.console",),
     ("scripts.bench",),
 )
-"""From the bottom up; a room of scripts may import those before it. Commands stand in scripts itself, and bench measures them."""
+"""From the bottom up; a room of scripts may import those before it. Commands stand in scripts itself; the console calls them, and bench
+measures them."""
 
 
 @pytest.fixture(scope="module")

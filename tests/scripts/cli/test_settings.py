@@ -18,7 +18,7 @@ from scripts.cli.settings import Settings, TrainSettings, WeeklySettings, known_
 
 ROOT = Path(__file__).resolve().parents[3]
 MAIN = re.compile(r'entry\.main\("(\w+)", (\w+), \w+\)')
-FILES = [*sorted((ROOT / "scripts").glob("*.py")), ROOT / "scripts" / "bench" / "__main__.py"]
+FILES = sorted([*(ROOT / "scripts").glob("*.py"), *(ROOT / "scripts").glob("*/__main__.py")])
 COMMANDS = dict(match for file in FILES for match in MAIN.findall(file.read_text()))
 
 

@@ -1,0 +1,150 @@
+"""A run that was opened: its scores, a sample that is drawn once, the policy that it ran under, and the session that answers questions."""
+
+import hashlib
+import os
+import shutil
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from allocator.certify.certificate import objective_terms, value_unit
+from allocator.formats import POLICY
+from allocator.policy.grammar import Policy
+from allocator.policy.words import Filter
+from allocator.workbench.answers import SAMPLE
+from allocator.workbench.priced import Tell
+from allocator.workbench.sample import draw_sample, everybody, open_sample
+from allocator.workbench.session import Session
+from ranker.catalogue import CATALOGUE_FILE
+from ranker.files import read_json_object
+from ranker.scores import Scores, open_scores
+from scripts.console.drafts import Drafts
+from scripts.console.policy_text import as_text, users_by_sample
+from scripts.formats.manifest import read_manifest
+from scripts.formats.run_record import RUN, RunRecord
+
+CONSOLE = "console"
+"""The folder in which the console keeps what is its own, beside the runs."""
+SEED = 1
+
+
+@dataclass(frozen=True)
+class OpenedRun:
+    """turn: held by whoever asks the session. words: the policy that the run used, in the form of its file."""
+
+    name: str
+    folder: Path
+    scores: Scores
+    session: Session
+    words: Mapping[str, Any]
+    drafts: Drafts
+    turn: threading.Lock = field(default_factory=threading.Lock)
+
+    @cached_property
+    def base(self) -> Policy:
+        """The run's policy, without the rules that did not hold on its day."""
+        return self.session.read(self.words, {})
+
+    @cached_property
+    def text(self) -> str:
+        """The run's policy as text: the file itself where that is still the same, with its comments."""
+        return _source(self.folder / "allocation") or as_text(self.words)
+
+    @cached_property
+    def users(self) -> Callable[[Filter], int]:
+        """How many listeners a filter has."""
+        return users_by_sample(self.session.sample)
+
+    @property
+    def unit(self) -> str:
+        """That of the value."""
+        return value_unit(objective_terms(self.base.objective), self.scores.catalogue)
+
+    def asked(self, tell: Tell) -> Session:
+        """The session, telling its progress to whoever asks."""
+        return replace(self.session, tell=tell)
+
+
+def open_run(folder: Path, users: int, tell: Tell = lambda sentence: None) -> OpenedRun:
+    """Opens a run's scores and its sample of about so many users; InputError where they or the policy cannot be read.
+
+    tell: is told how far the sample is, where it is drawn, and may end that.
+    """
+    runs = folder.parent
+    scores = open_scores(folder / "scores")
+    words = read_json_object(folder / "allocation" / POLICY)
+    kept = runs / CONSOLE / folder.name
+    previous = (
+        _previous(folder) if any(rule.get("kind") in ("change", "churn") for rule in _constraints(words)) else None
+    )
+    if scores.users <= users:
+        session = Session(scores, everybody(scores), previous)
+    else:
+        session = Session(scores, open_sample(_sampled(scores, users, kept / "sample", tell)), previous)
+    return OpenedRun(folder.name, folder, scores, session, words, Drafts(kept / "drafts"))
+
+
+def _constraints(words: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    found = words.get("constraints", [])
+    return found if isinstance(found, list) else []
+
+
+def _previous(folder: Path) -> Path | None:
+    """The allocation that the run compared with."""
+    record = RunRecord.from_file_if_sound(folder / RUN)
+    if record is None or record.previous is None:
+        return None
+    found = folder.parent / record.previous
+    return found if found.is_dir() else None
+
+
+def _sampled(scores: Scores, users: int, kept: Path, tell: Tell) -> Path:
+    """The folder of the sample, drawn where these scores have none yet; samples of other scores are removed."""
+    folder = kept / _fingerprint(scores, users)
+    if (folder / SAMPLE).is_file():
+        return folder
+    kept.mkdir(parents=True, exist_ok=True)
+    made = kept / f".{uuid.uuid4().hex[:8]}.new"
+    try:
+        made.mkdir()
+        read = 0
+
+        def seen(more: int) -> None:
+            nonlocal read
+            read += more
+            tell(f"drawing a sample, once: {read:,} of {scores.users:,} listeners read")
+
+        tell("drawing a sample, once")
+        draw_sample(scores, users, made, SEED, seen)
+        for old in kept.iterdir():
+            if old != made:
+                shutil.rmtree(old, ignore_errors=True)
+        made.rename(folder)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    return folder
+
+
+def _fingerprint(scores: Scores, users: int) -> str:
+    """Of the files of the scores as they lie there, and of the size of the sample."""
+    files = [scores.path / CATALOGUE_FILE, *scores.files]
+    states = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return hashlib.sha256(repr((states, users, SEED)).encode()).hexdigest()[:16]
+
+
+def _source(allocation: Path) -> str | None:
+    """The text of the policy file that the allocation was made from, unless it changed or `set.` changed it."""
+    manifest = read_manifest(allocation)
+    if manifest is None or manifest.inputs is None or (manifest.config or {}).get("set"):
+        return None
+    for name, digest in manifest.inputs.items():
+        path = Path(os.path.normpath(allocation.parent / name))
+        if path.suffix in (".yaml", ".yml") and path.is_file():
+            content = path.read_bytes()
+            if hashlib.sha256(content).hexdigest() == digest:
+                return content.decode("utf-8")
+    return None

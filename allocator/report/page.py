@@ -426,8 +426,9 @@ def glossary(report: Report) -> list[tuple[str, str]]:
         ),
         (
             "90 % interval",
-            "where the true amount lies with nine chances in ten, by the model's standard errors. Errors of one product's offers are "
-            "common to all their contacts. What choosing the over-estimated adds is not in it; the table of held-out users is about that.",
+            "where the true amount lies with nine chances in ten, by the model's standard errors. Offers whose effects are learned from "
+            "each other, such as those of one message, share their errors. What choosing the over-estimated adds is not in it; the table "
+            "of held-out users is about that.",
         ),
         (
             "Counts and amounts",

@@ -50,7 +50,7 @@ class Cancelled(Exception):
 class SampledPolicy:
     """problem: over all users, the sample's arrays. slate_UK: of everybody in the sample. value: penalties for soft constraints paid.
 
-    loads: metric -> float64[A], sums of standard errors over the contacts.
+    settled: whether better prices were shown to gain nothing; not so where most users tie.
     """
 
     policy: Policy
@@ -62,6 +62,7 @@ class SampledPolicy:
     value: float
     sums: UserSums
     evaluations: int
+    settled: bool
 
     @cached_property
     def prices(self) -> Start:
@@ -161,16 +162,25 @@ class _SampleRun:
         used_R = weight_U[outside_U] @ slate_usage(users, outside_U, given_UK[outside_U])
         users = replace(users, limit_R=users.limit_R - used_R)
         scale = measure_scale(users, np.random.default_rng(0))
-        evaluated, count = self._evaluated(users, scale, start)
+        evaluated, count, settled = self._evaluated(users, scale, start)
         slate_UK = given_UK
         inside_U = np.flatnonzero(data.group_U == 0)
         slate_UK[inside_U, : evaluated.slate_UK.shape[1]] = evaluated.slate_UK[inside_U]
         sums = sums_at(users, evaluated, slate_UK, used_R, scale, self.sample)
         return SampledPolicy(
-            self.policy, problem, data, self.sample, evaluated.price_R, slate_UK, sums.total(VALUE), sums, count
+            self.policy,
+            problem,
+            data,
+            self.sample,
+            evaluated.price_R,
+            slate_UK,
+            sums.total(VALUE),
+            sums,
+            count,
+            settled,
         )
 
-    def _evaluated(self, users: Users, scale: Scale, start: Start | None) -> tuple[DualEvaluation, int]:
+    def _evaluated(self, users: Users, scale: Scale, start: Start | None) -> tuple[DualEvaluation, int, bool]:
         lowest = cache(lambda: worst_value(users))
 
         def told(step: Step) -> None:
@@ -189,7 +199,7 @@ class _SampleRun:
         price_R = one_sided(users.problem, found.best.price_R)
         price_R = np.where(price_R > SPECK * scale.price_R, price_R, 0.0)
         same = (price_R == found.best.price_R).all()
-        return found.best if same else evaluate_dual(users, price_R), len(found.steps)
+        return found.best if same else evaluate_dual(users, price_R), len(found.steps), found.converged
 
 
 def _broken(users: Users, evaluated: DualEvaluation) -> list[str]:

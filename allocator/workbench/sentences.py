@@ -26,6 +26,8 @@ UNSPENT = 0.01
 FEW = 0.005
 """Of the listeners asked about: causes of fewer are not told."""
 MOST_CAUSES = 4
+NOT_SETTLED = "Many listeners tie, so prices on the sample did not settle; ask in full before you rely on this."
+NO_FALLBACKS = "Fallback contacts are left out of answers from a sample; an answer in full counts them."
 
 
 def headline(difference: DifferenceAnswer, unit: str) -> str:
@@ -62,7 +64,10 @@ def why(
     """Why edits that change nothing do not, and why budgets are not spent."""
     idle = [edit for edit, share in zip(edits, shares, strict=True) if _is_idle(share, compared)]
     told = [sentence for edit in idle for sentence in _idle(session, base, edit, compared.new)]
-    return (*told, *(_unspent(compared.new, place) for place in _budgets(compared.new)))
+    left_out = [NO_FALLBACKS] if base.fallback is not None or new.fallback is not None else []
+    if not (compared.base.settled and compared.new.settled):
+        left_out.append(NOT_SETTLED)
+    return (*told, *(_unspent(compared.new, place) for place in _budgets(compared.new)), *left_out)
 
 
 def _is_idle(share: EditAnswer, compared: Compared) -> bool:

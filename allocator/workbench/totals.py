@@ -21,6 +21,8 @@ from allocator.workbench.sample import Sample
 from allocator.workbench.sums import CONTACTS, VALUE, Name
 
 LEAST = 1e-12
+SEEN_TO_MOVE = 0.5
+"""Of the users who must move for so many more or fewer contacts: with fewer, the others are among users who tie."""
 
 
 def policy_answer(found: SampledPolicy, gap: float) -> PolicyAnswer:
@@ -146,7 +148,11 @@ class Compared:
 
     def _moved(self) -> MeanAndError:
         sample, moved_U = self.new.sample, self.moved_U.astype(float)
-        return MeanAndError(mean=float(sample.weight_U @ moved_U), se=float(sample.stderr_of_sums(moved_U[:, None])[0]))
+        contacts = abs(self.new.sums.total(CONTACTS) - self.base.sums.total(CONTACTS))
+        least = contacts / self.new.slate_UK.shape[1]  # where users tie, who is moved is not in their slates
+        mean = float(sample.weight_U @ moved_U)
+        error = float(sample.stderr_of_sums(moved_U[:, None])[0])
+        return MeanAndError(mean=least if mean < SEEN_TO_MOVE * least else mean, se=error)
 
     def cells(self) -> tuple[Cell, ...]:
         """By how many contacts each product on each surface differs, for everybody and by every segment value."""

@@ -22,6 +22,7 @@ from ranker.model.outcome_heads import Target
 from ranker.model.settings import ModelSettings
 
 USERS_AT_ONCE = 8_192
+PRODUCT = "product"  # whose actions share errors where they have no attribute of the name that the settings give
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,9 @@ class ValueModel:
 
     @property
     def error_groups(self) -> str | None:
-        """The attribute whose values share errors, where actions have it: their effects are learned from each other."""
-        name = self.settings.error_groups
-        return name if any(action.get(name) is not None for action in self.actions) else None
+        """The attribute whose values share errors, the first that actions have: their effects are learned from each other."""
+        names = (self.settings.error_groups, PRODUCT)
+        return next((name for name in names if any(action.get(name) is not None for action in self.actions)), None)
 
     def calibrated(self, calibration: Calibration) -> "ValueModel":
         return replace(self, calibration=calibration)

@@ -29,7 +29,11 @@ class ModelSettings(_Settings):
     action_sd: float = Field(0.05, gt=0, description="what is left to one action alone, for the calibration")
     deep_sd: float = Field(0.3, gt=0, description="every weight of the deep path")
     deep_interaction_sd: float = Field(0.03, gt=0, description="how much the deep path changes an effect")
-    error_groups: str = Field("product", min_length=1, description="attribute whose values share errors in sums")
+    error_groups: str = Field(
+        "message",
+        min_length=1,
+        description="attribute whose values share errors in sums; product where offers have none",
+    )
 
 
 class JudgingSettings(_Settings):

@@ -1,5 +1,7 @@
 """Scores for every user: streams equal one shot, segments and eligibility are kept, new actions are less sure."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -57,6 +59,22 @@ def test_what_is_written_is_a_scores_dataset(trained, users, tmp_path) -> None:
     assert np.stack(written["eligible"]).ravel().tolist() == (np.arange(4200) % 5 > 0).tolist()
     assert scores.stderr_metrics == {"subs", "days", "revenue"}
     assert scores.catalogue.as_of == trained.model.as_of
+
+
+@pytest.mark.parametrize(
+    ("attributes", "groups"),
+    [
+        ({"message": "trial", "product": "lite"}, "message"),
+        ({"product": "lite"}, "product"),
+        ({"product": None}, None),
+    ],
+)
+def test_offers_of_one_message_share_errors_or_of_one_product_where_there_are_no_messages(
+    trained, attributes, groups
+) -> None:
+    """Groups of products left out what offers of a message have in common: sums over one message were thought too sure."""
+    bare = [{"id": str(action["id"]), "slot": action["slot"]} | attributes for action in trained.model.actions]
+    assert replace(trained.model, actions=tuple(bare)).error_groups == groups
 
 
 def test_batches_do_not_change_scores(trained, users, tmp_path, monkeypatch) -> None:

@@ -1,8 +1,8 @@
 """Karlan and List's fund-raising trial (American Economic Review 2007) as logs: a letter that matches gifts 1:1, 2:1 or 3:1, or none.
 
 Two thirds of the former donors got a letter. The 36 letters of the file also differ in the largest sum that is matched and in the gift
-they ask for. As actions they are taken by ratio: of one letter alone a half of the file has some nine gifts. The trial found that any
-letter brings more than none, and that ratios do not differ.
+they ask for. As actions they are taken by ratio: a single letter has some ten gifts. The trial found that any letter brings more than
+none, and that ratios do not differ.
 
 Axes: R rows.
 """

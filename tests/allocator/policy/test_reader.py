@@ -628,7 +628,7 @@ def test_churn_is_a_part_of_the_users() -> None:
         ("kind: churn, max: few", "max: 'few' is not a number or a percentage"),
         (
             "kind: churn, max: 5%, where: {surface: push}",
-            "where: 'where' is for volume, reach, total, share, average, ratio",
+            "where: 'where' is for volume, total, share, average, ratio",
         ),
         ("kind: churn, max: 5%, users: {market: SF}", "users.market: no user has market 'SF'"),
         ("kind: chrn, max: 5%", "kind: 'chrn' is no kind of constraint; did you mean 'churn'?"),

@@ -26,9 +26,9 @@ from tests.architecture.measure import ROOT
 MARKETS = {
     "known": (20_000, (*range(201, 212), *range(221, 228))),
     "fresh": (20_000, range(401, 419)),
-    "large": (200_000, range(301, 305)),
+    "large": (200_000, range(301, 306)),
 }
-"""Users and seeds. By what errors are shared was learned of all but seeds 411 to 418 and 304."""
+"""Users and seeds. By what errors are shared was learned of all but seeds 411 to 418, 304 and 305."""
 BUDGETS = {20_000: 80.0, 200_000: 800.0}
 """The default policy's budget of discounts, and the same per user for more of them."""
 WEIGHTS = {"revenue": 1.0, "subs": 6.0, "mau": 2.0, "active_days": 0.05, "opt_out": -25.0}
@@ -210,4 +210,4 @@ def test_intervals_hold_the_truth_and_a_certainty_keeps_its_budget(
         for name, (_, error) in week.promised.items()
     )
     assert coverage_by_grouping(plain)[SHIPPED] >= 0.8
-    assert sum(week.true["discount"] <= BUDGETS[users] for week in certain) >= 0.75 * len(seeds)
+    assert sum(week.true["discount"] <= BUDGETS[users] for week in certain) >= 0.8 * len(seeds)

@@ -40,7 +40,7 @@ def subs_of(folder: Path) -> float:
     return sum(float(users.loc[row.user_id, "mean_subs"][IDS.index(row.action)]) for row in rows.itertuples())
 
 
-@pytest.mark.parametrize("method", ["prices", "exact"])
+@pytest.mark.parametrize("method", [pytest.param("prices", marks=pytest.mark.slow), "exact"])
 @pytest.mark.parametrize("seed", seeds(2, quick=1))
 def test_the_first_tier_gives_up_no_more_than_it_may(
     tmp_path: Path, settings_for: Callable, seed: int, method: str

@@ -93,7 +93,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     return copy
 
 
-LONG = ("ranker/README.md", "scripts/README.md")
+LONG = ("ranker/README.md", "scripts/README.md", "conf/policy/README.md")
 """Documents whose commands take a minute each, most of which other tests call too."""
 
 

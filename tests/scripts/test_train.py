@@ -69,6 +69,7 @@ def test_what_history_tells_is_in_the_model_and_no_longer_in_its_doubt(
     assert left_CA.mean() < 0.9
 
 
+@pytest.mark.slow
 def test_the_model_does_not_depend_on_the_threads_of_its_surroundings(
     composed: Callable[..., DictConfig], call: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:

@@ -120,6 +120,7 @@ def test_larger_problems_by_the_dual(tmp_path: Path, seed: int) -> None:
     assert check(case, SolveSettings(method="prices", exact_cells=0), ends=True)
 
 
+@pytest.mark.slow
 def test_shares_averages_and_ratios(tmp_path: Path) -> None:
     found: Sequence[str] = []
     for seed in range(2):

@@ -75,6 +75,7 @@ def test_the_judge_counts_every_value_itself(tmp_path: Path, settings_for: Calla
     assert {"constraint books@SE", "constraint books@NO"} <= broken
 
 
+@pytest.mark.slow
 def test_one_set_changes_all_rows_and_a_conflict_names_the_one(tmp_path: Path, settings_for: Callable) -> None:
     write_scores(tmp_path / "scores", 2 * USERS, 3)
     rules = EACH + "  - {id: few, kind: volume, where: {product: books}, users: {market: SE}, max: 5}\n"
@@ -89,6 +90,7 @@ def test_one_set_changes_all_rows_and_a_conflict_names_the_one(tmp_path: Path, s
     assert [record.max for record in books] == [np.floor(0.09 * sizes["NO"]), np.floor(0.09 * sizes["SE"])]
 
 
+@pytest.mark.slow
 def test_a_thousand_values(tmp_path: Path, settings_for: Callable) -> None:
     users, values = 3_000, 1_000
     generator = np.random.default_rng(0)

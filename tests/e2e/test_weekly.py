@@ -100,6 +100,7 @@ def test_the_summary_says_what_a_product_manager_asks(first: subprocess.Complete
     assert "Traceback" not in first.stderr
 
 
+@pytest.mark.slow
 def test_the_same_week_again_is_still_current(call: Call, folder: Path, runs: Path, policy: str) -> None:
     before = (folder / "allocation" / "manifest.json").read_bytes()
     again = call(*WEEK, f"runs={runs}", policy, "tracking.enabled=false")

@@ -176,7 +176,7 @@ def solve_with_margins(
         hard = {place for place in broken if not np.isfinite(problem.measured[place[0]].penalty)}
         if not hard and (not broken or round_ >= SOFT_ROUNDS):
             break
-        start = _prices(stage, solution.price_R)
+        start = prices_by_side(stage, solution.price_R)
         cuts = cuts.after(broken, round_)
     else:
         names = ", ".join(problem.measured[position].rule.id for position, _ in hard)
@@ -212,8 +212,8 @@ def broken_by(stage: Problem, counted: Tally, places: Iterable[Place]) -> dict[P
     return found
 
 
-def _prices(stage: Problem, price_R: np.ndarray) -> Prices:
-    """What to begin the next round with."""
+def prices_by_side(stage: Problem, price_R: np.ndarray) -> Prices:
+    """By constraint id and side, as the next solution begins with them."""
     rows = stage.rows
     ids = [stage.measured[position].rule.id for position in rows.constraint_R]
     return {(name, rows.side(row)): float(price_R[row]) for row, name in enumerate(ids)}

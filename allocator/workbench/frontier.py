@@ -16,7 +16,7 @@ import numpy as np
 from allocator.amounts import number
 from allocator.assign.preassigned import Preassigned, preassign
 from allocator.certify.contacts import contact_values, tally_all
-from allocator.chance_constraints import Refuted, solve_with_margins
+from allocator.chance_constraints import Refuted, prices_by_side, solve_with_margins
 from allocator.policy.grammar import Policy
 from allocator.policy.kinds.base import Side
 from allocator.problem import Problem, build_problem
@@ -197,8 +197,7 @@ def _point(
         x=x, y=y, x_se=0.0, y_se=0.0, value=value, value_se=0.0,
         gap=max(relative_gap(value, given + min(solution.dual, solution.whole_bound)), 0.0), change=change,
     )  # fmt: skip
-    ids = [problem.measured[place].rule.id for place in problem.rows.constraint_R]
-    return point, {(ids[row], problem.rows.side(row)): float(price) for row, price in enumerate(solution.price_R)}
+    return point, prices_by_side(problem, solution.price_R)
 
 
 def _total(measure: Measurand, problem: Problem, counted: Tally, value: float) -> float:

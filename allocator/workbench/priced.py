@@ -12,6 +12,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from allocator.assign.preassigned import Preassigned, preassign
+from allocator.chance_constraints import prices_by_side
 from allocator.constraints import CompiledConstraint
 from allocator.lexicographic import floor_of
 from allocator.policy.grammar import Policy
@@ -67,11 +68,8 @@ class SampledPolicy:
     @cached_property
     def prices(self) -> Start:
         """By constraint id and side, those that are not nothing."""
-        rows = self.problem.rows
-        ids = [self.problem.measured[place].rule.id for place in rows.constraint_R]
-        return {
-            (ids[row], rows.side(row)): float(self.price_R[row]) for row in np.flatnonzero(self.price_R > 0).tolist()
-        }
+        priced = prices_by_side(self.problem, self.price_R)
+        return {side: price for side, price in priced.items() if price > 0}
 
     def binding(self, place: int) -> tuple[Side | None, float]:
         """The side of the constraint at this place that has a price, and the price of its row."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from allocator.amounts import exact, number, percent, with_unit
 from allocator.constraints import CompiledConstraint
-from allocator.policy.differences import Edit, differences, with_edits
+from allocator.policy.differences import Edit
 from allocator.policy.grammar import Policy
 from allocator.policy.kinds.base import Side
 from allocator.solve.solution import Unsolvable
@@ -18,6 +18,7 @@ from allocator.workbench.priced import SampledPolicy
 from allocator.workbench.reasons import SLOT, Whereabouts, whereabouts
 from allocator.workbench.session import Session
 from allocator.workbench.totals import Compared
+from allocator.workbench.wider import with_bound
 
 WIDER = 3.0
 """Times as wide: the bound that is tried beside one that changes nothing."""
@@ -99,7 +100,7 @@ def _idle(session: Session, base: Policy, edit: Edit, found: SampledPolicy) -> I
         return
     each = found.problem.measured[bound.place]
     yield f"{_ended(edit.sentence)} It changes nothing: {_stands(found, bound.place)}. {_causes(found, bound.place)}"
-    if (wide := _wider(session, base, edit, each, bound.side)) is not None:
+    if (wide := _wider(session, base, each, bound.side)) is not None:
         yield wide
 
 
@@ -121,27 +122,19 @@ def _stands(found: SampledPolicy, place: int) -> str:
     return f"{each.rule.name} is at {words} ({bounds} asked for), {binds}"
 
 
-def _wider(session: Session, base: Policy, edit: Edit, each: CompiledConstraint, side: Side) -> str | None:
+def _wider(session: Session, base: Policy, each: CompiledConstraint, side: Side) -> str | None:
     """What the bound would do if it were much wider."""
     bound = each.bound(side) * (WIDER if (side == "max") == (each.bound(side) >= 0) else 1 / WIDER)
     words = round(bound) if each.whole else bound
     try:
         start = session.price(base)
-        wide = session.price(with_edits(base, [_with_bound(edit, base, each.rule.id, side, words)]), base)
+        wide = session.price(with_bound(base, each.rule.id, side, words), base)
     except (Unsolvable, ValueError):
         return None
     change = Compared(start, wide).answer(session.gap).value
     shown = each.rule.amount(float(words), asked=True)
     effect = f"value changes by {signed(change, '')}" if change.seen else "no effect on value is seen"
     return f"Even with its {side} at {shown}, three times as wide, {effect}."
-
-
-def _with_bound(edit: Edit, base: Policy, rule: str, side: Side, bound: float) -> Edit:
-    words = base.to_json()
-    for other in words["constraints"]:
-        if other["id"] == rule:
-            other[side] = bound
-    return next(each for each in differences(base, Policy.model_validate(words)) if each.path == edit.path)
 
 
 def _budgets(found: SampledPolicy) -> Iterator[int]:

@@ -49,7 +49,7 @@ class Wider:
             wide = bound + (part if side == "max" else -part) * abs(bound)
             written = float(round(wide)) if known.whole else float(f"{wide:.10g}")
             try:
-                found = self.session.price(self._policy(rule_id, side, written), self.policy)
+                found = self.session.price(with_bound(self.policy, rule_id, side, written), self.policy)
             except (Unsolvable, InputError):
                 return None
             if happens(now.prices, found.prices):
@@ -58,9 +58,11 @@ class Wider:
                 return WiderBound(kind.name, written, before, after, change)
         return None
 
-    def _policy(self, rule: str, side: Side, bound: float) -> Policy:
-        words = self.policy.to_json()
-        for each in words["constraints"]:
-            if each["id"] == rule:
-                each[side] = bound
-        return Policy.model_validate(words)
+
+def with_bound(policy: Policy, rule: str, side: Side, bound: float) -> Policy:
+    """The policy with another bound on one side of the constraint of this id."""
+    words = policy.to_json()
+    for each in words["constraints"]:
+        if each["id"] == rule:
+            each[side] = bound
+    return Policy.model_validate(words)

@@ -86,6 +86,9 @@ def test_totals_of_the_sample_are_those_of_everybody(session: Session, scores: S
         known = found.new.constraints[record.id]
         assert abs(known.achieved - record.achieved) <= 4 * known.se + 1e-6
         assert (known.binding, known.min, known.max) == (record.binding, record.min, record.max)
+        if known.binding == "max":
+            assert known.achieved == pytest.approx(known.max, rel=1e-6), "what binds is not counted, but known"
+            assert known.se < 0.005 * known.max
         assert known.price == pytest.approx(record.price, rel=0.25, abs=1e-4)
 
 

@@ -31,7 +31,7 @@ MOST_COMPARED = 200_000
 Changes = dict[str, dict[str, object]]
 LEGEND = (
     "*open*: from the scores to a sample of {sample:,} users; *first*: the first policy priced on it.",
-    "*edit, median* and *p95*: seconds from an edited policy to the whole answer, with errors, edits and reasons.",
+    "*edit, median* and *p95*: seconds from an edit of a policy to the whole answer, with errors, edits and reasons.",
     "*value inside 95 %*: answers whose difference in value is within its stated 95 % error of that of two allocations of all users; "
     "*all totals*: the same of contacts and of every metric.",
     "*adds up*: answers whose edits add up to the difference.",
@@ -103,8 +103,8 @@ def _asked(
         if generator.random() < 0.4:
             changes = {**changes, **_edit(base, generator)}
         try:
-            new = session.read(instance.policy, changes)
             started = time.perf_counter()
+            new = session.read(instance.policy, changes)
             answer = what_if(session, base, new)
         except (Infeasible, InputError):
             continue

@@ -23,6 +23,7 @@ from allocator.report import charts, rules, sentences
 from allocator.report.charts import Chart
 from allocator.report.collect import Report, Sources, collect
 from allocator.report.records import Evaluation, PolicyValue, ShownCalibration
+from ranker import disk
 from ranker.catalogue import not_told
 
 HERE = Path(__file__).parent
@@ -110,7 +111,7 @@ class ConstraintRow:
 
 def write_report(sources: Sources, path: Path) -> None:
     """Writes the report to `path`, one HTML file; InputError where a source is missing or wrong."""
-    path.write_text(render(collect(sources)), encoding="utf-8")
+    disk.write_text(path, render(collect(sources)))
 
 
 def render(report: Report) -> str:

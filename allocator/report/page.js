@@ -3,14 +3,15 @@ const figures = JSON.parse(document.getElementById("figures").textContent);
 const settings = {displayModeBar: false, responsive: true};
 const PAPER = 700; // Paper is narrower than most screens: A4 less its margins is 700 pixels wide.
 const shown = new Map(); // what a reader chose to see of each chart
+let isPrinting = false;
 // On a narrow screen a figure scrolls sideways rather than writing its numbers over each other.
 const least = ({data, layout}) => layout.margin.l + layout.margin.r + (data[0].type === "heatmap" ? 46 * data[0].x.length : 60);
-const draw = (id, width) => {
+const draw = (id) => {
   const place = document.getElementById("chart-" + id);
   const figure = figures[id][shown.get(id) || 0].figure;
-  place.style.minWidth = width ? "0" : least(figure) + "px";
+  place.style.minWidth = isPrinting ? "0" : least(figure) + "px";
   place.style.height = figure.layout.height + "px";
-  const layout = width ? {...figure.layout, autosize: false, width} : {...figure.layout, autosize: true};
+  const layout = isPrinting ? {...figure.layout, autosize: false, width: PAPER} : {...figure.layout, autosize: true};
   Plotly.react(place, figure.data, layout, settings);
 };
 const isFolded = (id) => document.getElementById("chart-" + id).closest("details:not([open])") !== null;
@@ -34,9 +35,11 @@ let folded = [];
 window.addEventListener("beforeprint", () => {
   folded = folds.filter((fold) => !fold.open && !fold.matches(".unprinted"));
   folded.forEach((fold) => { fold.open = true; });
-  Object.keys(figures).forEach((id) => draw(id, PAPER));
+  isPrinting = true;
+  Object.keys(figures).forEach((id) => draw(id));
 });
 window.addEventListener("afterprint", () => {
   folded.forEach((fold) => { fold.open = false; });
+  isPrinting = false;
   Object.keys(figures).filter((id) => !isFolded(id)).forEach((id) => draw(id));
 });

@@ -23,7 +23,7 @@ from allocator.report import charts, rules, sentences, weeks
 from allocator.report.charts import Chart
 from allocator.report.collect import Report, Sources, collect
 from allocator.report.records import Evaluation, PolicyValue, ShownCalibration
-from allocator.report.rule_table import RuleLine, price_words, rule_lines
+from allocator.report.rule_table import RuleLine, matter_most, price_words, rule_lines
 from ranker.catalogue import not_told
 
 HERE = Path(__file__).parent
@@ -61,8 +61,10 @@ WARNINGS = (
     ("Rules of the policy that are off this week.", ("off",)),
 )
 BEST_FIXED = "best fixed action"
-MOST_SHOWN = 60
+MOST_SHOWN = 30
 """Constraints that are told in a paragraph each; those that matter least are in the table alone."""
+MOST_RULES, MOST_ROWS, MOST_ACTIONS = 150, 80, 200
+"""Rows of the longest tables: with more, a page would grow beyond 2 MB."""
 KIND_WORDS = {"hard": "must hold", "soft": "wanted", "report_only": "measured only"}
 
 
@@ -146,7 +148,7 @@ def render(report: Report) -> str:
         "count": lambda value: f"{value:,}",
         "held": hold_units_together,
     }
-    groups = chart_groups(report)
+    groups, lines = chart_groups(report), rule_lines_of(report)
     plotly_js, page_js = plotly_script(), (HERE / "page.js").read_text(encoding="utf-8")
     return environment.get_template("template.html.j2").render(
         report=report,
@@ -172,7 +174,10 @@ def render(report: Report) -> str:
         fallback=rules.fallback(report),
         tiers=rules.tier_rows(report),
         weeks=weeks_of(report),
-        rules=rule_lines_of(report),
+        rules=matter_most(lines, MOST_RULES),
+        more_rules=max(len(lines) - MOST_RULES, 0),
+        most_rows=MOST_ROWS,
+        most_actions=MOST_ACTIONS,
         warnings=warnings_of(report),
         interference=rules.interference_rows(report.catalogue.interference),
         experiment="" if report.policy is None else rules.experiment(report.policy),

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 
 from pydantic import ValidationError
 
@@ -16,6 +17,7 @@ from allocator.amounts import exact
 from allocator.policy import tree
 from allocator.policy.check import World
 from allocator.policy.differences import Edit, differences
+from allocator.policy.edit_words import DEFAULTS
 from allocator.policy.grammar import Policy
 from allocator.policy.overrides import leaves
 from allocator.policy.reader import Examined, examine
@@ -24,6 +26,7 @@ from ranker.files import InputError, read_json
 from ranker.scores import Scores
 
 MOST_COMMENTS = 4
+NOTHING: Mapping[str, object] = MappingProxyType({})
 PLAIN = re.compile(r"[\w.\-/%][\w.\-/% ]*")
 """Text that needs no quotes to be read as text on the page."""
 
@@ -86,7 +89,9 @@ def _beside_the_file(used: Policy, text: str, name: str, changes: Mapping[str, o
         why = f"The file {name} has changed since this run and is no policy for it any more"
         note = f"{why}; the rules are shown as the allocation holds them."
         return PolicyUsed(used, _as_held(used), tuple(_asked(changes)), opening=opening, note=note, file=name)
-    edits = tuple(_asked(changes)) if plain.policy is None else _shown(differences(plain.policy, changed.policy))
+    edits = (
+        tuple(_asked(changes)) if plain.policy is None else _shown(differences(plain.policy, changed.policy), changes)
+    )
     since = _shown(differences(used, changed.policy.active(day)))
     if since:
         note = f"The file {name} has changed since this run; the rules are shown as the allocation holds them."
@@ -125,8 +130,20 @@ def _asked(changes: Mapping[str, object]) -> Iterator[ShownEdit]:
         yield ShownEdit(path, "", spelled(value))
 
 
-def _shown(edits: Sequence[Edit]) -> tuple[ShownEdit, ...]:
-    return tuple(ShownEdit(each.path, spelled(each.before), spelled(each.after), each.sentence) for each in edits)
+def _shown(edits: Sequence[Edit], changes: Mapping[str, object] = NOTHING) -> tuple[ShownEdit, ...]:
+    """changes: what was asked for, spelled as it was asked."""
+    asked = dict(leaves(changes))
+    return tuple(
+        ShownEdit(
+            each.path, spelled(_told(each.before)), spelled(_told(asked.get(each.path, each.after))), each.sentence
+        )
+        for each in edits
+    )
+
+
+def _told(value: object) -> object:
+    """A rule without what a file need not say."""
+    return {key: each for key, each in value.items() if each not in DEFAULTS} if isinstance(value, Mapping) else value
 
 
 def spelled(value: object) -> str:

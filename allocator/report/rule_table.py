@@ -67,6 +67,12 @@ class RuleLine:
     owner: str = ""
     reason: str = ""
 
+    @property
+    def costs(self) -> bool:
+        """Whether it, or one of its rows, is at a bound or beyond it."""
+        outcomes = self.parts if self.outcome is None else (self.outcome, *self.parts)
+        return any(each.state for each in outcomes)
+
 
 @dataclass(frozen=True)
 class _Table:
@@ -91,6 +97,12 @@ def rule_lines(
     rules: tuple[Rule, ...] = (*given.constraints, *given.contact, *given.eligibility, *given.pinned)
     lines = [_line(rule, table) for rule in rules]
     return [*lines, *_fallback(given.fallback, certificate), *_drawn(given)]
+
+
+def matter_most(lines: Sequence[RuleLine], most: int) -> list[RuleLine]:
+    """At most so many, in their order: first to stay are those that bind or are missed, then those whose days are told."""
+    ranked = sorted(range(len(lines)), key=lambda place: (not lines[place].costs, not lines[place].standing, place))
+    return [lines[place] for place in sorted(ranked[:most])]
 
 
 def _line(rule: Rule, table: _Table) -> RuleLine:

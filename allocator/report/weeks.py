@@ -6,7 +6,7 @@ which claims less where the weeks share a model. The optimiser leaves open its g
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from allocator.amounts import number, one, percent, told_apart, with_unit
 from allocator.formats import Certificate, ConstraintRecord, MetricTotal, SaidOfConstraint, SaidOfTotal
@@ -24,6 +24,7 @@ OBJECTIVES_DIFFER = "not compared: the objectives differ"
 MINUS = "\u2212"
 MOST_SENTENCES = 8
 MOST_EDITS = 20
+MOST_OFFERS = 40
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,10 @@ class WeekChange:
 
     @property
     def relative(self) -> float | None:
-        return self.difference / abs(self.before.value) if self.before.value else None
+        """Of last week's; None where that is nothing, or of another sign, where a percentage says nothing."""
+        if self.before.value == 0 or self.before.value * self.now.value < 0:
+            return None
+        return self.difference / abs(self.before.value)
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,12 @@ class WeekRow:
     verdict: str = ""
     sentence: str = ""
     is_moved: bool = False
+    relative: float = 0.0
+
+    @property
+    def rank(self) -> tuple[bool, bool, float]:
+        """Other bounds first, then what can be told, then by how much it changed."""
+        return not self.is_moved, not self.sentence, -abs(self.relative)
 
 
 @dataclass(frozen=True)
@@ -141,12 +151,12 @@ def compared(name: str, unit: str, change: WeekChange, words: FigureWords) -> We
         before, now = told_apart([change.before.value, change.now.value])
     difference = signed(change.difference, words.distance)
     part = "" if change.relative is None else signed(change.relative, percent)
-    row = WeekRow(name, unit, before, now, difference, part, _verdict(change, words))
+    row = WeekRow(name, unit, before, now, difference, part, _verdict(change, words), relative=change.relative or 0.0)
     if not change.is_told:
         return row
     share = f" ({part})" if part else ""
     sentence = f"{name}: {words.distance(abs(change.difference))} {_way(change, words)} than last week{share}."
-    return WeekRow(name, unit, before, now, difference, part, row.verdict, sentence)
+    return replace(row, sentence=sentence)
 
 
 def _verdict(change: WeekChange, words: FigureWords) -> str:
@@ -256,8 +266,7 @@ def _constraint_row(record: ConstraintRecord, before: SaidOfConstraint | None, i
     words = FigureWords(kind.amount, lambda size: kind.distance(size, unit), kind.counts is not None)
     row = compared(record.name, unit, change, words)
     said = " ".join(each for each in (moved, row.sentence) if each)
-    told = (row.difference, row.percent, row.verdict)
-    return WeekRow(record.name, unit, _told(before), now, *told, said, bool(moved))
+    return replace(row, before=_told(before), now=now, sentence=said, is_moved=bool(moved))
 
 
 def _is_sure(record: ConstraintRecord, policy: Policy | None) -> bool:
@@ -315,6 +324,10 @@ def placed(
     rows = sorted((each for each in rows if each.total != WeekCell(0, 0)), key=lambda each: -each.total.now)
     if not rows:
         return None
+    if len(rows) > MOST_OFFERS:
+        fewer = rows[MOST_OFFERS - 1 :]
+        others = [_sum(each.cells[place] for each in fewer) for place in range(len(columns or [""]))]
+        rows = [*rows[: MOST_OFFERS - 1], _placed_row(f"{len(fewer)} others", others)]
     sums = [_sum(each.cells[place] for each in rows) for place in range(len(columns or [""]))]
     return Placed(row, tuple(columns), (*rows, _placed_row("All", sums)))
 
@@ -362,7 +375,7 @@ def beside(
     if last.said is None:
         return Weeks("Nothing can be set beside this week.", missing=last.missing)
     figures = tuple(figure_rows(last, certificate, reached, value_unit))
-    constraints = tuple(constraint_rows_of(last, certificate, policy))
+    constraints = tuple(sorted(constraint_rows_of(last, certificate, policy), key=lambda row: row.rank))
     names = {record.name for record in certificate.constraints if record.binding is not None}
     about = [row.sentence for row in constraints if row.sentence and (row.name in names or row.is_moved)]
     more = [f"{len(about) - MOST_SENTENCES} further constraints that bind, or have other bounds, are in the table."]

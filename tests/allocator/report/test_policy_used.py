@@ -65,7 +65,7 @@ def test_the_edits_of_the_run_stand_with_what_the_file_says(scores: Scores, file
     by_path = {edit.path: (edit.before, edit.after) for edit in found.edits}
     assert by_path["push_cap.max"] == ("20%", "15%")
     assert by_path["objective.subs.weight"] == ("12", "7")
-    assert by_path["plans"][1] == "\u2013" and "plans" in by_path["plans"][0]
+    assert by_path["plans"] == ("{id: plans, where: {family: plan}, max: 0.55, kind: share}", "\u2013")
     assert set(by_path) == {"push_cap.max", "objective.subs.weight", "plans"}
     assert (found.since, found.note, found.file) == ((), "", "winter.yaml")
     assert found.opening == ("Push is dear in winter.", "Written by Ada, 2026-11-02.")
@@ -74,6 +74,11 @@ def test_the_edits_of_the_run_stand_with_what_the_file_says(scores: Scores, file
     assert "Push is dear in winter. Written by Ada, 2026-11-02." in text
     assert "push_cap.max 20% 15% The maximum of Push (push_cap) falls from 20 % to 15 % of all users." in text
     assert result.certificate.policy_digest is not None and result.certificate.policy_digest in text
+
+
+def test_an_edit_is_spelled_as_it_was_asked_for(scores: Scores, file: Path) -> None:
+    found = used(made(scores, file, {"plans": {"max": "40%"}}), scores, file)
+    assert [(edit.path, edit.before, edit.after) for edit in found.edits] == [("plans.max", "0.55", "40%")]
 
 
 def test_a_run_without_edits_says_that_it_has_none(scores: Scores, file: Path) -> None:

@@ -62,6 +62,14 @@ def test_a_difference_is_told_beyond_both_errors_and_the_gap(
     assert found.verdict in ({"more", "less"} if is_told else {weeks.UNTOLD, "no change", weeks.NOT_JUDGED})
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "part"),
+    [(4.0, 5.0, "+25.0 %"), (-4.0, -5.0, f"{MINUS}25.0 %"), (-4.0, 5.0, ""), (0.0, 5.0, "")],
+)
+def test_a_percentage_is_of_what_was_there(before: float, now: float, part: str) -> None:
+    assert weeks.compared("Value", "EUR", WeekChange(WeekFigure(before), WeekFigure(now)), PLAIN).percent == part
+
+
 def test_figures_are_those_of_both_certificates(both: tuple[Run, Run, Sources]) -> None:
     before, now, sources = both
     old, new = before.certificate(), now.certificate()

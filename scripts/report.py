@@ -14,7 +14,8 @@ def run(settings: ReportSettings) -> Path:
     file and the allocation before this one. Returns the page's path."""
     sources = sources_of(settings.paths.run)
     read = (sources.allocation, sources.scores, sources.model, sources.rehearsal, sources.truth)
-    made_from = [path for path in read if path is not None]
+    policy = [path for path in (sources.policy_file,) if path is not None and path.is_file()]
+    made_from = [*(path for path in read if path is not None), *policy]
     config = {} if sources.previous is None else {"previous": sources.previous.name}
     with stage.write(settings.paths.run / "report", "report", made_from, config) as made:
         write_report(sources, made / "report.html")

@@ -9,12 +9,14 @@ import pandas as pd
 import pytest
 
 from allocator.allocate import Allocation, allocate
+from allocator.formats import ConstraintRecord
 from allocator.report.collect import Sources, collect
 from allocator.report.page import rule_lines_of
-from allocator.report.rule_table import BoundLine, RuleLine
+from allocator.report.rule_table import BoundLine, RuleLine, price_words
 from ranker.scores import Scores, open_scores
 from tests.allocator.instances import write_scores
 from tests.allocator.report.test_report import read
+from tests.allocator.reporting import constraint
 
 USERS = 90
 POLICY = """version: 1
@@ -176,3 +178,18 @@ def test_the_table_is_on_the_page(sources: Sources, lines: dict[str, RuleLine]) 
     shown = [attributes.get("class", "").split() for tag, attributes in found.elements if tag == "tr"]
     assert sum("rule" in names for names in shown) == len(lines)
     assert sum("off" in names for names in shown) == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"kind": "share", "unit": "share", "price": 182_000.0}, "1,820 EUR per percentage point"),
+        ({"price": 0.19}, "0.19 EUR per contact"),
+        ({"kind": "total", "unit": "EUR", "price": 0.4321}, "0.432 EUR per EUR"),
+        ({"kind": "average", "unit": "opt-outs per contact", "price": 2500.0}, "2,500 EUR per 1 opt-outs per contact"),
+        ({"price": 0.0}, ""),
+        ({"price": 0.19, "binding": None}, ""),
+    ],
+)
+def test_a_price_is_of_a_unit_that_people_think_in(fields: dict, words: str) -> None:
+    assert price_words(ConstraintRecord.model_validate(constraint(**fields)), "EUR") == words

@@ -307,3 +307,39 @@ def test_no_user_of_last_week_is_on_the_page(both: tuple[Run, Run, Sources]) -> 
     assert report.last_week is not None
     text = read(sources).text
     assert not any(user in text for user in before.user_ids)
+
+
+def test_sums_of_known_attributes_are_told_and_estimates_without_errors_are_not(both: tuple[Run, Run, Sources]) -> None:
+    before, now, sources = both
+    total = {"kind": "total", "unit": "EUR", "max": 80.0, "binding": None, "price": 0.0}
+    for run, spent in ((before, 70.0), (now, 79.0)):
+        run.edit_certificate(
+            constraints=[
+                constraint(**total, id="postage", label="Postage", achieved=spent),
+                constraint(**total, id="budget", label="Budget", achieved=spent),
+            ]
+        )
+    rules = [
+        {"id": "postage", "kind": "total", "times": "cost_eur", "max": 80},
+        {"id": "budget", "kind": "total", "metric": "revenue", "max": 80},
+    ]
+    policy = Policy.model_validate({"objective": [{"metric": "revenue", "weight": 1.0}], "constraints": rules})
+    (now.sources.allocation / "policy.json").write_text(json.dumps(policy.to_json()))
+    found = told(sources)
+    assert row(found.constraints, "Postage").sentence == "Postage: 9 EUR more than last week (+12.9 %)."
+    assert row(found.constraints, "Budget").verdict == weeks.NOT_JUDGED
+    assert row(found.constraints, "Budget").sentence == ""
+
+
+def test_last_weeks_contacts_go_by_what_the_offer_was_then(both: tuple[Run, Run, Sources]) -> None:
+    before, now, sources = both
+    head = now.sources.scores / "catalogue.json"
+    held = json.loads(head.read_text())
+    for action in held["actions"]:
+        action["product"] = {"tickets": "concerts"}.get(action["product"], action["product"])
+    head.write_text(json.dumps(held))
+    placed = told(sources).placed
+    assert placed is not None
+    totals = {each.name: (each.total.now, each.total.before) for each in placed.rows}
+    then = sum(count for (product, _), count in counted(before).items() if product == "tickets")
+    assert then > 0 and totals["tickets"] == (0, then) and totals["concerts"][1] == 0

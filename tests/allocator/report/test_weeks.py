@@ -16,7 +16,7 @@ from allocator.report.collect import Report, Sources, collect
 from allocator.report.last_week import EarlierFolders
 from allocator.report.page import weeks_of
 from allocator.report.weeks import FigureWords, WeekChange, WeekFigure, WeekRow, Weeks
-from tests.allocator.report.test_report import read
+from tests.allocator.report.test_report import EVIL, read
 from tests.allocator.reporting import Run, constraint, write_run
 
 MINUS = "\u2212"
@@ -343,3 +343,30 @@ def test_last_weeks_contacts_go_by_what_the_offer_was_then(both: tuple[Run, Run,
     totals = {each.name: (each.total.now, each.total.before) for each in placed.rows}
     then = sum(count for (product, _), count in counted(before).items() if product == "tickets")
     assert then > 0 and totals["tickets"] == (0, then) and totals["concerts"][1] == 0
+
+
+def test_names_of_last_week_and_of_rules_are_shown_and_never_run(
+    both: tuple[Run, Run, Sources], tmp_path: Path
+) -> None:
+    before, now, sources = both
+    before.edit_certificate(constraints=[constraint(label=EVIL, unit=EVIL)], as_of=EVIL)
+    rule = {
+        "id": "push",
+        "label": EVIL,
+        "owner": EVIL,
+        "reason": EVIL,
+        "kind": "volume",
+        "where": {"surface": EVIL},
+        "max": 1,
+    }
+    policy = Policy.model_validate({"objective": [{"metric": "revenue", "weight": 1.0}], "constraints": [rule]})
+    (now.sources.allocation / "policy.json").write_text(json.dumps(policy.to_json()))
+    (tmp_path / "winter.yaml").write_text(f"# {EVIL}\nversion: 1\n")
+    assert sources.previous is not None
+    named = replace(
+        sources, previous=replace(sources.previous, name=EVIL), policy_file=tmp_path / "winter.yaml", run=EVIL
+    )
+    found = read(named)
+    assert [tag for tag, _ in found.elements].count("script") == 3
+    assert not any(tag == "img" or "onerror" in attributes for tag, attributes in found.elements)
+    assert found.text.count(EVIL) > 8

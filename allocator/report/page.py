@@ -24,6 +24,7 @@ from allocator.report.charts import Chart
 from allocator.report.collect import Report, Sources, collect
 from allocator.report.records import Evaluation, PolicyValue, ShownCalibration
 from allocator.report.rule_table import RuleLine, matter_most, price_words, rule_lines
+from ranker import disk
 from ranker.catalogue import not_told
 
 HERE = Path(__file__).parent
@@ -129,7 +130,7 @@ class ConstraintRow:
 
 def write_report(sources: Sources, path: Path) -> None:
     """Writes the report to `path`, one HTML file; InputError where a source is missing or wrong."""
-    path.write_text(render(collect(sources)), encoding="utf-8")
+    disk.write_text(path, render(collect(sources)))
 
 
 def render(report: Report) -> str:

@@ -24,6 +24,8 @@ Modules, in the order in which data flows:
 - formats: what the JSON files of an allocation hold
 - saved: an allocation's folder, read back as frames
 - allocation: the dataset of contacts
+- as_priced: users under the rules and at the prices of an allocation
+- arrivals: what users get who arrive between two runs
 - left_out: who gets no offers, which rules take them away, and how evenly segments are exposed
 - audit: the independent judge
 - allocate: the whole way, from scores and a policy to an audited allocation

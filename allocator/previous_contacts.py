@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ranker.catalogue import MOST_HISTORY_DAYS
 from ranker.columns import (
     Places,
     as_days,
@@ -50,6 +51,10 @@ class PastContacts:
         return self.user_N[first:last].astype(np.int64) - users.start, np.arange(first, last)
 
 
+NO_PAST = PastContacts(np.empty(0, np.int32), np.empty(0, np.int16), np.empty(0, np.int16))
+"""Of users who were given nothing before."""
+
+
 def read_previous(scores: Scores, previous: Path | None) -> PastContacts:
     """The rows of the allocation to compare with, whatever their source; InputError where there is none."""
     if previous is None:
@@ -82,6 +87,26 @@ def read_history(scores: Scores, rules: Sequence[str], most_days: int) -> PastCo
     past = _read(files, ("user_id", "action", "date"), scores, scores.catalogue.as_of, most_days)
     known_N = past.action_N != GONE
     return PastContacts(past.user_N[known_N], past.action_N[known_N], past.age_N[known_N])
+
+
+def history_of(table: pa.Table, scores: Scores) -> PastContacts:
+    """The contacts of earlier days of users who are in memory, a row each: `user_id`, `action` and `date`, as in `history/`.
+
+    Gone actions and other users are passed over. Raises InputError for days after the scores' `as_of`, or where there is none.
+    """
+    as_of = scores.catalogue.as_of
+    if as_of is None:
+        raise InputError(["catalogue.json: as_of: is missing, and days are counted back from it"])
+    users = pa.chunked_array([shard.user_id for shard in scores.shards(check=False, planes=())])
+    user_N = pc.index_in(as_ids(table.column("user_id")).cast(users.type), users).fill_null(GONE).to_numpy()
+    action_N = _positions(as_text(table.column("action")), scores)
+    age_N = _ages(as_days(table.column("date")), as_of)
+    if (age_N < 0).any():
+        raise InputError([f"history: {int((age_N < 0).sum()):,} contacts are later than the scores' as_of, {as_of}"])
+    kept_N = (user_N >= 0) & (action_N != GONE) & (age_N <= MOST_HISTORY_DAYS)
+    order_N = np.argsort(user_N[kept_N], kind="stable")
+    parts = (user_N.astype(np.int32), action_N, age_N.astype(np.int16))
+    return PastContacts(*(part_N[kept_N][order_N] for part_N in parts))
 
 
 def contacts_before(

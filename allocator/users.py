@@ -144,8 +144,10 @@ def load_data(
     folder: Path | None = None,
     seen: Callable[[int], None] = lambda users: None,
     planes_UPA: np.ndarray | None = None,
+    history: PastContacts | None = None,
 ) -> Data:
     """Reads the scores once, validating every value; InputError lists all faults. planes_UPA: where they were read before, for any policy.
+    history: the contacts of earlier days, where they do not stand beside the scores.
 
     Planes and eligibility beyond memory_gib go to files in `folder`, which vanish with the process. seen: is told how many users
     have been read, part after part.
@@ -153,7 +155,7 @@ def load_data(
     scores.check_users()
     users, actions = scores.users, len(problem.catalogue.actions)
     room = _Room(memory_gib * 2**30 >= users * actions * (4 * len(problem.planes) + 1), folder)
-    past = _Past.read(problem, scores)
+    past = _Past.read(problem, scores, history)
     data = Data(
         user_id=np.empty(0),
         planes_UPA=room.empty((users, len(problem.planes), actions), np.float32) if planes_UPA is None else planes_UPA,
@@ -194,12 +196,14 @@ class _Past:
     caps: int
 
     @classmethod
-    def read(cls, problem: Problem, scores: Scores) -> "_Past":
+    def read(cls, problem: Problem, scores: Scores, history: PastContacts | None) -> "_Past":
         contact = problem.contact
         counted = sorted({name for name, days in zip(contact.names, contact.days_C, strict=True) if days})
+        if counted and history is None:
+            history = read_history(scores, counted, int(contact.days_C.max()))
         return cls(
             previous=read_previous(scores, problem.previous) if problem.compares_slates else None,
-            history=read_history(scores, counted, int(contact.days_C.max())) if counted else None,
+            history=history if counted else None,
             width=contact.slots if problem.compares_slates else 0,
             caps=len(contact.names) if counted else 0,
         )

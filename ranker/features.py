@@ -146,8 +146,9 @@ class CategoricalColumn:
     def encode(self, values_U: pd.Series) -> np.ndarray:
         """int64[U]: 0 for unseen or missing."""
         code_U, values = pd.factorize(values_U)
-        found = pd.Index(self.levels, dtype=object).get_indexer(_as_text(pd.Series(values))) + 1
-        return np.append(found, 0)[code_U]  # a missing value has code -1
+        place = {level: position for position, level in enumerate(self.levels, 1)}
+        found = [place.get(str(value), 0) for value in values.tolist()]
+        return np.array([*found, 0])[code_U]  # a missing value has code -1
 
 
 @dataclass(frozen=True)
@@ -197,12 +198,13 @@ class Encoder:
         """The features of a frame that has all the encoder's columns."""
         rows = len(frame)
         numeric_UI = np.zeros((rows, self.numeric_width), np.float32)
+        numbers = {column.name: frame[column.name].to_numpy(np.float64, na_value=np.nan) for column in self.numeric}
         for position, column in enumerate(self.numeric):
-            z_U, missing_U = column.encode(frame[column.name].to_numpy(np.float64, na_value=np.nan))
+            z_U, missing_U = column.encode(numbers[column.name])
             numeric_UI[:, position] = z_U
             numeric_UI[:, len(self.numeric) + position] = missing_U
         levels = [column.encode(frame[column.name]) for column in self.categorical]
-        levels += [column.level(frame[column.name].to_numpy(np.float64, na_value=np.nan)) for column in self._cut]
+        levels += [column.level(numbers[column.name]) for column in self._cut]
         first_G = np.cumsum([0, *self.level_counts])[:-1]
         index_UG = np.stack(levels, axis=1) + first_G if levels else np.zeros((rows, 0), np.int64)
         return Features(numeric_UI, index_UG.astype(np.int64))

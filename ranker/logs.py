@@ -269,6 +269,30 @@ def read_users(path: Path, schema: LogSchema, actions: int) -> Iterator[pd.DataF
         raise InputError([f"{place}: {count:,} rows are infinite" for place, count in sorted(faults.items())])
 
 
+def users_of(table: pa.Table, schema: LogSchema, actions: int) -> pd.DataFrame:
+    """Users to be scored that are in memory, as a frame of `read_users` and validated like one; messages open with `users:`."""
+    columns = _Columns("users", schema, actions)
+    table = _typed(table, schema)
+    problems = [f"users: {problem}" for problem in columns.problems_of(table)]
+    if problems:
+        raise InputError(problems)
+    frame = columns.frame(table.select(columns.present(table.schema)))
+    if "eligible" in table.column_names:
+        frame["eligible"] = eligible_column(as_flags(table.column("eligible"), actions), frame.index)
+    if faults := _infinite(frame, schema.numeric):
+        raise InputError([f"users: column {name}: {count:,} rows are infinite" for name, count in faults.items()])
+    return frame
+
+
+def _typed(table: pa.Table, schema: LogSchema) -> pa.Table:
+    """Columns in which every value is missing have the type that is wanted."""
+    for place, field in enumerate(table.schema):
+        if pa.types.is_null(field.type):
+            wanted = pa.float32() if field.name in schema.numeric else pa.string()
+            table = table.set_column(place, field.name, table.column(place).cast(wanted))
+    return table
+
+
 def _many_days(files: Sequence[Path]) -> Iterator[str]:
     """The users to score are of one day, or of none that is told."""
     dated = [file for file in files if "as_of" in parquet_schema(file).names]
@@ -336,6 +360,19 @@ class _Columns:
         except InputError as error:
             yield from error.problems
 
+    def problems_of(self, table: pa.Table) -> Iterator[str]:
+        """The same of users in memory."""
+        if found := list(self._type_problems(table.schema)):
+            yield from found
+            return
+        ids = table.column("user_id")
+        if ids.null_count:
+            yield f"column user_id: {ids.null_count:,} of {len(ids):,} rows are missing"
+        if repeated := len(ids) - ids.null_count - pc.count_distinct(ids, mode="only_valid").as_py():
+            yield f"column user_id: {repeated:,} of {len(ids):,} rows repeat an earlier user"
+        if "as_of" in table.column_names and len(set(as_days(table.column("as_of")).to_pylist())) > 1:
+            yield "column as_of: is of several days; users are scored for one"
+
     def _type_problems(self, arrow: pa.Schema) -> Iterator[str]:
         for name, (fits, wanted) in self._wanted().items():
             if name not in arrow.names:
@@ -380,7 +417,7 @@ class _Columns:
     def frame(self, table: pa.Table) -> pd.DataFrame:
         columns = {}
         for name in (n for n in table.column_names if n != "eligible"):
-            columns[name] = _as_series(table.column(name), self._target(name))
+            columns[name] = _as_values(table.column(name), self._target(name))
         return pd.DataFrame(columns)
 
     def _target(self, name: str) -> str:
@@ -391,17 +428,18 @@ class _Columns:
         return {"user_id": "keep", DECISION: "keep", "as_of": "date"}.get(name, "text")
 
 
-def _as_series(column: pa.ChunkedArray, target: str) -> pd.Series:
+def _as_values(column: pa.ChunkedArray, target: str) -> np.ndarray | pd.api.extensions.ExtensionArray:
+    """A column as a frame holds it; no series, which frames align one by one."""
     if target in ("float32", "float64"):
         with np.errstate(over="ignore"):  # what is too large is told as infinite
-            return as_numbers(column).to_pandas().astype(target)
+            return as_numbers(column).to_numpy().astype(target)
     if target == "date":
-        return as_moments(column).to_pandas()
+        return as_moments(column).to_pandas().array
     if target == "keep":
         column = as_ids(column)
     if target == "text" or is_text(column.type):
-        return as_text(column).to_pandas().astype("str")
-    return column.to_pandas()
+        return as_text(column).to_pandas().astype("str").array
+    return column.to_pandas().array
 
 
 def _is_category(kind: pa.DataType) -> bool:

@@ -17,10 +17,10 @@ import pyarrow as pa
 
 from ranker.catalogue import Catalogue
 from ranker.files import InputError
-from ranker.logs import eligible_of, read_users
+from ranker.logs import eligible_of, read_users, users_of
 from ranker.model.ensemble import USERS_AT_ONCE, ValueModel
 from ranker.model.threads import fixed_threads
-from ranker.scores import ScoresWriter
+from ranker.scores import HeldScores, ScoresWriter, scores_table
 
 Given, Made = TypeVar("Given"), TypeVar("Made")
 MOST_CORES = 8  # each takes 100 MB or so
@@ -59,6 +59,23 @@ def predict(
             total += len(scored["user_id"])
             advance(len(scored["user_id"]))
     return total
+
+
+def predict_held(model: ValueModel, model_id: str, users: pa.Table, as_of: date | None = None) -> HeldScores:
+    """The scores of a few users who are in memory: the rows that `predict` writes of the same users, to the last bit.
+
+    users: as a file of users. Raises InputError with everything that is wrong with them.
+    """
+    frame = users_of(users, model.schema, len(model.actions))
+    if frame.empty:
+        raise InputError(["users: there are no users"])
+    catalogue = _catalogue(model, model_id, frame, as_of)
+    with fixed_threads(1, at_once=True):
+        parts = [
+            scores_table(catalogue, **_scored(model, catalogue, frame.iloc[start : start + USERS_AT_ONCE]))
+            for start in range(0, len(frame), USERS_AT_ONCE)
+        ]
+    return HeldScores.of(pa.concat_tables(parts), catalogue)
 
 
 def _side_by_side(work: Callable[[Given], Made], given: Iterable[Given]) -> Iterator[Made]:

@@ -320,6 +320,66 @@ def _count_faults(faults: Counter, file: str, column: str, values: np.ndarray, w
             faults[(file, column, "entries are negative; a standard error is not")] += negative
 
 
+@dataclass(frozen=True)
+class HeldScores(Scores):
+    """Scores of a few users, in memory; nothing is read from `path`."""
+
+    table: pa.Table = field(default_factory=lambda: pa.table({}))
+
+    @classmethod
+    def of(cls, table: pa.Table, catalogue: Catalogue) -> "HeldScores":
+        """table: as `scores_table` makes it."""
+        stderrs = frozenset(m.name for m in catalogue.metrics if f"stderr_{m.name}" in table.column_names)
+        eligible = "eligible" in table.column_names
+        return cls(Path("scores"), catalogue, (), len(table), eligible, stderrs, table.combine_chunks())
+
+    @cached_property
+    def vocabulary(self) -> Mapping[str, tuple[str, ...]]:
+        found = {name: pc.unique(as_text(self.table.column(name)).drop_null()) for name in self.catalogue.segments}
+        return {name: tuple(sorted(values.to_pylist())) for name, values in found.items()}
+
+    @cached_property
+    def _held(self) -> tuple[Shard, ...]:
+        start, shards = 0, []
+        for batch in self.table.to_batches():
+            shards.append(self._shard(self.path, batch, start, None))
+            start += len(batch)
+        return tuple(shards)
+
+    def shards(
+        self, rows: int = 262_144, *, check: bool = True, planes: Collection[tuple[str, str]] | None = None
+    ) -> Iterator[Shard]:
+        yield from self._held
+
+    def segment_codes(self, names: Sequence[str], rows: int = 1 << 20) -> Iterator[tuple[np.ndarray, ...]]:
+        for shard in self._held:
+            yield tuple(shard.segments[name] for name in names)
+
+    def check_users(self) -> None:
+        """Users in memory were checked when they were scored."""
+
+
+def scores_table(
+    catalogue: Catalogue,
+    user_id: pa.Array,
+    segments: Mapping[str, pa.Array],
+    mean: Mapping[str, np.ndarray],
+    stderr: Mapping[str, np.ndarray] | None = None,
+    eligible_UA: np.ndarray | None = None,
+    extra: Mapping[str, pa.Array] | None = None,
+) -> pa.Table:
+    """The rows of some users, as `ScoresWriter.write` takes and writes them."""
+    columns: dict[str, pa.Array] = {"user_id": user_id}
+    columns |= {name: segments[name] for name in catalogue.segments}
+    if eligible_UA is not None:
+        columns["eligible"] = _as_lists(eligible_UA, pa.bool_())
+    for metric in catalogue.metrics:
+        columns[f"mean_{metric.name}"] = _as_lists(mean[metric.name], pa.float32())
+    for name, values_UA in (stderr or {}).items():
+        columns[f"stderr_{name}"] = _as_lists(values_UA, pa.float32())
+    return pa.table({**columns, **(extra or {})})
+
+
 class ScoresWriter:
     """Writes a scores dataset shard by shard into an existing directory; use as a context manager."""
 
@@ -344,15 +404,7 @@ class ScoresWriter:
 
         extra: further columns, kept for other readers and ignored by `open_scores`.
         """
-        columns: dict[str, pa.Array] = {"user_id": user_id}
-        columns |= {name: segments[name] for name in self._catalogue.segments}
-        if eligible_UA is not None:
-            columns["eligible"] = _as_lists(eligible_UA, pa.bool_())
-        for metric in self._catalogue.metrics:
-            columns[f"mean_{metric.name}"] = _as_lists(mean[metric.name], pa.float32())
-        for name, values_UA in (stderr or {}).items():
-            columns[f"stderr_{name}"] = _as_lists(values_UA, pa.float32())
-        self._append(pa.table({**columns, **(extra or {})}))
+        self._append(scores_table(self._catalogue, user_id, segments, mean, stderr, eligible_UA, extra))
 
     def _append(self, table: pa.Table) -> None:
         if self._writer is None:

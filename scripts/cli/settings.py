@@ -173,7 +173,7 @@ class TrackingOptions(FrozenSettings):
 
     enabled: bool = True
     experiment: str = Field("offermix", min_length=1, max_length=250)
-    registered_model: str = Field("valuenet", min_length=1, max_length=250)
+    registered_model: str = Field("offermix-ranker", min_length=1, max_length=250)
 
 
 def _keys_as_spelled(rules: object) -> object:

@@ -18,5 +18,6 @@ Modules, in the order in which a run is made:
 - params: settings and names as MLflow takes them
 - mlflow_moved: artifacts of a runs folder that was moved
 - mlflow_store: where MLflow keeps its records
+- mlflow_models: a model as MLflow keeps it: logged, registered, under an alias
 - mlflow_entries: what one MLflow run holds
 """

@@ -7,7 +7,7 @@ one transaction, when the store is next opened.
 import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
@@ -19,8 +19,9 @@ log = logging.getLogger("offermix.tracking")
 
 
 def follow(store: "SqlAlchemyStore", here: Path) -> None:
-    """Points experiments to the folder `here`, beside the store's database, and runs where their files lie there or nowhere else."""
-    from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlRun
+    """Points experiments to the folder `here`, beside the store's database; runs and models where their files lie there or nowhere else."""
+    from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
+    from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlLoggedModel, SqlRun
 
     with store.ManagedSessionMaker(read_only=False) as session:
         told = session.query(SqlExperiment.experiment_id, SqlExperiment.artifact_location).all()
@@ -28,10 +29,17 @@ def follow(store: "SqlAlchemyStore", here: Path) -> None:
         for key, _, new in experiments:
             moved = {SqlExperiment.artifact_location: new}
             session.query(SqlExperiment).filter(SqlExperiment.experiment_id == key).update(moved)
-        if experiments:
-            for key, old, new in _elsewhere(session.query(SqlRun.run_uuid, SqlRun.artifact_uri).all(), here):
+        places: tuple[Any, ...] = (
+            SqlRun.artifact_uri,
+            SqlLoggedModel.artifact_location,
+            SqlModelVersion.source,
+            SqlModelVersion.storage_location,
+        )
+        for column in places:
+            told = session.query(column, column).distinct().all() if experiments else []
+            for _, old, new in _elsewhere(told, here):
                 if _lies_at(new) or not _lies_at(old):
-                    session.query(SqlRun).filter(SqlRun.run_uuid == key).update({SqlRun.artifact_uri: new})
+                    session.query(column.class_).filter(column == old).update({column: new})
     if experiments:
         log.info("MLflow: the runs folder was moved; artifacts are read and written in %s", here)
 

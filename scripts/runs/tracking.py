@@ -3,7 +3,6 @@
 Nothing about single users is recorded: datasets are named, counted and digested, and the allocation itself stays in the run's folder.
 """
 
-import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING
 from allocator.formats import AUDIT, CERTIFICATE, AuditRecord, Certificate
 from ranker.catalogue import CATALOGUE_FILE
 from ranker.evaluate.records import EVALUATION, ModelEvaluation
-from ranker.model.settings import MODEL, WEIGHTS
 from scripts.cli.settings import Settings
 from scripts.formats.manifest import MANIFEST, read_manifest
 from scripts.formats.regret import REGRET, Regret
@@ -27,6 +25,7 @@ from scripts.runs.metrics import (
     truth_metrics,
 )
 from scripts.runs.mlflow_entries import log_curves, log_datasets, log_file, log_metrics, log_params
+from scripts.runs.mlflow_models import Registrable, version_of
 from scripts.runs.mlflow_store import connect, where
 from scripts.runs.params import sanitised, short_params, without_password, without_secrets
 
@@ -173,12 +172,15 @@ def record_command(
         return None
 
 
+def _first_line(error: Exception) -> str:
+    return without_password((str(error).strip().splitlines() or [""])[0])[:300]
+
+
 def _warn(error: Exception, folder: Path) -> None:
-    reason = str(error).strip().splitlines() or [""]
     log.warning(
         "MLflow: this run could not be recorded (%s: %s). The run itself is complete; its files are in %s.",
         type(error).__name__,
-        without_password(reason[0])[:300],
+        _first_line(error),
         folder,
     )
 
@@ -195,8 +197,8 @@ def _record(record: WeekRecord) -> str:
         _log_parent(client, parent, record)
         for each in record.stages:
             child = _log_stage(client, experiment, parent, each, record)
-            if each.name == "train":
-                _register(client, child, record)
+            if each.name == "train" and record.finished:
+                _register(client, experiment, child, record)
     except BaseException:
         client.set_terminated(parent, "FAILED")
         raise
@@ -256,25 +258,13 @@ def _log_stage(client: "MlflowClient", experiment: str, parent: str, each: Stage
     return run_id
 
 
-def _register(client: "MlflowClient", run_id: str, record: WeekRecord) -> None:
-    """The trained model as the challenger: files without code (model.json, weights.safetensors), tagged with their digests."""
-    folder = record.folder / FOLDERS["train"]
-    weights = digests.digest(folder / WEIGHTS)
-    name = sanitised(record.settings.tracking.registered_model)
-    with contextlib.suppress(Exception):
-        client.create_registered_model(name)
-    version = _registered_before(client, name, weights)
-    if version is None:
-        tags = {
-            "weights_sha256": weights,
-            "model_sha256": digests.digest(folder / MODEL),
-            "offermix_run": record.name,
-            "code_version": digests.code_version(),
-        }
-        version = client.create_model_version(name, f"runs:/{run_id}/model", run_id=run_id, tags=tags).version
-    client.set_registered_model_alias(name, "challenger", version)
-
-
-def _registered_before(client: "MlflowClient", name: str, weights: str) -> str | None:
-    known = client.search_model_versions(f"name = '{name}'", max_results=1000)
-    return next((each.version for each in known if each.tags.get("weights_sha256") == weights), None)
+def _register(client: "MlflowClient", experiment: str, run_id: str, record: WeekRecord) -> None:
+    """The trained model as the challenger, with the rules and prices of its week."""
+    folder, name = record.folder, sanitised(record.settings.tracking.registered_model)
+    given = Registrable(folder / FOLDERS["train"], folder / FOLDERS["score"], folder / FOLDERS["allocate"])
+    tags = {"offermix_run": record.name, "code_version": digests.code_version()}
+    try:
+        version = version_of(client, experiment, run_id, name, given, tags)
+        client.set_registered_model_alias(name, "challenger", version)
+    except Exception as error:
+        log.warning("MLflow: the model was not registered (%s: %s)", type(error).__name__, _first_line(error))

@@ -61,6 +61,7 @@ WRITERS = {
     "scripts.runs.params": "one setting as a parameter",
     "scripts.runs.pointer": "lines of published_history.jsonl",
     "scripts.bench.instances": "a line of a policy",
+    "scripts.served.offermix_ranker": "a price book in a parameter of MLflow",
     "scripts.bench.results": "lines of measured figures",
 }
 """Modules that turn JSON to text or back, and for what."""

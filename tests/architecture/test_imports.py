@@ -74,8 +74,10 @@ def test_the_web_stays_in_the_console() -> None:
 
 
 def test_mlflow_is_imported_where_weeks_are_recorded_alone() -> None:
-    assert {line.split()[0] for line in offenders("scripts", "mlflow")} == {
+    found = {line.split()[0] for line in offenders("scripts", "mlflow")}
+    assert {module for module in found if not module.startswith("scripts.served.")} == {
         "scripts.runs.mlflow_entries",
+        "scripts.runs.mlflow_models",
         "scripts.runs.mlflow_moved",
         "scripts.runs.mlflow_store",
         "scripts.runs.tracking",
@@ -142,6 +144,8 @@ def test_modules_define_and_scripts_run() -> None:
     )
     for file in FILES:
         for node in ast.parse(file.read_text()).body:
+            if file.name == "model_code.py" and ast.unparse(node) == "set_model(OffermixRanker())":
+                continue  # MLflow runs that file, and asks for this
             is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
             assert isinstance(node, allowed) or is_text or _is_guard(node), f"{file.name}:{node.lineno}"
 

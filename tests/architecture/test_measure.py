@@ -11,6 +11,7 @@ ORDER = (
     ("allocator",),
     ("scripts.formats",),
     ("scripts.cli",),
+    ("scripts.served",),
     ("scripts.runs",),
     ("scripts.judging",),
     ("scripts.pages",),

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from allocator.allocate import allocate
+from allocator.as_priced import policy_of
 from allocator.policy.words import filter_from_words
 from allocator.saved import SavedAllocation, read_allocation
 from allocator.workbench.answers import EXPLAIN, Explanation
-from allocator.workbench.explain import explain, policy_of
+from allocator.workbench.explain import explain
 from allocator.workbench.product import explain_offers
 from allocator.workbench.session import Session
 from allocator.workbench.wider import Wider

@@ -1,0 +1,103 @@
+"""The registered model: loaded by alias it scores as `scripts.score` does and decides as the week did."""
+
+import json
+import shutil
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from ranker.files import InputError
+from scripts.runs.mlflow_store import QUIET
+
+NAME = "offermix-ranker"
+
+
+@pytest.fixture
+def loaded(store: str, monkeypatch: pytest.MonkeyPatch) -> mlflow.pyfunc.PyFuncModel:
+    for name, value in QUIET.items():
+        monkeypatch.setenv(name, value)
+    mlflow.set_tracking_uri(store)
+    return mlflow.pyfunc.load_model(f"models:/{NAME}@challenger")
+
+
+@pytest.fixture
+def users(folder: Path) -> pd.DataFrame:
+    return pd.read_parquet(folder / "market" / "users").drop(columns="as_of")
+
+
+def rows_of(folder: Path) -> pd.DataFrame:
+    return pd.concat([pd.read_parquet(file) for file in sorted(folder.glob("*.parquet"))], ignore_index=True)
+
+
+def test_the_scores_are_those_of_the_week_to_the_last_bit(
+    loaded: mlflow.pyfunc.PyFuncModel, users: pd.DataFrame, folder: Path
+) -> None:
+    found, written = loaded.predict(users), rows_of(folder / "scores")
+    assert list(found) == list(written)
+    for name in written:
+        assert [list(x) if hasattr(x, "tolist") else x for x in written[name]] == list(found[name]), name
+
+
+def test_at_the_weeks_prices_users_get_what_they_got(
+    loaded: mlflow.pyfunc.PyFuncModel, users: pd.DataFrame, folder: Path
+) -> None:
+    """But for the few in the core: at most one or two per rule whose bound binds."""
+    found, written = loaded.predict(users, params={"decide": True}), rows_of(folder / "allocation")
+    given, got = (frame.groupby("user_id")["action"].agg(set).to_dict() for frame in (written, found))
+    same = sum(given.get(user) == got.get(user) for user in users["user_id"])
+    rules = len(json.loads((folder / "allocation" / "certificate.json").read_text())["constraints"])
+    assert same >= len(users) - 2 * rules
+    both = written.merge(found, on=["user_id", "action"], suffixes=("", "_found"))
+    assert (both["source"] == both["source_found"]).all()
+    assert both["value_found"].to_numpy() == pytest.approx(both["value"].to_numpy())
+
+
+def test_other_prices_decide_otherwise_and_those_of_another_policy_are_refused(
+    loaded: mlflow.pyfunc.PyFuncModel, users: pd.DataFrame, folder: Path
+) -> None:
+    book = json.loads((folder / "allocation" / "prices.json").read_text())
+    dear = {
+        **book,
+        "rows": [row | {"multiplier": 1e6 * (row["constraint"] == "email_capacity")} for row in book["rows"]],
+    }
+    found = loaded.predict(users, params={"decide": True, "prices": json.dumps(dear)})
+    chosen = found[found["source"] == "optimised"]
+    assert len(chosen) and not chosen["action"].str.startswith("email").any()
+    with pytest.raises(InputError, match="another policy"):
+        loaded.predict(users, params={"decide": True, "prices": json.dumps({**dear, "policy_digest": "other"})})
+    with pytest.raises(InputError, match=r"not the text of a prices\.json"):
+        loaded.predict(users, params={"decide": True, "prices": "{"})
+
+
+def test_a_user_who_cannot_be_scored_is_told_with_all_that_is_wrong(loaded: mlflow.pyfunc.PyFuncModel) -> None:
+    with pytest.raises(InputError, match="column age: is missing") as told:
+        loaded.predict(pd.DataFrame({"user_id": [1]}))
+    assert "column market: is missing" in str(told.value)
+
+
+def test_what_is_registered_runs_none_of_its_files_but_one_of_ours(store: str, folder: Path, root: Path) -> None:
+    client = MlflowClient(store)
+    version = client.get_model_version_by_alias(NAME, "challenger")
+    place = Path(mlflow.artifacts.download_artifacts(f"models:/{NAME}@challenger", tracking_uri=store))
+    assert {path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file()} >= {
+        "MLmodel", "requirements.txt", "input_example.json", "model_code.py", "artifacts/weights.safetensors",
+        "artifacts/model.json", "artifacts/prices.json", "artifacts/policy.json", "artifacts/certificate.json",
+    }  # fmt: skip
+    assert not [path for path in place.rglob("*") if path.suffix in (".pkl", ".pickle", ".pt", ".pth", ".pt2")]
+    assert (place / "model_code.py").read_text() == (root / "scripts" / "served" / "model_code.py").read_text()
+    described = (place / "MLmodel").read_text()
+    assert str(folder.parent.parent) not in described and str(root) not in described
+    assert version.tags["weights_sha256"] in described
+
+
+def test_a_file_that_was_changed_is_not_loaded(store: str, folder: Path, tmp_path: Path) -> None:
+    place = Path(mlflow.artifacts.download_artifacts(f"models:/{NAME}@challenger", tracking_uri=store))
+    shutil.copytree(place, tmp_path / "model")
+    mlflow.pyfunc.load_model(str(tmp_path / "model"))
+    prices = tmp_path / "model" / "artifacts" / "prices.json"
+    prices.write_text(prices.read_text().replace("0.", "1.", 1))
+    with pytest.raises(InputError, match=r"prices\.json: is not the file that was registered"):
+        mlflow.pyfunc.load_model(str(tmp_path / "model"))

@@ -29,6 +29,8 @@ from ranker.files import InputError
 from ranker.scores import HeldScores
 
 FREE_OF_CHARGE = 1e-9
+MOST_KNOWN = 1_000
+"""Problems kept, one per kind of user that the rules tell apart."""
 FALLBACK = SOURCES.index("fallback")
 
 
@@ -56,6 +58,30 @@ class PricedWeek:
             raise InputError(["prices: were found under another policy than the model was registered with"])
         return replace(self, book=book)
 
+    def _problem(self, scores: HeldScores) -> Problem:
+        """The problem of these users; of one user alone it is that of any other whom the rules cannot tell apart."""
+        if scores.users > 1:
+            return problem_as_priced(scores, self.policy, self.certificate)
+        kind = tuple(scores.vocabulary.get(name) for name in self._segments(scores))
+        if kind not in self._known:
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            self._known[kind] = problem_as_priced(scores, self.policy, self.certificate)
+        return self._known[kind]
+
+    @cached_property
+    def _known(self) -> dict[tuple[tuple[str, ...] | None, ...], Problem]:
+        return {}
+
+    def _segments(self, scores: HeldScores) -> tuple[str, ...]:
+        """The segments that the rules name."""
+        known = next(iter(self._known.values()), None)
+        return (
+            problem_as_priced(scores, self.policy, self.certificate).classes.segments
+            if known is None
+            else known.classes.segments
+        )
+
     def decide(self, scores: HeldScores, history: pa.Table | None = None) -> pa.Table:
         """A row per contact of these users: user_id, action, slot, value, source. Whoever gets nothing has no row.
 
@@ -66,7 +92,7 @@ class PricedWeek:
         Raises:
             InputError: the scores cannot carry the policy, or the history is not of these days.
         """
-        problem = problem_as_priced(scores, self.policy, self.certificate)
+        problem = self._problem(scores)
         past = NO_PAST if history is None or not len(history) else history_of(history, scores)
         data, preassigned = preassign(problem, load_data(problem, scores, history=past))
         return _Decision(problem, data, preassigned, start_prices(problem, self.book.prices)).rows()

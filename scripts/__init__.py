@@ -33,6 +33,8 @@ Packages, and then the commands in the order in which a week runs:
 - report: a run as one page for people
 - publish: the pointer to a finished run
 - rollback: the pointer back to an earlier run
+- promote: a version of the registered model made the champion, by hand
+- demote: the champion before it put back
 - weekly: all of it
 - faults: a tiny week stopped at every write
 

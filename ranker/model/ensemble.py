@@ -6,6 +6,7 @@ Axes: U users, A actions, K members, O outcomes, M attribute values, W features,
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -81,6 +82,11 @@ class ValueModel:
         """The attribute whose values share errors, the first that actions have: their effects are learned from each other."""
         names = (self.settings.error_groups, PRODUCT)
         return next((name for name in names if any(action.get(name) is not None for action in self.actions)), None)
+
+    @cached_property
+    def _table_AM(self) -> Tensor:
+        """Of its own actions."""
+        return torch.from_numpy(self.code.table(self.actions))
 
     def calibrated(self, calibration: Calibration) -> "ValueModel":
         return replace(self, calibration=calibration)
@@ -196,7 +202,7 @@ class ValueModel:
         self, members: Sequence[ValueNet], wide_UW: Tensor, actions: Sequence[Mapping[str, object]], here: slice = ALL
     ) -> tuple[list["Link"], "Remains | None"]:
         """What members say of some actions in the channels `here`, and what history made of it, where it tells anything."""
-        table_AM = torch.from_numpy(self.code.table(actions))
+        table_AM = self._table_AM if actions is self.actions else torch.from_numpy(self.code.table(actions))
         if self.carryover is None:
             return [network(wide_UW, table_AM, here) for network in members], None
         remains, held_UW = self._remains(wide_UW, actions), self.carryover.held(self.encoder, wide_UW)

@@ -257,6 +257,24 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
         "flips the pointer back to an earlier audited run",
         (Key("to", "paths.to", "the run's name or folder"), RUNS, SEED),
     ),
+    "promote": (
+        "makes a version of the registered model the champion, by hand",
+        (
+            Key("version", "registry.version", "its number or alias; the challenger without it", "value"),
+            Key("person", "registry.person", "who does it", "words"),
+            Key("reason", "registry.reason", "why", "words"),
+            RUNS,
+        ),
+    ),
+    "demote": (
+        "gives the champion's place back to the version before it",
+        (
+            Key("version", "registry.version", "its number; the champion without it", "value"),
+            Key("person", "registry.person", "who does it", "words"),
+            Key("reason", "registry.reason", "why", "words"),
+            RUNS,
+        ),
+    ),
     "faults": (
         "stops a tiny week at every write, as a kill or a power cut would, and checks what is left and what the next call makes of it",
         (

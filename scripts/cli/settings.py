@@ -168,12 +168,32 @@ class FaultsOptions(FrozenSettings):
     processes: PositiveInt = Field(2, description="that check at once")
 
 
+class ChampionOptions(FrozenSettings):
+    """When a challenger takes the champion's place."""
+
+    value_errors: float = Field(
+        1.0, ge=0, description="standard errors of the difference by which its held-out value may be lower"
+    )
+    slope_errors: float = Field(
+        2.0, ge=0, description="standard errors by which a slope of calibration may be further from 1"
+    )
+
+
+class RegistryOptions(FrozenSettings):
+    """Which version of the registered model a person promotes or demotes, and why."""
+
+    version: str | None = Field(None, coerce_numbers_to_str=True, description="its number or alias")
+    person: str | None = Field(None, max_length=200, description="who does it")
+    reason: str | None = Field(None, max_length=1_000, description="why")
+
+
 class TrackingOptions(FrozenSettings):
     """MLflow: on, and under which experiment; the server is MLFLOW_TRACKING_URI's."""
 
     enabled: bool = True
     experiment: str = Field("offermix", min_length=1, max_length=250)
     registered_model: str = Field("offermix-ranker", min_length=1, max_length=250)
+    champion: ChampionOptions = ChampionOptions()
 
 
 def _keys_as_spelled(rules: object) -> object:
@@ -197,6 +217,7 @@ class Settings(FrozenSettings):
     readout: ReadoutOptions
     publish: PublishOptions
     tracking: TrackingOptions
+    registry: RegistryOptions = RegistryOptions()
     weekly: WeeklyOptions
     faults: FaultsOptions
     bench: BenchOptions
@@ -365,6 +386,10 @@ class PublishSettings(Settings):
 
 class RollbackSettings(Settings):
     paths: RollbackPaths
+
+
+class RegistrySettings(Settings):
+    """Promoting and demoting read and write MLflow alone."""
 
 
 class ConsoleSettings(Settings):

@@ -13,6 +13,7 @@ Modules, in the order in which a run is made:
 - report_sources: what a run offers to its report, and which allocation stands before it
 - worth_of_week: what a week must bring next to the last published one
 - pointer: the pointer to the finished, audited run
+- champion: which of two models scores a week
 - tracking: the record of a week in MLflow
 - metrics: the figures that MLflow charts
 - params: settings and names as MLflow takes them

@@ -18,7 +18,7 @@ from scripts.runs import digests, stage
 from scripts.runs.pointer import current, published_before
 from scripts.runs.week import knows_truth
 
-STAGES = ("market", "logs", "model", "scores", "allocation", "rehearsal", "regret", "report")
+STAGES = ("market", "logs", "model", "champion", "scores", "allocation", "rehearsal", "regret", "report")
 
 
 def check_inputs(settings: WeeklySettings) -> None:

@@ -17,6 +17,7 @@ from scripts.formats.manifest import MANIFEST, read_manifest
 from scripts.formats.regret import REGRET, Regret
 from scripts.formats.rehearsal import REHEARSAL, Rehearsal
 from scripts.runs import digests
+from scripts.runs.champion import CHALLENGER, CHAMPION, set_champion
 from scripts.runs.metrics import (
     certificate_metrics,
     evaluation_metrics,
@@ -28,6 +29,7 @@ from scripts.runs.mlflow_entries import log_curves, log_datasets, log_file, log_
 from scripts.runs.mlflow_models import Registrable, version_of
 from scripts.runs.mlflow_store import connect, where
 from scripts.runs.params import sanitised, short_params, without_password, without_secrets
+from scripts.runs.pointer import current
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -259,12 +261,19 @@ def _log_stage(client: "MlflowClient", experiment: str, parent: str, each: Stage
 
 
 def _register(client: "MlflowClient", experiment: str, run_id: str, record: WeekRecord) -> None:
-    """The trained model as the challenger, with the rules and prices of its week."""
+    """The trained model, and the champion with this week's prices; of a published week the model that scored it is the champion."""
     folder, name = record.folder, sanitised(record.settings.tracking.registered_model)
-    given = Registrable(folder / FOLDERS["train"], folder / FOLDERS["score"], folder / FOLDERS["allocate"])
+    scores, allocation, kept = folder / FOLDERS["score"], folder / FOLDERS["allocate"], folder / CHAMPION
     tags = {"offermix_run": record.name, "code_version": digests.code_version()}
     try:
-        version = version_of(client, experiment, run_id, name, given, tags)
-        client.set_registered_model_alias(name, "challenger", version)
+        lost = kept.is_dir()
+        trained = Registrable(folder / FOLDERS["train"], scores, None if lost else allocation)
+        version = version_of(client, experiment, run_id, name, trained, tags)
+        client.set_registered_model_alias(name, CHALLENGER, version)
+        last = current(folder.parent)
+        if last is not None and last.run == record.name:
+            if lost:
+                version = version_of(client, experiment, run_id, name, Registrable(kept, scores, allocation), tags)
+            set_champion(client, name, version, "scripts.weekly", f"its scores and prices are those of {record.name}")
     except Exception as error:
         log.warning("MLflow: the model was not registered (%s: %s)", type(error).__name__, _first_line(error))

@@ -39,6 +39,7 @@ from scripts.formats.regret import REGRET, Regret
 from scripts.formats.rehearsal import REHEARSAL, Rehearsal
 from scripts.formats.run_record import RUN, RunRecord
 from scripts.runs import policy_check, stage
+from scripts.runs.champion import model_in_charge
 from scripts.runs.pointer import current
 
 log = logging.getLogger("offermix.weekly")
@@ -115,7 +116,9 @@ def steps(settings: WeeklySettings, folder: Path) -> Iterator[WeekStep]:
     train = TrainPaths(logs=folder / "logs", model=folder / "model")
     yield WeekStep("train", "scripts.train", _for(settings, TrainSettings, train), "a calibrated model")
     exposures = source / "tables" / "exposures" if policy_check.are_dated(source / "users") else None
-    score = ScorePaths(model=folder / "model", users=source / "users", scores=folder / "scores", exposures=exposures)
+    score = ScorePaths(
+        model=model_in_charge(settings, folder), users=source / "users", scores=folder / "scores", exposures=exposures
+    )
     yield WeekStep("score", "scripts.score", _for(settings, ScoreSettings, score), "what each contact is worth")
     allocate = AllocatePaths(
         scores=folder / "scores", policy=settings.weekly.policy, out=folder / "allocation", previous=previous

@@ -20,7 +20,7 @@ def loaded(store: str, monkeypatch: pytest.MonkeyPatch) -> mlflow.pyfunc.PyFuncM
     for name, value in QUIET.items():
         monkeypatch.setenv(name, value)
     mlflow.set_tracking_uri(store)
-    return mlflow.pyfunc.load_model(f"models:/{NAME}@challenger")
+    return mlflow.pyfunc.load_model(f"models:/{NAME}@champion")
 
 
 @pytest.fixture
@@ -80,8 +80,8 @@ def test_a_user_who_cannot_be_scored_is_told_with_all_that_is_wrong(loaded: mlfl
 
 def test_what_is_registered_runs_none_of_its_files_but_one_of_ours(store: str, folder: Path, root: Path) -> None:
     client = MlflowClient(store)
-    version = client.get_model_version_by_alias(NAME, "challenger")
-    place = Path(mlflow.artifacts.download_artifacts(f"models:/{NAME}@challenger", tracking_uri=store))
+    version = client.get_model_version_by_alias(NAME, "champion")
+    place = Path(mlflow.artifacts.download_artifacts(f"models:/{NAME}@champion", tracking_uri=store))
     assert {path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file()} >= {
         "MLmodel", "requirements.txt", "input_example.json", "model_code.py", "artifacts/weights.safetensors",
         "artifacts/model.json", "artifacts/prices.json", "artifacts/policy.json", "artifacts/certificate.json",
@@ -94,7 +94,7 @@ def test_what_is_registered_runs_none_of_its_files_but_one_of_ours(store: str, f
 
 
 def test_a_file_that_was_changed_is_not_loaded(store: str, folder: Path, tmp_path: Path) -> None:
-    place = Path(mlflow.artifacts.download_artifacts(f"models:/{NAME}@challenger", tracking_uri=store))
+    place = Path(mlflow.artifacts.download_artifacts(f"models:/{NAME}@champion", tracking_uri=store))
     shutil.copytree(place, tmp_path / "model")
     mlflow.pyfunc.load_model(str(tmp_path / "model"))
     prices = tmp_path / "model" / "artifacts" / "prices.json"

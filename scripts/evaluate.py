@@ -30,9 +30,8 @@ def run(settings: EvaluateSettings) -> HeldOutEvaluation:
         evaluation = evaluate(settings, started)
         disk.write_text(made / EVALUATION, evaluation.text())
         write_page(evaluation, made / "evaluation.html")
-    tracking.record_command(
-        "evaluate", settings, metrics.held_out_metrics(evaluation), [(paths.logs, "evaluation")], paths.out
-    )
+    told, tables = metrics.held_out_metrics(evaluation), metrics.evaluation_tables(evaluation)
+    tracking.record_command("evaluate", settings, told, [(paths.logs, "evaluation")], paths.out, tables)
     return evaluation
 
 

@@ -13,7 +13,7 @@ from scripts.formats.readout import READOUT, Readout
 from scripts.judging.readout import read_out
 from scripts.pages.printed import show_readout
 from scripts.pages.readout_page import write_page
-from scripts.runs import metrics, stage, tracking
+from scripts.runs import stage, tracking
 
 
 def run(settings: ReadoutSettings) -> Readout:
@@ -24,7 +24,7 @@ def run(settings: ReadoutSettings) -> Readout:
         found = read_out(settings)
         disk.write_text(made / READOUT, found.text())
         write_page(found, made / "readout.html")
-    tracking.record_command("readout", settings, metrics.readout_metrics(found), [], paths.out)
+    tracking.record_readout(settings, found, paths.allocation, paths.out)
     return found
 
 

@@ -15,6 +15,7 @@ Modules, in the order in which a run is made:
 - pointer: the pointer to the finished, audited run
 - champion: which of two models scores a week
 - tracking: the record of a week in MLflow
+- history: the weeks as one MLflow run, a point each
 - metrics: the figures that MLflow charts
 - params: settings and names as MLflow takes them
 - mlflow_moved: artifacts of a runs folder that was moved

@@ -10,9 +10,13 @@ from scripts.formats.readout import Readout
 from scripts.formats.regret import Regret
 from scripts.formats.rehearsal import Rehearsal
 
+JUDGED_BY = "DR"
+"""The estimator by which models are charted."""
+
 
 def certificate_metrics(held: Certificate) -> dict[str, float]:
-    """value, its interval, bound, gap, contacts ... and `constraint/ID/achieved|se|slack|price` of a certificate."""
+    """value, its interval, bound, gap, contacts ... and `constraint/ID/min|max|achieved|se|slack|price` of a certificate,
+    rules that bind first."""
     metrics: dict[str, object] = {name: getattr(held, name) for name in ("value", "bound", "gap", "contacts", "users")}
     counted = held.passes if isinstance(held.passes, Mapping) else {}
     metrics |= {f"passes/{name}": count for name, count in counted.items()}
@@ -21,27 +25,55 @@ def certificate_metrics(held: Certificate) -> dict[str, float]:
     for name, each in held.metrics.items():
         place = f"total/{name}"
         metrics |= {place: each.total, f"{place}/se": each.se} | _interval(place, each.total, each.se)
-    for constraint in held.constraints:
-        parts = ("achieved", "se", "slack", "price")
+    metrics["reach"] = next((each.users for each in held.funnel if each.stage == "allocated"), None)
+    for constraint in sorted(held.constraints, key=lambda each: each.binding is None):
+        parts = ("min", "max", "achieved", "se", "slack", "price")
         metrics |= {f"constraint/{constraint.id}/{part}": getattr(constraint, part) for part in parts}
     return _numbers(metrics)
 
 
 def evaluation_metrics(found: ModelEvaluation | HeldOutEvaluation) -> dict[str, float]:
-    """Rows, off-policy values, Qini, calibration and reliability of either evaluation.json."""
+    """Rows, doubly robust values and pooled slopes of either evaluation.json; what there is per action stands in `evaluation_tables`."""
     metrics: dict[str, object] = {f"rows/{name}": rows for name, rows in found.rows.content().items()}
-    for each in found.policies:
-        place = f"policy/{each.name}/{each.outcome}/{each.estimator}"
-        metrics |= {f"{place}/value": each.value, f"{place}/stderr": each.stderr}
-    for row in found.qini:
-        metrics[f"qini/{row.model}/{row.outcome}/{_flat(row.action)}"] = row.qini
-    for fitted in found.calibration:
-        place = f"calibration/{fitted.outcome}/{_flat(fitted.action)}"
-        metrics |= {f"{place}/slope": fitted.slope, f"{place}/slope_stderr": fitted.stderr}
     metrics["actions/unidentified"] = len(found.unidentified)
-    for known in found.reliability:
-        metrics[f"reliability/{known.outcome}/{_flat(known.action)}"] = known.reliability
+    for pooled in found.calibration_pooled:
+        for part, slope in (("users", pooled.users), ("actions", pooled.actions)):
+            place = f"held_out_slope/{pooled.outcome}/{part}"
+            metrics |= {place: slope.value, f"{place}/stderr": slope.stderr}
+    for each in found.policies:
+        if each.estimator == JUDGED_BY:
+            place = f"policy/{each.name}/{each.outcome}/{each.estimator}"
+            metrics |= {f"{place}/value": each.value, f"{place}/stderr": each.stderr}
     return _numbers(metrics)
+
+
+def evaluation_tables(found: ModelEvaluation | HeldOutEvaluation) -> dict[str, list[dict[str, object]]]:
+    """By name the tables of either evaluation.json: every policy by every estimator, and what there is per action."""
+    policies = [
+        _flat_row(each, "name", "outcome", "estimator", "value", "stderr", "low", "high") for each in found.policies
+    ]
+    qini = [
+        _flat_row(each, "model", "outcome", "action", "qini", "stderr", "auuc", "average", "rows")
+        for each in found.qini
+    ]
+    slopes = [
+        _flat_row(each, "outcome", "action", "slope", "stderr", "average_effect", "average_effect_stderr")
+        for each in found.calibration
+    ]
+    reliability = [_flat_row(each, "outcome", "action", "reliability", "average") for each in found.reliability]
+    tables = {"policies": policies, "qini": qini, "calibration": slopes, "reliability": reliability}
+    return {name: rows for name, rows in tables.items() if rows}
+
+
+def certificate_tables(held: Certificate) -> dict[str, list[dict[str, object]]]:
+    """The table of all rules: bounds, what was achieved, slack, price."""
+    parts = ("id", "kind", "label", "owner", "min", "max", "achieved", "se", "slack", "binding", "price", "multiplier")
+    rows = [_flat_row(each, *parts) for each in held.constraints]
+    return {"constraints": rows} if rows else {}
+
+
+def _flat_row(record: object, *names: str) -> dict[str, object]:
+    return {name: getattr(record, name) for name in names}
 
 
 def held_out_metrics(found: HeldOutEvaluation) -> dict[str, float]:
@@ -57,18 +89,16 @@ def held_out_metrics(found: HeldOutEvaluation) -> dict[str, float]:
         metrics |= {f"promised/{gain.outcome}": gain.predicted, f"realised/{gain.outcome}": gain.realised.value}
     for curve in found.budgets:
         metrics[f"budgets/{curve.name}/{curve.outcome}"] = curve.mean_over_budgets.value
-    for row in found.qini:
-        metrics[f"auuc/{row.model}/{row.outcome}/{_flat(row.action)}"] = row.auuc
-    for pooled in found.calibration_pooled:
-        for part, slope in (("users", pooled.users), ("actions", pooled.actions)):
-            place = f"held_out_slope/{pooled.outcome}/{part}"
-            metrics |= {place: slope.value, f"{place}/stderr": slope.stderr}
     return _numbers(metrics)
 
 
 def readout_metrics(found: Readout) -> dict[str, float]:
     """`lift/OUTCOME`, its stderr and what was promised, the sample ratio's p-value and the verdict of a readout.json."""
     metrics: dict[str, object] = {"ship": float(found.verdict.ship), "sample_ratio/p_value": found.sample_ratio.p_value}
+    guarded = {each.name for each in found.metrics if each.margin is not None}
+    for condition in found.verdict.conditions:
+        if condition.metric in guarded:
+            metrics[f"guardrail_broken/{condition.metric}"] = float(not condition.met)
     for each in found.metrics:
         if each.lift is not None:
             adjusted = each.lift.adjusted
@@ -108,10 +138,6 @@ def training_curves(found: ModelEvaluation) -> dict[str, list[tuple[int, float]]
 def _interval(place: str, value: float, stderr: float | None) -> dict[str, object]:
     """The ends of the 90 % interval of an estimate."""
     return {} if stderr is None else {f"{place}/low90": value - Z90 * stderr, f"{place}/high90": value + Z90 * stderr}
-
-
-def _flat(action: str) -> str:
-    return action.replace("/", ":")
 
 
 def _numbers(metrics: Mapping[str, object]) -> dict[str, float]:

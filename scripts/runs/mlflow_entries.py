@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from mlflow.types.schema import Array
 
 LONGEST_PARAM, LARGEST_BATCH = 250, 900
+MOST_METRICS = 149
+"""Of one run: MLflow's pages draw each of them. The others stand in a table."""
 
 
 def log_params(client: "MlflowClient", run_id: str, params: Mapping[str, str]) -> None:
@@ -31,7 +33,36 @@ def log_params(client: "MlflowClient", run_id: str, params: Mapping[str, str]) -
 
 
 def log_metrics(client: "MlflowClient", run_id: str, *groups: Mapping[str, float]) -> None:
-    log_curves(client, run_id, {name: [(0, value)] for group in groups for name, value in group.items()})
+    """The first MOST_METRICS of them as metrics; where there are more, all of them in the table `metrics`."""
+    everything = {name: value for group in groups for name, value in group.items()}
+    log_curves(client, run_id, {name: [(0, value)] for name, value in list(everything.items())[:MOST_METRICS]})
+    if len(everything) > MOST_METRICS:
+        log_tables(
+            client, run_id, {"metrics": [{"metric": name, "value": value} for name, value in everything.items()]}
+        )
+
+
+def log_tables(client: "MlflowClient", run_id: str, tables: Mapping[str, Sequence[Mapping[str, object]]]) -> None:
+    """Each as an artifact that MLflow's pages show as a table, and compare between runs."""
+    import pandas as pd
+
+    for name, rows in tables.items():
+        client.log_table(run_id, pd.DataFrame(rows, dtype=object), f"tables/{sanitised(name)}.json")
+
+
+def log_model_metrics(
+    client: "MlflowClient", run_id: str, model_id: str, dataset: Path, metrics: Mapping[str, float]
+) -> None:
+    """Metrics of a logged model on a dataset, by the name and digest with which `log_datasets` records it."""
+    from mlflow.entities import Metric
+
+    now, digest = int(time.time() * 1000), digests.told_digest(dataset)[:8]
+    entries = [
+        Metric(sanitised(name), value, now, 0, model_id, sanitised(dataset.name), digest)
+        for name, value in list(metrics.items())[:MOST_METRICS]
+    ]
+    for start in range(0, len(entries), LARGEST_BATCH):
+        client.log_batch(run_id, metrics=entries[start : start + LARGEST_BATCH])
 
 
 def log_curves(client: "MlflowClient", run_id: str, curves: Mapping[str, Sequence[tuple[int, float]]]) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 LONGEST_WAIT = 60.0  # seconds; making the database takes a few
+KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""What MLflow's pages call model development."""
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # a server that is down, or swallows packets, costs seconds, not minutes
@@ -49,7 +51,14 @@ def connect(settings: Settings) -> tuple["MlflowClient", str]:
         if experiment is not None:
             return client, experiment.experiment_id
         location = None if server else (runs / ARTIFACTS).as_uri()
-        return client, client.create_experiment(name, artifact_location=location)
+        return client, client.create_experiment(name, artifact_location=location, tags=KIND)
+
+
+@contextlib.contextmanager
+def alone(runs: Path) -> Iterator[None]:
+    """Within it no other run on this machine makes what there is once."""
+    with _locked(runs / ".mlflow.lock"):
+        yield
 
 
 def _own_store(runs: Path) -> str:

@@ -4,9 +4,12 @@ Nothing about single users is recorded: datasets are named, counted and digested
 """
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from allocator.formats import AUDIT, CERTIFICATE, AuditRecord, Certificate
@@ -14,20 +17,34 @@ from ranker.catalogue import CATALOGUE_FILE
 from ranker.evaluate.records import EVALUATION, ModelEvaluation
 from scripts.cli.settings import Settings
 from scripts.formats.manifest import MANIFEST, read_manifest
+from scripts.formats.readout import Readout
 from scripts.formats.regret import REGRET, Regret
 from scripts.formats.rehearsal import REHEARSAL, Rehearsal
+from scripts.formats.run_record import RUN, RunRecord
 from scripts.runs import digests
 from scripts.runs.champion import CHALLENGER, CHAMPION, set_champion
+from scripts.runs.history import add_points, readout_points, week_points
 from scripts.runs.metrics import (
     certificate_metrics,
+    certificate_tables,
     evaluation_metrics,
+    evaluation_tables,
+    readout_metrics,
     rehearsal_metrics,
     training_curves,
     truth_metrics,
 )
-from scripts.runs.mlflow_entries import log_curves, log_datasets, log_file, log_metrics, log_params
+from scripts.runs.mlflow_entries import (
+    log_curves,
+    log_datasets,
+    log_file,
+    log_metrics,
+    log_model_metrics,
+    log_params,
+    log_tables,
+)
 from scripts.runs.mlflow_models import Registrable, version_of
-from scripts.runs.mlflow_store import connect, where
+from scripts.runs.mlflow_store import alone, connect, where
 from scripts.runs.params import sanitised, short_params, without_password, without_secrets
 from scripts.runs.pointer import current
 
@@ -35,6 +52,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 log = logging.getLogger("offermix.tracking")
+
+
+Tables = Mapping[str, Sequence[Mapping[str, object]]]
 
 
 @dataclass(frozen=True)
@@ -52,6 +72,7 @@ class StageRecord:
     params: Mapping[str, object] = field(default_factory=dict)
     datasets: Sequence[tuple[Path, str]] = ()
     files: Sequence[tuple[Path, str]] = ()
+    tables: Tables = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,6 +86,22 @@ class WeekRecord:
     stages: Sequence[StageRecord]
     metrics: Mapping[str, float] = field(default_factory=dict)
     files: Sequence[tuple[Path, str]] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    tables: Tables = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        return sum(each.seconds for each in self.stages)
+
+    @property
+    def day(self) -> date | None:
+        """The day that the week's scores are for."""
+        told = self.tags.get("offermix.as_of")
+        return None if told is None else date.fromisoformat(told)
+
+    @property
+    def published(self) -> bool:
+        return self.tags["offermix.published"] == "true"
 
 
 def read_week(
@@ -90,6 +127,7 @@ def read_week(
             "train",
             metrics={} if evaluation is None else evaluation_metrics(evaluation),
             curves={} if evaluation is None else training_curves(evaluation),
+            tables={} if evaluation is None else evaluation_tables(evaluation),
             params=short_params(
                 {"model": settings.model.model_dump(), "fit": settings.fit.model_dump(), "seed": settings.seed}
             ),
@@ -107,14 +145,17 @@ def read_week(
             params=short_params({"solve": settings.solve.model_dump(), "set": settings.set}),
             datasets=[(folder / "scores", "scores")],
             files=[(path, "allocation") for path in sorted((folder / "allocation").glob("*.json"))],
+            tables={} if certificate is None else certificate_tables(certificate),
         ),
     }
+    others = {command: child(command) for command in seconds if command not in children}
+    stages = [(children | others)[command] for command in dict.fromkeys([*seconds, *children])]
     return WeekRecord(
         name=name,
         folder=folder,
         settings=settings,
         finished=finished,
-        stages=[each for command, each in children.items() if finished or command in seconds],
+        stages=[each for each in stages if finished or each.name in seconds],
         metrics=(week_metrics | truth | {f"seconds/{command}": took for command, (took, _) in seconds.items()})
         if finished
         else {},
@@ -124,7 +165,26 @@ def read_week(
             (folder / "rehearsal" / REHEARSAL, "rehearsal"),
             (folder / "report", "report"),
         ],
+        tags=_told_of(name, folder, settings, certificate),
+        tables={} if certificate is None else certificate_tables(certificate),
     )
+
+
+def _told_of(name: str, folder: Path, settings: Settings, certificate: Certificate | None) -> dict[str, str]:
+    """What a week is looked for by."""
+    last, began = current(folder.parent), folder / RUN
+    logs = folder / "logs"
+    told = {
+        "week": name,
+        "as_of": None if certificate is None else certificate.as_of,
+        "policy": settings.weekly.policy.stem,
+        "policy_digest": None if certificate is None else certificate.policy_digest,
+        "data_digest": digests.told_digest(logs)[:16] if logs.is_dir() else None,
+        "published": str(last is not None and last.run == name).lower(),
+        "previous": RunRecord.from_file(began).previous if began.exists() else None,
+        "scored_by": CHAMPION if (folder / CHAMPION).is_dir() else "the week's own model",
+    }
+    return {f"offermix.{key}": value for key, value in told.items() if value}
 
 
 def record_week(
@@ -152,8 +212,9 @@ def record_command(
     metrics: Mapping[str, float],
     datasets: Sequence[tuple[Path, str]],
     folder: Path,
+    tables: Tables = MappingProxyType({}),
 ) -> str | None:
-    """Writes one command, run by itself, to MLflow: its metrics, settings, datasets and the files of `folder`; the id of its run.
+    """Writes one command, run by itself, to MLflow: its metrics, settings, datasets, tables and the files of `folder`; the id of its run.
 
     Never raises, as `record_week`.
     """
@@ -166,12 +227,33 @@ def record_command(
         log_params(client, run_id, short_params(settings.model_dump(mode="json")))
         log_metrics(client, run_id, metrics)
         log_datasets(client, run_id, datasets)
+        log_tables(client, run_id, tables)
         log_file(client, run_id, folder, name)
         client.set_terminated(run_id, "FINISHED")
         return run_id
     except Exception as error:
         _warn(error, folder)
         return None
+
+
+def record_readout(settings: Settings, found: Readout, allocation: Path, folder: Path) -> str | None:
+    """Writes a readout to MLflow, and its figures to the run of the week that it is about and to the history; never raises."""
+    told = readout_metrics(found)
+    run_id = record_command("readout", settings, told, [], folder)
+    if run_id is None:
+        return None
+    try:
+        client, experiment = connect(settings)
+        week = allocation.resolve().parent.name
+        asked = f"tags.`offermix.week` = '{sanitised(week)}' and tags.`offermix.kind` = 'week' and attributes.status = 'FINISHED'"
+        for run in client.search_runs([experiment], asked, max_results=1):
+            log_metrics(client, run.info.run_id, {f"readout/{name}": value for name, value in told.items()})
+            if day := run.data.tags.get("offermix.as_of"):
+                with alone(settings.paths.runs):
+                    add_points(client, experiment, date.fromisoformat(day), readout_points(found))
+    except Exception as error:
+        _warn(error, folder)
+    return run_id
 
 
 def _first_line(error: Exception) -> str:
@@ -194,18 +276,32 @@ def _record(record: WeekRecord) -> str:
     if known is not None:
         log.info("MLflow: nothing changed since this run was recorded as %s", known)
         return known
-    parent = client.create_run(experiment, run_name=record.name, tags=_tags("week", identity)).info.run_id
+    ended = int(time.time() * 1000)
+    start = ended - round(1000 * record.seconds)
+    tags = _tags("week", identity) | record.tags
+    parent = client.create_run(experiment, start, tags, record.name).info.run_id
     try:
         _log_parent(client, parent, record)
         for each in record.stages:
-            child = _log_stage(client, experiment, parent, each, record)
+            child = _log_stage(client, experiment, parent, each, record, start)
+            start += round(1000 * each.seconds)
             if each.name == "train" and record.finished:
                 _register(client, experiment, child, record)
+        if record.finished and record.published:
+            _add_to_history(client, experiment, record)
     except BaseException:
-        client.set_terminated(parent, "FAILED")
+        client.set_terminated(parent, "FAILED", ended)
         raise
-    client.set_terminated(parent, "FINISHED" if record.finished else "FAILED")
+    client.set_terminated(parent, "FINISHED" if record.finished else "FAILED", ended)
     return parent
+
+
+def _add_to_history(client: "MlflowClient", experiment: str, record: WeekRecord) -> None:
+    certificate = Certificate.from_file_if_sound(record.folder / "allocation" / CERTIFICATE)
+    rehearsal = Rehearsal.from_file_if_sound(record.folder / "rehearsal" / REHEARSAL)
+    if certificate is not None and record.day is not None:
+        with alone(record.folder.parent):
+            add_points(client, experiment, record.day, week_points(certificate, rehearsal))
 
 
 def _identity(record: WeekRecord) -> str:
@@ -243,20 +339,24 @@ def _log_parent(client: "MlflowClient", run_id: str, record: WeekRecord) -> None
     client.log_dict(run_id, without_secrets(config), "config.yaml")
     log_params(client, run_id, short_params(config))
     log_metrics(client, run_id, record.metrics)
+    log_tables(client, run_id, record.tables)
     for path, folder in record.files:
         log_file(client, run_id, path, folder)
 
 
-def _log_stage(client: "MlflowClient", experiment: str, parent: str, each: StageRecord, record: WeekRecord) -> str:
+def _log_stage(
+    client: "MlflowClient", experiment: str, parent: str, each: StageRecord, record: WeekRecord, start: int
+) -> str:
     tags = {"mlflow.parentRunId": parent, "offermix.kind": each.name, "offermix.resumed": str(each.resumed).lower()}
-    run_id = client.create_run(experiment, run_name=f"{record.name} {each.name}", tags=tags).info.run_id
+    run_id = client.create_run(experiment, start, tags, f"{record.name} {each.name}").info.run_id
     log_params(client, run_id, {name: str(value) for name, value in each.params.items()})
     log_metrics(client, run_id, each.metrics, {"seconds": each.seconds})
     log_curves(client, run_id, each.curves)
+    log_tables(client, run_id, each.tables)
     log_datasets(client, run_id, each.datasets)
     for path, folder in each.files:
         log_file(client, run_id, path, folder)
-    client.set_terminated(run_id, "FINISHED")
+    client.set_terminated(run_id, "FINISHED", start + round(1000 * each.seconds))
     return run_id
 
 
@@ -269,6 +369,10 @@ def _register(client: "MlflowClient", experiment: str, run_id: str, record: Week
         lost = kept.is_dir()
         trained = Registrable(folder / FOLDERS["train"], scores, None if lost else allocation)
         version = version_of(client, experiment, run_id, name, trained, tags)
+        evaluation = ModelEvaluation.from_file_if_sound(folder / FOLDERS["train"] / EVALUATION)
+        model_id = client.get_model_version(name, version).model_id
+        if evaluation is not None and model_id is not None:
+            log_model_metrics(client, run_id, model_id, folder / "logs", evaluation_metrics(evaluation))
         client.set_registered_model_alias(name, CHALLENGER, version)
         last = current(folder.parent)
         if last is not None and last.run == record.name:

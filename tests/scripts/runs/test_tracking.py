@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from scripts.cli.entry import validated
 from scripts.cli.settings import WeeklySettings
 from scripts.runs import digests, stage
-from scripts.runs.mlflow_entries import log_datasets
+from scripts.runs.mlflow_entries import log_datasets, log_metrics
 from scripts.runs.mlflow_store import connect, where
 from scripts.runs.tracking import record_week
 from tests.allocator.reporting import constraint
@@ -152,14 +152,49 @@ def test_metrics_are_those_of_the_certificate_and_the_evaluation(recorded: str, 
     assert allocate["constraint/roi/achieved"] == 2.7
     assert "constraint/roi/slack" not in allocate  # nothing in scope
     assert allocate["audit/clean"] == 1.0
-    assert train["qini/valuenet/subs/push_1:family:trial"] == 0.3
     assert train["policy/valuenet/subs/DR/value"] == 0.1
-    assert train["calibration/subs/push_1:duo/slope"] == 0.4
-    assert train["calibration/subs/push_1:duo/slope_stderr"] == 0.1
-    assert train["reliability/subs/push_1:duo"] == 0.6
     week = client.get_run(recorded).data.metrics
     assert week["seconds/train"] == 3.0
     assert (week["truth/oracle/value"], week["truth/best fixed action/regret"]) == pytest.approx((9.0, 6.0))
+
+
+def test_what_there_is_per_action_and_per_rule_is_a_table(recorded: str, client: object) -> None:
+    train, allocate = (children(client, recorded)[name].info.run_id for name in ("train", "allocate"))
+    of_train = {name: mlflow_table(client, train, name) for name in ("qini", "calibration", "reliability", "policies")}
+    assert [(row["action"], row["qini"]) for row in of_train["qini"]] == [("push_1/family/trial", 0.3)]
+    assert [(row["slope"], row["stderr"]) for row in of_train["calibration"]] == [(0.4, 0.1)]
+    assert of_train["reliability"][0]["reliability"] == 0.6
+    rules = {row["id"]: row for row in mlflow_table(client, allocate, "constraints")}
+    assert (rules["push capacity"]["price"], rules["roi"]["slack"]) == (0.2, None)
+
+
+def mlflow_table(client: object, run: str, name: str) -> list[dict]:
+    content = json.loads(Path(client.download_artifacts(run, f"tables/{name}.json")).read_text())
+    return [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
+
+
+def test_a_run_has_few_metrics_and_all_of_many_stand_in_a_table(settings: WeeklySettings) -> None:
+    client, experiment = connect(settings)
+    run = client.create_run(experiment).info.run_id
+    log_metrics(client, run, {f"metric/{number}": float(number) for number in range(200)})
+    kept = client.get_run(run).data.metrics
+    assert len(kept) == 149 and kept["metric/148"] == 148.0
+    assert len(mlflow_table(client, run, "metrics")) == 200
+
+
+def test_a_week_is_looked_for_by_its_tags_and_takes_its_time(recorded: str, client: object, folder: Path) -> None:
+    run = client.get_run(recorded)
+    tags = {name.removeprefix("offermix."): value for name, value in run.data.tags.items()}
+    assert (tags["week"], tags["policy"], tags["published"]) == ("2026-W48", "policy", "false")
+    assert tags["data_digest"] == digests.told_digest(folder / "logs")[:16]
+    assert run.info.end_time - run.info.start_time == 6_000
+    train, score, allocate = (children(client, recorded)[name].info for name in ("train", "score", "allocate"))
+    assert [train.start_time, score.start_time, allocate.start_time] == [
+        run.info.start_time + offset for offset in (0, 3_000, 4_000)
+    ]
+    assert allocate.end_time == run.info.end_time
+    experiment = client.get_experiment(run.info.experiment_id)
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
 
 
 def test_the_loss_is_a_curve(recorded: str, client: object) -> None:

@@ -40,6 +40,8 @@ REQUIRED = (
 )
 CODE = Path(served.__file__).with_name("model_code.py")
 MODEL_TYPE = "offermix ranker"
+MODEL_ID = "model_id"
+"""The tag of a version that names the logged model."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ def version_of(
             return str(each.version)
     logged = log_model(client, experiment, run_id, name, given, {**tags, **given.tags})
     place, model_id = logged.artifact_location, logged.model_id
-    made = client.create_model_version(name, place, run_id, {**tags, **given.tags}, model_id=model_id)
+    known_by = {**tags, **given.tags, MODEL_ID: model_id}  # MLflow's own stores forget the model that a version is of
+    made = client.create_model_version(name, place, run_id, known_by, model_id=model_id)
     return str(made.version)
 
 

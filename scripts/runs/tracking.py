@@ -43,7 +43,7 @@ from scripts.runs.mlflow_entries import (
     log_params,
     log_tables,
 )
-from scripts.runs.mlflow_models import Registrable, version_of
+from scripts.runs.mlflow_models import MODEL_ID, Registrable, version_of
 from scripts.runs.mlflow_store import alone, connect, where
 from scripts.runs.params import sanitised, short_params, without_password, without_secrets
 from scripts.runs.pointer import current
@@ -370,7 +370,7 @@ def _register(client: "MlflowClient", experiment: str, run_id: str, record: Week
         trained = Registrable(folder / FOLDERS["train"], scores, None if lost else allocation)
         version = version_of(client, experiment, run_id, name, trained, tags)
         evaluation = ModelEvaluation.from_file_if_sound(folder / FOLDERS["train"] / EVALUATION)
-        model_id = client.get_model_version(name, version).model_id
+        model_id = client.get_model_version(name, version).tags.get(MODEL_ID)
         if evaluation is not None and model_id is not None:
             log_model_metrics(client, run_id, model_id, folder / "logs", evaluation_metrics(evaluation))
         client.set_registered_model_alias(name, CHALLENGER, version)

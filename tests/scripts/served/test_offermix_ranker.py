@@ -1,6 +1,7 @@
 """The registered model: loaded by alias it scores as `scripts.score` does and decides as the week did."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 from mlflow import MlflowClient
 
 from ranker.files import InputError
-from scripts.runs.mlflow_store import QUIET
+from scripts.cli.settings import WeeklySettings
+from scripts.runs import digests
+from scripts.runs.mlflow_store import QUIET, connect
 
 NAME = "offermix-ranker"
 
@@ -101,3 +104,44 @@ def test_a_file_that_was_changed_is_not_loaded(store: str, folder: Path, tmp_pat
     prices.write_text(prices.read_text().replace("0.", "1.", 1))
     with pytest.raises(InputError, match=r"prices\.json: is not the file that was registered"):
         mlflow.pyfunc.load_model(str(tmp_path / "model"))
+
+
+def test_models_follow_a_runs_folder_that_was_copied(
+    folder: Path, tiny: WeeklySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    copy = tmp_path / "elsewhere"
+    shutil.copytree(folder.parent, copy)
+    client, _ = connect(tiny.model_copy(update={"paths": tiny.paths.model_copy(update={"runs": copy})}))
+    source = client.get_model_version_download_uri(NAME, client.get_model_version_by_alias(NAME, "champion").version)
+    assert str(copy) in source and str(folder.parent) not in source
+    model = client.get_model_version_by_alias(NAME, "champion").tags["model_id"]
+    assert str(copy) in client.get_logged_model(model).artifact_location
+    mlflow.set_tracking_uri(f"sqlite:///{copy / 'mlflow.db'}")
+    assert mlflow.pyfunc.load_model(f"models:/{NAME}@champion").metadata.signature is not None
+
+
+def test_no_listener_stands_in_mlflow(folder: Path) -> None:
+    """Ids of the market are ten digits; the input example has users who are made up."""
+    ids = {str(user).encode() for user in pd.read_parquet(folder / "market" / "users")["user_id"]}
+    assert len(ids) == 500 and min(map(len, ids)) == 10
+    store = [
+        folder.parent / "mlflow.db",
+        *(path for path in (folder.parent / "mlartifacts").rglob("*") if path.is_file()),
+    ]
+    assert len(store) > 20
+    for file in store:
+        assert not ids & set(re.findall(rb"(?<!\d)\d{10}(?!\d)", file.read_bytes())), file
+    (example,) = (folder.parent / "mlartifacts").rglob("input_example.json")
+    content = json.loads(example.read_text())
+    assert [row[content["columns"].index("user_id")] for row in content["data"]] == [1, 2]
+
+
+def test_the_models_metrics_are_tied_to_the_data_and_a_run_has_few(store: str, folder: Path) -> None:
+    client = MlflowClient(store)
+    version = client.get_model_version_by_alias(NAME, "champion")
+    told = {metric.key: metric for metric in client.get_logged_model(version.tags["model_id"]).metrics}
+    value = told["policy/valuenet/objective/DR/value"]
+    assert (value.dataset_name, value.dataset_digest) == ("logs", digests.told_digest(folder / "logs")[:8])
+    for run in client.search_runs([client.get_run(version.run_id).info.experiment_id]):
+        assert len(run.data.metrics) < 150

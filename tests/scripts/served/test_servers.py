@@ -14,11 +14,16 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
 
+from scripts.cli.settings import WeeklySettings
+from scripts.runs.champion import model_in_charge
 from scripts.runs.mlflow_store import QUIET
+from scripts.runs.tracking import record_week
 
 MODEL = "models:/offermix-ranker@champion"
 SECONDS = 120
@@ -101,3 +106,31 @@ def test_a_served_model_scores_and_decides(served: str, folder: Path, capsys: py
         asked(served, pd.DataFrame({"user": [1]}))
     assert refused.value.code == 400
     refused.value.close()
+
+
+@pytest.mark.slow
+def test_a_week_is_recorded_on_a_server_and_its_model_loaded_by_alias(
+    folder: Path, tiny: WeeklySettings, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    words = ["server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    words += [
+        "--backend-store-uri",
+        f"sqlite:///{tmp_path / 'server.db'}",
+        "--artifacts-destination",
+        str(tmp_path / "files"),
+    ]
+    with process(words, f"{address}/health", root):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        recorded = record_week(folder.name, folder, tiny, {"train": (2.0, False), "score": (1.0, False)}, finished=True)
+        assert recorded is not None
+        client = MlflowClient(address)
+        assert client.get_run(recorded).data.tags["offermix.published"] == "true"
+        assert client.get_model_version_by_alias("offermix-ranker", "champion").version in (1, "1")
+        mlflow.set_tracking_uri(address)
+        users = pd.read_parquet(folder / "market" / "users").drop(columns="as_of")
+        found = mlflow.pyfunc.load_model(MODEL).predict(users)
+        written = pd.concat([pd.read_parquet(file) for file in sorted((folder / "scores").glob("*.parquet"))])
+        assert [list(row) for row in written["mean_subs"]] == list(found["mean_subs"])
+        assert model_in_charge(tiny, folder.with_name("next")).name == "model"

@@ -40,8 +40,8 @@ class OffermixRanker(PythonModel):
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """The scores, or the contacts of users at the prices in `params` or else of the registered week."""
-        asked, frame = params or {}, model_input.drop(columns=HISTORY, errors="ignore")
-        users = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata()
+        asked = params or {}
+        users = pa.table({n: pa.array(column, from_pandas=True) for n, column in model_input.items() if n != HISTORY})
         if not asked.get(DECIDE):
             return _frame(predict_held(self.model, self.model_id, users).table)
         week = self._priced(str(asked.get(PRICES) or ""))

@@ -566,8 +566,8 @@ def _in_kind(values: np.ndarray, kind: str) -> np.ndarray:
 
 
 def _infinite(frame: pd.DataFrame, columns: Sequence[str]) -> dict[str, int]:
-    count_C = np.isinf(frame[list(columns)].to_numpy(np.float64)).sum(axis=0)
-    return {name: int(count) for name, count in zip(columns, count_C, strict=True) if count}
+    counts = np.isinf(frame[list(columns)].to_numpy(np.float64)).sum(axis=0)
+    return {name: int(count) for name, count in zip(columns, counts, strict=True) if count}
 
 
 def _eligible_in(table: pa.Table, actions: int | None) -> np.ndarray | None:

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from ranker.evaluate.records import ModelEvaluation
 from ranker.files import InputError
 from scripts import demote, promote
-from scripts.cli.entry import validated
+from scripts.cli.entry import execute, validated
 from scripts.cli.settings import ChampionOptions, RegistrySettings
 from scripts.runs.champion import CHALLENGER, CHAMPION, model_in_charge, set_champion, verdict, version_under
 from scripts.runs.mlflow_store import connect
@@ -122,6 +122,13 @@ def test_what_cannot_be_promoted_is_told(
     with pytest.raises(InputError, match=said):
         promote.run(settings(**asked))
     assert champion_of(versions) == "1"
+
+
+@pytest.mark.parametrize(("words", "status"), [(["version=2"], 2), (["version=2", "person=Ada", "reason=why not"], 0)])
+def test_the_command_ends_in_its_status(versions: object, tmp_path: Path, words: list[str], status: int) -> None:
+    asked = [*words, f"runs={tmp_path / 'runs'}"]
+    assert execute("promote", RegistrySettings, promote.run, asked) == status
+    assert champion_of(versions) == ("1" if status else "2")
 
 
 def test_only_the_champion_is_demoted(versions: object, settings: Callable[..., RegistrySettings]) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 LONGEST_NAME = 250
 
@@ -37,6 +38,15 @@ def without_secrets(value: object, name: str = "") -> object:
     if isinstance(value, str) and "://" in value:
         return without_password(value)
     return value
+
+
+def without_places(value: object) -> object:
+    """Absolute paths by their last part alone: where things lie on a machine is nobody else's business."""
+    if isinstance(value, Mapping):
+        return {key: without_places(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_places(entry) for entry in value]
+    return Path(value).name if isinstance(value, str) and value.startswith("/") else value
 
 
 def without_password(text: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from allocator.formats import AUDIT, CERTIFICATE, AuditRecord, Certificate
 from ranker.catalogue import CATALOGUE_FILE
@@ -45,7 +45,7 @@ from scripts.runs.mlflow_entries import (
 )
 from scripts.runs.mlflow_models import MODEL_ID, Registrable, version_of
 from scripts.runs.mlflow_store import alone, connect, where
-from scripts.runs.params import sanitised, short_params, without_password, without_secrets
+from scripts.runs.params import sanitised, short_params, without_password, without_places, without_secrets
 from scripts.runs.pointer import current
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ def record_command(
         client, experiment = connect(settings)
         tags = {"offermix.kind": name, "offermix.code_version": digests.code_version()}
         run_id = client.create_run(experiment, run_name=f"{folder.parent.name} {name}", tags=tags).info.run_id
-        log_params(client, run_id, short_params(settings.model_dump(mode="json")))
+        log_params(client, run_id, short_params(_without_places(settings)))
         log_metrics(client, run_id, metrics)
         log_datasets(client, run_id, datasets)
         log_tables(client, run_id, tables)
@@ -334,8 +334,12 @@ def _tags(kind: str, identity: str) -> dict[str, str]:
     }
 
 
+def _without_places(settings: Settings) -> dict[str, object]:
+    return cast(dict[str, object], without_places(settings.model_dump(mode="json")))
+
+
 def _log_parent(client: "MlflowClient", run_id: str, record: WeekRecord) -> None:
-    config = record.settings.model_dump(mode="json")
+    config = _without_places(record.settings)
     client.log_dict(run_id, without_secrets(config), "config.yaml")
     log_params(client, run_id, short_params(config))
     log_metrics(client, run_id, record.metrics)

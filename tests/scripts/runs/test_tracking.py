@@ -202,12 +202,18 @@ def test_the_loss_is_a_curve(recorded: str, client: object) -> None:
     assert [(point.step, point.value) for point in points] == [(1, 0.6), (2, 0.55)]
 
 
-def test_parameters_are_short_and_the_whole_configuration_is_an_artifact(recorded: str, client: object) -> None:
+def test_parameters_are_short_and_the_whole_configuration_is_an_artifact(
+    recorded: str, client: object, folder: Path
+) -> None:
+    """Without places on this machine."""
     parent = client.get_run(recorded)
     assert parent.data.params["data.users"] == "1000"
     assert all(len(value) <= 250 for value in parent.data.params.values())
     paths = {item.path for item in client.list_artifacts(recorded)}
     assert {"config.yaml", "policy", "report"} <= paths
+    assert parent.data.params["weekly.policy"] == "policy.yaml"
+    told = Path(client.download_artifacts(recorded, "config.yaml")).read_text() + str(parent.data.params)
+    assert str(folder.parent) not in told
 
 
 def test_datasets_are_counted_and_no_listener_is_named(recorded: str, client: object, folder: Path) -> None:

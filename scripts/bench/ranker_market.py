@@ -87,7 +87,8 @@ def run(
 def _make(settings: WeeklySettings, folder: Path) -> float:
     """The week up to its scores; how long training and scoring took."""
     taken = {}
-    for step in week_steps(settings, folder):
+    alone = settings.tracking.model_copy(update={"enabled": False})  # no champion scores what is measured
+    for step in week_steps(settings.model_copy(update={"tracking": alone}), folder):
         if step.module not in STEPS:
             break
         started = time.perf_counter()

@@ -23,6 +23,8 @@ Modules, in the order in which data flows:
 - certify: what was achieved, recounted, and how near it is to the best possible
 - formats: what the JSON files of an allocation hold
 - saved: an allocation's folder, read back as frames
+- reopened: an allocation's problem as it was solved, at its prices
+- exposures: an allocation as rows of exposures, nothing included
 - allocation: the dataset of contacts
 - left_out: who gets no offers, which rules take them away, and how evenly segments are exposed
 - audit: the independent judge

@@ -1,9 +1,10 @@
 """Why a listener gets this, or offers so few get: `python -m scripts.explain allocation=DIR user=ID | product=NAME [out=DIR]`."""
 
 from allocator.policy.words import filter_from_words
+from allocator.reopened import policy_of
 from allocator.saved import read_allocation
 from allocator.workbench.answers import EXPLAIN, Explanation, ProductExplanation
-from allocator.workbench.explain import explain, policy_of
+from allocator.workbench.explain import explain
 from allocator.workbench.product import explain_offers
 from allocator.workbench.session import Session
 from allocator.workbench.wider import Wider

@@ -16,34 +16,25 @@ import numpy as np
 import pyarrow as pa
 
 from allocator.amounts import with_unit
-from allocator.assign.preassigned import preassign
 from allocator.certify.certificate import objective_terms, value_unit
-from allocator.constraints import CompiledConstraint
-from allocator.formats import POLICY, Certificate
-from allocator.lexicographic import floor_of
-from allocator.policy.grammar import Policy
-from allocator.problem import Problem, build_problem
+from allocator.problem import Problem
+from allocator.reopened import reopen
 from allocator.saved import SavedAllocation
 from allocator.solve.dual import Users, evaluate_dual
 from allocator.solve.slates import compile_rules
 from allocator.solve.solver import start_prices
-from allocator.users import EXPLORATION, HOLDOUT, PINNED, Data, load_data
+from allocator.users import EXPLORATION, HOLDOUT, PINNED, Data
 from allocator.workbench.answers import Counterfactual, Explanation, Offer, SlotOffers, Stage
 from allocator.workbench.priced import Start
 from allocator.workbench.sample import one_user
 from allocator.workbench.wider import Wider
-from ranker.files import InputError, read_json_object
+from ranker.files import InputError
 from ranker.scores import Scores
 
 GROUPS = {HOLDOUT: "held out", EXPLORATION: "explores", PINNED: "pinned"}
 EXPERIMENT = {HOLDOUT: "experiment.holdout", EXPLORATION: "experiment.exploration"}
 HAIR = 1e-9
 MOST_COUNTERFACTUALS = 5
-
-
-def policy_of(folder: Path) -> Policy:
-    """The policy that an allocation was made under, as it stands in its folder."""
-    return Policy.model_validate(read_json_object(folder / POLICY))
 
 
 def explain(
@@ -102,17 +93,10 @@ class _Listener:
 
     @classmethod
     def read(cls, scores: Scores, allocation: SavedAllocation) -> "_Listener":
-        policy = policy_of(allocation.folder).without_comparisons()
-        problem = build_problem(scores, policy, weight_U=np.ones(1), more=scores.planes)
-        held = allocation.certificate
-        for position, tier in enumerate(held.tiers):
-            stage = problem.with_objective(policy.tiers[position].objective)
-            problem = problem.with_measured([*problem.measured, floor_of(stage, position, tier.floor)])
-        problem = problem.with_measured([_at_its_gradient(each, held, problem) for each in problem.measured])
-        price_R = start_prices(problem, allocation.price_book.prices)
-        data, _ = preassign(problem, load_data(problem, scores))
+        opened = reopen(scores, allocation, np.ones(1))
+        problem, data, price_R = opened.problem, opened.data, opened.price_R
         eligible_A = next(iter(scores.shards(check=False))).eligible_UA[0]
-        unit = value_unit(objective_terms(policy.objective), scores.catalogue)
+        unit = value_unit(objective_terms(problem.policy.objective), scores.catalogue)
         return cls(problem, data, price_R, eligible_A, unit)
 
     @property
@@ -160,18 +144,6 @@ class _Listener:
         users = Users(problem, free, compile_rules(problem.contact), np.ones(len(problem.classes)), limit_R)
         found = evaluate_dual(users, self.price_R)
         return found.dual - bonus, found.slate_UK[0]
-
-
-def _at_its_gradient(each: CompiledConstraint, held: Certificate, problem: Problem) -> CompiledConstraint:
-    """A constraint with a certainty, linearised as its price was."""
-    record = next((record for record in held.constraints if record.id == each.rule.id), None)
-    if each.margin is None or record is None or record.gradient is None or record.binding is None:
-        return each
-    gradient = {}
-    for metric, by_action in record.gradient.items():
-        plane = problem.planes.index(("mean", metric))
-        gradient[plane] = np.array([by_action.get(action, 0.0) for action in problem.catalogue.ids])
-    return replace(each, margin=replace(each.margin, gradient={record.binding: gradient}))
 
 
 @dataclass(frozen=True)

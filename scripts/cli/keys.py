@@ -251,6 +251,16 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
             SEED,
         ),
     ),
+    "exposures": (
+        "turns an allocation, and what was really shown of it, into rows of exposures, with the chance of nothing too",
+        (
+            _path("allocation", "an allocation"),
+            _path("scores", "the scores that it was made from"),
+            _path("shown", "a folder of what was really shown: user_id and action"),
+            _path("out", "the folder of Parquet files to write, for tables/exposures", "out"),
+            SEED,
+        ),
+    ),
     "report": ("writes the report of a run as one HTML page", (_path("run", "a run's folder"), SEED)),
     "publish": ("flips the pointer to an audited run", (_path("run", "a run's folder"), RUNS, SEED)),
     "rollback": (

@@ -46,6 +46,7 @@ class Paths(FrozenSettings):
     run: Path | None = None
     to: Path | None = None
     market: Path | None = None
+    shown: Path | None = None
     file: Path | None = None
 
 
@@ -263,6 +264,12 @@ class LeftOutPaths(Paths):
     out: Path
 
 
+class ExposuresPaths(Paths):
+    allocation: Path
+    scores: Path
+    out: Path
+
+
 class ReadoutPaths(Paths):
     allocation: Path
     tables: Path
@@ -349,6 +356,10 @@ class RegretSettings(Settings):
 
 class RehearseSettings(Settings):
     paths: RehearsePaths
+
+
+class ExposuresSettings(Settings):
+    paths: ExposuresPaths
 
 
 class LeftOutSettings(Settings):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from allocator.policy.grammar import Policy
 from allocator.policy.words import filter_from_words
+from allocator.reopened import policy_of
 from allocator.saved import read_allocation
 from allocator.workbench.answers import (
     Explanation,
@@ -15,7 +16,7 @@ from allocator.workbench.answers import (
     Seek,
     WhatIf,
 )
-from allocator.workbench.explain import explain, policy_of
+from allocator.workbench.explain import explain
 from allocator.workbench.frontier import frontier
 from allocator.workbench.goals import goal_of, seek_goal
 from allocator.workbench.priced import Tell

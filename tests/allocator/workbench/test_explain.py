@@ -7,9 +7,10 @@ import pytest
 
 from allocator.allocate import allocate
 from allocator.policy.words import filter_from_words
+from allocator.reopened import policy_of
 from allocator.saved import SavedAllocation, read_allocation
 from allocator.workbench.answers import EXPLAIN, Explanation
-from allocator.workbench.explain import explain, policy_of
+from allocator.workbench.explain import explain
 from allocator.workbench.product import explain_offers
 from allocator.workbench.session import Session
 from allocator.workbench.wider import Wider

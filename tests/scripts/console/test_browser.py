@@ -16,6 +16,7 @@ import uvicorn
 from scripts.console.__main__ import listening
 from scripts.console.app import make_app
 from tests.scripts.console.weeks import console_settings, write_week
+from tests.scripts.judging.test_track_record import write_readout
 
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("default")]
 WIDTHS = (1280, 400)
@@ -23,12 +24,22 @@ WAIT = 60_000
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
 
 
+AT_THE_END_OF = (
+    "(words) => { const area = document.getElementById('text'), at = area.value.indexOf(words) + words.length;"
+    " area.focus(); area.setSelectionRange(at, at); }"
+)
+"""Puts the cursor behind the first place of these words in the text."""
+
+
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory, composed: Callable) -> Iterator[str]:
-    """A console over one small week, listening."""
+    """A console over one small week, listening. The week before has scores too, and four earlier ones have readouts."""
     folder = tmp_path_factory.mktemp("browser")
     settings = console_settings(composed, folder)
+    write_week(settings, "2026-W47", users=1000, seed=2, day="2026-11-16")
     write_week(settings, "2026-W48", users=1000)
+    for week, came in enumerate((1.4, 1.9, 1.1, 1.6)):
+        write_readout(settings.paths.runs, f"2026-10-{5 + 7 * week:02d}", promised=2.0, came=came, stderr=0.4)
     port = listening(0)
     number = port.getsockname()[1]
     server = uvicorn.Server(uvicorn.Config(make_app(settings, number), log_level="warning"))
@@ -128,7 +139,17 @@ def test_a_visit_from_a_changed_cap_to_a_published_policy(visitor: Visitor) -> N
     visitor.sees("#effect .id", "push_cap.max")
     assert "max: 10%                         # of all" in page.input_value("#text")
     visitor.sees("#now-push_cap", "100")
+    visitor.sees("#effect", "75.0 % of what was promised came.")
     visitor.looks("effect")
+    page.get_by_label("Discount promises").check()
+    visitor.sees("#effect", "Discounted by that the difference is")
+    visitor.sees("#effect tr", "value, discounted")
+    page.get_by_text("How earlier promises came out").click()
+    page.get_by_role("button", name="Does it hold?").click()
+    visitor.sees("#doubt", "The other model's scores are those of 2026-W47.")
+    visitor.looks("promised_and_doubted")
+    page.get_by_label("Discount promises").uncheck()
+    visitor.sees("#effect tr:nth-child(2)", "contacts")
     page.fill("#scenario-name", "Less push")
     page.click("#effect .keep button")
     visitor.sees("#effect", "Kept as Less push")
@@ -158,6 +179,10 @@ def test_a_visit_from_a_changed_cap_to_a_published_policy(visitor: Visitor) -> N
     page.fill("#by", "push_cap.max")
     page.get_by_role("button", name="Search").click()
     visitor.sees("#answer", "What was tried")
+    visitor.sees("#answer", "of 1,000 listeners")
+    page.get_by_label("on all 1,000 listeners").check()
+    page.get_by_role("button", name="Search").click()
+    visitor.sees("#answer", "From allocations of all 1,000 listeners")
     visitor.looks("seek")
     page.locator("#answer").get_by_role("button", name="into the draft").click()
     visitor.sees("#effect .id", "push_cap.max")
@@ -168,6 +193,9 @@ def test_a_visit_from_a_changed_cap_to_a_published_policy(visitor: Visitor) -> N
     page.fill("#points", "5")
     page.get_by_role("button", name="Draw").click()
     visitor.sees("#answer", "Diamond")
+    page.get_by_label("on all 1,000 listeners").check()
+    page.get_by_role("button", name="Draw").click()
+    visitor.sees("#answer", "at most below the best")
     visitor.looks("frontier")
 
     page.get_by_role("link", name="Why").click()
@@ -211,7 +239,10 @@ def test_text_is_completed_explained_and_checked_while_it_is_typed(visitor: Visi
     page.goto(f"{visitor.address}/runs/2026-W48/drafts/typed")
     page.click("#text")
     page.keyboard.press("Control+End")
-    page.keyboard.type("  - {id: home_books, kind: volume, where: {prod")
+    page.keyboard.type("  - {id: home_books, kind: vol")
+    visitor.sees("#completions li", "volume")
+    page.keyboard.press("Enter")
+    page.keyboard.type(", where: {prod")
     visitor.sees("#completions li", "product")
     page.keyboard.press("Enter")
     page.keyboard.type(": boo")
@@ -225,8 +256,21 @@ def test_text_is_completed_explained_and_checked_while_it_is_typed(visitor: Visi
         page.keyboard.press("ArrowLeft")
     page.keyboard.type("a")
     visitor.sees("#mistakes", "No mistakes")
-    visitor.sees("#key-help", "max: At most so much")
+    visitor.sees("#key-help", "max: At most. On a volume a number of contacts")
     visitor.sees("#rule-home_books", "volume")
+    meanings = {
+        "{id: total, max": "max: Contacts in scope that one listener gets at most.",
+        "market: [SE": "market: A segment of listeners, like DE, NO, SE.",
+        "kind: volume": "kind: volume counts contacts",
+        "{share: 2": "share: A part of all listeners",
+        "{id: home_books": "id: Names the rule everywhere",
+    }
+    for words, told in meanings.items():
+        page.evaluate(AT_THE_END_OF, words)
+        visitor.sees("#key-help", told)
+    page.evaluate(AT_THE_END_OF, "# of")
+    page.wait_for_timeout(100)
+    visitor.sees("#key-help", "id: Names the rule everywhere")
     page.reload()
     assert "max: 10%}" in page.input_value("#text"), "nothing is lost on a reload"
 

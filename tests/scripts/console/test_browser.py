@@ -4,7 +4,9 @@ Run by ./scripts/test_console. With OFFERMIX_PICTURES=DIR every stop of the visi
 """
 
 import os
+import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -322,3 +324,72 @@ def test_a_slider_is_moved_by_arrows_and_work_is_cancelled(visitor: Visitor) -> 
     visitor.sees("#effect .id", "push_cap.max")
     assert page.input_value('input[id="push_cap.max"]') == "23"
     assert "max: 23%" in page.input_value("#text")
+
+
+COUNTED = """for (const name of ["pointerdown", "keydown"])
+  addEventListener(name, (event) => event.isTrusted && sessionStorage.setItem(name, 1 + Number(sessionStorage.getItem(name))), true);"""
+"""Counts what a person does to the page, over all of its addresses."""
+
+
+@dataclass
+class TimedTask:
+    """What one person does for one task. told: a line for whoever reads the test's output."""
+
+    page: Any
+    name: str
+    started: float = field(default_factory=time.monotonic)
+
+    def told(self) -> str:
+        done = [self.page.evaluate("(name) => Number(sessionStorage.getItem(name))", name) for name in COUNTED_NAMES]
+        self.page.evaluate("sessionStorage.clear()")
+        return f"{self.name}: {time.monotonic() - self.started:.1f} s, {done[0]} clicks, {done[1]} keys"
+
+
+COUNTED_NAMES = ("pointerdown", "keydown")
+
+
+def test_three_tasks_of_a_product_manager_are_done_and_timed(
+    visitor: Visitor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Seconds, clicks and keys are printed and not judged: a machine is as fast as it is."""
+    page = visitor.page
+    page.add_init_script(COUNTED)
+    page.goto(f"{visitor.address}/runs/2026-W48/drafts/tasks")
+    visitor.sees("#effect", "Nothing changes")
+    told = []
+
+    task = TimedTask(page, "Change a cap and tell the effect")
+    page.click('input[id="push_cap.max"]')
+    page.keyboard.press("Control+A")
+    page.keyboard.type("15")
+    page.keyboard.press("Tab")
+    visitor.sees("#effect h2", "less; ")
+    visitor.sees("#effect", "The maximum of Push messages (push_cap) falls from 20 % to 15 % of all users.")
+    visitor.sees("#now-push_cap", "150")
+    told.append(task.told())
+    visitor.looks("task_cap")
+
+    task = TimedTask(page, "Why few books")
+    page.get_by_role("link", name="Why").click()
+    page.focus("#which")
+    page.keyboard.type("product: b")
+    page.locator("form").filter(has_text="Offers").get_by_role("button").click()
+    visitor.sees("#answer h2", "Of 1,000 listeners")
+    visitor.sees("#answer", "get one")
+    told.append(task.told())
+
+    task = TimedTask(page, "Reach 90 % of Norwegians")
+    page.get_by_role("link", name="Policy").click()
+    page.click("#text")
+    page.keyboard.press("Control+End")
+    page.keyboard.type("  - {id: norway, kind: reach, users: {market: NO}, min: 90%}")
+    visitor.sees("#effect", "norway")
+    visitor.sees("#now-norway", "changed")
+    row = page.locator("#effect tr").filter(has_text=re.compile("norway *at least")).first.inner_text()
+    wanted = int(row.split("at least ")[1].split()[0])
+    reached = int(page.inner_text("#now-norway").split()[0])
+    assert 0 < wanted <= reached
+    told.append(task.told())
+    visitor.looks("task_reach")
+    with capsys.disabled():
+        print("", *told, sep="\n")

@@ -6,11 +6,14 @@ With a certainty, z standard errors of that sum are added to the row, linearised
 Reach counts users with at least one contact in a set of actions, which is no sum over contacts: a row credits or charges a slate once,
 however many contacts of the set it has. Where nobody can have two of them it is a sum, and compiled as one.
 
-Axes: U users, A actions, P planes, R rows, S user classes, B reach sets, N contacts.
+Axes: U users, A actions, P planes, R rows, S user classes, B reach sets, E entries of
+the rows by action.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,8 +24,6 @@ from allocator.scopes import chosen
 from allocator.tally import Tally
 from allocator.user_classes import UserClasses
 from ranker.catalogue import Catalogue
-
-CONTACTS_PER_STEP = 4_096
 
 
 @dataclass(frozen=True)
@@ -229,22 +230,22 @@ class LinearRows:
         """[R]: what so many users who are reached use."""
         return (self.reach_RB * (self.member_RS @ reached_SB)).sum(axis=1)
 
-    def contributions(self, klass_N: np.ndarray, action_N: np.ndarray, plane_NP: np.ndarray) -> np.ndarray:
-        """[N, R]: what each of N contacts uses; action -1 stands for no contact.
-
-        Action by action, and only the rows that it touches: most rows are about few actions.
-        """
-        used_NR = np.zeros((len(action_N), len(self)))
+    @cached_property
+    def by_action(self) -> "RowsByAction":
+        """The same, action by action: most rows are about few actions."""
         touched_RA = (self.const_RA != 0) | (self.plane_RPA != 0).any(axis=1)
-        order = np.argsort(action_N, kind="stable")
-        ends_A = np.searchsorted(action_N[order], np.arange(self.const_RA.shape[1] + 1))
-        for action in np.flatnonzero(np.diff(ends_A)):
-            rows = np.flatnonzero(touched_RA[:, action])
-            for first in range(ends_A[action], ends_A[action + 1], CONTACTS_PER_STEP):
-                who = order[first : min(first + CONTACTS_PER_STEP, ends_A[action + 1])]
-                used = self.const_RA[rows, action] + plane_NP[who] @ self.plane_RPA[rows, :, action].T
-                used_NR[who[:, None], rows] = used * self.member_RS[rows][:, klass_N[who]].T
-        return used_NR
+        action_E, row_E = np.nonzero(touched_RA.T)
+        start_A = np.searchsorted(action_E, np.arange(touched_RA.shape[1] + 1))
+        return RowsByAction(start_A, row_E, self.const_RA[row_E, action_E], self.plane_RPA[row_E, :, action_E])
+
+
+class RowsByAction(NamedTuple):
+    """What a contact of an action uses of each row that it touches: entries start_A[a] to start_A[a + 1], rows ascending."""
+
+    start_A: np.ndarray
+    row_E: np.ndarray
+    const_E: np.ndarray
+    plane_EP: np.ndarray
 
 
 def each_row(

@@ -14,6 +14,7 @@ from allocator.certify.contacts import tally_all
 from allocator.constraints import CompiledConstraint
 from allocator.problem import Problem
 from allocator.solve.kernel import kernel
+from allocator.solve.usage import contributions
 from allocator.users import EXPLORATION, FREE, NONE, Data
 
 USERS_PER_STEP = 65_536
@@ -103,7 +104,7 @@ def _adds(problem: Problem, data: Data, user_n: np.ndarray, action: int) -> np.n
     """float64[n, R]: what this action would add for each user, who has nothing so far."""
     action_n = np.full(len(user_n), action)
     planes_nP = data.planes_UPA[user_n, :, action].astype(np.float64)
-    adds_nR = problem.rows.contributions(data.class_U[user_n], action_n, planes_nP)
+    adds_nR = contributions(problem.rows, data.class_U[user_n], action_n, planes_nP)
     if data.remembers:
         keeps_n = data.keeps(user_n, action_n[:, None]).astype(float)
         keeps_n -= data.keeps(user_n, np.full((len(user_n), 1), NONE))

@@ -13,6 +13,7 @@ from allocator.policy.doubts import Crowd, doubts
 from allocator.policy.grammar import Policy
 from allocator.problem import Problem
 from allocator.solve.lattice import Lattice, lattices
+from allocator.solve.usage import contributions
 from allocator.users import FREE, Data
 
 FAR = 10.0
@@ -128,7 +129,7 @@ def only_for_a_rule(
     for first in range(0, len(worthless), PART):
         part = worthless[first : first + PART]
         plane_NP = data.planes_UPA[user_N[part], :, action_N[part]].astype(float)
-        used_NR = rows.contributions(data.class_U[user_N[part]], action_N[part].astype(np.int64), plane_NP)
+        used_NR = contributions(rows, data.class_U[user_N[part]], action_N[part].astype(np.int64), plane_NP)
         used_NR += alone_NB[part] @ rows.reach_RB.T * rows.member_RS.T[data.class_U[user_N[part]]]
         credit_NR = -price_R * used_NR
         reason_N = rows.constraint_R[np.argmax(credit_NR, axis=1)]

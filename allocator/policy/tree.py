@@ -5,8 +5,9 @@ tags, merge keys, repeated keys, several documents, interpolation, .inf and .nan
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -29,6 +30,7 @@ MOST_LEVELS = 32
 MOST_DIGITS = 18
 MOST_OF_AN_ID = 100
 """Letters of an id or a key that a message repeats."""
+KEPT_TEXTS = 4
 
 Scalar = str | bool | int | float
 Path_ = tuple[str | int, ...]
@@ -99,20 +101,24 @@ def read_text(path: Path) -> str:
         raise InputError([f"{path}: is not UTF-8 text (byte {error.start + 1})"]) from None
 
 
-def parse(text: str) -> tuple[Node | None, list[Fault]]:
-    """The tree of the only document in the text, and everything in it that is refused; no tree where the YAML is broken."""
+@lru_cache(maxsize=KEPT_TEXTS)
+def parse(text: str) -> tuple[Node | None, Sequence[Fault]]:
+    """The tree of the only document in the text, and everything in it that is refused; no tree where the YAML is broken.
+
+    Kept for the last texts: whoever tries edits reads one text again and again, and scanning it is most of the work.
+    """
     builder = _Builder()
     try:
         builder.build(YAML(typ="safe", pure=True).parse(text))
     except YAMLError as error:
         builder.faults.append(_syntax_fault(error))
-        return None, builder.faults
+        return None, tuple(builder.faults)
     except _TooDeep as error:
-        return None, [Fault((), f"nests deeper than {MOST_LEVELS} levels", error.line)]
+        return None, (Fault((), f"nests deeper than {MOST_LEVELS} levels", error.line),)
     except (ValueError, IndexError, AttributeError, AssertionError, KeyError, TypeError, RecursionError) as error:
         # The scanner trips over some malformed text instead of naming it.
-        return None, [*builder.faults, Fault((), f"is not valid YAML ({type(error).__name__} while reading it)", None)]
-    return builder.root, builder.faults
+        return None, (*builder.faults, Fault((), f"is not valid YAML ({type(error).__name__} while reading it)", None))
+    return builder.root, tuple(builder.faults)
 
 
 def _syntax_fault(error: YAMLError) -> Fault:

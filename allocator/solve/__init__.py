@@ -5,6 +5,7 @@ Modules, in the order in which data flows:
 - settings: what an engineer may tune
 - kernel: functions that numba compiles, and where that is kept
 - unowned_arrays: arrays inside kernels without reference counts
+- usage: what contacts use of the rows, by the rows that they touch
 - slates: one user's exact problem, compiled
 - device: the dual evaluation in torch, for GPUs
 - dual: one dual evaluation, over all users at given prices

@@ -35,6 +35,7 @@ from allocator.solve.slates import (
     worth_before,
 )
 from allocator.solve.unowned_arrays import lend
+from allocator.solve.usage import summed_contributions
 from allocator.tally import Tally, sets_reached
 from allocator.users import FREE, NONE, Data
 
@@ -375,13 +376,8 @@ def value_of(users: Users, slate_UK: np.ndarray) -> float:
 
 def contact_usage(users: Users, user_N: np.ndarray, slate_NK: np.ndarray) -> np.ndarray:
     """[N, R]: what the contacts of each slate, or of a part of it, use of each row."""
-    data, rows = users.data, users.problem.rows
-    usage_NR = np.zeros((len(user_N), len(rows)))
-    for k in range(slate_NK.shape[1]):
-        taken = np.flatnonzero(slate_NK[:, k] != NONE)
-        if len(taken):
-            action = slate_NK[taken, k].astype(np.int64)
-            user = user_N[taken]
-            plane_NP = data.planes_UPA[user, :, action].astype(float)
-            usage_NR[taken] += rows.contributions(data.class_U[user], action, plane_NP)
-    return usage_NR
+    data = users.data
+    of_N, k_N = np.nonzero(slate_NK != NONE)
+    user, action = user_N[of_N], slate_NK[of_N, k_N].astype(np.int64)
+    plane_NP = data.planes_UPA[user, :, action].astype(float)
+    return summed_contributions(users.problem.rows, data.class_U[user], action, plane_NP, of_N, len(user_N))

@@ -19,6 +19,7 @@ from allocator.solve.mathprog import Programme, SolveOutcome, solve_integer, sol
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import TooLarge, Unsolvable
 from allocator.solve.steps import steps_of, tightened
+from allocator.solve.usage import contributions
 from allocator.users import FREE, LOST, NONE, Data
 
 
@@ -52,7 +53,7 @@ def eligible_pairs(users: Users) -> Pairs:
         user_N,
         action_N,
         problem.worth(action_N, plane_NP),
-        rows.contributions(data.class_U[user_N], action_N, plane_NP),
+        contributions(rows, data.class_U[user_N], action_N, plane_NP),
         user_H,
         rows.keep_R * rows.member_RS.T[data.class_U[user_H]],
         user_Y,

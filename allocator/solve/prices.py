@@ -20,6 +20,7 @@ from allocator.problem import Problem
 from allocator.solve.dual import DualEvaluation, Users, evaluate_dual, slate_usage
 from allocator.solve.near_ties import enumerate_slates, near_swaps, near_ties
 from allocator.solve.slates import Rules
+from allocator.solve.usage import Exchanged, exchange_moments, typical_usage
 from allocator.users import FREE, Data
 
 MOST_TIES = 20_000
@@ -96,9 +97,7 @@ def measure_scale(users: Users, generator: np.random.Generator) -> Scale:
     value_N = problem.worth(action_N, plane_NP)
     positive = value_N[value_N > 0]
     value = float(np.median(positive)) if len(positive) else 1.0
-    used_NR = problem.rows.contributions(part.class_U[user_N], action_N, plane_NP)
-    touching_R = np.maximum((used_NR != 0).sum(axis=0), 1)
-    usage_R = np.sqrt((used_NR**2).sum(axis=0) / touching_R)
+    usage_R = typical_usage(problem.rows, part.class_U[user_N], action_N, plane_NP)
     return Scale(value or 1.0, np.where(usage_R > 0, usage_R, 1.0))
 
 
@@ -192,11 +191,10 @@ def curvature(
         if len(ties.user_T) > MOST_TIES:
             thinned *= len(ties.user_T) / MOST_TIES
             ties = ties.take(np.sort(generator.choice(len(ties.user_T), MOST_TIES, replace=False)))
-        change_TR = _change(near, ties.user_T, ties.in_T) - _change(near, ties.user_T, ties.out_T)
-        klass_T = near.data.class_U[ties.user_T]
-        change_TR += ties.kept_T[:, None] * rows.keep_R * rows.member_RS.T[klass_T]
-        weight_T = thinned * near.weight_S[klass_T] * near.many(ties.user_T) * (1.0 - ties.loss_T / width) / width
-        hessian = change_TR.T @ (change_TR * weight_T[:, None])
+        class_T = near.data.class_U[ties.user_T]
+        weight_T = thinned * near.weight_S[class_T] * near.many(ties.user_T) * (1.0 - ties.loss_T / width) / width
+        comes, goes = (_contacts(near.data, ties.user_T, action_T) for action_T in (ties.in_T, ties.out_T))
+        hessian = exchange_moments(rows, class_T, comes, goes, ties.kept_T, weight_T)
         if near.data.remembers:
             hessian += _curvature_of_keeping(near, there, width, kept_part)
     return hessian + np.diag(_ridge(users, scale, hessian))
@@ -232,10 +230,8 @@ def _curvature_of_keeping(users: Users, evaluated: DualEvaluation, width: float,
     return thinned * change_TR.T @ (change_TR * weight_T[:, None])
 
 
-def _change(users: Users, user_T: np.ndarray, action_T: np.ndarray) -> np.ndarray:
-    data = users.data
-    plane_TP = data.planes_UPA[user_T, :, np.maximum(action_T, 0)].astype(float)
-    return users.problem.rows.contributions(data.class_U[user_T], action_T, plane_TP)
+def _contacts(data: Data, user_T: np.ndarray, action_T: np.ndarray) -> Exchanged:
+    return Exchanged(action_T, data.planes_UPA[user_T, :, np.maximum(action_T, 0)].astype(float))
 
 
 def newton_step(

@@ -32,7 +32,7 @@ from allocator.workbench.measures import Measurand
 from allocator.workbench.priced import SampledPolicy, Start, price_on_sample
 from allocator.workbench.sample import everybody
 from allocator.workbench.session import Session
-from allocator.workbench.sweep import Sweep
+from allocator.workbench.sweep import Ahead, Sweep, Way
 from allocator.workbench.totals import value_estimate
 from ranker.files import InputError
 
@@ -68,8 +68,8 @@ def frontier(session: Session, base: Policy, x: str, y: str, points: int, full: 
         curve, made = _whole_curve(everybody_now, across, points, session.gap)
     else:
         sweep = Sweep.over(across, now)
-        bounds = sweep.bounds(session, base, points)
-        made = _in_full(session, base, sweep, up, bounds) if full else _sampled(session, base, sweep, up, bounds)
+        ways = sweep.ways(session, base, points)
+        made = _in_full(session, base, sweep, up, ways) if full else _sampled(session, base, sweep, up, ways)
     found = sorted(made, key=lambda point: (point.x, point.y))
     knee, current = _knee(found), next((place for place, point in enumerate(found) if not point.change), None)
     return Frontier(
@@ -112,16 +112,19 @@ def _whole_curve(
     ]  # fmt: skip
 
 
-def _sampled(
-    session: Session, base: Policy, sweep: Sweep, up: Measurand, bounds: Sequence[tuple[Side, float]]
-) -> Iterator[Point]:
+def _sampled(session: Session, base: Policy, sweep: Sweep, up: Measurand, ways: Sequence[Way]) -> Iterator[Point]:
     yield _sampled_point(session, session.price(base), sweep, up, {})
-    for position, (side, bound) in enumerate(bounds):
-        session.tell(f"point {position + 1} of {len(bounds)}")
-        written = sweep.written(base, bound)
-        with suppress(Unsolvable, InputError):
-            found = session.price(sweep.policy(base, side, written), base)
-            yield _sampled_point(session, found, sweep, up, {sweep.rule: {side: written}})
+    for way in ways:
+        ahead = Ahead(way.free.prices)
+        for position, bound in enumerate(way.bounds):
+            session.tell(f"{way.side} {position + 1} of {len(way.bounds)}")
+            with suppress(Unsolvable, InputError):
+                found = sweep.priced(session, base, way.side, bound, way.free, ahead.prices)
+                if sweep.is_broken(found):
+                    break  # out of reach, as is everything behind it
+                ahead.came_to(found.prices)
+                change: Change = {sweep.rule: {way.side: sweep.written(base, bound)}}
+                yield _sampled_point(session, found, sweep, up, change)
 
 
 def _sampled_point(session: Session, found: SampledPolicy, sweep: Sweep, up: Measurand, change: Change) -> Point:
@@ -142,32 +145,38 @@ class _Everybody:
     settings: SolveSettings
 
 
-def _in_full(
-    session: Session, base: Policy, sweep: Sweep, up: Measurand, bounds: Sequence[tuple[Side, float]]
-) -> Iterator[Point]:
-    """Points from allocations of all users."""
+def _in_full(session: Session, base: Policy, sweep: Sweep, up: Measurand, ways: Sequence[Way]) -> Iterator[Point]:
+    """Points from allocations of all users, each way until the rules contradict each other."""
     session.tell("reading the scores")
     settings = SolveSettings(gap=session.gap)
-    first = sweep.policy(base, *bounds[0][:1], sweep.written(base, bounds[0][1]))
+    way = ways[0] if ways[0].bounds else ways[1]
+    first = sweep.policy(base, way.side, sweep.written(base, way.bounds[0]))
     problem = build_problem(session.scores, first, session.previous, more=session.scores.planes)
     data, preassigned = preassign(problem, load_data(problem, session.scores, settings.memory_gib))
     everybody = _Everybody(session, problem, data, preassigned, settings)
     now = session.price(base)
-    start = now.prices
     place = next(place for place, each in enumerate(problem.measured) if each.rule.id == sweep.rule)
     own = sweep.x.place(now)
     as_it_is = (None, None) if own is None else (now.problem.measured[own].low, now.problem.measured[own].high)
-    written = [(side, sweep.written(base, bound)) for side, bound in bounds]
-    moves: list[tuple[Change, Sides]] = [({}, as_it_is)]
-    moves += [({sweep.rule: {side: bound}}, _sides(side, float(bound))) for side, bound in written]
-    for position, (change, (low, high)) in enumerate(moves):
-        session.tell(f"point {position} of {len(bounds)}, all users")
+
+    def at(change: Change, sides: Sides, start: Start) -> tuple[Point, Start] | None:
         measured = [*problem.measured]
-        measured[place] = replace(measured[place], low=low, high=high)
-        made = _point(everybody, problem.with_measured(measured), (sweep.x, up), change, start)
-        if made is not None:
-            point, start = made
-            yield point
+        measured[place] = replace(measured[place], low=sides[0], high=sides[1])
+        return _point(everybody, problem.with_measured(measured), (sweep.x, up), change, start)
+
+    session.tell("the policy as it is, all users")
+    if (made := at({}, as_it_is, now.prices)) is not None:
+        yield made[0]
+    for way in ways:
+        ahead = Ahead(way.free.prices)
+        for position, bound in enumerate(way.bounds):
+            session.tell(f"{way.side} {position + 1} of {len(way.bounds)}, all users")
+            written = sweep.written(base, bound)
+            made = at({sweep.rule: {way.side: written}}, _sides(way.side, float(written)), ahead.prices)
+            if made is None:
+                break
+            ahead.came_to(made[1])
+            yield made[0]
 
 
 def _sides(side: Side, bound: float) -> Sides:

@@ -32,6 +32,9 @@ TOLERANCE = 1e-7
 AGAIN = 10 * TOLERANCE
 """The same where prices of a policy that this one is a change of are at hand: prices that an edit does not touch stay as they are."""
 MOST_EVALUATIONS = 60
+ROUGHLY = 1e-4
+"""The same where only the size of something is asked for, in at most MOST_ROUGHLY evaluations."""
+MOST_ROUGHLY = 20
 FAR = 0.05
 """Of what a bound allows and what is used: a hard constraint that is broken by more, when prices cannot be improved, cannot be kept."""
 MARGIN_ROUNDS = 6
@@ -93,14 +96,16 @@ def price_on_sample(
     previous: Path | None = None,
     start: Start | None = None,
     tell: Tell = lambda sentence: None,
+    roughly: bool = False,
 ) -> SampledPolicy:
     """What an active policy, read against these scores, gives the users of the sample, and by estimate all of them.
 
-    Bounds and totals are those of all users. Fallbacks are left out. Raises Unsolvable where the constraints contradict each other on
-    the sample, InputError where the scores cannot carry the policy.
+    Bounds and totals are those of all users. Fallbacks are left out. roughly: prices from few evaluations, at which hard constraints may
+    be broken. Raises Unsolvable where the constraints contradict each other on the sample, InputError where the scores cannot carry the
+    policy.
     """
     with threadpool_limits(1):
-        return _SampleRun(sample, policy, previous, tell).answer(start)
+        return _SampleRun(sample, policy, previous, tell, roughly).answer(start)
 
 
 def price_problem(known: SampledPolicy, problem: Problem, tell: Tell = lambda sentence: None) -> SampledPolicy:
@@ -123,6 +128,7 @@ class _SampleRun:
     policy: Policy
     previous: Path | None
     tell: Tell
+    roughly: bool = False
 
     def answer(self, start: Start | None) -> SampledPolicy:
         sample = self.sample
@@ -184,13 +190,15 @@ class _SampleRun:
         def told(step: Step) -> None:
             self.tell("prices")
 
+        tolerance, most = (AGAIN if start else TOLERANCE), MOST_EVALUATIONS
+        if self.roughly:
+            tolerance, most = ROUGHLY, MOST_ROUGHLY
         found = find_prices(
-            users, start_prices(users.problem, start), scale, AGAIN if start else TOLERANCE, MOST_EVALUATIONS, np.random.default_rng(0),
-            0.1 if start else 1.0, lowest, told,
+            users, start_prices(users.problem, start), scale, tolerance, most, np.random.default_rng(0), 0.1 if start else 1.0, lowest, told
         )  # fmt: skip
         if proves_contradiction(found.best.dual, lowest):
             raise Unsolvable("the prices grow without end on the sample", found.best.price_R)
-        if not found.converged and (broken := _broken(users, found.best)):
+        if not found.converged and not self.roughly and (broken := _broken(users, found.best)):
             raise Unsolvable(
                 f"no prices were found on the sample at which {', '.join(broken)} hold", found.best.price_R
             )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from allocator.solve.usage import contributions
 from allocator.users import FREE, HOLDOUT, NONE
 from allocator.workbench.priced import SampledPolicy
 
@@ -70,7 +71,7 @@ def _others(
     net_NA = const_SA[class_N] + np.einsum("npa,npa->na", planes_NPA, plane_SPA[class_N])
     best_N = np.where(np.isfinite(value_NA), net_NA, -np.inf).argmax(axis=1) if len(user_N) else np.empty(0, np.int64)
     at_N = np.arange(len(user_N))
-    used_NR = rows.contributions(class_N, best_N, planes_NPA[at_N, :, best_N])
+    used_NR = contributions(rows, class_N, best_N, planes_NPA[at_N, :, best_N])
     charged_NR = used_NR * found.price_R
     priced_out: dict[int, float] = defaultdict(float)
     beaten: dict[tuple[int, str], float] = defaultdict(float)

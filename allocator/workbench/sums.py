@@ -102,7 +102,9 @@ def sums_at(
     slack_R = users.limit_R + used_R - sample.weight_U @ use_UR
     slope_FR = _slopes(wide, evaluated, scale, len(rows))
     slope_FR[names.index(VALUE)] = evaluated.price_R
-    return UserSums(names, total_F + slope_FR @ slack_R, each_UF - use_UR @ slope_FR.T, slope_FR)
+    priced_R = slope_FR.any(axis=0)
+    residual_UF = each_UF - use_UR[:, priced_R] @ slope_FR[:, priced_R].T
+    return UserSums(names, total_F + slope_FR @ slack_R, residual_UF, slope_FR)
 
 
 def _with_sums(rows: LinearRows, forms: Sequence[LinearForm]) -> LinearRows:

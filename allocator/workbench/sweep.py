@@ -3,18 +3,24 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from allocator.policy.grammar import Policy
 from allocator.policy.kinds.base import Side
-from allocator.solve.solution import Unsolvable
+from allocator.policy.words import Strength
+from allocator.solve.dual import Users
+from allocator.solve.prices import measure_scale
+from allocator.solve.slates import compile_rules
 from allocator.workbench.answers import Amount
 from allocator.workbench.measures import Measurand
-from allocator.workbench.priced import SampledPolicy
+from allocator.workbench.priced import SampledPolicy, Start, price_on_sample
 from allocator.workbench.session import Session
 from ranker.files import InputError
 
 ADDED = "frontier_x"
-EDGE_STEPS = 5
-"""Halvings towards the last bound that the other rules allow."""
+HARD = Strength("hard")
+DEAREST = 10.0
+"""What a unit of x may cost, in typical prices: value of a typical contact per what a typical contact in scope uses."""
 
 
 @dataclass(frozen=True)
@@ -37,50 +43,78 @@ class Sweep:
         kind: dict[str, object] = {"kind": "volume"} if x.name == "contacts" else {"kind": "total", "metric": x.name}
         return cls(x, ADDED, {"id": ADDED, **kind})
 
-    def policy(self, base: Policy, side: Side | None, bound: Amount | None) -> Policy:
+    def policy(self, base: Policy, side: Side | None, bound: Amount | None, strength: Strength = HARD) -> Policy:
         """The policy with this bound alone on the side; without a side, where nothing is asked of x."""
         words = base.to_json()
         rules = words["constraints"] if self.words is None else [*words["constraints"], dict(self.words)]
-        words["constraints"] = [self._bounded(rule, side, bound) for rule in rules]
+        words["constraints"] = [self._bounded(rule, side, bound, strength) for rule in rules]
         return Policy.model_validate(words)
 
-    def _bounded(self, rule: dict, side: Side | None, bound: Amount | None) -> dict:
+    def _bounded(self, rule: dict, side: Side | None, bound: Amount | None, strength: Strength) -> dict:
         if rule["id"] != self.rule:
             return rule
         rest = {name: value for name, value in rule.items() if name not in ("min", "max", "strength")}
-        return {**rest, "strength": "report_only"} if side is None else {**rest, side: bound}
+        return (
+            {**rest, "strength": "report_only"}
+            if side is None
+            else {**rest, side: bound, "strength": strength.to_json()}
+        )
 
-    def bounds(self, session: Session, base: Policy, points: int) -> tuple[tuple[Side, float], ...]:
-        """Sides and bounds from the least that the other rules allow to the most, none of them idle."""
+    def ways(self, session: Session, base: Policy, points: int) -> tuple["Way", ...]:
+        """From where nothing is asked of x down to the least and up to the most that the other rules allow; no bound is idle."""
         free = session.price(self.policy(base, None, None), base)
         level = self.x.of(free)[0]
         if level is None:
             raise InputError([f"x: {self.x.name}: nothing is in its scope"])
-        low, high = self._edge(session, base, "max", level), self._edge(session, base, "min", level)
+        session.tell(f"how far {self.x.name} can go")
+        low, high = self._edge(session, base, "max", level, free), self._edge(session, base, "min", level, free)
         below = round((points - 1) * (level - low) / (high - low)) if high > low else points - 1
-        return (*_spaced("max", low, level, below), *_spaced("min", level, high, points - below))
+        return (
+            Way("max", tuple(_from(level, low, below)), free),
+            Way("min", tuple(_from(level, high, points - below)), free),
+        )
 
-    def _edge(self, session: Session, base: Policy, side: Side, level: float) -> float:
-        """How far x can be pushed from where nothing is asked of it: with `max` down, with `min` up."""
+    def _edge(self, session: Session, base: Policy, side: Side, level: float, free: SampledPolicy) -> float:
+        """How far x can be pushed from where nothing is asked of it: with `max` down to nothing, with `min` up to twice as much."""
         size = abs(level) or 1.0
-        inside, outside = level, (level - size if side == "max" else level + size)
-        for step in range(EDGE_STEPS + 1):
-            middle = outside if step == 0 else (inside + outside) / 2
-            session.tell(f"how far {self.x.name} can go")
-            if self._holds(session, base, side, middle):
-                inside = middle
-                if step == 0:
-                    break
-            else:
-                outside = middle
-        return inside
+        asked = level - size if side == "max" else level + size
+        reached = self.x.of(self.priced(session, base, side, asked, free, free.prices, roughly=True))[0]
+        if reached is None:
+            return level
+        return max(asked, reached) if side == "max" else min(asked, reached)
 
-    def _holds(self, session: Session, base: Policy, side: Side, bound: float) -> bool:
-        try:
-            session.price(self.policy(base, side, self.written(base, bound)), base)
-        except (Unsolvable, InputError, ValueError):
-            return False
-        return True
+    def priced(
+        self,
+        session: Session,
+        base: Policy,
+        side: Side,
+        bound: float,
+        free: SampledPolicy,
+        start: Start,
+        roughly: bool = False,
+    ) -> SampledPolicy:
+        """At a bound that is kept as long as a unit of it costs less than counts as out of reach, so that no bound contradicts the other
+        rules. free: where nothing is asked of x. start: prices to begin with. Raises Unsolvable."""
+        strength = Strength("soft", self._dearest(free, side, bound))
+        asked = self.policy(base, side, self.written(base, bound), strength)
+        return price_on_sample(session.sample, asked, session.previous, start, session.tell, roughly)
+
+    def is_broken(self, found: SampledPolicy) -> bool:
+        """Whether a bound that a policy was priced at is not kept, every unit of it being worth its whole penalty."""
+        rows = found.problem.rows
+        of_x_R = np.array([found.problem.measured[place].rule.id == self.rule for place in rows.constraint_R], bool)
+        return bool((found.price_R[of_x_R] >= rows.penalty_R[of_x_R]).any())
+
+    def _dearest(self, free: SampledPolicy, side: Side, bound: float) -> float:
+        """The price of a unit of x from which on it counts as out of reach."""
+        place = next(place for place, each in enumerate(free.problem.measured) if each.rule.id == self.rule)
+        measured = [*free.problem.measured]
+        measured[place] = measured[place].softened(1.0).with_bound(side, bound)
+        problem = free.problem.with_measured(measured)
+        rows, rules = problem.rows, compile_rules(problem.contact)
+        users = Users(problem, free.data, rules, np.ones(len(problem.classes)), rows.limit_R)
+        price_R = measure_scale(users, np.random.default_rng(0)).price_R
+        return float(f"{DEAREST * price_R[rows.constraint_R == place].max():.6g}")
 
     def written(self, base: Policy, bound: float) -> Amount:
         """A bound as the file would have it: counts whole."""
@@ -92,8 +126,33 @@ def _kind(base: Policy, rule: str) -> str:
     return next(each.kind for each in base.constraints if each.id == rule)
 
 
-def _spaced(side: Side, low: float, high: float, count: int) -> Iterator[tuple[Side, float]]:
-    """So many bounds between low and high, without the end that nothing is asked of: of `max` the upper, of `min` the lower one."""
+def _from(level: float, edge: float, count: int) -> Iterator[float]:
+    """So many bounds towards the edge, without the level itself."""
     for position in range(count):
-        part = (position if side == "max" else position + 1) / count
-        yield side, low + (high - low) * part
+        yield level + (edge - level) * (position + 1) / count
+
+
+@dataclass(frozen=True)
+class Way:
+    """Bounds on one side of where nothing is asked of x, the nearest first. free: the policy there, whose prices the first begins with."""
+
+    side: Side
+    bounds: tuple[float, ...]
+    free: SampledPolicy
+
+
+@dataclass
+class Ahead:
+    """Prices at the next of bounds at even distances: as far from the last ones as these from those before."""
+
+    prices: Start
+    last: Start | None = None
+
+    def came_to(self, found: Start) -> None:
+        """The prices that the next bound led to."""
+        if self.last is None:
+            self.prices = found
+        else:
+            steps = {side: 2 * found.get(side, 0.0) - self.last.get(side, 0.0) for side in {**found, **self.last}}
+            self.prices = {side: price for side, price in steps.items() if price > 0}
+        self.last = found

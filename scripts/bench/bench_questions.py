@@ -6,7 +6,7 @@ is drawn again. Answers are compared with allocations up to MOST_COMPARED users.
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from allocator.infeasible.diagnosis import Infeasible
 from allocator.policy.grammar import Policy
 from allocator.solve.settings import SolveSettings
 from allocator.workbench.answers import WhatIf
+from allocator.workbench.frontier import frontier
+from allocator.workbench.priced import price_on_sample
 from allocator.workbench.session import Session
 from allocator.workbench.what_if import what_if
 from ranker.files import InputError
@@ -28,13 +30,16 @@ from scripts.cli import entry
 from scripts.cli.settings import BenchSettings
 
 MOST_COMPARED = 200_000
+POINTS = 20
 Changes = dict[str, dict[str, object]]
 LEGEND = (
     "*open*: from the scores to a sample of {sample:,} users; *first*: the first policy priced on it.",
-    "*edit, median* and *p95*: seconds from an edited policy to the whole answer, with errors, edits and reasons.",
+    "*edit, median* and *p95*: seconds from an edit of a policy to the whole answer, with errors, edits and reasons.",
     "*value inside 95 %*: answers whose difference in value is within its stated 95 % error of that of two allocations of all users; "
     "*all totals*: the same of contacts and of every metric.",
     "*adds up*: answers whose edits add up to the difference.",
+    "*20 points*: a frontier of contacts and value on the sample, in seconds, and how many solves of the sample from nothing take as long; "
+    "*of all users*: the same by allocations of everybody, next to such allocations.",
 )
 
 
@@ -71,7 +76,8 @@ def measure(settings: BenchSettings) -> Block:
         "p95 s",
         "value inside 95 %",
     )
-    table = MeasuredTable("Questions", (*columns, "all totals", "adds up"), rows)
+    more = ("all totals", "adds up", f"{POINTS} points", "of all users")
+    table = MeasuredTable("Questions", (*columns, *more), rows)
     return Block(f"Measured on {machine()}.", [table], [line.format(sample=settings.ask.sample) for line in LEGEND])
 
 
@@ -85,13 +91,36 @@ def _measured(instance: Instance, settings: BenchSettings) -> tuple[str, ...]:
         first = time.perf_counter() - started - opened
         found = list(_asked(session, base, instance, settings.bench.edits, generator))
         seconds = [each.seconds for each in found]
-        compared = _compared(session, base, instance, found) if instance.users <= MOST_COMPARED else ("", "")
+        few = instance.users <= MOST_COMPARED
+        compared = _compared(session, base, instance, found) if few else ("", "")
+        traced = (_traced(session, base), _traced_in_full(session, base) if few else "")
     adds_up = sum(_adds_up(each.answer) for each in found)
     return (
         instance.shape, f"{instance.users:,}", str(len(scores.catalogue.actions)), f"{opened:.1f}", f"{first:.1f}",
         str(len(found)), f"{np.median(seconds):.2f}", f"{np.quantile(seconds, 0.95):.2f}", *compared,
-        f"{adds_up} of {len(found)}",
+        f"{adds_up} of {len(found)}", *traced,
     )  # fmt: skip
+
+
+def _traced(session: Session, base: Policy) -> str:
+    """A frontier's seconds, and in solves from nothing."""
+    solve = _seconds(lambda: price_on_sample(session.sample, base, session.previous))
+    return _next_to(_seconds(lambda: frontier(session, base, "contacts", "value", POINTS)), solve)
+
+
+def _traced_in_full(session: Session, base: Policy) -> str:
+    solve = _seconds(lambda: allocate(session.scores, base, SolveSettings(price_ranges=False, gap=session.gap)))
+    return _next_to(_seconds(lambda: frontier(session, base, "contacts", "value", POINTS, full=True)), solve)
+
+
+def _next_to(seconds: float, solve: float) -> str:
+    return f"{seconds:.1f} s, {seconds / solve:.1f} solves"
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
 
 
 def _asked(
@@ -103,8 +132,8 @@ def _asked(
         if generator.random() < 0.4:
             changes = {**changes, **_edit(base, generator)}
         try:
-            new = session.read(instance.policy, changes)
             started = time.perf_counter()
+            new = session.read(instance.policy, changes)
             answer = what_if(session, base, new)
         except (Infeasible, InputError):
             continue

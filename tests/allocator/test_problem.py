@@ -8,6 +8,7 @@ import pytest
 
 from allocator.certify.contacts import tally
 from allocator.problem import one_sided
+from allocator.solve.usage import contributions
 from allocator.users import EXPLORATION, FREE, HOLDOUT
 from ranker.scores import InputError
 from tests.allocator.instances import CONTACT, make_case
@@ -59,7 +60,7 @@ def test_net_value_is_value_minus_priced_usage(tmp_path: Path) -> None:
     class_N = data.class_U[user_N]
     net_N = const_SA[class_N, action_N] + (plane_SPA[class_N, :, action_N] * plane_NP).sum(axis=1)
     value_N = (plane_NP * problem.value_PA[:, action_N].T).sum(axis=1)
-    used_NR = problem.rows.contributions(class_N, action_N, plane_NP)
+    used_NR = contributions(problem.rows, class_N, action_N, plane_NP)
     np.testing.assert_allclose(net_N, value_N - used_NR @ price_R, rtol=1e-12, atol=1e-15)
 
 

@@ -72,3 +72,21 @@ def test_what_has_no_bound_to_move_is_refused(session: Session, file: Path) -> N
         frontier(session, base, "value", "revenue", 3)
     with pytest.raises(InputError, match="no constraint or metric 'budgets'; did you mean 'budget'"):
         frontier(session, base, "budgets", "value", 3)
+
+
+def test_a_way_ends_where_another_rule_stands(session: Session, tmp_path: Path) -> None:
+    rule = "  - {id: shown, kind: volume, where: {surface: home}, min: 30%}\n"
+    (tmp_path / "policy.yaml").write_text(RULES + rule)
+    base = session.read(tmp_path / "policy.yaml", {})
+    told: list[str] = []
+    with Session.open(session.scores, 800, tell=told.append) as telling:
+        found = frontier(telling, base, "contacts", "value", 6)
+    assert found.points[0].x == pytest.approx(600, rel=0.15), "no fewer contacts than are shown on home at least"
+    assert [point.x for point in found.points] == sorted(point.x for point in found.points)
+    assert told.count("how far contacts can go") == 1
+    wanted = [each.change["frontier_x"] for each in found.points if each.change]
+    kept = [
+        point.x <= change["max"] * (1 + 1e-3) if "max" in change else point.x >= change["min"] * (1 - 1e-3)
+        for point, change in zip([each for each in found.points if each.change], wanted, strict=True)
+    ]
+    assert all(kept)

@@ -13,9 +13,58 @@
     if (from.type === "number" && from.form) {
       const slider = from.form.querySelector("input[type=range]");
       if (slider) slider.value = from.value;
+      if (slider) from.dataset.typed = "";
     }
     if (from === text()) { numbers(); complete(); }
   });
+
+  // A changed number is sent from an element that stays: what waits for its turn outlives the rows that are shown anew meanwhile.
+  const waiting = [];
+  function save(form) {
+    const values = Object.fromEntries(new FormData(form));
+    form.querySelectorAll("input").forEach((input) => { delete input.dataset.typed; });
+    waiting.push(values);
+    htmx.ajax("POST", at("saver").dataset.address, { source: "#saver", swap: "none", values });
+  }
+  document.addEventListener("htmx:afterRequest", (event) => { if (event.detail.elt.id === "saver") waiting.shift(); });
+  document.addEventListener("change", (event) => { if (event.target.form && event.target.form.matches(".knob")) save(event.target.form); });
+  document.addEventListener("submit", (event) => { if (event.target.matches(".knob")) event.preventDefault(); });
+  document.addEventListener("focusout", (event) => { if ("typed" in event.target.dataset) save(event.target.form); });
+  // Rows that are shown anew keep what waits, and what is being typed.
+  let typing = null;
+  document.addEventListener("htmx:oobBeforeSwap", (event) => {
+    const input = document.activeElement;
+    if (event.detail.target.id === "rows") typing = "typed" in input.dataset ? { path: input.id, value: input.value } : null;
+    if (typing) delete input.dataset.typed;
+  });
+  document.addEventListener("htmx:oobAfterSwap", (event) => {
+    if (event.detail.target.id !== "rows") return;
+    [...waiting, ...(typing ? [typing] : [])].forEach(({ path, value }) => { if (at(path)) at(path).value = value; });
+    if (typing && at(typing.path)) {
+      at(typing.path).dataset.typed = "";
+      at(typing.path).focus();
+    }
+    typing = null;
+  });
+
+  // What the draft does to each rule stands beside it.
+  function figures() {
+    const told = at("figures");
+    if (!told || "shown" in told.dataset) return;
+    told.dataset.shown = "";
+    for (const [id, row] of Object.entries(JSON.parse(told.textContent))) {
+      for (const [name, words] of [["was", row.was], ["now", row.now], ["price", row.price]]) {
+        const place = at(name + "-" + id);
+        if (!place || (place.textContent === words && name !== "now")) continue;
+        place.replaceChildren(words);
+        if (name !== "now" || !row.moved) continue;
+        const state = document.createElement("span");
+        state.className = "state";
+        state.textContent = "changed";
+        place.append(" ", state);
+      }
+    }
+  }
 
   // Line numbers, and which lines have mistakes.
   function numbers() {
@@ -214,6 +263,7 @@
   });
 
   document.addEventListener("htmx:load", numbers);
+  document.addEventListener("htmx:load", figures);
   document.addEventListener("htmx:oobAfterSwap", (event) => { if (["text", "mistakes"].includes(event.detail.target.id)) numbers(); });
   document.addEventListener("htmx:afterSwap", (event) => {
     const target = event.detail.target;

@@ -1,10 +1,12 @@
 """The page through its requests: edits, conflicts, questions and their ends, and steps to a release; no browser needed."""
 
+import json
 import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 from fastapi.testclient import TestClient
@@ -172,7 +174,9 @@ def test_an_edit_is_compared_with_the_run(page: TestClient) -> None:
     )
     text = answered(page, f"{draft}/effect")
     assert "push_cap.max" in text and "Where contacts change" in text
-    assert 'id="now-push_cap" hx-swap-oob="true"' in text, "the rows show what is achieved"
+    told = re.search(r'<script type="application/json" id="figures">(.*?)</script>', text)
+    assert told is not None
+    assert json.loads(told[1])["push_cap"] == {"was": "80", "now": "20", "price": ANY, "moved": True}
 
 
 def test_a_contradiction_shows_its_conflict_and_a_repair_is_taken(page: TestClient) -> None:

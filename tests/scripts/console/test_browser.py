@@ -17,6 +17,7 @@ import uvicorn
 
 from scripts.console.__main__ import listening
 from scripts.console.app import make_app
+from scripts.console.drafts import Draft, Drafts
 from tests.scripts.console.weeks import console_settings, write_week
 from tests.scripts.judging.test_track_record import write_readout
 
@@ -294,6 +295,37 @@ def test_two_people_on_one_draft_see_both_texts(browser: Any, visitor: Visitor) 
     visitor.sees("#saved", "version 4")
     assert "# theirs" in page.input_value("#text")
     other.context.close()
+
+
+def test_a_number_that_is_set_while_the_rows_are_shown_anew_is_not_lost(
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = visitor.page
+    page.goto(f"{visitor.address}/runs/2026-W48/drafts/hasty")
+    visitor.sees("#effect", "Nothing changes")
+    visitor.sets("push_cap.max", "15")
+    visitor.sees("#effect .id", "push_cap.max")
+    at_once = Drafts.step
+
+    def slowly(*asked: Any) -> Draft:
+        time.sleep(1.5)
+        return at_once(*asked)
+
+    monkeypatch.setattr(Drafts, "step", slowly)
+    page.get_by_role("button", name="Undo").click()
+    visitor.sets("budget.max", "40")
+    visitor.sees("#effect .id", "budget.max")
+    assert page.input_value('input[id="push_cap.max"]') == "20" and page.input_value('input[id="budget.max"]') == "40"
+
+    page.get_by_role("button", name="Undo").click()
+    page.click('input[id="books.min"]')
+    page.keyboard.press("Control+A")
+    page.keyboard.type("12")
+    visitor.sees("#effect", "Nothing changes")
+    assert page.input_value('input[id="books.min"]') == "12", "what is being typed stays"
+    page.keyboard.press("Tab")
+    visitor.sees("#effect .id", "books.min")
+    assert "budget.max" not in page.inner_text("#effect")
 
 
 def test_everything_is_reached_by_keyboard_and_focus_is_seen(visitor: Visitor) -> None:

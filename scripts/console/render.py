@@ -35,6 +35,7 @@ def environment() -> jinja2.Environment:
         "percent": percent,
         "percent_at_most": percent_at_most,
         "with_unit": with_unit,
+        "opening": opening,
         "part": lambda text: quote(text, safe=""),
     }
     made.globals |= {
@@ -48,6 +49,11 @@ def environment() -> jinja2.Environment:
         "CAUSES": WORDS,
     }
     return made
+
+
+def opening(words: str) -> str:
+    """As a sentence begins; ids within keep their letters."""
+    return words[:1].upper() + words[1:]
 
 
 def page(

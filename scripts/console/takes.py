@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-from allocator.formats import Certificate
+from allocator.formats import CERTIFICATE, Certificate
+from scripts.formats.manifest import read_manifest
 
-ONCE = ("open", "read", "preflight")
-"""Stages that a trade-off does once for all its points."""
-EACH = ("solve", "certify")
-WARM = 0.25
-"""Of a solve: one that begins with the prices of its neighbour."""
+ONCE, EACH = ("open", "read", "preflight"), ("solve", "certify")
+"""Stages that a trade-off does once for all its points, and for each."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +23,12 @@ class FullTakes:
         return self.begun + points * self.point
 
 
-def full_takes(certificate: Certificate) -> FullTakes:
+def full_takes(allocation: Path) -> FullTakes:
     """An estimate; nothing of the wait for another question's turn."""
-    once, each = _sum(certificate.seconds, ONCE), _sum(certificate.seconds, EACH)
-    return FullTakes(2 * (once + each), once + each, WARM * each)
+    seconds, manifest = Certificate.from_file(allocation / CERTIFICATE).seconds, read_manifest(allocation)
+    once, each = _sum(seconds, ONCE), _sum(seconds, EACH)
+    whole = once + each if manifest is None or manifest.seconds is None else manifest.seconds
+    return FullTakes(2 * whole, once + each, each)
 
 
 def _sum(seconds: Mapping[str, float], stages: tuple[str, ...]) -> float:

@@ -93,7 +93,7 @@ def _form(request: Request, desk: Desk, found: CheckedDraft, template: str, **wo
         "totals": totals,
         "rules": rules,
         "query": query,
-        "takes": full_takes(desk.console.certificate(desk.run)),
+        "takes": full_takes(desk.run.folder / "allocation"),
     }
     return page(request, template, {**told, **words, "title": f"{desk.run.name}: {desk.draft.name}"})
 
@@ -102,7 +102,7 @@ def _promised(desk: Desk, answer: WhatIf) -> dict[str, object]:
     """What a promise is to be seen beside, and what it comes to by that; how long it takes to count it; last week's scores."""
     record = track_record(desk.console.runs)
     worth = None if record is None else discounted(answer.difference.value, record)
-    takes = full_takes(desk.console.certificate(desk.run)).compared
+    takes = full_takes(desk.run.folder / "allocation").compared
     return {"record": record, "worth": worth, "takes": takes, "before": desk.run.before}
 
 

@@ -22,7 +22,7 @@ from scripts.console.scenarios import Scenarios
 KEPT = 64
 """Texts whose mistakes are remembered."""
 
-PATIENCE = 1.5
+PATIENCE = 2.5
 """Seconds that a request waits for a run to be opened before it shows that work is under way."""
 
 

@@ -51,6 +51,7 @@ from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import Solution, TooLarge
 from allocator.solve.solver import compare_with_greedy, free_users, solve
 from allocator.users import Data, load_data
+from ranker import disk
 from ranker.files import InputError, json_text
 from ranker.scores import Scores
 
@@ -223,9 +224,9 @@ class _Run:
         denominators = [each.denominator for each in certificate.constraints]
         ranges = price_ranges(users, preassigned.fixed, solution.price_R, denominators, solution.steps, self.settings)
         certificate = certificate.with_ranges(ranges, {**seconds, **progress.seconds})
-        (self.made / CERTIFICATE).write_text(certificate.text())
-        (self.made / PRICES).write_text(price_book(problem, solution.price_R).text())
-        (self.made / POLICY).write_text(json_text(self.policy.to_json()))
+        disk.write_text(self.made / CERTIFICATE, certificate.text())
+        disk.write_text(self.made / PRICES, price_book(problem, solution.price_R).text())
+        disk.write_text(self.made / POLICY, json_text(self.policy.to_json()))
         return certificate
 
     def judged(self) -> Audit:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from allocator.assign.fallback import Fallbacks
 from allocator.assign.preassigned import Preassigned
@@ -19,6 +18,7 @@ from allocator.problem import Problem
 from allocator.solve.dual import Users
 from allocator.solve.margins import explain_contacts
 from allocator.users import NONE, Data
+from ranker import disk
 
 ROWS_PER_FILE = 4_000_000
 ROWS_PER_GROUP = 1_048_576
@@ -66,7 +66,7 @@ def write_rows(path: Path, problem: Problem, data: Data, allocation: ContactRows
     total, schema = len(allocation), _schema(data)
     for part, first in enumerate(range(0, max(total, 1), ROWS_PER_FILE)):
         last = min(first + ROWS_PER_FILE, total)
-        with pq.ParquetWriter(path / f"part-{part:05d}.parquet", schema, compression="zstd") as writer:
+        with disk.parquet(path / f"part-{part:05d}.parquet", schema, compression="zstd") as writer:
             for start in range(first, last, ROWS_PER_GROUP):
                 rows = slice(start, min(start + ROWS_PER_GROUP, last))
                 writer.write_table(pa.table(_columns(problem, data, allocation, rows), schema))

@@ -292,6 +292,41 @@ class SaidByCertificate(AllocationPart):
         return fallback_part(said or 0.0, self.bound or 0.0)
 
 
+class SaidOfTotal(AllocationPart):
+    total: Said[Annotated[Figure, Strict()]] = None
+    unit: Said[str] = None
+    se: Said[Annotated[Figure, Strict()]] = None
+
+
+class SaidOfConstraint(AllocationPart):
+    """One constraint of an earlier week. What is there and of another type is None, like what is not there."""
+
+    id: Said[str] = None
+    kind: Said[str] = None
+    label: Said[str] = None
+    unit: Said[str] = None
+    min: Said[Annotated[Figure, Strict()]] = None
+    max: Said[Annotated[Figure, Strict()]] = None
+    achieved: Said[Annotated[Figure, Strict()]] = None
+    se: Said[Annotated[Figure, Strict()]] = None
+
+
+class SaidOfWeek(SaidByCertificate):
+    """What a week is set beside the next one by, as far as a certificate tells it that anyone may have written."""
+
+    as_of: Said[str] = None
+    users: Said[Annotated[int, Strict()]] = None
+    value_se: Said[Annotated[Figure, Strict()]] = None
+    risk_z: Said[Annotated[Figure, Strict()]] = None
+    metrics: Said[Mapping[str, Said[SaidOfTotal]]] = None
+    constraints: Said[tuple[Said[SaidOfConstraint], ...]] = None
+
+    @property
+    def named(self) -> Mapping[str, SaidOfConstraint]:
+        """By id, the constraints that can be told apart by one."""
+        return {each.id: each for each in self.constraints or () if each is not None and each.id is not None}
+
+
 class SaidOfCheck(AllocationPart):
     name: object = None
     status: object = None

@@ -29,6 +29,7 @@ from allocator.previous_contacts import PastContacts, read_history, received
 from allocator.problem import Problem, build_problem
 from allocator.solve.dual import Tables
 from allocator.users import HOLDOUT, group_of
+from ranker import disk
 from ranker.files import read_json_object, some_parquet_files
 from ranker.scores import Scores, Shard
 
@@ -70,7 +71,7 @@ def who_is_left_out(allocation: Path, scores: Scores) -> LeftOutRecord:
 def write_left_out(allocation: Path, scores: Scores, folder: Path) -> LeftOutRecord:
     """Writes what `who_is_left_out` counts to left_out.json in a folder."""
     found = who_is_left_out(allocation, scores)
-    (folder / LEFT_OUT).write_text(found.text())
+    disk.write_text(folder / LEFT_OUT, found.text())
     return found
 
 

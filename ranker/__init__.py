@@ -2,6 +2,7 @@
 
 Modules, in the order in which data flows:
 
+- disk: where everything that lasts is written, renamed, linked and removed
 - files: where every reader opens JSON and Parquet, and arrays in files
 - normal: quantiles of the normal distribution
 - columns: columns as other programs write them, in one form

@@ -21,6 +21,7 @@ from pydantic import (
     WrapValidator,
 )
 
+from ranker import disk
 from ranker.files import (
     FIRST_DAY,
     LAST_DAY,
@@ -446,4 +447,4 @@ def read_catalogue(path: Path, *, with_metrics: bool = False) -> Catalogue:
 def write_catalogue(path: Path, catalogue: Catalogue | Mapping[str, object]) -> None:
     """catalogue: or what the file is to hold, as it stands."""
     content = CatalogueRecord.of(catalogue).content() if isinstance(catalogue, Catalogue) else catalogue
-    path.write_text(json_text(content, finite=False))
+    disk.write_text(path, json_text(content, finite=False))

@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from ranker import disk
 from ranker.contact_history import MOST_DAYS, HistoryColumns
 from ranker.files import Contract, Document, Fault, fault, repeated, told, values_at, with_faults
 
@@ -186,4 +187,4 @@ def read_schema(path: Path) -> LogSchema:
 
 
 def write_schema(path: Path, schema: LogSchema) -> None:
-    path.write_text(LogSchemaRecord.of(schema).text())
+    disk.write_text(path, LogSchemaRecord.of(schema).text())

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ranker import disk
 from ranker.catalogue import CATALOGUE_FILE, LARGEST, Catalogue, read_catalogue, write_catalogue
 from ranker.columns import (
     as_days,
@@ -226,9 +227,9 @@ def write_logs(
         def write(folder: Path, frame: pd.DataFrame) -> int:
             table = _as_table(frame, schema, len(actions))
             if folder not in writers:
-                folder.mkdir(exist_ok=True)
+                disk.make_folder(folder, there=True)
                 file = folder / "part-00000.parquet"
-                writers[folder] = stack.enter_context(pq.ParquetWriter(file, table.schema, compression="zstd"))
+                writers[folder] = stack.enter_context(disk.parquet(file, table.schema, compression="zstd"))
             writers[folder].write_table(table)
             return len(table)
 

@@ -8,6 +8,7 @@ actions (catalogue order), N rows.
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ranker import disk
 from ranker.catalogue import (
     CATALOGUE_FILE,
     MOST_SEGMENT_VALUES,
@@ -323,6 +325,7 @@ class ScoresWriter:
 
     def __init__(self, path: Path, catalogue: Catalogue):
         self._path, self._catalogue = path, catalogue
+        self._file = ExitStack()
         self._writer: pq.ParquetWriter | None = None
         self._file_rows = 0
         self._files = 0
@@ -354,13 +357,14 @@ class ScoresWriter:
     def _append(self, table: pa.Table) -> None:
         if self._writer is None:
             # Floats of scores do not compress; plain pages are read back at memory speed.
-            self._writer = pq.ParquetWriter(
+            file = disk.parquet(
                 self._path / f"part-{self._files:05d}.parquet",
                 table.schema,
                 compression="none",
                 use_dictionary=list(self._catalogue.segments) or False,
                 write_statistics=False,
             )
+            self._writer = self._file.enter_context(file)
             self._files += 1
         self._writer.write_table(table, row_group_size=ROWS_PER_GROUP)
         self._file_rows += len(table)
@@ -368,8 +372,7 @@ class ScoresWriter:
             self._close_file()
 
     def _close_file(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
+        self._file.close()
         self._writer, self._file_rows = None, 0
 
     def __enter__(self) -> "ScoresWriter":
@@ -394,7 +397,7 @@ def write_frame(path: Path, catalogue: Catalogue | Mapping[str, object], frame: 
         InputError: with everything that is wrong with catalogue or frame.
     """
     write_catalogue(path / CATALOGUE_FILE, catalogue)
-    pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), path / "part-00000.parquet")
+    disk.write_table(path / "part-00000.parquet", pa.Table.from_pandas(frame, preserve_index=False))
     return open_scores(path)
 
 

@@ -8,6 +8,7 @@ Packages, and then the commands in the order in which a week runs:
 - pages: results as one HTML file each
 - judging: what policies are compared with, and rehearsed on
 - console: the product manager's page
+- crashes: a week stopped at every write
 - bench: benchmarks by name, and their part of the documents
 - check_policy: everything that is wrong with a policy, at once
 - diff_policy: what differs between two policies, in sentences
@@ -32,6 +33,7 @@ Packages, and then the commands in the order in which a week runs:
 - publish: the pointer to a finished run
 - rollback: the pointer back to an earlier run
 - weekly: all of it
+- faults: a tiny week stopped at every write
 
 Axes: U users, R rows (of logs), A actions, B = A + 1 arms (`none` last), O outcomes, S user classes, P planes (a
 metric's mean or stderr), K contacts of a slate.

@@ -7,6 +7,7 @@ Writes evaluation.json and evaluation.html, and records both in MLflow.
 
 import time
 
+from ranker import disk
 from ranker.evaluate.records import EVALUATION, HeldOutEvaluation
 from scripts.cli import entry
 from scripts.cli.settings import EvaluateSettings
@@ -27,7 +28,7 @@ def run(settings: EvaluateSettings) -> HeldOutEvaluation:
     config["objective"] = settings.fit.evaluate.objective
     with entry.naming(logs=paths.logs), stage.write(paths.out, "evaluate", inputs, config) as made:
         evaluation = evaluate(settings, started)
-        (made / EVALUATION).write_text(evaluation.text())
+        disk.write_text(made / EVALUATION, evaluation.text())
         write_page(evaluation, made / "evaluation.html")
     tracking.record_command(
         "evaluate", settings, metrics.held_out_metrics(evaluation), [(paths.logs, "evaluation")], paths.out

@@ -2,6 +2,7 @@
 
 from allocator.policy.checked import meant_for
 from allocator.policy.schema import policy_schema
+from ranker import disk
 from scripts.cli import at_once
 from scripts.cli.statuses import DONE
 
@@ -10,8 +11,8 @@ def run(given: at_once.Given) -> int:
     """Writes the schema; with scores or a catalogue, their words are offered too."""
     meant = meant_for(given.paths.get("scores"), given.paths.get("catalogue"))
     out = given.path("out")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(at_once.json_of(policy_schema(meant.world)) + "\n", encoding="utf-8")
+    disk.make_folder(out.parent, parents=True, there=True)
+    disk.write_text(out, at_once.json_of(policy_schema(meant.world)) + "\n")
     print(f"Wrote {out}.")
     return DONE
 

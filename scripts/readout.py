@@ -6,6 +6,7 @@ Groups are those that the policy drew by salted hash, or those that the exposure
 format of prepare, taken after the week. Writes readout.json and readout.html and records both in MLflow.
 """
 
+from ranker import disk
 from scripts.cli import entry
 from scripts.cli.settings import ReadoutSettings
 from scripts.formats.readout import READOUT, Readout
@@ -21,7 +22,7 @@ def run(settings: ReadoutSettings) -> Readout:
     inputs = [path for path in (paths.allocation, paths.tables, paths.scores, paths.policy) if path is not None]
     with stage.write(paths.out, "readout", inputs, {"readout": settings.readout}) as made:
         found = read_out(settings)
-        (made / READOUT).write_text(found.text())
+        disk.write_text(made / READOUT, found.text())
         write_page(found, made / "readout.html")
     tracking.record_command("readout", settings, metrics.readout_metrics(found), [], paths.out)
     return found

@@ -10,6 +10,7 @@ taken off. Soft rules' penalties are left out.
 from collections.abc import Sequence
 from pathlib import Path
 
+from ranker import disk
 from ranker.files import InputError
 from scripts.cli import entry
 from scripts.cli.settings import RegretSettings
@@ -27,7 +28,7 @@ def run(settings: RegretSettings) -> Regret:
     config = {"seed": settings.seed, "solve": settings.solve, "set": settings.set}
     with stage.write(paths.out, "regret", [*market, paths.scores, paths.policy], config) as made:
         table = judge(settings)
-        (made / REGRET).write_text(table.text())
+        disk.write_text(made / REGRET, table.text())
     return table
 
 

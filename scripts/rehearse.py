@@ -5,6 +5,7 @@
 scores: the week's, to whose users sums are scaled; without them, a week of the logs.
 """
 
+from ranker import disk
 from scripts.cli import entry
 from scripts.cli.settings import RehearseSettings
 from scripts.formats.rehearsal import REHEARSAL, Rehearsal
@@ -20,7 +21,7 @@ def run(settings: RehearseSettings) -> Rehearsal:
     inputs = [path for path in (paths.model, paths.logs, paths.scores, paths.policy) if path is not None]
     with stage.write(paths.out, "rehearse", inputs, config) as made:
         found = rehearse(settings)
-        (made / REHEARSAL).write_text(found.text())
+        disk.write_text(made / REHEARSAL, found.text())
     return found
 
 

@@ -2,46 +2,24 @@
 
 from pathlib import Path
 
-from allocator.report.collect import Sources
 from allocator.report.page import write_report
-from ranker.evaluate.records import EVALUATION
 from scripts.cli import entry
 from scripts.cli.settings import ReportSettings
-from scripts.formats.manifest import MANIFEST, read_manifest
-from scripts.formats.regret import REGRET
-from scripts.formats.rehearsal import REHEARSAL
 from scripts.runs import stage
+from scripts.runs.report_sources import sources_of
 
 
 def run(settings: ReportSettings) -> Path:
-    """Reads allocation/ and scores/ of the run's folder, and model/, rehearsal/ and regret/ where they are there; returns the page's
-    path."""
+    """Reads allocation/ and scores/ of the run's folder, and model/, rehearsal/ and regret/ where they are there; beside them the policy's
+    file and the allocation before this one. Returns the page's path."""
     sources = sources_of(settings.paths.run)
     read = (sources.allocation, sources.scores, sources.model, sources.rehearsal, sources.truth)
-    with stage.write(settings.paths.run / "report", "report", [path for path in read if path is not None]) as made:
+    policy = [path for path in (sources.policy_file,) if path is not None and path.is_file()]
+    made_from = [*(path for path in read if path is not None), *policy]
+    config = {} if sources.previous is None else {"previous": sources.previous.name}
+    with stage.write(settings.paths.run / "report", "report", made_from, config) as made:
         write_report(sources, made / "report.html")
     return settings.paths.run / "report" / "report.html"
-
-
-def sources_of(folder: Path) -> Sources:
-    """What a run's folder offers to the report."""
-    allocation, model, truth = folder / "allocation", folder / "model", folder / "regret" / REGRET
-    rehearsal = folder / "rehearsal" / REHEARSAL
-    return Sources(
-        allocation=allocation,
-        scores=folder / "scores",
-        model=model if (model / EVALUATION).exists() else None,
-        rehearsal=rehearsal if rehearsal.exists() else None,
-        truth=truth if truth.exists() else None,
-        policy_name=_policy_name(allocation / MANIFEST),
-    )
-
-
-def _policy_name(manifest: Path) -> str | None:
-    """The policy file's name without its ending, from the allocation's manifest."""
-    held = read_manifest(manifest.parent)
-    inputs = held.inputs or {} if held is not None else {}
-    return next((Path(name).stem for name in inputs if name.endswith((".yaml", ".yml"))), None)
 
 
 def main(settings: ReportSettings) -> None:

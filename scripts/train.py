@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from ranker import disk
 from ranker.catalogue import not_told
 from ranker.evaluate.records import EVALUATION, ModelEvaluation
 from ranker.evaluate.report import summary, table
@@ -15,7 +16,7 @@ from ranker.model.artifact import save_model
 from ranker.model.train import train
 from scripts.cli import entry
 from scripts.cli.settings import TrainSettings
-from scripts.pages import reliability, training
+from scripts.pages import training
 from scripts.runs import stage
 
 
@@ -30,19 +31,19 @@ class TrainResult:
 
 def run(settings: TrainSettings) -> TrainResult:
     """Trains a model and evaluates it on users it did not see. Logs and encoded features stay in files while it is made."""
-    started = time.perf_counter()
-    paths, config = settings.paths, {"model": settings.model, "fit": settings.fit, "seed": settings.seed}
+    started, paths = time.perf_counter(), settings.paths
+    config = {"model": settings.model, "fit": settings.fit, "seed": settings.seed}
     with (
         entry.naming(logs=paths.logs),
         stage.write(paths.model, stage="train", inputs=[paths.logs], config=config) as out,
         tempfile.TemporaryDirectory(dir=out) as folder,
     ):
-        logs = open_logs(paths.logs)
         with entry.progress("Training", settings.model.members * settings.fit.max_epochs) as advance:
+            logs = open_logs(paths.logs)
             trained = train(logs, settings.model, settings.fit, settings.seed, advance=advance, folder=Path(folder))
         evaluation = evaluated(trained, settings.fit, started)
         model_id = save_model(out, trained.model, summary(evaluation))
-        (out / EVALUATION).write_text(evaluation.text())
+        disk.write_text(out / EVALUATION, evaluation.text())
     if sentence := not_told(trained.model.unidentified):
         logging.getLogger("offermix.train").warning(sentence)
     return TrainResult(paths.model, model_id, evaluation)
@@ -51,7 +52,6 @@ def run(settings: TrainSettings) -> TrainResult:
 def main(settings: TrainSettings) -> None:
     result = run(settings)
     entry.Printer(width=130).print(table(result.evaluation))
-    reliability.show(result.evaluation.reliability)
     training.show(result.evaluation)
     print(f"model {result.model_id} written to {result.model}")
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from allocator.formats import AuditRecord, CheckRecord
+from ranker import disk
 
 TOLERANCE = 1e-9
 
@@ -40,7 +41,7 @@ class Audit:
 
 def write_audit(path: Path, result: Audit) -> None:
     checks = tuple(CheckRecord(name=each.name, status=each.status, detail=each.detail) for each in result.checks)
-    path.write_text(AuditRecord(clean=result.clean, checks=checks).text())
+    disk.write_text(path, AuditRecord(clean=result.clean, checks=checks).text())
 
 
 def verdict(name: str, wrong: Sequence[str], right: str) -> Check:

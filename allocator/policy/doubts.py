@@ -81,10 +81,15 @@ def _off(policy: Policy, day: date) -> Iterator[Doubt]:
         yield Doubt("off", name, Fault((key,), f"the rule is off on {day}"), sentence)
 
 
+def ends_before_the_next_run(rule: Rule, day: date) -> bool:
+    """Of a rule that holds on that day."""
+    return rule.valid_to is not None and rule.valid_to < day + timedelta(DAYS_TO_THE_NEXT_RUN)
+
+
 def _ends(rule: Rule, day: date) -> Iterator[Doubt]:
     """Of a rule that holds on that day."""
     following = day + timedelta(DAYS_TO_THE_NEXT_RUN)
-    if rule.valid_to is not None and rule.valid_to < following:
+    if ends_before_the_next_run(rule, day):
         told = f"ends on {rule.valid_to}, before the next run ({following})"
         yield Doubt("ends", rule.id, Fault(("valid_to",), f"the rule {told}"), f"{rule.name} {told}")
 

@@ -28,7 +28,7 @@ def apply(root: Node, overrides: Mapping[str, object]) -> tuple[Node, list[Fault
     """The tree with the overrides in place, and what was wrong with them."""
     targets = _targets(root)
     faults, gone = [], []
-    for name, value in _leaves(overrides):
+    for name, value in leaves(overrides):
         rule = _longest(name, targets)
         if rule is None:
             faults.append(_lost(name, _unknown(name, targets)))
@@ -131,12 +131,12 @@ def rule_ids(root: Node) -> Iterator[tuple[tuple[str, int], object]]:
                 yield (section, position), own.value
 
 
-def _leaves(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+def leaves(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
     """Dotted name and value of everything in a nested mapping; an empty mapping is a value."""
     for key, value in values.items():
         name = f"{prefix}{composed(str(key))}"
         if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{name}.")
+            yield from leaves(value, f"{name}.")
         else:
             yield name, value
 

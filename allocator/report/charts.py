@@ -88,12 +88,13 @@ def _segment_figures(name: str, grid: SegmentGrid, unit: str) -> list[tuple[str,
 
 def heatmap(grid: Grid, amounts: np.ndarray, unit: str) -> go.Figure:
     """Every cell carries its number; an empty cell is blank rather than a zero to read."""
+    rows, amounts = _most_contacted(grid, amounts)
     texts = [[_cell(value) for value in row] for row in amounts.tolist()]
     figure = go.Figure(
         go.Heatmap(
             z=amounts.tolist(),
             x=[label(name) for name in grid.columns],
-            y=[label(name) for name in grid.rows],
+            y=[label(name) for name in rows],
             text=texts,
             texttemplate="%{text}",
             textfont={"size": 12, "color": INK},
@@ -108,7 +109,17 @@ def heatmap(grid: Grid, amounts: np.ndarray, unit: str) -> go.Figure:
     )
     figure.update_xaxes(side="top", type="category", showgrid=False, automargin="height")
     figure.update_yaxes(autorange="reversed", type="category", showgrid=False)
-    return finish(figure, height=38 + 32 * len(grid.rows), left=margin_for(grid.rows), top=34, bottom=4)
+    return finish(figure, height=38 + 32 * len(rows), left=margin_for(rows), top=34, bottom=4)
+
+
+def _most_contacted(grid: Grid, amounts: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
+    """The rows with most contacts in their order, and all others in one."""
+    if len(grid.rows) <= MOST_BARS:
+        return grid.rows, amounts
+    ranked = np.argsort(-grid.contacts.sum(axis=1), kind="stable")
+    kept, others = np.sort(ranked[: MOST_BARS - 1]), ranked[MOST_BARS - 1 :]
+    names = (*(grid.rows[place] for place in kept), f"{len(others)} others")
+    return names, np.vstack([amounts[kept], amounts[others].sum(axis=0)])
 
 
 def _cell(value: float) -> str:

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import ValidationError
 
 from allocator.certify.certificate import value_unit
 from allocator.formats import (
@@ -27,6 +26,8 @@ from allocator.formats import (
 )
 from allocator.left_out import who_is_left_out
 from allocator.policy.grammar import Policy
+from allocator.report.last_week import EarlierFolders, LastWeek, read_last_week
+from allocator.report.policy_used import PolicyUsed, policy_beside, policy_used
 from allocator.report.records import Evaluation, Read, RehearsalTable, TruthTable, read_record
 from allocator.report.sentences import formula
 from ranker.catalogue import Catalogue
@@ -42,7 +43,7 @@ MOST_VALUES = 30
 @dataclass(frozen=True)
 class Sources:
     """Where a report reads from. model, rehearsal, truth: optional; `rehearsal` is a file of promises on held-out users, `truth` one that
-    compares policies on a synthetic market."""
+    compares policies on a synthetic market. policy_file: as the run named it; run: its name; previous: the allocation before this one."""
 
     allocation: Path
     scores: Path
@@ -50,6 +51,9 @@ class Sources:
     rehearsal: Path | None = None
     truth: Path | None = None
     policy_name: str | None = None
+    policy_file: Path | None = None
+    run: str | None = None
+    previous: EarlierFolders | None = None
 
 
 @dataclass(frozen=True)
@@ -99,17 +103,22 @@ class Unreached:
 class Report:
     """All of the page. value_unit: the unit of the objective; warnings: where the sources disagree with one another.
 
-    policy: as it was used, where the allocation holds it; left_out: ids of the rules that this run left out of it. exposure: who gets no
-    offers, where policy, prices and scores still tell.
+    policy: as it was used, where the allocation holds it; used: the same beside its file; left_out: ids of the rules that this run left
+    out of it. exposure: who gets no offers, where policy, prices and scores still tell. contacts: by action id. last_week: None where
+    the run knows of no allocation before it.
     """
 
     catalogue: Catalogue
     certificate: Certificate
     policy: Policy | None
+    used: PolicyUsed | None
     left_out: tuple[str, ...]
     value_unit: str
     policy_name: str
+    run: str | None
     reached: int
+    contacts: Mapping[str, int]
+    last_week: LastWeek | None
     placements: Placements
     unreached: Unreached
     exposure: LeftOutRecord | None
@@ -128,17 +137,21 @@ def collect(sources: Sources) -> Report:
     certificate = read_record(sources.allocation / CERTIFICATE, Certificate)
     scores = open_scores(sources.scores)
     tally = _count(_read_contacts(sources.allocation, scores), scores, certificate)
-    policy = _policy(sources.allocation / POLICY)
+    policy, changes = policy_beside(sources.allocation / POLICY), _changes(sources.allocation / "manifest.json")
     audit_file = sources.allocation / AUDIT
     evaluation_file = None if sources.model is None else sources.model / "evaluation.json"
     return Report(
         catalogue=scores.catalogue,
         certificate=_with_named_tiers(certificate, scores.catalogue),
         policy=policy,
-        left_out=_left_out(sources.allocation / "manifest.json"),
+        used=None if policy is None else policy_used(policy, sources.policy_file, changes, scores),
+        left_out=tuple(name for name, fields in changes.items() if fields is None),
         value_unit=value_unit(certificate.objective, scores.catalogue),
         policy_name=sources.policy_name or certificate.policy or "unnamed policy",
+        run=sources.run,
         reached=tally.reached,
+        contacts=dict(zip(scores.catalogue.ids, tally.contacts_A.tolist(), strict=True)),
+        last_week=None if sources.previous is None else read_last_week(sources.previous, scores.catalogue),
         placements=_placements(tally, scores),
         unreached=tally.unreached,
         exposure=None if policy is None else _exposure(sources.allocation, scores),
@@ -153,16 +166,6 @@ def collect(sources: Sources) -> Report:
     )
 
 
-def _policy(path: Path) -> Policy | None:
-    """The policy as the allocation used it; None where an older allocation does not hold it."""
-    if not path.exists():
-        return None
-    try:
-        return Policy.model_validate(read_json(path))
-    except ValidationError as error:
-        raise InputError([f"{path}: is not a policy ({error.error_count()} faults)"]) from None
-
-
 def _exposure(allocation: Path, scores: Scores) -> LeftOutRecord | None:
     """Who is left out; None where the allocation has no prices, or the scores not all that its policy speaks of."""
     if not (allocation / PRICES).exists():
@@ -173,12 +176,12 @@ def _exposure(allocation: Path, scores: Scores) -> LeftOutRecord | None:
         return None
 
 
-def _left_out(manifest: Path) -> tuple[str, ...]:
-    """The rules that `set.ID=null` took away, or that the week took away for lack of an allocation to compare with."""
+def _changes(manifest: Path) -> Mapping[str, object]:
+    """What `set.` changed. A rule that is null was taken away, by hand or by the week for lack of an allocation to compare with."""
     content = read_json(manifest) if manifest.exists() else None
     config = content.get("config") if isinstance(content, dict) else None
     changed = config.get("set") if isinstance(config, dict) else None
-    return tuple(name for name, fields in changed.items() if fields is None) if isinstance(changed, dict) else ()
+    return changed if isinstance(changed, dict) else {}
 
 
 def _with_named_tiers(certificate: Certificate, catalogue: Catalogue) -> Certificate:

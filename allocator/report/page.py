@@ -19,10 +19,12 @@ from allocator.formats import ConstraintRecord, FunnelStage
 from allocator.policy.kinds.base import Constraint
 from allocator.policy.kinds.known import kind_named
 from allocator.progress import times_in_words
-from allocator.report import charts, rules, sentences
+from allocator.report import charts, rules, sentences, weeks
 from allocator.report.charts import Chart
 from allocator.report.collect import Report, Sources, collect
 from allocator.report.records import Evaluation, PolicyValue, ShownCalibration
+from allocator.report.rule_table import RuleLine, matter_most, price_words, rule_lines
+from ranker import disk
 from ranker.catalogue import not_told
 
 HERE = Path(__file__).parent
@@ -53,7 +55,17 @@ SOURCE_WORDS = {
 STATES = ("broken", "missed", "binding", "free", "measured", "empty")
 FITS = 27
 """Percent of a scale that the words of a bound take at most."""
+WARNINGS = (
+    ("Is this what was meant?", ("percent_forgotten", "cannot_bind")),
+    ("Contacts that are sent for a rule alone.", ("only_for_a_rule",)),
+    ("Rules of the policy that end before the next run.", ("ends",)),
+    ("Rules of the policy that are off this week.", ("off",)),
+)
 BEST_FIXED = "best fixed action"
+MOST_SHOWN = 30
+"""Constraints that are told in a paragraph each; those that matter least are in the table alone."""
+MOST_RULES, MOST_ROWS, MOST_ACTIONS = 150, 80, 200
+"""Rows of the longest tables: with more, a page would grow beyond 2 MB."""
 KIND_WORDS = {"hard": "must hold", "soft": "wanted", "report_only": "measured only"}
 
 
@@ -90,7 +102,8 @@ def _beside(place: float) -> str:
 
 @dataclass(frozen=True)
 class ConstraintRow:
-    """A constraint as the page shows it. state: binding, free, broken, missed, measured or empty."""
+    """A constraint as the page shows it. state: binding, free, broken, missed, measured or empty. holds: bounds between which its price was
+    seen to hold."""
 
     record: ConstraintRecord
     sentence: str
@@ -101,6 +114,13 @@ class ConstraintRow:
     maximum: str
     left: str
     worth: str
+    price: str
+    holds: str
+
+    @property
+    def costs(self) -> bool:
+        """Whether a reader must see it before the others."""
+        return self.state in ("broken", "missed", "binding")
 
     @property
     def rank(self) -> tuple[int, float]:
@@ -110,7 +130,7 @@ class ConstraintRow:
 
 def write_report(sources: Sources, path: Path) -> None:
     """Writes the report to `path`, one HTML file; InputError where a source is missing or wrong."""
-    path.write_text(render(collect(sources)), encoding="utf-8")
+    disk.write_text(path, render(collect(sources)))
 
 
 def render(report: Report) -> str:
@@ -129,7 +149,7 @@ def render(report: Report) -> str:
         "count": lambda value: f"{value:,}",
         "held": hold_units_together,
     }
-    groups = chart_groups(report)
+    groups, lines = chart_groups(report), rule_lines_of(report)
     plotly_js, page_js = plotly_script(), (HERE / "page.js").read_text(encoding="utf-8")
     return environment.get_template("template.html.j2").render(
         report=report,
@@ -142,6 +162,7 @@ def render(report: Report) -> str:
         value_text=amounts.with_unit(report.certificate.value, report.value_unit),
         binding_summary=sentences.binding_summary(report.certificate.constraints),
         constraints=constraint_rows(report),
+        most_shown=MOST_SHOWN,
         kind_words=KIND_WORDS,
         source_words=SOURCE_WORDS,
         funnel=funnel_rows(report.funnel),
@@ -153,9 +174,13 @@ def render(report: Report) -> str:
         pinned=rules.pinned_rows(report),
         fallback=rules.fallback(report),
         tiers=rules.tier_rows(report),
-        contact=() if report.policy is None else rules.contact_rows(report.policy, report.catalogue.interference),
+        weeks=weeks_of(report),
+        rules=matter_most(lines, MOST_RULES),
+        more_rules=max(len(lines) - MOST_RULES, 0),
+        most_rows=MOST_ROWS,
+        most_actions=MOST_ACTIONS,
+        warnings=warnings_of(report),
         interference=rules.interference_rows(report.catalogue.interference),
-        forbidden=() if report.policy is None else rules.forbidden_rows(report.policy),
         experiment="" if report.policy is None else rules.experiment(report.policy),
         rehearsal_rows=rehearsal_rows(report),
         policy_rows=policy_rows(report.evaluation),
@@ -214,6 +239,32 @@ def chart_data(all_charts: list[Chart]) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
+def weeks_of(report: Report) -> weeks.Weeks:
+    """Last week beside this week."""
+    last, shown = report.last_week, report.placements
+    both = (
+        None
+        if last is None
+        else weeks.placed(last, report.contacts, report.catalogue.actions, shown.row_word, shown.column_word)
+    )
+    return weeks.beside(last, report.certificate, report.policy, both, report.reached, report.value_unit)
+
+
+def rule_lines_of(report: Report) -> list[RuleLine]:
+    """Every rule of the policy; none where no policy stands beside the allocation."""
+    if report.used is None:
+        return []
+    catalogue = report.catalogue
+    return rule_lines(report.used, report.certificate, report.value_unit, catalogue.as_of, catalogue.interference)
+
+
+def warnings_of(report: Report) -> list[tuple[str, list[str]]]:
+    """What is said of the policy before its numbers are believed, by what it is about; nothing where nothing is to be said."""
+    remarks = report.certificate.remarks
+    groups = [(title, [each.ended for each in remarks if each.kind in kinds]) for title, kinds in WARNINGS]
+    return [(title, told) for title, told in groups if told]
+
+
 def constraint_rows(report: Report) -> list[ConstraintRow]:
     """Every constraint, in the policy's words where these are known."""
     rules_by_id = {} if report.policy is None else {rule.id: rule for rule in report.policy.constraints}
@@ -247,6 +298,10 @@ def constraint_row(
         worth=amounts.with_unit(sentences.worth_of_one_percent(record), value_unit)
         if sentences.worth_of_one_percent(record)
         else "",
+        price=price_words(record, value_unit),
+        holds=""
+        if record.price_range is None
+        else " to ".join(sentences.amount(record, at) for at in record.price_range),
     )
 
 

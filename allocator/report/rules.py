@@ -77,15 +77,8 @@ def _kept(record: ConstraintRecord | None, unit: str, report: Report) -> str:
     return f"{kept} {worth(record, report.value_unit, WholeContacts.of(report.certificate))}"
 
 
-def contact_rows(policy: Policy, known: Interference | None) -> list[Mapping[str, str]]:
-    """What one user may get, a row per rule. known: what the scores say that contacts take from each other."""
-    return [
-        {"name": rule.name, "words": _contacts(rule, known), "owner": rule.owner or "", "reason": rule.reason or ""}
-        for rule in policy.contact
-    ]
-
-
-def _contacts(rule: ContactRule, known: Interference | None) -> str:
+def contact_words(rule: ContactRule, known: Interference | None) -> str:
+    """What one user may get by a rule. known: what the scores say that contacts take from each other."""
     what = "contacts" if rule.where.is_empty else f"contacts with {filter_words(rule.where)}"
     if rule.requires is not None:
         return _for_whom(rule, f"{what} {_required(rule, rule.requires)}")
@@ -149,15 +142,8 @@ def _named(words: Mapping[str, object]) -> str:
     return ", ".join(str(value) for value in words.values())
 
 
-def forbidden_rows(policy: Policy) -> list[Mapping[str, str]]:
-    """What some users never get, a row per rule."""
-    return [
-        {"name": rule.name, "words": _never(rule), "owner": rule.owner or "", "reason": rule.reason or ""}
-        for rule in policy.eligibility
-    ]
-
-
-def _never(rule: EligibilityRule) -> str:
+def never_words(rule: EligibilityRule) -> str:
+    """What some users never get."""
     return f"{people(rule.users)} never get {_actions(rule.forbid)}"
 
 

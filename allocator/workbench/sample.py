@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from allocator.workbench.answers import SAMPLE, SampleRecord
+from ranker import disk
 from ranker.catalogue import CATALOGUE_FILE
 from ranker.columns import as_ids
 from ranker.files import batches, parquet_files
@@ -145,7 +146,7 @@ def draw_sample(
     stratum_U = _strata(scores, size)
     chosen_U, weight_H = _chosen(stratum_U, size, np.random.default_rng(seed))
     _write(scores, chosen_U, stratum_U, weight_H, folder, seen)
-    (folder / SAMPLE).write_text(SampleRecord(users=scores.users, sample=int(chosen_U.sum()), seed=seed).text())
+    disk.write_text(folder / SAMPLE, SampleRecord(users=scores.users, sample=int(chosen_U.sum()), seed=seed).text())
     return open_sample(folder)
 
 
@@ -165,7 +166,7 @@ def _write(
     seen: Callable[[int], None],
 ) -> None:
     """The rows of those chosen, with strata and weights, and their contact history."""
-    (folder / CATALOGUE_FILE).write_bytes((scores.path / CATALOGUE_FILE).read_bytes())
+    disk.write_bytes(folder / CATALOGUE_FILE, (scores.path / CATALOGUE_FILE).read_bytes())
     ids, start = [], 0
     for number, file in enumerate(scores.files):
         rows = pq.read_metadata(file).num_rows
@@ -186,7 +187,7 @@ def _write(
         together = pa.concat_tables(tables)
         ids.append(as_ids(together.column("user_id").combine_chunks()))
         if len(together):
-            pq.write_table(together, folder / f"part-{number:05d}.parquet", compression="none")
+            disk.write_table(folder / f"part-{number:05d}.parquet", together, compression="none")
     _write_history(scores, pa.chunked_array(ids), folder)
 
 
@@ -228,11 +229,11 @@ def _write_history(scores: Scores, ids: pa.ChunkedArray, folder: Path) -> None:
     files = parquet_files(scores.path / "history")
     if not files:
         return
-    (folder / "history").mkdir(exist_ok=True)
+    disk.make_folder(folder / "history", there=True)
     for number, file in enumerate(files):
         names = pq.read_schema(file).names
         kept = [_of(pa.table(batch), ids) for batch in batches(file, ROWS * 16, names)]
-        pq.write_table(pa.concat_tables(kept), folder / "history" / f"part-{number:05d}.parquet")
+        disk.write_table(folder / "history" / f"part-{number:05d}.parquet", pa.concat_tables(kept))
 
 
 def _of(table: pa.Table, ids: pa.ChunkedArray) -> pa.Table:

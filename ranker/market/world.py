@@ -9,6 +9,7 @@ Axes: U users (listeners), A actions.
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ranker import disk
 from ranker.catalogue import CATALOGUE_FILE, Metric, write_catalogue
 from ranker.files import json_text
 from ranker.log_schema import SCHEMA_FILE
@@ -74,8 +76,8 @@ def write(settings: MarketSettings, seed: int, out: Path, advance: Callable[[int
     market = build(settings)
     write_catalogue(out / CATALOGUE_FILE, market.catalogue)
     for folder in TABLES:
-        (out / "tables" / folder).mkdir(parents=True)
-    (out / "users").mkdir()
+        disk.make_folder(out / "tables" / folder, parents=True)
+    disk.make_folder(out / "users")
     write_table_schema(out / "tables" / SCHEMA_FILE, table_schema(settings))
     truth = _TruthFiles(out / "truth", market) if settings.truth else None
     totals = np.zeros(3, np.int64)
@@ -163,6 +165,7 @@ class _Files:
 
     def __init__(self, path: Path):
         self._path = path
+        self._open: dict[str, ExitStack] = {}
         self._writers: dict[str, pq.ParquetWriter] = {}
         self._rows: dict[str, int] = {}
         self._files: dict[str, int] = {}
@@ -173,19 +176,22 @@ class _Files:
             file = self._path / folder / f"part-{number:05d}.parquet"
             # Strings repeat and are kept as codes; of numbers, a dictionary would cost more time than it saves space.
             strings = [field.name for field in table.schema if pa.types.is_string(field.type)]
-            self._writers[folder] = pq.ParquetWriter(file, table.schema, compression="snappy", use_dictionary=strings)
+            self._open[folder] = ExitStack()
+            made = disk.parquet(file, table.schema, compression="snappy", use_dictionary=strings)
+            self._writers[folder] = self._open[folder].enter_context(made)
             self._files[folder], self._rows[folder] = number + 1, 0
         self._writers[folder].write_table(table)
         self._rows[folder] += len(table)
         if self._rows[folder] >= ROWS_PER_FILE:
-            self._writers.pop(folder).close()
+            del self._writers[folder]
+            self._open.pop(folder).close()
 
     def __enter__(self) -> "_Files":
         return self
 
     def __exit__(self, *error: object) -> None:
-        for writer in self._writers.values():
-            writer.close()
+        for file in self._open.values():
+            file.close()
 
 
 class _TruthFiles:
@@ -198,7 +204,7 @@ class _TruthFiles:
         self._sums: dict[str, np.ndarray] = {}
         self._users = 0
         for name in ("given_all", "given_observed"):
-            (path / name).mkdir(parents=True)
+            disk.make_folder(path / name, parents=True)
             head = market.catalogue.with_scores(
                 metrics, listeners.CATEGORICAL, f"truth/{name}", market.settings.snapshot
             )
@@ -219,7 +225,7 @@ class _TruthFiles:
     def close(self, seed: int) -> None:
         for writer in self._writers.values():
             writer.__exit__(None, None, None)
-        (self._path / WORLD_FILE).write_text(json_text(self._world(seed), finite=False))
+        disk.write_text(self._path / WORLD_FILE, json_text(self._world(seed), finite=False))
 
     def _world(self, seed: int) -> dict:
         settings = self._market.settings

@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from ranker import disk
 from ranker.catalogue import Actions, InterferenceRecord, Unidentified
 from ranker.features import Encoder
 from ranker.files import Contract, InputError, json_text, read_bytes, read_json_object, told
@@ -113,9 +114,9 @@ def save_model(path: Path, model: ValueModel, summary: Mapping[str, object]) -> 
     }
     tensors |= {name: torch.from_numpy(array) for name, array in arrays.items()}
     weights = save(tensors)
-    (path / WEIGHTS).write_bytes(weights)
+    disk.write_bytes(path / WEIGHTS, weights)
     record = ModelRecord.of(model, hashlib.sha256(weights).hexdigest(), summary)
-    (path / MODEL).write_text(record.text())
+    disk.write_text(path / MODEL, record.text())
     return record.id
 
 

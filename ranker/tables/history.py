@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from ranker import disk
 from ranker.catalogue import MOST_HISTORY_DAYS
 from ranker.columns import Places, as_days, as_ids, as_text, read_ids, together, type_of_ids, value_problems
 from ranker.files import InputError, batches, parquet_files, parquet_rows, parquet_schema
@@ -68,7 +68,7 @@ def write_history(exposures: Path, none: str, scores: Path, advance: Callable[[i
     recent = (pc.field("date") > as_of - timedelta(MOST_HISTORY_DAYS)) & (pc.field("date") <= as_of)
     received = recent & (pc.field("action") != none)  # neither holds for a missing value
     faults: Counter[tuple[Path, str]] = Counter()
-    (scores / "history").mkdir()
+    disk.make_folder(scores / "history")
     rows = 0
 
     def contacts() -> Iterator[pa.Table]:
@@ -78,7 +78,7 @@ def write_history(exposures: Path, none: str, scores: Path, advance: Callable[[i
             yield pa.table([read(batch.column(name)) for name, read in columns], schema).filter(received).drop_null()
             advance(len(batch))
 
-    with pq.ParquetWriter(scores / "history" / "part-00000.parquet", schema, compression="zstd") as writer:
+    with disk.parquet(scores / "history" / "part-00000.parquet", schema, compression="zstd") as writer:
         for table in together(contacts(), max(len(places), ROWS_AT_ONCE)):
             kept = table.filter(pa.array(places.of(table.column("user_id")) >= 0))
             writer.write_table(kept)

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ranker import disk
 from ranker.catalogue import CATALOGUE_FILE, read_catalogue
 from ranker.columns import ROWS_AT_ONCE, as_days, as_flags, as_ids, as_text, is_date, is_text, read_ids
 from ranker.files import InputError, batches_of, open_parquet, parquet_rows, parquet_schema
@@ -113,9 +114,8 @@ def prepare(
 
     rows = write_logs(out, described.schema.log_schema(), described.catalogue.actions, frames())
     if late:
-        (out / LATE_FILE).write_text(
-            LateEvents(known_before=described.known_before, events=dict(sorted(late.items()))).text()
-        )
+        events = LateEvents(known_before=described.known_before, events=dict(sorted(late.items())))
+        disk.write_text(out / LATE_FILE, events.text())
     if rows == 0:
         raise InputError([_nothing_mature(tables, described, counts["decisions"])])
     return Prepared(

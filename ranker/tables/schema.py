@@ -12,6 +12,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from ranker import disk
 from ranker.contact_history import MOST_DAYS, HistoryColumns, Since
 from ranker.files import FIRST_DAY, LAST_DAY, Document
 from ranker.log_schema import RESERVED, Early, LogSchema, Outcome
@@ -154,4 +155,4 @@ def read_table_schema(path: Path) -> TableSchema:
 
 
 def write_table_schema(path: Path, schema: TableSchema) -> None:
-    path.write_text(schema.text())
+    disk.write_text(path, schema.text())

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from ranker import disk
 from ranker.catalogue import CATALOGUE_FILE, Catalogue, write_catalogue
 from ranker.files import InputError
 from ranker.log_schema import SCHEMA_FILE, LogSchema, Outcome, write_schema
@@ -51,10 +51,10 @@ def read_trial(file: Path, test_share: float, seed: int) -> Trial:
 def write_trial(trial: Trial, out: Path) -> None:
     """Writes `logs/` (to learn from), `test_logs/` (to judge by) and `users/` (the customers of test_logs) under `out`."""
     for name, frame in (("logs", trial.train), ("test_logs", trial.test)):
-        (out / name).mkdir()
+        disk.make_folder(out / name)
         write_logs(out / name, SCHEMA, ACTIONS, [frame])
-    (out / "users").mkdir()
+    disk.make_folder(out / "users")
     users = trial.test[["user_id", *SCHEMA.features]]
-    pq.write_table(pa.Table.from_pandas(users, preserve_index=False), out / "users" / "part-00000.parquet")
+    disk.write_table(out / "users" / "part-00000.parquet", pa.Table.from_pandas(users, preserve_index=False))
     write_schema(out / "users" / SCHEMA_FILE, SCHEMA)
     write_catalogue(out / CATALOGUE_FILE, Catalogue(ACTIONS))

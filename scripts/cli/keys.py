@@ -261,6 +261,13 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
         "flips the pointer back to an earlier audited run",
         (Key("to", "paths.to", "the run's name or folder"), RUNS, SEED),
     ),
+    "faults": (
+        "stops a tiny week at every write, as a kill or a power cut would, and checks what is left and what the next call makes of it",
+        (
+            Key("every", "faults.every", "of so many states that a stop can leave, one is checked", "value"),
+            SEED,
+        ),
+    ),
     "bench": (
         "python -m scripts.bench allocator: the allocator next to general solvers and rules of thumb, on seeded instances; "
         "python -m scripts.bench ranker: the ranker next to its baselines and other libraries, on trials and markets; "

@@ -160,6 +160,14 @@ class ReadoutOptions(FrozenSettings):
     segments: tuple[str, ...] | None = Field(None, description="of the scores; those with few values without it")
 
 
+class FaultsOptions(FrozenSettings):
+    """A tiny week that is stopped at every write."""
+
+    users: int = Field(500, ge=400, description="of its market")
+    every: PositiveInt = Field(1, description="of so many states that a stop can leave, one is checked")
+    processes: PositiveInt = Field(2, description="that check at once")
+
+
 class TrackingOptions(FrozenSettings):
     """MLflow: on, and under which experiment; the server is MLFLOW_TRACKING_URI's."""
 
@@ -190,6 +198,7 @@ class Settings(FrozenSettings):
     publish: PublishOptions
     tracking: TrackingOptions
     weekly: WeeklyOptions
+    faults: FaultsOptions
     bench: BenchOptions
     paths: Paths
     set: Annotated[Mapping[str, Mapping[str, Any] | None], BeforeValidator(_keys_as_spelled)] = Field(
@@ -360,6 +369,10 @@ class RollbackSettings(Settings):
 
 class ConsoleSettings(Settings):
     """The console opens any run of `paths.runs`."""
+
+
+class FaultsSettings(Settings):
+    """A week that is stopped makes its own folders."""
 
 
 class BenchSettings(Settings):

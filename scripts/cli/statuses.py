@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+from ranker import disk
 from ranker.files import FULL, InputError
 
 DONE, FAILED, WRONG_INPUT, INFEASIBLE, REFUSED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 4, 130, 143
@@ -87,8 +88,8 @@ def _write_traceback(name: str, error: BaseException) -> Path:
     file_name = f"{datetime.now():%Y-%m-%dT%H-%M-%S}-{name}-{os.getpid()}.log"
     for folder in (Path("runs") / "errors", Path(tempfile.gettempdir())):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / file_name).write_text(text)
+            disk.make_folder(folder, parents=True, there=True)
+            disk.write_text(folder / file_name, text)
             return folder / file_name
         except OSError:
             continue

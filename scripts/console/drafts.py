@@ -4,15 +4,14 @@ Whoever saves an old version gets a conflict with both texts, and nobody's text 
 """
 
 import contextlib
-import os
 import re
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import SequenceMatcher
 from pathlib import Path
 
+from ranker import disk
 from ranker.files import InputError
 from scripts.formats.console import DRAFT, DraftRecord, DraftState
 from scripts.runs.locks import Held, lock
@@ -160,12 +159,12 @@ class Drafts:
 
     @contextlib.contextmanager
     def _locked(self, path: Path) -> Iterator[None]:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        disk.make_folder(path.parent, parents=True, there=True)
         with held(path):
             yield
 
     def _write(self, path: Path, record: DraftRecord) -> None:
-        write_whole(path, record.text())
+        disk.replace_whole(path, record.text())
 
 
 def _as_kept(text: str) -> str:
@@ -184,17 +183,3 @@ def held(path: Path) -> Iterator[None]:
             yield
     except Held:
         raise InputError([f"{path.name}: another process is writing it; try again"]) from None
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Written beside and renamed, so that readers see the old file or the new one."""
-    beside = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.new"
-    try:
-        with beside.open("x", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise

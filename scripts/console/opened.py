@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shutil
 import threading
 import uuid
 from collections.abc import Callable, Mapping
@@ -19,6 +18,7 @@ from allocator.workbench.answers import SAMPLE
 from allocator.workbench.priced import Tell
 from allocator.workbench.sample import draw_sample, everybody, open_sample
 from allocator.workbench.session import Session
+from ranker import disk
 from ranker.catalogue import CATALOGUE_FILE
 from ranker.files import read_json_object
 from ranker.scores import Scores, open_scores
@@ -121,10 +121,10 @@ def _sampled(scores: Scores, users: int, kept: Path, tell: Tell) -> Path:
     folder = kept / _fingerprint(scores, users)
     if (folder / SAMPLE).is_file():
         return folder
-    kept.mkdir(parents=True, exist_ok=True)
+    disk.make_folder(kept, parents=True, there=True)
     made = kept / f".{uuid.uuid4().hex[:8]}.new"
     try:
-        made.mkdir()
+        disk.make_folder(made)
         read = 0
 
         def seen(more: int) -> None:
@@ -136,10 +136,10 @@ def _sampled(scores: Scores, users: int, kept: Path, tell: Tell) -> Path:
         draw_sample(scores, users, made, SEED, seen)
         for old in kept.iterdir():
             if old != made:
-                shutil.rmtree(old, ignore_errors=True)
-        made.rename(folder)
+                disk.remove(old)
+        disk.rename(made, folder)
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        disk.remove(made)
     return folder
 
 

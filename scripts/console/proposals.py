@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ranker import disk
 from ranker.files import InputError
-from scripts.console.drafts import NAME, held, write_whole
+from scripts.console.drafts import NAME, held
 from scripts.formats.console import PROPOSAL, ProposalRecord
 
 MOST_REASON = 400
@@ -48,8 +49,8 @@ class Proposals:
             raise InputError(faults)
         at = self._at()
         content = f"# {reason}\n# Written by {author}, {at[:10]}, as a change of the policy of {run}.\n{text}"
-        self.policies.mkdir(parents=True, exist_ok=True)
-        (self.folder / name).mkdir(parents=True, exist_ok=True)
+        disk.make_folder(self.policies, parents=True, there=True)
+        disk.make_folder(self.folder / name, parents=True, there=True)
         record = ProposalRecord(
             name=name, file=str(path), sha256=_sha256(content), run=run, reason=reason, author=author, at=at
         )
@@ -107,7 +108,7 @@ class Proposals:
         return held(self.folder / name / PROPOSAL)
 
     def _write(self, record: ProposalRecord) -> ProposalRecord:
-        write_whole(self.folder / record.name / PROPOSAL, record.text())
+        disk.replace_whole(self.folder / record.name / PROPOSAL, record.text())
         return record
 
     def _at(self) -> str:
@@ -131,7 +132,6 @@ def _sha256(text: str) -> str:
 
 def _write_new(path: Path, text: str) -> None:
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+        disk.write_new(path, text)
     except FileExistsError:
         raise InputError([f"file: {path} is there already and is not written over; choose another name"]) from None

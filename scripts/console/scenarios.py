@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from allocator.workbench.answers import MeanAndError, WhatIf
+from ranker import disk
 from ranker.files import InputError
-from scripts.console.drafts import held, write_whole
+from scripts.console.drafts import held
 from scripts.formats.console import SCENARIOS, ScenarioFigure, ScenarioRecord, ScenariosRecord
 
 MOST = 12
@@ -61,11 +62,11 @@ class Scenarios:
             self._write([each for each in self.all() if each.name != name])
 
     def _held(self) -> AbstractContextManager[None]:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        disk.make_folder(self.folder, parents=True, there=True)
         return held(self.folder / SCENARIOS)
 
     def _write(self, scenarios: Sequence[ScenarioRecord]) -> None:
-        write_whole(self.folder / SCENARIOS, ScenariosRecord(scenarios=tuple(scenarios)).text())
+        disk.replace_whole(self.folder / SCENARIOS, ScenariosRecord(scenarios=tuple(scenarios)).text())
 
 
 def _faults(record: ScenarioRecord) -> list[str]:

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from allocator.report import page as report
 from allocator.report.charts import Chart
+from ranker import disk
 
 HERE = Path(__file__).parent
 
@@ -59,7 +60,7 @@ class Page:
 
 def write(page: Page, path: Path) -> None:
     """Writes the page; the same page gives the same bytes."""
-    path.write_text(render(page), encoding="utf-8")
+    disk.write_text(path, render(page))
 
 
 def render(page: Page) -> str:

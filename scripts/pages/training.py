@@ -1,4 +1,4 @@
-"""What training found out besides the model, as tables for the terminal: surrogates, and what contacts take from each other."""
+"""What training found out of the model and besides it, as tables for the terminal: surrogates, and what contacts take from each other."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,10 +11,12 @@ from ranker.evaluate.records import (
     SurrogateFigure,
 )
 from scripts.cli import entry
+from scripts.pages import reliability
 
 
 def show(evaluation: ModelEvaluation) -> None:
-    """Prints both, where there is something to print."""
+    """Prints how reliable the model is, and of the others what there is to print."""
+    reliability.show(evaluation.reliability)
     if findings := evaluation.surrogates:
         show_surrogates(findings)
     if found := evaluation.interference:

@@ -3,13 +3,13 @@
 import contextlib
 import logging
 import os
-import shutil
 import sqlite3
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ranker import disk
 from scripts.cli.settings import Settings
 from scripts.runs.locks import Held, lock
 from scripts.runs.mlflow_moved import ARTIFACTS, follow
@@ -39,7 +39,7 @@ def connect(settings: Settings) -> tuple["MlflowClient", str]:
 
     runs = Path(os.path.abspath(settings.paths.runs))
     server = os.environ.get("MLFLOW_TRACKING_URI")
-    runs.mkdir(parents=True, exist_ok=True)
+    disk.make_folder(runs, parents=True, there=True)
     # several runs that start on a new SQLite file at once break it (seen: 7 of 8 failed), so they wait for one another
     with _locked(runs / ".mlflow.lock"):
         client = MlflowClient(server or _own_store(runs))
@@ -55,14 +55,14 @@ def _own_store(runs: Path) -> str:
     """The address of the runs' own store. A new one is made aside: one that was cut off (disk full) would stay unusable for all weeks."""
     database, beside = runs / "mlflow.db", runs / f".mlflow.db.{uuid.uuid4().hex[:8]}"
     for left in runs.glob(".mlflow.db.*"):
-        left.unlink()
+        disk.remove(left)
     try:
         if not database.exists() or (_holds_nothing(database) and not _opens(database, runs / f"{beside.name}.copy")):
             _open(beside)
-            beside.replace(database)
+            disk.rename(beside, database)
     finally:
         for left in runs.glob(f"{beside.stem}.*"):
-            left.unlink()
+            disk.remove(left)
     store = _store(database)
     follow(store, runs / ARTIFACTS)
     store.engine.dispose()
@@ -80,7 +80,7 @@ def _holds_nothing(database: Path) -> bool:
 
 def _opens(database: Path, copy: Path) -> bool:
     """Tried on a copy: MLflow would keep its connection to a file that is replaced next."""
-    shutil.copy(database, copy)
+    disk.copy(database, copy)
     try:
         _open(copy)
     except Exception:

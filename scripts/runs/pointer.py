@@ -10,13 +10,13 @@ import json
 import logging
 import math
 import os
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from allocator.formats import AUDIT, CERTIFICATE, PASS, PRICES, SaidByAudit, SaidByCertificate
+from ranker import disk
 from ranker.files import InputError, read_bytes, read_json_object
 from scripts.cli.settings import PublishOptions
 from scripts.formats.manifest import MANIFEST, read_manifest
@@ -226,7 +226,8 @@ def _flip(run: Path, allocation: Path, action: str, now: datetime | None) -> Fli
     previous = None if before is None else before.run
     where = allocation.relative_to(runs).as_posix()
     pointer = Pointer(run=run.name, at=at, previous=previous, allocation=where, allocation_digest=digest, action=action)
-    _write_pointer(runs, pointer)
+    _make_lasting(runs, allocation)
+    disk.replace_whole(runs / POINTER, pointer.text())
     try:
         _append(runs, pointer)
     except OSError as error:
@@ -234,36 +235,19 @@ def _flip(run: Path, allocation: Path, action: str, now: datetime | None) -> Fli
     return Flip(pointer, moved=True)
 
 
-def _write_pointer(runs: Path, pointer: Pointer) -> None:
-    """Writes beside the pointer, to the disk, then renames: a reader sees the old one or the new one, whole."""
-    beside = runs / f".{POINTER}.{uuid.uuid4().hex[:8]}.new"
-    try:
-        with beside.open("x") as file:
-            file.write(pointer.text())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, runs / POINTER)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    _sync(runs)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _make_lasting(runs: Path, allocation: Path) -> None:
+    """What the pointer will name is on the disk before the pointer is."""
+    disk.sync_tree(allocation)
+    for folder in allocation.parents:
+        disk.sync_folder(folder)
+        if folder == runs:
+            return
 
 
 def _append(runs: Path, pointer: Pointer) -> None:
     path = runs / HISTORY
     cut_off = path.exists() and not path.read_bytes().endswith(b"\n") and path.stat().st_size > 0
-    with path.open("a") as file:
-        file.write(("\n" if cut_off else "") + json.dumps(pointer.content()) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    disk.append(path, ("\n" if cut_off else "") + json.dumps(pointer.content()) + "\n")
 
 
 @contextlib.contextmanager
@@ -272,7 +256,7 @@ def _flipping(runs: Path) -> Iterator[None]:
     try:
         with lock(runs / f".{POINTER}.lock"):
             for left in runs.glob(f".{POINTER}.*.new"):
-                left.unlink()
+                disk.remove(left)
             if (now := current(runs)) is not None and now not in _history(runs):
                 _append(runs, now)  # whoever flipped to it died before that was written down
             yield

@@ -4,12 +4,11 @@ A folder that was once published never changes: a run that would change it gets 
 the stages that may still hold.
 """
 
-import os
-import shutil
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
+from ranker import disk
 from ranker.catalogue import CATALOGUE_FILE
 from ranker.files import InputError
 from scripts.cli.settings import Settings, WeeklySettings
@@ -114,11 +113,11 @@ def prepare_folder(folder: Path, settings: WeeklySettings, given: digests.Inputs
                 link_stages(latest, made)
     if folder.name not in _published(runs):
         if not knows_truth(settings):
-            shutil.rmtree(folder / "regret", ignore_errors=True)  # linked from a week that knew it
+            disk.remove(folder / "regret")  # linked from a week that knew it
         pointer = current(runs)
         previous = None if pointer is None else pointer.allocation
         run = RunRecord(run=folder.name, identity=_identity(settings, given), previous=previous)
-        _write(folder / RUN, run.text())
+        disk.replace_whole(folder / RUN, run.text())
 
 
 def _latest(runs: Path) -> Path | None:
@@ -131,17 +130,4 @@ def link_stages(latest: Path, folder: Path, names: Sequence[str] = STAGES) -> No
     """Stages are replaced whole and never changed in place, so both folders may share their files."""
     for name in names:
         if (latest / name / MANIFEST).exists():
-            shutil.copytree(latest / name, folder / name, copy_function=_link)
-
-
-def _link(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
-
-
-def _write(path: Path, text: str) -> None:
-    beside = path.with_name(f".{path.name}.new")
-    beside.write_text(text)
-    beside.replace(path)
+            disk.link_tree(latest / name, folder / name)

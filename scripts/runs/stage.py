@@ -7,7 +7,6 @@ import contextlib
 import logging
 import os
 import re
-import shutil
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from types import MappingProxyType
 from pydantic import BaseModel
 
 from allocator.formats import CERTIFICATE
+from ranker import disk
 from ranker.files import InputError
 from scripts.formats.manifest import MANIFEST, Manifest, Output, read_manifest
 from scripts.runs.digests import (
@@ -107,7 +107,7 @@ def write_alone(
         if not any(_holds_only(out, only) for only in (name, instead_of) if only is not None):
             _check_replaceable(out, set(replaces))
         with _made_beside(out) as made:
-            (made / name).write_text(text)
+            disk.write_text(made / name, text)
 
 
 @contextlib.contextmanager
@@ -189,10 +189,7 @@ def _write_manifest(
         seconds=round(seconds, 3),
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    with (made / MANIFEST).open("w") as file:
-        file.write(manifest.text())
-        file.flush()
-        os.fsync(file.fileno())
+    disk.write_text(made / MANIFEST, manifest.text())
 
 
 def _outputs(folder: Path) -> dict[str, Output]:
@@ -202,7 +199,7 @@ def _outputs(folder: Path) -> dict[str, Output]:
 def make_folder(folder: Path) -> None:
     """Makes it and those above; InputError where it cannot be made."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        disk.make_folder(folder, parents=True, there=True)
     except OSError as error:
         raise InputError([f"{folder}: cannot be made ({error.strerror})"]) from None
 
@@ -247,11 +244,13 @@ def _made_beside(out: Path) -> Iterator[Path]:
     """Yields an empty folder that becomes `out` when the block ends well; however it ends, nothing else is left beside `out`."""
     made = out.parent / f".{out.name}.{uuid.uuid4().hex[:8]}.new"
     try:
-        made.mkdir()
+        disk.make_folder(made)
         yield made
+        disk.sync_tree(made)
         if out.exists():
-            out.rename(made.with_suffix(".old"))
-        made.rename(out)
+            disk.rename(out, made.with_suffix(".old"))
+        disk.rename(made, out)
+        disk.sync_folder(out.parent)
     finally:
         _clean(out)
 
@@ -263,11 +262,11 @@ def _clean(out: Path) -> None:
     """
     for old in _left_over(out, "old"):
         if out.exists():
-            shutil.rmtree(old, ignore_errors=True)
+            disk.remove(old)
         else:
-            old.rename(out)
+            disk.rename(old, out)
     for new in _left_over(out, "new"):
-        shutil.rmtree(new, ignore_errors=True)
+        disk.remove(new)
 
 
 def _left_over(out: Path, ending: str) -> list[Path]:

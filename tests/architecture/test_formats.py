@@ -54,6 +54,7 @@ WRITERS = {
     "allocator.policy.words": "values in messages and in ids of rows",
     "allocator.report.page": "figures inside the page",
     "scripts.cli.at_once": "answers on stdout",
+    "scripts.crashes.resumed": "what files say, of times apart",
     "scripts.formats.manifest": "manifest.json, whose settings may be infinite",
     "scripts.runs.digests": "the digest of settings",
     "scripts.runs.mlflow_entries": "the profile of a dataset",

@@ -51,7 +51,9 @@ def test_the_ranker_knows_nothing_of_the_allocator_or_of_commands() -> None:
 
 
 def test_the_allocator_knows_only_the_scores_of_the_ranker_how_files_are_read_and_the_normal_quantiles() -> None:
-    assert offenders("allocator", "ranker|scripts", allowed=r"ranker\.(scores|catalogue|files|columns|normal)") == []
+    assert (
+        offenders("allocator", "ranker|scripts", allowed=r"ranker\.(scores|catalogue|files|disk|columns|normal)") == []
+    )
 
 
 def test_the_allocator_decides_without_torch() -> None:

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from allocator.policy.kinds.base import ContactSum, OfEstimates, Rate, UnitWords
+from allocator.policy.kinds.base import ContactSum, OfEstimates, Rate, UnitWords, contacts_in, factors, for_whom
 from allocator.policy.words import Text
 
 
@@ -20,6 +20,10 @@ class Average(OfEstimates, Rate):
     @property
     def denominator(self) -> ContactSum:
         return ContactSum((self.where,))
+
+    @property
+    def about(self) -> str:
+        return f"{factors(self.metric, self.times)} per contact, over {contacts_in(self.where)}{for_whom(self.users)}"
 
     def unit(self, words: UnitWords) -> str:
         return f"{words(self.metric, self.times)} per contact"

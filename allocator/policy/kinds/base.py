@@ -25,6 +25,8 @@ from allocator.policy.words import (
     Strength,
     StrengthField,
     Text,
+    filter_words,
+    people,
     row_id,
     shown,
 )
@@ -207,6 +209,11 @@ class Constraint(Rule):
     def unit(self, words: UnitWords) -> str:
         """The unit of what is achieved."""
 
+    @property
+    def about(self) -> str:
+        """What its bounds limit, as people say it: 'contacts with surface push to users with market SE'."""
+        return f"{self.kind.replace('_', ' ')}{for_whom(self.users)}"
+
     def of_segment(self, value: Scalar) -> Self:
         """The row of a rule with `each` that is about the users of one segment value."""
         return self._row(value, users=_narrowed(self.users, self.each, value))
@@ -339,6 +346,12 @@ class ContactConstraint(Constraint, OverContacts):
     def filters(self) -> Mapping[str, Filter]:
         return {"where": self.where}
 
+    @property
+    def about(self) -> str:
+        summed = self.numerator
+        what = factors(summed.metric, summed.times) if isinstance(summed, ContactSum) else self.kind.replace("_", " ")
+        return f"{what}, summed over {contacts_in(self.where)}{for_whom(self.users)}"
+
     def of_attribute(self, value: Scalar) -> Self:
         return self._row(value, where=_narrowed(self.where, self.each, value))
 
@@ -373,6 +386,10 @@ class ContactCount(ContactConstraint):
 
     def unit(self, words: UnitWords) -> str:
         return "contacts"
+
+    @property
+    def about(self) -> str:
+        return f"{contacts_in(self.where)}{for_whom(self.users)}"
 
 
 class WholeBounds(ContactConstraint):
@@ -456,6 +473,21 @@ class Rate(ContactConstraint):
         bound = level.at(side)
         size = level.step(side, 10.0 ** (math.floor(math.log10(abs(bound))) - 1) if bound else 1.0)
         return size, f"{moving(side)} by {exact(size)} (to {exact(level.loosened(side, size))}) would gain"
+
+
+def contacts_in(where: Filter) -> str:
+    """contacts with surface push"""
+    return "contacts" if where.is_empty else f"contacts with {filter_words(where)}"
+
+
+def for_whom(users: Filter) -> str:
+    """to users with market SE; nothing where all are meant."""
+    return "" if users.is_empty else f" to {people(users)}"
+
+
+def factors(metric: str | None, times: str | None) -> str:
+    """subs × discount_eur"""
+    return " \u00d7 ".join(name for name in (metric, times) if name is not None)
 
 
 def moving(side: Side) -> str:

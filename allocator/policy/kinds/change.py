@@ -16,6 +16,10 @@ class Change(Comparing, ContactCount):
 
     kind: Literal["change"] = "change"
 
+    @property
+    def about(self) -> str:
+        return f"change of the number of {super().about} against the allocation before"
+
     def limits(self, users: int, before: int) -> tuple[int, int]:
         """The fewest and the most contacts where there were `before`: whole numbers inside before * (1 -+ max)."""
         return max(math.ceil(before * (1 - self.part)), 0), math.floor(before * (1 + self.part))

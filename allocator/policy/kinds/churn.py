@@ -32,6 +32,10 @@ class Churn(Comparing):
         """The most of so many users in scope who may be given something else than before."""
         return None, math.floor(self.part * users)
 
+    @property
+    def about(self) -> str:
+        return f"{people(self.users)} who get something else than in the allocation before"
+
     def unit(self, words: UnitWords) -> str:
         return "users"
 

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
-from allocator.policy.kinds.base import ContactSum, OfEstimates, Rate, UnitWords
+from allocator.policy.kinds.base import ContactSum, OfEstimates, Rate, UnitWords, contacts_in, factors, for_whom
 from allocator.policy.words import Measure, Text, sums_something
 
 
@@ -27,6 +27,11 @@ class Ratio(OfEstimates, Rate):
     @property
     def denominator(self) -> ContactSum:
         return ContactSum((self.where,), self.per.metric, self.per.times)
+
+    @property
+    def about(self) -> str:
+        rate = f"{factors(self.metric, self.times)} per {factors(self.per.metric, self.per.times)}"
+        return f"{rate}, over {contacts_in(self.where)}{for_whom(self.users)}"
 
     def unit(self, words: UnitWords) -> str:
         return f"{words(self.metric, self.times)} per {words(self.per.metric, self.per.times)}"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from allocator.amounts import exact, one
-from allocator.policy.kinds.base import Constraint, Level, ReachedUsers, Side, UnitWords, WholeBounds
+from allocator.policy.kinds.base import Constraint, Level, ReachedUsers, Side, UnitWords, WholeBounds, contacts_in
 from allocator.policy.tree import Fault
 from allocator.policy.words import Bound, people, shown
 
@@ -27,6 +27,12 @@ class UserReach(WholeBounds):
 
     def unit(self, words: UnitWords) -> str:
         return "users"
+
+    @property
+    def about(self) -> str:
+        """users with market NO who get at least one of the contacts with surface push"""
+        what = "contact" if self.where.is_empty else f"of the {contacts_in(self.where)}"
+        return f"{people(self.users)} who get at least one {what}"
 
     def bound_fault(self, key: Side, bound: Bound) -> Iterator[Fault]:
         yield from super().bound_fault(key, bound)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
 
 from allocator.amounts import exact, exact_percent, number, percent, round_step, short_of
-from allocator.policy.kinds.base import ContactSum, Level, Rate, Side, UnitWords, moving
+from allocator.policy.kinds.base import ContactSum, Level, Rate, Side, UnitWords, contacts_in, for_whom, moving
 from allocator.policy.tree import Fault
 from allocator.policy.words import Bound, Filter, FilterField, percent_meant, share_of, shown
 
@@ -43,6 +43,12 @@ class ShareOf(Rate):
 
     def unit(self, words: UnitWords) -> str:
         return "share of contacts"
+
+    @property
+    def about(self) -> str:
+        """contacts with family plan as a part of contacts with surface push"""
+        whole = "all contacts" if self.of.is_empty else contacts_in(self.of)
+        return f"{contacts_in(self.where)} as a part of {whole}{for_whom(self.users)}"
 
     def bound_fault(self, key: Side, bound: Bound) -> Iterator[Fault]:
         if not 0 <= bound.amount <= (100 if bound.percent else 1):

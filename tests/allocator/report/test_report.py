@@ -82,9 +82,7 @@ def read(sources: Sources) -> Reader:
 
 def test_the_sections_stand_in_the_order_in_which_people_ask(seen):
     headings = [attributes["id"] for tag, attributes in seen.elements if tag == "section"]
-    assert headings == [
-        *("allocated", "value", "constraints", "rules", "funnel", "effects", "quality", "words", "provenance")
-    ]
+    assert headings == [*("promised", "weeks", "constraints", "left-out", "rules", "allocated", "science", "words")]
 
 
 def test_the_headline_numbers_are_those_of_the_sources(run, seen):
@@ -509,15 +507,15 @@ def test_what_one_user_may_get_stands_in_words(tmp_path):
     text = read(made.sources).text
     for words in (
         "2.5 % of all users get nothing, to compare with. 3 % get one random contact or nothing",
-        "total at most 2 contacts",
-        "Push a month at most 4 contacts with surface push; contacts received in the last 28 days count as well",
-        "once at most 1 contact, for each product on its own; contacts received in the last day count as well",
-        "apart at most 1 contact, of each two that leave less than 80 % of each other's effect (none do)",
-        "calm users with market SE: at most 1 contact",
-        "series none or 2 to 3 contacts with surface push",
-        "later contacts with product b only beside one with product a, or after one received in the last 28 days",
-        "quiet no contacts with surface kind messaging, but not surface email",
-        "students users with lifecycle student never get product a or b plans",
+        "total contact rule At most 2 contacts.",
+        "Push a month push_month · contact rule At most 4 contacts with surface push; contacts received in the last 28 days count",
+        "once contact rule At most 1 contact, for each product on its own; contacts received in the last day count as well",
+        "apart contact rule At most 1 contact, of each two that leave less than 80 % of each other's effect (none do)",
+        "calm contact rule Users with market SE: at most 1 contact",
+        "series contact rule None or 2 to 3 contacts with surface push",
+        "later contact rule Contacts with product b only beside one with product a, or after one received in the last 28 days",
+        "quiet contact rule No contacts with surface kind messaging, but not surface email",
+        "students eligibility rule Users with lifecycle student never get product a or b.",
     ):
         assert words in text
 
@@ -577,6 +575,8 @@ def test_rules_that_are_off_are_listed_with_dates_and_scopes(tmp_path):
     assert f"{asked}." not in text
     assert f"Is this what was meant? {asked} {idle}." in text
     assert f"Rules of the policy that end before the next run. {ends}" in text
-    assert text.index(off) < text.index("Users reached")
+    top = text[: text.index("Users reached")]
+    assert "4 warnings about the policy" in top and "Rules of the policy that are off this week" in top
+    assert text.index("What binds, and what it costs") < text.index(off) < text.index("Users without an offer")
     made.edit_certificate(remarks=[])
     assert "that are off" not in read(made.sources).text

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from ranker import disk
 from ranker.scores import InputError
 from scripts.cli.settings import PublishOptions
 from scripts.runs import pointer as publishing
 from scripts.runs.pointer import HISTORY, POINTER, Refused, current, publish, published_before, rollback
+from tests.scripts.stops import Stop
 
 USUAL = PublishOptions(max_gap=1e-4)
 NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
@@ -166,17 +168,11 @@ def test_an_allocation_that_stands_alone(tmp_path: Path) -> None:
     assert publish(run / "allocation", USUAL).pointer.run == "W49"
 
 
-def test_a_crash_before_the_rename_leaves_the_old_pointer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_before_the_rename_leaves_the_old_pointer(tmp_path: Path) -> None:
     publish(write_run(tmp_path, "W47"), USUAL)
     run, before = write_run(tmp_path, "W48"), state(tmp_path)
-
-    def crash(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "replace", crash)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), disk.watched(Stop("rename")):
         publish(run, USUAL)
-    monkeypatch.undo()
     assert state(tmp_path) == before
     assert not list(tmp_path.glob("*.new"))
     assert publish(run, USUAL).pointer.run == "W48"

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from ranker import disk
 from ranker.scores import InputError
 from scripts.runs import digests, stage
+from tests.scripts.stops import Stop
 
 
 def make(out: Path, text: str = "1", **what: object) -> None:
@@ -160,20 +162,9 @@ def test_what_a_dead_run_left_is_cleaned_and_its_last_whole_output_comes_back(tm
     assert names(tmp_path) == ["out"]
 
 
-def test_a_run_stopped_between_the_two_renames_puts_back_what_was_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_stopped_between_the_two_renames_puts_back_what_was_there(tmp_path: Path) -> None:
     make(tmp_path / "out", "whole")
-    rename, done = Path.rename, []
-
-    def stopped(path: Path, target: Path) -> Path:
-        done.append(path)
-        if len(done) == 2:
-            raise KeyboardInterrupt
-        return rename(path, target)
-
-    monkeypatch.setattr(Path, "rename", stopped)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), disk.watched(Stop("rename", 2)):
         make(tmp_path / "out", "new")
     assert (tmp_path / "out" / "part.txt").read_text() == "whole"
     assert names(tmp_path) == ["out"]

@@ -1,0 +1,207 @@
+"""Everything that changes files and folders: each write, sync, rename, link and removal is one call here.
+
+Readers of a finished folder see all of it or nothing, whenever a process dies and whatever a disk loses, because all writers keep one
+order: write the files, `sync_tree`, rename, `sync_folder` of the folder that holds the name. What only lives as long as its process
+(temporary folders, arrays in files without a name) is not asked to last and is not written here.
+
+A watcher (`watched`) is told of every act before and after it: tests stop there, and know what a disk that loses power would have kept.
+"""
+
+import contextlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Literal, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+Kind = Literal["make folder", "write", "sync", "sync folder", "rename", "link", "remove"]
+
+
+class Act(NamedTuple):
+    """One change. path: what is changed, of a rename or a link the new name; source: the name or the file that it is made from."""
+
+    kind: Kind
+    path: Path
+    source: Path | None = None
+
+
+class Watcher(Protocol):
+    """Is told of every act; what it raises ends the act's caller."""
+
+    def before(self, act: Act) -> None: ...
+    def after(self, act: Act) -> None: ...
+
+
+_watchers: list[Watcher] = []
+
+
+@contextlib.contextmanager
+def watched(watcher: Watcher) -> Iterator[None]:
+    """Within it the watcher is told of every act of this process."""
+    _watchers.append(watcher)
+    try:
+        yield
+    finally:
+        _watchers.remove(watcher)
+
+
+@contextlib.contextmanager
+def _act(kind: Kind, path: Path, source: Path | None = None) -> Iterator[None]:
+    act = Act(kind, path, source)
+    for watcher in _watchers:
+        watcher.before(act)
+    yield
+    for watcher in _watchers:
+        watcher.after(act)
+
+
+def make_folder(path: Path, *, parents: bool = False, there: bool = False, mode: int = 0o777) -> None:
+    """there: it may exist already."""
+    if there and path.is_dir():
+        return
+    if parents and not path.parent.exists():
+        make_folder(path.parent, parents=True, there=True)
+    with _act("make folder", path):
+        path.mkdir(exist_ok=there, mode=mode)
+
+
+def write_text(path: Path, text: str) -> None:
+    """A file of this text, in the place of one that is there. Lasts after `sync_file`; readers may see half of it: see `replace_whole`."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    with _act("write", path):
+        path.write_bytes(content)
+
+
+def write_new(path: Path, text: str) -> None:
+    """As `write_text`, and lasting; raises FileExistsError where the file is there already."""
+    with _act("write", path), path.open("x", encoding="utf-8") as file:
+        file.write(text)
+    sync_file(path)
+    sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """A new file to write bytes into; raises FileExistsError where it is there already."""
+    with _act("write", path), path.open("xb") as file:
+        yield file
+
+
+@contextlib.contextmanager
+def parquet(path: Path, schema: "pa.Schema", **options: object) -> "Iterator[pq.ParquetWriter]":
+    """A Parquet file to write tables into. options: as `pyarrow.parquet.ParquetWriter` takes them."""
+    import pyarrow.parquet as pq
+
+    with _act("write", path), pq.ParquetWriter(path, schema, **options) as writer:
+        yield writer
+
+
+def write_table(path: Path, table: "pa.Table", **options: object) -> None:
+    """A Parquet file of one table."""
+    with parquet(path, table.schema, **options) as writer:
+        writer.write_table(table)
+
+
+def replace_whole(path: Path, text: str) -> None:
+    """The file with this text, lasting; readers see the old text or the new one."""
+    beside = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.new"
+    try:
+        write_text(beside, text)
+        sync_file(beside)
+        rename(beside, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def append(path: Path, text: str) -> None:
+    """Text at the end of the file, lasting."""
+    new = not path.exists()
+    with _act("write", path), path.open("a", encoding="utf-8") as file:
+        file.write(text)
+    sync_file(path)
+    if new:
+        sync_folder(path.parent)
+
+
+def rename(source: Path, path: Path) -> None:
+    """Takes the place of a file that has the new name; of a folder, only of an empty one."""
+    with _act("rename", path, source):
+        source.replace(path)
+
+
+def link(source: Path, path: Path) -> None:
+    """Another name of a file; a copy where the file system has no such links."""
+    with _act("link", path, source):
+        try:
+            os.link(source, path)
+            return
+        except OSError:
+            pass
+    copy(source, path)
+
+
+def copy(source: Path, path: Path) -> None:
+    with _act("write", path):
+        shutil.copy2(source, path)
+
+
+def link_tree(source: Path, path: Path) -> None:
+    """A new folder of links to all files of another one."""
+    make_folder(path)
+    for entry in sorted(source.iterdir()):
+        if entry.is_dir():
+            link_tree(entry, path / entry.name)
+        else:
+            link(entry, path / entry.name)
+
+
+def remove(path: Path) -> None:
+    """A file, or a folder with everything in it, of which what cannot be removed stays; nothing where there is nothing."""
+    with _act("remove", path):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def sync_file(path: Path) -> None:
+    """What was written lasts, whatever happens to the machine; the file's name does after `sync_folder`."""
+    with _act("sync", path):
+        _sync(path, os.O_RDONLY)
+
+
+def sync_folder(path: Path) -> None:
+    """What was made, renamed, linked and removed in the folder lasts."""
+    with _act("sync folder", path):
+        _sync(path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def sync_tree(path: Path) -> None:
+    """All files and names in a folder last; its own name does after `sync_folder` of the folder that it is in."""
+    for entry in sorted(path.iterdir()):
+        if entry.is_symlink():
+            continue
+        if entry.is_dir():
+            sync_tree(entry)
+        else:
+            sync_file(entry)
+    sync_folder(path)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,13 @@
+"""A tiny week stopped at every write, to show that nothing published is ever lost or half there, and that the next call ends as if
+nothing had happened.
+
+Modules, in the order in which data flows:
+
+- tiny_week: the week that is stopped, and the one published before it
+- kept_by_disk: what a disk that loses power would have kept
+- stopped: every state that a stop can leave behind, each in a folder of its own
+- resumed: what readers see in such a state, and what the next call makes of it
+- records: what was found
+- enumerated: all stops of the week, each checked in a folder of its own
+- told: the table of what was found
+"""

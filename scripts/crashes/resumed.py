@@ -1,0 +1,126 @@
+"""What readers see in a state that a stop left behind, and what the next call makes of it."""
+
+import contextlib
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from ranker.evaluate.training import evaluated
+from ranker.files import InputError
+from ranker.logs import StoredLogs
+from ranker.model.train import Trained, train
+from scripts.formats.pointer import HISTORY
+from scripts.runs import digests
+from scripts.runs.pointer import allocation_digest, current, published_before
+
+TIMED = ("seconds", "at", "finished_at", "inputs", "sha256", "bytes", "allocation_digest")
+"""Keys of JSON files that say when and how long, or are digests of files that do; those files are compared themselves."""
+COMMAND = "scripts.train"
+FIGURES = re.compile(r"[^\s<>]*[0-9][^\s<>]*")
+"""Of a page, which shows times and digests between others; its figures come from files that are compared."""
+
+
+@dataclass(frozen=True)
+class FinishedWeek:
+    """What a run that nobody stopped leaves: file -> digest, of what they say of times left out, and the runs published."""
+
+    files: Mapping[str, str]
+    published: tuple[str, ...]
+
+    @classmethod
+    def of(cls, runs: Path) -> "FinishedWeek":
+        files = {path.relative_to(runs).as_posix(): _said(path) for path in sorted(runs.rglob("*")) if path.is_file()}
+        return cls(files, tuple(pointer.run for pointer in published_before(runs)))
+
+
+def _said(path: Path) -> str:
+    """The digest of a file, of what times and digests of timed files say left out."""
+    if path.suffix == ".json":
+        return digests.config_digest({"content": _timeless(json.loads(path.read_bytes()))})
+    if path.suffix == ".html":
+        return hashlib.sha256(FIGURES.sub("", path.read_text()).encode()).hexdigest()
+    return "" if path.name == HISTORY else digests.digest(path)
+
+
+def _timeless(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _timeless(each) for key, each in value.items() if key not in TIMED}
+    return [_timeless(each) for each in value] if isinstance(value, list) else value
+
+
+@dataclass
+class Resumed:
+    """The check of one state. faults: what was wrong, in sentences."""
+
+    runs: Path
+    faults: list[str] = field(default_factory=list)
+
+    def check(self, again: Callable[[], object], whole: FinishedWeek) -> None:
+        """Reads what is published, calls the week again, and compares what it leaves with a run that nobody stopped."""
+        self._read(whole)
+        with quiet():
+            try:
+                again()
+            except Exception as error:
+                self.faults.append(f"the next call fails: {type(error).__name__}: {error}")
+                return
+        self._read(whole)
+        found = FinishedWeek.of(self.runs)
+        self.faults += [f"{name}: is missing" for name in whole.files.keys() - found.files.keys()]
+        self.faults += [f"{name}: is left behind" for name in found.files.keys() - whole.files.keys()]
+        both = whole.files.keys() & found.files.keys()
+        self.faults += [f"{name}: has other bytes" for name in sorted(both) if whole.files[name] != found.files[name]]
+        if found.published != whole.published:
+            self.faults.append(f"published were {found.published} instead of {whole.published}")
+
+    def _read(self, whole: FinishedWeek) -> None:
+        """As a service that shows the offers does: the pointer, and the allocation that it names."""
+        try:
+            pointer = current(self.runs)
+        except InputError as error:
+            self.faults.append(f"the pointer cannot be read: {error}")
+            return
+        if pointer is None or pointer.run not in whole.published:
+            self.faults.append("nothing is published that was published before")
+        elif allocation_digest(self.runs / pointer.allocation) != pointer.allocation_digest:
+            self.faults.append(f"the published allocation of {pointer.run} is not whole")
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    logging.disable(logging.CRITICAL)
+    try:
+        with contextlib.redirect_stdout(None):
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+_kept: dict[object, object] = {}
+"""Of this process."""
+
+
+@contextlib.contextmanager
+def arithmetic_kept() -> Iterator[None]:
+    """Within it a model is learned once for the same logs: every stop of a week would learn the same one. It is written anew each time."""
+
+    def learned(logs: StoredLogs, *given: Any, **named: Any) -> object:
+        return _once(digests.digest(Path(logs.place)), lambda: train(logs, *given, **named))
+
+    def judged(trained: Trained, *given: Any) -> object:
+        return _once(id(trained), lambda: evaluated(trained, *given))
+
+    with patch(f"{COMMAND}.train", learned), patch(f"{COMMAND}.evaluated", judged):
+        yield
+
+
+def _once(key: object, work: Callable[[], object]) -> object:
+    if key not in _kept:
+        _kept[key] = work()
+    return _kept[key]

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
+POLICY_FILES = ("policy", "base")
+"""Keys whose value is a policy file, or short for one."""
+
+
 @dataclass(frozen=True)
 class Key:
     """A key of a command: where it lives in the configuration, and what it means.
@@ -480,7 +484,7 @@ class _Word:
         if value == "":
             raise _Wrong(f"{self.text}: {'says nothing' if key.kind == 'words' else 'names no path'}")
         parts = self._parts(value)
-        if key.name == "policy":
+        if key.name in POLICY_FILES:
             parts = [policy_file(self.conf, part) for part in parts]
         return f"{key.target}=" + ",".join(quoted(part) for part in parts)
 

@@ -141,7 +141,9 @@ class _Listener:
             problem = replace(problem, value_A=raised_A)
         free = replace(self.data, group_U=np.zeros(1, np.int8))
         limit_R = np.zeros(len(self.price_R))
-        users = Users(problem, free, compile_rules(problem.contact), np.ones(len(problem.classes)), limit_R)
+        users = Users(
+            problem, free, compile_rules(problem.contact, problem.rows.reach_BA), np.ones(len(problem.classes)), limit_R
+        )
         found = evaluate_dual(users, self.price_R)
         return found.dual - bonus, found.slate_UK[0]
 

@@ -1,4 +1,4 @@
-"""A week's decisions as rows of exposures: `python -m scripts.exposures allocation=DIR scores=DIR out=DIR [shown=DIR]`."""
+"""A week's decisions as rows of exposures: `python -m scripts.exposures allocation=DIR out=DIR [shown=DIR scores=DIR]`."""
 
 import logging
 
@@ -10,17 +10,18 @@ from scripts.cli import entry
 from scripts.cli.settings import ExposuresSettings
 from scripts.judging.shown_contacts import read_shown
 from scripts.runs import stage
+from scripts.runs.made_from import scores_of
 
 log = logging.getLogger("offermix")
 
 
 def run(settings: ExposuresSettings) -> Exposures:
     """Writes `part-*.parquet` into `out`: they belong beside the other files of tables/exposures."""
-    paths = settings.paths
-    inputs = [path for path in (paths.allocation, paths.scores, paths.shown) if path is not None]
+    paths, scores = settings.paths, scores_of(settings.paths.allocation, settings.paths.scores)
+    inputs = [path for path in (paths.allocation, scores, paths.shown) if path is not None]
     with stage.write(paths.out, "exposures", inputs) as made, entry.progress("Contacts shown") as advance:
         shown = None if paths.shown is None else read_shown(paths.shown, advance)
-        found = exposures_of(open_scores(paths.scores), read_allocation(paths.allocation), shown)
+        found = exposures_of(open_scores(scores), read_allocation(paths.allocation), shown)
         for number, table in enumerate(found.tables()):
             disk.write_table(made / f"part-{number:05d}.parquet", table, compression="zstd")
     return found

@@ -71,7 +71,20 @@ USERS = Key("users", "data.users", "how many users", "value")
 KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
     "make_market": (
         "a synthetic market with known truth: tables/, users/, catalogue.json, truth/",
-        (USERS, SEED, _path("out", "the folder to write", "out")),
+        (
+            USERS,
+            SEED,
+            _path("out", "the folder to write", "out"),
+            _path("after", "an allocation that a market answers: the market a week later; users and seed are its own"),
+            Key(
+                "later",
+                "market.later",
+                "weeks that pass after it, its own policy deciding all but the first; 1 by default",
+                "value",
+            ),
+            _path("market", "the market that answers; the one beside the allocation by default"),
+            _path("scores", "the scores that the allocation was made from; found by its manifest by default"),
+        ),
     ),
     "prepare": (
         "joins exposures and outcomes, point in time, to logs",
@@ -259,7 +272,7 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
         "turns an allocation, and what was really shown of it, into rows of exposures, with the chance of nothing too",
         (
             _path("allocation", "an allocation"),
-            _path("scores", "the scores that it was made from"),
+            _path("scores", "the scores that it was made from; found by its manifest by default"),
             _path("shown", "a folder of what was really shown: user_id and action"),
             _path("out", "the folder of Parquet files to write, for tables/exposures", "out"),
             SEED,

@@ -47,6 +47,7 @@ class Paths(FrozenSettings):
     to: Path | None = None
     market: Path | None = None
     shown: Path | None = None
+    after: Path | None = None
     file: Path | None = None
 
 
@@ -70,6 +71,12 @@ class PublishOptions(FrozenSettings):
     min_value: float | None = Field(0.6, ge=0, description="of the last published week's value; null asks for nothing")
     min_contacts: float | None = Field(0.6, ge=0, description="of the last published week's contacts")
     min_reach: float | None = Field(0.6, ge=0, description="of the last published week's users with a contact")
+
+
+class MarketOptions(FrozenSettings):
+    """How a market answers an allocation."""
+
+    later: int = Field(1, ge=1, le=51, description="weeks that pass, its own policy deciding all but the first")
 
 
 class BenchOptions(FrozenSettings):
@@ -188,6 +195,7 @@ class Settings(FrozenSettings):
 
     seed: int = Field(0, ge=0, lt=2**32)
     data: MarketSettings
+    market: MarketOptions
     prepare: PrepareOptions
     model: ModelSettings
     fit: FitSettings
@@ -266,7 +274,6 @@ class LeftOutPaths(Paths):
 
 class ExposuresPaths(Paths):
     allocation: Path
-    scores: Path
     out: Path
 
 

@@ -34,7 +34,7 @@ def settings(
     composed: Callable[..., DictConfig], week: Path, out: Path, shown: Path | None = None
 ) -> ExposuresSettings:
     paths = {"allocation": week / "allocation", "scores": week / "scores", "out": out}
-    words = [f"+paths.{name}={path}" for name, path in (paths | ({} if shown is None else {"shown": shown})).items()]
+    words = [f"paths.{name}={path}" for name, path in (paths | ({} if shown is None else {"shown": shown})).items()]
     return validated(ExposuresSettings, composed(*words))
 
 

@@ -238,6 +238,30 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
             SEED,
         ),
     ),
+    "plan_experiment": (
+        "says how large an effect an experiment of so many listeners and weeks finds, and what a wanted effect needs",
+        (
+            _path("logs", "logs, which tell how outcomes vary"),
+            Key("users", "plan.users", "listeners a week, both arms together", "value"),
+            Key(
+                "share",
+                "plan.share",
+                "of them, in the smaller arm; 0.02 against a holdout, 0.5 between policies",
+                "value",
+            ),
+            Key("weeks", "plan.weeks", "that it lasts", "value"),
+            Key(
+                "effect", "plan.effect", "what must be found, per listener and week, or in percent of the mean", "words"
+            ),
+            Key("outcome", "plan.outcome", "one outcome; all of them without it", "words"),
+            Key("lasting", "plan.lasting", "true: the arms stay as they are, instead of being drawn every week", "yes"),
+            Key("groups", "plan.groups", "a text feature whose values are drawn as a whole, like market", "words"),
+            _path("readout", "a readout, whose covariates make experiments more telling"),
+            _path("what_if", "a what_if: two policies are compared, and its differences are the effects"),
+            _path("out", "the folder of plan.json to write", "out"),
+            SEED,
+        ),
+    ),
     "regret": (
         "judges the learned policy, and others under the same rules, on a synthetic market's truth",
         (

@@ -48,6 +48,8 @@ class Paths(FrozenSettings):
     market: Path | None = None
     shown: Path | None = None
     after: Path | None = None
+    readout: Path | None = None
+    what_if: Path | None = None
     file: Path | None = None
 
 
@@ -176,6 +178,26 @@ class FaultsOptions(FrozenSettings):
     processes: PositiveInt = Field(2, description="that check at once")
 
 
+class PlanOptions(FrozenSettings):
+    """An experiment that is planned."""
+
+    users: PositiveInt = Field(1_000_000, description="listeners a week, both arms together")
+    share: float | None = Field(
+        None, gt=0, le=0.5, description="of them, in the smaller arm; 2 % against a holdout, half between policies"
+    )
+    weeks: int = Field(1, ge=1, le=520, description="that it lasts")
+    lasting: bool = Field(False, description="whether the arms stay as they are, instead of being drawn every week")
+    groups: str | None = Field(None, description="segment whose values are drawn as a whole, like market")
+    outcome: str | None = Field(None, description="one outcome; all of them without it")
+    effect: str | None = Field(
+        None,
+        pattern=r"^[0-9]*\.?[0-9]+(e-?[0-9]+)?%?$",
+        description="asked about, per listener and week, or in % of the mean",
+    )
+    level: float = Field(0.05, gt=0, lt=0.5, description="chance of a false alarm")
+    power: float = Field(0.8, gt=0.5, lt=1, description="of experiments that find the effect")
+
+
 class TrackingOptions(FrozenSettings):
     """MLflow: on, and under which experiment; the server is MLFLOW_TRACKING_URI's."""
 
@@ -207,6 +229,7 @@ class Settings(FrozenSettings):
     publish: PublishOptions
     tracking: TrackingOptions
     weekly: WeeklyOptions
+    plan: PlanOptions
     faults: FaultsOptions
     bench: BenchOptions
     paths: Paths
@@ -283,6 +306,10 @@ class ReadoutPaths(Paths):
     out: Path
 
 
+class PlanExperimentPaths(Paths):
+    logs: Path
+
+
 class RegretPaths(Paths):
     market: Path
     scores: Path
@@ -355,6 +382,10 @@ class FrontierSettings(Settings):
 
 class ReadoutSettings(Settings):
     paths: ReadoutPaths
+
+
+class PlanExperimentSettings(Settings):
+    paths: PlanExperimentPaths
 
 
 class RegretSettings(Settings):

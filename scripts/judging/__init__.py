@@ -10,6 +10,7 @@ Modules; first what several judgements use:
 - readout_sources: the scores and the policy that an allocation was made from
 - readout_groups: who was held out, explored on or chosen for
 - readout: lifts of the chosen over the holdout, and the verdict
+- planning: an experiment planned, from logs and earlier readouts
 - track_record: how promises of earlier weeks came out
 - truth: a synthetic market's truth about the users of the scores
 - judged: one policy on that truth

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from allocator.certify.certificate import objective_terms, value_unit
-from allocator.formats import POLICY
+from allocator.formats import POLICY, read_price_book
 from allocator.policy.grammar import Policy
 from allocator.policy.words import Filter
 from allocator.workbench.answers import SAMPLE
@@ -89,6 +89,7 @@ def open_run(folder: Path, users: int, tell: Tell = lambda sentence: None) -> Op
         else None
     )
     session = _session(scores, users, kept, previous, tell)
+    session.start = read_price_book(folder / "allocation").prices
     return OpenedRun(folder.name, folder, scores, session, words, Drafts(kept / "drafts"))
 
 

@@ -7,6 +7,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from allocator.allocate import allocate
+from allocator.formats import read_price_book
 from allocator.infeasible.diagnosis import Infeasible
 from allocator.policy.grammar import Policy
 from allocator.workbench.answers import WHAT_IF, WhatIf
@@ -198,3 +199,12 @@ def test_listeners_who_are_reached_are_counted_once(scores: Scores, session: Ses
         assert record.binding == known.constraints["seen"].binding == "min"
         assert known.constraints["seen"].achieved == pytest.approx(record.achieved, rel=0.01)
         assert known.constraints["seen"].price == pytest.approx(record.price, rel=0.25)
+
+
+def test_prices_of_an_allocation_are_a_start(scores: Scores, file: Path, tmp_path: Path) -> None:
+    allocate(scores, file, folder=tmp_path)
+    with Session.open(scores, SAMPLE) as cold, Session.open(scores, SAMPLE) as warm:
+        warm.start = read_price_book(tmp_path).prices
+        first, again = (session.price(session.read(file, {})) for session in (cold, warm))
+    assert again.evaluations < first.evaluations / 2
+    assert again.value == pytest.approx(first.value, rel=1e-5)

@@ -302,7 +302,14 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
             SEED,
         ),
     ),
-    "report": ("writes the report of a run as one HTML page", (_path("run", "a run's folder"), SEED)),
+    "report": (
+        "writes the report of a run as one HTML page",
+        (
+            _path("run", "a run's folder"),
+            _path("policy", "the file of its policy; by default the one that its manifest leads to"),
+            SEED,
+        ),
+    ),
     "publish": ("flips the pointer to an audited run", (_path("run", "a run's folder"), RUNS, SEED)),
     "rollback": (
         "flips the pointer back to an earlier audited run",

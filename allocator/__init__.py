@@ -23,9 +23,10 @@ Modules, in the order in which data flows:
 - certify: what was achieved, recounted, and how near it is to the best possible
 - formats: what the JSON files of an allocation hold
 - saved: an allocation's folder, read back as frames
-- allocation: the dataset of contacts
-- as_priced: users under the rules and at the prices of an allocation
+- reopened: an allocation's problem as it was solved, at its prices
 - arrivals: what users get who arrive between two runs
+- exposures: an allocation as rows of exposures, nothing included
+- allocation: the dataset of contacts
 - left_out: who gets no offers, which rules take them away, and how evenly segments are exposed
 - audit: the independent judge
 - allocate: the whole way, from scores and a policy to an audited allocation

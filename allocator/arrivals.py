@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from allocator.as_priced import policy_of, problem_as_priced
 from allocator.assign.preassigned import Preassigned, preassign
 from allocator.certify.contacts import SOURCES
 from allocator.formats import CERTIFICATE, Certificate, PriceBook, read_price_book
 from allocator.policy.grammar import Policy
 from allocator.previous_contacts import NO_PAST, history_of
 from allocator.problem import Problem
+from allocator.reopened import policy_of, problem_as_priced
 from allocator.solve.dual import Users, evaluate_dual
 from allocator.solve.slates import compile_rules
 from allocator.solve.solver import start_prices
@@ -61,12 +61,12 @@ class PricedWeek:
     def _problem(self, scores: HeldScores) -> Problem:
         """The problem of these users; of one user alone it is that of any other whom the rules cannot tell apart."""
         if scores.users > 1:
-            return problem_as_priced(scores, self.policy, self.certificate)
+            return problem_as_priced(scores, self.policy, self.certificate, np.ones(scores.users))
         kind = tuple(scores.vocabulary.get(name) for name in self._segments(scores))
         if kind not in self._known:
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
-            self._known[kind] = problem_as_priced(scores, self.policy, self.certificate)
+            self._known[kind] = problem_as_priced(scores, self.policy, self.certificate, np.ones(scores.users))
         return self._known[kind]
 
     @cached_property
@@ -77,7 +77,7 @@ class PricedWeek:
         """The segments that the rules name."""
         known = next(iter(self._known.values()), None)
         return (
-            problem_as_priced(scores, self.policy, self.certificate).classes.segments
+            problem_as_priced(scores, self.policy, self.certificate, np.ones(scores.users)).classes.segments
             if known is None
             else known.classes.segments
         )

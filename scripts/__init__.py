@@ -25,6 +25,8 @@ Packages, and then the commands in the order in which a week runs:
 - seek: which value of a field reaches a goal
 - frontier: what one thing costs in another
 - evaluate: a model and the policy it leads to, judged on users it never saw
+- exposures: a week's decisions as rows of exposures, for the logs of later weeks
+- plan_experiment: how many listeners and weeks an effect needs
 - readout: the holdout against everybody else, and whether to ship
 - judge: an allocation, valued from held-out logs
 - rehearse: the week's policy on users who did not train the model, promised and as their logs say

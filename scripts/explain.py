@@ -1,7 +1,7 @@
 """Why a listener gets this, or offers so few get: `python -m scripts.explain allocation=DIR user=ID | product=NAME [out=DIR]`."""
 
-from allocator.as_priced import policy_of
 from allocator.policy.words import filter_from_words
+from allocator.reopened import policy_of
 from allocator.saved import read_allocation
 from allocator.workbench.answers import EXPLAIN, Explanation, ProductExplanation
 from allocator.workbench.explain import explain
@@ -14,7 +14,7 @@ from scripts.cli import entry
 from scripts.cli.settings import ExplainSettings
 from scripts.pages.explain import show_listener, show_offers
 from scripts.runs import stage
-from scripts.runs.questions import scores_of
+from scripts.runs.made_from import scores_of
 
 
 def run(settings: ExplainSettings) -> Explanation | ProductExplanation:
@@ -25,7 +25,7 @@ def run(settings: ExplainSettings) -> Explanation | ProductExplanation:
             ["user: give user=ID for one listener, or product=NAME for the offers of a product; one of them"]
         )
     allocation = read_allocation(paths.allocation)
-    scores = open_scores(paths.scores or scores_of(paths.allocation))
+    scores = open_scores(scores_of(paths.allocation, paths.scores))
     with (
         entry.watched(lambda: f"Explaining: {steps[-1]}"),
         Session.open(scores, ask.sample, tell=steps.append) as session,

@@ -1,33 +1,52 @@
-"""Makes a synthetic market whose truth is known: tables, users, a catalogue and the truth apart."""
+"""Makes a synthetic market whose truth is known, or lets one answer an allocation."""
 
 import logging
+from pathlib import Path
 
+import pyarrow as pa
+
+from allocator.exposures import exposures_of
+from allocator.saved import read_allocation
 from ranker.market import world
+from ranker.market.next_week import write_next_week
+from ranker.market.truth import read_world
+from ranker.scores import open_scores
 from scripts.cli import entry
 from scripts.cli.settings import MakeMarketSettings
 from scripts.runs import stage
+from scripts.runs.made_from import scores_of
 
 log = logging.getLogger("offermix")
 
 
 def run(settings: MakeMarketSettings) -> world.Summary:
     """Writes the market into `out` and says what is in it."""
+    summary = _new(settings) if settings.paths.after is None else _after(settings, settings.paths.after)
+    log.info("Market: %s -> %s", summary.sentence, settings.paths.out)
+    return summary
+
+
+def _new(settings: MakeMarketSettings) -> world.Summary:
     config = {"market": settings.data, "seed": settings.seed}
     with (
         stage.write(settings.paths.out, stage="make_market", config=config) as out,
         entry.progress("Listeners", settings.data.users) as advance,
     ):
-        summary = world.write(settings.data, settings.seed, out, advance)
-    log.info(
-        "Market: %s listeners, %d actions, %s decisions of which %s showed something, %s outcomes -> %s",
-        f"{summary.users:,}",
-        summary.actions,
-        f"{summary.decisions:,}",
-        f"{summary.contacts:,}",
-        f"{summary.outcome_rows:,}",
-        settings.paths.out,
-    )
-    return summary
+        return world.write(settings.data, settings.seed, out, advance)
+
+
+def _after(settings: MakeMarketSettings, allocation: Path) -> world.Summary:
+    """The market that the allocation's week was made of, a week later."""
+    market = read_world(settings.paths.market or allocation.parent / "market")
+    scores = scores_of(allocation, settings.paths.scores)
+    with (
+        stage.write(
+            settings.paths.out, "make_market", [market.path, scores, allocation], {"later": settings.market.later}
+        ) as out,
+        entry.progress("Listeners", market.settings.users) as advance,
+    ):
+        decided = exposures_of(open_scores(scores), read_allocation(allocation))
+        return write_next_week(market, pa.concat_tables(decided.tables()), out, advance, settings.market.later)
 
 
 if __name__ == "__main__":

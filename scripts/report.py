@@ -12,7 +12,7 @@ from scripts.runs.report_sources import sources_of
 def run(settings: ReportSettings) -> Path:
     """Reads allocation/ and scores/ of the run's folder, and model/, rehearsal/ and regret/ where they are there; beside them the policy's
     file and the allocation before this one. Returns the page's path."""
-    sources = sources_of(settings.paths.run)
+    sources = sources_of(settings.paths.run, settings.paths.policy)
     read = (sources.allocation, sources.scores, sources.model, sources.rehearsal, sources.truth)
     policy = [path for path in (sources.policy_file,) if path is not None and path.is_file()]
     made_from = [*(path for path in read if path is not None), *policy]

@@ -169,7 +169,7 @@ def most_contacts(contact: ContactRules, actions_A: np.ndarray) -> int:
     bare = replace(contact, asks=NO_ASKS)
     for name in {name for name, some in zip(contact.names, _spares_some(contact), strict=True) if some}:
         bare = bare.without(name)
-    rules = compile_rules(bare)
+    rules = compile_rules(bare, None)
     work = make_work(rules)
     work.net_A[:] = np.where(actions_A & contact.allowed_A, 1.0, -np.inf)
     return int(best_slate(rules, work, np.empty(max(rules.most, 1), np.int64))[0])

@@ -4,7 +4,7 @@ It is made from the grammar: pydantic's schema of the records, with the forms th
 are read as. What a schema cannot say (a minimum above its maximum) is left to `check`: it refuses nothing that the reader takes.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from allocator.policy.check import World
@@ -18,6 +18,7 @@ SCALAR: Schema = {"type": ["string", "number", "boolean"]}
 VALUES: Schema = {"anyOf": [SCALAR, {"type": "array", "minItems": 1, "items": SCALAR}]}
 PERCENT: Schema = {"type": "string", "pattern": r"^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+) ?%$"}
 WORD: Schema = {"type": "string", "minLength": 1}
+SOFT = "What each unit by which the bound is missed takes off the value."
 FORMS: Mapping[str, Schema] = {
     "Bound": {"anyOf": [{"type": "number"}, PERCENT]},
     "Strength": {
@@ -25,7 +26,7 @@ FORMS: Mapping[str, Schema] = {
             {"enum": ["hard", "report_only"]},
             {
                 "type": "object",
-                "properties": {"soft": {"type": "number", "minimum": 0}},
+                "properties": {"soft": {"description": SOFT, "type": "number", "minimum": 0}},
                 "required": ["soft"],
                 "additionalProperties": False,
             },
@@ -43,10 +44,13 @@ FORMS: Mapping[str, Schema] = {
 FILTERS: Mapping[str, str] = {
     "where": "offers", "of": "offers", "forbid": "offers", "requires": "offers", "users": "listeners",
 }  # fmt: skip
+ATTRIBUTE: Mapping[str, str] = {"offers": "An attribute of offers", "listeners": "A segment of listeners"}
+MOST_EXAMPLES = 4
 HOVER: Mapping[str, str] = {
     "version": "Of the grammar: 1.",
     "objective": "What a contact is worth: the sum of weight * metric, times an attribute of the offer where `times` names one.",
     "tiers": "Several objectives in order, in place of `objective`.",
+    "Tier.objective": "What is maximised in this turn: the sum of weight * metric over these terms.",
     "Tier.give_up": "The part of this objective that the ones after it may cost, like 1%.",
     "risk": "How far estimates are believed.",
     "z": "Value counts mean - z * standard error; of a metric with negative weight, mean + z.",
@@ -73,6 +77,10 @@ HOVER: Mapping[str, str] = {
     "requires": "A contact in `where` is only for those who get one of these too, or with `days` got one before.",
     "max": "At most. On a volume a number of contacts, or 5%: of all listeners in `users`. On other kinds in their own unit.",
     "min": "At least. On a volume a number of contacts, or 5%: of all listeners in `users`. On other kinds in their own unit.",
+    "UserReach.max": "At most so many listeners with a contact in `where`, or 80%: of all listeners in `users`.",
+    "UserReach.min": "At least so many listeners with a contact in `where`, or 80%: of all listeners in `users`.",
+    "Change.max": "By how much the volume may differ from last week's, like 30%.",
+    "Churn.max": "How many listeners may be given something else than last week, like 30% of those in `users`.",
     "ContactRule.max": "Contacts in scope that one listener gets at most.",
     "ContactRule.min": "None of these contacts, or at least so many.",
     "each": "One rule per value of this segment or attribute.",
@@ -118,9 +126,6 @@ def policy_schema(world: World | None = None) -> Schema:
         records.pop(form, None)
     defs = {name: _record(name, words, record) for name, record in records.items()}
     root = defs.pop("Policy")
-    root["properties"]["constraints"]["items"] = {
-        "oneOf": [{"$ref": f"#/$defs/{kind.__name__}"} for kind in KINDS.values()]
-    }
     filters = {name: _filter(name, {} if world is None else _values(world, name)) for name in ("offers", "listeners")}
     return {"$schema": DIALECT, "title": "offermix policy", **root, "$defs": {**defs, **filters}}
 
@@ -183,16 +188,24 @@ def _values(world: World, sort: str) -> Mapping[str, list[object]]:
 
 def _filter(name: str, values: Mapping[str, list[object]]) -> Schema:
     negated = {"not": {"description": "What must not hold.", "allOf": [{"$ref": f"#/$defs/{name}"}]}}
-    known = {key: _one_or_more({"enum": each}) for key, each in values.items()}
+    known = {key: _attribute(name, each) for key, each in values.items()}
     rest: Schema | bool = False if values else VALUES
     return {"type": "object", "properties": {**known, **negated}, "additionalProperties": rest}
+
+
+def _attribute(filter_name: str, values: Sequence[object]) -> Schema:
+    examples = ", ".join(map(str, values[:MOST_EXAMPLES]))
+    return {"description": f"{ATTRIBUTE[filter_name]}, like {examples}.", **_one_or_more({"enum": list(values)})}
 
 
 def _one_or_more(word: Schema) -> Schema:
     return {"anyOf": [word, {"type": "array", "minItems": 1, "items": word}]}
 
 
-def keys(schema: Schema) -> Iterator[tuple[str, Schema]]:
-    """Every key that the schema knows, with what it says of it."""
-    for record in (schema, *schema["$defs"].values()):
-        yield from record.get("properties", {}).items()
+def keys(schema: object) -> Iterator[tuple[str, Schema]]:
+    """Every key that the schema knows, at any depth, with what it says of it."""
+    if isinstance(schema, Mapping):
+        yield from schema.get("properties", {}).items()
+    inside = schema.values() if isinstance(schema, Mapping) else schema if isinstance(schema, list) else ()
+    for each in inside:
+        yield from keys(each)

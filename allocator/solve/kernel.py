@@ -21,7 +21,9 @@ def kernel(
     """numba.njit with a cache: beside the source, in NUMBA_CACHE_DIR or the user's cache folder; else in one for temporary files."""
 
     def with_cache(function: Callable[Taken, Made]) -> Callable[Taken, Made]:
-        return numba.njit(cache=True, forceinline=forceinline, nogil=nogil, parallel=parallel)(function)
+        made = numba.njit(cache=True, forceinline=forceinline, nogil=nogil, parallel=parallel)(function)
+        _begin_anew_where_damaged(made)
+        return made
 
     def compiled(function: Callable[Taken, Made]) -> Callable[Taken, Made]:
         try:
@@ -33,6 +35,22 @@ def kernel(
         return with_cache(function)
 
     return compiled
+
+
+def _begin_anew_where_damaged(compiled: object) -> None:
+    """What cannot be loaded is compiled again: a file that was cut off, or one of an earlier version that names what is not there any more,
+    which numba would raise before it looks how old it is."""
+    cache = compiled._cache  # type: ignore[attr-defined]  # numba has no other place to say so
+    load = cache.load_overload
+
+    def load_overload(*asked: object) -> object:
+        try:
+            return load(*asked)
+        except Exception:
+            cache.flush()
+            return None
+
+    cache.load_overload = load_overload
 
 
 def keep_in(folder: Path) -> None:

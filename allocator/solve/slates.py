@@ -61,7 +61,7 @@ class Rules(NamedTuple):
         return len(self.trigger_Q) > 0 or len(self.reach_BA) > 0
 
 
-def compile_rules(bare: ContactRules, reach_BA: np.ndarray | None = None) -> Rules:
+def compile_rules(bare: ContactRules, reach_BA: np.ndarray | None) -> Rules:
     """Arrays for the kernels; which caps greedy may keep is decided once here. reach_BA: bool, the reach sets."""
     reach_BA = np.zeros((0, len(bare.slot_A)), bool) if reach_BA is None else reach_BA
     contact = _with_markers(bare, reach_BA)

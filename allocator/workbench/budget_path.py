@@ -122,7 +122,7 @@ class _Free:
             rows=rows_of((), 1, actions, len(self.problem.classes)),
         )
         asked = replace(self.data.take(who_U), planes_UPA=np.ascontiguousarray(net_UA[:, None, :], np.float32))
-        users = Users(bare, asked, compile_rules(bare.contact), np.ones(len(bare.classes)), np.zeros(0))
+        users = Users(bare, asked, compile_rules(bare.contact, None), np.ones(len(bare.classes)), np.zeros(0))
         return evaluate_dual(users, np.zeros(0)).slate_UK
 
     def between(

@@ -16,15 +16,14 @@ import numpy as np
 import pyarrow as pa
 
 from allocator.amounts import with_unit
-from allocator.as_priced import policy_of, problem_as_priced
-from allocator.assign.preassigned import preassign
 from allocator.certify.certificate import objective_terms, value_unit
 from allocator.problem import Problem
+from allocator.reopened import reopen
 from allocator.saved import SavedAllocation
 from allocator.solve.dual import Users, evaluate_dual
 from allocator.solve.slates import compile_rules
 from allocator.solve.solver import start_prices
-from allocator.users import EXPLORATION, HOLDOUT, PINNED, Data, load_data
+from allocator.users import EXPLORATION, HOLDOUT, PINNED, Data
 from allocator.workbench.answers import Counterfactual, Explanation, Offer, SlotOffers, Stage
 from allocator.workbench.priced import Start
 from allocator.workbench.sample import one_user
@@ -94,12 +93,10 @@ class _Listener:
 
     @classmethod
     def read(cls, scores: Scores, allocation: SavedAllocation) -> "_Listener":
-        policy = policy_of(allocation.folder)
-        problem = problem_as_priced(scores, policy, allocation.certificate, more=scores.planes)
-        price_R = start_prices(problem, allocation.price_book.prices)
-        data, _ = preassign(problem, load_data(problem, scores))
+        opened = reopen(scores, allocation, np.ones(1))
+        problem, data, price_R = opened.problem, opened.data, opened.price_R
         eligible_A = next(iter(scores.shards(check=False))).eligible_UA[0]
-        unit = value_unit(objective_terms(policy.objective), scores.catalogue)
+        unit = value_unit(objective_terms(problem.policy.objective), scores.catalogue)
         return cls(problem, data, price_R, eligible_A, unit)
 
     @property
@@ -144,7 +141,9 @@ class _Listener:
             problem = replace(problem, value_A=raised_A)
         free = replace(self.data, group_U=np.zeros(1, np.int8))
         limit_R = np.zeros(len(self.price_R))
-        users = Users(problem, free, compile_rules(problem.contact), np.ones(len(problem.classes)), limit_R)
+        users = Users(
+            problem, free, compile_rules(problem.contact, problem.rows.reach_BA), np.ones(len(problem.classes)), limit_R
+        )
         found = evaluate_dual(users, self.price_R)
         return found.dual - bonus, found.slate_UK[0]
 

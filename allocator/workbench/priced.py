@@ -157,7 +157,7 @@ class _SampleRun:
     def _at_margins(self, problem: Problem, data: Data, preassigned: Preassigned, start: Start | None) -> SampledPolicy:
         weight_U = self.sample.weight_U
         users = Users(
-            problem, data, compile_rules(problem.contact), np.ones(len(problem.classes)), problem.rows.limit_R,
+            problem, data, compile_rules(problem.contact, problem.rows.reach_BA), np.ones(len(problem.classes)), problem.rows.limit_R,
             many_U=weight_U,
         )  # fmt: skip
         given_UK = np.full((len(data), max(users.rules.most, _most(preassigned))), NONE, np.int16)

@@ -52,8 +52,8 @@ class PolicyField:
     def written(self, value: float) -> Amount:
         """As the file would have it."""
         if self.percent:
-            return f"{value:.10g}%"
-        return round(value) if self.whole else float(f"{value:.10g}")
+            return f"{value:.7g}%"
+        return round(value) if self.whole else float(f"{value:.7g}")
 
 
 @dataclass

@@ -16,7 +16,7 @@ from allocator.policy.grammar import Policy
 from allocator.policy.reader import policy_for
 from allocator.solve.settings import SolveSettings
 from allocator.solve.solution import Unsolvable
-from allocator.workbench.priced import SampledPolicy, price_on_sample
+from allocator.workbench.priced import SampledPolicy, Start, price_on_sample
 from allocator.workbench.sample import Sample, draw_sample, everybody
 from allocator.workbench.telling import TellingStopwatch
 from ranker.files import InputError
@@ -32,13 +32,15 @@ GAP = 1e-5
 @dataclass
 class Session:
     """scores: of all users. previous: the allocation that `change` and `churn` compare with. tell: is told what is being done, and may
-    raise `Cancelled`. Use as a context manager: the sample's files go with it."""
+    raise `Cancelled`. start: prices near those of the policies that are asked about, such as an allocation's of the same scores. Use as a
+    context manager: the sample's files go with it."""
 
     scores: Scores
     sample: Sample
     previous: Path | None = None
     tell: Callable[[str], None] = lambda sentence: None
     gap: float = GAP
+    start: Start | None = None
     own: TemporaryDirectory | None = None
     priced: OrderedDict[tuple[str, str], SampledPolicy] = field(default_factory=OrderedDict)
 
@@ -79,12 +81,12 @@ class Session:
     def price(self, policy: Policy, near: Policy | None = None) -> SampledPolicy:
         """An active policy on the sample; near: a policy that it is a change of, whose prices it begins with.
 
-        The answer depends on the two policies alone, whatever was asked before. Raises Unsolvable, InputError.
+        The answer depends on the two policies and on `start` alone, whatever was asked before. Raises Unsolvable, InputError.
         """
         is_near = near is not None and near.digest != policy.digest
         key = (policy.digest, near.digest if near is not None and is_near else "")
         if key not in self.priced:
-            start = self.price(near).prices if near is not None and is_near else None
+            start = self.price(near).prices if near is not None and is_near else self.start
             self.priced[key] = price_on_sample(self.sample, policy, self.previous, start, self.tell)
             while len(self.priced) > KEPT:
                 self.priced.popitem(last=False)

@@ -111,7 +111,7 @@ class Sweep:
         measured = [*free.problem.measured]
         measured[place] = measured[place].softened(1.0).with_bound(side, bound)
         problem = free.problem.with_measured(measured)
-        rows, rules = problem.rows, compile_rules(problem.contact)
+        rows, rules = problem.rows, compile_rules(problem.contact, problem.rows.reach_BA)
         users = Users(problem, free.data, rules, np.ones(len(problem.classes)), rows.limit_R)
         price_R = measure_scale(users, np.random.default_rng(0)).price_R
         return float(f"{DEAREST * price_R[rows.constraint_R == place].max():.6g}")

@@ -18,6 +18,7 @@ Modules, in the order in which data flows:
 - training: the evaluation that stands beside a trained model
 - held_out: the whole evaluation, on users who did not train
 - week: outcomes of users after a day, and covariates before it
+- experiment_plan: how many listeners and weeks an effect needs
 - lift: held out at random against not, what could be found, and whether to ship
 - allocated: the off-policy value of an allocation, from held-out logs
 - trial_benchmark: learners side by side on the held-out half of a trial

@@ -3,7 +3,7 @@
 The logit of each link is the one of settings.Response; z is the hidden trait, N(0, 1). Revenue is the worth of a
 subscription and of a purchase, times their probabilities.
 
-Axes: U users (listeners), A actions (catalogue order; where said, one more last column: none), S signals.
+Axes: U users (listeners), A actions (catalogue order; where said, one more last column: none), S signals, L contacts of a slate.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -53,10 +53,14 @@ class Answers:
 
 @dataclass(frozen=True)
 class Situation:
-    """Listeners on the day of a decision, seen through what an effect depends on. scale_UA: what is left of an effect."""
+    """Listeners on the day of a decision, seen through what an effect depends on.
+
+    scale_UA: what is left of an effect. lately_2U: whether each product of the cannibals is spoiled by an earlier offer of the other.
+    """
 
     signals_US: np.ndarray
     scale_UA: np.ndarray
+    lately_2U: np.ndarray
 
 
 def build(settings: MarketSettings, catalogue: Catalogue) -> Answers:
@@ -81,29 +85,50 @@ def situation(answers: Answers, frame: pd.DataFrame, signals_US: np.ndarray) -> 
     """scale = strength * position * (1 - fatigue)^contacts, times the factor where the cannibal was offered in 28 days."""
     left_U = (1 - answers.fatigue) ** frame["contacts_28d"].to_numpy(np.float32)
     scale_UA = left_U[:, None] * answers.reach_A
-    for offered_A, feature in answers.cannibal:
-        lately_U = frame[feature].to_numpy() <= 4
+    lately_2U = np.stack([frame[feature].to_numpy() <= 4 for _, feature in answers.cannibal])
+    for (offered_A, _), lately_U in zip(answers.cannibal, lately_2U, strict=True):
         scale_UA[np.ix_(lately_U, offered_A)] *= answers.factor
-    return Situation(signals_US, scale_UA)
+    return Situation(signals_US, scale_UA, lately_2U)
 
 
-def chances(answers: Answers, at: Situation, action_U: np.ndarray, z_U: np.ndarray) -> dict[str, np.ndarray]:
-    """float[U] per link: the chance after the one action each listener got (A stands for none), given everything."""
-    rows = np.arange(len(action_U))
-    fit_U = np.einsum("us,us->u", at.signals_US, answers.fit_SA.T[action_U])
-    scale_U = at.scale_UA[rows, action_U]
+def chances(answers: Answers, at: Situation, slate_UL: np.ndarray, z_U: np.ndarray) -> dict[str, np.ndarray]:
+    """float[U] per link: the chance after the contacts each listener got (A stands for none), given everything.
+
+    Logits of contacts add up; of the two products that take from each other, either loses by the other one in the slate, unless it lost by
+    an earlier offer already.
+    """
+    scale_UL = _beside(answers, at, slate_UL)
+    fit_UL = np.einsum("us,uls->ul", at.signals_US, answers.fit_SA.T[slate_UL])
     found = {}
     for name, link in answers.links.items():
         base_U, own_U = _listener_part(link, at.signals_US)
-        gain_U = link.fixed_A[action_U] + link.affinity_A[action_U] * fit_U + own_U + link.hidden_effect * z_U
-        found[name] = _sigmoid(base_U + link.hidden * z_U + scale_U * gain_U)
+        gain_UL = link.fixed_A[slate_UL] + link.affinity_A[slate_UL] * fit_UL + own_U[:, None]
+        gain_UL = gain_UL + (link.hidden_effect * z_U)[:, None]
+        found[name] = _sigmoid(base_U + link.hidden * z_U + (scale_UL * gain_UL).sum(axis=1))
     return found
 
 
-def worth(answers: Answers, at: Situation, action_U: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """EUR[U]: mean worth of a subscription and of a purchase after the action each listener got."""
+def _beside(answers: Answers, at: Situation, slate_UL: np.ndarray) -> np.ndarray:
+    """What is left of each contact's effect: of the situation, and beside the other contacts."""
+    scale_UL = at.scale_UA[np.arange(len(slate_UL))[:, None], slate_UL]
+    offered_2UL = np.stack([offered_A[slate_UL] for offered_A, _ in answers.cannibal])
+    both_U = offered_2UL.any(axis=2).all(axis=0)
+    for offered_UL, lately_U in zip(offered_2UL, at.lately_2U, strict=True):
+        scale_UL[(both_U & ~lately_U)[:, None] & offered_UL] *= answers.factor
+    return scale_UL
+
+
+def worth(answers: Answers, at: Situation, slate_UL: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """EUR[U]: mean worth of a subscription and of a purchase after the contacts each listener got, on average over these."""
     spending_U = np.exp(at.signals_US @ answers.spending_S)
-    return answers.plan_eur_A[action_U], spending_U * answers.purchase_eur_A[action_U]
+    none = len(answers.reach_A) - 1
+    share_UL = (slate_UL != none).astype(np.float32)
+    share_UL[~share_UL.any(axis=1), 0] = 1.0
+    share_UL /= share_UL.sum(axis=1, keepdims=True)
+    plan_U, purchase_U = (
+        (share_UL * each_A[slate_UL]).sum(axis=1) for each_A in (answers.plan_eur_A, answers.purchase_eur_A)
+    )
+    return plan_U, spending_U * purchase_U
 
 
 def given_all(answers: Answers, at: Situation, z_U: np.ndarray) -> dict[str, np.ndarray]:

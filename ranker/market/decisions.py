@@ -84,6 +84,11 @@ def action_distribution(logging: Logging, belief_UA: np.ndarray, eligible_UA: np
     return ActionDistribution(chance_UA, np.broadcast_to(explored_U[:, None], chance_UA.shape))
 
 
+def pass_over(rng: np.random.Generator, users: int) -> None:
+    """Throws the dice of `decide` for decisions that somebody else made, so that the same dice fall for what comes of them."""
+    rng.random(2 * users)
+
+
 def decide(
     rng: np.random.Generator, options: ActionDistribution, holdout_U: np.ndarray, holdout: float
 ) -> MadeDecisions:

@@ -1,7 +1,7 @@
 """The listeners of the market: their population, their observable features, and how these change from week to week.
 
 Axes: U users (listeners of one chunk), A actions (catalogue order), S signals (settings.SIGNALS), N weeks (the last
-four).
+four), L contacts of a slate.
 """
 
 from collections.abc import Mapping
@@ -148,15 +148,15 @@ def first_moment(settings: MarketSettings, rng: np.random.Generator, listeners: 
 
 
 def next_moment(
-    rng: np.random.Generator, moment: Moment, listeners: Listeners, shown: "ActionTraces", action_U: np.ndarray
+    rng: np.random.Generator, moment: Moment, listeners: Listeners, shown: "ActionTraces", slate_UL: np.ndarray
 ) -> Moment:
-    """A week later: the contact action_U (A for none) was made, and habits drifted."""
+    """A week later: the contacts slate_UL (A for none) were made, and habits drifted. A week with several counts as one with a contact."""
     count = len(listeners)
     drift = rng.normal(0, 0.24, count)
     activity_U = listeners.typical_U + 0.8 * (moment.activity_U - listeners.typical_U) + drift
-    recent_UN = np.column_stack([shown.contact_A[action_U], moment.recent_UN[:, :3]])
+    recent_UN = np.column_stack([shown.contact_A[slate_UL].max(axis=1), moment.recent_UN[:, :3]])
     since = {
-        group: np.where(shown.in_group[group][action_U], 1, np.minimum(weeks_U + 1, NEVER))
+        group: np.where(shown.in_group[group][slate_UL].any(axis=1), 1, np.minimum(weeks_U + 1, NEVER))
         for group, weeks_U in moment.since.items()
     }
     return Moment(activity_U, _books(rng, listeners), _picks(rng, listeners), recent_UN, since)

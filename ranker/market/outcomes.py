@@ -3,7 +3,7 @@
 Given the listener and the contacts so far, outcomes of different weeks are drawn independently: a subscription won in
 one week changes nothing in the next.
 
-Axes: U users (listeners of one week).
+Axes: U users (listeners of one week), L contacts of a slate.
 """
 
 from collections.abc import Mapping
@@ -20,16 +20,16 @@ def draw(
     answers: Answers,
     rng: np.random.Generator,
     at: Situation,
-    action_U: np.ndarray,
+    slate_UL: np.ndarray,
     z_U: np.ndarray,
 ) -> dict[str, np.ndarray]:
-    """float64[U] per outcome: what came of the action each listener got (A stands for none)."""
-    chance = chances(answers, at, action_U, z_U)
-    happened = {name: rng.random(len(action_U)) < chance[name] for name in ("subs", "mau", "opt_out", "purchase")}
-    plan_eur_U, purchase_eur_U = worth(answers, at, action_U)
+    """float64[U] per outcome: what came of the contacts each listener got (A stands for none)."""
+    chance = chances(answers, at, slate_UL, z_U)
+    happened = {name: rng.random(len(slate_UL)) < chance[name] for name in ("subs", "mau", "opt_out", "purchase")}
+    plan_eur_U, purchase_eur_U = worth(answers, at, slate_UL)
     spread = settings.effects.revenue.spread
-    paid_U = happened["subs"] * plan_eur_U * _around_one(rng, spread, len(action_U))
-    paid_U += happened["purchase"] * purchase_eur_U * _around_one(rng, spread, len(action_U))
+    paid_U = happened["subs"] * plan_eur_U * _around_one(rng, spread, len(slate_UL))
+    paid_U += happened["purchase"] * purchase_eur_U * _around_one(rng, spread, len(slate_UL))
     drawn = {name: happened[name].astype(float) for name in ("subs", "mau", "opt_out")}
     return drawn | {"active_days": rng.binomial(DAYS, chance["active_days"]).astype(float), "revenue": paid_U}
 

@@ -6,6 +6,7 @@ Axes: U users of the week to come, A actions (catalogue order), S signals, N con
 """
 
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +24,13 @@ MONTH = 4  # weeks for which an offer of the one product spoils the other
 
 @dataclass(frozen=True)
 class MarketTruth:
-    """What world.json holds of the market in the folder `path`."""
+    """What world.json holds of the market in the folder `path`. decided_elsewhere: days that its policy did not decide."""
 
     path: Path
     settings: MarketSettings
     catalogue: Catalogue
+    seed: int
+    decided_elsewhere: tuple[date, ...]
 
     @property
     def pair(self) -> tuple[str, str]:
@@ -53,12 +56,14 @@ def read_world(path: Path) -> MarketTruth:
     try:
         if not file.exists():
             raise InputError([f"{file}: there is no such file; only a market written with its truth can judge"])
-        settings = MarketSettings.model_validate(read_json_object(file)["settings"])
+        held = read_json_object(file)
+        settings = MarketSettings.model_validate(held["settings"])
+        seed, elsewhere = int(held["seed"]), tuple(date.fromisoformat(day) for day in held.get("decided_elsewhere", ()))
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, ValidationError):
         raise InputError([f"{file}: does not hold the settings of a market"]) from None
-    return MarketTruth(path, settings, catalogue.build(settings))
+    return MarketTruth(path, settings, catalogue.build(settings), seed, elsewhere)
 
 
 def read_users(world: MarketTruth) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """One week of the market, whoever decides: the listeners' state before, the outcomes of decisions, the state after.
 
-Axes: U users (listeners), A actions (catalogue order), S signals.
+Axes: U users (listeners), A actions (catalogue order), S signals, L contacts of a slate.
 """
 
 from collections.abc import Sequence
@@ -92,13 +92,25 @@ def live(
     settings = market.settings
     holdout_U = decisions.in_holdout(settings.logging, day, people.user_id)
     made = decisions.decide(rng, options, holdout_U, settings.logging.holdout)
-    drawn = outcomes.draw(settings, market.answers, rng, here.at, made.action_U, people.z_U)
-    tables = MarketTables(
-        users=snapshot(here.frame, day),
-        exposures=_exposures(market.catalogue, people.user_id, day, made, here.eligible_UA),
-        outcomes=_outcomes(outcomes.rows(settings, rng, people.user_id, np.datetime64(day), drawn)),
-    )
-    return tables, listeners.next_moment(rng, moment, people, market.shown, made.action_U)
+    exposures = _exposures(market.catalogue, people.user_id, day, made, here.eligible_UA)
+    return answered(market, rng, people, moment, here, exposures, made.action_U[:, None], day)
+
+
+def answered(
+    market: Market,
+    rng: np.random.Generator,
+    people: listeners.Listeners,
+    moment: listeners.Moment,
+    here: MarketState,
+    exposures: pa.Table,
+    slate_UL: np.ndarray,
+    day: date,
+) -> tuple[MarketTables, listeners.Moment]:
+    """What comes of decisions that somebody made: exposures, the rows of them, say which contacts slate_UL everybody got (A for none)."""
+    drawn = outcomes.draw(market.settings, market.answers, rng, here.at, slate_UL, people.z_U)
+    found = outcomes.rows(market.settings, rng, people.user_id, np.datetime64(day), drawn)
+    tables = MarketTables(users=snapshot(here.frame, day), exposures=exposures, outcomes=_outcomes(found))
+    return tables, listeners.next_moment(rng, moment, people, market.shown, slate_UL)
 
 
 def snapshot(frame: pd.DataFrame, day: date) -> pa.Table:

@@ -3,7 +3,7 @@
 Every chunk has its own generator, spawned from the seed by the chunk's number. The files depend on the settings and the
 seed alone, not on threads. Memory does not depend on the number of listeners.
 
-Axes: U users (listeners), A actions.
+Axes: U users (listeners), A actions, L contacts of a slate.
 """
 
 from collections import deque
@@ -22,13 +22,15 @@ from ranker import disk
 from ranker.catalogue import CATALOGUE_FILE, Metric, write_catalogue
 from ranker.files import json_text
 from ranker.log_schema import SCHEMA_FILE
-from ranker.market import answers, listeners
+from ranker.market import answers, decisions, listeners
+from ranker.market.given_weeks import NO_WEEKS, GivenWeeks
 from ranker.market.settings import WORLD_FILE, MarketSettings
 from ranker.market.week import (
     NONE,
     Market,
     MarketState,
     MarketTables,
+    answered,
     build,
     hand_made,
     lists,
@@ -67,11 +69,23 @@ class Summary:
     contacts: int
     outcome_rows: int
 
+    @property
+    def sentence(self) -> str:
+        """All of them."""
+        showing = f"{self.decisions:,} decisions of which {self.contacts:,} showed something"
+        return f"{self.users:,} listeners, {self.actions} actions, {showing}, {self.outcome_rows:,} outcomes"
 
-def write(settings: MarketSettings, seed: int, out: Path, advance: Callable[[int], object] | None = None) -> Summary:
+
+def write(
+    settings: MarketSettings,
+    seed: int,
+    out: Path,
+    advance: Callable[[int], object] | None = None,
+    given: GivenWeeks = NO_WEEKS,
+) -> Summary:
     """Writes tables/, users/, catalogue.json and, if settings.truth, truth/ into the existing directory `out`.
 
-    advance: called with the number of listeners just finished.
+    advance: called with the number of listeners just finished. given: weeks that the logging policy did not decide.
     """
     market = build(settings)
     write_catalogue(out / CATALOGUE_FILE, market.catalogue)
@@ -79,10 +93,10 @@ def write(settings: MarketSettings, seed: int, out: Path, advance: Callable[[int
         disk.make_folder(out / "tables" / folder, parents=True)
     disk.make_folder(out / "users")
     write_table_schema(out / "tables" / SCHEMA_FILE, table_schema(settings))
-    truth = _TruthFiles(out / "truth", market) if settings.truth else None
+    truth = _TruthFiles(out / "truth", market, seed, given) if settings.truth else None
     totals = np.zeros(3, np.int64)
     with _Files(out / "tables") as tables, _Files(out) as coming:
-        for chunk in _in_order(lambda start: simulate(market, seed, start), range(0, settings.users, CHUNK)):
+        for chunk in _in_order(lambda start: simulate(market, seed, start, given), range(0, settings.users, CHUNK)):
             for name in TABLES:
                 tables.write(name, getattr(chunk.tables, name))
             coming.write("users", chunk.coming)
@@ -93,11 +107,11 @@ def write(settings: MarketSettings, seed: int, out: Path, advance: Callable[[int
             if advance is not None:
                 advance(len(chunk.coming))
     if truth is not None:
-        truth.close(seed)
+        truth.close()
     return Summary(settings.users, len(market.catalogue.actions), *(int(total) for total in totals))
 
 
-def simulate(market: Market, seed: int, start: int) -> Chunk:
+def simulate(market: Market, seed: int, start: int, given: GivenWeeks = NO_WEEKS) -> Chunk:
     """The chunk of listeners from `start` on: its weeks of decisions and outcomes, and its truth for the week to come."""
     settings = market.settings
     count = min(CHUNK, settings.users - start)
@@ -107,7 +121,12 @@ def simulate(market: Market, seed: int, start: int) -> Chunk:
     weeks = []
     for day in market.decided_on:
         here = standing(market, people, moment)
-        tables, moment = live(market, rng, people, moment, here, hand_made(market, here), day)
+        if day in given.days:
+            decisions.pass_over(rng, count)
+            exposures, slate_UL = given.decided(day, people.user_id, market.catalogue)
+            tables, moment = answered(market, rng, people, moment, here, exposures, slate_UL, day)
+        else:
+            tables, moment = live(market, rng, people, moment, here, hand_made(market, here), day)
         weeks.append(tables)
     here = standing(market, people, moment)
     return Chunk(
@@ -197,8 +216,8 @@ class _Files:
 class _TruthFiles:
     """truth/given_all and truth/given_observed as scores, and truth/world.json about the world itself."""
 
-    def __init__(self, path: Path, market: Market):
-        self._path, self._market = path, market
+    def __init__(self, path: Path, market: Market, seed: int, given: GivenWeeks):
+        self._path, self._market, self._seed, self._given = path, market, seed, given
         metrics = [Metric(outcome.name, outcome.unit) for outcome in market.settings.outcomes]
         self._writers = {}
         self._sums: dict[str, np.ndarray] = {}
@@ -222,19 +241,20 @@ class _TruthFiles:
             self._sums[metric] = self._sums.get(metric, 0.0) + values_UA.sum(axis=0, dtype=np.float64)
         self._users += len(chunk.coming)
 
-    def close(self, seed: int) -> None:
+    def close(self) -> None:
         for writer in self._writers.values():
             writer.__exit__(None, None, None)
-        disk.write_text(self._path / WORLD_FILE, json_text(self._world(seed), finite=False))
+        disk.write_text(self._path / WORLD_FILE, json_text(self._world(), finite=False))
 
-    def _world(self, seed: int) -> dict:
+    def _world(self) -> dict:
         settings = self._market.settings
         ids = self._market.catalogue.ids
         means = {metric: total_A / self._users for metric, total_A in self._sums.items()}
         pair, factor = settings.cannibalisation.products, settings.cannibalisation.factor
         return {
             "about": "Expected outcomes of one contact in the week to come, per listener; see given_all and given_observed.",
-            "seed": seed,
+            "seed": self._seed,
+            "decided_elsewhere": [day.isoformat() for day in self._given.days],
             "users": self._users,
             "snapshot": settings.snapshot.isoformat(),
             "base": {metric: float(mean_A[-1]) for metric, mean_A in means.items()},

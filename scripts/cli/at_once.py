@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ranker.files import InputError
-from scripts.cli.keys import AT_ONCE, Key, did_you_mean, policy_file, row_of_a_rule
+from scripts.cli.keys import AT_ONCE, POLICY_FILES, Key, did_you_mean, policy_file, row_of_a_rule
 from scripts.cli.statuses import guarded, reader_left
 
 CONF = Path("conf")
@@ -59,7 +59,7 @@ def given(name: str, argv: Sequence[str], needed: Sequence[str] = ()) -> Given:
             elif _own(word, known).kind == "yes":
                 yes |= {key} if _is_yes(word, value) else set()
             else:
-                paths[key] = Path(policy_file(CONF, value) if key in ("policy", "base") else value)
+                paths[key] = Path(policy_file(CONF, value) if key in POLICY_FILES else value)
         except ValueError as error:
             problems.append(f"{word}: {error}")
     problems += [f"{key}: is missing; give {key}=..." for key in needed if key not in paths]

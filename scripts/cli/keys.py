@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
+POLICY_FILES = ("policy", "base")
+"""Keys whose value is a policy file, or short for one."""
+
+
 @dataclass(frozen=True)
 class Key:
     """A key of a command: where it lives in the configuration, and what it means.
@@ -67,7 +71,20 @@ USERS = Key("users", "data.users", "how many users", "value")
 KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
     "make_market": (
         "a synthetic market with known truth: tables/, users/, catalogue.json, truth/",
-        (USERS, SEED, _path("out", "the folder to write", "out")),
+        (
+            USERS,
+            SEED,
+            _path("out", "the folder to write", "out"),
+            _path("after", "an allocation that a market answers: the market a week later; users and seed are its own"),
+            Key(
+                "later",
+                "market.later",
+                "weeks that pass after it, its own policy deciding all but the first; 1 by default",
+                "value",
+            ),
+            _path("market", "the market that answers; the one beside the allocation by default"),
+            _path("scores", "the scores that the allocation was made from; found by its manifest by default"),
+        ),
     ),
     "prepare": (
         "joins exposures and outcomes, point in time, to logs",
@@ -221,6 +238,30 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
             SEED,
         ),
     ),
+    "plan_experiment": (
+        "says how large an effect an experiment of so many listeners and weeks finds, and what a wanted effect needs",
+        (
+            _path("logs", "logs, which tell how outcomes vary"),
+            Key("users", "plan.users", "listeners a week, both arms together", "value"),
+            Key(
+                "share",
+                "plan.share",
+                "of them, in the smaller arm; 0.02 against a holdout, 0.5 between policies",
+                "value",
+            ),
+            Key("weeks", "plan.weeks", "that it lasts", "value"),
+            Key(
+                "effect", "plan.effect", "what must be found, per listener and week, or in percent of the mean", "words"
+            ),
+            Key("outcome", "plan.outcome", "one outcome; all of them without it", "words"),
+            Key("lasting", "plan.lasting", "true: the arms stay as they are, instead of being drawn every week", "yes"),
+            Key("groups", "plan.groups", "a text feature whose values are drawn as a whole, like market", "words"),
+            _path("readout", "a readout, whose covariates make experiments more telling"),
+            _path("what_if", "a what_if: two policies are compared, and its differences are the effects"),
+            _path("out", "the folder of plan.json to write", "out"),
+            SEED,
+        ),
+    ),
     "regret": (
         "judges the learned policy, and others under the same rules, on a synthetic market's truth",
         (
@@ -251,7 +292,24 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
             SEED,
         ),
     ),
-    "report": ("writes the report of a run as one HTML page", (_path("run", "a run's folder"), SEED)),
+    "exposures": (
+        "turns an allocation, and what was really shown of it, into rows of exposures, with the chance of nothing too",
+        (
+            _path("allocation", "an allocation"),
+            _path("scores", "the scores that it was made from; found by its manifest by default"),
+            _path("shown", "a folder of what was really shown: user_id and action"),
+            _path("out", "the folder of Parquet files to write, for tables/exposures", "out"),
+            SEED,
+        ),
+    ),
+    "report": (
+        "writes the report of a run as one HTML page",
+        (
+            _path("run", "a run's folder"),
+            _path("policy", "the file of its policy; by default the one that its manifest leads to"),
+            SEED,
+        ),
+    ),
     "publish": ("flips the pointer to an audited run", (_path("run", "a run's folder"), RUNS, SEED)),
     "rollback": (
         "flips the pointer back to an earlier audited run",
@@ -488,7 +546,7 @@ class _Word:
         if value == "":
             raise _Wrong(f"{self.text}: {'says nothing' if key.kind == 'words' else 'names no path'}")
         parts = self._parts(value)
-        if key.name == "policy":
+        if key.name in POLICY_FILES:
             parts = [policy_file(self.conf, part) for part in parts]
         return f"{key.target}=" + ",".join(quoted(part) for part in parts)
 

@@ -46,6 +46,10 @@ class Paths(FrozenSettings):
     run: Path | None = None
     to: Path | None = None
     market: Path | None = None
+    shown: Path | None = None
+    after: Path | None = None
+    readout: Path | None = None
+    what_if: Path | None = None
     file: Path | None = None
 
 
@@ -69,6 +73,12 @@ class PublishOptions(FrozenSettings):
     min_value: float | None = Field(0.6, ge=0, description="of the last published week's value; null asks for nothing")
     min_contacts: float | None = Field(0.6, ge=0, description="of the last published week's contacts")
     min_reach: float | None = Field(0.6, ge=0, description="of the last published week's users with a contact")
+
+
+class MarketOptions(FrozenSettings):
+    """How a market answers an allocation."""
+
+    later: int = Field(1, ge=1, le=51, description="weeks that pass, its own policy deciding all but the first")
 
 
 class BenchOptions(FrozenSettings):
@@ -187,6 +197,26 @@ class RegistryOptions(FrozenSettings):
     reason: str | None = Field(None, max_length=1_000, description="why")
 
 
+class PlanOptions(FrozenSettings):
+    """An experiment that is planned."""
+
+    users: PositiveInt = Field(1_000_000, description="listeners a week, both arms together")
+    share: float | None = Field(
+        None, gt=0, le=0.5, description="of them, in the smaller arm; 2 % against a holdout, half between policies"
+    )
+    weeks: int = Field(1, ge=1, le=520, description="that it lasts")
+    lasting: bool = Field(False, description="whether the arms stay as they are, instead of being drawn every week")
+    groups: str | None = Field(None, description="segment whose values are drawn as a whole, like market")
+    outcome: str | None = Field(None, description="one outcome; all of them without it")
+    effect: str | None = Field(
+        None,
+        pattern=r"^[0-9]*\.?[0-9]+(e-?[0-9]+)?%?$",
+        description="asked about, per listener and week, or in % of the mean",
+    )
+    level: float = Field(0.05, gt=0, lt=0.5, description="chance of a false alarm")
+    power: float = Field(0.8, gt=0.5, lt=1, description="of experiments that find the effect")
+
+
 class TrackingOptions(FrozenSettings):
     """MLflow: on, and under which experiment; the server is MLFLOW_TRACKING_URI's."""
 
@@ -207,6 +237,7 @@ class Settings(FrozenSettings):
 
     seed: int = Field(0, ge=0, lt=2**32)
     data: MarketSettings
+    market: MarketOptions
     prepare: PrepareOptions
     model: ModelSettings
     fit: FitSettings
@@ -219,6 +250,7 @@ class Settings(FrozenSettings):
     tracking: TrackingOptions
     registry: RegistryOptions = RegistryOptions()
     weekly: WeeklyOptions
+    plan: PlanOptions
     faults: FaultsOptions
     bench: BenchOptions
     paths: Paths
@@ -284,10 +316,19 @@ class LeftOutPaths(Paths):
     out: Path
 
 
+class ExposuresPaths(Paths):
+    allocation: Path
+    out: Path
+
+
 class ReadoutPaths(Paths):
     allocation: Path
     tables: Path
     out: Path
+
+
+class PlanExperimentPaths(Paths):
+    logs: Path
 
 
 class RegretPaths(Paths):
@@ -364,12 +405,20 @@ class ReadoutSettings(Settings):
     paths: ReadoutPaths
 
 
+class PlanExperimentSettings(Settings):
+    paths: PlanExperimentPaths
+
+
 class RegretSettings(Settings):
     paths: RegretPaths
 
 
 class RehearseSettings(Settings):
     paths: RehearsePaths
+
+
+class ExposuresSettings(Settings):
+    paths: ExposuresPaths
 
 
 class LeftOutSettings(Settings):

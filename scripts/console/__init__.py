@@ -8,9 +8,9 @@ Modules, in the order in which a visit goes:
 - opened: a run with its sample, its policy and its session
 - edit_text: one field changed in a policy's text
 - rows: what of a draft is changed by number and slider
-- key_words: what the editor completes and explains
 - jobs: long work, its progress and its end
 - questions: what is asked of a run
+- takes: how long a question of all listeners takes
 - curve: a trade-off as a drawing
 - shown: answers as rows of words
 - scenarios: policies under names, side by side

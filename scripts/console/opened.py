@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from allocator.certify.certificate import objective_terms, value_unit
-from allocator.formats import POLICY
+from allocator.formats import POLICY, read_price_book
 from allocator.policy.grammar import Policy
 from allocator.policy.words import Filter
 from allocator.workbench.answers import SAMPLE
@@ -24,6 +24,7 @@ from ranker.files import read_json_object
 from ranker.scores import Scores, open_scores
 from scripts.console.drafts import Drafts
 from scripts.console.policy_text import as_text, users_by_sample
+from scripts.console.run_list import run_before
 from scripts.formats.manifest import read_manifest
 
 CONSOLE = "console"
@@ -58,6 +59,11 @@ class OpenedRun:
         """How many listeners a filter has."""
         return users_by_sample(self.session.sample)
 
+    @cached_property
+    def before(self) -> str | None:
+        """The name of last week's run, where its scores are still there."""
+        return run_before(self.folder, self.scores.catalogue.as_of)
+
     @property
     def unit(self) -> str:
         """That of the value."""
@@ -82,11 +88,20 @@ def open_run(folder: Path, users: int, tell: Tell = lambda sentence: None) -> Op
         if any(rule.get("kind") in ("change", "churn") for rule in _constraints(words))
         else None
     )
-    if scores.users <= users:
-        session = Session(scores, everybody(scores), previous)
-    else:
-        session = Session(scores, open_sample(_sampled(scores, users, kept / "sample", tell)), previous)
+    session = _session(scores, users, kept, previous, tell)
+    session.start = read_price_book(folder / "allocation").prices
     return OpenedRun(folder.name, folder, scores, session, words, Drafts(kept / "drafts"))
+
+
+def open_session(folder: Path, users: int, previous: Path | None, tell: Tell) -> Session:
+    """A session over the scores of a run alone, with the sample that opening the run would draw. previous: as a session takes it."""
+    return _session(open_scores(folder / "scores"), users, folder.parent / CONSOLE / folder.name, previous, tell)
+
+
+def _session(scores: Scores, users: int, kept: Path, previous: Path | None, tell: Tell) -> Session:
+    if scores.users <= users:
+        return Session(scores, everybody(scores), previous)
+    return Session(scores, open_sample(_sampled(scores, users, kept / "sample", tell)), previous)
 
 
 def _constraints(words: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from allocator.as_priced import policy_of
 from allocator.policy.grammar import Policy
 from allocator.policy.words import filter_from_words
+from allocator.reopened import policy_of
 from allocator.saved import read_allocation
 from allocator.workbench.answers import (
     Explanation,
@@ -25,6 +25,7 @@ from allocator.workbench.robust import cost_of_rules, robustness
 from allocator.workbench.session import Session
 from allocator.workbench.what_if import what_if
 from allocator.workbench.wider import Wider
+from ranker.files import InputError
 from scripts.console.jobs import Job, Jobs
 from scripts.console.opened import OpenedRun
 
@@ -34,11 +35,21 @@ MOST_POINTS = 40
 @dataclass(frozen=True)
 class Doubted:
     """robust: the comparison by other views of the scores. costs: rule -> value lost to it in all, None where it cannot be told. names: of
-    the rules."""
+    the rules. before: the run whose scores are one of the views. unfit: why its scores cannot be one."""
 
     robust: Robustness
     costs: Mapping[str, MeanAndError | None]
     names: Mapping[str, str]
+    before: str | None = None
+    unfit: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class OtherScores:
+    """Scores of another model: of which run, and how a session over them is opened."""
+
+    run: str
+    opened: Callable[[Tell], Session]
 
 
 @dataclass(frozen=True)
@@ -57,34 +68,56 @@ class Questions:
         title = "Comparing allocations of all listeners" if full else "Comparing on the sample"
         return self._asked(f"what_if {policy.digest} {full}", title, answered, instead)
 
-    def seek(self, policy: Policy, want: str, by: str, instead: str | None = None) -> Job:
-        """Which value of a field reaches a goal. Raises InputError where the goal is not understood."""
+    def seek(self, policy: Policy, want: str, by: str, full: bool = False, instead: str | None = None) -> Job:
+        """Which value of a field reaches a goal, on the sample; full: counted in allocations of all listeners.
+
+        Raises InputError where the goal is not understood.
+        """
         goal = goal_of(want, by)
 
         def answered(session: Session) -> Seek:
-            return seek_goal(session, policy.to_json(), {}, goal)
+            return seek_goal(session, policy.to_json(), {}, goal, full)
 
-        return self._asked(f"seek {policy.digest} {want} {by}", "Seeking", answered, instead)
+        title = "Seeking, and allocating all listeners" if full else "Seeking"
+        return self._asked(f"seek {policy.digest} {want} {by} {full}", title, answered, instead)
 
-    def frontier(self, policy: Policy, x: str, y: str, points: int, instead: str | None = None) -> Job:
-        """The trade-off of two measures."""
+    def frontier(
+        self, policy: Policy, x: str, y: str, points: int, full: bool = False, instead: str | None = None
+    ) -> Job:
+        """The trade-off of two measures, on the sample or from allocations of all listeners."""
         points = min(max(points, 2), MOST_POINTS)
 
         def answered(session: Session) -> Frontier:
-            return frontier(session, self._active(policy), x, y, points)
+            return frontier(session, self._active(policy), x, y, points, full)
 
-        return self._asked(f"frontier {policy.digest} {x} {y} {points}", "Tracing the trade-off", answered, instead)
+        title = "Tracing the trade-off on all listeners" if full else "Tracing the trade-off"
+        return self._asked(f"frontier {policy.digest} {x} {y} {points} {full}", title, answered, instead)
 
-    def doubted(self, policy: Policy, instead: str | None = None) -> Job:
-        """Whether the draft and the run's policy compare alike if the scores are less sure, and what each rule of the draft costs."""
+    def doubted(self, policy: Policy, other: OtherScores | None = None, instead: str | None = None) -> Job:
+        """Whether the draft and the run's policy compare alike if the scores are less sure, and by other scores; and what each rule of the
+        draft costs."""
 
         def answered(session: Session) -> Doubted:
             new = self._active(policy)
             session.priced_or_diagnosed(new)
             names = {rule.id: rule.name for rule in new.constraints}
-            return Doubted(robustness(session, self.run.base, new), cost_of_rules(session, new), names)
+            also, unfit = (None, ()) if other is None else self._other(other, new, session.tell)
+            robust = robustness(session, self.run.base, new, also)
+            before = None if also is None or other is None else other.run
+            return Doubted(robust, cost_of_rules(session, new), names, before, unfit)
 
-        return self._asked(f"doubted {policy.digest}", "Asking other views of the scores", answered, instead)
+        key = f"doubted {policy.digest} {'' if other is None else other.run}"
+        return self._asked(key, "Asking other views of the scores", answered, instead)
+
+    def _other(self, other: OtherScores, new: Policy, tell: Tell) -> tuple[Session | None, tuple[str, ...]]:
+        """A session over other scores, or why they do not fit the policies that are compared."""
+        try:
+            session = other.opened(tell)
+            for policy in (self.run.base, new):
+                session.read(policy.to_json(), {})
+        except InputError as error:
+            return None, error.problems
+        return session, ()
 
     def listener(self, user: str, instead: str | None = None) -> Job:
         """Why one listener gets what the run gives."""

@@ -9,10 +9,12 @@ import jinja2
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 
-from allocator.amounts import number, percent, with_unit
+from allocator.amounts import number, percent, percent_at_most, with_unit
 from ranker.normal import Z95
 from scripts.console import shown
 from scripts.console.curve import curve, mark_of
+from scripts.console.takes import in_seconds
+from scripts.pages import track_record
 from scripts.pages.explain import STAGES, WORDS
 
 HERE = Path(__file__).resolve().parent
@@ -31,11 +33,27 @@ def environment() -> jinja2.Environment:
     made.filters |= {
         "number": number,
         "percent": percent,
+        "percent_at_most": percent_at_most,
         "with_unit": with_unit,
+        "opening": opening,
         "part": lambda text: quote(text, safe=""),
     }
-    made.globals |= {"shown": shown, "curve": curve, "mark_of": mark_of, "Z95": Z95, "STAGES": STAGES, "CAUSES": WORDS}
+    made.globals |= {
+        "shown": shown,
+        "track_record": track_record,
+        "in_seconds": in_seconds,
+        "curve": curve,
+        "mark_of": mark_of,
+        "Z95": Z95,
+        "STAGES": STAGES,
+        "CAUSES": WORDS,
+    }
     return made
+
+
+def opening(words: str) -> str:
+    """As a sentence begins; ids within keep their letters."""
+    return words[:1].upper() + words[1:]
 
 
 def page(

@@ -1,12 +1,15 @@
 """The runs that can be opened: folders with scores and a finished allocation, the published one marked."""
 
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from allocator.formats import CERTIFICATE, SaidByCertificate
-from ranker.catalogue import CATALOGUE_FILE
+from ranker.catalogue import CATALOGUE_FILE, read_catalogue
 from ranker.files import InputError
+from scripts.formats.manifest import MANIFEST
 from scripts.formats.pointer import Pointer
+from scripts.formats.run_record import RUN, RunRecord
 from scripts.runs.pointer import current
 
 
@@ -34,6 +37,32 @@ def find_run(runs: Path, name: str) -> ListedRun:
     if found is None:
         raise InputError([f"run: {name[:80]}: there is no such run in {runs}, with scores/ and a finished allocation/"])
     return found
+
+
+def run_before(folder: Path, day: date | None) -> str | None:
+    """The run of the week before, whose scores are another view of the same listeners; None where there is none with scores.
+
+    It is the one that was published when the run began, or else the latest whose scores are of an earlier day. day: of the run's scores.
+    """
+    days = {each: _day(each) for each in folder.parent.iterdir() if each != folder and _has_scores(each)}
+    began = RunRecord.from_file_if_sound(folder / RUN)
+    compared = folder.parent / began.previous.split("/")[0] if began is not None and began.previous else None
+    if compared in days and (day is None or days[compared] != day):
+        return compared.name
+    earlier = [(of, each.name) for each, of in days.items() if day is not None and of is not None and of < day]
+    return max(earlier)[1] if earlier else None
+
+
+def _has_scores(folder: Path) -> bool:
+    hidden = folder.name.startswith(".") or folder.is_symlink()
+    return not hidden and all((folder / "scores" / name).is_file() for name in (CATALOGUE_FILE, MANIFEST))
+
+
+def _day(folder: Path) -> date | None:
+    try:
+        return read_catalogue(folder / "scores" / CATALOGUE_FILE).as_of
+    except InputError:
+        return None
 
 
 def published(runs: Path) -> Pointer | None:

@@ -1,6 +1,6 @@
 """Answers as rows of words for the page. Amounts come with their errors, and what errors hide is not shown as an effect."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from allocator.amounts import number, with_unit
@@ -78,6 +78,15 @@ def in_words(change: MeanAndError, unit: str) -> str:
 
 def constraint_rows(answer: WhatIf) -> list[ComparedConstraint]:
     return [_constraint(name, answer, new) for name, new in answer.new.constraints.items()]
+
+
+def figures(rows: Sequence[ComparedConstraint], ids: Collection[str]) -> dict[str, dict[str, str | bool]]:
+    """What the page shows beside the rules of these ids: a swap for each would take a second where there are 150."""
+    return {
+        row.id: {"was": row.base, "now": row.new, "price": row.price or "nothing", "moved": row.moved}
+        for row in rows
+        if row.id in ids
+    }
 
 
 def _constraint(name: str, answer: WhatIf, new: ConstraintAnswer) -> ComparedConstraint:

@@ -2,26 +2,27 @@
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from allocator.formats import CERTIFICATE, Certificate
 from allocator.workbench.priced import Tell
+from allocator.workbench.session import Session
 from ranker.files import InputError
 from scripts.cli.settings import Settings
 from scripts.console.jobs import Job, Jobs
-from scripts.console.opened import CONSOLE, OpenedRun, open_run
+from scripts.console.opened import CONSOLE, OpenedRun, open_run, open_session
 from scripts.console.policy_text import CheckedDraft, checked
 from scripts.console.proposals import Proposals
 from scripts.console.publishing import publish_proposal
-from scripts.console.questions import Questions
+from scripts.console.questions import OtherScores, Questions
 from scripts.console.run_list import find_run, list_runs
 from scripts.console.scenarios import Scenarios
 
 KEPT = 64
 """Texts whose mistakes are remembered."""
 
-PATIENCE = 1.5
+PATIENCE = 2.5
 """Seconds that a request waits for a run to be opened before it shows that work is under way."""
 
 
@@ -35,13 +36,15 @@ class StillOpening(Exception):
 
 @dataclass
 class Console:
-    """One process of the page. opened: by name, with the time of the certificate that was there then."""
+    """One process of the page. opened: by name, with the time of the certificate that was there then. others: (run, the one before) -> a
+    session over the scores of the one before."""
 
     settings: Settings
     jobs: Jobs = field(default_factory=Jobs)
     publishing: threading.Lock = field(default_factory=threading.Lock)
     opened: dict[str, tuple[float, OpenedRun]] = field(default_factory=dict)
     opening: threading.Lock = field(default_factory=threading.Lock)
+    others: dict[tuple[str, str], Session] = field(default_factory=dict)
     texts: OrderedDict[tuple[str, str], CheckedDraft] = field(default_factory=OrderedDict)
 
     @property
@@ -82,6 +85,21 @@ class Console:
             while len(self.texts) > KEPT:
                 self.texts.popitem(last=False)
         return self.texts[key]
+
+    def before(self, run: OpenedRun) -> OtherScores | None:
+        """Last week's scores, as a view of a question; None where there are none."""
+        name = run.before
+        if name is None:
+            return None
+
+        def opened(tell: Tell) -> Session:
+            key, previous = (run.name, name), run.session.previous
+            with self.opening:
+                if key not in self.others:
+                    self.others[key] = open_session(self.runs / name, self.settings.ask.sample, previous, tell)
+            return replace(self.others[key], tell=tell)
+
+        return OtherScores(name, opened)
 
     def questions(self, run: OpenedRun) -> Questions:
         return Questions(self.jobs, run)

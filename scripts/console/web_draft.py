@@ -13,6 +13,7 @@ from scripts.console.opened import OpenedRun
 from scripts.console.render import page
 from scripts.console.rows import path_value, row_groups
 from scripts.console.state import Console
+from scripts.judging.track_record import track_record
 
 SAVED = {"HX-Trigger": "draft-saved"}
 
@@ -29,7 +30,8 @@ def router() -> APIRouter:
 
 
 def draft_page(request: Request, desk: AtDesk) -> Response:
-    told = {"desk": desk, "title": f"{desk.run.name}: {desk.draft.name}"}
+    record = track_record(desk.console.runs)
+    told = {"desk": desk, "title": f"{desk.run.name}: {desk.draft.name}", "record": record}
     return page(request, "draft.html.j2", {**_words(desk.console, desk.run, desk.draft), **told})
 
 

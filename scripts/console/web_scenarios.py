@@ -8,6 +8,7 @@ from ranker.files import InputError
 from scripts.console.asked import AtDesk, Desk, Form
 from scripts.console.render import page
 from scripts.console.scenarios import MOST, baseline, in_order
+from scripts.judging.track_record import track_record
 
 
 def router() -> APIRouter:
@@ -32,6 +33,7 @@ def scenarios(request: Request, desk: AtDesk, by: str = "name", down: bool = Fal
         "by": by,
         "down": down,
         "most": MOST,
+        "record": track_record(desk.console.runs),
     }
     return page(request, "scenarios.html.j2", {"title": f"{desk.run.name}: scenarios", "desk": desk, **told})
 

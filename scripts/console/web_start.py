@@ -1,15 +1,15 @@
 """The first page: which runs there are, and who is asking."""
 
 import re
-from typing import Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
+from allocator.policy.checked import Meant
+from allocator.policy.schema import policy_schema
 from ranker.files import InputError
 from scripts.console.asked import Form
-from scripts.console.key_words import editor_words
 from scripts.console.opened import CONSOLE
 from scripts.console.render import page
 from scripts.console.run_list import list_runs
@@ -26,7 +26,7 @@ def router() -> APIRouter:
     made.post("/name")(name)
     made.get("/runs/{run}")(first_draft)
     made.post("/runs/{run}")(other_draft)
-    made.get("/runs/{run}/words")(words)
+    made.get("/runs/{run}/schema")(schema)
     made.get("/runs/{run}/opening")(opening)
     return made
 
@@ -76,7 +76,7 @@ def opening(request: Request, run: str) -> Response:
     return Response(status_code=204, headers={"HX-Refresh": "true"})
 
 
-def words(request: Request, run: str) -> Any:
-    """What the editor completes and explains."""
+def schema(request: Request, run: str) -> Response:
+    """The JSON schema of policies for the run's scores: what the editor completes and explains."""
     console: Console = request.app.state.console
-    return JSONResponse(editor_words(console.run(run).scores))
+    return JSONResponse(policy_schema(Meant(scores=console.run(run).scores).world))

@@ -47,9 +47,10 @@ def offers(request: Request, desk: AtDesk, which: str = "") -> Response:
     return shown_job(request, desk, desk.console.questions(desk.run).product(found.policy, key, value, desk.owner))
 
 
-def doubt(request: Request, desk: AtDesk) -> Response:
-    """Whether the draft's effect holds, and what each of its rules costs."""
+def doubt(request: Request, desk: AtDesk, also: bool = False) -> Response:
+    """Whether the draft's effect holds, also by last week's scores, and what each of its rules costs."""
     found = desk.checked()
     if found.policy is None:
         return unreadable(request, found)
-    return shown_job(request, desk, desk.console.questions(desk.run).doubted(found.policy))
+    other = desk.console.before(desk.run) if also else None
+    return shown_job(request, desk, desk.console.questions(desk.run).doubted(found.policy, other))

@@ -4,6 +4,7 @@ nothing had happened.
 Modules, in the order in which data flows:
 
 - tiny_week: the week that is stopped, and the one published before it
+- trees: folders as they might be, told apart by a digest
 - kept_by_disk: what a disk that loses power would have kept
 - stopped: every state that a stop can leave behind, each in a folder of its own
 - resumed: what readers see in such a state, and what the next call makes of it

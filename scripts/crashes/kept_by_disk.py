@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 
 from ranker.disk import Act
+from scripts.crashes.trees import Content, Tree
 
 
 @dataclass
@@ -51,19 +52,20 @@ class KeptByDisk:
         """What is in the folder; locks, which are made beside this module's sight, need not last."""
         return {entry.name: self._id(entry) for entry in folder.iterdir() if entry.suffix != ".lock"}
 
-    def lost(self, target: Path) -> None:
-        """Makes `target` what the disk would have kept of the root."""
-        target.mkdir()
-        self._rebuild(self._id(self.root), target)
+    def lost(self) -> Tree:
+        """The root as the disk would have kept it."""
+        found: dict[str, Content | None] = {}
+        self._kept(self._id(self.root), "", found)
+        return found
 
-    def names_alone(self, folder: Path, copy: Path) -> None:
-        """Empties the files of a copy of `folder` that were not synced, names staying as they are."""
-        for entry in folder.iterdir():
-            if entry.is_dir():
-                self.names_alone(entry, copy / entry.name)
-            elif self._id(entry) not in self.contents:
-                (copy / entry.name).unlink()
-                (copy / entry.name).touch()
+    def names_alone(self, tree: Tree) -> Tree:
+        """A tree of the root as it is, with nothing in the files that were not synced."""
+        return {
+            name: Content(None)
+            if content is not None and content.source is not None and self._id(content.source) not in self.contents
+            else content
+            for name, content in tree.items()
+        }
 
     def _everything(self, path: Path) -> None:
         """All that is there before anything is watched lasts."""
@@ -83,13 +85,10 @@ class KeptByDisk:
         """Of what is there now."""
         return self.ids.setdefault(path.stat(follow_symlinks=False).st_ino, next(self.next))
 
-    def _rebuild(self, folder: int, target: Path) -> None:
-        folders = self.names.keys()
+    def _kept(self, folder: int, above: str, found: dict[str, Content | None]) -> None:
         for name, known in self.names[folder].items():
-            if known in folders:
-                (target / name).mkdir()
-                self._rebuild(known, target / name)
-            elif known in self.contents:
-                shutil.copyfile(self.contents[known], target / name)
+            if known in self.names:
+                found[f"{above}{name}"] = None
+                self._kept(known, f"{above}{name}/", found)
             else:
-                (target / name).touch()
+                found[f"{above}{name}"] = Content(self.contents.get(known))

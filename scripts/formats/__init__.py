@@ -11,5 +11,6 @@ Modules:
 - readout: readout.json
 - regret: regret.json
 - rehearsal: rehearsal.json
+- plan: plan.json
 - console: draft.json, scenarios.json and proposal.json
 """

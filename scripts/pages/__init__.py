@@ -10,9 +10,11 @@ Modules; first what pages have in common:
 - readout_page: the page about a week that ran
 - printed: judgements as tables in the terminal
 - allocation: an allocation as tables in the terminal
+- track_record: earlier promises and what came of them
 - what_if: two policies compared, as tables in the terminal
 - explain: explanations as tables in the terminal
 - seek: what a search found, as a table in the terminal
 - frontier: a trade-off as a table in the terminal
+- plan_experiment: a planned experiment as a table in the terminal
 - week: a finished week as tables in the terminal
 """

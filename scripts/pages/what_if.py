@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 
-from allocator.amounts import number, percent, with_unit
+from allocator.amounts import number, with_unit
 from allocator.policy.kinds.known import kind_named
 from allocator.workbench.answers import ConstraintAnswer, MeanAndError, TrackRecord, WhatIf
 from allocator.workbench.sentences import signed
 from scripts.cli import entry
+from scripts.pages import track_record
 
 MOST_CELLS = 12
 TOTALS = ("", "base", "new", "difference (± at 95 %)")
@@ -43,14 +44,8 @@ def show_what_if(answer: WhatIf) -> None:
 
 
 def _show_record(record: TrackRecord, worth: MeanAndError, unit: str) -> None:
-    rows = [
-        (each.week, number(each.promised), f"{number(each.came)} ± {number(1.959964 * each.came_se)}")
-        for each in record.weeks
-    ]
-    entry.show_table(f"How earlier promises came out: {record.what}", ("week", "promised", "came (± at 95 %)"), rows)
-    print(
-        f"{percent(record.kept.mean)} of what was promised came. Discounted by that the difference is {signed(worth, unit)}."
-    )
+    entry.show_table(track_record.title(record), track_record.COLUMNS, list(track_record.rows(record)))
+    print(f"{track_record.kept(record)} {track_record.discounted_to(worth, unit)}")
 
 
 def _rules(answer: WhatIf) -> Iterator[tuple[str, str]]:

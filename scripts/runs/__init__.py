@@ -10,6 +10,7 @@ Modules, in the order in which a run is made:
 - digests: of what a stage is made from
 - locks: one process at a time at a file or folder
 - questions: a question of a policy, and the file of its answer
+- made_from: the scores that an allocation was made from
 - report_sources: what a run offers to its report, and which allocation stands before it
 - worth_of_week: what a week must bring next to the last published one
 - pointer: the pointer to the finished, audited run

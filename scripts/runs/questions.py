@@ -7,11 +7,9 @@ from typing import TypeVar
 from allocator.formats import DIAGNOSIS, AllocationPart
 from allocator.infeasible.diagnosis import Infeasible
 from allocator.workbench.session import Session
-from ranker.files import InputError
 from ranker.scores import open_scores
 from scripts.cli import entry
 from scripts.cli.settings import QuestionPaths, Settings
-from scripts.formats.manifest import read_manifest
 from scripts.runs import stage
 
 Answer = TypeVar("Answer", bound=AllocationPart)
@@ -39,13 +37,3 @@ def ask(settings: Settings, doing: str, file: str, answered: Callable[[Session],
 def _write(out: Path | None, name: str, text: str, instead_of: str) -> None:
     if out is not None:
         stage.write_alone(out, name, text, instead_of=instead_of)
-
-
-def scores_of(allocation: Path) -> Path:
-    """The scores that an allocation was made from, by its manifest."""
-    manifest = read_manifest(allocation)
-    name = next(iter((manifest.inputs or {}) if manifest is not None else {}), None)
-    path = None if name is None else allocation.parent / name
-    if path is None or not path.exists():
-        raise InputError([f"{allocation}: its manifest leads to no scores; give scores=..."])
-    return path

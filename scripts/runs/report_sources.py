@@ -14,10 +14,10 @@ from scripts.formats.run_record import RUN, RunRecord
 from scripts.runs.pointer import published_before
 
 
-def sources_of(folder: Path) -> Sources:
-    """What a run's folder offers to the report."""
+def sources_of(folder: Path, policy: Path | None = None) -> Sources:
+    """What a run's folder offers to the report. policy: the file of its policy; the one that its manifest leads to by default."""
     allocation, model, truth = folder / "allocation", folder / "model", folder / "regret" / REGRET
-    rehearsal, policy = folder / "rehearsal" / REHEARSAL, _policy_file(allocation)
+    rehearsal, policy = folder / "rehearsal" / REHEARSAL, policy or _policy_file(allocation)
     return Sources(
         allocation=allocation,
         scores=folder / "scores",

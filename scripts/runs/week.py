@@ -141,9 +141,8 @@ def steps(settings: WeeklySettings, folder: Path) -> Iterator[WeekStep]:
         yield WeekStep(
             "judge on the truth", "scripts.regret", _for(settings, RegretSettings, regret), "how far from the best"
         )
-    yield WeekStep(
-        "report", "scripts.report", _for(settings, ReportSettings, RunPaths(run=folder)), "a page for people"
-    )
+    report = RunPaths(run=folder, policy=settings.weekly.policy)
+    yield WeekStep("report", "scripts.report", _for(settings, ReportSettings, report), "a page for people")
 
 
 def knows_truth(settings: Settings) -> bool:

@@ -30,6 +30,7 @@ HOMES = {
     "readout.json": "scripts.formats.readout",
     "regret.json": "scripts.formats.regret",
     "rehearsal.json": "scripts.formats.rehearsal",
+    "plan.json": "scripts.formats.plan",
     "draft.json": "scripts.formats.console",
     "scenarios.json": "scripts.formats.console",
     "proposal.json": "scripts.formats.console",

@@ -1,6 +1,7 @@
 """The report as a command: it finds the week before and the policy's file by itself, and is made again where either is another."""
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -40,8 +41,8 @@ def began_with(folder: Path, previous: str | None) -> None:
     (folder / "run.json").write_text(json.dumps({"run": folder.name, "identity": "0", "previous": previous}))
 
 
-def write(folder: Path) -> str:
-    settings = SimpleNamespace(paths=SimpleNamespace(run=folder))
+def write(folder: Path, policy: Path | None = None) -> str:
+    settings = SimpleNamespace(paths=SimpleNamespace(run=folder, policy=policy))
     return report.run(settings).read_text(encoding="utf-8")
 
 
@@ -63,6 +64,16 @@ def test_it_is_made_again_only_where_something_is_another(week: Path) -> None:
     began_with(week, None)
     with stage.resuming():
         assert "knows of no allocation before it" in write(week)
+
+
+def test_runs_that_were_moved_keep_their_report_where_the_policy_is_named(week: Path, tmp_path: Path) -> None:
+    """A week's own call names it; the manifest's path from the run's folder to the policy leads nowhere then."""
+    policy, moved = tmp_path / "winter.yaml", tmp_path / "far" / "away" / "runs"
+    write(week, policy)
+    shutil.copytree(tmp_path / "2026-W47", moved / "2026-W47")
+    shutil.copytree(week, moved / "2026-W48")
+    with stage.resuming(), pytest.raises(stage.StillCurrent):
+        write(moved / "2026-W48", policy)
 
 
 def test_a_week_before_that_is_gone_ends_nothing(week: Path) -> None:

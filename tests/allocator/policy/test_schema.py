@@ -44,13 +44,29 @@ def test_what_a_schema_can_know_to_be_wrong_is_refused(broken: Broken) -> None:
         assert why_not(policy_schema(WORLD), root.plain()) is not None
 
 
-def test_an_editor_has_something_to_show_of_every_key() -> None:
-    for key, told in keys(SCHEMA):
+@pytest.mark.parametrize("schema", [SCHEMA, policy_schema(WORLD)], ids=["alone", "of scores"])
+def test_an_editor_has_something_to_show_of_every_key(schema: dict) -> None:
+    known = dict(keys(schema))
+    assert {"soft", "not", "where"} <= known.keys()
+    for key, told in keys(schema):
         assert told.get("description"), key
+
+
+def test_what_a_key_means_depends_on_its_rule() -> None:
+    """A reach counts listeners; one contact rule's maximum is of one listener."""
+    told = {name: record["properties"]["max"]["description"] for name, record in SCHEMA["$defs"].items()
+            if "max" in record.get("properties", {})}  # fmt: skip
+    assert (
+        "listeners with a contact" in told["UserReach"]
+        and "one listener" in told["ContactRule"]
+        and "contacts" in told["Volume"]
+    )
 
 
 def test_words_of_the_scores_are_offered() -> None:
     schema = policy_schema(WORLD)
     assert schema["$defs"]["Term"]["properties"]["metric"]["anyOf"][0] == {"enum": ["subs", "revenue", "opt_outs"]}
     assert "premium_duo" in schema["$defs"]["offers"]["properties"]["product"]["anyOf"][0]["enum"]
-    assert schema["$defs"]["listeners"]["properties"]["market"]["anyOf"][0]["enum"] == ["DE", "NO", "SE"]
+    market = schema["$defs"]["listeners"]["properties"]["market"]
+    assert market["description"] == "A segment of listeners, like DE, NO, SE."
+    assert market["anyOf"][0]["enum"] == ["DE", "NO", "SE"]

@@ -1,6 +1,8 @@
 """What numba compiled is kept somewhere, also where the checkout cannot be written and nobody has a home."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numba
@@ -43,3 +45,41 @@ def test_a_folder_that_others_can_write_to_is_not_loaded_from(tmp_path: Path) ->
     assert other != ours
     assert other.stat().st_mode & 0o777 == 0o700
     other.rmdir()
+
+
+WITH_A_TUPLE = """
+from typing import NamedTuple
+from allocator.solve.kernel import kernel
+
+class {name}(NamedTuple):
+    x: float
+
+@kernel()
+def double(given):
+    return 2 * given.x
+
+print(double({name}(3.0)))
+"""
+
+
+def test_what_an_earlier_version_compiled_or_a_crash_cut_off_is_compiled_again(tmp_path: Path) -> None:
+    """The name of a record is kept with what was compiled; numba looks for it before it looks how old the file is."""
+    module, cache = tmp_path / "kernels.py", tmp_path / "cache"
+
+    def run(name: str) -> str:
+        module.write_text(WITH_A_TUPLE.format(name=name))
+        surroundings = {
+            **os.environ,
+            "NUMBA_CACHE_DIR": str(cache),
+            "PYTHONPATH": os.pathsep.join([str(tmp_path), os.getcwd()]),
+        }
+        words = [sys.executable, "-c", "import kernels"]
+        done = subprocess.run(words, env=surroundings, capture_output=True, text=True, timeout=200)
+        assert done.returncode == 0, done.stderr[-500:]
+        return done.stdout
+
+    assert run("Old") == run("Renamed") == "6.0\n"
+    for file in cache.rglob("*.nb?"):
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    assert run("Renamed") == "6.0\n"
+    assert len(list(cache.rglob("*.nbi"))) == 1

@@ -47,7 +47,7 @@ def random_net(generator: np.random.Generator) -> np.ndarray:
 def test_best_slate_is_the_best_of_all_slates(seed: int) -> None:
     generator = np.random.default_rng(seed)
     contact, net_A = random_contact(generator), random_net(generator)
-    rules = compile_rules(contact)
+    rules = compile_rules(contact, None)
     work = make_work(rules)
     work.net_A[:] = net_A
     slate_K = np.empty(rules.most, np.int64)
@@ -61,7 +61,7 @@ def test_best_slate_is_the_best_of_all_slates(seed: int) -> None:
 def test_near_slates_are_exactly_those_within_the_width(seed: int) -> None:
     generator = np.random.default_rng([seed, 1])
     contact, net_A = random_contact(generator), random_net(generator)
-    rules = compile_rules(contact)
+    rules = compile_rules(contact, None)
     work = make_work(rules)
     work.net_A[:] = net_A
     slates = all_slates(contact, net_A)
@@ -77,7 +77,7 @@ def test_near_slates_are_exactly_those_within_the_width(seed: int) -> None:
 def test_the_runner_up_is_the_best_replacement(seed: int) -> None:
     generator = np.random.default_rng([seed, 2])
     contact, net_A = random_contact(generator), random_net(generator)
-    rules = compile_rules(contact)
+    rules = compile_rules(contact, None)
     work = make_work(rules)
     work.net_A[:] = net_A
     slates = all_slates(contact, net_A)

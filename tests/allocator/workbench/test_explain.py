@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from allocator.allocate import allocate
-from allocator.as_priced import policy_of
 from allocator.policy.words import filter_from_words
+from allocator.reopened import policy_of
 from allocator.saved import SavedAllocation, read_allocation
 from allocator.workbench.answers import EXPLAIN, Explanation
 from allocator.workbench.explain import explain

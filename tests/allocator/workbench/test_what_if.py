@@ -7,6 +7,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from allocator.allocate import allocate
+from allocator.formats import read_price_book
 from allocator.infeasible.diagnosis import Infeasible
 from allocator.policy.grammar import Policy
 from allocator.workbench.answers import WHAT_IF, WhatIf
@@ -180,3 +181,30 @@ def test_reach_and_certainty_and_tiers_are_priced_on_a_sample_as_for_everybody(
             held = known.constraints[record.id]
             assert held.binding == record.binding
             assert held.achieved == pytest.approx(record.achieved, abs=4 * held.se + 1e-3 * abs(record.achieved))
+
+
+def test_listeners_who_are_reached_are_counted_once(scores: Scores, session: Session, tmp_path: Path) -> None:
+    """Under a cap on contacts and a reach that it makes dear, with up to two contacts of the scope to a listener."""
+    rule = "  - {id: seen, kind: reach, where: {family: [plan, other]}, users: {market: NO}, min: 60%}\n"
+    cap = "  - {id: all, kind: volume, max: 60%}\n"
+    file = tmp_path / "policy.yaml"
+    file.write_text(RULES.replace("experiment:", f"{rule}{cap}experiment:"))
+    changes = {"seen": {"min": "90%"}}
+    answer = what_if(session, session.read(file, {}), session.read(file, changes))
+    before, after = allocate(scores, file).certificate, allocate(scores, file, changes=changes).certificate
+    assert not answer.full
+    assert abs(answer.difference.value.mean - (after.value - before.value)) <= 4 * answer.difference.value.se
+    for known, made in ((answer.base, before), (answer.new, after)):
+        record = next(each for each in made.constraints if each.id == "seen")
+        assert record.binding == known.constraints["seen"].binding == "min"
+        assert known.constraints["seen"].achieved == pytest.approx(record.achieved, rel=0.01)
+        assert known.constraints["seen"].price == pytest.approx(record.price, rel=0.25)
+
+
+def test_prices_of_an_allocation_are_a_start(scores: Scores, file: Path, tmp_path: Path) -> None:
+    allocate(scores, file, folder=tmp_path)
+    with Session.open(scores, SAMPLE) as cold, Session.open(scores, SAMPLE) as warm:
+        warm.start = read_price_book(tmp_path).prices
+        first, again = (session.price(session.read(file, {})) for session in (cold, warm))
+    assert again.evaluations < first.evaluations / 2
+    assert again.value == pytest.approx(first.value, rel=1e-5)

@@ -17,9 +17,9 @@ def test_chances_of_one_action_are_the_truths_column(market, day_one) -> None:
     people, _, at = day_one
     expected = answers.given_all(market.answers, at, people.z_U)
     for action in (0, 23, 41, 60):
-        action_U = np.full(len(people), action)
-        found = answers.chances(market.answers, at, action_U, people.z_U)
-        plan_eur_U, purchase_eur_U = answers.worth(market.answers, at, action_U)
+        slate_UL = np.full((len(people), 1), action)
+        found = answers.chances(market.answers, at, slate_UL, people.z_U)
+        plan_eur_U, purchase_eur_U = answers.worth(market.answers, at, slate_UL)
         for name in ("subs", "mau", "opt_out"):
             np.testing.assert_allclose(found[name], expected[name][:, action], rtol=2e-5)
         np.testing.assert_allclose(7 * found["active_days"], expected["active_days"][:, action], rtol=2e-5)
@@ -30,7 +30,7 @@ def test_chances_of_one_action_are_the_truths_column(market, day_one) -> None:
 def test_given_observed_is_the_mean_of_given_all_over_the_hidden_trait(market, day_one) -> None:
     """A finer quadrature of 31 nodes over the other function is the reference."""
     people, _, at = day_one
-    few = answers.Situation(at.signals_US[:100], at.scale_UA[:100])
+    few = answers.Situation(at.signals_US[:100], at.scale_UA[:100], at.lately_2U[:, :100])
     nodes, node_weights = np.polynomial.hermite_e.hermegauss(31)
     reference = dict.fromkeys(answers.OUTCOMES, 0.0)
     for node, weight in zip(nodes, node_weights / node_weights.sum(), strict=True):
@@ -46,9 +46,9 @@ def test_given_observed_is_the_mean_of_given_all_over_the_hidden_trait(market, d
 def test_simulated_outcomes_have_the_truths_mean(market, day_one, action: int) -> None:
     people, _, at = day_one
     rng = np.random.default_rng(100 + action)
-    action_U = np.full(len(people), action)
+    slate_UL = np.full((len(people), 1), action)
     expected = answers.given_all(market.answers, at, people.z_U)
-    rounds = [outcomes.draw(market.settings, market.answers, rng, at, action_U, people.z_U) for _ in range(60)]
+    rounds = [outcomes.draw(market.settings, market.answers, rng, at, slate_UL, people.z_U) for _ in range(60)]
     for name, values_UA in expected.items():
         drawn = np.array([result[name] for result in rounds])
         mean = values_UA[:, action].mean(dtype=float)
@@ -58,7 +58,7 @@ def test_simulated_outcomes_have_the_truths_mean(market, day_one, action: int) -
 def test_revenue_is_seldom_and_never_negative(market, day_one) -> None:
     people, _, at = day_one
     rng = np.random.default_rng(3)
-    drawn = outcomes.draw(market.settings, market.answers, rng, at, np.full(len(people), 5), people.z_U)["revenue"]
+    drawn = outcomes.draw(market.settings, market.answers, rng, at, np.full((len(people), 1), 5), people.z_U)["revenue"]
     assert (drawn >= 0).all()
     assert 0.002 < (drawn > 0).mean() < 0.05
 

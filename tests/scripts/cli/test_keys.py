@@ -28,6 +28,8 @@ def test_a_value_that_names_an_option_chooses_it_and_anything_else_is_the_path(c
 def test_a_policy_is_a_file_or_short_for_one_and_never_a_group(conf: Path) -> None:
     translated = translate("allocate", ["policy=some/file.yaml", "policy=default"], conf).hydra
     assert translated == ("paths.policy='some/file.yaml'", "paths.policy='conf/policy/default.yaml'")
+    compared = translate("what_if", ["policy=some/file.yaml", "base=default"], conf).hydra
+    assert compared == ("paths.policy='some/file.yaml'", "paths.base='conf/policy/default.yaml'")
 
 
 def test_publish_of_the_week_is_a_choice_and_never_the_guardrails(conf: Path) -> None:

@@ -1,17 +1,32 @@
 """The page through its requests: edits, conflicts, questions and their ends, and steps to a release; no browser needed."""
 
+import json
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 from fastapi.testclient import TestClient
 
+from allocator.policy.checked import Meant
+from allocator.policy.schema import policy_schema
+from allocator.workbench.answers import Robustness, WhatIf
+from allocator.workbench.robust import robustness
+from allocator.workbench.sentences import signed
+from allocator.workbench.session import Session
+from ranker.scores import open_scores
+from scripts.console import shown
 from scripts.console.app import make_app
 from scripts.console.edit_text import with_field
 from scripts.console.state import Console
+from scripts.formats.run_record import RUN, RunRecord
+from scripts.judging.track_record import discounted, track_record
+from tests.allocator.instances import PRODUCTS
 from tests.scripts.console.weeks import POLICY, console_settings, write_week
+from tests.scripts.judging.test_track_record import write_readout
 
 PORT = 8080
 HTMX = {"hx-request": "true"}
@@ -143,6 +158,14 @@ def test_a_rule_that_compares_with_nothing_is_said_to(page: TestClient) -> None:
     assert "needs previous=" in answered(page, f"{draft}/effect")
 
 
+def test_the_editor_gets_the_schema_of_the_runs_scores(page: TestClient) -> None:
+    """The same that `policy_schema scores=` writes for other editors."""
+    given = page.get("/runs/2026-W48/schema").json()
+    scores = page.app.state.console.run("2026-W48").scores
+    assert given == policy_schema(Meant(scores=scores).world)
+    assert 'data-schema="/runs/2026-W48/schema"' in page.get(DRAFT).text
+
+
 def test_an_edit_is_compared_with_the_run(page: TestClient) -> None:
     draft = fresh(page, "compared")
     assert "Nothing changes" in answered(page, f"{draft}/effect")
@@ -151,7 +174,9 @@ def test_an_edit_is_compared_with_the_run(page: TestClient) -> None:
     )
     text = answered(page, f"{draft}/effect")
     assert "push_cap.max" in text and "Where contacts change" in text
-    assert 'id="now-push_cap" hx-swap-oob="true"' in text, "the rows show what is achieved"
+    told = re.search(r'<script type="application/json" id="figures">(.*?)</script>', text)
+    assert told is not None
+    assert json.loads(told[1])["push_cap"] == {"was": "80", "now": "20", "price": ANY, "moved": True}
 
 
 def test_a_contradiction_shows_its_conflict_and_a_repair_is_taken(page: TestClient) -> None:
@@ -186,6 +211,28 @@ def test_a_trade_off_is_drawn_with_a_table_beside_it(page: TestClient) -> None:
     assert "<svg" in text and "Diamond: the draft" in text and text.count("<tr>") >= 4
 
 
+def test_a_search_and_a_trade_off_are_counted_on_everybody_on_request(page: TestClient) -> None:
+    draft = fresh(page, "in_full")
+    for question in ("seek", "frontier"):
+        form = page.get(f"{draft}/{question}").text
+        assert "on a sample of 400" in form and re.search(r"on all 400 listeners \(about", form)
+    sought = answered(page, f"{draft}/seek?want=push_cap&amount=40&by=push_cap.max&full=true")
+    assert "From allocations of all 400 listeners" in sought and "(An allocation of all users.)" in sought
+    assert re.search(r"<dt>what that gives</dt><dd>40</dd>", sought)
+    traced = answered(page, f"{draft}/frontier?x=push_cap&y=revenue&points=3&full=true")
+    assert "From allocations of all 400 listeners" in traced and "at most below the best" in traced
+    assert "at most below the best" not in answered(page, f"{draft}/frontier?x=push_cap&y=revenue&points=3")
+
+
+def test_counting_on_everybody_is_cancelled(page: TestClient) -> None:
+    draft = fresh(page, "in_full_cancelled")
+    with page.app.state.console.run("2026-W48").turn:
+        text = page.get(f"{draft}/seek?want=push_cap&amount=41&by=push_cap.max&full=true", headers=HTMX).text
+        job = re.search(r'hx-post="([^"]+/stop)"', text)
+        assert job is not None and "allocating all listeners" in text
+        assert "Cancelled" in page.post(job[1], headers=HTMX).text
+
+
 def test_why_is_answered_for_a_listener_and_for_offers(page: TestClient) -> None:
     draft = fresh(page, "asked")
     assert "product: books" in page.get(f"{draft}/why").text
@@ -208,6 +255,100 @@ def test_an_answer_is_doubted_on_request(page: TestClient) -> None:
     )
     text = answered(page, f"{draft}/doubt")
     assert "mean - 1 standard errors" in text and "Push messages" in text
+
+
+def written(page: TestClient, draft: str, path: str, value: str, suffix: str = "") -> None:
+    given = {"version": version(page, draft), "path": path, "value": value, "suffix": suffix}
+    assert page.post(f"{draft}/field", data=given).status_code == 200
+
+
+def test_a_promise_stands_beside_what_came_of_earlier_ones_and_is_discounted_on_request(
+    page: TestClient, folder: Path
+) -> None:
+    draft = fresh(page, "weighed")
+    written(page, draft, "budget.max", "40")
+    assert "promised" not in answered(page, f"{draft}/effect") and 'id="discount"' not in page.get(draft).text
+    days = [f"2026-09-{day:02d}" for day in range(1, 11)]
+    for day in days:
+        write_readout(folder / "runs", day, promised=2.0, came=1.0, stderr=0.1)
+    try:
+        assert 'id="discount"' in page.get(draft).text
+        plain, less = answered(page, f"{draft}/effect"), answered(page, f"{draft}/effect?discount=true")
+        assert "50.0 % of what was promised came." in page.get(f"{draft}/scenarios").text
+        record = track_record(folder / "runs")
+    finally:
+        for day in days:
+            shutil.rmtree(folder / "runs" / day)
+    assert "50.0 % of what was promised came." in plain and "Discounted by that" not in plain
+    assert days[-1] in plain and days[1] not in plain, "the last eight"
+    console: Console = page.app.state.console
+    run = console.run("2026-W48")
+    policy = console.checked(run, run.drafts.get("weighed", str).text).policy
+    assert record is not None and policy is not None
+    answer = console.questions(run).what_if(policy, full=False).answer
+    assert isinstance(answer, WhatIf)
+    worth = discounted(answer.difference.value, record)
+    assert worth.mean == pytest.approx(answer.difference.value.mean / 2)
+    assert f"Discounted by that the difference is {signed(worth, answer.unit)}." in less
+    assert "value, discounted" in less
+
+
+@pytest.fixture(scope="module")
+def two_weeks(tmp_path_factory: pytest.TempPathFactory, composed: Callable) -> Path:
+    """A week with the one before it, and an earlier one whose catalogue lacks an offer."""
+    folder = tmp_path_factory.mktemp("two_weeks")
+    settings = console_settings(composed, folder)
+    few = POLICY.replace("product: books}, users", "product: family}, users")
+    write_week(settings, "2026-W46", day="2026-11-09", policy=few, products=PRODUCTS[:2])
+    write_week(settings, "2026-W47", day="2026-11-16", seed=2)
+    write_week(settings, "2026-W48")
+    return folder
+
+
+def test_an_answer_is_doubted_by_last_weeks_scores_where_there_are_some(
+    two_weeks: Path, composed: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make_app(console_settings(composed, two_weeks), PORT)
+    address = f"http://127.0.0.1:{PORT}"
+    page = TestClient(app, base_url=address, headers={"origin": address})
+    draft = fresh(page, "doubted_also")
+    written(page, draft, "budget.max", "40")
+    assert "those of 2026-W47" in answered(page, f"{draft}/effect")
+    text = answered(page, f"{draft}/doubt?also=true")
+    assert "the other model&#39;s scores" in text and "scores are those of 2026-W47" in text
+    assert "changes with the view" not in text
+    assert "other model" not in answered(page, f"{draft}/doubt"), "only where it is asked for"
+    run = app.state.console.run("2026-W48")
+    with (
+        Session.open(open_scores(two_weeks / "runs" / "2026-W48" / "scores")) as now,
+        Session.open(open_scores(two_weeks / "runs" / "2026-W47" / "scores")) as before,
+    ):
+        new = now.read(two_weeks / "2026-W48.yaml", {"budget": {"max": 40}})
+        verdict = robustness(now, run.base, new, before).verdicts[-1]
+    assert verdict.value is not None
+    assert shown.in_words(verdict.value, run.unit) in text, "as `what_if also=` says"
+
+    changing = Robustness(verdicts=(verdict,), winner_changes=True, sentence="It depends.")
+    monkeypatch.setattr("scripts.console.questions.robustness", lambda *asked: changing)
+    written(page, draft, "budget.max", "41")
+    text = answered(page, f"{draft}/doubt?also=true")
+    assert "The better policy changes with the view.</strong> It depends." in text
+
+
+def test_scores_of_last_week_that_do_not_fit_are_left_out_with_the_reason(two_weeks: Path, composed: Callable) -> None:
+    run = two_weeks / "runs" / "2026-W48" / RUN
+    run.write_text(RunRecord(run="2026-W48", identity="x", previous="2026-W46/allocation").text())
+    try:
+        app = make_app(console_settings(composed, two_weeks), PORT)
+        address = f"http://127.0.0.1:{PORT}"
+        page = TestClient(app, base_url=address, headers={"origin": address})
+        draft = fresh(page, "unfit")
+        assert "those of 2026-W46" in answered(page, f"{draft}/effect"), "what was published when the run began"
+        text = answered(page, f"{draft}/doubt?also=true")
+    finally:
+        run.unlink()
+    assert "do not fit these policies" in text and "no action has product" in text
+    assert "mean - 1 standard errors" in text and "other model" not in text
 
 
 def test_scenarios_stand_beside_the_runs_policy(page: TestClient) -> None:

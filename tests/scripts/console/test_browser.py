@@ -4,7 +4,9 @@ Run by ./scripts/test_console. With OFFERMIX_PICTURES=DIR every stop of the visi
 """
 
 import os
+import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +17,9 @@ import uvicorn
 
 from scripts.console.__main__ import listening
 from scripts.console.app import make_app
+from scripts.console.drafts import Draft, Drafts
 from tests.scripts.console.weeks import console_settings, write_week
+from tests.scripts.judging.test_track_record import write_readout
 
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("default")]
 WIDTHS = (1280, 400)
@@ -23,12 +27,22 @@ WAIT = 60_000
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
 
 
+AT_THE_END_OF = (
+    "(words) => { const area = document.getElementById('text'), at = area.value.indexOf(words) + words.length;"
+    " area.focus(); area.setSelectionRange(at, at); }"
+)
+"""Puts the cursor behind the first place of these words in the text."""
+
+
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory, composed: Callable) -> Iterator[str]:
-    """A console over one small week, listening."""
+    """A console over one small week, listening. The week before has scores too, and four earlier ones have readouts."""
     folder = tmp_path_factory.mktemp("browser")
     settings = console_settings(composed, folder)
+    write_week(settings, "2026-W47", users=1000, seed=2, day="2026-11-16")
     write_week(settings, "2026-W48", users=1000)
+    for week, came in enumerate((1.4, 1.9, 1.1, 1.6)):
+        write_readout(settings.paths.runs, f"2026-10-{5 + 7 * week:02d}", promised=2.0, came=came, stderr=0.4)
     port = listening(0)
     number = port.getsockname()[1]
     server = uvicorn.Server(uvicorn.Config(make_app(settings, number), log_level="warning"))
@@ -128,7 +142,17 @@ def test_a_visit_from_a_changed_cap_to_a_published_policy(visitor: Visitor) -> N
     visitor.sees("#effect .id", "push_cap.max")
     assert "max: 10%                         # of all" in page.input_value("#text")
     visitor.sees("#now-push_cap", "100")
+    visitor.sees("#effect", "75.0 % of what was promised came.")
     visitor.looks("effect")
+    page.get_by_label("Discount promises").check()
+    visitor.sees("#effect", "Discounted by that the difference is")
+    visitor.sees("#effect tr", "value, discounted")
+    page.get_by_text("How earlier promises came out").click()
+    page.get_by_role("button", name="Does it hold?").click()
+    visitor.sees("#doubt", "The other model's scores are those of 2026-W47.")
+    visitor.looks("promised_and_doubted")
+    page.get_by_label("Discount promises").uncheck()
+    visitor.sees("#effect tr:nth-child(2)", "contacts")
     page.fill("#scenario-name", "Less push")
     page.click("#effect .keep button")
     visitor.sees("#effect", "Kept as Less push")
@@ -158,6 +182,10 @@ def test_a_visit_from_a_changed_cap_to_a_published_policy(visitor: Visitor) -> N
     page.fill("#by", "push_cap.max")
     page.get_by_role("button", name="Search").click()
     visitor.sees("#answer", "What was tried")
+    visitor.sees("#answer", "of 1,000 listeners")
+    page.get_by_label("on all 1,000 listeners").check()
+    page.get_by_role("button", name="Search").click()
+    visitor.sees("#answer", "From allocations of all 1,000 listeners")
     visitor.looks("seek")
     page.locator("#answer").get_by_role("button", name="into the draft").click()
     visitor.sees("#effect .id", "push_cap.max")
@@ -168,6 +196,9 @@ def test_a_visit_from_a_changed_cap_to_a_published_policy(visitor: Visitor) -> N
     page.fill("#points", "5")
     page.get_by_role("button", name="Draw").click()
     visitor.sees("#answer", "Diamond")
+    page.get_by_label("on all 1,000 listeners").check()
+    page.get_by_role("button", name="Draw").click()
+    visitor.sees("#answer", "at most below the best")
     visitor.looks("frontier")
 
     page.get_by_role("link", name="Why").click()
@@ -211,7 +242,10 @@ def test_text_is_completed_explained_and_checked_while_it_is_typed(visitor: Visi
     page.goto(f"{visitor.address}/runs/2026-W48/drafts/typed")
     page.click("#text")
     page.keyboard.press("Control+End")
-    page.keyboard.type("  - {id: home_books, kind: volume, where: {prod")
+    page.keyboard.type("  - {id: home_books, kind: vol")
+    visitor.sees("#completions li", "volume")
+    page.keyboard.press("Enter")
+    page.keyboard.type(", where: {prod")
     visitor.sees("#completions li", "product")
     page.keyboard.press("Enter")
     page.keyboard.type(": boo")
@@ -225,8 +259,21 @@ def test_text_is_completed_explained_and_checked_while_it_is_typed(visitor: Visi
         page.keyboard.press("ArrowLeft")
     page.keyboard.type("a")
     visitor.sees("#mistakes", "No mistakes")
-    visitor.sees("#key-help", "max: At most so much")
+    visitor.sees("#key-help", "max: At most. On a volume a number of contacts")
     visitor.sees("#rule-home_books", "volume")
+    meanings = {
+        "{id: total, max": "max: Contacts in scope that one listener gets at most.",
+        "market: [SE": "market: A segment of listeners, like DE, NO, SE.",
+        "kind: volume": "kind: volume counts contacts",
+        "{share: 2": "share: A part of all listeners",
+        "{id: home_books": "id: Names the rule everywhere",
+    }
+    for words, told in meanings.items():
+        page.evaluate(AT_THE_END_OF, words)
+        visitor.sees("#key-help", told)
+    page.evaluate(AT_THE_END_OF, "# of")
+    page.wait_for_timeout(100)
+    visitor.sees("#key-help", "id: Names the rule everywhere")
     page.reload()
     assert "max: 10%}" in page.input_value("#text"), "nothing is lost on a reload"
 
@@ -248,6 +295,37 @@ def test_two_people_on_one_draft_see_both_texts(browser: Any, visitor: Visitor) 
     visitor.sees("#saved", "version 4")
     assert "# theirs" in page.input_value("#text")
     other.context.close()
+
+
+def test_a_number_that_is_set_while_the_rows_are_shown_anew_is_not_lost(
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = visitor.page
+    page.goto(f"{visitor.address}/runs/2026-W48/drafts/hasty")
+    visitor.sees("#effect", "Nothing changes")
+    visitor.sets("push_cap.max", "15")
+    visitor.sees("#effect .id", "push_cap.max")
+    at_once = Drafts.step
+
+    def slowly(*asked: Any) -> Draft:
+        time.sleep(1.5)
+        return at_once(*asked)
+
+    monkeypatch.setattr(Drafts, "step", slowly)
+    page.get_by_role("button", name="Undo").click()
+    visitor.sets("budget.max", "40")
+    visitor.sees("#effect .id", "budget.max")
+    assert page.input_value('input[id="push_cap.max"]') == "20" and page.input_value('input[id="budget.max"]') == "40"
+
+    page.get_by_role("button", name="Undo").click()
+    page.click('input[id="books.min"]')
+    page.keyboard.press("Control+A")
+    page.keyboard.type("12")
+    visitor.sees("#effect", "Nothing changes")
+    assert page.input_value('input[id="books.min"]') == "12", "what is being typed stays"
+    page.keyboard.press("Tab")
+    visitor.sees("#effect .id", "books.min")
+    assert "budget.max" not in page.inner_text("#effect")
 
 
 def test_everything_is_reached_by_keyboard_and_focus_is_seen(visitor: Visitor) -> None:
@@ -278,3 +356,72 @@ def test_a_slider_is_moved_by_arrows_and_work_is_cancelled(visitor: Visitor) -> 
     visitor.sees("#effect .id", "push_cap.max")
     assert page.input_value('input[id="push_cap.max"]') == "23"
     assert "max: 23%" in page.input_value("#text")
+
+
+COUNTED = """for (const name of ["pointerdown", "keydown"])
+  addEventListener(name, (event) => event.isTrusted && sessionStorage.setItem(name, 1 + Number(sessionStorage.getItem(name))), true);"""
+"""Counts what a person does to the page, over all of its addresses."""
+
+
+@dataclass
+class TimedTask:
+    """What one person does for one task. told: a line for whoever reads the test's output."""
+
+    page: Any
+    name: str
+    started: float = field(default_factory=time.monotonic)
+
+    def told(self) -> str:
+        done = [self.page.evaluate("(name) => Number(sessionStorage.getItem(name))", name) for name in COUNTED_NAMES]
+        self.page.evaluate("sessionStorage.clear()")
+        return f"{self.name}: {time.monotonic() - self.started:.1f} s, {done[0]} clicks, {done[1]} keys"
+
+
+COUNTED_NAMES = ("pointerdown", "keydown")
+
+
+def test_three_tasks_of_a_product_manager_are_done_and_timed(
+    visitor: Visitor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Seconds, clicks and keys are printed and not judged: a machine is as fast as it is."""
+    page = visitor.page
+    page.add_init_script(COUNTED)
+    page.goto(f"{visitor.address}/runs/2026-W48/drafts/tasks")
+    visitor.sees("#effect", "Nothing changes")
+    told = []
+
+    task = TimedTask(page, "Change a cap and tell the effect")
+    page.click('input[id="push_cap.max"]')
+    page.keyboard.press("Control+A")
+    page.keyboard.type("15")
+    page.keyboard.press("Tab")
+    visitor.sees("#effect h2", "less; ")
+    visitor.sees("#effect", "The maximum of Push messages (push_cap) falls from 20 % to 15 % of all users.")
+    visitor.sees("#now-push_cap", "150")
+    told.append(task.told())
+    visitor.looks("task_cap")
+
+    task = TimedTask(page, "Why few books")
+    page.get_by_role("link", name="Why").click()
+    page.focus("#which")
+    page.keyboard.type("product: b")
+    page.locator("form").filter(has_text="Offers").get_by_role("button").click()
+    visitor.sees("#answer h2", "Of 1,000 listeners")
+    visitor.sees("#answer", "get one")
+    told.append(task.told())
+
+    task = TimedTask(page, "Reach 90 % of Norwegians")
+    page.get_by_role("link", name="Policy").click()
+    page.click("#text")
+    page.keyboard.press("Control+End")
+    page.keyboard.type("  - {id: norway, kind: reach, users: {market: NO}, min: 90%}")
+    visitor.sees("#effect", "norway")
+    visitor.sees("#now-norway", "changed")
+    row = page.locator("#effect tr").filter(has_text=re.compile("norway *at least")).first.inner_text()
+    wanted = int(row.split("at least ")[1].split()[0])
+    reached = int(page.inner_text("#now-norway").split()[0])
+    assert 0 < wanted <= reached
+    told.append(task.told())
+    visitor.looks("task_reach")
+    with capsys.disabled():
+        print("", *told, sep="\n")

@@ -1,6 +1,8 @@
 """A run is opened with its own policy as text, and its sample is drawn once."""
 
+import json
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -10,10 +12,14 @@ from allocator.formats import POLICY as POLICY_FILE
 from allocator.policy.checked import users_in
 from allocator.policy.grammar import EligibilityRule
 from allocator.policy.words import filter_from_words
-from ranker.files import InputError, read_json
+from ranker.catalogue import CATALOGUE_FILE
+from ranker.files import InputError, read_json, read_json_object
 from scripts.console.opened import CONSOLE, open_run
 from scripts.console.policy_text import as_text
-from scripts.console.run_list import find_run, list_runs
+from scripts.console.run_list import find_run, list_runs, run_before
+from scripts.formats.manifest import MANIFEST
+from scripts.formats.run_record import RUN, RunRecord
+from tests.allocator.instances import write_scores
 from tests.scripts.console.weeks import POLICY, USERS, console_settings, write_week
 
 
@@ -68,6 +74,29 @@ def test_rules_that_compare_get_what_the_run_compared_with(run: Path, tmp_path: 
     assert opened.session.previous == previous
     found = opened.session.price(opened.base)
     assert found.sums.quotient(3)[0] <= 0.5 + 1e-3
+
+
+def test_the_week_before_is_the_one_that_was_published_then_or_the_latest_of_an_earlier_day(tmp_path: Path) -> None:
+    for name, day in (("W45", 2), ("W46", 9), ("W47", 16), ("W48", 23), ("W48-trial", 23), ("W49", 30)):
+        write_scores(tmp_path / name / "scores", 10, 1)
+        words = read_json_object(tmp_path / name / "scores" / CATALOGUE_FILE)
+        text = json.dumps({**words, "as_of": f"2026-11-{day:02d}"})
+        (tmp_path / name / "scores" / CATALOGUE_FILE).write_text(text)
+        (tmp_path / name / "scores" / MANIFEST).write_text("{}")
+    run, day = tmp_path / "W48", date(2026, 11, 23)
+
+    def began_with(previous: str | None) -> str | None:
+        (run / RUN).write_text(RunRecord(run="W48", identity="x", previous=previous).text())
+        return run_before(run, day)
+
+    assert run_before(run, day) == "W47", "where run.json is missing"
+    assert began_with("W46/allocation") == "W46"
+    assert began_with("W48-trial/allocation") == "W47", "the same day is the same week"
+    assert began_with("W44/allocation") == "W47", "whose scores are gone"
+    assert began_with("../elsewhere/allocation") == "W47"
+    assert began_with(None) == "W47"
+    assert run_before(tmp_path / "W45", date(2026, 11, 2)) is None
+    assert run_before(tmp_path / "W45", None) is None
 
 
 def test_runs_are_listed_without_what_is_no_run(run: Path) -> None:

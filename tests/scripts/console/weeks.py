@@ -1,15 +1,18 @@
 """Small finished runs to open: random scores, a policy with comments, and its allocation."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
 
+from ranker.catalogue import CATALOGUE_FILE
+from ranker.files import read_json_object
 from scripts import allocate
 from scripts.cli.entry import validated
 from scripts.cli.settings import AllocatePaths, AllocateSettings, ConsoleSettings, Settings
 from scripts.runs import stage
-from tests.allocator.instances import write_scores
+from tests.allocator.instances import PRODUCTS, write_scores
 
 USERS = 400
 POLICY = """# The policy of the tests
@@ -54,11 +57,16 @@ def write_week(
     users: int = USERS,
     seed: int = 1,
     previous: Path | None = None,
+    day: str | None = None,
+    products: Sequence[tuple[str, str, float]] = PRODUCTS,
 ) -> Path:
-    """A run with scores and an allocation."""
+    """A run with scores and an allocation. day: of its scores, where another than that of most tests."""
     run = settings.paths.runs / name
     with stage.write(run / "scores", "score") as made:
-        write_scores(made, users, seed, stderr=True)
+        write_scores(made, users, seed, stderr=True, products=products)
+        if day is not None:
+            words = read_json_object(made / CATALOGUE_FILE)
+            (made / CATALOGUE_FILE).write_text(json.dumps({**words, "as_of": day}))
     file = settings.paths.runs.parent / f"{name}.yaml"
     file.write_text(policy)
     paths = AllocatePaths(scores=run / "scores", policy=file, out=run / "allocation", previous=previous)

@@ -308,6 +308,7 @@ class SaidOfConstraint(AllocationPart):
     min: Said[Annotated[Figure, Strict()]] = None
     max: Said[Annotated[Figure, Strict()]] = None
     achieved: Said[Annotated[Figure, Strict()]] = None
+    denominator: Said[Annotated[Figure, Strict()]] = None
     se: Said[Annotated[Figure, Strict()]] = None
 
 

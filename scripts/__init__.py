@@ -4,6 +4,7 @@ Packages, and then the commands in the order in which a week runs:
 
 - cli: the words of a command line as settings, progress and exit statuses
 - formats: what the JSON files of commands hold, one frozen model each
+- gates: what a week must show before it is published
 - runs: folders that are whole or absent, the pointer to the published one, and its record
 - pages: results as one HTML file each
 - judging: what policies are compared with, and rehearsed on

@@ -6,6 +6,7 @@ Modules:
 
 - document: what all of them share: strict reading, and the text that is written
 - manifest: manifest.json of a stage's folder
+- gates: gates.json beside the stages of a run
 - pointer: published.json, and the lines of published_history.jsonl
 - run_record: run.json of a week's folder
 - readout: readout.json

@@ -14,5 +14,6 @@ Modules; first what pages have in common:
 - explain: explanations as tables in the terminal
 - seek: what a search found, as a table in the terminal
 - frontier: a trade-off as a table in the terminal
+- gates: what the gates found, as a table in the terminal
 - week: a finished week as tables in the terminal
 """

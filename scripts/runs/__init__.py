@@ -11,7 +11,6 @@ Modules, in the order in which a run is made:
 - locks: one process at a time at a file or folder
 - questions: a question of a policy, and the file of its answer
 - report_sources: what a run offers to its report, and which allocation stands before it
-- worth_of_week: what a week must bring next to the last published one
 - pointer: the pointer to the finished, audited run
 - tracking: the record of a week in MLflow
 - metrics: the figures that MLflow charts

@@ -11,6 +11,7 @@ ORDER = (
     ("allocator",),
     ("scripts.formats",),
     ("scripts.cli",),
+    ("scripts.gates",),
     ("scripts.runs",),
     ("scripts.judging",),
     ("scripts.pages",),

@@ -82,7 +82,7 @@ class PublishOptions(FrozenSettings):
         0.8, ge=0, description="of what a constraint achieves, as a part of the larger of both weeks' amounts"
     )
     max_churn: float | None = Field(
-        0.9, ge=0, le=1, description="of last week's users with a contact who get others or none"
+        0.97, ge=0, le=1, description="of last week's users with a contact who get others or none"
     )
     guardrails: tuple[str, ...] | None = Field(
         None, description="metrics that a week may harm; those that the objective counts with negative weights alone"
@@ -96,9 +96,19 @@ class PublishOptions(FrozenSettings):
     floor: int = Field(
         100, ge=0, description="users or contacts; smaller numbers are not compared by swing and emptiness"
     )
+    max_constant_outcomes: int | None = Field(0, ge=0, description="outcomes that never vary in the logs")
+    max_volume: float | None = Field(
+        0.45, ge=0, description="change of a table's rows, as a part of the larger of both weeks'"
+    )
+    max_feature_drift: float | None = Field(0.5, ge=0, description="Wasserstein distance of a feature, in spreads")
+    max_category_drift: float | None = Field(0.3, ge=0, description="total variation of a category of the scored users")
+    max_missing_drift: float | None = Field(0.2, ge=0, description="change of the missing part of a feature")
+    max_score_drift: float | None = Field(
+        4.0, ge=0, description="Wasserstein distance of a metric's effects, in their spread and standard error"
+    )
     min_model_value: float | None = Field(0.6, ge=0, description="of the off-policy value by last week's model")
     max_slope_loss: float | None = Field(1.0, ge=0, description="how much farther from 1 a calibration slope may be")
-    min_reliability: float | None = Field(0.5, ge=0, description="of the reliability of last week's model, by outcome")
+    min_reliability: float | None = Field(0.4, ge=0, description="of the reliability of last week's model, by outcome")
     approver: str | None = Field(
         None, min_length=1, max_length=100, description="who approves; not the policy's author"
     )

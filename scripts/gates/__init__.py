@@ -8,6 +8,7 @@ Modules, in the order in which a week is judged:
 - own: gates that ask the week alone
 - beside_last: gates that set its certificate beside that of the last published week
 - whom: gates about listeners, and rules that ran out
+- data: gates that set its outcomes, rows, features and scores beside those of the last published week
 - learned: gates that set its model beside the one before
 - judged: all of them, asked
 """

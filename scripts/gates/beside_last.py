@@ -15,6 +15,8 @@ COMPARED = (*COUNTED, "total", "share", "average", "ratio")
 ERRORS = 2.0
 """Standard errors within which two estimates are not told apart."""
 SAME_BOUND = 0.1
+LARGE = 0.1
+"""Of the contacts of a week: by so many a count must have moved."""
 
 
 class BesideLast(Gate):
@@ -62,26 +64,34 @@ class WorthGate(BesideLast):
 class Swing(BesideLast):
     """What each constraint achieves has not swung: the change as a part of the larger of both weeks' amounts.
 
-    A constraint whose bound was changed is not compared: that swing was asked for.
+    A constraint whose bound was changed is not compared: that swing was asked for. One that is only measured is no gate.
     """
 
     def compared(
         self, weeks: WeeksCompared, now: SaidOfWeek, last: SaidOfWeek, options: PublishOptions
     ) -> Iterator[GateFinding]:
+        least = max(options.floor, LARGE * max(now.contacts or 0, last.contacts or 0))
         for name, here in now.named.items():
-            if here.kind in COMPARED and name in last.named:
-                yield self._of(name, here, last.named[name], weeks, options)
+            if here.kind in COMPARED and here.is_enforced and name in last.named:
+                yield self._of(name, here, last.named[name], weeks, options, least)
 
     def _of(
-        self, name: str, here: SaidOfConstraint, there: SaidOfConstraint, weeks: WeeksCompared, options: PublishOptions
+        self,
+        name: str,
+        here: SaidOfConstraint,
+        there: SaidOfConstraint,
+        weeks: WeeksCompared,
+        options: PublishOptions,
+        least: float,
     ) -> GateFinding:
+        """least: contacts by which an amount must have moved."""
         limit = options.max_swing or 0.0
         if here.achieved is None or there.achieved is None:
             return self.untold("nothing is in its scope in one of the weeks", weeks, about=name)
         if any(_moved(getattr(here, side), getattr(there, side)) for side in ("min", "max")):
             return self.untold("its bounds were changed", weeks, about=name)
         told = {"about": name, "found": here.achieved, "compared": there.achieved, "limit": limit}
-        if not _is_large(here, there, options.floor):
+        if not _is_large(here, there, options.floor, least):
             return self.passed(weeks, **told)
         apart = abs(here.achieved - there.achieved)
         swing = apart / max(abs(here.achieved), abs(there.achieved), 1e-300)
@@ -99,10 +109,10 @@ def _moved(here: float | None, there: float | None) -> bool:
     return abs(here - there) > SAME_BOUND * max(abs(here), abs(there))
 
 
-def _is_large(here: SaidOfConstraint, there: SaidOfConstraint, floor: int) -> bool:
-    """Whether enough contacts are behind it: counts below the floor move by chance and harm nobody."""
+def _is_large(here: SaidOfConstraint, there: SaidOfConstraint, floor: int, least: float) -> bool:
+    """Whether enough contacts are behind it: what is small moves by chance, or as one offer takes the place of another."""
     if here.kind in COUNTED:
-        return max(here.achieved or 0, there.achieved or 0) >= floor
+        return abs((here.achieved or 0) - (there.achieved or 0)) >= least
     if here.kind in ("share", "average"):
         return min(here.denominator or 0, there.denominator or 0) >= floor
     return True

@@ -6,6 +6,7 @@ from ranker.files import InputError
 from scripts.cli.settings import PublishOptions
 from scripts.formats.gates import OVERRIDDEN, REFUSED, UNTOLD, GateFinding, GatesRecord, Override
 from scripts.gates.beside_last import Guardrail, GuardrailLimit, Swing, WorthGate
+from scripts.gates.data import FeatureDrift, ScoreDrift, TellingOutcomes, VolumeGate
 from scripts.gates.gate import Gate, WeeksCompared
 from scripts.gates.learned import ModelValue, Reliability, SlopeGate
 from scripts.gates.listeners import Partitions
@@ -29,6 +30,14 @@ GATES_IN_ORDER: tuple[Gate, ...] = (
     GuardrailLimit("guardrail limit", "per contact", None),
     ExpiredRules("expired rules", "rules", "max_expired"),
     EmptyPartitions("empty partitions", "listeners", "max_empty"),
+    TellingOutcomes("outcomes", "outcomes", "max_constant_outcomes"),
+    VolumeGate("volume", "rows", "max_volume"),
+    FeatureDrift("feature drift", "spreads", "max_feature_drift", "shift", "moved by {:.2f} spreads"),
+    FeatureDrift("category drift", "share of listeners", "max_category_drift", "moved", "{:.2f} of its values moved"),
+    FeatureDrift(
+        "missing values", "share of listeners", "max_missing_drift", "missing", "missing part moved by {:.2f}"
+    ),
+    ScoreDrift("score drift", "spreads and errors", "max_score_drift"),
     ModelValue("model value", "per decision", "min_model_value"),
     SlopeGate("calibration slope", "slope", "max_slope_loss"),
     Reliability("reliability", "share of variance", "min_reliability"),

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ranker.columns import as_ids, as_text
+from ranker.columns import as_text
 from ranker.files import batches, some_parquet_files
+from ranker.hashed import hash_of_text, keys_of, mixed
 from ranker.scores import Scores, open_scores
 from scripts.formats.gates import PartitionCount
 
@@ -20,7 +20,6 @@ Partitions = Mapping[str, Mapping[str, PartitionCount]]
 ROWS_AT_ONCE = 262_144
 MOST_CONTACTS = 4_000_000
 """More are not compared one by one: a part of the listeners, drawn by a hash, tells the share as well."""
-MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 def churn(before: Path, after: Path, contacts: int) -> tuple[int, int]:
@@ -43,10 +42,10 @@ def _slates(allocation: Path, part: np.uint64) -> tuple[np.ndarray, np.ndarray]:
     keys, actions = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
     for file in some_parquet_files(allocation):
         for batch in batches(file, ROWS_AT_ONCE, ["user_id", "action"]):
-            key_N = _mixed(keys_of(batch.column("user_id")))
+            key_N = mixed(keys_of(batch.column("user_id")))
             chosen_N = key_N % part == 0
             keys.append(key_N[chosen_N])
-            actions.append(_hash_of_text(batch.column("action"))[chosen_N])
+            actions.append(hash_of_text(batch.column("action"))[chosen_N])
     key_L, place_N = np.unique(np.concatenate(keys), return_inverse=True)
     slate_L = np.zeros(len(key_L), np.uint64)
     np.add.at(slate_L, place_N, np.concatenate(actions))
@@ -82,23 +81,3 @@ def _segments(scores: Scores, names: tuple[str, ...]) -> Iterator[tuple[pa.Array
         for batch in batches(file, ROWS_AT_ONCE, ["user_id", *names]):
             codes = [pc.index_in(as_text(batch.column(name)), pa.array(scores.vocabulary[name])) for name in names]
             yield batch.column("user_id"), [each.fill_null(0).to_numpy(zero_copy_only=False) for each in codes]
-
-
-def keys_of(ids: pa.Array) -> np.ndarray:
-    """uint64[N]: the ids as numbers, of texts their hash."""
-    plain = as_ids(ids)
-    if pa.types.is_integer(plain.type):
-        numbers: np.ndarray = plain.to_numpy(zero_copy_only=False).astype(np.int64).view(np.uint64)
-        return numbers
-    return _hash_of_text(plain)
-
-
-def _hash_of_text(column: pa.Array) -> np.ndarray:
-    encoded = as_text(column).dictionary_encode()
-    hashes = pd.util.hash_array(np.asarray(encoded.dictionary.to_pylist(), object))
-    return np.append(hashes, np.uint64(0))[encoded.indices.fill_null(len(hashes)).to_numpy(zero_copy_only=False)]
-
-
-def _mixed(key_N: np.ndarray) -> np.ndarray:
-    mixed: np.ndarray = (key_N ^ (key_N >> np.uint64(31))) * MIX
-    return mixed ^ (mixed >> np.uint64(29))

@@ -11,6 +11,8 @@ from allocator.policy.grammar import Policy
 from allocator.report.policy_used import policy_beside
 from ranker.evaluate.records import EVALUATION, ModelEvaluation
 from ranker.files import InputError
+from ranker.log_schema import SCHEMA_FILE, read_schema
+from ranker.profiles.records import PROFILE, Profile, TableProfile
 from scripts.formats.console import PROPOSAL, ProposalRecord
 from scripts.formats.gates import GATES, GatesRecord, PartitionCount
 from scripts.formats.manifest import read_manifest
@@ -55,6 +57,20 @@ class WeekSeen:
     @cached_property
     def evaluation(self) -> ModelEvaluation | None:
         return ModelEvaluation.from_file_if_sound(self.folder / "model" / EVALUATION)
+
+    @cached_property
+    def profiles(self) -> Mapping[str, TableProfile]:
+        """By name, of the tables, logs, scored users and scores; empty where its stages kept none."""
+        found = (Profile.from_file_if_sound(self.folder / stage / PROFILE) for stage in ("logs", "scores"))
+        return {table.name: table for each in found if each is not None for table in each.tables}
+
+    @cached_property
+    def outcomes(self) -> tuple[str, ...]:
+        """Of its logs."""
+        try:
+            return tuple(outcome.name for outcome in read_schema(self.folder / "logs" / SCHEMA_FILE).outcomes)
+        except InputError:
+            return ()
 
     @cached_property
     def partitions(self) -> Partitions | None:

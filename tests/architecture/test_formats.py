@@ -25,6 +25,7 @@ HOMES = {
     "left_out.json": "allocator.formats",
     "manifest.json": "scripts.formats.manifest",
     "run.json": "scripts.formats.run_record",
+    "profile.json": "ranker.profiles.records",
     "gates.json": "scripts.formats.gates",
     "published.json": "scripts.formats.pointer",
     "published_history.jsonl": "scripts.formats.pointer",

@@ -30,6 +30,7 @@ Packages, and then the commands in the order in which a week runs:
 - rehearse: the week's policy on users who did not train the model, promised and as their logs say
 - regret: all of them, judged on a synthetic market's truth
 - left_out: who gets no offers, and why
+- drift: how far a week's data is from that of the last published week
 - report: a run as one page for people
 - publish: the pointer to a finished run
 - rollback: the pointer back to an earlier run

@@ -21,7 +21,7 @@ def run(settings: PrepareSettings) -> Prepared:
         entry.progress("Decisions joined") as advance,
     ):
         prepared = prepare(tables, out, settings.prepare, advance)
-        write_profile_of_logs(tables, out)
+        write_profile_of_logs(tables, out, prepared.left_out)
     log.info(
         "Logs: %s of %s decisions, of which %s showed nothing; %s are not mature on %s, and %s of those known in part -> %s",
         f"{prepared.rows:,}",

@@ -41,7 +41,7 @@ def run(settings: ScoreSettings) -> ScoreResult:
         if paths.exposures is not None:
             with entry.progress("Reading exposures") as advance:
                 received = write_history(paths.exposures, model.schema.none, out, advance)
-        write_profile_of_scores(paths.users, out)
+        write_profile_of_scores(paths.users, out, model.encoder)
     count = len(model.actions if actions is None else actions)
     return ScoreResult(paths.scores, users, count, received, time.perf_counter() - started)
 

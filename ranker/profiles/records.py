@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Strict
+from pydantic import Field, Strict
 
 from ranker.files import Document
 
@@ -56,9 +56,10 @@ class TableProfile(Document):
 
 
 class Profile(Document):
-    """The tables that a stage read and wrote."""
+    """The tables that a stage read and wrote. left_out: what it did not use of them, by its words, counted."""
 
     tables: tuple[TableProfile, ...]
+    left_out: dict[str, Rows] = Field(default_factory=dict)
 
     def table(self, name: str) -> TableProfile | None:
         return next((each for each in self.tables if each.name == name), None)

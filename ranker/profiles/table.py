@@ -3,7 +3,8 @@
 Axes: R rows, A actions, N entries of a list column.
 """
 
-from collections.abc import Collection, Sequence
+import logging
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,11 +13,13 @@ import pyarrow as pa
 
 from ranker import disk
 from ranker.columns import as_flags, as_lists, is_number, is_text
+from ranker.features import Encoder
 from ranker.files import batches, parquet_files, parquet_rows, parquet_schema
 from ranker.profiles.records import PROFILE, Profile, TableProfile
 from ranker.profiles.sketch import NumberSketch, TextSketch, UserSketch, as_floats
 from ranker.scores import open_scores
 
+log = logging.getLogger("offermix.profiles")
 ROWS_AT_ONCE = 131_072
 MOST_ROWS = 5_000_000
 MOST_SCORED = 1_000_000
@@ -119,13 +122,33 @@ def profile_of_scores(path: Path) -> TableProfile:
     return sketch.profile()
 
 
-def write_profile_of_logs(tables: Path, logs: Path) -> None:
-    """profile.json beside logs: of the tables that they were made from, and of the logs."""
+def write_profile_of_logs(tables: Path, logs: Path, left_out: Mapping[str, int]) -> None:
+    """profile.json beside logs: of the tables that they were made from, and of the logs. left_out: what is not in the logs."""
     found = [profile_of(name, parquet_files(tables / name)) for name in ("users", "exposures", "outcomes")]
-    disk.write_text(logs / PROFILE, Profile(tables=(*found, profile_of("logs", parquet_files(logs)))).text())
+    whole = profile_of("logs", parquet_files(logs))
+    disk.write_text(logs / PROFILE, Profile(tables=(*found, whole), left_out=dict(left_out)).text())
 
 
-def write_profile_of_scores(users: Path, scores: Path) -> None:
-    """profile.json beside scores: of the users that were scored, and of the scores."""
-    found = profile_of("scored users", parquet_files(users)), profile_of_scores(scores)
-    disk.write_text(scores / PROFILE, Profile(tables=found).text())
+def write_profile_of_scores(users: Path, scores: Path, encoder: Encoder) -> None:
+    """profile.json beside scores: of the users that were scored, and of the scores; says what the model did not use of them."""
+    scored = profile_of("scored users", parquet_files(users))
+    left_out = dict(_not_used(scored, encoder, open_scores(scores).catalogue.segments))
+    profile = Profile(tables=(scored, profile_of_scores(scores)), left_out=left_out)
+    disk.write_text(scores / PROFILE, profile.text())
+    for what, rows in left_out.items():
+        log.warning("Not used: %s %s", f"{rows:,}", what)
+
+
+def _not_used(users: TableProfile, encoder: Encoder, segments: Collection[str]) -> Iterator[tuple[str, int]]:
+    """Frequent values of categories that the model never saw, with their rows, and columns that nothing reads."""
+    texts = {each.name: each for each in users.texts}
+    for column in encoder.categorical:
+        seen = set(column.levels)
+        values = texts[column.name].values if column.name in texts else {}
+        for value, count in values.items():
+            if value not in seen:
+                yield f"users whose {column.name} is {value}, which the model never saw", count
+    read = {each.name for each in encoder.numeric} | {each.name for each in encoder.categorical} | set(segments)
+    rows = {each.name: each.rows for each in users.numbers} | {text.name: text.rows for text in users.texts}
+    for name in sorted(rows.keys() - read):
+        yield f"rows of the column {name}, which nothing reads", rows[name]

@@ -108,7 +108,7 @@ class PublishOptions(FrozenSettings):
     )
     min_model_value: float | None = Field(0.6, ge=0, description="of the off-policy value by last week's model")
     max_slope_loss: float | None = Field(1.0, ge=0, description="how much farther from 1 a calibration slope may be")
-    min_reliability: float | None = Field(0.4, ge=0, description="of the reliability of last week's model, by outcome")
+    min_reliability: float | None = Field(0.1, ge=0, description="of the reliability of last week's model, by outcome")
     approver: str | None = Field(
         None, min_length=1, max_length=100, description="who approves; not the policy's author"
     )
@@ -411,6 +411,10 @@ class LeftOutSettings(Settings):
 
 
 class ReportSettings(Settings):
+    paths: RunPaths
+
+
+class DriftSettings(Settings):
     paths: RunPaths
 
 

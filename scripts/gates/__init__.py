@@ -4,6 +4,7 @@ Modules, in the order in which a week is judged:
 
 - listeners: whose contacts changed, and which values of a segment have listeners, streamed
 - week_seen: what a week's folder tells of itself
+- drifted: how far its data is from that of another week
 - gate: what a gate is
 - own: gates that ask the week alone
 - beside_last: gates that set its certificate beside that of the last published week

@@ -61,8 +61,17 @@ class WeekSeen:
     @cached_property
     def profiles(self) -> Mapping[str, TableProfile]:
         """By name, of the tables, logs, scored users and scores; empty where its stages kept none."""
+        return {table.name: table for each in self._kept for table in each.tables}
+
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        """What its stages did not use, by its words, counted."""
+        return {what: count for each in self._kept for what, count in each.left_out.items()}
+
+    @cached_property
+    def _kept(self) -> tuple[Profile, ...]:
         found = (Profile.from_file_if_sound(self.folder / stage / PROFILE) for stage in ("logs", "scores"))
-        return {table.name: table for each in found if each is not None for table in each.tables}
+        return tuple(each for each in found if each is not None)
 
     @cached_property
     def outcomes(self) -> tuple[str, ...]:

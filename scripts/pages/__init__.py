@@ -8,6 +8,7 @@ Modules; first what pages have in common:
 - training: what training found out besides the model, as tables
 - evaluation_page: the page about a model and its policy
 - readout_page: the page about a week that ran
+- drift_page: the page about how far a week's data is from last week's
 - printed: judgements as tables in the terminal
 - allocation: an allocation as tables in the terminal
 - what_if: two policies compared, as tables in the terminal

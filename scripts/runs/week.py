@@ -16,6 +16,7 @@ from ranker.files import InputError
 from scripts.cli.settings import (
     AllocatePaths,
     AllocateSettings,
+    DriftSettings,
     MakeMarketPaths,
     MakeMarketSettings,
     PreparePaths,
@@ -138,6 +139,9 @@ def steps(settings: WeeklySettings, folder: Path) -> Iterator[WeekStep]:
         yield WeekStep(
             "judge on the truth", "scripts.regret", _for(settings, RegretSettings, regret), "how far from the best"
         )
+    yield WeekStep(
+        "drift", "scripts.drift", _for(settings, DriftSettings, RunPaths(run=folder)), "this week's data beside last's"
+    )
     yield WeekStep(
         "report", "scripts.report", _for(settings, ReportSettings, RunPaths(run=folder)), "a page for people"
     )

@@ -26,6 +26,7 @@ HOMES = {
     "manifest.json": "scripts.formats.manifest",
     "run.json": "scripts.formats.run_record",
     "profile.json": "ranker.profiles.records",
+    "drift.json": "scripts.formats.drift",
     "gates.json": "scripts.formats.gates",
     "published.json": "scripts.formats.pointer",
     "published_history.jsonl": "scripts.formats.pointer",

@@ -161,7 +161,7 @@ def test_a_worse_model_is_refused_and_an_ordinary_one_is_not(tmp_path: Path) -> 
         return run
 
     publish(week("W47", 2.0, 1.1, 0.4), SMALL)
-    worse = week("W48", 1.0, 3.0, 0.1)
+    worse = week("W48", 1.0, 3.0, 0.03)
     assert [reason.split(":")[0] for reason in refused(worse)] == [
         "off-policy value of the model",
         "calibration slope of revenue",

@@ -5,18 +5,22 @@ from dataclasses import dataclass
 from math import hypot
 
 from ranker.profiles.drift import ColumnDrift, TableDrift, drift
-from ranker.profiles.records import TableProfile
+from ranker.profiles.records import NumberProfile, TableProfile
 from scripts.cli.settings import PublishOptions
 from scripts.formats.gates import GateFinding
 from scripts.gates.gate import Gate, WeeksCompared
 
 COUNTED = ("users", "exposures", "outcomes", "scored users")
 SCORED_USERS, SCORES, LOGS = "scored users", "scores", "logs"
+SOME_EVENTS = 20
 EFFECTS, ERRORS_OF = "mean_", "stderr_"
 
 
 class TellingOutcomes(Gate):
-    """Outcomes vary in the logs, and are not all zero: nothing can be learned of what never happens."""
+    """Outcomes are not all zero, and none stopped varying of which last week's logs let expect some events.
+
+    A rare outcome that did not happen among few decisions is no fault.
+    """
 
     needs_last = False
 
@@ -26,7 +30,8 @@ class TellingOutcomes(Gate):
             yield self.untold("the logs have no profile")
             return
         known = [column for name in weeks.now.outcomes if (column := logs.number(name)) is not None]
-        constant = [column for column in known if not column.varies]
+        before = None if weeks.last is None else weeks.last.profiles.get(LOGS)
+        constant = [column for column in known if not column.varies and _expected(column, before) >= SOME_EVENTS]
         if known and all(column.zeros + column.missing == column.rows for column in known):
             yield self.refused(f"all {len(known)} outcomes are zero in all {logs.rows:,} logged decisions", weeks)
             return
@@ -34,10 +39,20 @@ class TellingOutcomes(Gate):
         for column in constant if len(constant) > limit else ():
             value = "missing" if column.low is None else f"{column.low:g}"
             sentence = (
-                f"outcome {column.name}: is {value} in all {column.rows:,} logged decisions; "
+                f"outcome {column.name}: is {value} in all {column.rows:,} logged decisions, which it was not in "
+                f"{weeks.last_name}; "
                 f"the guardrail publish.max_constant_outcomes={limit} lets {limit} outcomes never vary"
             )
             yield self.refused(sentence, weeks, about=column.name, found=column.low, limit=limit)
+
+
+def _expected(column: NumberProfile, before: TableProfile | None) -> float:
+    """Rows that would differ from the most frequent value, 0 or another, if they did as in last week's logs."""
+    last = None if before is None else before.number(column.name)
+    if last is None or not last.varies or last.rows == last.missing:
+        return 0.0
+    others = (last.rows - last.missing - last.zeros) / (last.rows - last.missing)
+    return min(others, 1 - others) * column.rows if last.zeros else float(column.rows)
 
 
 class OfProfiles(Gate):

@@ -1,5 +1,6 @@
 """Profiles of files: merged tables are as the whole, lists of scores count where an action is eligible, and ids stay out."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ranker.features import CategoricalColumn, Encoder, NumericColumn
 from ranker.profiles.records import Profile
-from ranker.profiles.table import TableSketch, profile_of, profile_of_scores
+from ranker.profiles.table import TableSketch, profile_of, profile_of_scores, write_profile_of_scores
 from ranker.scores import write_frame
 
 
@@ -66,3 +68,31 @@ def test_scores_count_where_an_action_is_eligible(tmp_path: Path) -> None:
     assert mean is not None and eligible is not None
     assert (mean.rows, mean.zeros, mean.low, mean.high, mean.mean) == (4, 1, 0.0, 3.0, 1.5)
     assert (eligible.low, eligible.high) == (1.0, 1.0)
+
+
+def test_values_that_the_model_never_saw_and_columns_that_nothing_reads_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    users, scores = tmp_path / "users", tmp_path / "scores"
+    users.mkdir()
+    scores.mkdir()
+    rows = 300
+    market = ["ZZ" if row < 120 else "rare" if row < 150 else "SE" for row in range(rows)]
+    held = {"user_id": range(rows), "market": market, "age": [40.0] * rows, "shoe_size": [42.0] * rows}
+    pq.write_table(pa.table(held), users / "part.parquet")
+    catalogue = {
+        "actions": [{"id": "a", "slot": "a"}],
+        "metrics": [{"name": "revenue", "unit": "EUR"}],
+        "segments": ["market"],
+    }
+    scored = pd.DataFrame({"user_id": range(rows), "market": market, "mean_revenue": [[1.0]] * rows})
+    write_frame(scores, catalogue, scored.astype({"market": "string"}))
+    encoder = Encoder((NumericColumn("age", 40.0, 1.0, 0.0, 1.0),), (CategoricalColumn("market", ("SE",)),))
+    with caplog.at_level(logging.WARNING):
+        write_profile_of_scores(users, scores, encoder)
+    left_out = Profile.from_file(scores / "profile.json").left_out
+    assert left_out == {
+        "users whose market is ZZ, which the model never saw": 120,
+        "rows of the column shoe_size, which nothing reads": rows,
+    }
+    assert caplog.messages[0] == "Not used: 120 users whose market is ZZ, which the model never saw"

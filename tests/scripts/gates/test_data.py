@@ -69,10 +69,18 @@ def test_outcomes_that_are_all_zero_are_refused_even_in_a_first_week(tmp_path: P
 
 
 def test_one_outcome_that_never_varies_is_refused_and_may_be_let_through(tmp_path: Path) -> None:
-    run = write_week(tmp_path, "W47", 0, logs__visit=[1.0] * ROWS)
-    with pytest.raises(Refused, match="outcome visit: is 1 in all 2,000 logged decisions"):
+    constant = {"logs__visit": [1.0] * ROWS}
+    assert publish(write_week(tmp_path, "W46", 0, **constant), PublishOptions()).moved, "nobody knows better"
+    publish(write_week(tmp_path, "W47", 0), PublishOptions())
+    run = write_week(tmp_path, "W48", 1, **constant)
+    with pytest.raises(Refused, match="outcome visit: is 1 in all 2,000 logged decisions, which it was not in W47"):
         publish(run, PublishOptions())
     assert publish(run, PublishOptions(max_constant_outcomes=1)).moved
+
+
+def test_a_rare_outcome_that_did_not_happen_is_no_fault(tmp_path: Path) -> None:
+    publish(write_week(tmp_path, "W47", 0, logs__visit=[1.0] * 15 + [0.0] * (ROWS - 15)), PublishOptions())
+    assert publish(write_week(tmp_path, "W48", 1, logs__visit=[0.0] * ROWS), PublishOptions()).moved
 
 
 def test_a_feature_ten_times_as_large_is_refused_with_its_distance(tmp_path: Path) -> None:

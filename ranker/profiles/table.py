@@ -21,9 +21,9 @@ from ranker.scores import open_scores
 
 log = logging.getLogger("offermix.profiles")
 ROWS_AT_ONCE = 131_072
-MOST_ROWS = 5_000_000
-MOST_SCORED = 1_000_000
-"""Rows of a table, and users of scores, whose columns are taken; of more, every n-th."""
+MOST_ROWS = 2_000_000
+MOST_ENTRIES = 20_000_000
+"""Rows of a table, and entries of all lists of scores, that are looked at; of more, every n-th row. A digest takes 8 million a second."""
 NOT_FEATURES = ("user_id", "decision_id", "cluster")
 
 
@@ -104,7 +104,8 @@ def profile_of_scores(path: Path) -> TableProfile:
     """Segments, and for each metric the entries of eligible actions; `eligible` is how many actions a user could get."""
     scores = open_scores(path)
     actions = len(scores.catalogue.actions)
-    sketch = TableSketch("scores", every=max(-(-scores.users // MOST_SCORED), 1))
+    entries = scores.users * actions * len(scores.planes)
+    sketch = TableSketch("scores", every=max(-(-entries // MOST_ENTRIES), 1))
     planes = [f"{kind}_{name}" for kind, name in scores.planes]
     listed = [*planes, *(["eligible"] if scores.has_eligible else [])]
     for file in scores.files:

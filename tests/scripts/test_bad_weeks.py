@@ -192,7 +192,9 @@ def test_a_launched_and_a_withdrawn_product_pass(call: Call, market: Path) -> No
 
 
 def test_a_market_never_seen_before_is_a_warning_and_not_the_end_of_the_week(call: Call, market: Path) -> None:
-    called = bad_week(call, market, "new-market", some_of_a_new_market)
+    """Values are not compared: what a model learns from 1,600 decisions may be worth anything."""
+    values = ("publish.min_value=null", "publish.min_model_value=null")
+    called = bad_week(call, market, "new-market", some_of_a_new_market, *values)
     assert called.returncode == 0, called.stderr
     assert "column market:" in called.stderr
     runs = market.parent / "runs"

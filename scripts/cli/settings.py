@@ -90,7 +90,7 @@ class PublishOptions(FrozenSettings):
     max_guardrail: float | None = Field(
         2.0, ge=0, description="of last week's forecast of a guardrail metric, in all and per contact"
     )
-    guardrail_limits: Mapping[str, float] = Field(default_factory=dict, description="metric -> most per contact")
+    guardrail_limits: Mapping[str, float] | None = Field(None, description="metric -> most per contact")
     max_expired: int | None = Field(0, ge=0, description="rules that protect users and ran out since last week")
     max_empty: int | None = Field(0, ge=0, description="values of segments without users or contacts since last week")
     floor: int = Field(

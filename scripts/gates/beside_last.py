@@ -161,7 +161,7 @@ class GuardrailLimit(Gate):
 
     def findings(self, weeks: WeeksCompared, options: PublishOptions) -> Iterator[GateFinding]:
         said = weeks.now.said
-        for name, limit in options.guardrail_limits.items():
+        for name, limit in (options.guardrail_limits or {}).items():
             total = None if said is None else _total(said, name)
             if said is None or total is None or not said.contacts:
                 yield self.untold("its certificate does not state it", about=name)

@@ -27,7 +27,7 @@ GATES_IN_ORDER: tuple[Gate, ...] = (
     Swing("swing", "as the rule's", "max_swing"),
     ChurnGate("churn", "share of listeners", "max_churn"),
     Guardrail("guardrail", "as the metric's", "max_guardrail"),
-    GuardrailLimit("guardrail limit", "per contact", None),
+    GuardrailLimit("guardrail limit", "per contact", "guardrail_limits"),
     ExpiredRules("expired rules", "rules", "max_expired"),
     EmptyPartitions("empty partitions", "listeners", "max_empty"),
     TellingOutcomes("outcomes", "outcomes", "max_constant_outcomes"),

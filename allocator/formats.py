@@ -303,12 +303,19 @@ class SaidOfConstraint(AllocationPart):
 
     id: Said[str] = None
     kind: Said[str] = None
+    strength: object = None
     label: Said[str] = None
     unit: Said[str] = None
     min: Said[Annotated[Figure, Strict()]] = None
     max: Said[Annotated[Figure, Strict()]] = None
     achieved: Said[Annotated[Figure, Strict()]] = None
+    denominator: Said[Annotated[Figure, Strict()]] = None
     se: Said[Annotated[Figure, Strict()]] = None
+
+    @property
+    def is_enforced(self) -> bool:
+        """Whether it is more than measured."""
+        return self.strength not in ("report_only", {"kind": "report_only"})
 
 
 class SaidOfWeek(SaidByCertificate):

@@ -6,6 +6,7 @@ Modules, in the order in which data flows:
 - files: where every reader opens JSON and Parquet, and arrays in files
 - normal: quantiles of the normal distribution
 - columns: columns as other programs write them, in one form
+- hashed: ids and texts as numbers, to count and compare many
 - catalogue: the actions in their fixed order, and what is known of them
 - market: a synthetic market whose truth is known, to test everything after it
 - tables: readers of users, exposures and outcomes, and the point-in-time join
@@ -18,6 +19,7 @@ Modules, in the order in which data flows:
 - evaluate: off-policy value, Qini and the baselines
 - predict: scores for every user, in streams
 - scores: the dataset handed to the allocator
+- profiles: what tables, logs and scores look like, and how far two weeks are apart
 
 Axes: U users (listeners in the market), R rows (of logs: a decision each), A actions, B = A + 1 arms (`none` last),
 O outcomes, C channels of the network, K members of the ensemble, M attribute values of actions, V values of one

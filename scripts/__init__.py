@@ -5,6 +5,7 @@ Packages, and then the commands in the order in which a week runs:
 - cli: the words of a command line as settings, progress and exit statuses
 - formats: what the JSON files of commands hold, one frozen model each
 - served: the registered model behind MLflow's interfaces
+- gates: what a week must show before it is published
 - runs: folders that are whole or absent, the pointer to the published one, and its record
 - pages: results as one HTML file each
 - judging: what policies are compared with, and rehearsed on
@@ -32,6 +33,7 @@ Packages, and then the commands in the order in which a week runs:
 - rehearse: the week's policy on users who did not train the model, promised and as their logs say
 - regret: all of them, judged on a synthetic market's truth
 - left_out: who gets no offers, and why
+- drift: how far a week's data is from that of the last published week
 - report: a run as one page for people
 - publish: the pointer to a finished run
 - rollback: the pointer back to an earlier run

@@ -2,6 +2,7 @@
 
 import logging
 
+from ranker.profiles.table import write_profile_of_logs
 from ranker.tables.prepare import Prepared, catalogue_of, prepare
 from scripts.cli import entry
 from scripts.cli.settings import PrepareSettings
@@ -20,6 +21,7 @@ def run(settings: PrepareSettings) -> Prepared:
         entry.progress("Decisions joined") as advance,
     ):
         prepared = prepare(tables, out, settings.prepare, advance)
+        write_profile_of_logs(tables, out, prepared.left_out)
     log.info(
         "Logs: %s of %s decisions, of which %s showed nothing; %s are not mature on %s, and %s of those known in part -> %s",
         f"{prepared.rows:,}",

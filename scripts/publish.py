@@ -4,13 +4,14 @@ import logging
 
 from scripts.cli import entry
 from scripts.cli.settings import PublishSettings
+from scripts.pages.gates import show_gates, show_refusal
 from scripts.runs.pointer import Flip, publish
 
 log = logging.getLogger("offermix")
 
 
 def run(settings: PublishSettings) -> Flip:
-    """Checks the guardrails and publishes; raises scripts.runs.pointer.Refused with every reason where one does not hold."""
+    """Asks the gates and publishes; raises scripts.runs.pointer.Refused with every reason where one does not let it through."""
     flip = publish(settings.paths.run, settings.publish)
     if flip.moved:
         log.info("Published %s; before it: %s", flip.pointer.run, flip.pointer.previous or "nothing")
@@ -19,5 +20,15 @@ def run(settings: PublishSettings) -> Flip:
     return flip
 
 
+def main(settings: PublishSettings) -> None:
+    try:
+        gates = run(settings).gates
+    except Exception as error:
+        show_refusal(error)
+        raise
+    if gates is not None:
+        show_gates(gates)
+
+
 if __name__ == "__main__":
-    entry.main("publish", PublishSettings, run)
+    entry.main("publish", PublishSettings, main)

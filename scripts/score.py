@@ -7,6 +7,7 @@ from pathlib import Path
 from ranker.catalogue import read_catalogue
 from ranker.model.artifact import load_model
 from ranker.predict import predict
+from ranker.profiles.table import write_profile_of_scores
 from ranker.tables.history import check_exposures, write_history
 from scripts.cli import entry
 from scripts.cli.settings import ScoreSettings
@@ -40,6 +41,7 @@ def run(settings: ScoreSettings) -> ScoreResult:
         if paths.exposures is not None:
             with entry.progress("Reading exposures") as advance:
                 received = write_history(paths.exposures, model.schema.none, out, advance)
+        write_profile_of_scores(paths.users, out, model.encoder)
     count = len(model.actions if actions is None else actions)
     return ScoreResult(paths.scores, users, count, received, time.perf_counter() - started)
 

@@ -1,11 +1,10 @@
 """The whole week in one command: market or tables, prepare, train, score, allocate and audit, judge, report, publish, record.
 
-Everything of a run stands in one folder, runs/WEEK/. A stage that is still current is not run again, so a run that died goes on where
-it stopped. A folder that was once published never changes: a run that would change it gets a folder of its own, WEEK-2, which starts
-from links to the stages that may still hold.
+A run stands in one folder, runs/WEEK/. A stage that is still current is not run again, so a run that died goes on where it stopped. A
+folder that was once published never changes: a run that would change it gets its own, WEEK-2, which starts from links to its stages.
 
-Rules that compare with an earlier allocation get the one published when the run begins; `run.json` keeps which, so that a run called again
-does not compare with itself. A trial, of another policy than the configured one, is published only where `publish=true` says so.
+Rules that compare with an earlier allocation get the one published when the run begins, as `run.json` keeps it. A trial, of another policy
+than the configured one, is published only where `publish=true` says so.
 """
 
 import logging
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from scripts.cli import entry
 from scripts.cli.settings import WeeklySettings
+from scripts.pages.gates import show_refusal
 from scripts.pages.week import show_week
 from scripts.runs import digests, stage, tracking, trial
 from scripts.runs.run_folder import check_inputs, check_unchanged, choose_name, inputs_of, prepare_folder
@@ -42,9 +42,9 @@ def run(settings: WeeklySettings) -> WeeklyRun:
                 check_unchanged(given)
             if reason is None:
                 ran.append(run_step(publish_step(settings, folder)))
-        except Exception:
-            if ran:
-                _record(settings, folder, ran, finished=False)
+        except Exception as error:
+            show_refusal(error)
+            _record(settings, folder, ran, finished=False)
             raise
     week = finished_run(folder, ran, unpublished=reason, recorded=_record(settings, folder, ran, finished=True))
     show_week(week, time.perf_counter() - started)
@@ -52,8 +52,8 @@ def run(settings: WeeklySettings) -> WeeklyRun:
 
 
 def _record(settings: WeeklySettings, folder: Path, ran: Sequence[Ran], *, finished: bool) -> str | None:
-    """Hands what is in the run's folder to MLflow; never raises."""
-    return tracking.record_week(folder.name, folder, settings, seconds_of(ran), finished=finished)
+    """Hands what is in the run's folder to MLflow, where a stage ran; never raises."""
+    return tracking.record_week(folder.name, folder, settings, seconds_of(ran), finished=finished) if ran else None
 
 
 if __name__ == "__main__":

@@ -75,6 +75,19 @@ class Prepared:
     unnamed: tuple[str, ...] = ()
     unlisted: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        """What is not in the logs, or told in part, by its words; what is 0 is left out."""
+        counts = {
+            "decisions that are not mature": self.immature,
+            "decisions that are known in part": self.known_in_part,
+            "decisions that showed nothing beside a contact": self.beside,
+            "events that were recorded too late": self.late,
+            **{f"columns of users that the schema does not name: {name}": 1 for name in self.unnamed},
+            **{f"rows of users whose {name} the schema does not list": rows for name, rows in self.unlisted.items()},
+        }
+        return {what: count for what, count in counts.items() if count}
+
 
 def catalogue_of(tables: Path) -> Path:
     """The catalogue within the tables' folder or beside it."""

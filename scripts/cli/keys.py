@@ -310,6 +310,10 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
             SEED,
         ),
     ),
+    "drift": (
+        "how far a run's data is from that of the last published run, as a page and a table",
+        (_path("run", "a run's folder"), SEED),
+    ),
     "publish": ("flips the pointer to an audited run", (_path("run", "a run's folder"), RUNS, SEED)),
     "rollback": (
         "flips the pointer back to an earlier audited run",

@@ -9,7 +9,16 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import ErrorDetails
 from rapidfuzz import fuzz, process
 
@@ -67,12 +76,58 @@ class WeeklyOptions(FrozenSettings):
 
 
 class PublishOptions(FrozenSettings):
-    """The guardrails of publishing."""
+    """The gates of publishing, and who stands for it. null switches a gate off."""
 
     max_gap: float = Field(1e-4, ge=0, description="largest gap of the certificate")
     min_value: float | None = Field(0.6, ge=0, description="of the last published week's value; null asks for nothing")
     min_contacts: float | None = Field(0.6, ge=0, description="of the last published week's contacts")
     min_reach: float | None = Field(0.6, ge=0, description="of the last published week's users with a contact")
+    max_swing: float | None = Field(
+        0.8, ge=0, description="of what a constraint achieves, as a part of the larger of both weeks' amounts"
+    )
+    max_churn: float | None = Field(
+        0.97, ge=0, le=1, description="of last week's users with a contact who get others or none"
+    )
+    guardrails: tuple[str, ...] | None = Field(
+        None, description="metrics that a week may harm; those that the objective counts with negative weights alone"
+    )
+    max_guardrail: float | None = Field(
+        2.0, ge=0, description="of last week's forecast of a guardrail metric, in all and per contact"
+    )
+    guardrail_limits: Mapping[str, float] | None = Field(None, description="metric -> most per contact")
+    max_expired: int | None = Field(0, ge=0, description="rules that protect users and ran out since last week")
+    max_empty: int | None = Field(0, ge=0, description="values of segments without users or contacts since last week")
+    floor: int = Field(
+        100, ge=0, description="users or contacts; smaller numbers are not compared by swing and emptiness"
+    )
+    max_constant_outcomes: int | None = Field(0, ge=0, description="outcomes that never vary in the logs")
+    max_volume: float | None = Field(
+        0.45, ge=0, description="change of a table's rows, as a part of the larger of both weeks'"
+    )
+    max_feature_drift: float | None = Field(0.5, ge=0, description="Wasserstein distance of a feature, in spreads")
+    max_category_drift: float | None = Field(0.3, ge=0, description="total variation of a category of the scored users")
+    max_missing_drift: float | None = Field(0.2, ge=0, description="change of the missing part of a feature")
+    max_score_drift: float | None = Field(
+        4.0, ge=0, description="Wasserstein distance of a metric's effects, in their spread and standard error"
+    )
+    min_model_value: float | None = Field(0.6, ge=0, description="of the off-policy value by last week's model")
+    max_slope_loss: float | None = Field(1.0, ge=0, description="how much farther from 1 a calibration slope may be")
+    min_reliability: float | None = Field(0.1, ge=0, description="of the reliability of last week's model, by outcome")
+    approver: str | None = Field(
+        None, min_length=1, max_length=100, description="who approves; not the policy's author"
+    )
+    approver_required: bool = Field(False, description="whether a week without an approver is refused")
+    override: str | None = Field(None, min_length=1, max_length=100, description="who publishes in spite of refusals")
+    reason: str | None = Field(
+        None, min_length=1, max_length=1000, validate_default=True, description="why; needed with override"
+    )
+
+    @field_validator("reason")
+    @classmethod
+    def _with_override(cls, reason: str | None, known: ValidationInfo) -> str | None:
+        if (reason is None) != (known.data.get("override") is None):
+            raise ValueError("Publish.override names a person and publish.reason says why: give both or neither")
+        return reason
 
 
 class MarketOptions(FrozenSettings):
@@ -426,6 +481,10 @@ class LeftOutSettings(Settings):
 
 
 class ReportSettings(Settings):
+    paths: RunPaths
+
+
+class DriftSettings(Settings):
     paths: RunPaths
 
 

@@ -6,7 +6,9 @@ Modules:
 
 - document: what all of them share: strict reading, and the text that is written
 - manifest: manifest.json of a stage's folder
+- gates: gates.json beside the stages of a run
 - pointer: published.json, and the lines of published_history.jsonl
+- drift: drift.json
 - run_record: run.json of a week's folder
 - readout: readout.json
 - regret: regret.json

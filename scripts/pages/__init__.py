@@ -8,6 +8,7 @@ Modules; first what pages have in common:
 - training: what training found out besides the model, as tables
 - evaluation_page: the page about a model and its policy
 - readout_page: the page about a week that ran
+- drift_page: the page about how far a week's data is from last week's
 - printed: judgements as tables in the terminal
 - allocation: an allocation as tables in the terminal
 - track_record: earlier promises and what came of them
@@ -16,5 +17,6 @@ Modules; first what pages have in common:
 - seek: what a search found, as a table in the terminal
 - frontier: a trade-off as a table in the terminal
 - plan_experiment: a planned experiment as a table in the terminal
+- gates: what the gates found, as a table in the terminal
 - week: a finished week as tables in the terminal
 """

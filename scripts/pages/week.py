@@ -5,9 +5,13 @@ from collections.abc import Iterator
 from allocator.amounts import interval
 from allocator.formats import AuditRecord, Certificate
 from scripts.cli import entry
+from scripts.formats.drift import DRIFT, DriftRecord
+from scripts.formats.gates import GATES, GatesRecord
 from scripts.formats.pointer import POINTER
 from scripts.formats.regret import Regret
 from scripts.formats.rehearsal import KEPT, Rehearsal
+from scripts.pages.drift_page import headline
+from scripts.pages.gates import show_gates
 from scripts.runs.mlflow_store import where
 from scripts.runs.week import WeeklyRun
 
@@ -22,6 +26,8 @@ def show_week(week: WeeklyRun, seconds: float) -> None:
             for each in week.ran
         ],
     )
+    if week.published and (gates := GatesRecord.from_file_if_sound(week.folder / GATES)) is not None:
+        show_gates(gates)
     entry.show_table(f"Week {week.name}", ("", ""), [*_result_rows(week), ("Took", f"{seconds:.0f} seconds")])
     if week.unpublished is not None and not week.published:
         print(week.unpublished)
@@ -40,6 +46,8 @@ def _result_rows(week: WeeklyRun) -> Iterator[tuple[str, str]]:
         yield "Held-out users", in_words(week.rehearsal)
     if week.regret is not None:
         yield "Truth", _against_truth(week.regret)
+    if (data := DriftRecord.from_file_if_sound(week.folder / "drift" / DRIFT)) is not None:
+        yield "Data", headline(data)
     yield "Rules", _rules(held)
     yield "Audit", _verdict(week.audit)
     yield "Published", _published(week)

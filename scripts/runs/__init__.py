@@ -12,7 +12,6 @@ Modules, in the order in which a run is made:
 - questions: a question of a policy, and the file of its answer
 - made_from: the scores that an allocation was made from
 - report_sources: what a run offers to its report, and which allocation stands before it
-- worth_of_week: what a week must bring next to the last published one
 - pointer: the pointer to the finished, audited run
 - champion: which of two models scores a week
 - tracking: the record of a week in MLflow

@@ -8,24 +8,25 @@ import contextlib
 import hashlib
 import json
 import logging
-import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from allocator.formats import AUDIT, CERTIFICATE, PASS, PRICES, SaidByAudit, SaidByCertificate
+from allocator.formats import AUDIT, CERTIFICATE, PRICES
 from ranker import disk
 from ranker.files import InputError, read_bytes, read_json_object
 from scripts.cli.settings import PublishOptions
+from scripts.formats.gates import GATES, GatesRecord
 from scripts.formats.manifest import MANIFEST, read_manifest
 from scripts.formats.pointer import HISTORY, POINTER, Pointer, pointer_of
-from scripts.runs import worth_of_week
+from scripts.gates.gate import WeeksCompared
+from scripts.gates.judged import judged, of_the_allocation, tell_untold
+from scripts.gates.week_seen import WeekSeen
 from scripts.runs.locks import Held, lock
 
 NEEDED = (CERTIFICATE, AUDIT, PRICES, MANIFEST)
-FINISHED = ("optimal", "feasible")
 log = logging.getLogger("offermix.publish")
 WORDS = ("run", "at", "allocation", "allocation_digest")
 """What every pointer says."""
@@ -33,35 +34,42 @@ MOST_HISTORY_BYTES = 64 << 20
 
 
 class Refused(Exception):
-    """A guardrail does not let this run be published. `reasons` has all of them."""
+    """A gate does not let this run be published. `reasons` has all of them; gates: what each gate found, where they were asked."""
 
-    def __init__(self, run: str, reasons: Sequence[str]):
-        self.reasons = tuple(reasons)
+    def __init__(self, run: str, reasons: Sequence[str], gates: GatesRecord | None = None):
+        self.reasons, self.gates = tuple(reasons), gates
         lines = "\n".join(f"  - {reason}" for reason in self.reasons)
         super().__init__(f"{run} is not published; what was published before is untouched:\n{lines}")
 
 
 @dataclass(frozen=True)
 class Flip:
-    """What became of a call: the pointer as it stands now, and whether it moved."""
+    """What became of a call: the pointer as it stands now, whether it moved, and what the gates found where they were asked."""
 
     pointer: Pointer
     moved: bool
+    gates: GatesRecord | None = None
 
 
 def publish(run: Path, guardrails: PublishOptions, now: datetime | None = None) -> Flip:
-    """Points to a run's allocation once every guardrail holds; the same run again changes nothing.
+    """Points to a run's allocation once every gate lets it through; the same run again changes nothing.
 
     run: the run's folder, with the allocation in `allocation/`; or an allocation's folder itself. The pointer stands beside the
-    run. Raises InputError where there is no such folder, Refused with every reason otherwise.
+    run, and what the gates found in it. Raises InputError where there is no such folder, Refused with every reason otherwise.
     """
     run, allocation = _locate(run)
     with _flipping(run.parent):
-        reasons = [*_file_reasons(allocation), *_judgement_reasons(allocation, guardrails.max_gap)]
-        reasons += _reasons_of_its_worth(run.parent, allocation, guardrails)
-        if reasons:
-            raise Refused(run.name, reasons)
-        return _flip(run, allocation, "publish", now)
+        last = current(run.parent)
+        weeks = _weeks(run, allocation, last)
+        if not weeks.faults and last is not None and _is(run, allocation, last):
+            return _again(weeks, guardrails, last)
+        gates = judged(weeks, guardrails)
+        tell_untold(gates)
+        if run != allocation:
+            disk.replace_whole(run / GATES, gates.text())
+        if gates.refusals:
+            raise Refused(run.name, gates.refusals, gates)
+        return _flip(run, allocation, "publish", now, gates)
 
 
 def rollback(runs: Path, to: str, now: datetime | None = None) -> Flip:
@@ -74,7 +82,8 @@ def rollback(runs: Path, to: str, now: datetime | None = None) -> Flip:
     run, allocation = _locate(runs / to)
     with _flipping(run.parent):
         digests = {pointer.allocation_digest for pointer in published_before(run.parent) if pointer.run == run.name}
-        reasons = [*_file_reasons(allocation), *_judgement_reasons(allocation, math.inf)]
+        weeks = WeeksCompared(WeekSeen(run.name, run, allocation), None, tuple(_file_reasons(allocation)))
+        reasons = [finding.sentence for finding in of_the_allocation(weeks)]
         if not digests:
             reasons.append("it was never published; use publish")
         elif not reasons and allocation_digest(allocation) not in digests:
@@ -164,41 +173,6 @@ def _manifest_reasons(allocation: Path) -> Iterator[str]:
             yield f"{name} was changed after it was written: its digest is not the manifest's"
 
 
-def _judgement_reasons(allocation: Path, max_gap: float) -> Iterator[str]:
-    """The audit is clean, the solver finished, and the gap is within the guardrail."""
-    if (allocation / AUDIT).is_file():
-        yield from _audit_reasons(SaidByAudit.from_file_if_sound(allocation / AUDIT))
-    if not (allocation / CERTIFICATE).is_file():
-        return
-    said = SaidByCertificate.from_file_if_sound(allocation / CERTIFICATE)
-    if said is None:
-        yield "certificate.json cannot be read"
-        return
-    if said.status not in FINISHED:
-        yield f"its status is {said.status}; {' or '.join(FINISHED)} is needed"
-    if said.gap is None:
-        yield "its certificate states no gap"
-    elif said.gap - said.fallback_part > max_gap:
-        yield f"its gap {said.gap:.3g} is above the guardrail publish.max_gap={max_gap:g}"
-
-
-def _reasons_of_its_worth(runs: Path, allocation: Path, guardrails: PublishOptions) -> Iterator[str]:
-    """There are contacts, and the week comes near what it takes the place of."""
-    last = current(runs)
-    yield from worth_of_week.reasons(
-        allocation, guardrails, None if last is None else runs / last.allocation, "" if last is None else last.run
-    )
-
-
-def _audit_reasons(audit: SaidByAudit | None) -> Iterator[str]:
-    if audit is None or not audit.checks:
-        yield "audit.json has no checks"
-        return
-    for check in audit.checks:
-        if check.status != PASS:
-            yield f"the audit failed: {check.name}: {check.detail}"
-
-
 def allocation_digest(allocation: Path) -> str:
     """sha256 over the names and digests of the allocation's files, its manifest (which has times in it) left out."""
     lines = (f"{name} {digest}\n" for name, digest in _digests(allocation).items())
@@ -217,7 +191,29 @@ def _digests(allocation: Path) -> dict[str, str]:
     return found
 
 
-def _flip(run: Path, allocation: Path, action: str, now: datetime | None) -> Flip:
+def _weeks(run: Path, allocation: Path, last: Pointer | None) -> WeeksCompared:
+    """The run beside what is published; beside itself it is compared with nothing."""
+    faults = tuple(_file_reasons(allocation))
+    if last is None or run.parent / last.allocation == allocation:
+        return WeeksCompared(WeekSeen(run.name, run, allocation), None, faults)
+    published = run.parent / last.allocation
+    folder = published.parent if published.name == "allocation" else published
+    return WeeksCompared(WeekSeen(run.name, run, allocation), WeekSeen(last.run, folder, published), faults)
+
+
+def _is(run: Path, allocation: Path, pointer: Pointer) -> bool:
+    """Whether the pointer names this run as it is."""
+    return (pointer.run, pointer.allocation_digest) == (run.name, allocation_digest(allocation))
+
+
+def _again(weeks: WeeksCompared, guardrails: PublishOptions, pointer: Pointer) -> Flip:
+    """A run that is published stays so while its allocation is sound; its gates were asked when it was published."""
+    if reasons := [finding.sentence for finding in of_the_allocation(weeks, guardrails)]:
+        raise Refused(weeks.now.name, reasons)
+    return Flip(pointer, moved=False, gates=GatesRecord.from_file_if_sound(weeks.now.folder / GATES))
+
+
+def _flip(run: Path, allocation: Path, action: str, now: datetime | None, gates: GatesRecord | None = None) -> Flip:
     runs, digest = run.parent, allocation_digest(allocation)
     before = current(runs)
     if before is not None and (before.run, before.allocation_digest) == (run.name, digest):
@@ -225,14 +221,23 @@ def _flip(run: Path, allocation: Path, action: str, now: datetime | None) -> Fli
     at = (datetime.now(UTC) if now is None else now).isoformat(timespec="seconds")
     previous = None if before is None else before.run
     where = allocation.relative_to(runs).as_posix()
-    pointer = Pointer(run=run.name, at=at, previous=previous, allocation=where, allocation_digest=digest, action=action)
+    pointer = Pointer(
+        run=run.name,
+        at=at,
+        previous=previous,
+        allocation=where,
+        allocation_digest=digest,
+        action=action,
+        approver=None if gates is None else gates.approver,
+        override=None if gates is None else gates.override,
+    )
     _make_lasting(runs, allocation)
     disk.replace_whole(runs / POINTER, pointer.text())
     try:
         _append(runs, pointer)
     except OSError as error:
         log.warning("%s: lacks this flip (%s); the next call writes it", runs / HISTORY, error.strerror)
-    return Flip(pointer, moved=True)
+    return Flip(pointer, moved=True, gates=gates)
 
 
 def _make_lasting(runs: Path, allocation: Path) -> None:

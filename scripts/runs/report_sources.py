@@ -44,7 +44,7 @@ def _policy_file(allocation: Path) -> Path | None:
 def _previous(folder: Path, allocation: Path) -> EarlierFolders | None:
     """The allocation before this one: the one named by `previous=`, or published when the run began, or before the run was."""
     named = _inputs(allocation)[2:]
-    place = named[0].resolve() if named else _published_before(folder)
+    place = named[0].resolve() if named else published_before_run(folder)
     if place is None or place == allocation.resolve():
         return None
     run = place.parent if place.name == "allocation" else place
@@ -52,7 +52,7 @@ def _previous(folder: Path, allocation: Path) -> EarlierFolders | None:
     return EarlierFolders(place, run.name, catalogue if catalogue.exists() else None)
 
 
-def _published_before(folder: Path) -> Path | None:
+def published_before_run(folder: Path) -> Path | None:
     """As the run's own record has it; of a run without one, the last that was published and is not this one."""
     record = RunRecord.from_file_if_sound(folder / RUN)
     if record is not None and record.run == folder.name:

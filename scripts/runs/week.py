@@ -16,6 +16,7 @@ from ranker.files import InputError
 from scripts.cli.settings import (
     AllocatePaths,
     AllocateSettings,
+    DriftSettings,
     MakeMarketPaths,
     MakeMarketSettings,
     PreparePaths,
@@ -141,6 +142,9 @@ def steps(settings: WeeklySettings, folder: Path) -> Iterator[WeekStep]:
         yield WeekStep(
             "judge on the truth", "scripts.regret", _for(settings, RegretSettings, regret), "how far from the best"
         )
+    yield WeekStep(
+        "drift", "scripts.drift", _for(settings, DriftSettings, RunPaths(run=folder)), "this week's data beside last's"
+    )
     report = RunPaths(run=folder, policy=settings.weekly.policy)
     yield WeekStep("report", "scripts.report", _for(settings, ReportSettings, report), "a page for people")
 

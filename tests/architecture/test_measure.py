@@ -12,6 +12,7 @@ ORDER = (
     ("scripts.formats",),
     ("scripts.cli",),
     ("scripts.served",),
+    ("scripts.gates",),
     ("scripts.runs",),
     ("scripts.judging",),
     ("scripts.pages",),

@@ -21,12 +21,13 @@ from ranker.scores import InputError
 from scripts import weekly
 from scripts.cli.entry import validated
 from scripts.cli.settings import Settings, WeeklySettings
+from scripts.formats.drift import DriftRecord
 from scripts.formats.rehearsal import Rehearsal
 from scripts.runs import digests, policy_check, run_folder, stage, trial
 from scripts.runs.week import WeeklyRun
 from tests.scripts.regrets import regret_of
 
-ORDER = ["make_market", "prepare", "train", "score", "allocate", "rehearse", "regret", "report", "publish"]
+ORDER = ["make_market", "prepare", "train", "score", "allocate", "rehearse", "regret", "drift", "report", "publish"]
 
 
 @dataclass
@@ -107,6 +108,11 @@ class Stages:
         text = regret_of({"oracle": 1.0, "learned": 0.7}).text()
         self._write("regret", settings.paths.out, inputs, {"set": settings.set}, {"regret.json": text})
 
+    def drift(self, settings: Settings) -> None:
+        run = settings.paths.run
+        untold = DriftRecord(run=run.name, week=None, tables=(), left_out={})
+        self._write("drift", run / "drift", [run / "scores"], {}, {"drift.json": untold.text()})
+
     def report(self, settings: Settings) -> None:
         run = settings.paths.run
         self._write("report", run / "report", [run / "allocation"], {}, {"report.html": "<html>"})
@@ -167,7 +173,7 @@ def test_the_same_week_again_runs_nothing_and_stays_published(week: Callable[...
     again = week()
     assert stages.ran == ["publish"]
     assert again.folder == first.folder
-    assert [ran.skipped for ran in again.ran] == [True] * 8 + [False]
+    assert [ran.skipped for ran in again.ran] == [True] * 9 + [False]
 
 
 def test_a_week_that_died_goes_on_where_it_stopped(week: Callable[..., WeeklyRun], stages: Stages) -> None:
@@ -215,7 +221,7 @@ def test_a_run_killed_while_its_folder_is_linked_starts_anew(
     (runs / ".other.0123abcd.new").mkdir()
     (prior.folder / ".scores.0123abcd.old").mkdir()
     week("weekly.run=wk", "weekly.publish=false")
-    assert stages.ran == [], "every stage still holds"
+    assert stages.ran == ["drift"], "every stage still holds; what is told beside last week names the run"
     week("weekly.run=prior", "weekly.publish=false")
     assert sorted(path.name for path in runs.iterdir()) == ["prior", "wk"]
     assert [path.name for path in runs.glob("*/.*")] == []
@@ -245,7 +251,7 @@ def test_a_published_folder_never_changes(week: Callable[..., WeeklyRun], stages
     first = week()
     before = digests.digest(first.folder)
     second = week("++set.push.max=3", "weekly.publish=true")
-    assert (second.name, stages.ran) == ("2026-W48-2", ["allocate", "rehearse", "regret", "publish"])
+    assert (second.name, stages.ran) == ("2026-W48-2", ["allocate", "rehearse", "regret", "drift", "publish"])
     assert digests.digest(first.folder) == before
     third = week("++set.push.max=4")
     assert third.name == "2026-W48-3"
@@ -343,7 +349,7 @@ def test_tables_that_change_while_the_week_runs_publish_nothing(
     monkeypatch.setattr(sys.modules["scripts.train"], "run", train)
     (given / "more").write_text("read by no stage")
     assert week(f"weekly.tables='{given}'").published
-    assert stages.ran == ["score", "allocate", "rehearse", "report", "publish"]
+    assert stages.ran == ["score", "allocate", "rehearse", "drift", "report", "publish"]
 
 
 def test_other_exposures_are_another_history_and_so_another_allocation(
@@ -357,7 +363,7 @@ def test_other_exposures_are_another_history_and_so_another_allocation(
     (given / "tables" / "exposures" / "x").write_text("one more")
     assert week(f"weekly.tables='{given}'", "weekly.publish=false").folder == first.folder
     assert (first.folder / "scores" / "history" / "x").read_text() == "one more"
-    assert stages.ran == ["prepare", "score", "allocate", "rehearse"], (
+    assert stages.ran == ["prepare", "score", "allocate", "rehearse", "drift"], (
         "the stand-in's logs are the same, so its model still holds"
     )
 

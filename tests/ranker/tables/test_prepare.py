@@ -114,7 +114,10 @@ def test_what_is_left_out_is_counted(tables: Path, tmp_path: Path) -> None:
 def test_a_country_never_seen_is_counted_and_stops_nothing(tables: Path, tmp_path: Path) -> None:
     change(tables, "users", lambda frame: frame.assign(market=frame["market"].where(frame.index % 10 > 0, "DK")))
     (tmp_path / "out").mkdir()
-    assert prepare(tables, tmp_path / "out", EVERYTHING).unlisted == {"market": 320}
+    prepared = prepare(tables, tmp_path / "out", EVERYTHING)
+    assert prepared.unlisted == {"market": 320}
+    assert prepared.left_out["rows of users whose market the schema does not list"] == 320
+    assert all(prepared.left_out.values())
     assert "DK" in set(read_logs(tmp_path / "out").frame["market"])
 
 

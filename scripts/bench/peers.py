@@ -21,6 +21,7 @@ from scipy.optimize import linprog
 from allocator.problem import Problem
 from allocator.solve.kernel import kernel
 from allocator.solve.mathprog import Programme, SolveOutcome, solve_linear
+from allocator.solve.usage import contributions
 from ranker.scores import Scores, Shard
 
 USERS_PER_STEP = 8_192
@@ -95,7 +96,7 @@ def _pairs(problem: Problem, shard: Shard) -> tuple[np.ndarray, np.ndarray, np.n
     planes = [getattr(shard, kind)[metric][user_N, action_N] for kind, metric in problem.planes]
     plane_NP = np.stack(planes, axis=1).astype(float)
     value_N = problem.worth(action_N, plane_NP)
-    usage = sparse.csr_matrix(problem.rows.contributions(class_U[user_N], action_N, plane_NP))
+    usage = sparse.csr_matrix(contributions(problem.rows, class_U[user_N], action_N, plane_NP))
     return user_N + shard.start, action_N, value_N, usage
 
 

@@ -149,7 +149,9 @@ def test_a_report_without_prices_goes_without_it(made: tuple[Scores, Allocation]
     scores, allocation = made
     shutil.copytree(allocation.folder, tmp_path / "allocation")
     (tmp_path / "allocation" / "prices.json").unlink()
-    assert "Who is left out" not in render(collect(Sources(tmp_path / "allocation", scores.path)))
+    page = render(collect(Sources(tmp_path / "allocation", scores.path)))
+    assert "Exposure, lowest against highest" not in page
+    assert "Users without an offer" in page, "what the allocation alone tells"
 
 
 def test_the_command_writes_it_whole_and_says_it(

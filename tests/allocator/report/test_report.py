@@ -543,7 +543,7 @@ def test_the_command_takes_what_the_run_offers(tmp_path):
     made = write_run(tmp_path, users=5)
     inputs = {"../conf/policy/winter.yaml": "ab12"}
     (made.sources.allocation / "manifest.json").write_text(json.dumps({"stage": "allocate", "inputs": inputs}))
-    settings = SimpleNamespace(paths=SimpleNamespace(run=tmp_path))
+    settings = SimpleNamespace(paths=SimpleNamespace(run=tmp_path, policy=None))
     written = report_command.run(settings)
     assert written == tmp_path / "report" / "report.html"
     assert "policy <strong>winter</strong>" in written.read_text(encoding="utf-8")

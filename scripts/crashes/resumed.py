@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from allocator.report.collect import Report
+from allocator.report.page import chart_groups
 from ranker.evaluate.training import evaluated
 from ranker.files import InputError
 from ranker.logs import StoredLogs
@@ -21,7 +23,8 @@ from scripts.runs.pointer import allocation_digest, current, published_before
 
 TIMED = ("seconds", "at", "finished_at", "inputs", "sha256", "bytes", "allocation_digest")
 """Keys of JSON files that say when and how long, or are digests of files that do; those files are compared themselves."""
-COMMAND = "scripts.train"
+COMMAND, PAGE = "scripts.train", "allocator.report.page"
+SCRIPTS = re.compile(r"<script.*?</script>", re.DOTALL)
 FIGURES = re.compile(r"[^\s<>]*[0-9][^\s<>]*")
 """Of a page, which shows times and digests between others; its figures come from files that are compared."""
 
@@ -44,7 +47,7 @@ def _said(path: Path) -> str:
     if path.suffix == ".json":
         return digests.config_digest({"content": _timeless(json.loads(path.read_bytes()))})
     if path.suffix == ".html":
-        return hashlib.sha256(FIGURES.sub("", path.read_text()).encode()).hexdigest()
+        return hashlib.sha256(FIGURES.sub("", SCRIPTS.sub("", path.read_text())).encode()).hexdigest()
     return "" if path.name == HISTORY else digests.digest(path)
 
 
@@ -108,7 +111,8 @@ _kept: dict[object, object] = {}
 
 @contextlib.contextmanager
 def arithmetic_kept() -> Iterator[None]:
-    """Within it a model is learned once for the same logs: every stop of a week would learn the same one. It is written anew each time."""
+    """Within it a model is learned once for the same logs, and the charts of a report are drawn once: every stop of a week would come to
+    the same ones. They are written anew each time."""
 
     def learned(logs: StoredLogs, *given: Any, **named: Any) -> object:
         return _once(digests.digest(Path(logs.place)), lambda: train(logs, *given, **named))
@@ -116,7 +120,15 @@ def arithmetic_kept() -> Iterator[None]:
     def judged(trained: Trained, *given: Any) -> object:
         return _once(id(trained), lambda: evaluated(trained, *given))
 
-    with patch(f"{COMMAND}.train", learned), patch(f"{COMMAND}.evaluated", judged):
+    def drawn(report: Report) -> object:
+        held = report.certificate
+        return _once((held.policy_digest, held.value, held.contacts), lambda: chart_groups(report))
+
+    with (
+        patch(f"{COMMAND}.train", learned),
+        patch(f"{COMMAND}.evaluated", judged),
+        patch(f"{PAGE}.chart_groups", drawn),
+    ):
         yield
 
 

@@ -207,8 +207,10 @@ def _is(run: Path, allocation: Path, pointer: Pointer) -> bool:
 
 
 def _again(weeks: WeeksCompared, guardrails: PublishOptions, pointer: Pointer) -> Flip:
-    """A run that is published stays so while its allocation is sound; its gates were asked when it was published."""
-    if reasons := [finding.sentence for finding in of_the_allocation(weeks, guardrails)]:
+    """A run that is published stays so while its allocation is sound; its gates were asked when it was published, and somebody may have
+    answered for its gap then."""
+    gap_judged_by = guardrails if pointer.override is None else None
+    if reasons := [finding.sentence for finding in of_the_allocation(weeks, gap_judged_by)]:
         raise Refused(weeks.now.name, reasons)
     return Flip(pointer, moved=False, gates=GatesRecord.from_file_if_sound(weeks.now.folder / GATES))
 

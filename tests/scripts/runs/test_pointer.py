@@ -55,6 +55,17 @@ def test_the_first_run_is_published(tmp_path: Path) -> None:
     assert [pointer.run for pointer in published_before(tmp_path)] == ["W47"]
 
 
+def test_a_week_that_somebody_answered_for_is_published_again_without_another_word(tmp_path: Path) -> None:
+    run = write_run(tmp_path, "W47", gap=0.01)
+    with pytest.raises(Refused, match="gap"):
+        publish(run, USUAL)
+    assert publish(run, USUAL.model_copy(update={"override": "Kim", "reason": "the gap is told"})).moved
+    assert not publish(run, USUAL).moved
+    (run / "allocation" / "prices.json").write_text("[]")
+    with pytest.raises(Refused, match=r"prices\.json was changed"):
+        publish(run, USUAL)
+
+
 def test_publishing_again_changes_nothing(tmp_path: Path) -> None:
     run = write_run(tmp_path, "W47")
     publish(run, USUAL)

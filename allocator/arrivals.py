@@ -6,6 +6,7 @@ week's allocation gets the same contacts again, but for the few whose slates the
 Axes: U users, A actions, N contacts, K contacts of a slate, R rows.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
@@ -22,7 +23,6 @@ from allocator.previous_contacts import NO_PAST, history_of
 from allocator.problem import Problem
 from allocator.reopened import policy_of, problem_as_priced
 from allocator.solve.dual import Users, evaluate_dual
-from allocator.solve.slates import compile_rules
 from allocator.solve.solver import start_prices
 from allocator.users import FREE, NONE, Data, load_data
 from ranker.files import InputError
@@ -60,27 +60,21 @@ class PricedWeek:
 
     def _problem(self, scores: HeldScores) -> Problem:
         """The problem of these users; of one user alone it is that of any other whom the rules cannot tell apart."""
-        if scores.users > 1:
-            return problem_as_priced(scores, self.policy, self.certificate, np.ones(scores.users))
-        kind = tuple(scores.vocabulary.get(name) for name in self._segments(scores))
-        if kind not in self._known:
+        alone = scores.users == 1
+        if alone and self._known:
+            segments = next(iter(self._known.values())).classes.segments  # those that the rules name
+            if (known := self._known.get(_kind(scores, segments))) is not None:
+                return known
+        problem = problem_as_priced(scores, self.policy, self.certificate, np.ones(scores.users))
+        if alone:
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
-            self._known[kind] = problem_as_priced(scores, self.policy, self.certificate, np.ones(scores.users))
-        return self._known[kind]
+            self._known[_kind(scores, problem.classes.segments)] = problem
+        return problem
 
     @cached_property
-    def _known(self) -> dict[tuple[tuple[str, ...] | None, ...], Problem]:
+    def _known(self) -> dict["_Kind", Problem]:
         return {}
-
-    def _segments(self, scores: HeldScores) -> tuple[str, ...]:
-        """The segments that the rules name."""
-        known = next(iter(self._known.values()), None)
-        return (
-            problem_as_priced(scores, self.policy, self.certificate, np.ones(scores.users)).classes.segments
-            if known is None
-            else known.classes.segments
-        )
 
     def decide(self, scores: HeldScores, history: pa.Table | None = None) -> pa.Table:
         """A row per contact of these users: user_id, action, slot, value, source. Whoever gets nothing has no row.
@@ -98,6 +92,14 @@ class PricedWeek:
         return _Decision(problem, data, preassigned, start_prices(problem, self.book.prices)).rows()
 
 
+_Kind = tuple[tuple[str, ...] | None, ...]
+
+
+def _kind(scores: HeldScores, segments: Sequence[str]) -> _Kind:
+    """What the rules can tell a user by."""
+    return tuple(scores.vocabulary.get(name) for name in segments)
+
+
 @dataclass(frozen=True)
 class _Decision:
     """Users to decide about, those who are given contacts by pin or by chance, and the prices."""
@@ -110,10 +112,7 @@ class _Decision:
     @cached_property
     def slate_UK(self) -> np.ndarray:
         """The best slates at the prices, and the contacts that were preassigned."""
-        problem = self.problem
-        rules = compile_rules(problem.contact, problem.rows.reach_BA)
-        ones_S, limit_R = np.ones(len(problem.classes)), np.zeros(len(self.price_R))
-        slate_UK = evaluate_dual(Users(problem, self.data, rules, ones_S, limit_R), self.price_R).slate_UK
+        slate_UK = evaluate_dual(Users.of(self.problem, self.data), self.price_R).slate_UK
         self.preassigned.place(slate_UK)
         return slate_UK
 

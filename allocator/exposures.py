@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow as pa
 
 from allocator.assign.fallback import assign_fallbacks
-from allocator.assign.preassigned import preassign
+from allocator.assign.preassigned import place_contacts, preassign
 from allocator.assign.propensity import counterfactual_slates
 from allocator.policy.experiment import shares
 from allocator.reopened import ReopenedProblem, reopen
@@ -167,9 +167,7 @@ def _empty_if_free(
     slate_UK = np.full((len(data), max(users.rules.most, 1)), NONE, np.int16)
     user_N, action_N = place_N[chosen_N], pd.Index(problem.catalogue.ids).get_indexer(contacts["action"][chosen_N])
     order_N = np.argsort(user_N, kind="stable")
-    user_N = user_N[order_N]
-    rank_N = np.arange(len(user_N)) - np.searchsorted(user_N, user_N, "left")
-    slate_UK[user_N, rank_N] = action_N[order_N]
+    place_contacts(slate_UK, user_N[order_N], action_N[order_N])
     settled = assign_fallbacks(problem, asked, opened.preassigned, slate_UK, counterfactual).counterfactual
     empty_U = np.ones(len(data), bool)
     empty_U[place_N] = False

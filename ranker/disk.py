@@ -13,7 +13,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,14 +60,14 @@ def _act(kind: Kind, path: Path, source: Path | None = None) -> Iterator[None]:
         watcher.after(act)
 
 
-def make_folder(path: Path, *, parents: bool = False, there: bool = False, mode: int = 0o777) -> None:
+def make_folder(path: Path, *, parents: bool = False, there: bool = False) -> None:
     """there: it may exist already."""
     if there and path.is_dir():
         return
     if parents and not path.parent.exists():
         make_folder(path.parent, parents=True, there=True)
     with _act("make folder", path):
-        path.mkdir(exist_ok=there, mode=mode)
+        path.mkdir(exist_ok=there)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -86,13 +86,6 @@ def write_new(path: Path, text: str) -> None:
         file.write(text)
     sync_file(path)
     sync_folder(path.parent)
-
-
-@contextlib.contextmanager
-def opened(path: Path) -> Iterator[IO[bytes]]:
-    """A new file to write bytes into; raises FileExistsError where it is there already."""
-    with _act("write", path), path.open("xb") as file:
-        yield file
 
 
 @contextlib.contextmanager

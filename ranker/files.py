@@ -8,6 +8,7 @@ mapped file that finds the disk full ends the process by a signal, without a wor
 """
 
 import errno
+import hashlib
 import json
 import math
 import os
@@ -330,6 +331,12 @@ def repeated(values: Iterable[object]) -> Iterator[tuple[str, int]]:
     """Texts that stand more than once, and how often."""
     counts = Counter(value for value in values if isinstance(value, str))
     return ((text, count) for text, count in counts.items() if count > 1)
+
+
+def sha256_of(file: Path) -> str:
+    """Of its content, in hexadecimal digits."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def parquet_files(folder: Path) -> list[Path]:

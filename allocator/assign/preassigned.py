@@ -34,8 +34,12 @@ class Preassigned:
 
     def place(self, slate_UK: np.ndarray) -> None:
         """Writes each user's contacts into the first places of the slate."""
-        rank_N = np.arange(len(self.user_N)) - np.searchsorted(self.user_N, self.user_N, "left")
-        slate_UK[self.user_N, rank_N] = self.action_N
+        place_contacts(slate_UK, self.user_N, self.action_N)
+
+
+def place_contacts(slate_UK: np.ndarray, user_N: np.ndarray, action_N: np.ndarray) -> None:
+    """Writes contacts, sorted by user, into the first places of their users' slates."""
+    slate_UK[user_N, np.arange(len(user_N)) - np.searchsorted(user_N, user_N, "left")] = action_N
 
 
 def preassign(problem: Problem, data: Data) -> tuple[Data, Preassigned]:

@@ -10,6 +10,7 @@ B reach sets, N slates.
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numba
 import numpy as np
@@ -22,6 +23,7 @@ from allocator.solve.slates import (
     asks_matter,
     best_slate,
     clear,
+    compile_rules,
     copy_before,
     count_from,
     credit,
@@ -77,6 +79,14 @@ class Users:
     limit_R: np.ndarray
     device: str = "cpu"
     many_U: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+    @classmethod
+    def of(cls, problem: Problem, data: Data, limit_R: np.ndarray | None = None) -> Self:
+        """These users under the rules of their problem, its reach sets among them. limit_R: the bounds of its rows by default."""
+        rules = compile_rules(problem.contact, problem.rows.reach_BA)
+        return cls(
+            problem, data, rules, np.ones(len(problem.classes)), problem.rows.limit_R if limit_R is None else limit_R
+        )
 
     @property
     def people(self) -> int:

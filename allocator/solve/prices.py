@@ -16,10 +16,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import minimize
 
-from allocator.problem import Problem
 from allocator.solve.dual import DualEvaluation, Users, evaluate_dual, slate_usage
 from allocator.solve.near_ties import enumerate_slates, near_swaps, near_ties
-from allocator.solve.slates import Rules
 from allocator.solve.usage import Exchanged, exchange_moments, typical_usage
 from allocator.users import FREE, Data
 
@@ -46,10 +44,6 @@ class Step:
     dual: float
     predicted: float
     radius: float
-
-
-def all_users(problem: Problem, data: Data, rules: Rules, limit_R: np.ndarray) -> Users:
-    return Users(problem, data, rules, np.ones(len(problem.classes)), limit_R)
 
 
 def sample_users(everyone: Users, size: int, generator: np.random.Generator) -> Users:

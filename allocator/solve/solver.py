@@ -31,7 +31,6 @@ from allocator.solve.greedy import MOST_USERS, greedy
 from allocator.solve.prices import Scale, find_prices, measure_scale, sample_users
 from allocator.solve.prune import prune
 from allocator.solve.settings import SolveSettings
-from allocator.solve.slates import compile_rules
 from allocator.solve.solution import Solution, Status, TooLarge, Unsolvable, not_below, relative_gap
 from allocator.solve.untie import Untied, ties, untie
 from allocator.tally import reached_by_class
@@ -179,7 +178,7 @@ def compare_with_greedy(users: Users, exploration_value: float) -> dict[str, obj
 def free_users(problem: Problem, data: Data, fixed: UserActions) -> Users:
     """The users to decide about, with what the fixed contacts, sorted by user, leave of every bound."""
     classes, rows = len(problem.classes), problem.rows
-    everyone = Users(problem, data, compile_rules(problem.contact, rows.reach_BA), np.ones(classes), rows.limit_R)
+    everyone = Users.of(problem, data)
     user_N, action_N = fixed
     used_R = contact_usage(everyone, user_N, action_N.reshape(-1, 1)).sum(axis=0)
     kept_S = data.kept_by_class(user_N, action_N, data.group_U != FREE, classes)

@@ -16,7 +16,6 @@ import numpy as np
 from allocator.constraints import rows_of
 from allocator.problem import Problem
 from allocator.solve.dual import Users, evaluate_dual
-from allocator.solve.slates import compile_rules
 from allocator.users import FREE, NONE, Data
 from allocator.workbench.priced import SampledPolicy
 
@@ -122,8 +121,7 @@ class _Free:
             rows=rows_of((), 1, actions, len(self.problem.classes)),
         )
         asked = replace(self.data.take(who_U), planes_UPA=np.ascontiguousarray(net_UA[:, None, :], np.float32))
-        users = Users(bare, asked, compile_rules(bare.contact, None), np.ones(len(bare.classes)), np.zeros(0))
-        return evaluate_dual(users, np.zeros(0)).slate_UK
+        return evaluate_dual(Users.of(bare, asked), np.zeros(0)).slate_UK
 
     def between(
         self, who_U: np.ndarray, cost_U: np.ndarray, value_U: np.ndarray, more_U: np.ndarray, worth_U: np.ndarray

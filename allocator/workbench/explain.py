@@ -21,7 +21,6 @@ from allocator.problem import Problem
 from allocator.reopened import reopen
 from allocator.saved import SavedAllocation
 from allocator.solve.dual import Users, evaluate_dual
-from allocator.solve.slates import compile_rules
 from allocator.solve.solver import start_prices
 from allocator.users import EXPLORATION, HOLDOUT, PINNED, Data
 from allocator.workbench.answers import Counterfactual, Explanation, Offer, SlotOffers, Stage
@@ -140,11 +139,7 @@ class _Listener:
             raised_A[action] += bonus
             problem = replace(problem, value_A=raised_A)
         free = replace(self.data, group_U=np.zeros(1, np.int8))
-        limit_R = np.zeros(len(self.price_R))
-        users = Users(
-            problem, free, compile_rules(problem.contact, problem.rows.reach_BA), np.ones(len(problem.classes)), limit_R
-        )
-        found = evaluate_dual(users, self.price_R)
+        found = evaluate_dual(Users.of(problem, free, np.zeros(len(self.price_R))), self.price_R)
         return found.dual - bonus, found.slate_UK[0]
 
 

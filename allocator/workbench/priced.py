@@ -20,7 +20,6 @@ from allocator.policy.kinds.base import Side
 from allocator.problem import Problem, build_problem, one_sided
 from allocator.solve.dual import DualEvaluation, Users, evaluate_dual, slate_usage
 from allocator.solve.prices import Scale, Step, find_prices, measure_scale, proves_contradiction
-from allocator.solve.slates import compile_rules
 from allocator.solve.solution import Unsolvable
 from allocator.solve.solver import SPECK, start_prices, worst_value
 from allocator.users import NONE, Data, load_data
@@ -156,10 +155,7 @@ class _SampleRun:
 
     def _at_margins(self, problem: Problem, data: Data, preassigned: Preassigned, start: Start | None) -> SampledPolicy:
         weight_U = self.sample.weight_U
-        users = Users(
-            problem, data, compile_rules(problem.contact, problem.rows.reach_BA), np.ones(len(problem.classes)), problem.rows.limit_R,
-            many_U=weight_U,
-        )  # fmt: skip
+        users = replace(Users.of(problem, data), many_U=weight_U)
         given_UK = np.full((len(data), max(users.rules.most, _most(preassigned))), NONE, np.int16)
         preassigned.place(given_UK)
         outside_U = np.flatnonzero(data.group_U)

@@ -10,7 +10,6 @@ from allocator.policy.kinds.base import Side
 from allocator.policy.words import Strength
 from allocator.solve.dual import Users
 from allocator.solve.prices import measure_scale
-from allocator.solve.slates import compile_rules
 from allocator.workbench.answers import Amount
 from allocator.workbench.measures import Measurand
 from allocator.workbench.priced import SampledPolicy, Start, price_on_sample
@@ -111,10 +110,8 @@ class Sweep:
         measured = [*free.problem.measured]
         measured[place] = measured[place].softened(1.0).with_bound(side, bound)
         problem = free.problem.with_measured(measured)
-        rows, rules = problem.rows, compile_rules(problem.contact, problem.rows.reach_BA)
-        users = Users(problem, free.data, rules, np.ones(len(problem.classes)), rows.limit_R)
-        price_R = measure_scale(users, np.random.default_rng(0)).price_R
-        return float(f"{DEAREST * price_R[rows.constraint_R == place].max():.6g}")
+        price_R = measure_scale(Users.of(problem, free.data), np.random.default_rng(0)).price_R
+        return float(f"{DEAREST * price_R[problem.rows.constraint_R == place].max():.6g}")
 
     def written(self, base: Policy, bound: float) -> Amount:
         """A bound as the file would have it: counts whole."""

@@ -237,6 +237,12 @@ class ModelEvaluation(EvaluationPart):
         """By the keys of the file, in their order; what the logs do not tell of is left out."""
         return self.model_dump(mode="json", exclude_unset=True)
 
+    def value_by_model(self, outcome: str) -> PolicyFigure | None:
+        """The doubly robust value of choosing by the model, of an outcome or of the `objective`; None where it is not known."""
+        wanted = ("valuenet", outcome, "DR")
+        found = (each for each in self.policies if (each.name, each.outcome, each.estimator) == wanted)
+        return next((each for each in found if each.value is not None), None)
+
 
 class ObjectiveFigure(EvaluationPart):
     """A part of what is maximised: an outcome, its weight, and the smallest and largest weight of what a contact adds to it."""

@@ -15,7 +15,7 @@ from scripts.cli.settings import FaultsOptions, Settings
 from scripts.crashes.kept_by_disk import KeptByDisk
 from scripts.crashes.records import Faults, KindOfStop
 from scripts.crashes.resumed import FinishedWeek, Resumed, arithmetic_kept, quiet
-from scripts.crashes.stopped import KINDS, State, StopWatcher, in_order
+from scripts.crashes.stopped import KINDS, State, StopWatcher
 from scripts.crashes.tiny_week import FIRST, SECOND, tiny_week
 
 FORKED = multiprocessing.get_context("fork")
@@ -74,7 +74,7 @@ def watch(week: Week, folder: Path) -> Watched:
         watcher = StopWatcher(runs, states, KeptByDisk(runs, aside))
         with disk.watched(watcher):
             week(runs, SECOND)
-    return Watched(tuple(in_order(watcher.states)), FinishedWeek.of(runs), watcher.acts)
+    return Watched(tuple(watcher.states.values()), FinishedWeek.of(runs), watcher.acts)
 
 
 def check(week: Week, state: State, whole: FinishedWeek) -> list[str]:

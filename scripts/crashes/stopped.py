@@ -5,7 +5,6 @@ went: what was synced alone, or all names with the contents that were synced. St
 """
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,7 +51,6 @@ class StopWatcher:
     root: Path
     out: Path
     disk: KeptByDisk
-    points: int = 0
     acts: int = 0
     states: dict[str, State] = field(default_factory=dict)
     digests: TreeDigests = field(default_factory=TreeDigests)
@@ -74,14 +72,12 @@ class StopWatcher:
 
     def _keep(self, where: str) -> None:
         """The state as a process leaves it, and as a disk without power does."""
-        self.points += 1
         there = tree_of(self.root)
         self._add(there, KILLED, where)
         self._add(self.disk.names_alone(there), CONTENTS_LOST, where)
         self._add(self.disk.lost(), UNSYNCED_LOST, where)
 
     def _keep_halfway(self, act: Act) -> None:
-        self.points += 1
         half = {act.path.relative_to(self.root).as_posix(): Content(act.path, half=True)}
         self._add(tree_of(self.root) | half, HALFWAY, f"halfway through {self._told(act)}")
 
@@ -92,8 +88,3 @@ class StopWatcher:
             write_tree(tree, folder)
             self.states[digest] = State(folder, [])
         self.states[digest].stops.append(Stop(kind, where))
-
-
-def in_order(states: dict[str, State]) -> Iterator[State]:
-    """As they came to be."""
-    yield from sorted(states.values(), key=lambda state: state.folder.name)

@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from math import hypot
 from statistics import fmean
 
-from ranker.evaluate.records import ModelEvaluation, PolicyFigure
+from ranker.evaluate.records import ModelEvaluation
 from scripts.cli.settings import PublishOptions
 from scripts.formats.gates import GateFinding
 from scripts.gates.beside_last import ERRORS
 from scripts.gates.gate import Gate, WeeksCompared
 
-MODEL, ESTIMATOR, OBJECTIVE = "valuenet", "DR", "objective"
 SOME_RELIABILITY = 0.2
 """Below it there is little to lose, and its estimate moves by as much."""
 
@@ -37,7 +36,7 @@ class ModelValue(OfModels):
     def compared(
         self, weeks: WeeksCompared, now: ModelEvaluation, last: ModelEvaluation, options: PublishOptions
     ) -> Iterator[GateFinding]:
-        here, there = _value(now), _value(last)
+        here, there = (each.value_by_model("objective") for each in (now, last))
         if here is None or there is None or here.value is None or there.value is None:
             yield self.untold("an evaluation has no value of the objective", weeks)
             return
@@ -54,11 +53,6 @@ class ModelValue(OfModels):
         worse = there.value > 0 and here.value < part * there.value - ERRORS * error
         told = {"found": here.value, "compared": there.value, "limit": part * there.value}
         yield self.decided(worse, sentence, weeks, **told)
-
-
-def _value(evaluation: ModelEvaluation) -> PolicyFigure | None:
-    wanted = (MODEL, OBJECTIVE, ESTIMATOR)
-    return next((each for each in evaluation.policies if (each.name, each.outcome, each.estimator) == wanted), None)
 
 
 class SlopeGate(OfModels):

@@ -17,7 +17,7 @@ from allocator.formats import read_price_book
 from allocator.policy.experiment import exploring, held_out
 from allocator.problem import build_problem
 from allocator.solve.dual import Users, evaluate_dual
-from allocator.solve.slates import compile_rules
+from allocator.solve.solver import start_prices
 from allocator.users import FREE, PINNED, load_data
 from ranker.columns import value_problems
 from ranker.evaluate.allocated import read_allocation
@@ -115,13 +115,8 @@ def would_get(allocation: Path, sources: ReadoutSources) -> np.ndarray | None:
     problem = build_problem(sources.scores, policy)
     data, _ = preassign(problem, load_data(problem, sources.scores))
     data = replace(data, group_U=np.where(data.group_U == PINNED, PINNED, FREE).astype(np.int8))
-    book = read_price_book(allocation).prices
-    sides = (("max" if sign > 0 else "min") for sign in problem.rows.sign_R)
-    named = (problem.measured[position].rule.id for position in problem.rows.constraint_R)
-    price_R = np.array([book.get(side, 0.0) for side in zip(named, sides, strict=True)])
-    rules = compile_rules(problem.contact, problem.rows.reach_BA)
-    users = Users(problem, data, rules, np.ones(len(problem.classes)), problem.rows.limit_R)
-    return evaluate_dual(users, price_R).slate_UK
+    price_R = start_prices(problem, read_price_book(allocation).prices)
+    return evaluate_dual(Users.of(problem, data), price_R).slate_UK
 
 
 def recorded_groups(tables: Path, day: date, user_id: np.ndarray) -> np.ndarray:

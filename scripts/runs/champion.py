@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 from ranker import disk
 from ranker.evaluate.records import EVALUATION, ModelEvaluation
-from ranker.files import InputError
+from ranker.files import InputError, sha256_of
 from ranker.model.settings import MODEL, WEIGHTS
 from scripts.cli.settings import ChampionOptions, Settings
 from scripts.runs import stage
 from scripts.runs.mlflow_store import connect
 from scripts.runs.params import sanitised, without_password
 from scripts.runs.pointer import published_before
-from scripts.served.files import OF_THE_MODEL, sha256_of
+from scripts.served.files import OF_THE_MODEL
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -66,10 +66,8 @@ def verdict(challenger: ModelEvaluation, champion: ModelEvaluation, rule: Champi
 def _value(found: ModelEvaluation) -> tuple[float, float] | None:
     """The value of the model's own policy and its standard error, of the objective where there is one, else of the first outcome."""
     wanted = "objective" if found.objective else next(iter(found.outcomes), "")
-    for each in found.policies:
-        if (each.name, each.outcome, each.estimator) == ("valuenet", wanted, "DR") and each.value is not None:
-            return each.value, each.stderr or 0.0
-    return None
+    figure = found.value_by_model(wanted)
+    return None if figure is None or figure.value is None else (figure.value, figure.stderr or 0.0)
 
 
 def _worse_slopes(challenger: ModelEvaluation, champion: ModelEvaluation, errors: float) -> list[str]:

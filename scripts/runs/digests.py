@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 
 from pydantic import BaseModel
 
-from ranker.files import InputError, not_a_file, not_a_folder
+from ranker.files import InputError, not_a_file, not_a_folder, sha256_of
 from scripts.formats.manifest import MANIFEST, read_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,8 +56,7 @@ def digest(path: Path) -> str:
     """sha256 of a file, or of a folder: of the relative names and digests of what is in it, its manifest left out."""
     if path.is_dir():
         return _of_folder((name, str(entry["sha256"])) for name, entry in output_digests(path).items())
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of(path)
 
 
 def told_digest(path: Path) -> str:

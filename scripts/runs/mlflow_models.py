@@ -14,12 +14,12 @@ import pyarrow as pa
 from allocator.formats import PRICES
 from ranker import disk
 from ranker.catalogue import CATALOGUE_FILE, read_catalogue
-from ranker.files import parquet_schema, some_parquet_files
+from ranker.files import parquet_schema, sha256_of, some_parquet_files
 from ranker.model.artifact import load_model
 from ranker.model.settings import MODEL, WEIGHTS
 from scripts import served
 from scripts.runs import digests
-from scripts.served.files import digests_of, model_files, sha256_of
+from scripts.served.files import digests_of, model_files
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

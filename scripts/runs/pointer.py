@@ -16,7 +16,7 @@ from pathlib import Path
 
 from allocator.formats import AUDIT, CERTIFICATE, PRICES
 from ranker import disk
-from ranker.files import InputError, read_bytes, read_json_object
+from ranker.files import InputError, read_bytes, read_json_object, sha256_of
 from scripts.cli.settings import PublishOptions
 from scripts.formats.gates import GATES, GatesRecord
 from scripts.formats.manifest import MANIFEST, read_manifest
@@ -186,8 +186,7 @@ def _digests(allocation: Path) -> dict[str, str]:
         parts = file.relative_to(allocation).parts
         read = file.suffix == ".parquet" or not any(part.startswith(".") for part in parts)
         if read and file.is_file() and parts != (MANIFEST,):
-            with file.open("rb") as content:
-                found["/".join(parts)] = hashlib.file_digest(content, "sha256").hexdigest()
+            found["/".join(parts)] = sha256_of(file)
     return found
 
 

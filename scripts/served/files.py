@@ -1,12 +1,11 @@
 """The files of a registered model: weights and description, and the rules and prices of a week to decide by; with their digests."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
 from allocator.formats import CERTIFICATE, POLICY, PRICES
 from ranker.evaluate.records import EVALUATION
-from ranker.files import InputError
+from ranker.files import InputError, sha256_of
 from ranker.model.settings import MODEL, WEIGHTS
 
 OF_THE_MODEL = (MODEL, WEIGHTS, EVALUATION)
@@ -24,11 +23,6 @@ def model_files(model: Path, allocation: Path | None) -> dict[str, Path]:
 def digests_of(files: Mapping[str, Path]) -> dict[str, str]:
     """sha256 of each."""
     return {name: sha256_of(path) for name, path in files.items()}
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_digests(folder: Path, wanted: Mapping[str, str]) -> None:

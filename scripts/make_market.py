@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from allocator.exposures import exposures_of
-from allocator.saved import read_allocation
 from ranker.market import world
 from ranker.market.next_week import write_next_week
 from ranker.market.truth import read_world
@@ -37,6 +35,9 @@ def _new(settings: MakeMarketSettings) -> world.Summary:
 
 def _after(settings: MakeMarketSettings, allocation: Path) -> world.Summary:
     """The market that the allocation's week was made of, a week later."""
+    from allocator.exposures import exposures_of  # brings the allocator, which a new market does without
+    from allocator.saved import read_allocation
+
     market = read_world(settings.paths.market or allocation.parent / "market")
     scores = scores_of(allocation, settings.paths.scores)
     with (

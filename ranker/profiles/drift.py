@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import wasserstein_distance
 
 from ranker.profiles.records import NumberProfile, TableProfile, TextProfile
 from ranker.profiles.sketch import digest_of
@@ -72,6 +71,8 @@ def _each(now, last, compared) -> Iterator[ColumnDrift]:  # type: ignore[no-unty
 
 
 def _of_numbers(now: NumberProfile, last: NumberProfile) -> ColumnDrift:
+    from scipy.stats import wasserstein_distance  # takes a second to import, and few commands compare
+
     missing = _part(now.missing, now.rows) - _part(last.missing, last.rows)
     here, there = _points(now), _points(last)
     if here is None or there is None:

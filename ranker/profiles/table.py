@@ -7,17 +7,20 @@ import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from ranker import disk
 from ranker.columns import as_flags, as_lists, is_number, is_text
-from ranker.features import Encoder
 from ranker.files import batches, parquet_files, parquet_rows, parquet_schema
 from ranker.profiles.records import PROFILE, Profile, TableProfile
 from ranker.profiles.sketch import NumberSketch, TextSketch, UserSketch, as_floats
 from ranker.scores import open_scores
+
+if TYPE_CHECKING:
+    from ranker.features import Encoder  # brings torch
 
 log = logging.getLogger("offermix.profiles")
 ROWS_AT_ONCE = 131_072
@@ -130,7 +133,7 @@ def write_profile_of_logs(tables: Path, logs: Path, left_out: Mapping[str, int])
     disk.write_text(logs / PROFILE, Profile(tables=(*found, whole), left_out=dict(left_out)).text())
 
 
-def write_profile_of_scores(users: Path, scores: Path, encoder: Encoder) -> None:
+def write_profile_of_scores(users: Path, scores: Path, encoder: "Encoder") -> None:
     """profile.json beside scores: of the users that were scored, and of the scores; says what the model did not use of them."""
     scored = profile_of("scored users", parquet_files(users))
     left_out = dict(_not_used(scored, encoder, open_scores(scores).catalogue.segments))
@@ -140,7 +143,7 @@ def write_profile_of_scores(users: Path, scores: Path, encoder: Encoder) -> None
         log.warning("Not used: %s %s", f"{rows:,}", what)
 
 
-def _not_used(users: TableProfile, encoder: Encoder, segments: Collection[str]) -> Iterator[tuple[str, int]]:
+def _not_used(users: TableProfile, encoder: "Encoder", segments: Collection[str]) -> Iterator[tuple[str, int]]:
     """Frequent values of categories that the model never saw, with their rows, and columns that nothing reads."""
     texts = {each.name: each for each in users.texts}
     for column in encoder.categorical:

@@ -61,6 +61,10 @@ def _path(name: str, meaning: str, kind: str = "path") -> Key:
 
 SEED = Key("seed", "seed", "the seed of everything random", "value")
 RUNS = _path("runs", "the folder of all runs; runs/ by default")
+ON_RECORD = (
+    Key("person", "registry.person", "who does it", "words"),
+    Key("reason", "registry.reason", "why", "words"),
+)
 POLICY = _path("policy", "the policy file, YAML")
 SCORES = _path("scores", "a scores dataset")
 RUN_NAME = Key("run", "weekly.run", "the name of the run's folder; the week by default", "value")
@@ -323,8 +327,7 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
         "makes a version of the registered model the champion, by hand",
         (
             Key("version", "registry.version", "its number or alias; the challenger without it", "value"),
-            Key("person", "registry.person", "who does it", "words"),
-            Key("reason", "registry.reason", "why", "words"),
+            *ON_RECORD,
             RUNS,
         ),
     ),
@@ -332,8 +335,7 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
         "gives the champion's place back to the version before it",
         (
             Key("version", "registry.version", "its number; the champion without it", "value"),
-            Key("person", "registry.person", "who does it", "words"),
-            Key("reason", "registry.reason", "why", "words"),
+            *ON_RECORD,
             RUNS,
         ),
     ),

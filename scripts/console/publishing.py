@@ -23,7 +23,7 @@ from scripts.cli.settings import (
 from scripts.console.proposals import Proposals
 from scripts.formats.console import ProposalRecord
 from scripts.runs import stage
-from scripts.runs.pointer import current
+from scripts.runs.published import current
 from scripts.runs.run_folder import link_stages
 
 Kind = TypeVar("Kind", bound=Settings)

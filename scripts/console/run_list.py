@@ -10,7 +10,7 @@ from ranker.files import InputError
 from scripts.formats.manifest import MANIFEST
 from scripts.formats.pointer import Pointer
 from scripts.formats.run_record import RUN, RunRecord
-from scripts.runs.pointer import current
+from scripts.runs.published import current
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from ranker.logs import StoredLogs
 from ranker.model.train import Trained, train
 from scripts.formats.pointer import HISTORY
 from scripts.runs import digests
-from scripts.runs.pointer import allocation_digest, current, published_before
+from scripts.runs.pointer import allocation_digest
+from scripts.runs.published import current, published_before
 
 TIMED = ("seconds", "at", "finished_at", "inputs", "sha256", "bytes", "allocation_digest")
 """Keys of JSON files that say when and how long, or are digests of files that do; those files are compared themselves."""

@@ -19,7 +19,7 @@ from scripts.cli.settings import ChampionOptions, Settings
 from scripts.runs import stage
 from scripts.runs.mlflow_store import connect
 from scripts.runs.params import sanitised, without_password
-from scripts.runs.pointer import published_before
+from scripts.runs.published import published_before
 from scripts.served.files import OF_THE_MODEL
 
 if TYPE_CHECKING:

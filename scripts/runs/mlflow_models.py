@@ -5,6 +5,7 @@ import tempfile
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,11 +53,11 @@ class Registrable:
     scores: Path
     allocation: Path | None
 
-    @property
+    @cached_property
     def files(self) -> dict[str, Path]:
         return model_files(self.model, self.allocation)
 
-    @property
+    @cached_property
     def tags(self) -> dict[str, str]:
         """What tells it from any other."""
         files = self.files

@@ -16,21 +16,19 @@ from pathlib import Path
 
 from allocator.formats import AUDIT, CERTIFICATE, PRICES
 from ranker import disk
-from ranker.files import InputError, read_bytes, read_json_object, sha256_of
+from ranker.files import InputError, sha256_of
 from scripts.cli.settings import PublishOptions
 from scripts.formats.gates import GATES, GatesRecord
 from scripts.formats.manifest import MANIFEST, read_manifest
-from scripts.formats.pointer import HISTORY, POINTER, Pointer, pointer_of
+from scripts.formats.pointer import HISTORY, POINTER, Pointer
 from scripts.gates.gate import WeeksCompared
 from scripts.gates.judged import judged, of_the_allocation, tell_untold
 from scripts.gates.week_seen import WeekSeen
 from scripts.runs.locks import Held, lock
+from scripts.runs.published import current, flips_written, published_before
 
 NEEDED = (CERTIFICATE, AUDIT, PRICES, MANIFEST)
 log = logging.getLogger("offermix.publish")
-WORDS = ("run", "at", "allocation", "allocation_digest")
-"""What every pointer says."""
-MOST_HISTORY_BYTES = 64 << 20
 
 
 class Refused(Exception):
@@ -91,38 +89,6 @@ def rollback(runs: Path, to: str, now: datetime | None = None) -> Flip:
         if reasons:
             raise Refused(run.name, reasons)
         return _flip(run, allocation, "rollback", now)
-
-
-def current(runs: Path) -> Pointer | None:
-    """What is published, or None. InputError where the pointer cannot be read: guessing would be worse."""
-    path = runs / POINTER
-    if not os.path.lexists(path):
-        return None
-    pointer = pointer_of(read_json_object(path))
-    if pointer is None:
-        raise InputError([f"{path}: is no pointer to a run: {', '.join(WORDS)} must be there, and be text"])
-    return pointer
-
-
-def published_before(runs: Path) -> tuple[Pointer, ...]:
-    """Every flip so far, in order; the pointer itself always counts."""
-    found, now = _history(runs), current(runs)
-    return found if now is None or now in found else (*found, now)
-
-
-def _history(runs: Path) -> tuple[Pointer, ...]:
-    """The flips that were written down; a line that a crash cut off is passed over."""
-    path, found = runs / HISTORY, []
-    if not os.path.lexists(path):
-        return ()
-    try:
-        text = read_bytes(path, MOST_HISTORY_BYTES).decode()
-    except UnicodeDecodeError as error:
-        raise InputError([f"{path}: is not UTF-8 text from byte {error.start} on; put back what was written"]) from None
-    for line in text.splitlines():
-        with contextlib.suppress(ValueError, RecursionError):
-            found.append(pointer_of(json.loads(line)))
-    return tuple(pointer for pointer in found if pointer is not None)
 
 
 def _locate(run: Path) -> tuple[Path, Path]:
@@ -263,7 +229,7 @@ def _flipping(runs: Path) -> Iterator[None]:
         with lock(runs / f".{POINTER}.lock"):
             for left in runs.glob(f".{POINTER}.*.new"):
                 disk.remove(left)
-            if (now := current(runs)) is not None and now not in _history(runs):
+            if (now := current(runs)) is not None and now not in flips_written(runs):
                 _append(runs, now)  # whoever flipped to it died before that was written down
             yield
     except Held:

@@ -11,7 +11,7 @@ from scripts.formats.manifest import read_manifest
 from scripts.formats.regret import REGRET
 from scripts.formats.rehearsal import REHEARSAL
 from scripts.formats.run_record import RUN, RunRecord
-from scripts.runs.pointer import published_before
+from scripts.runs.published import published_before
 
 
 def sources_of(folder: Path, policy: Path | None = None) -> Sources:

@@ -15,7 +15,7 @@ from scripts.cli.settings import Settings, WeeklySettings
 from scripts.formats.manifest import MANIFEST
 from scripts.formats.run_record import RUN, RunRecord
 from scripts.runs import digests, stage
-from scripts.runs.pointer import current, published_before
+from scripts.runs.published import current, published_before
 from scripts.runs.week import knows_truth
 
 STAGES = ("market", "logs", "model", "champion", "scores", "allocation", "rehearsal", "regret", "report")

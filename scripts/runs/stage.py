@@ -32,7 +32,7 @@ from scripts.runs.digests import (
     sources_digest,
 )
 from scripts.runs.locks import Held, lock
-from scripts.runs.pointer import published_before
+from scripts.runs.published import published_before
 
 JUDGEMENTS = ("readout", "evaluate")  # of a published run, after it
 LEFT_OVER = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.(?:new|old)")

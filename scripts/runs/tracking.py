@@ -46,7 +46,7 @@ from scripts.runs.mlflow_entries import (
 from scripts.runs.mlflow_models import MODEL_ID, Registrable, version_of
 from scripts.runs.mlflow_store import alone, connect, where
 from scripts.runs.params import sanitised, short_params, without_password, without_places, without_secrets
-from scripts.runs.pointer import current
+from scripts.runs.published import current
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

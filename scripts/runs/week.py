@@ -41,7 +41,7 @@ from scripts.formats.rehearsal import REHEARSAL, Rehearsal
 from scripts.formats.run_record import RUN, RunRecord
 from scripts.runs import policy_check, stage
 from scripts.runs.champion import model_in_charge
-from scripts.runs.pointer import current
+from scripts.runs.published import current
 
 log = logging.getLogger("offermix.weekly")
 

@@ -71,6 +71,7 @@ def test_circles_and_layers_are_counted() -> None:
     assert layers(drawn(a="b", b="a")) == 0
 
 
+@pytest.mark.slow
 def test_the_table_has_a_row_for_every_figure() -> None:
     assert [line.split("  ")[0] for line in table().splitlines()[1:]] == [
         "files", "arrows", "room arrows", "layers", "largest file", "median body", "p90 body", "largest body",

@@ -208,6 +208,7 @@ def _die(latest: Path, folder: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
+@pytest.mark.slow
 def test_a_run_killed_while_its_folder_is_linked_starts_anew(
     week: Callable[..., WeeklyRun], stages: Stages, tmp_path: Path
 ) -> None:

@@ -16,6 +16,8 @@ from allocator.formats import AUDIT, CERTIFICATE, AuditRecord, Certificate
 from ranker.catalogue import CATALOGUE_FILE
 from ranker.evaluate.records import EVALUATION, ModelEvaluation
 from scripts.cli.settings import Settings
+from scripts.formats.drift import DRIFT, DriftRecord
+from scripts.formats.gates import GATES, OVERRIDDEN, REFUSED, GatesRecord
 from scripts.formats.manifest import MANIFEST, read_manifest
 from scripts.formats.readout import Readout
 from scripts.formats.regret import REGRET, Regret
@@ -27,8 +29,12 @@ from scripts.runs.history import add_points, readout_points, week_points
 from scripts.runs.metrics import (
     certificate_metrics,
     certificate_tables,
+    drift_metrics,
+    drift_tables,
     evaluation_metrics,
     evaluation_tables,
+    gate_metrics,
+    gate_tables,
     readout_metrics,
     rehearsal_metrics,
     training_curves,
@@ -117,6 +123,9 @@ def read_week(
     rehearsal = Rehearsal.from_file_if_sound(folder / "rehearsal" / REHEARSAL)
     truth = {} if regret is None else truth_metrics(regret)
     truth |= {} if rehearsal is None else rehearsal_metrics(rehearsal)
+    drift = DriftRecord.from_file_if_sound(folder / "drift" / DRIFT)
+    gates = GatesRecord.from_file_if_sound(folder / GATES)
+    judged = {} if gates is None else gate_metrics(gates)
 
     def child(command: str, **what: object) -> StageRecord:
         took, resumed = seconds.get(command, (0.0, True))
@@ -148,6 +157,10 @@ def read_week(
             tables={} if certificate is None else certificate_tables(certificate),
         ),
     }
+    if drift is not None:
+        children["drift"] = child(
+            "drift", metrics=drift_metrics(drift), tables=drift_tables(drift), files=[(folder / "drift", "drift")]
+        )
     others = {command: child(command) for command in seconds if command not in children}
     stages = [(children | others)[command] for command in dict.fromkeys([*seconds, *children])]
     return WeekRecord(
@@ -156,7 +169,7 @@ def read_week(
         settings=settings,
         finished=finished,
         stages=[each for each in stages if finished or each.name in seconds],
-        metrics=(week_metrics | truth | {f"seconds/{command}": took for command, (took, _) in seconds.items()})
+        metrics=(week_metrics | truth | judged | {f"seconds/{command}": took for command, (took, _) in seconds.items()})
         if finished
         else {},
         files=[
@@ -164,9 +177,11 @@ def read_week(
             (folder / "regret" / REGRET, "regret"),
             (folder / "rehearsal" / REHEARSAL, "rehearsal"),
             (folder / "report", "report"),
+            (folder / GATES, "gates"),
         ],
-        tags=_told_of(name, folder, settings, certificate),
-        tables={} if certificate is None else certificate_tables(certificate),
+        tags=_told_of(name, folder, settings, certificate) | _refused_by(gates),
+        tables=({} if certificate is None else certificate_tables(certificate))
+        | ({} if gates is None else gate_tables(gates)),
     )
 
 
@@ -185,6 +200,13 @@ def _told_of(name: str, folder: Path, settings: Settings, certificate: Certifica
         "scored_by": CHAMPION if (folder / CHAMPION).is_dir() else "the week's own model",
     }
     return {f"offermix.{key}": value for key, value in told.items() if value}
+
+
+def _refused_by(gates: GatesRecord | None) -> dict[str, str]:
+    """The gates that did not let the week through, and those that somebody overrode."""
+    found = {} if gates is None else {"refused_by": gates.of(REFUSED), "overridden": gates.of(OVERRIDDEN)}
+    named = {key: dict.fromkeys(each.gate for each in findings) for key, findings in found.items()}
+    return {f"offermix.{key}": ", ".join(gates) for key, gates in named.items() if gates}
 
 
 def record_week(
@@ -299,9 +321,11 @@ def _record(record: WeekRecord) -> str:
 def _add_to_history(client: "MlflowClient", experiment: str, record: WeekRecord) -> None:
     certificate = Certificate.from_file_if_sound(record.folder / "allocation" / CERTIFICATE)
     rehearsal = Rehearsal.from_file_if_sound(record.folder / "rehearsal" / REHEARSAL)
+    drift = DriftRecord.from_file_if_sound(record.folder / "drift" / DRIFT)
     if certificate is not None and record.day is not None:
         with alone(record.folder.parent):
-            add_points(client, experiment, record.day, week_points(certificate, rehearsal))
+            points = week_points(certificate, rehearsal) | ({} if drift is None else drift_metrics(drift))
+            add_points(client, experiment, record.day, points)
 
 
 def _identity(record: WeekRecord) -> str:

@@ -15,6 +15,7 @@ Modules, in the order in which a run is made:
 - report_sources: what a run offers to its report, and which allocation stands before it
 - pointer: the pointer to the finished, audited run
 - champion: which of two models scores a week
+- week_record: what is recorded of a week, read from its folder
 - tracking: the record of a week in MLflow
 - history: the weeks as one MLflow run, a point each
 - metrics: the figures that MLflow charts

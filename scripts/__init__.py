@@ -7,6 +7,7 @@ Packages, and then the commands in the order in which a week runs:
 - served: the registered model behind MLflow's interfaces
 - gates: what a week must show before it is published
 - runs: folders that are whole or absent, the pointer to the published one, and its record
+- stores: publishing on object stores
 - pages: results as one HTML file each
 - judging: what policies are compared with, and rehearsed on
 - console: the product manager's page
@@ -37,6 +38,7 @@ Packages, and then the commands in the order in which a week runs:
 - report: a run as one page for people
 - publish: the pointer to a finished run
 - rollback: the pointer back to an earlier run
+- publications: who published what, when and why, verified
 - promote: a version of the registered model made the champion, by hand
 - demote: the champion before it put back
 - weekly: all of it

@@ -5,7 +5,8 @@ import logging
 from scripts.cli import entry
 from scripts.cli.settings import PublishSettings
 from scripts.pages.gates import show_gates, show_refusal
-from scripts.runs.pointer import Flip, publish
+from scripts.runs.pointer import Flip
+from scripts.stores.publishing import publish
 
 log = logging.getLogger("offermix")
 

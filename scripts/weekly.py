@@ -2,9 +2,7 @@
 
 A run stands in one folder, runs/WEEK/. A stage that is still current is not run again, so a run that died goes on where it stopped. A
 folder that was once published never changes: a run that would change it gets its own, WEEK-2, which starts from links to its stages.
-
-Rules that compare with an earlier allocation get the one published when the run begins, as `run.json` keeps it. A trial, of another policy
-than the configured one, is published only where `publish=true` says so.
+Rules that compare with an earlier allocation get the one published when the run begins. A trial is published only with `publish=true`.
 """
 
 import logging
@@ -19,6 +17,7 @@ from scripts.pages.week import show_week
 from scripts.runs import digests, stage, tracking, trial
 from scripts.runs.run_folder import check_inputs, check_unchanged, choose_name, inputs_of, prepare_folder
 from scripts.runs.week import Ran, WeeklyRun, finished_run, publish_step, run_step, seconds_of, steps
+from scripts.stores.publishing import check_store
 
 log = logging.getLogger("offermix.weekly")
 
@@ -29,6 +28,7 @@ def run(settings: WeeklySettings) -> WeeklyRun:
     check_inputs(settings)
     given = digests.look_at(inputs_of(settings))
     settings, reason = trial.decided(settings)
+    check_store(None if reason else settings.publish, settings.paths.runs)
     name, ran = choose_name(settings, given), list[Ran]()
     folder = settings.paths.runs / name
     log.info("Run %s in %s", name, folder)

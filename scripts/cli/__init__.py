@@ -2,6 +2,7 @@
 
 Modules, in the order in which words flow:
 
+- store_address: where an object store is
 - settings: the whole configuration, typed, frozen and checked
 - statuses: what a job came to, as an exit status and one message
 - keys: the words of a command line, translated and checked

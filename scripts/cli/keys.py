@@ -65,6 +65,9 @@ ON_RECORD = (
     Key("person", "registry.person", "who does it", "words"),
     Key("reason", "registry.reason", "why", "words"),
 )
+STORE = Key(
+    "store", "publish.store", "an object store that is published on as well: s3:// or gs://BUCKET/PREFIX", "words"
+)
 POLICY = _path("policy", "the policy file, YAML")
 SCORES = _path("scores", "a scores dataset")
 RUN_NAME = Key("run", "weekly.run", "the name of the run's folder; the week by default", "value")
@@ -318,10 +321,23 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
         "how far a run's data is from that of the last published run, as a page and a table",
         (_path("run", "a run's folder"), SEED),
     ),
-    "publish": ("flips the pointer to an audited run", (_path("run", "a run's folder"), RUNS, SEED)),
+    "publish": ("flips the pointer to an audited run", (_path("run", "a run's folder"), STORE, RUNS, SEED)),
     "rollback": (
         "flips the pointer back to an earlier audited run",
-        (Key("to", "paths.to", "the run's name or folder"), RUNS, SEED),
+        (Key("to", "paths.to", "the run's name or folder"), STORE, RUNS, SEED),
+    ),
+    "publications": (
+        "lists who published what, when and why, and verifies that nothing of it was changed since",
+        (
+            STORE,
+            Key(
+                "head",
+                "publications.head",
+                "the digest of an entry that somebody noted: it must be there still",
+                "words",
+            ),
+            RUNS,
+        ),
     ),
     "promote": (
         "makes a version of the registered model the champion, by hand",
@@ -399,6 +415,7 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
                 "true: publishes a run of another policy than the configured one too; false: publishes nothing",
                 "value",
             ),
+            STORE,
             RUNS,
             USERS,
             SEED,

@@ -19,13 +19,17 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 from rapidfuzz import fuzz, process
 
 from allocator.solve.settings import SolveSettings
 from ranker.market.settings import MarketSettings
 from ranker.model.settings import FitSettings, ModelSettings
 from ranker.tables.settings import PrepareOptions
+from scripts.cli.store_address import WANTED, address_of
+
+NOT_REPEATED = "not_repeated"
+"""The type of an error whose message leaves out what was given, which might hold a secret."""
 
 
 class FrozenSettings(BaseModel):
@@ -117,17 +121,42 @@ class PublishOptions(FrozenSettings):
         None, min_length=1, max_length=100, description="who approves; not the policy's author"
     )
     approver_required: bool = Field(False, description="whether a week without an approver is refused")
+    store: str | None = Field(None, description="s3://BUCKET/PREFIX or gs://BUCKET/PREFIX, published on as well")
     override: str | None = Field(None, min_length=1, max_length=100, description="who publishes in spite of refusals")
+    by: str | None = Field(None, min_length=1, max_length=100, description="who publishes or rolls back, kept with it")
     reason: str | None = Field(
-        None, min_length=1, max_length=1000, validate_default=True, description="why; needed with override"
+        None,
+        min_length=1,
+        max_length=1000,
+        validate_default=True,
+        description="why; needed with override, kept with by",
     )
+
+    @field_validator("store")
+    @classmethod
+    def _address_alone(cls, store: str | None) -> str | None:
+        address = None if store is None else address_of(store)
+        if store is not None and address is None:
+            raise PydanticCustomError(NOT_REPEATED, WANTED)
+        return None if address is None else str(address)
 
     @field_validator("reason")
     @classmethod
-    def _with_override(cls, reason: str | None, known: ValidationInfo) -> str | None:
-        if (reason is None) != (known.data.get("override") is None):
-            raise ValueError("Publish.override names a person and publish.reason says why: give both or neither")
+    def _with_a_person(cls, reason: str | None, known: ValidationInfo) -> str | None:
+        override, by = known.data.get("override"), known.data.get("by")
+        if (reason is None and override is not None) or (reason is not None and override is None and by is None):
+            raise ValueError(
+                "Publish.override names a person and publish.reason says why: give both or neither, or publish.by with a reason"
+            )
         return reason
+
+
+class PublicationsOptions(FrozenSettings):
+    """Which chain of publications is verified."""
+
+    head: str | None = Field(
+        None, pattern=r"^[0-9a-f]{64}$", description="digest of an entry that somebody noted: it must be there still"
+    )
 
 
 class MarketOptions(FrozenSettings):
@@ -302,6 +331,7 @@ class Settings(FrozenSettings):
     console: ConsoleOptions
     readout: ReadoutOptions
     publish: PublishOptions
+    publications: PublicationsOptions = PublicationsOptions()
     tracking: TrackingOptions
     registry: RegistryOptions = RegistryOptions()
     weekly: WeeklyOptions
@@ -496,6 +526,10 @@ class RollbackSettings(Settings):
     paths: RollbackPaths
 
 
+class PublicationsSettings(Settings):
+    """Publications are those of `paths.runs`, and of a store where one is configured."""
+
+
 class RegistrySettings(Settings):
     """Promoting and demoting read and write MLflow alone."""
 
@@ -541,6 +575,8 @@ def _sentence(details: ErrorDetails, settings_type: type[Settings]) -> str:
         parent = ".".join(location[:-1])
         near = process.extractOne(location[-1], _children(settings_type, parent), scorer=fuzz.ratio, score_cutoff=60)
         return f"{key}: there is no such setting" + (f"; did you mean '{near[0]}'?" if near else "")
+    if details["type"] == NOT_REPEATED:
+        return f"{key}: {details['msg']}"
     message = details["msg"].removeprefix("Value error, ")
     return f"{key}: is {_shortened(given)}: {message[0].lower()}{message[1:]}"
 

@@ -59,9 +59,12 @@ def _explain(name: str, error: Exception) -> int:
     if _is(error, "allocator.infeasible.diagnosis", "Infeasible"):
         _say(f"{name}: {error}")
         return INFEASIBLE
-    if _is(error, "scripts.runs.pointer", "Refused"):
+    if _is(error, "scripts.runs.pointer", "Refused") or _is(error, "scripts.runs.published", "BrokenChain"):
         _say(f"{name}: {error}")
         return REFUSED
+    if _is(error, "scripts.stores.objects", "StoreFailed"):
+        _say(f"{name}: failed: {error}")
+        return FAILED
     if isinstance(error, OSError) and error.errno in FULL:
         _say(f"{name}: failed: {first_line(error)}")
         return FAILED

@@ -1,5 +1,5 @@
 """A tiny week stopped at every write, to show that nothing published is ever lost or half there, and that the next call ends as if
-nothing had happened.
+nothing had happened; and publications that readers, rivals and stops come between, on a disk and on a store.
 
 Modules, in the order in which data flows:
 
@@ -11,4 +11,9 @@ Modules, in the order in which data flows:
 - records: what was found
 - enumerated: all stops of the week, each checked in a folder of its own
 - told: the table of what was found
+- local_s3: a store's server on this machine
+- tiny_runs: finished runs of a few files, and where they are published
+- flips: publications under a reader that never stops
+- races: two publishers at once
+- requests_stopped: a publisher stopped at every request to its store
 """

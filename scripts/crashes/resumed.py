@@ -22,7 +22,7 @@ from scripts.runs import digests
 from scripts.runs.pointer import allocation_digest
 from scripts.runs.published import current, published_before
 
-TIMED = ("seconds", "at", "finished_at", "inputs", "sha256", "bytes", "allocation_digest")
+TIMED = ("seconds", "at", "finished_at", "inputs", "sha256", "bytes", "allocation_digest", "before")
 """Keys of JSON files that say when and how long, or are digests of files that do; those files are compared themselves."""
 COMMAND, PAGE = "scripts.train", "allocator.report.page"
 SCRIPTS = re.compile(r"<script.*?</script>", re.DOTALL)

@@ -74,4 +74,7 @@ class Gate(ABC):
 
 def _without_folders(problem: str, weeks: WeeksCompared) -> str:
     """A problem of a file without where the runs stand: what is kept is alike wherever that is."""
-    return problem.replace(f"{weeks.now.folder.parent}/", "")
+    for week in (weeks.now, weeks.last):
+        if week is not None:
+            problem = problem.replace(f"{week.folder.parent}/", "")
+    return problem

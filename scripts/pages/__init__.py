@@ -18,5 +18,6 @@ Modules; first what pages have in common:
 - frontier: a trade-off as a table in the terminal
 - plan_experiment: a planned experiment as a table in the terminal
 - gates: what the gates found, as a table in the terminal
+- publications: who published what, as a table in the terminal
 - week: a finished week as tables in the terminal
 """

@@ -14,6 +14,7 @@ ORDER = (
     ("scripts.served",),
     ("scripts.gates",),
     ("scripts.runs",),
+    ("scripts.stores",),
     ("scripts.judging",),
     ("scripts.pages",),
     ("scripts",),

@@ -66,6 +66,7 @@ WRITERS = {
     "scripts.runs.pointer": "lines of published_history.jsonl, written",
     "scripts.runs.published": "the same lines, read",
     "scripts.bench.instances": "a line of a policy",
+    "scripts.library.given": "schema, catalogue and policy that are handed over as mappings",
     "scripts.served.offermix_ranker": "a price book in a parameter of MLflow",
     "scripts.bench.results": "lines of measured figures",
 }

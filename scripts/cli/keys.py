@@ -2,8 +2,8 @@
 
 Two meanings share a few names: `model=DIR` of a command is a path, and conf/model/ is a group of settings. The rule: a value that
 is the name of an option of the group (`model=valuenet`, with no slash) chooses the option; anything else is the path
-(`model=./valuenet`). conf/policy/ is never composed: `policy=FILE` is a path, and `policy=default` is short for
-conf/policy/default.yaml.
+(`model=./valuenet`). conf/policy/ is never composed: `policy=FILE` is a path, and `policy=default` is short for the
+file of that name in the company's policy/ (`--config-dir`) or in conf/policy/.
 """
 
 import os
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from rapidfuzz import fuzz, process
 
+from scripts.cli.shipped import called, groups, is_group, options, policy_file
 from scripts.cli.statuses import first_line
 
 if TYPE_CHECKING:
@@ -423,6 +424,10 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
     ),
 }
 AT_ONCE: dict[str, tuple[str, tuple[Key, ...]]] = {
+    "init": (
+        "begins a configuration of your own: a folder for --config-dir, with a policy to edit",
+        (_path("out", "the folder to write; the path alone will do", "out"),),
+    ),
     "check_policy": (
         "lists everything that is wrong with a policy, and what is seldom meant, in under a second",
         (
@@ -454,7 +459,7 @@ AT_ONCE: dict[str, tuple[str, tuple[Key, ...]]] = {
 POLICY_COMMANDS = frozenset({"allocate", "evaluate", "regret", "rehearse", "weekly", "what_if", "seek", "frontier"})
 FLAGS_WITH_VALUE = frozenset({"--cfg", "-c", "--package", "-p", "--info", "-i"})
 COMPLETION_FLAGS = frozenset({"--shell-completion", "-sc"})  # their words are Hydra's: install=bash, query=bash
-FOREIGN_FLAGS = ("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")
+FOREIGN_FLAGS = ("--config-path", "-cp", "--config-name", "-cn")
 
 
 def translate(command: str, argv: Sequence[str], conf: Path) -> Call:
@@ -490,7 +495,9 @@ def _split(argv: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
     rest = iter(argv)
     for word in rest:
         if word.split("=")[0] in FOREIGN_FLAGS:
-            problems.append(f"{word}: the configuration is always conf/config.yaml; choose with groups and overrides")
+            problems.append(
+                f"{word}: the configuration is always config.yaml; choose with --config-dir, groups and overrides"
+            )
         elif word in FLAGS_WITH_VALUE:
             flags += [word, next(rest, "")]
         elif word.startswith("-"):
@@ -525,7 +532,7 @@ class _Word:
         own = {known.name: known for known in self._keys()}.get(plain)
         if own is not None and not self._chooses_option(plain, value):
             return self._of_a_key(own, value)
-        if (self.conf / plain).is_dir():
+        if is_group(self.conf, plain):
             return self._of_a_group(key, plain, value)
         self._check_name(key, plain)
         return self._parsable(self.text)
@@ -625,25 +632,6 @@ def quoted(value: str) -> str:
     return f"'{value}'"
 
 
-def policy_file(conf: Path, value: str) -> str:
-    """A policy of conf/policy/ by its name alone, or a path as it is."""
-    short = conf / "policy" / f"{value}.yaml"
-    try:
-        is_short = "/" not in value and short.is_file() and not Path(value).exists()
-    except OSError:  # no name of a file at all; whoever opens it says so
-        return value
-    return f"conf/policy/{value}.yaml" if is_short else value
-
-
-def options(conf: Path, group: str) -> list[str]:
-    """The options of a group: the names of the files in conf/GROUP/."""
-    return sorted(file.stem for file in (conf / group).glob("*.yaml"))
-
-
-def _groups(conf: Path) -> list[str]:
-    return sorted(folder.name for folder in conf.iterdir() if folder.is_dir())
-
-
 def did_you_mean(word: str, known: Sequence[str]) -> str:
     """`; did you mean 'x'?`, or the short list of what there is, or nothing."""
     best = process.extractOne(word, list(known), scorer=fuzz.ratio, score_cutoff=60)
@@ -687,7 +675,7 @@ def help_text(command: str, conf: Path) -> str:
     what, keys = KEYS[command]
     width = max(len(key.name) for key in keys)
     lines = [
-        f"python -m scripts.{command} key=value ...",
+        f"{called(command)} key=value ...",
         "",
         f"{what[0].upper()}{what[1:]}.",
         "",
@@ -703,10 +691,11 @@ def help_text(command: str, conf: Path) -> str:
         "",
         "Groups of settings (conf/GROUP/OPTION.yaml), chosen as GROUP=OPTION, +experiment=OPTION, +debug=OPTION:",
     ]
-    lines += [f"  {group}: {', '.join(options(conf, group))}" for group in _groups(conf) if options(conf, group)]
+    lines += [f"  {group}: {', '.join(options(conf, group))}" for group in groups(conf) if options(conf, group)]
     lines += [
         "",
         "Any setting by its path, like fit.max_epochs=5; `--cfg job` prints them all.",
+        "--config-dir DIR: a folder of your own settings, options and policies, which stand before these.",
         "Several values and --multirun run the command once for each: set.push_capacity.max=5%,10% --multirun",
     ]
     return "\n".join(lines)

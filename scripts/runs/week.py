@@ -207,4 +207,4 @@ def run_step(step: WeekStep) -> Ran:
 
 def seconds_of(ran: Sequence[Ran]) -> dict[str, tuple[float, bool]]:
     """By command its wall time, and whether it was skipped."""
-    return {each.step.module.removeprefix("scripts."): (each.seconds, each.skipped) for each in ran}
+    return {each.step.module.rpartition(".")[2]: (each.seconds, each.skipped) for each in ran}

@@ -68,6 +68,7 @@ WRITERS = {
     "scripts.runs.published": "the same lines, read",
     "scripts.stores.chain": "the same entries, as objects of a store",
     "scripts.bench.instances": "a line of a policy",
+    "scripts.library.given": "schema, catalogue and policy that are handed over as mappings",
     "scripts.served.offermix_ranker": "a price book in a parameter of MLflow",
     "scripts.bench.results": "lines of measured figures",
 }

@@ -20,9 +20,10 @@ ORDER = (
     ("scripts",),
     ("scripts.console",),
     ("scripts.bench",),
+    ("scripts.library",),
 )
-"""From the bottom up; a room of scripts may import those before it. Commands stand in scripts itself; the console calls them, and bench
-measures them."""
+"""From the bottom up; a room of scripts may import those before it. Commands stand in scripts itself; the console calls them, bench
+measures them, and the library has them for notebooks."""
 
 
 @pytest.fixture(scope="module")

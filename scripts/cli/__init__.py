@@ -4,6 +4,8 @@ Modules, in the order in which words flow:
 
 - settings: the whole configuration, typed, frozen and checked
 - statuses: what a job came to, as an exit status and one message
+- loudness: how much a call tells on the console
+- logs: what is logged, and where: the console, and a run's own log
 - keys: the words of a command line, translated and checked
 - entry: composition, logging and exit statuses
 - at_once: the entry of commands that load no settings

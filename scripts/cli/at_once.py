@@ -10,6 +10,7 @@ from typing import Any
 
 from ranker.files import InputError
 from scripts.cli.keys import AT_ONCE, POLICY_FILES, Key, did_you_mean, policy_file, row_of_a_rule
+from scripts.cli.loudness import loudness_of, silent
 from scripts.cli.statuses import guarded, reader_left
 
 CONF = Path("conf")
@@ -41,7 +42,9 @@ def _run(name: str, run: Callable[[Given], int], needed: Sequence[str], argv: Se
     if {"--help", "-h"} & set(argv):
         print(help_text(name))
         return 0
-    return run(given(name, argv, needed))
+    loudness, words = loudness_of(argv)
+    with silent(loudness):
+        return run(given(name, words, needed))
 
 
 def given(name: str, argv: Sequence[str], needed: Sequence[str] = ()) -> Given:

@@ -30,6 +30,7 @@ HOMES = {
     "gates.json": "scripts.formats.gates",
     "published.json": "scripts.formats.pointer",
     "published_history.jsonl": "scripts.formats.pointer",
+    "summary.json": "scripts.formats.summary",
     "readout.json": "scripts.formats.readout",
     "regret.json": "scripts.formats.regret",
     "rehearsal.json": "scripts.formats.rehearsal",

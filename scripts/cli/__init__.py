@@ -6,6 +6,8 @@ Modules, in the order in which words flow:
 - shipped: where configuration lies, what is shipped and what is a company's own
 - settings: the whole configuration, typed, frozen and checked
 - statuses: what a job came to, as an exit status and one message
+- loudness: how much a call tells on the console
+- logs: what is logged, and where: the console, and a run's own log
 - keys: the words of a command line, translated and checked
 - own_configuration: a company's folder, checked and put over what is shipped
 - new_configuration: such a folder, begun

@@ -11,6 +11,7 @@ from typing import Any
 from ranker.files import InputError
 from scripts.cli import shipped
 from scripts.cli.keys import AT_ONCE, POLICY_FILES, Key, did_you_mean, row_of_a_rule
+from scripts.cli.loudness import loudness_of, silent
 from scripts.cli.shipped import CONF, called, policy_file
 from scripts.cli.statuses import guarded, reader_left
 
@@ -42,8 +43,9 @@ def _run(name: str, run: Callable[[Given], int], needed: Sequence[str], argv: Se
     if {"--help", "-h"} & set(argv):
         print(help_text(name))
         return 0
-    words, own = shipped.named_in(argv)
-    with shipped.before_it(own):
+    loudness, words = loudness_of(argv)
+    words, own = shipped.named_in(words)
+    with silent(loudness), shipped.before_it(own):
         return run(given(name, words, needed))
 
 

@@ -8,7 +8,6 @@ import sys
 import tempfile
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -25,7 +24,6 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 from rich.console import Console
 from rich.live import Live
-from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.spinner import Spinner
 from rich.table import Table
@@ -33,6 +31,8 @@ from rich.text import Text
 
 from ranker.files import InputError
 from scripts.cli import keys, shipped
+from scripts.cli.logs import set_up_logging
+from scripts.cli.loudness import asked, loudness_of, silent
 from scripts.cli.own_configuration import Search, search
 from scripts.cli.settings import Settings, problems_of
 from scripts.cli.shipped import CONF
@@ -65,7 +65,7 @@ def main(name: str, settings_type: type[S], run: Callable[[S], object]) -> None:
 
 def execute(name: str, settings_type: type[S], run: Callable[[S], object], argv: Sequence[str]) -> int:
     """The exit status of a command called with `argv`; everything a person needs to read is printed to stderr."""
-    set_up_logging()
+    set_up_logging(stderr())
     with _terminated_like_interrupted():
         return guarded(name, lambda: _with_configuration(name, settings_type, run, argv))
 
@@ -80,7 +80,9 @@ def _with_configuration(name: str, settings_type: type[S], run: Callable[[S], ob
 
 
 def _compose_and_run(name: str, settings_type: type[S], run: Callable[[S], object], argv: Sequence[str]) -> int:
-    call = keys.translate(name, argv, CONF)
+    loudness, words = loudness_of(argv)
+    set_up_logging(stderr(), loudness)
+    call = keys.translate(name, words, CONF)
     _forbid_environment()
     where = _searched(call.problems)
     if call.problems:
@@ -93,7 +95,8 @@ def _compose_and_run(name: str, settings_type: type[S], run: Callable[[S], objec
             label = " ".join(HydraConfig.get().overrides.task)
             composed = keys.apart(composed, name, HydraConfig.get().job.num, call)
             log.info("Run %d: %s", HydraConfig.get().job.num, keys.readable(label))
-        status = guarded(name, lambda: _run_one(settings_type, run, composed))
+        with silent(loudness):
+            status = guarded(name, lambda: _run_one(settings_type, run, composed))
         outcome.statuses.append((label, status))
         if status in (INTERRUPTED, TERMINATED):
             raise SystemExit(status)  # ends a sweep too
@@ -103,7 +106,8 @@ def _compose_and_run(name: str, settings_type: type[S], run: Callable[[S], objec
     ):  # what Hydra keeps of a sweep: each of its runs has a manifest of ours
         _call_hydra(name, task, call, folder, where)
     if call.multirun:
-        _show_sweep(outcome)
+        with silent(loudness):
+            _show_sweep(outcome)
     return outcome.status
 
 
@@ -228,37 +232,8 @@ def _terminated_like_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, kept)
 
 
-def set_up_logging() -> None:
-    """Log lines go to stderr: for people in a terminal, plain with the time of day elsewhere."""
-    root = logging.getLogger()
-    for handler in [h for h in root.handlers if getattr(h, "of_offermix", False)]:
-        root.removeHandler(handler)
-    handler = _handler(_stderr())
-    handler.of_offermix = True  # type: ignore[attr-defined]
-    handler.addFilter(_ours_or_serious)
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
-    if not sys.warnoptions and "PYTEST_CURRENT_TEST" not in os.environ:
-        warnings.simplefilter("ignore")  # other people's deprecations are for our tests, not for users
-
-
-def _handler(console: Console) -> logging.Handler:
-    if console.is_terminal:
-        rich = RichHandler(console=console, show_path=False, show_level=False, markup=False)
-        rich.setFormatter(logging.Formatter("%(message)s", datefmt="%H:%M:%S"))
-        return rich
-    plain = logging.StreamHandler(sys.stderr)
-    plain.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
-    return plain
-
-
-def _ours_or_serious(record: logging.LogRecord) -> bool:
-    ours = record.name.split(".")[0] in {"offermix", "ranker", "allocator", "scripts", "__main__"}
-    return ours or record.levelno >= logging.ERROR
-
-
 @cache
-def _stderr() -> Console:
+def stderr() -> Console:
     """One console for log lines and what changes in place, so that neither is written over the other."""
     return Console(stderr=True)
 
@@ -284,8 +259,8 @@ def progress(description: str, total: int | None = None) -> Iterator[Advance]:
 
     In a terminal a bar, elsewhere a line every few seconds.
     """
-    console, listener = _stderr(), _listener.get()
-    if listener is not None or not console.is_terminal:
+    console, listener = stderr(), _listener.get()
+    if listener is not None or not console.is_terminal or asked().quiet:
         yield _lines(description, total) if listener is None else _told(listener, description, total)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -325,11 +300,11 @@ def _lines(description: str, total: int | None) -> Advance:
 @contextlib.contextmanager
 def watched(line: Callable[[], str]) -> Iterator[None]:
     """Shows a line that changes while a long step runs: in place in a terminal, elsewhere as a log line now and then."""
-    console = _stderr()
+    console = stderr()
     if _listener.get() is not None:
         yield
         return
-    if console.is_terminal:
+    if console.is_terminal and not asked().quiet:
         spinner = Spinner("dots")
 
         def shown() -> Spinner:

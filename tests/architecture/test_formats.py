@@ -31,6 +31,7 @@ HOMES = {
     "published.json": "scripts.formats.pointer",
     "published_history.jsonl": "scripts.formats.pointer",
     "objects.json": "scripts.formats.pointer",
+    "summary.json": "scripts.formats.summary",
     "readout.json": "scripts.formats.readout",
     "regret.json": "scripts.formats.regret",
     "rehearsal.json": "scripts.formats.rehearsal",

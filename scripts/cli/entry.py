@@ -92,7 +92,9 @@ def _compose_and_run(name: str, settings_type: type[S], run: Callable[[S], objec
         tempfile.TemporaryDirectory() as folder
     ):  # what Hydra keeps of a sweep: each of its runs has a manifest of ours
         _call_hydra(name, task, call, folder)
-    if call.multirun:
+    if call.multirun and not call.completion:
+        if not outcome.statuses and not {"--cfg", "-c", "--info", "-i"} & set(call.flags):
+            raise InputError([f"{' '.join(argv)}: there is nothing to sweep over"])
         _show_sweep(outcome)
     return outcome.status
 

@@ -408,10 +408,27 @@ def batches_of(
         except StopIteration:
             return
         except unreadable() as error:
-            raise InputError([f"{file}: the rows cannot be read ({type(error).__name__})"]) from None
+            raise InputError(_unread(file, columns, type(error).__name__)) from None
         if wrong := [name for name in batch.schema.names if not _is_valid(batch.column(name))]:
             raise InputError([f"{file}: column {name}: is damaged, or has text that is not UTF-8" for name in wrong])
         yield batch
+
+
+def _unread(file: Path, columns: Sequence[str], error: str) -> list[str]:
+    """Which columns cannot be read, where the others can."""
+    import pyarrow.parquet as pq
+
+    wrong = []
+    for name in columns:
+        try:
+            pq.read_table(file, columns=[name], partitioning=None)
+        except unreadable():
+            wrong.append(name)
+    if not wrong or len(wrong) == len(columns):
+        return [f"{file}: the rows cannot be read ({error})"]
+    return [
+        f"{file}: column {name}: cannot be read: it is damaged, or a list of fixed size is missing" for name in wrong
+    ]
 
 
 def _is_valid(column: "pa.Array") -> bool:

@@ -72,7 +72,7 @@ def execute(name: str, settings_type: type[S], run: Callable[[S], object], argv:
 
 def _compose_and_run(name: str, settings_type: type[S], run: Callable[[S], object], argv: Sequence[str]) -> int:
     call = keys.translate(name, argv, CONF)
-    _forbid_environment()
+    forbid_environment()
     if call.problems:
         raise InputError([*call.problems, *_problems_of_the_rest(settings_type, call.hydra)])
     outcome = _Outcome()
@@ -141,7 +141,7 @@ def _problems_of_the_rest(settings_type: type[Settings], hydra_overrides: Sequen
     return []
 
 
-def _forbid_environment() -> None:
+def forbid_environment() -> None:
     """Takes `${oc.env:NAME}` away: what is resolved ends in logs and manifests, and the environment holds secrets."""
 
     def refuse(name: str, default: object = None) -> object:

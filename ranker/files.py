@@ -391,6 +391,19 @@ def parquet_rows(file: Path) -> int:
         return int(parquet.metadata.num_rows)
 
 
+def parquet_table(file: Path, columns: Sequence[str] | None = None) -> "pa.Table":
+    """The whole file, or some of its columns; InputError as of `batches`."""
+    import pyarrow as pa
+
+    with open_parquet(file) as parquet:
+        names = parquet.schema_arrow.names if columns is None else list(columns)
+        if lacking := [name for name in names if name not in parquet.schema_arrow.names]:
+            raise InputError([f"{file}: column {name}: is missing" for name in lacking])
+        fields = [parquet.schema_arrow.field(name) for name in names]
+        kept = pa.schema(fields, parquet.schema_arrow.metadata)
+        return pa.Table.from_batches(batches_of(parquet, file, 1 << 20, names), kept)
+
+
 def batches(file: Path, rows: int, columns: Sequence[str]) -> "Iterator[pa.RecordBatch]":
     """The columns, at most `rows` rows at a time; InputError where the pages are damaged."""
     with open_parquet(file) as parquet:

@@ -1,8 +1,9 @@
 """What a bad input is: how a good one is spoilt, the command that meets it, and what the message must say."""
 
+import copy
 import io
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -98,7 +99,7 @@ def held(folder: Path) -> Mapping[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else b""
         for path in folder.rglob("*")
-        if not path.is_fifo()
+        if not path.is_fifo() and path.name != "gates.json"  # which says what refused
     }
 
 
@@ -112,7 +113,7 @@ def called(words: Sequence[str], base: DictConfig) -> tuple[int, str]:
 
 
 def _run(command: str, words: Sequence[str], base: DictConfig) -> int:
-    module = import_module(f"scripts.{command}")
+    module = import_module(f"scripts.{command}" + (".__main__" if command == "console" else ""))
     if command in keys.AT_ONCE:
         needed = {"check_policy": ["policy"], "diff_policy": ["base", "policy"], "policy_schema": ["out"]}[command]
         return int(module.run(at_once.given(command, words, needed)) or 0)
@@ -120,9 +121,22 @@ def _run(command: str, words: Sequence[str], base: DictConfig) -> int:
     call = keys.translate(command, words, entry.CONF)
     if call.problems:
         raise InputError(call.problems)
-    composed = base.copy()
-    for override in OverridesParser.create().parse_overrides(list(call.hydra)):
-        OmegaConf.update(composed, override.key_or_group, override.value(), force_add=True)
     kind = getattr(kinds, "".join(part.title() for part in command.split("_")) + "Settings")
-    getattr(module, "main", module.run)(entry.validated(kind, composed))
+    overrides = OverridesParser.create().parse_overrides(list(call.hydra))
+    with _overridden(base, {override.key_or_group: override.value() for override in overrides}):
+        settings = entry.validated(kind, base)
+    getattr(module, "main", module.run)(settings)
     return 0
+
+
+@contextmanager
+def _overridden(base: DictConfig, values: Mapping[str, object]) -> Iterator[None]:
+    """Within it the keys have these values; a copy of all the configuration takes longer than most commands that find it wrong."""
+    kept = {key.split(".")[0]: copy.deepcopy(base.get(key.split(".")[0])) for key in values}
+    for key, value in values.items():
+        OmegaConf.update(base, key, value, force_add=True)
+    try:
+        yield
+    finally:
+        for key, value in kept.items():
+            base[key] = value

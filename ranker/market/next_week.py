@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from ranker.files import InputError, some_parquet_files
+from ranker.files import InputError, parquet_table, some_parquet_files
 from ranker.market import world
 from ranker.market.given_weeks import COLUMNS, GivenWeeks, in_the_markets_actions, joined
 from ranker.market.settings import MarketSettings
@@ -68,4 +67,4 @@ def _given_before(market: MarketTruth) -> list[pa.Table]:
     """Exposures of the market's weeks that somebody else decided."""
     days = pc.field("decided_on").isin(list(market.decided_elsewhere))
     files = some_parquet_files(market.path / "tables" / "exposures")
-    return [pq.read_table(file, columns=list(COLUMNS), filters=days) for file in files]
+    return [parquet_table(file, COLUMNS).filter(days) for file in files]

@@ -10,7 +10,7 @@ from typing import Any
 
 from ranker.files import InputError
 from scripts.cli import shipped
-from scripts.cli.keys import AT_ONCE, POLICY_FILES, Key, did_you_mean, row_of_a_rule
+from scripts.cli.keys import AT_ONCE, POLICY_FILES, Key, did_you_mean, given_twice, row_of_a_rule
 from scripts.cli.loudness import loudness_of, silent
 from scripts.cli.shipped import CONF, called, policy_file
 from scripts.cli.statuses import guarded, reader_left
@@ -67,6 +67,7 @@ def given(name: str, argv: Sequence[str], needed: Sequence[str] = ()) -> Given:
                 paths[key] = Path(policy_file(CONF, value) if key in POLICY_FILES else value)
         except ValueError as error:
             problems.append(f"{word}: {error}")
+    problems += given_twice(argv)
     problems += [f"{key}: is missing; give {key}=..." for key in needed if key not in paths]
     if problems:
         raise InputError(problems)
@@ -115,7 +116,7 @@ def _by_hydra(text: str) -> Any:
 
     try:
         override = OverridesParser.create().parse_override(f"value={text}")
-    except HydraException:
+    except (HydraException, RecursionError):
         return text
     return text if override.is_sweep_override() else override.value()
 

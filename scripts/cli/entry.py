@@ -83,7 +83,7 @@ def _compose_and_run(name: str, settings_type: type[S], run: Callable[[S], objec
     loudness, words = loudness_of(argv)
     set_up_logging(stderr(), loudness)
     call = keys.translate(name, words, CONF)
-    _forbid_environment()
+    forbid_environment()
     where = _searched(call.problems)
     if call.problems:
         raise InputError([*call.problems, *_problems_of_the_rest(settings_type, where, call.hydra)])
@@ -105,7 +105,9 @@ def _compose_and_run(name: str, settings_type: type[S], run: Callable[[S], objec
         tempfile.TemporaryDirectory() as folder
     ):  # what Hydra keeps of a sweep: each of its runs has a manifest of ours
         _call_hydra(name, task, call, folder, where)
-    if call.multirun:
+    if call.multirun and not call.completion:
+        if not outcome.statuses and not {"--cfg", "-c", "--info", "-i"} & set(call.flags):
+            raise InputError([f"{' '.join(argv)}: there is nothing to sweep over"])
         with silent(loudness):
             _show_sweep(outcome)
     return outcome.status
@@ -174,7 +176,7 @@ def composed(where: Search, overrides: Sequence[str]) -> DictConfig:
         return hydra.compose(where.name, [*where.overrides, *overrides])
 
 
-def _forbid_environment() -> None:
+def forbid_environment() -> None:
     """Takes `${oc.env:NAME}` away: what is resolved ends in logs and manifests, and the environment holds secrets."""
 
     def refuse(name: str, default: object = None) -> object:

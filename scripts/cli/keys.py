@@ -457,8 +457,14 @@ AT_ONCE: dict[str, tuple[str, tuple[Key, ...]]] = {
 }
 """Commands that read neither settings nor groups, so that they answer at once (see `at_once`)."""
 POLICY_COMMANDS = frozenset({"allocate", "evaluate", "regret", "rehearse", "weekly", "what_if", "seek", "frontier"})
-FLAGS_WITH_VALUE = frozenset({"--cfg", "-c", "--package", "-p", "--info", "-i"})
+INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+FLAGS_WITH_VALUE: dict[str, tuple[str, ...]] = {
+    "--cfg": ("job", "hydra", "all"), "-c": ("job", "hydra", "all"), "--info": INFO, "-i": INFO, "--package": (), "-p": ()
+}  # fmt: skip
+"""What each may be followed by; anything where that is empty."""
+PLAIN_FLAGS = frozenset({"--help", "-h", "--version", "--resolve", "--run", "-r", "--multirun", "-m"})
 COMPLETION_FLAGS = frozenset({"--shell-completion", "-sc"})  # their words are Hydra's: install=bash, query=bash
+OF_HYDRA = "Hydra's own settings name code, folders and the environment, so a call cannot change them"
 FOREIGN_FLAGS = ("--config-path", "-cp", "--config-name", "-cn")
 
 
@@ -474,6 +480,7 @@ def translate(command: str, argv: Sequence[str], conf: Path) -> Call:
             translated.append(_Word(command, word, conf, sweep).translated())
         except _Wrong as wrong:
             problems.append(str(wrong))
+    problems += given_twice(words)
     return Call(tuple(flags), tuple(translated), tuple(problems))
 
 
@@ -498,13 +505,34 @@ def _split(argv: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
             problems.append(
                 f"{word}: the configuration is always config.yaml; choose with --config-dir, groups and overrides"
             )
-        elif word in FLAGS_WITH_VALUE:
-            flags += [word, next(rest, "")]
-        elif word.startswith("-"):
+        elif word.split("=")[0] in FLAGS_WITH_VALUE:
+            flag, equals, value = word.partition("=")
+            flags += [flag, value if equals else next(rest, "")]
+            problems += _flag_problems(*flags[-2:])
+        elif word in PLAIN_FLAGS | COMPLETION_FLAGS:
             flags.append(word)
+        elif word.startswith("-"):
+            problems.append(f"{word}: there is no such flag{did_you_mean(word, [*PLAIN_FLAGS, *FLAGS_WITH_VALUE])}")
         else:
             words.append(word)
-    return flags, words, problems
+    return flags, words, problems + _clashes(flags)
+
+
+def _clashes(flags: Sequence[str]) -> list[str]:
+    """Flags that say no one thing together."""
+    told = [f"{flag} {flags[place + 1]}" for place, flag in enumerate(flags) if flag in ("--cfg", "-c", "--info", "-i")]
+    told += [flag for flag in flags if flag in ("--multirun", "-m", "--run", "-r")]
+    problems = [f"{' '.join(told)}: only one of them at a time"] if len(told) > 1 else []
+    if "--resolve" in flags and not {"--cfg", "-c"} & set(flags):
+        problems.append("--resolve: goes with --cfg job")
+    return problems
+
+
+def _flag_problems(flag: str, value: str) -> list[str]:
+    known = FLAGS_WITH_VALUE[flag]
+    if value in known or (value and not known):
+        return []
+    return [f"{flag} {value}".rstrip() + f": is followed by {', '.join(known) if known else 'a name'}"]
 
 
 class _Wrong(Exception):
@@ -522,6 +550,8 @@ class _Word:
 
     def translated(self) -> str:
         key, equals, value = self.text.partition("=")
+        if re.split(r"[./@:]", key.lstrip("+~"))[0] == "hydra":
+            raise _Wrong(f"{self.text}: {OF_HYDRA}")
         if self.text.startswith("~"):
             return self.text
         plain = key.lstrip("+")
@@ -584,16 +614,18 @@ class _Word:
         known = options(self.conf, group)
         if group == "policy":
             raise _Wrong(f"{self.text}: {self.command} takes no policy")
-        for part in self._parts(value):
-            if part not in known and part != "null" and not part.startswith(("glob(", "choice(", "[")):
-                raise _Wrong(f"{self.text}: conf/{group}/ has no {part}.yaml{did_you_mean(part, known)}")
+        if value.startswith("glob("):
+            if "/" in value or "\\" in value:
+                raise _Wrong(f"{self.text}: chooses among the files of conf/{group}/ alone")
+        else:  # one, a list of them, or choice(...) of a sweep
+            for part in re.findall(r"[^][(),\s'\"]+", value.removeprefix("choice")) or [value]:
+                if part not in known:
+                    raise _Wrong(f"{self.text}: conf/{group}/ has no {part}.yaml{did_you_mean(part, known)}")
         if group in ("experiment", "debug") and not key.startswith("+"):
             key = f"+{key}"  # these are chosen on top of the others, never instead of a default
         return self._parsable(f"{key}={value}")
 
     def _check_name(self, key: str, plain: str) -> None:
-        if plain.startswith("hydra"):
-            return
         from scripts.cli.settings import known_keys
 
         keys = known_keys()
@@ -610,7 +642,22 @@ class _Word:
             OverridesParser.create().parse_override(word)
         except HydraException as error:
             raise _Wrong(f"{self.text}: cannot be read ({first_line(error)}); quote it like 'key=\"value\"'") from None
+        except RecursionError:
+            raise _Wrong(f"{key_of(self.text)}: nests too deep to be read") from None
         return word
+
+
+def key_of(word: str) -> str:
+    """The key of `key=value`."""
+    return word.partition("=")[0].lstrip("+")
+
+
+def given_twice(words: Sequence[str]) -> list[str]:
+    """Keys that a call gives two values, one of which would be lost without a word."""
+    values: dict[str, set[str]] = {}
+    for word in words:
+        values.setdefault(key_of(word), set()).add(word.partition("=")[2])
+    return [f"{key}: is given {len(found)} values; give it one" for key, found in values.items() if len(found) > 1]
 
 
 def row_of_a_rule(key: str) -> str:

@@ -94,7 +94,9 @@ def _files_in(folder: Path) -> list[tuple[str, Path]]:
         held = place.stat()
         if (held.st_dev, held.st_ino) in above:
             return  # a link to a folder that it lies in
-        for entry in os.scandir(place):
+        with os.scandir(place) as listed:  # closed where an entry cannot be looked at too
+            entries = list(listed)
+        for entry in entries:
             hidden = entry.name.startswith(".")
             if entry.is_dir() and not hidden:
                 walk(place / entry.name, f"{name}{entry.name}/", above | {(held.st_dev, held.st_ino)})

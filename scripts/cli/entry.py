@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import os
-import signal
 import sys
 import tempfile
 import threading
@@ -13,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from types import FrameType
 from typing import TypeVar
 
 import hydra
@@ -33,7 +31,7 @@ from rich.text import Text
 from ranker.files import InputError
 from scripts.cli import keys
 from scripts.cli.settings import Settings, problems_of
-from scripts.cli.statuses import DONE, INTERRUPTED, TERMINATED, guarded, reader_left
+from scripts.cli.statuses import DONE, INTERRUPTED, TERMINATED, guarded, reader_left, terminated_like_interrupted
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 SECONDS_BETWEEN_LINES = 5.0
@@ -66,7 +64,7 @@ def execute(name: str, settings_type: type[S], run: Callable[[S], object], argv:
     set_up_logging()
     if {"--help", "-h"} & set(argv):
         return guarded(name, lambda: print(keys.help_text(name, CONF)) or DONE)
-    with _terminated_like_interrupted():
+    with terminated_like_interrupted():
         return guarded(name, lambda: _compose_and_run(name, settings_type, run, argv))
 
 
@@ -177,24 +175,6 @@ def _resolving(error: OmegaConfBaseException) -> InputError:
     while under is not None and not isinstance(under, InputError):
         under = under.__cause__ or under.__context__
     return InputError([f"configuration: {keys.readable(str(error))}"]) if under is None else under
-
-
-@contextlib.contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM unwinds like Ctrl-C, so that what is half-written is removed."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt(number)
-
-    try:
-        kept = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not the main thread, as in tests
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, kept)
 
 
 def set_up_logging() -> None:

@@ -46,6 +46,8 @@ MOST_DIGITS = 300
 FIRST_DAY, LAST_DAY = date(1000, 1, 1), date(2999, 12, 31)
 """Beyond them a date is a mistake or a placeholder, and arithmetic with it ends somewhere else."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+OF_THE_MACHINE = (*FULL, errno.EIO, errno.ESTALE, errno.ENXIO)
+"""What the system says where a disk or a file server fails: nothing that was asked for is wrong, and the same call may do later."""
 CANNOT_RESERVE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENODEV)  # filesystems that give no promises
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import os
-import signal
 import sys
 import tempfile
 import threading
@@ -13,7 +12,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from types import FrameType
 from typing import Any, TypeVar, cast
 
 import hydra
@@ -36,7 +34,7 @@ from scripts.cli.loudness import asked, loudness_of, silent
 from scripts.cli.own_configuration import Search, search
 from scripts.cli.settings import Settings, problems_of
 from scripts.cli.shipped import CONF
-from scripts.cli.statuses import DONE, INTERRUPTED, TERMINATED, guarded, reader_left
+from scripts.cli.statuses import DONE, INTERRUPTED, TERMINATED, guarded, reader_left, terminated_like_interrupted
 
 SECONDS_BETWEEN_LINES = 5.0
 SECONDS_BETWEEN_TELLING = 10.0
@@ -66,7 +64,7 @@ def main(name: str, settings_type: type[S], run: Callable[[S], object]) -> None:
 def execute(name: str, settings_type: type[S], run: Callable[[S], object], argv: Sequence[str]) -> int:
     """The exit status of a command called with `argv`; everything a person needs to read is printed to stderr."""
     set_up_logging(stderr())
-    with _terminated_like_interrupted():
+    with terminated_like_interrupted():
         return guarded(name, lambda: _with_configuration(name, settings_type, run, argv))
 
 
@@ -216,22 +214,6 @@ def _resolving(error: OmegaConfBaseException) -> InputError:
     return InputError([f"configuration: {keys.readable(str(error))}"]) if under is None else under
 
 
-@contextlib.contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM unwinds like Ctrl-C, so that what is half-written is removed."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt(number)
-
-    try:
-        kept = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not the main thread, as in tests
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, kept)
 
 
 @cache

@@ -1,18 +1,21 @@
 """What a job came to: an exit status, and one message where something went wrong."""
 
+import contextlib
 import errno
 import os
 import select
+import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
+from types import FrameType
 from typing import TypeGuard
 
 from ranker import disk
-from ranker.files import FULL, InputError
+from ranker.files import OF_THE_MACHINE, InputError
 
 DONE, FAILED, WRONG_INPUT, INFEASIBLE, REFUSED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 4, 130, 143
 STOPPED = "stopped; nothing half-written is left"
@@ -20,6 +23,10 @@ OF_THE_INPUT = (
     errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS,
 )  # fmt: skip
 """What the system says of a path that was named wrong, or that this user may not read or write."""
+
+
+_stops: list[int] = []
+"""Signals that told this process to end."""
 
 
 def guarded(name: str, job: Callable[[], int]) -> int:
@@ -34,6 +41,9 @@ def guarded(name: str, job: Callable[[], int]) -> int:
     except BrokenPipeError as error:
         return DONE if reader_left() else _explain(name, error)
     except Exception as error:
+        if _stops:  # what was raised in the middle of somebody else's code may come out as another error
+            _say(f"{name}: stopped; nothing half-written is left.")
+            return TERMINATED
         return _explain(name, error)
 
 
@@ -57,11 +67,37 @@ def foreseen(error: BaseException) -> str | None:
         return STOPPED
     if _is_of_the_input(error):
         return str(InputError([f"{_shortened(str(error.filename))}: {error.strerror}"]))
-    if isinstance(error, OSError) and error.errno in FULL:
+    if isinstance(error, OSError) and error.errno in OF_THE_MACHINE and error.filename is not None:
         return f"failed: {first_line(error)}"
     if _is(error, "scripts.stores.objects", "StoreFailed"):
         return f"failed: {error}"
     return str(error) if status_of(error) in (WRONG_INPUT, INFEASIBLE, REFUSED) else None
+
+
+@contextlib.contextmanager
+def terminated_like_interrupted() -> Iterator[None]:
+    """Within it SIGTERM unwinds like Ctrl-C, so that what is half-written is removed."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        _stops.append(number)
+        raise KeyboardInterrupt(number)
+
+    try:
+        kept = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread, as in tests
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, kept)
+        _stops.clear()
+
+
+def heed_stop() -> None:
+    """Ends what was told to end while code ran that lets no exception out, such as a compiler's."""
+    if _stops:
+        raise KeyboardInterrupt(*_stops)
 
 
 def reader_left() -> bool:

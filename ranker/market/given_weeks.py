@@ -1,6 +1,6 @@
 """Weeks of the market that somebody else decided: their rows of exposures, by day and listener.
 
-Axes: U users (listeners of one chunk), N contacts of a day, L contacts of a slate.
+Axes: U users (listeners of one chunk), N contacts of a day, L contacts of a slate, A actions.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

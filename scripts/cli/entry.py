@@ -214,8 +214,6 @@ def _resolving(error: OmegaConfBaseException) -> InputError:
     return InputError([f"configuration: {keys.readable(str(error))}"]) if under is None else under
 
 
-
-
 @cache
 def stderr() -> Console:
     """One console for log lines and what changes in place, so that neither is written over the other."""

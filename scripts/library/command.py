@@ -10,7 +10,7 @@ from scripts.cli.statuses import DONE, WRONG_INPUT, reader_left
 
 HOME = __name__.removesuffix(".library.command")
 GROUPS: Mapping[str, Sequence[str]] = {
-    "Every week": ("weekly", "publish", "rollback", "report", "drift", "promote", "demote"),
+    "Every week": ("weekly", "publish", "publications", "rollback", "report", "drift", "promote", "demote"),
     "One stage at a time": ("make_market", "prepare", "train", "score", "allocate", "rehearse", "regret"),
     "Policies": ("check_policy", "diff_policy", "policy_schema", "console"),
     "Questions": ("what_if", "explain", "seek", "frontier", "left_out"),

@@ -153,11 +153,14 @@ def test_a_company_runs_its_weeks_by_its_own_configuration(installed: Installed)
 
 def test_a_notebook_has_the_five_verbs(installed: Installed) -> None:
     code = (
-        "import offermix, scripts_of_a_company; logs = offermix.prepare('runs/first/market/tables');"
+        "import logging, offermix, scripts_of_a_company; logging.getLogger('offermix').addHandler(logging.NullHandler());"
+        "logs = offermix.prepare('market/tables');"
         "model = offermix.train(logs, debug='tiny', fit={'max_epochs': 1}); "
-        "scores = offermix.score(model, 'runs/first/market/users');"
+        "scores = offermix.score(model, 'market/users');"
         "contacts = offermix.allocate(scores, 'default', solve='fast').contacts; print(len(contacts), len(scores.frame))"
     )
+    market = installed.call("make_market", "users=500", "data.weeks=6", "out=market")
+    assert market.returncode == 0, market.stderr
     (installed.here / "scripts_of_a_company.py").write_text("import pandas\n")
     called = installed.call("-c", code, program="python")
     assert called.returncode == 0, called.stderr[-3000:]

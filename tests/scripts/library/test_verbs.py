@@ -1,6 +1,7 @@
 """The five verbs: on frames what commands make of files, to the last bit; wrong input in the words of the commands."""
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +92,12 @@ def wrong(verb: Callable[[], object]) -> tuple[str, ...]:
     return raised.value.problems
 
 
-def test_everything_wrong_is_told_at_once_and_by_the_names_of_what_was_given(capfd: pytest.CaptureFixture[str]) -> None:
+def test_everything_wrong_is_told_at_once_and_by_the_names_of_what_was_given(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        logging.getLogger(), "handlers", []
+    )  # commands that other tests called in this process set theirs
     good = {"users": users(), "catalogue": CATALOGUE}
     bad = {"users": users().assign(user_id=1), "catalogue": CATALOGUE}
     assert any(told.startswith("scores: column user_id: ") for told in wrong(lambda: offermix.allocate(bad, POLICY)))

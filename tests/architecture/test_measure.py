@@ -19,6 +19,7 @@ ORDER = (
     ("scripts",),
     ("scripts.console",),
     ("scripts.bench",),
+    ("scripts.schedulers",),
 )
 """From the bottom up; a room of scripts may import those before it. Commands stand in scripts itself; the console calls them, and bench
 measures them."""

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import signal
 import sys
 import types
 from collections.abc import Iterator, Mapping
@@ -122,6 +123,30 @@ def test_what_is_for_people_is_not_tried_again(
 def test_a_signal_is_tried_again(dag: types.ModuleType) -> None:
     with pytest.raises(RuntimeError, match="ended by signal 9"):
         dag.fail(["python", "scripts.weekly"], -9)
+
+
+def test_a_command_ends_with_its_task(dag: types.ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that runs too long is interrupted by an alarm, as here."""
+    begun, ended = tmp_path / "begun", tmp_path / "ended"
+    (tmp_path / "slow.py").write_text(
+        "import pathlib, signal, sys, time\n"
+        f"signal.signal(signal.SIGTERM, lambda *_: (pathlib.Path('{ended}').touch(), sys.exit(143)))\n"
+        f"pathlib.Path('{begun}').touch()\ntime.sleep(60)"
+    )
+
+    def too_long(*_: object) -> None:
+        if begun.exists():
+            raise TimeoutError
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+
+    kept = signal.signal(signal.SIGALRM, too_long)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(TimeoutError):
+            dag.call([sys.executable, str(tmp_path / "slow.py")])
+    finally:
+        signal.signal(signal.SIGALRM, kept)
+    assert ended.exists()
 
 
 def test_a_readout_is_of_an_earlier_week_and_skipped_without_one(

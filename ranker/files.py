@@ -60,6 +60,10 @@ class InputError(ValueError):
         heading = "1 problem in the input:" if count == 1 else f"{count} problems in the input:"
         super().__init__("\n".join([heading, *(f"  - {problem}" for problem in self.problems)]))
 
+    def __reduce__(self) -> tuple[type, tuple[tuple[str, ...]]]:
+        """As it comes back from another process."""
+        return type(self), (self.problems,)
+
 
 def not_a_file(path: Path) -> str | None:
     """Why nothing can be read from the path, in words; None for a file. Devices, sockets and pipes may never end."""

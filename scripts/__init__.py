@@ -12,6 +12,7 @@ Packages, and then the commands in the order in which a week runs:
 - judging: what policies are compared with, and rehearsed on
 - console: the product manager's page
 - crashes: a week stopped at every write
+- schedulers: what calls the weekly run without a person
 - bench: benchmarks by name, and their part of the documents
 - library: offermix for notebooks, as one command, and as a wheel
 - init: a configuration of one's own, begun

@@ -11,7 +11,7 @@ from typing import Any
 from ranker.files import InputError
 from scripts.cli import shipped
 from scripts.cli.keys import AT_ONCE, POLICY_FILES, Key, did_you_mean, given_twice, row_of_a_rule
-from scripts.cli.loudness import loudness_of, silent
+from scripts.cli.loudness import IN_WORDS, loudness_of, silent
 from scripts.cli.shipped import CONF, called, policy_file
 from scripts.cli.statuses import guarded, reader_left
 
@@ -136,6 +136,5 @@ def help_text(name: str) -> str:
     width = max(len(key.name) for key in keys)
     lines = [f"{called(name)} key=value ...", "", f"{what[0].upper()}{what[1:]}.", "", "Keys:"]
     lines += [f"  {key.name.ljust(width)}  {key.meaning}" for key in keys]
-    return "\n".join(
-        [*lines, "", "One field of one rule of the policy: set.ID.FIELD=VALUE, like set.push_capacity.max=5%"]
-    )
+    rule = "One field of one rule of the policy: set.ID.FIELD=VALUE, like set.push_capacity.max=5%"
+    return "\n".join([*lines, "", rule, IN_WORDS])

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from rapidfuzz import fuzz, process
 
+from scripts.cli.loudness import IN_WORDS
 from scripts.cli.shipped import called, groups, is_group, options, policy_file
 from scripts.cli.statuses import first_line
 
@@ -744,5 +745,6 @@ def help_text(command: str, conf: Path) -> str:
         "Any setting by its path, like fit.max_epochs=5; `--cfg job` prints them all.",
         "--config-dir DIR: a folder of your own settings, options and policies, which stand before these.",
         "Several values and --multirun run the command once for each: set.push_capacity.max=5%,10% --multirun",
+        IN_WORDS,
     ]
     return "\n".join(lines).replace("python -m scripts.", called(""))

@@ -11,6 +11,7 @@ from ranker.files import InputError
 
 OURS = "offermix"
 PACKAGES = frozenset({OURS, "ranker", "allocator", "scripts", "__main__"})
+IN_WORDS = "On the console: -q warnings and errors alone, -v how it is done, -vv what libraries do as well."
 QUIETER, LOUDER = ("-q", "--quiet"), ("-v", "--verbose")
 
 

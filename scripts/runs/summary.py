@@ -48,7 +48,7 @@ WORDS: Mapping[int, Status] = MappingProxyType(
         FAILED: "failed",
     }
 )
-AGAIN = "call the week again with the same words: it goes on where it stopped"
+AGAIN = "call the week again with the same words, and it goes on where it stopped"
 
 
 @dataclass(frozen=True)

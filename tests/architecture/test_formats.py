@@ -46,6 +46,7 @@ BELOW_THE_HOME = {
     ("allocator.audit.judge", "certificate.json"),  # believes nothing of it, so it reads by itself
     ("allocator.audit.contact_history", "catalogue.json"),  # in a message of its own
     ("allocator.report.collect", "manifest.json"),  # shows what stands there, whoever wrote it
+    ("scripts.schedulers.airflow_dag", "summary.json"),  # runs where this program is not installed
     ("allocator.report.collect", "evaluation.json"),  # the allocator does not import the ranker's evaluation
 }
 WRITERS = {
@@ -71,6 +72,7 @@ WRITERS = {
     "scripts.bench.instances": "a line of a policy",
     "scripts.library.given": "schema, catalogue and policy that are handed over as mappings",
     "scripts.served.offermix_ranker": "a price book in a parameter of MLflow",
+    "scripts.schedulers.airflow_dag": "summary.json, where Airflow has none of the packages",
     "scripts.bench.results": "lines of measured figures",
 }
 """Modules that turn JSON to text or back, and for what."""

@@ -86,6 +86,11 @@ def test_mlflow_is_imported_where_weeks_are_recorded_alone() -> None:
     }
 
 
+def test_airflow_is_imported_by_its_dag_alone_which_needs_nothing_of_the_program() -> None:
+    assert {line.split()[0] for line in offenders("scripts", "airflow")} == {"scripts.schedulers.airflow_dag"}
+    assert offenders("scripts.schedulers", "scripts|ranker|allocator") == []
+
+
 def test_the_judge_shares_nothing_with_the_solver() -> None:
     reached, todo = set(), [module for module in MODULES if module.startswith("allocator.audit.")]
     assert "allocator.audit.judge" in todo

@@ -21,6 +21,7 @@ ORDER = (
     ("scripts.console",),
     ("scripts.bench",),
     ("scripts.library",),
+    ("scripts.schedulers",),
 )
 """From the bottom up; a room of scripts may import those before it. Commands stand in scripts itself; the console calls them, bench
 measures them, and the library has them for notebooks."""

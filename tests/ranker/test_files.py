@@ -6,6 +6,7 @@ Arrays in files are like those in memory, and a full disk is an error with words
 import errno
 import json
 import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -125,3 +126,9 @@ def test_filesystems_that_promise_nothing_are_used_as_they_are(tmp_path: Path, m
     monkeypatch.setattr(os, "posix_fallocate", unable)
     assert named(tmp_path / "a.npy", (5,), np.float32).sum() == 0
     assert unnamed((5,), np.float32, tmp_path).sum() == 0
+
+
+def test_what_is_wrong_comes_back_from_another_process_as_it_was() -> None:
+    wrong = InputError(["a: is wrong", "b: too"])
+    back = pickle.loads(pickle.dumps(wrong))
+    assert (back.problems, str(back)) == (wrong.problems, str(wrong))

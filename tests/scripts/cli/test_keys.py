@@ -142,6 +142,7 @@ def test_a_sweep_of_weeks_names_its_runs_and_publishes_none_unless_told_to(conf:
 
 def test_help_names_keys_and_options(conf: Path) -> None:
     text = help_text("train", conf)
+    assert "-q warnings and errors alone" in text
     for part in ("logs", "model", "seed", "valuenet, wide", "quick"):
         assert part in text
 

@@ -84,3 +84,56 @@ def test_a_mistake_in_the_policy_is_told_before_training(read: Callable[[str], o
 def test_what_spoils_what_is_not_known_before_training(read: Callable[[str], object]) -> None:
     head = "version: 1\nobjective: [{metric: spend, weight: 1}]\n"
     assert read(f"{head}contact: [{{id: apart, max: 1, spoils: 0.8}}]\n").contact[0].spoils == 0.8
+
+
+@pytest.fixture
+def tables(world: Path) -> Path:
+    """A company's folder, as far as its schemas go: no row is read before a week begins."""
+    made = world / "company"
+    (made / "tables").mkdir(parents=True)
+    (world / "users").rename(made / "users")
+    (world / "logs" / "catalogue.json").rename(made / "catalogue.json")
+    window = {"unit": "1", "from_day": 0, "to_day": 7, "matures_after": 7}
+    schema = {
+        "numeric": {"age": {}},
+        "categorical": {"market": {"missing": True}},
+        "outcomes": [{"name": "spend", "kind": "amount", **window}, {"name": "visit", "kind": "binary", **window}],
+        "none": "none",
+        "snapshot": "2026-11-23",
+    }
+    (made / "tables" / "schema.json").write_text(json.dumps(schema))
+    return made
+
+
+def wrong(tables: Path, composed: Callable[..., DictConfig], text: str) -> list[str]:
+    policy = tables.parent / "policy.yaml"
+    policy.write_text(text)
+    settings = validated(WeeklySettings, composed(f"weekly.tables='{tables}'", f"weekly.policy='{policy}'"))
+    return list(policy_check.wrong_without_data(settings))
+
+
+RULES = """version: 1
+objective: [{metric: NAME, weight: 1.0}]
+eligibility:
+  - {id: nobody, forbid: {surface: SURFACE}, users: {SEGMENT: XX}}
+"""
+
+
+def test_words_are_checked_before_a_row_is_read(tables: Path, composed: Callable[..., DictConfig]) -> None:
+    right = RULES.replace("NAME", "spend").replace("SURFACE", "email").replace("SEGMENT", "market")
+    assert wrong(tables, composed, right) == [], "which markets there are, rows tell"
+    found = wrong(tables, composed, RULES.replace("NAME", "spent").replace("SURFACE", "push").replace("SEGMENT", "age"))
+    assert len(found) == 3
+    assert all(word in told for word, told in zip(("'spent'", "surface 'push'", "'age'"), found, strict=True))
+
+
+def test_what_is_wrong_with_schema_catalogue_and_grammar_is_told_at_once(
+    tables: Path, composed: Callable[..., DictConfig]
+) -> None:
+    (tables / "catalogue.json").write_text("{}")
+    (tables / "tables" / "schema.json").write_text("[")
+    found = wrong(tables, composed, "version: 1\nobjective: [{metric: spent, weight: heavy}]\n")
+    assert [
+        part for part in ("catalogue.json", "schema.json", "weight") if not any(part in told for told in found)
+    ] == []
+    assert not any("spent" in told for told in found), "metrics are not known then"

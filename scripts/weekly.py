@@ -47,7 +47,7 @@ def run(settings: WeeklySettings) -> WeeklyRun:
             _record(settings, folder, ran, finished=False)
             raise
     week = finished_run(folder, ran, unpublished=reason, recorded=_record(settings, folder, ran, finished=True))
-    show_week(week, time.perf_counter() - started)
+    show_week(week, time.perf_counter() - started, settings.publish.store)
     return week
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from allocator.amounts import number, percent
 from allocator.formats import (
@@ -30,7 +29,7 @@ from allocator.problem import Problem, build_problem
 from allocator.solve.dual import Tables
 from allocator.users import HOLDOUT, group_of
 from ranker import disk
-from ranker.files import read_json_object, some_parquet_files
+from ranker.files import parquet_table, read_json_object, some_parquet_files
 from ranker.scores import Scores, Shard
 
 USERS_PER_STEP = 65_536
@@ -103,7 +102,7 @@ class _Week:
                 [
                     chunk
                     for file in some_parquet_files(allocation)
-                    for chunk in pq.read_table(file, columns=["user_id"]).column(0).chunks
+                    for chunk in parquet_table(file, ["user_id"]).column(0).chunks
                 ]
             ),
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from allocator.formats import AUDIT, CERTIFICATE, AuditRecord, Certificate, PriceBook, read_price_book
-from ranker.files import InputError, not_a_folder, some_parquet_files
+from ranker.files import InputError, not_a_folder, parquet_table, some_parquet_files
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,9 @@ class SavedAllocation:
 
     def contacts(self) -> pd.DataFrame:
         """A row per contact: user_id, action, slot, value, margin, runner_up, source, propensity, marginal_propensity."""
-        return pd.concat([pd.read_parquet(file) for file in some_parquet_files(self.folder)], ignore_index=True)
+        return pd.concat(
+            [parquet_table(file).to_pandas() for file in some_parquet_files(self.folder)], ignore_index=True
+        )
 
     def constraints(self) -> pd.DataFrame:
         """A row per constraint as the certificate states it: bounds, what was achieved, slack, binding side, price, multiplier."""

@@ -5,6 +5,7 @@ order: write the files, `sync_tree`, rename, `sync_folder` of the folder that ho
 (temporary folders, arrays in files without a name) is not asked to last and is not written here.
 
 A watcher (`watched`) is told of every act before and after it: tests stop there, and know what a disk that loses power would have kept.
+What the system refuses is raised with the path of the act, also where the system names none, as for a full disk or a failed sync.
 """
 
 import contextlib
@@ -53,11 +54,16 @@ def watched(watcher: Watcher) -> Iterator[None]:
 @contextlib.contextmanager
 def _act(kind: Kind, path: Path, source: Path | None = None) -> Iterator[None]:
     act = Act(kind, path, source)
-    for watcher in _watchers:
-        watcher.before(act)
-    yield
-    for watcher in _watchers:
-        watcher.after(act)
+    try:
+        for watcher in _watchers:
+            watcher.before(act)
+        yield
+        for watcher in _watchers:
+            watcher.after(act)
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = os.fspath(path)
+        raise
 
 
 def make_folder(path: Path, *, parents: bool = False, there: bool = False) -> None:
@@ -124,13 +130,26 @@ def replace_whole(path: Path, text: str) -> None:
 
 
 def append(path: Path, text: str) -> None:
-    """Text at the end of the file, lasting."""
-    new = not path.exists()
-    with _act("write", path), path.open("a", encoding="utf-8") as file:
-        file.write(text)
-    sync_file(path)
-    if new:
-        sync_folder(path.parent)
+    """Text at the end of the file, lasting; where it cannot be, the file is as it was, so that nobody takes the text for kept."""
+    before = path.stat().st_size if path.exists() else None
+    try:
+        with _act("write", path), path.open("a", encoding="utf-8") as file:
+            file.write(text)
+        sync_file(path)
+        if before is None:
+            sync_folder(path.parent)
+    except OSError:
+        with contextlib.suppress(OSError):
+            _cut(path, before)
+        raise
+
+
+def _cut(path: Path, size: int | None) -> None:
+    """Back to so many bytes; None: to no file."""
+    if size is None:
+        path.unlink(missing_ok=True)
+    else:
+        os.truncate(path, size)
 
 
 def rename(source: Path, path: Path) -> None:

@@ -7,6 +7,7 @@ Axes: U users (or rows of logs), I numeric inputs, G categorical columns, W feat
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -146,9 +147,12 @@ class CategoricalColumn:
     def encode(self, values_U: pd.Series) -> np.ndarray:
         """int64[U]: 0 for unseen or missing."""
         code_U, values = pd.factorize(values_U)
-        place = {level: position for position, level in enumerate(self.levels, 1)}
-        found = [place.get(str(value), 0) for value in values.tolist()]
+        found = [self._index_of.get(str(value), 0) for value in values.tolist()]
         return np.array([*found, 0])[code_U]  # a missing value has code -1
+
+    @cached_property
+    def _index_of(self) -> dict[str, int]:
+        return {level: position for position, level in enumerate(self.levels, 1)}
 
 
 @dataclass(frozen=True)
@@ -162,12 +166,12 @@ class Encoder:
     def numeric_width(self) -> int:
         return 2 * len(self.numeric)
 
-    @property
+    @cached_property
     def levels(self) -> int:
         """Of all columns together."""
         return sum(self.level_counts)
 
-    @property
+    @cached_property
     def width(self) -> int:
         """Of `Features.wide`."""
         return self.numeric_width + self.levels
@@ -183,14 +187,14 @@ class Encoder:
         """Columns that have levels."""
         return len(self.level_counts)
 
-    @property
+    @cached_property
     def level_counts(self) -> tuple[int, ...]:
         return (
             *(len(column.levels) + 1 for column in self.categorical),
             *(len(column.cuts) + 2 for column in self._cut),
         )
 
-    @property
+    @cached_property
     def _cut(self) -> tuple[NumericColumn, ...]:
         return tuple(column for column in self.numeric if column.cuts)
 

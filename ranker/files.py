@@ -46,6 +46,8 @@ MOST_DIGITS = 300
 FIRST_DAY, LAST_DAY = date(1000, 1, 1), date(2999, 12, 31)
 """Beyond them a date is a mistake or a placeholder, and arithmetic with it ends somewhere else."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+OF_THE_MACHINE = (*FULL, errno.EIO, errno.ESTALE, errno.ENXIO)
+"""What the system says where a disk or a file server fails: nothing that was asked for is wrong, and the same call may do later."""
 CANNOT_RESERVE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENODEV)  # filesystems that give no promises
 
 
@@ -391,6 +393,19 @@ def parquet_rows(file: Path) -> int:
         return int(parquet.metadata.num_rows)
 
 
+def parquet_table(file: Path, columns: Sequence[str] | None = None) -> "pa.Table":
+    """The whole file, or some of its columns; InputError as of `batches`."""
+    import pyarrow as pa
+
+    with open_parquet(file) as parquet:
+        names = parquet.schema_arrow.names if columns is None else list(columns)
+        if lacking := [name for name in names if name not in parquet.schema_arrow.names]:
+            raise InputError([f"{file}: column {name}: is missing" for name in lacking])
+        fields = [parquet.schema_arrow.field(name) for name in names]
+        kept = pa.schema(fields, parquet.schema_arrow.metadata)
+        return pa.Table.from_batches(batches_of(parquet, file, 1 << 20, names), kept)
+
+
 def batches(file: Path, rows: int, columns: Sequence[str]) -> "Iterator[pa.RecordBatch]":
     """The columns, at most `rows` rows at a time; InputError where the pages are damaged."""
     with open_parquet(file) as parquet:
@@ -408,10 +423,27 @@ def batches_of(
         except StopIteration:
             return
         except unreadable() as error:
-            raise InputError([f"{file}: the rows cannot be read ({type(error).__name__})"]) from None
+            raise InputError(_unread(file, columns, type(error).__name__)) from None
         if wrong := [name for name in batch.schema.names if not _is_valid(batch.column(name))]:
             raise InputError([f"{file}: column {name}: is damaged, or has text that is not UTF-8" for name in wrong])
         yield batch
+
+
+def _unread(file: Path, columns: Sequence[str], error: str) -> list[str]:
+    """Which columns cannot be read, where the others can."""
+    import pyarrow.parquet as pq
+
+    wrong = []
+    for name in columns:
+        try:
+            pq.read_table(file, columns=[name], partitioning=None)
+        except unreadable():
+            wrong.append(name)
+    if not wrong or len(wrong) == len(columns):
+        return [f"{file}: the rows cannot be read ({error})"]
+    return [
+        f"{file}: column {name}: cannot be read: it is damaged, or a list of fixed size is missing" for name in wrong
+    ]
 
 
 def _is_valid(column: "pa.Array") -> bool:

@@ -99,7 +99,8 @@ def _chain(first: pd.DataFrame, rest):
 
 def _catalogue(model: ValueModel, model_id: str, users: pd.DataFrame, as_of: date | None) -> Catalogue:
     """The head of the scores: metrics are the outcomes, segments every string column of the users."""
-    texts = [c for c in users if c != "user_id" and pd.api.types.is_string_dtype(users[c].dtype) and c != "eligible"]
+    kinds = users.dtypes.drop(["user_id", "eligible"], errors="ignore")
+    texts = [str(name) for name, kind in kinds.items() if pd.api.types.is_string_dtype(kind)]
     if as_of is None:
         as_of = users["as_of"].max().date() if "as_of" in users else model.as_of
     return Catalogue(tuple(model.actions)).with_scores(

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 ROWS_PER_FILE = 2_000_000
 ROWS_PER_GROUP = 65_536
+MOST_EFFECT = 1e15
+"""Of one contact, in any unit; times a weight of a policy it is still within float32."""
 
 
 @dataclass(frozen=True)
@@ -311,9 +313,14 @@ def _count_faults(faults: Counter, file: str, column: str, values: np.ndarray, w
     faults.update({(file, column, fault): count for fault, count in wrong.items() if count})
     if values.dtype == bool:
         return
-    bad = values.size - int(np.count_nonzero(np.isfinite(values)))
+    bad = values.size - int(np.count_nonzero(np.abs(values) <= MOST_EFFECT))
     if bad:
-        faults[(file, column, "entries are not finite; not eligible is eligible = false, never NaN")] += bad
+        infinite = values.size - int(np.count_nonzero(np.isfinite(values)))
+        wrong = {
+            "entries are not finite; not eligible is eligible = false, never NaN": infinite,
+            f"entries are beyond {MOST_EFFECT:g}, as no effect of a contact is": bad - infinite,
+        }
+        faults.update({(file, column, fault): count for fault, count in wrong.items() if count})
     if column.startswith("stderr_"):
         negative = int(np.count_nonzero(values < 0))
         if negative:

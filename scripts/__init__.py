@@ -13,6 +13,8 @@ Packages, and then the commands in the order in which a week runs:
 - console: the product manager's page
 - crashes: a week stopped at every write
 - bench: benchmarks by name, and their part of the documents
+- library: offermix for notebooks, as one command, and as a wheel
+- init: a configuration of one's own, begun
 - check_policy: everything that is wrong with a policy, at once
 - diff_policy: what differs between two policies, in sentences
 - policy_schema: the JSON schema of policy files, for editors

@@ -4,6 +4,7 @@ Reads the profiles that `prepare` and `score` kept, and writes drift.json and dr
 """
 
 from ranker import disk
+from ranker.files import InputError, not_a_folder
 from ranker.profiles.records import PROFILE
 from scripts.cli import entry
 from scripts.cli.settings import DriftSettings
@@ -18,6 +19,8 @@ from scripts.runs.report_sources import published_before_run
 def run(settings: DriftSettings) -> DriftRecord:
     """Writes the drift of the run, and returns what is in drift.json."""
     folder = settings.paths.run.resolve()
+    if fault := not_a_folder(folder):
+        raise InputError([f"{folder}: {fault}"])
     now = WeekSeen(folder.name, folder, folder / "allocation")
     place = published_before_run(folder)
     before = place.parent if place is not None and place.name == "allocation" else place

@@ -46,8 +46,9 @@ def _after(settings: MakeMarketSettings, allocation: Path) -> world.Summary:
         ) as out,
         entry.progress("Listeners", market.settings.users) as advance,
     ):
-        decided = exposures_of(open_scores(scores), read_allocation(allocation))
-        return write_next_week(market, pa.concat_tables(decided.tables()), out, advance, settings.market.later)
+        opened = open_scores(scores)
+        decided = pa.concat_tables(exposures_of(opened, read_allocation(allocation)).tables())
+        return write_next_week(market, decided, out, advance, settings.market.later, opened.catalogue.ids)
 
 
 if __name__ == "__main__":

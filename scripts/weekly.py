@@ -6,7 +6,6 @@ Rules that compare with an earlier allocation get the one published when the run
 """
 
 import logging
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +15,8 @@ from scripts.pages.gates import show_refusal
 from scripts.pages.week import show_week
 from scripts.runs import digests, stage, tracking, trial
 from scripts.runs.run_folder import check_inputs, check_unchanged, choose_name, inputs_of, prepare_folder
-from scripts.runs.week import Ran, WeeklyRun, finished_run, publish_step, run_step, seconds_of, steps
+from scripts.runs.week import Ran, WeeklyRun, finished_run, publish_step, seconds_of, steps
+from scripts.runs.week_told import told
 from scripts.stores.publishing import check_store
 
 log = logging.getLogger("offermix.weekly")
@@ -24,31 +24,31 @@ log = logging.getLogger("offermix.weekly")
 
 def run(settings: WeeklySettings) -> WeeklyRun:
     """Runs every stage that is not current, publishes the result and records it; raises what the first failing stage raises."""
-    started = time.perf_counter()
     check_inputs(settings)
     given = digests.look_at(inputs_of(settings))
     settings, reason = trial.decided(settings)
     check_store(None if reason else settings.publish, settings.paths.runs)
-    name, ran = choose_name(settings, given), list[Ran]()
-    folder = settings.paths.runs / name
-    log.info("Run %s in %s", name, folder)
+    folder = settings.paths.runs / choose_name(settings, given)
     stage.make_folder(settings.paths.runs)
     stage.sweep(settings.paths.runs)
     with stage.locked(folder):
         prepare_folder(folder, settings, given)
-        try:
-            for step in steps(settings, folder):
-                ran.append(run_step(step))
-                check_unchanged(given)
-            if reason is None:
-                ran.append(run_step(publish_step(settings, folder)))
-        except Exception as error:
-            show_refusal(error)
-            _record(settings, folder, ran, finished=False)
-            raise
-    week = finished_run(folder, ran, unpublished=reason, recorded=_record(settings, folder, ran, finished=True))
-    show_week(week, time.perf_counter() - started, settings.publish.store)
-    return week
+        with told(settings, folder, reason) as week:
+            log.info("Run %s in %s", folder.name, folder)
+            try:
+                for step in steps(settings, folder):
+                    week.run(step)
+                    check_unchanged(given)
+                if reason is None:
+                    week.run(publish_step(settings, folder))
+            except Exception as error:
+                show_refusal(error)
+                _record(settings, folder, week.ran, finished=False)
+                raise
+            recorded = _record(settings, folder, week.ran, finished=True)
+            done = finished_run(folder, week.ran, unpublished=reason, recorded=recorded)
+            show_week(done, week.seconds, settings.publish.store)
+    return done
 
 
 def _record(settings: WeeklySettings, folder: Path, ran: Sequence[Ran], *, finished: bool) -> str | None:

@@ -16,6 +16,8 @@ from tests.allocator.instances import OBJECTIVE
 
 ROOT = Path(__file__).resolve().parent.parent
 
+AS_A_REAL_WEEK = ("paths.runs=runs", "tracking.experiment=offermix", "tracking.registered_model=offermix-ranker")
+"""What a small market of its own keeps apart."""
 Called = subprocess.CompletedProcess[str]
 
 
@@ -31,7 +33,7 @@ def composed() -> Callable[..., DictConfig]:
 
     def compose(*overrides: str) -> DictConfig:
         with hydra.initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
-            return hydra.compose("config", ["+debug=tiny", *overrides])
+            return hydra.compose("config", ["+debug=tiny", *AS_A_REAL_WEEK, *overrides])
 
     return compose
 

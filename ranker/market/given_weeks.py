@@ -1,9 +1,9 @@
 """Weeks of the market that somebody else decided: their rows of exposures, by day and listener.
 
-Axes: U users (listeners of one chunk), N contacts of a day, L contacts of a slate.
+Axes: U users (listeners of one chunk), N contacts of a day, L contacts of a slate, A actions.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ranker.catalogue import Catalogue
+from ranker.columns import as_flags
 from ranker.files import InputError
-from ranker.market.week import NONE
+from ranker.market.week import NONE, lists
 
 COLUMNS = ("user_id", "decided_on", "action", "arm", "propensity", "eligible")
 
@@ -56,6 +57,21 @@ class GivenWeeks:
 
 
 NO_WEEKS = GivenWeeks({})
+
+
+def in_the_markets_actions(exposures: pa.Table, actions: Sequence[str], catalogue: Catalogue) -> pa.Table:
+    """Rows whose flags of `eligible` are of these actions, with flags of all that the market has: for the others nobody is eligible.
+
+    Raises InputError where the market lacks one of the actions.
+    """
+    if tuple(actions) == tuple(catalogue.ids):
+        return exposures
+    if unknown := [name for name in actions if name not in catalogue.ids]:
+        raise InputError([f"scores: {len(unknown)} actions are not the market's, such as {unknown[0]}"])
+    flags_NA = np.zeros((len(exposures), len(catalogue.ids)), bool)
+    flags_NA[:, [catalogue.ids.index(name) for name in actions]] = as_flags(exposures["eligible"], len(actions))
+    place = exposures.schema.get_field_index("eligible")
+    return exposures.set_column(place, "eligible", lists(flags_NA))
 
 
 def joined(tables: Iterable[pa.Table]) -> pa.Table:

@@ -4,18 +4,17 @@ All weeks are lived again with the dice of the market, so that outcomes of earli
 ones depend on what was shown. Weeks that the logging policy decided are decided again; the others are read from the exposures.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from ranker.files import InputError, some_parquet_files
+from ranker.files import InputError, parquet_table, some_parquet_files
 from ranker.market import world
-from ranker.market.given_weeks import COLUMNS, GivenWeeks, joined
+from ranker.market.given_weeks import COLUMNS, GivenWeeks, in_the_markets_actions, joined
 from ranker.market.settings import MarketSettings
 from ranker.market.truth import MarketTruth
 
@@ -26,6 +25,7 @@ def write_next_week(
     out: Path,
     advance: Callable[[int], object] | None = None,
     weeks: int = 1,
+    actions: Sequence[str] | None = None,
 ) -> world.Summary:
     """Writes the market as it is some weeks after its snapshot.
 
@@ -35,6 +35,7 @@ def write_next_week(
         out: an existing, empty folder.
         advance: is called with the number of listeners just finished.
         weeks: how many; those after the first are decided by the market's own policy.
+        actions: those that the flags of `eligible` are of, where the decisions were among fewer than the market has.
 
     Returns:
         What was written.
@@ -56,6 +57,8 @@ def write_next_week(
         raise InputError(
             [f"{market.path}: has {settings.weeks} weeks, and {weeks} more are too many: 52 are the most"]
         ) from None
+    if actions is not None:
+        exposures = in_the_markets_actions(exposures, actions, market.catalogue)
     given = GivenWeeks.of(joined([*_given_before(market), exposures]), market.catalogue, "exposures")
     return world.write(later, market.seed, out, advance, given)
 
@@ -64,4 +67,4 @@ def _given_before(market: MarketTruth) -> list[pa.Table]:
     """Exposures of the market's weeks that somebody else decided."""
     days = pc.field("decided_on").isin(list(market.decided_elsewhere))
     files = some_parquet_files(market.path / "tables" / "exposures")
-    return [pq.read_table(file, columns=list(COLUMNS), filters=days) for file in files]
+    return [parquet_table(file, COLUMNS).filter(days) for file in files]

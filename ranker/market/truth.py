@@ -11,11 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from ranker.catalogue import Catalogue
-from ranker.files import InputError, read_json_object, some_parquet_files
+from ranker.files import InputError, parquet_table, read_json_object, some_parquet_files
 from ranker.market import catalogue, decisions, listeners
 from ranker.market.settings import WORLD_FILE, MarketSettings
 
@@ -69,7 +68,7 @@ def read_world(path: Path) -> MarketTruth:
 def read_users(world: MarketTruth) -> pd.DataFrame:
     """The users of the week to come with their features and what is `eligible`, in file then row order."""
     files = some_parquet_files(world.path / "users")
-    return pd.concat([pq.read_table(file).to_pandas() for file in files], ignore_index=True)
+    return pd.concat([parquet_table(file).to_pandas() for file in files], ignore_index=True)
 
 
 def logging_chances(world: MarketTruth, users: pd.DataFrame) -> np.ndarray:

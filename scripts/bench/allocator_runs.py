@@ -29,7 +29,8 @@ from ranker.scores import Scores, open_scores
 from scripts import allocate
 from scripts.bench import peers
 from scripts.bench.instances import Instance, write_instance
-from scripts.cli.entry import set_up_logging
+from scripts.cli.entry import stderr
+from scripts.cli.logs import set_up_logging
 from scripts.cli.settings import AllocatePaths, AllocateSettings, Settings
 
 GIB = 2.0**30
@@ -137,7 +138,7 @@ def apart(work: Callable[..., object], *arguments: object, seconds: float) -> tu
 
 
 def _serve(connection: Connection, work: Callable[..., object], arguments: tuple) -> None:
-    set_up_logging()
+    set_up_logging(stderr())
     resource.setrlimit(resource.RLIMIT_DATA, (int(MOST_MEMORY * machine_memory()), resource.RLIM_INFINITY))
     before = _peak_gib()
     try:

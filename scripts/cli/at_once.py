@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ranker.files import InputError
-from scripts.cli.keys import AT_ONCE, POLICY_FILES, Key, did_you_mean, policy_file, row_of_a_rule
+from scripts.cli import shipped
+from scripts.cli.keys import AT_ONCE, POLICY_FILES, Key, did_you_mean, given_twice, row_of_a_rule
+from scripts.cli.loudness import loudness_of, silent
+from scripts.cli.shipped import CONF, called, policy_file
 from scripts.cli.statuses import guarded, reader_left
 
-CONF = Path("conf")
 PLAIN = re.compile(r"[A-Za-z_][\w.-]*|[0-9]+(\.[0-9]+)? ?%|[0-9]{4}-[0-9]{2}-[0-9]{2}")
 """Text without quotes."""
 NAMED: Mapping[str, object] = {"null": None, "true": True, "false": False}
@@ -41,7 +43,10 @@ def _run(name: str, run: Callable[[Given], int], needed: Sequence[str], argv: Se
     if {"--help", "-h"} & set(argv):
         print(help_text(name))
         return 0
-    return run(given(name, argv, needed))
+    loudness, words = loudness_of(argv)
+    words, own = shipped.named_in(words)
+    with silent(loudness), shipped.before_it(own):
+        return run(given(name, words, needed))
 
 
 def given(name: str, argv: Sequence[str], needed: Sequence[str] = ()) -> Given:
@@ -62,6 +67,7 @@ def given(name: str, argv: Sequence[str], needed: Sequence[str] = ()) -> Given:
                 paths[key] = Path(policy_file(CONF, value) if key in POLICY_FILES else value)
         except ValueError as error:
             problems.append(f"{word}: {error}")
+    problems += given_twice(argv)
     problems += [f"{key}: is missing; give {key}=..." for key in needed if key not in paths]
     if problems:
         raise InputError(problems)
@@ -110,7 +116,7 @@ def _by_hydra(text: str) -> Any:
 
     try:
         override = OverridesParser.create().parse_override(f"value={text}")
-    except HydraException:
+    except (HydraException, RecursionError):
         return text
     return text if override.is_sweep_override() else override.value()
 
@@ -128,7 +134,7 @@ def help_text(name: str) -> str:
     """What `--help` prints."""
     what, keys = AT_ONCE[name]
     width = max(len(key.name) for key in keys)
-    lines = [f"python -m scripts.{name} key=value ...", "", f"{what[0].upper()}{what[1:]}.", "", "Keys:"]
+    lines = [f"{called(name)} key=value ...", "", f"{what[0].upper()}{what[1:]}.", "", "Keys:"]
     lines += [f"  {key.name.ljust(width)}  {key.meaning}" for key in keys]
     return "\n".join(
         [*lines, "", "One field of one rule of the policy: set.ID.FIELD=VALUE, like set.push_capacity.max=5%"]

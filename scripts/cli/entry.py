@@ -3,18 +3,16 @@
 import contextlib
 import logging
 import os
-import signal
 import sys
 import tempfile
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from types import FrameType
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -24,18 +22,20 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 from rich.console import Console
 from rich.live import Live
-from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
 from ranker.files import InputError
-from scripts.cli import keys
+from scripts.cli import keys, shipped
+from scripts.cli.logs import set_up_logging
+from scripts.cli.loudness import asked, loudness_of, silent
+from scripts.cli.own_configuration import Search, search
 from scripts.cli.settings import Settings, problems_of
-from scripts.cli.statuses import DONE, INTERRUPTED, TERMINATED, guarded, reader_left
+from scripts.cli.shipped import CONF
+from scripts.cli.statuses import DONE, INTERRUPTED, TERMINATED, guarded, reader_left, terminated_like_interrupted
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
 SECONDS_BETWEEN_LINES = 5.0
 SECONDS_BETWEEN_TELLING = 10.0
 
@@ -63,18 +63,28 @@ def main(name: str, settings_type: type[S], run: Callable[[S], object]) -> None:
 
 def execute(name: str, settings_type: type[S], run: Callable[[S], object], argv: Sequence[str]) -> int:
     """The exit status of a command called with `argv`; everything a person needs to read is printed to stderr."""
-    set_up_logging()
-    if {"--help", "-h"} & set(argv):
-        return guarded(name, lambda: print(keys.help_text(name, CONF)) or DONE)
-    with _terminated_like_interrupted():
-        return guarded(name, lambda: _compose_and_run(name, settings_type, run, argv))
+    set_up_logging(stderr())
+    with terminated_like_interrupted():
+        return guarded(name, lambda: _with_configuration(name, settings_type, run, argv))
+
+
+def _with_configuration(name: str, settings_type: type[S], run: Callable[[S], object], argv: Sequence[str]) -> int:
+    words, own = shipped.named_in(argv)
+    with shipped.before_it(own):
+        if {"--help", "-h"} & set(words):
+            print(keys.help_text(name, CONF))
+            return DONE
+        return _compose_and_run(name, settings_type, run, words)
 
 
 def _compose_and_run(name: str, settings_type: type[S], run: Callable[[S], object], argv: Sequence[str]) -> int:
-    call = keys.translate(name, argv, CONF)
-    _forbid_environment()
+    loudness, words = loudness_of(argv)
+    set_up_logging(stderr(), loudness)
+    call = keys.translate(name, words, CONF)
+    forbid_environment()
+    where = _searched(call.problems)
     if call.problems:
-        raise InputError([*call.problems, *_problems_of_the_rest(settings_type, call.hydra)])
+        raise InputError([*call.problems, *_problems_of_the_rest(settings_type, where, call.hydra)])
     outcome = _Outcome()
 
     def task(composed: DictConfig) -> None:
@@ -83,7 +93,8 @@ def _compose_and_run(name: str, settings_type: type[S], run: Callable[[S], objec
             label = " ".join(HydraConfig.get().overrides.task)
             composed = keys.apart(composed, name, HydraConfig.get().job.num, call)
             log.info("Run %d: %s", HydraConfig.get().job.num, keys.readable(label))
-        status = guarded(name, lambda: _run_one(settings_type, run, composed))
+        with silent(loudness):
+            status = guarded(name, lambda: _run_one(settings_type, run, composed))
         outcome.statuses.append((label, status))
         if status in (INTERRUPTED, TERMINATED):
             raise SystemExit(status)  # ends a sweep too
@@ -91,10 +102,21 @@ def _compose_and_run(name: str, settings_type: type[S], run: Callable[[S], objec
     with (
         tempfile.TemporaryDirectory() as folder
     ):  # what Hydra keeps of a sweep: each of its runs has a manifest of ours
-        _call_hydra(name, task, call, folder)
-    if call.multirun:
-        _show_sweep(outcome)
+        _call_hydra(name, task, call, folder, where)
+    if call.multirun and not call.completion:
+        if not outcome.statuses and not {"--cfg", "-c", "--info", "-i"} & set(call.flags):
+            raise InputError([f"{' '.join(argv)}: there is nothing to sweep over"])
+        with silent(loudness):
+            _show_sweep(outcome)
     return outcome.status
+
+
+def _searched(problems: Sequence[str]) -> Search:
+    """Where Hydra looks; InputError with what is wrong there, and with these problems."""
+    try:
+        return search(shipped.own())
+    except InputError as error:
+        raise InputError([*error.problems, *problems]) from None
 
 
 def _run_one(settings_type: type[S], run: Callable[[S], object], composed: DictConfig) -> int:
@@ -105,33 +127,40 @@ def _run_one(settings_type: type[S], run: Callable[[S], object], composed: DictC
 def validated(settings_type: type[S], composed: DictConfig) -> S:
     """The composed configuration as settings; InputError lists everything that does not fit."""
     try:
-        container = OmegaConf.to_container(composed, resolve=True)
+        container = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
     except OmegaConfBaseException as error:
         raise _resolving(error) from None
+    return checked(settings_type, container)
+
+
+def checked(settings_type: type[S], container: dict[str, Any]) -> S:
+    """The settings of plain values, a policy that is named alone as its file; InputError lists everything that does not fit."""
+    weekly = container.get("weekly")
+    if isinstance(weekly, dict) and isinstance(weekly.get("policy"), str):
+        container = {**container, "weekly": {**weekly, "policy": shipped.by_name(CONF, weekly["policy"])}}
     try:
         return settings_type.model_validate(container)
     except ValidationError as error:
         raise InputError(problems_of(error, settings_type)) from None
 
 
-def _call_hydra(name: str, task: Callable[[DictConfig], None], call: keys.Call, folder: str) -> None:
+def _call_hydra(name: str, task: Callable[[DictConfig], None], call: keys.Call, folder: str, where: Search) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra prints and exits by itself otherwise
     kept = sys.argv
     ours = [] if call.completion else [f"hydra.job.name={name}", f"hydra.sweep.dir={keys.quoted(folder)}"]
-    sys.argv = [f"scripts.{name}", *call.flags, *ours, *call.hydra]
+    sys.argv = [f"scripts.{name}", *call.flags, *ours, *where.overrides, *call.hydra]
     try:
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
+        hydra.main(version_base="1.3", config_path=str(where.folder), config_name=where.name)(task)()
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError([f"configuration: {keys.readable(str(error))}"]) from None
     finally:
         sys.argv = kept
 
 
-def _problems_of_the_rest(settings_type: type[Settings], hydra_overrides: Sequence[str]) -> list[str]:
+def _problems_of_the_rest(settings_type: type[Settings], where: Search, overrides: Sequence[str]) -> list[str]:
     """What else is wrong, apart from the overrides that were already found wrong, so that one message lists everything."""
     try:
-        with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-            validated(settings_type, hydra.compose("config", list(hydra_overrides)))
+        validated(settings_type, composed(where, overrides))
     except InputError as error:
         return list(error.problems)
     except (HydraException, OmegaConfBaseException) as error:
@@ -139,7 +168,13 @@ def _problems_of_the_rest(settings_type: type[Settings], hydra_overrides: Sequen
     return []
 
 
-def _forbid_environment() -> None:
+def composed(where: Search, overrides: Sequence[str]) -> DictConfig:
+    """The configuration with these overrides, in Hydra's language."""
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(where.folder)):
+        return hydra.compose(where.name, [*where.overrides, *overrides])
+
+
+def forbid_environment() -> None:
     """Takes `${oc.env:NAME}` away: what is resolved ends in logs and manifests, and the environment holds secrets."""
 
     def refuse(name: str, default: object = None) -> object:
@@ -179,60 +214,25 @@ def _resolving(error: OmegaConfBaseException) -> InputError:
     return InputError([f"configuration: {keys.readable(str(error))}"]) if under is None else under
 
 
-@contextlib.contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM unwinds like Ctrl-C, so that what is half-written is removed."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt(number)
-
-    try:
-        kept = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not the main thread, as in tests
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, kept)
-
-
-def set_up_logging() -> None:
-    """Log lines go to stderr: for people in a terminal, plain with the time of day elsewhere."""
-    root = logging.getLogger()
-    for handler in [h for h in root.handlers if getattr(h, "of_offermix", False)]:
-        root.removeHandler(handler)
-    handler = _handler(_stderr())
-    handler.of_offermix = True  # type: ignore[attr-defined]
-    handler.addFilter(_ours_or_serious)
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
-    if not sys.warnoptions and "PYTEST_CURRENT_TEST" not in os.environ:
-        warnings.simplefilter("ignore")  # other people's deprecations are for our tests, not for users
-
-
-def _handler(console: Console) -> logging.Handler:
-    if console.is_terminal:
-        rich = RichHandler(console=console, show_path=False, show_level=False, markup=False)
-        rich.setFormatter(logging.Formatter("%(message)s", datefmt="%H:%M:%S"))
-        return rich
-    plain = logging.StreamHandler(sys.stderr)
-    plain.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
-    return plain
-
-
-def _ours_or_serious(record: logging.LogRecord) -> bool:
-    ours = record.name.split(".")[0] in {"offermix", "ranker", "allocator", "scripts", "__main__"}
-    return ours or record.levelno >= logging.ERROR
-
-
 @cache
-def _stderr() -> Console:
+def stderr() -> Console:
     """One console for log lines and what changes in place, so that neither is written over the other."""
     return Console(stderr=True)
 
 
 Advance = Callable[..., None]
+Listener = Callable[[str, int, int | None, str], object]
+_listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+
+
+@contextlib.contextmanager
+def heard_by(listener: Listener) -> Iterator[None]:
+    """Within it nothing is shown of how far a long step is: `listener(what, done, total, note)` is told instead."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
 
 
 @contextlib.contextmanager
@@ -241,9 +241,9 @@ def progress(description: str, total: int | None = None) -> Iterator[Advance]:
 
     In a terminal a bar, elsewhere a line every few seconds.
     """
-    console = _stderr()
-    if not console.is_terminal:
-        yield _lines(description, total)
+    console, listener = stderr(), _listener.get()
+    if listener is not None or not console.is_terminal or asked().quiet:
+        yield _lines(description, total) if listener is None else _told(listener, description, total)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, TextColumn("{task.fields[note]}"), console=console, transient=True) as bar:
@@ -253,6 +253,17 @@ def progress(description: str, total: int | None = None) -> Iterator[Advance]:
             bar.update(task, advance=steps, note=note)
 
         yield advance
+
+
+def _told(listener: Listener, description: str, total: int | None) -> Advance:
+    done = 0
+
+    def advance(steps: int = 1, note: str = "") -> None:
+        nonlocal done
+        done += steps
+        listener(description, done, total, note)
+
+    return advance
 
 
 def _lines(description: str, total: int | None) -> Advance:
@@ -271,8 +282,11 @@ def _lines(description: str, total: int | None) -> Advance:
 @contextlib.contextmanager
 def watched(line: Callable[[], str]) -> Iterator[None]:
     """Shows a line that changes while a long step runs: in place in a terminal, elsewhere as a log line now and then."""
-    console = _stderr()
-    if console.is_terminal:
+    console = stderr()
+    if _listener.get() is not None:
+        yield
+        return
+    if console.is_terminal and not asked().quiet:
         spinner = Spinner("dots")
 
         def shown() -> Spinner:

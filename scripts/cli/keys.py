@@ -2,8 +2,8 @@
 
 Two meanings share a few names: `model=DIR` of a command is a path, and conf/model/ is a group of settings. The rule: a value that
 is the name of an option of the group (`model=valuenet`, with no slash) chooses the option; anything else is the path
-(`model=./valuenet`). conf/policy/ is never composed: `policy=FILE` is a path, and `policy=default` is short for
-conf/policy/default.yaml.
+(`model=./valuenet`). conf/policy/ is never composed: `policy=FILE` is a path, and `policy=default` is short for the
+file of that name in the company's policy/ (`--config-dir`) or in conf/policy/.
 """
 
 import os
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from rapidfuzz import fuzz, process
 
+from scripts.cli.shipped import called, groups, is_group, options, policy_file
 from scripts.cli.statuses import first_line
 
 if TYPE_CHECKING:
@@ -423,6 +424,10 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
     ),
 }
 AT_ONCE: dict[str, tuple[str, tuple[Key, ...]]] = {
+    "init": (
+        "begins a configuration of your own: a folder for --config-dir, with a policy to edit",
+        (_path("out", "the folder to write; the path alone will do", "out"),),
+    ),
     "check_policy": (
         "lists everything that is wrong with a policy, and what is seldom meant, in under a second",
         (
@@ -452,9 +457,15 @@ AT_ONCE: dict[str, tuple[str, tuple[Key, ...]]] = {
 }
 """Commands that read neither settings nor groups, so that they answer at once (see `at_once`)."""
 POLICY_COMMANDS = frozenset({"allocate", "evaluate", "regret", "rehearse", "weekly", "what_if", "seek", "frontier"})
-FLAGS_WITH_VALUE = frozenset({"--cfg", "-c", "--package", "-p", "--info", "-i"})
+INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+FLAGS_WITH_VALUE: dict[str, tuple[str, ...]] = {
+    "--cfg": ("job", "hydra", "all"), "-c": ("job", "hydra", "all"), "--info": INFO, "-i": INFO, "--package": (), "-p": ()
+}  # fmt: skip
+"""What each may be followed by; anything where that is empty."""
+PLAIN_FLAGS = frozenset({"--help", "-h", "--version", "--resolve", "--run", "-r", "--multirun", "-m"})
 COMPLETION_FLAGS = frozenset({"--shell-completion", "-sc"})  # their words are Hydra's: install=bash, query=bash
-FOREIGN_FLAGS = ("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")
+OF_HYDRA = "Hydra's own settings name code, folders and the environment, so a call cannot change them"
+FOREIGN_FLAGS = ("--config-path", "-cp", "--config-name", "-cn")
 
 
 def translate(command: str, argv: Sequence[str], conf: Path) -> Call:
@@ -469,6 +480,7 @@ def translate(command: str, argv: Sequence[str], conf: Path) -> Call:
             translated.append(_Word(command, word, conf, sweep).translated())
         except _Wrong as wrong:
             problems.append(str(wrong))
+    problems += given_twice(words)
     return Call(tuple(flags), tuple(translated), tuple(problems))
 
 
@@ -490,14 +502,37 @@ def _split(argv: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
     rest = iter(argv)
     for word in rest:
         if word.split("=")[0] in FOREIGN_FLAGS:
-            problems.append(f"{word}: the configuration is always conf/config.yaml; choose with groups and overrides")
-        elif word in FLAGS_WITH_VALUE:
-            flags += [word, next(rest, "")]
-        elif word.startswith("-"):
+            problems.append(
+                f"{word}: the configuration is always config.yaml; choose with --config-dir, groups and overrides"
+            )
+        elif word.split("=")[0] in FLAGS_WITH_VALUE:
+            flag, equals, value = word.partition("=")
+            flags += [flag, value if equals else next(rest, "")]
+            problems += _flag_problems(*flags[-2:])
+        elif word in PLAIN_FLAGS | COMPLETION_FLAGS:
             flags.append(word)
+        elif word.startswith("-"):
+            problems.append(f"{word}: there is no such flag{did_you_mean(word, [*PLAIN_FLAGS, *FLAGS_WITH_VALUE])}")
         else:
             words.append(word)
-    return flags, words, problems
+    return flags, words, problems + _clashes(flags)
+
+
+def _clashes(flags: Sequence[str]) -> list[str]:
+    """Flags that say no one thing together."""
+    told = [f"{flag} {flags[place + 1]}" for place, flag in enumerate(flags) if flag in ("--cfg", "-c", "--info", "-i")]
+    told += [flag for flag in flags if flag in ("--multirun", "-m", "--run", "-r")]
+    problems = [f"{' '.join(told)}: only one of them at a time"] if len(told) > 1 else []
+    if "--resolve" in flags and not {"--cfg", "-c"} & set(flags):
+        problems.append("--resolve: goes with --cfg job")
+    return problems
+
+
+def _flag_problems(flag: str, value: str) -> list[str]:
+    known = FLAGS_WITH_VALUE[flag]
+    if value in known or (value and not known):
+        return []
+    return [f"{flag} {value}".rstrip() + f": is followed by {', '.join(known) if known else 'a name'}"]
 
 
 class _Wrong(Exception):
@@ -515,6 +550,8 @@ class _Word:
 
     def translated(self) -> str:
         key, equals, value = self.text.partition("=")
+        if re.split(r"[./@:]", key.lstrip("+~"))[0] == "hydra":
+            raise _Wrong(f"{self.text}: {OF_HYDRA}")
         if self.text.startswith("~"):
             return self.text
         plain = key.lstrip("+")
@@ -525,7 +562,7 @@ class _Word:
         own = {known.name: known for known in self._keys()}.get(plain)
         if own is not None and not self._chooses_option(plain, value):
             return self._of_a_key(own, value)
-        if (self.conf / plain).is_dir():
+        if is_group(self.conf, plain):
             return self._of_a_group(key, plain, value)
         self._check_name(key, plain)
         return self._parsable(self.text)
@@ -577,16 +614,18 @@ class _Word:
         known = options(self.conf, group)
         if group == "policy":
             raise _Wrong(f"{self.text}: {self.command} takes no policy")
-        for part in self._parts(value):
-            if part not in known and part != "null" and not part.startswith(("glob(", "choice(", "[")):
-                raise _Wrong(f"{self.text}: conf/{group}/ has no {part}.yaml{did_you_mean(part, known)}")
+        if value.startswith("glob("):
+            if "/" in value or "\\" in value:
+                raise _Wrong(f"{self.text}: chooses among the files of conf/{group}/ alone")
+        else:  # one, a list of them, or choice(...) of a sweep
+            for part in re.findall(r"[^][(),\s'\"]+", value.removeprefix("choice")) or [value]:
+                if part not in known:
+                    raise _Wrong(f"{self.text}: conf/{group}/ has no {part}.yaml{did_you_mean(part, known)}")
         if group in ("experiment", "debug") and not key.startswith("+"):
             key = f"+{key}"  # these are chosen on top of the others, never instead of a default
         return self._parsable(f"{key}={value}")
 
     def _check_name(self, key: str, plain: str) -> None:
-        if plain.startswith("hydra"):
-            return
         from scripts.cli.settings import known_keys
 
         keys = known_keys()
@@ -603,7 +642,22 @@ class _Word:
             OverridesParser.create().parse_override(word)
         except HydraException as error:
             raise _Wrong(f"{self.text}: cannot be read ({first_line(error)}); quote it like 'key=\"value\"'") from None
+        except RecursionError:
+            raise _Wrong(f"{key_of(self.text)}: nests too deep to be read") from None
         return word
+
+
+def key_of(word: str) -> str:
+    """The key of `key=value`."""
+    return word.partition("=")[0].lstrip("+")
+
+
+def given_twice(words: Sequence[str]) -> list[str]:
+    """Keys that a call gives two values, one of which would be lost without a word."""
+    values: dict[str, set[str]] = {}
+    for word in words:
+        values.setdefault(key_of(word), set()).add(word.partition("=")[2])
+    return [f"{key}: is given {len(found)} values; give it one" for key, found in values.items() if len(found) > 1]
 
 
 def row_of_a_rule(key: str) -> str:
@@ -623,25 +677,6 @@ def quoted(value: str) -> str:
     value = re.sub(r"(\\*)'", r"\1\1\\'", value)
     value = re.sub(r"(\\+)$", r"\1\1", value)
     return f"'{value}'"
-
-
-def policy_file(conf: Path, value: str) -> str:
-    """A policy of conf/policy/ by its name alone, or a path as it is."""
-    short = conf / "policy" / f"{value}.yaml"
-    try:
-        is_short = "/" not in value and short.is_file() and not Path(value).exists()
-    except OSError:  # no name of a file at all; whoever opens it says so
-        return value
-    return f"conf/policy/{value}.yaml" if is_short else value
-
-
-def options(conf: Path, group: str) -> list[str]:
-    """The options of a group: the names of the files in conf/GROUP/."""
-    return sorted(file.stem for file in (conf / group).glob("*.yaml"))
-
-
-def _groups(conf: Path) -> list[str]:
-    return sorted(folder.name for folder in conf.iterdir() if folder.is_dir())
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
@@ -687,7 +722,7 @@ def help_text(command: str, conf: Path) -> str:
     what, keys = KEYS[command]
     width = max(len(key.name) for key in keys)
     lines = [
-        f"python -m scripts.{command} key=value ...",
+        f"{called(command)} key=value ...",
         "",
         f"{what[0].upper()}{what[1:]}.",
         "",
@@ -703,10 +738,11 @@ def help_text(command: str, conf: Path) -> str:
         "",
         "Groups of settings (conf/GROUP/OPTION.yaml), chosen as GROUP=OPTION, +experiment=OPTION, +debug=OPTION:",
     ]
-    lines += [f"  {group}: {', '.join(options(conf, group))}" for group in _groups(conf) if options(conf, group)]
+    lines += [f"  {group}: {', '.join(options(conf, group))}" for group in groups(conf) if options(conf, group)]
     lines += [
         "",
         "Any setting by its path, like fit.max_epochs=5; `--cfg job` prints them all.",
+        "--config-dir DIR: a folder of your own settings, options and policies, which stand before these.",
         "Several values and --multirun run the command once for each: set.push_capacity.max=5%,10% --multirun",
     ]
     return "\n".join(lines)

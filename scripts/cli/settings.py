@@ -4,7 +4,7 @@ import re
 import types
 import typing
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -26,6 +26,7 @@ from allocator.solve.settings import SolveSettings
 from ranker.market.settings import MarketSettings
 from ranker.model.settings import FitSettings, ModelSettings
 from ranker.tables.settings import PrepareOptions
+from scripts.cli.shipped import shipped_policy
 from scripts.cli.store_address import WANTED, address_of
 
 NOT_REPEATED = "not_repeated"
@@ -73,7 +74,9 @@ class WeeklyOptions(FrozenSettings):
         None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="folder under runs/; the week by default"
     )
     tables: Path | None = Field(None, description="real input; a synthetic market without it")
-    policy: Path = Path("conf/policy/default.yaml")
+    policy: Path = Field(
+        default_factory=shipped_policy, description="a file, or the name of one that is shipped or the company's own"
+    )
     publish: bool | None = Field(
         None, description="true: also a trial of another policy; false: nothing; the configured policy alone without it"
     )
@@ -559,9 +562,11 @@ def as_spelled(text: str) -> str:
     return re.sub(r"_u([0-9a-f]{4,5})_", lambda found: chr(int(found[1], 16)), text)
 
 
-def problems_of(error: ValidationError, settings_type: type[Settings]) -> list[str]:
-    """Every error of a validation as a sentence that opens with the key."""
-    return [_sentence(details, settings_type) for details in error.errors(include_url=False)]
+def problems_of(
+    error: ValidationError, settings_type: type[Settings], counts: Callable[[ErrorDetails], bool] = lambda error: True
+) -> list[str]:
+    """Every error of a validation that counts, as a sentence that opens with the key."""
+    return [_sentence(details, settings_type) for details in error.errors(include_url=False) if counts(details)]
 
 
 def _sentence(details: ErrorDetails, settings_type: type[Settings]) -> str:

@@ -1,23 +1,32 @@
 """What a job came to: an exit status, and one message where something went wrong."""
 
+import contextlib
 import errno
 import os
 import select
+import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
+from types import FrameType
+from typing import TypeGuard
 
 from ranker import disk
-from ranker.files import FULL, InputError
+from ranker.files import OF_THE_MACHINE, InputError
 
 DONE, FAILED, WRONG_INPUT, INFEASIBLE, REFUSED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 4, 130, 143
+STOPPED = "stopped; nothing half-written is left"
 OF_THE_INPUT = (
     errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS,
 )  # fmt: skip
 """What the system says of a path that was named wrong, or that this user may not read or write."""
+
+
+_stops: list[int] = []
+"""Signals that told this process to end."""
 
 
 def guarded(name: str, job: Callable[[], int]) -> int:
@@ -25,15 +34,70 @@ def guarded(name: str, job: Callable[[], int]) -> int:
     try:
         return job()
     except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else FAILED
+        return status_of(stop)
     except KeyboardInterrupt as interrupt:
-        terminated = bool(interrupt.args)
-        _say(f"{name}: stopped; nothing half-written is left.")
-        return TERMINATED if terminated else INTERRUPTED
+        _say(f"{name}: {STOPPED}.")
+        return status_of(interrupt)
     except BrokenPipeError as error:
         return DONE if reader_left() else _explain(name, error)
     except Exception as error:
+        if _stops:  # what was raised in the middle of somebody else's code may come out as another error
+            _say(f"{name}: stopped; nothing half-written is left.")
+            return TERMINATED
         return _explain(name, error)
+
+
+def status_of(error: BaseException) -> int:
+    """The exit status of a command that this ends."""
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else FAILED
+    if isinstance(error, KeyboardInterrupt):
+        return TERMINATED if error.args else INTERRUPTED
+    if isinstance(error, InputError) or _is_of_the_input(error):
+        return WRONG_INPUT
+    if _is(error, "allocator.infeasible.diagnosis", "Infeasible"):
+        return INFEASIBLE
+    refused = _is(error, "scripts.runs.pointer", "Refused") or _is(error, "scripts.runs.published", "BrokenChain")
+    return REFUSED if refused else FAILED
+
+
+def foreseen(error: BaseException) -> str | None:
+    """What is said of an error whose words were chosen for people; None of one that nobody foresaw, whose message may hold anything."""
+    if isinstance(error, KeyboardInterrupt):
+        return STOPPED
+    if _is_of_the_input(error):
+        return str(InputError([f"{_shortened(str(error.filename))}: {error.strerror}"]))
+    if isinstance(error, OSError) and error.errno in OF_THE_MACHINE and error.filename is not None:
+        return f"failed: {first_line(error)}"
+    if _is(error, "scripts.stores.objects", "StoreFailed"):
+        return f"failed: {error}"
+    return str(error) if status_of(error) in (WRONG_INPUT, INFEASIBLE, REFUSED) else None
+
+
+@contextlib.contextmanager
+def terminated_like_interrupted() -> Iterator[None]:
+    """Within it SIGTERM unwinds like Ctrl-C, so that what is half-written is removed."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        _stops.append(number)
+        raise KeyboardInterrupt(number)
+
+    try:
+        kept = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread, as in tests
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, kept)
+        _stops.clear()
+
+
+def heed_stop() -> None:
+    """Ends what was told to end while code ran that lets no exception out, such as a compiler's."""
+    if _stops:
+        raise KeyboardInterrupt(*_stops)
 
 
 def reader_left() -> bool:
@@ -53,27 +117,15 @@ def reader_left() -> bool:
 
 
 def _explain(name: str, error: Exception) -> int:
-    if isinstance(error, InputError):
-        _say(f"{name}: {error}")
-        return WRONG_INPUT
-    if _is(error, "allocator.infeasible.diagnosis", "Infeasible"):
-        _say(f"{name}: {error}")
-        return INFEASIBLE
-    if _is(error, "scripts.runs.pointer", "Refused") or _is(error, "scripts.runs.published", "BrokenChain"):
-        _say(f"{name}: {error}")
-        return REFUSED
-    if _is(error, "scripts.stores.objects", "StoreFailed"):
-        _say(f"{name}: failed: {error}")
-        return FAILED
-    if isinstance(error, OSError) and error.errno in FULL:
-        _say(f"{name}: failed: {first_line(error)}")
-        return FAILED
-    if isinstance(error, OSError) and error.errno in OF_THE_INPUT and error.filename is not None:
-        _say(f"{name}: {InputError([f'{_shortened(str(error.filename))}: {error.strerror}'])}")
-        return WRONG_INPUT
-    where = _write_traceback(name, error)
-    _say(f"{name}: failed: {type(error).__name__}: {first_line(error)} (details: {where})")
-    return FAILED
+    told = foreseen(error)
+    if told is None:
+        told = f"failed: {type(error).__name__}: {first_line(error)} (details: {_write_traceback(name, error)})"
+    _say(f"{name}: {told}")
+    return status_of(error)
+
+
+def _is_of_the_input(error: BaseException) -> TypeGuard[OSError]:
+    return isinstance(error, OSError) and error.errno in OF_THE_INPUT and error.filename is not None
 
 
 def _shortened(path: str) -> str:

@@ -16,7 +16,7 @@ from ranker.files import InputError
 from scripts.cli.store_address import Address
 
 BUCKET = "offermix"
-LOCAL_KEY = "only-of-a-server-on-this-machine"
+PASSPHRASE = "only-of-a-server-on-this-machine"
 OTHER_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT", "AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ALLOW_HTTP")
 App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -105,7 +105,7 @@ def _make_bucket(port: int) -> None:
 def _environment(port: int) -> Iterator[None]:
     given = {
         "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": LOCAL_KEY,
+        "AWS_SECRET_ACCESS_KEY": PASSPHRASE,
         "AWS_REGION": "us-east-1",
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
     }

@@ -18,12 +18,16 @@ from ranker.files import InputError
 from ranker.logs import StoredLogs
 from ranker.model.train import Trained, train
 from scripts.formats.pointer import HISTORY
+from scripts.formats.summary import SUMMARY
 from scripts.runs import digests
 from scripts.runs.pointer import allocation_digest
 from scripts.runs.published import current, published_before
+from scripts.runs.summary import LOG
 
 TIMED = ("seconds", "at", "finished_at", "inputs", "sha256", "bytes", "allocation_digest", "before")
 """Keys of JSON files that say when and how long, or are digests of files that do; those files are compared themselves."""
+OF_THE_CALL = (HISTORY, SUMMARY, LOG)
+"""Files that say what calls did: of a week that was called twice they say another thing."""
 COMMAND, PAGE = "scripts.train", "allocator.report.page"
 SCRIPTS = re.compile(r"<script.*?</script>", re.DOTALL)
 FIGURES = re.compile(r"[^\s<>]*[0-9][^\s<>]*")
@@ -45,11 +49,13 @@ class FinishedWeek:
 
 def _said(path: Path) -> str:
     """The digest of a file, of what times and digests of timed files say left out."""
+    if path.name in OF_THE_CALL:
+        return ""
     if path.suffix == ".json":
         return digests.config_digest({"content": _timeless(json.loads(path.read_bytes()))})
     if path.suffix == ".html":
         return hashlib.sha256(FIGURES.sub("", SCRIPTS.sub("", path.read_text())).encode()).hexdigest()
-    return "" if path.name == HISTORY else digests.digest(path)
+    return digests.digest(path)
 
 
 def _timeless(value: object) -> object:

@@ -10,6 +10,7 @@ Modules:
 - pointer: published.json, and the lines of published_history.jsonl
 - drift: drift.json
 - run_record: run.json of a week's folder
+- summary: summary.json of a week's folder
 - readout: readout.json
 - regret: regret.json
 - rehearsal: rehearsal.json

@@ -1,4 +1,4 @@
-"""The drift of a whole week: every table that both weeks have a profile of, and the figures of it that are charted over weeks."""
+"""The drift of a whole week: every table that both weeks have a profile of."""
 
 from ranker.profiles.drift import ColumnDrift, drift
 from scripts.formats.drift import DriftOfColumn, DriftOfTable, DriftRecord
@@ -34,17 +34,3 @@ def _record(column: ColumnDrift) -> DriftOfColumn:
         unseen=column.unseen,
         known="new" if column.new else "gone" if column.gone else "both",
     )
-
-
-def drift_figures(record: DriftRecord) -> dict[str, float]:
-    """Flat, and few: of each table its rows next to last week's, and the largest size of each kind among its columns."""
-    found = {"drift/left_out": float(sum(record.left_out.values()))}
-    for table in record.tables:
-        name = table.table.replace(" ", "_")
-        found[f"drift/{name}/rows_ratio"] = table.rows / table.rows_before if table.rows_before else 0.0
-        for kind in ("shift", "psi", "moved", "missing"):
-            sizes = [abs(size) for each in table.columns if (size := getattr(each, kind)) is not None]
-            if sizes:
-                found[f"drift/{name}/largest_{kind}"] = float(max(sizes))
-        found[f"drift/{name}/unseen_values"] = float(sum(len(each.unseen) for each in table.columns))
-    return found

@@ -6,6 +6,8 @@ Modules, in the order in which a run is made:
 - trial: which runs try another policy, and are not published
 - run_folder: the folder of a run: its name, what it begins with
 - policy_check: the policy read early, before a model is trained
+- summary: what a call of a week came to, gathered for summary.json
+- week_told: the log and the summary of a call, however it ends
 - published: the pointer and its history, read
 - stage: folders that are whole or absent, with manifests
 - digests: of what a stage is made from
@@ -15,6 +17,7 @@ Modules, in the order in which a run is made:
 - report_sources: what a run offers to its report, and which allocation stands before it
 - pointer: the pointer to the finished, audited run
 - champion: which of two models scores a week
+- week_record: what is recorded of a week, read from its folder
 - tracking: the record of a week in MLflow
 - history: the weeks as one MLflow run, a point each
 - metrics: the figures that MLflow charts

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -93,7 +94,9 @@ def _files_in(folder: Path) -> list[tuple[str, Path]]:
         held = place.stat()
         if (held.st_dev, held.st_ino) in above:
             return  # a link to a folder that it lies in
-        for entry in os.scandir(place):
+        with os.scandir(place) as listed:  # closed where an entry cannot be looked at too
+            entries = list(listed)
+        for entry in entries:
             hidden = entry.name.startswith(".")
             if entry.is_dir() and not hidden:
                 walk(place / entry.name, f"{name}{entry.name}/", above | {(held.st_dev, held.st_ino)})
@@ -131,17 +134,24 @@ def sources_digest(stage: str = "") -> str:
         if file.suffix in (".py", ".j2", ".css", ".js")
     }
     files |= {file for file in [ROOT / "scripts" / f"{stage}.py"] if file.exists()}
-    lines = (f"{file.relative_to(ROOT).as_posix()} {digest(file)}\n" for file in sorted(files))
+    lines = (f"{file.relative_to(ROOT).as_posix()} {_digest_of_source(file)}\n" for file in sorted(files))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _digest_of_source(file: Path) -> str:
+    """The same in a checkout and where the wheel is installed, whose modules name each other below the package."""
+    return hashlib.sha256(re.sub(rb"\boffermix\.(?=(ranker|allocator|scripts)\b)", b"", file.read_bytes())).hexdigest()
 
 
 @cache
 def code_version() -> str:
     """The commit where there is one, otherwise the package's version; with the start of the sources' digest."""
-    return f"{_commit() or _package_version()}+{sources_digest()[:12]}"
+    return f"{_commit() or package_version()}+{sources_digest()[:12]}"
 
 
 def _commit() -> str | None:
+    if not (ROOT / ".git").exists():  # installed, perhaps below a checkout of something else
+        return None
     command = ["git", "-C", str(ROOT), "describe", "--always", "--tags"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
@@ -150,7 +160,8 @@ def _commit() -> str | None:
     return answer.stdout.strip() or None
 
 
-def _package_version() -> str:
+def package_version() -> str:
+    """Of the release that is installed."""
     try:
         return metadata.version("offermix")
     except metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""What MLflow charts of a week: the figures of a certificate, an evaluation, a readout and a regret by name."""
+"""What MLflow charts of a week: the figures of a certificate, an evaluation, a drift, gates, a readout and a regret by name."""
 
 import math
 from collections.abc import Mapping
@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from allocator.formats import Certificate
 from ranker.evaluate.records import HeldOutEvaluation, ModelEvaluation
 from ranker.normal import Z90
+from scripts.formats.drift import DriftRecord
+from scripts.formats.gates import OVERRIDDEN, REFUSED, GatesRecord
 from scripts.formats.readout import Readout
 from scripts.formats.regret import Regret
 from scripts.formats.rehearsal import Rehearsal
@@ -121,6 +123,45 @@ def truth_metrics(regret: Regret) -> dict[str, float]:
     """`truth/POLICY/value|share_of_oracle|regret|regret_stderr` of a regret.json."""
     parts = ("value", "share_of_oracle", "regret", "regret_stderr")
     return _numbers({f"truth/{each.policy}/{part}": getattr(each, part) for each in regret.policies for part in parts})
+
+
+def drift_metrics(found: DriftRecord) -> dict[str, float]:
+    """Flat, and few: of each table its rows next to last week's, and the largest size of each kind among its columns."""
+    metrics = {"drift/left_out": float(sum(found.left_out.values()))}
+    for table in found.tables:
+        place = f"drift/{table.table.replace(' ', '_')}"
+        metrics[f"{place}/rows_ratio"] = table.rows / table.rows_before if table.rows_before else 0.0
+        for kind in ("shift", "psi", "moved", "missing"):
+            sizes = [abs(size) for each in table.columns if (size := getattr(each, kind)) is not None]
+            if sizes:
+                metrics[f"{place}/largest_{kind}"] = float(max(sizes))
+        metrics[f"{place}/unseen_values"] = float(sum(len(each.unseen) for each in table.columns))
+    return metrics
+
+
+def drift_tables(found: DriftRecord) -> dict[str, list[dict[str, object]]]:
+    """Every column of every table, what moved most first."""
+    parts = ("column", "shift", "psi", "moved", "missing", "known")
+    rows = [
+        {"table": table.table, **_flat_row(each, *parts), "unseen_values": len(each.unseen)}
+        for table in found.tables
+        for each in sorted(table.columns, key=lambda each: -each.size)
+    ]
+    return {"drift": rows} if rows else {}
+
+
+def gate_metrics(found: GatesRecord) -> dict[str, float]:
+    """How many findings refused the week, and how many somebody overrode."""
+    return {
+        "gates/refused": float(len(found.of(REFUSED))),
+        "gates/overridden": float(len(found.of(OVERRIDDEN))),
+    }
+
+
+def gate_tables(found: GatesRecord) -> dict[str, list[dict[str, object]]]:
+    """Every finding, as in gates.json."""
+    parts = ("gate", "about", "unit", "found", "compared", "limit", "week", "status", "sentence")
+    return {"gates": [_flat_row(each, *parts) for each in found.findings]}
 
 
 def training_curves(found: ModelEvaluation) -> dict[str, list[tuple[int, float]]]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from allocator.formats import AUDIT, CERTIFICATE, PRICES
 from ranker import disk
-from ranker.files import InputError, sha256_of
+from ranker.files import OF_THE_MACHINE, InputError, sha256_of
 from scripts.cli.settings import PublishOptions
 from scripts.formats.gates import GATES, GatesRecord
 from scripts.formats.manifest import MANIFEST, read_manifest
@@ -253,7 +253,20 @@ def flip(run: Path, allocation: Path, why: Why, now: datetime | None = None) -> 
 
 
 def _make_lasting(runs: Path, allocation: Path) -> None:
-    """What the pointer will name is on the disk before the pointer is."""
+    """What the pointer will name is on the disk before the pointer is.
+
+    A sync that failed may say later that all is well, though what it was of is lost: an allocation that nobody was shown yet is removed
+    then, so that the next call makes it again.
+    """
+    try:
+        _sync_up_to(runs, allocation)
+    except OSError:
+        if all(runs / pointer.allocation != allocation for pointer in published_before(runs)):
+            disk.remove(allocation)
+        raise
+
+
+def _sync_up_to(runs: Path, allocation: Path) -> None:
     disk.sync_tree(allocation)
     for folder in allocation.parents:
         disk.sync_folder(folder)
@@ -275,9 +288,12 @@ def flipping(runs: Path) -> Iterator[None]:
             for left in runs.glob(f".{POINTER}.*.new"):
                 disk.remove(left)
             if (now := current(runs)) is not None and now not in flips_written(runs):
+                disk.replace_whole(runs / POINTER, now.text())  # its name may not have lasted: its sync may have failed
                 _append(runs, now)  # whoever flipped to it died before that was written down
             yield
     except Held:
         raise InputError([f"{runs / POINTER}: another publish or rollback is at it now"]) from None
     except OSError as error:
+        if error.errno in OF_THE_MACHINE:
+            raise
         raise InputError([f"{error.filename or runs}: cannot be read or written ({error.strerror})"]) from None

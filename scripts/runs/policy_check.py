@@ -1,19 +1,74 @@
 """The policy, read as soon as it is known what it is about, so that a mistake in it is told before a model is trained."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow.compute as pc
 
+from allocator.policy.check import World
 from allocator.policy.grammar import Policy
-from allocator.policy.reader import read_policy
+from allocator.policy.reader import examine, read_policy
+from allocator.policy.tree import read_text
 from ranker.catalogue import CATALOGUE_FILE, MOST_SEGMENT_VALUES, Catalogue, Interference, Metric, read_catalogue
 from ranker.columns import as_text, is_text
 from ranker.contact_history import DAYS
 from ranker.files import InputError, batches, parquet_files, parquet_schema
-from ranker.log_schema import SCHEMA_FILE, read_schema
-from scripts.cli.settings import Settings
+from ranker.log_schema import SCHEMA_FILE, Outcome, read_schema
+from ranker.market.catalogue import build
+from ranker.market.world import table_schema
+from ranker.tables.schema import Window, read_table_schema
+from scripts.cli.settings import Settings, WeeklySettings
 
 MISSING = "unknown"  # as scores call a segment that a user does not have
+
+
+def wrong_without_data(settings: WeeklySettings) -> Iterator[str]:
+    """What is wrong with the policy, the offers and the schema as far as that is known before a row is read, in sentences.
+
+    Which values users have, data alone tells.
+    """
+    problems: list[str] = []
+    coming = _coming(settings, problems)
+    policy = settings.weekly.policy
+    if policy.exists():
+        try:
+            world = None if coming is None else World(coming, None)
+            found = examine(read_text(policy), str(policy), settings.set, world)
+            problems += [problem.sentence for problem in found.problems]
+        except InputError as error:
+            problems += error.problems
+    yield from problems
+
+
+def _coming(settings: WeeklySettings, problems: list[str]) -> Catalogue | None:
+    """The catalogue that the scores will have; None where its files are missing or wrong, which is added to the problems."""
+    tables = settings.weekly.tables
+    if tables is None:
+        schema = table_schema(settings.data)
+        return _as_scores_have_it(build(settings.data), schema.outcomes, tuple(schema.categorical))
+    places = (tables / "tables" / SCHEMA_FILE, tables / CATALOGUE_FILE, tables / "users")
+    found = []
+    for read, path in zip((read_table_schema, read_catalogue, _text_columns), places, strict=True):
+        try:
+            found += [read(path)] if path.exists() else []
+        except InputError as error:
+            problems += error.problems
+    if len(found) < len(places):
+        return None
+    schema, catalogue, columns = found
+    return _as_scores_have_it(catalogue, schema.outcomes, sorted({*schema.categorical, *columns}))
+
+
+def _text_columns(users: Path) -> set[str]:
+    return {field.name for file in parquet_files(users) for field in parquet_schema(file) if is_text(field.type)}
+
+
+def _as_scores_have_it(
+    catalogue: Catalogue, outcomes: Iterable[Window | Outcome], segments: Sequence[str]
+) -> Catalogue:
+    metrics = [Metric(outcome.name, outcome.unit) for outcome in outcomes]
+    unknown_yet = Interference(DAYS, None, ())  # whether the logs tell what spoils what is for training to find out
+    return Catalogue(catalogue.actions).with_scores(metrics, segments, "", None, unknown_yet)
 
 
 def early_policy(policy: Path, settings: Settings, logs: Path, users: Path) -> Policy:
@@ -23,11 +78,8 @@ def early_policy(policy: Path, settings: Settings, logs: Path, users: Path) -> P
     refused where users do not say which day it is: then the scores have no history/.
     """
     segments = segments_of(users)
-    schema = read_schema(logs / SCHEMA_FILE)
-    metrics = [Metric(outcome.name, outcome.unit) for outcome in schema.outcomes]
-    actions = read_catalogue(logs / CATALOGUE_FILE).actions
-    unknown_yet = Interference(DAYS, None, ())  # whether the logs tell what spoils what is for training to find out
-    catalogue = Catalogue(actions).with_scores(metrics, sorted(segments), "", None, unknown_yet)
+    outcomes = read_schema(logs / SCHEMA_FILE).outcomes
+    catalogue = _as_scores_have_it(read_catalogue(logs / CATALOGUE_FILE), outcomes, sorted(segments))
     read = read_policy(policy, settings.set, catalogue, segments, previous=True)
     always = [rule.id for rule in read.contact if rule.days is not None and rule.valid_from is rule.valid_to is None]
     if always and not are_dated(users):

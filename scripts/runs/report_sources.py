@@ -6,7 +6,7 @@ from allocator.report.collect import Sources
 from allocator.report.last_week import EarlierFolders
 from ranker.catalogue import CATALOGUE_FILE
 from ranker.evaluate.records import EVALUATION
-from ranker.files import InputError
+from ranker.files import InputError, not_a_folder
 from scripts.formats.manifest import read_manifest
 from scripts.formats.regret import REGRET
 from scripts.formats.rehearsal import REHEARSAL
@@ -16,6 +16,8 @@ from scripts.runs.published import published_before
 
 def sources_of(folder: Path, policy: Path | None = None) -> Sources:
     """What a run's folder offers to the report. policy: the file of its policy; the one that its manifest leads to by default."""
+    if fault := not_a_folder(folder):
+        raise InputError([f"{folder}: {fault}"])
     allocation, model, truth = folder / "allocation", folder / "model", folder / "regret" / REGRET
     rehearsal, policy = folder / "rehearsal" / REHEARSAL, policy or _policy_file(allocation)
     return Sources(

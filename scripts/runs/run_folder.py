@@ -15,6 +15,7 @@ from scripts.cli.settings import Settings, WeeklySettings
 from scripts.formats.manifest import MANIFEST
 from scripts.formats.run_record import RUN, RunRecord
 from scripts.runs import digests, stage
+from scripts.runs.policy_check import wrong_without_data
 from scripts.runs.published import current, published_before
 from scripts.runs.week import knows_truth
 
@@ -22,10 +23,11 @@ STAGES = ("market", "logs", "model", "champion", "scores", "allocation", "rehear
 
 
 def check_inputs(settings: WeeklySettings) -> None:
-    """Everything named must be there before an hour is spent."""
-    missing = [f"{path}: there is no such file or folder" for path in inputs_of(settings) if not path.exists()]
-    if missing:
-        raise InputError(missing)
+    """Everything that can be known to be wrong is said before a folder is made and an hour is spent; one InputError lists all of it."""
+    problems = [f"{path}: there is no such file or folder" for path in inputs_of(settings) if not path.exists()]
+    problems += wrong_without_data(settings)
+    if problems:
+        raise InputError(list(dict.fromkeys(problems)))
 
 
 def inputs_of(settings: WeeklySettings) -> list[Path]:
@@ -49,7 +51,7 @@ def choose_name(settings: WeeklySettings, given: digests.InputsSeen) -> str:
     asked = settings.weekly.run
     if asked is not None and (settings.paths.runs / asked).is_symlink():
         raise InputError([f"run={asked}: {settings.paths.runs / asked} is a link; name the run's own folder"])
-    name, number = asked or _week(settings), 1
+    name, number = asked or week_of(settings), 1
     while name in published and not _same(settings, given, settings.paths.runs / name):
         if asked is not None:
             raise InputError(
@@ -58,11 +60,11 @@ def choose_name(settings: WeeklySettings, given: digests.InputsSeen) -> str:
                 ]
             )
         number += 1
-        name = f"{_week(settings)}-{number}"
+        name = f"{week_of(settings)}-{number}"
     return name
 
 
-def _week(settings: WeeklySettings) -> str:
+def week_of(settings: WeeklySettings) -> str:
     """2026-W48: the week of the market's snapshot, or of today for tables from outside."""
     snapshot = getattr(settings.data, "snapshot", None) if settings.weekly.tables is None else None
     day = date.today() if snapshot is None else date.fromisoformat(str(snapshot))

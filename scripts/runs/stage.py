@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from allocator.formats import CERTIFICATE
 from ranker import disk
-from ranker.files import InputError
+from ranker.files import OF_THE_MACHINE, InputError
 from scripts.formats.manifest import MANIFEST, Manifest, Output, read_manifest
 from scripts.runs.digests import (
     InputsSeen,
@@ -201,6 +201,8 @@ def make_folder(folder: Path) -> None:
     try:
         disk.make_folder(folder, parents=True, there=True)
     except OSError as error:
+        if error.errno in OF_THE_MACHINE:
+            raise
         raise InputError([f"{folder}: cannot be made ({error.strerror})"]) from None
 
 
@@ -250,7 +252,11 @@ def _made_beside(out: Path) -> Iterator[Path]:
         if out.exists():
             disk.rename(out, made.with_suffix(".old"))
         disk.rename(made, out)
-        disk.sync_folder(out.parent)
+        try:
+            disk.sync_folder(out.parent)
+        except OSError:
+            disk.rename(out, made)  # a sync that failed may say later that all is well: what it was of is made again
+            raise
     finally:
         _clean(out)
 
@@ -295,5 +301,7 @@ def locked(out: Path) -> Iterator[None]:
         except Held:
             raise InputError([f"{out}: another run is writing it now; wait for it, or name another folder"]) from None
         except OSError as error:
+            if error.errno in OF_THE_MACHINE:
+                raise
             raise InputError([f"{out}: cannot be written ({error.strerror})"]) from None
         yield

@@ -6,33 +6,25 @@ Nothing about single users is recorded: datasets are named, counted and digested
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
-from allocator.formats import AUDIT, CERTIFICATE, AuditRecord, Certificate
-from ranker.catalogue import CATALOGUE_FILE
+from allocator.formats import CERTIFICATE, Certificate
 from ranker.evaluate.records import EVALUATION, ModelEvaluation
 from scripts.cli.settings import Settings
-from scripts.formats.manifest import MANIFEST, read_manifest
+from scripts.formats.drift import DRIFT, DriftRecord
+from scripts.formats.manifest import read_manifest
 from scripts.formats.readout import Readout
-from scripts.formats.regret import REGRET, Regret
 from scripts.formats.rehearsal import REHEARSAL, Rehearsal
-from scripts.formats.run_record import RUN, RunRecord
 from scripts.runs import digests
 from scripts.runs.champion import CHALLENGER, CHAMPION, set_champion
 from scripts.runs.history import add_points, readout_points, week_points
 from scripts.runs.metrics import (
-    certificate_metrics,
-    certificate_tables,
+    drift_metrics,
     evaluation_metrics,
-    evaluation_tables,
     readout_metrics,
-    rehearsal_metrics,
-    training_curves,
-    truth_metrics,
 )
 from scripts.runs.mlflow_entries import (
     log_curves,
@@ -47,144 +39,12 @@ from scripts.runs.mlflow_models import MODEL_ID, Registrable, version_of
 from scripts.runs.mlflow_store import alone, connect, where
 from scripts.runs.params import sanitised, short_params, without_password, without_places, without_secrets
 from scripts.runs.published import current
+from scripts.runs.week_record import StageRecord, Tables, WeekRecord, read_week
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 log = logging.getLogger("offermix.tracking")
-
-
-Tables = Mapping[str, Sequence[Mapping[str, object]]]
-
-
-@dataclass(frozen=True)
-class StageRecord:
-    """One stage as a child run: its metrics (with a curve per name where there are steps), params, datasets and files.
-
-    datasets: (path, context). files: (path, folder among the artifacts).
-    """
-
-    name: str
-    seconds: float = 0.0
-    resumed: bool = False
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    curves: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)
-    params: Mapping[str, object] = field(default_factory=dict)
-    datasets: Sequence[tuple[Path, str]] = ()
-    files: Sequence[tuple[Path, str]] = ()
-    tables: Tables = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class WeekRecord:
-    """What is recorded of one weekly run."""
-
-    name: str
-    folder: Path
-    settings: Settings
-    finished: bool
-    stages: Sequence[StageRecord]
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    files: Sequence[tuple[Path, str]] = ()
-    tags: Mapping[str, str] = field(default_factory=dict)
-    tables: Tables = field(default_factory=dict)
-
-    @property
-    def seconds(self) -> float:
-        return sum(each.seconds for each in self.stages)
-
-    @property
-    def day(self) -> date | None:
-        """The day that the week's scores are for."""
-        told = self.tags.get("offermix.as_of")
-        return None if told is None else date.fromisoformat(told)
-
-    @property
-    def published(self) -> bool:
-        return self.tags["offermix.published"] == "true"
-
-
-def read_week(
-    name: str, folder: Path, settings: Settings, seconds: Mapping[str, tuple[float, bool]], *, finished: bool
-) -> WeekRecord:
-    """What is recorded of the run in `folder`, as far as it came."""
-    certificate = Certificate.from_file_if_sound(folder / "allocation" / CERTIFICATE)
-    audit = AuditRecord.from_file_if_sound(folder / "allocation" / AUDIT)
-    evaluation = ModelEvaluation.from_file_if_sound(folder / "model" / EVALUATION)
-    week_metrics = {} if certificate is None else certificate_metrics(certificate)
-    week_metrics |= {} if audit is None else {"audit/clean": float(audit.all_passed)}
-    regret = Regret.from_file_if_sound(folder / "regret" / REGRET)
-    rehearsal = Rehearsal.from_file_if_sound(folder / "rehearsal" / REHEARSAL)
-    truth = {} if regret is None else truth_metrics(regret)
-    truth |= {} if rehearsal is None else rehearsal_metrics(rehearsal)
-
-    def child(command: str, **what: object) -> StageRecord:
-        took, resumed = seconds.get(command, (0.0, True))
-        return StageRecord(command, took, resumed, **what)
-
-    children = {
-        "train": child(
-            "train",
-            metrics={} if evaluation is None else evaluation_metrics(evaluation),
-            curves={} if evaluation is None else training_curves(evaluation),
-            tables={} if evaluation is None else evaluation_tables(evaluation),
-            params=short_params(
-                {"model": settings.model.model_dump(), "fit": settings.fit.model_dump(), "seed": settings.seed}
-            ),
-            datasets=[(folder / "logs", "training")],
-            files=[(folder / "model", "model")],
-        ),
-        "score": child(
-            "score",
-            datasets=[(folder / "scores", "scores")],
-            files=[(folder / "scores" / CATALOGUE_FILE, "scores"), (folder / "scores" / MANIFEST, "scores")],
-        ),
-        "allocate": child(
-            "allocate",
-            metrics=week_metrics,
-            params=short_params({"solve": settings.solve.model_dump(), "set": settings.set}),
-            datasets=[(folder / "scores", "scores")],
-            files=[(path, "allocation") for path in sorted((folder / "allocation").glob("*.json"))],
-            tables={} if certificate is None else certificate_tables(certificate),
-        ),
-    }
-    others = {command: child(command) for command in seconds if command not in children}
-    stages = [(children | others)[command] for command in dict.fromkeys([*seconds, *children])]
-    return WeekRecord(
-        name=name,
-        folder=folder,
-        settings=settings,
-        finished=finished,
-        stages=[each for each in stages if finished or each.name in seconds],
-        metrics=(week_metrics | truth | {f"seconds/{command}": took for command, (took, _) in seconds.items()})
-        if finished
-        else {},
-        files=[
-            (settings.weekly.policy, "policy"),
-            (folder / "regret" / REGRET, "regret"),
-            (folder / "rehearsal" / REHEARSAL, "rehearsal"),
-            (folder / "report", "report"),
-        ],
-        tags=_told_of(name, folder, settings, certificate),
-        tables={} if certificate is None else certificate_tables(certificate),
-    )
-
-
-def _told_of(name: str, folder: Path, settings: Settings, certificate: Certificate | None) -> dict[str, str]:
-    """What a week is looked for by."""
-    last, began = current(folder.parent), folder / RUN
-    logs = folder / "logs"
-    told = {
-        "week": name,
-        "as_of": None if certificate is None else certificate.as_of,
-        "policy": settings.weekly.policy.stem,
-        "policy_digest": None if certificate is None else certificate.policy_digest,
-        "data_digest": digests.told_digest(logs)[:16] if logs.is_dir() else None,
-        "published": str(last is not None and last.run == name).lower(),
-        "previous": RunRecord.from_file(began).previous if began.exists() else None,
-        "scored_by": CHAMPION if (folder / CHAMPION).is_dir() else "the week's own model",
-    }
-    return {f"offermix.{key}": value for key, value in told.items() if value}
 
 
 def record_week(
@@ -299,9 +159,11 @@ def _record(record: WeekRecord) -> str:
 def _add_to_history(client: "MlflowClient", experiment: str, record: WeekRecord) -> None:
     certificate = Certificate.from_file_if_sound(record.folder / "allocation" / CERTIFICATE)
     rehearsal = Rehearsal.from_file_if_sound(record.folder / "rehearsal" / REHEARSAL)
+    drift = DriftRecord.from_file_if_sound(record.folder / "drift" / DRIFT)
     if certificate is not None and record.day is not None:
         with alone(record.folder.parent):
-            add_points(client, experiment, record.day, week_points(certificate, rehearsal))
+            points = week_points(certificate, rehearsal) | ({} if drift is None else drift_metrics(drift))
+            add_points(client, experiment, record.day, points)
 
 
 def _identity(record: WeekRecord) -> str:

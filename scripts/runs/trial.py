@@ -1,17 +1,17 @@
 """Which weekly runs are trials: of another policy than the configured one, or of one that `set.` changed. A trial is not published.
 
-Configured is what conf/config.yaml says. A copy of the configured file is the configured policy, whatever it is called.
+Configured is what config.yaml says, the company's own before the shipped one. A copy of the configured file is the configured policy,
+whatever it is called.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
-
-from omegaconf import OmegaConf
+from typing import Any
 
 from ranker.files import read_bytes
-from scripts.cli.entry import CONF
+from scripts.cli import shipped
+from scripts.cli.own_configuration import configured_here
 from scripts.cli.settings import WeeklySettings
 
 MOST_POLICY_BYTES = 64 << 20
@@ -26,9 +26,9 @@ class Configured:
 
 
 def configured() -> Configured:
-    """What conf/config.yaml says, without the command line."""
-    config = OmegaConf.load(CONF / "config.yaml")
-    return Configured(Path(config.weekly.policy), cast(dict[str, Any], OmegaConf.to_container(config.set)))
+    """What config.yaml says, without the command line."""
+    config = configured_here(shipped.own())
+    return Configured(Path(shipped.by_name(shipped.CONF, str(config["weekly"]["policy"]))), config["set"] or {})
 
 
 def decided(settings: WeeklySettings) -> tuple[WeeklySettings, str | None]:

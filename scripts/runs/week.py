@@ -35,6 +35,7 @@ from scripts.cli.settings import (
     TrainSettings,
     WeeklySettings,
 )
+from scripts.cli.statuses import heed_stop
 from scripts.formats.pointer import POINTER
 from scripts.formats.regret import REGRET, Regret
 from scripts.formats.rehearsal import REHEARSAL, Rehearsal
@@ -191,6 +192,7 @@ def _for(settings: WeeklySettings, kind: type[Settings], paths: object) -> Setti
 
 def run_step(step: WeekStep) -> Ran:
     """Runs one stage, or finds that its output is still current."""
+    heed_stop()
     started = time.perf_counter()
     log.info("%s ...", step.name)
     job: Callable[[Settings], object] = import_module(step.module).run
@@ -207,4 +209,4 @@ def run_step(step: WeekStep) -> Ran:
 
 def seconds_of(ran: Sequence[Ran]) -> dict[str, tuple[float, bool]]:
     """By command its wall time, and whether it was skipped."""
-    return {each.step.module.removeprefix("scripts."): (each.seconds, each.skipped) for each in ran}
+    return {each.step.module.rpartition(".")[2]: (each.seconds, each.skipped) for each in ran}

@@ -46,6 +46,7 @@ def scores(tmp_path_factory: pytest.TempPathFactory) -> Scores:
     return open_scores(write_scores(tmp_path_factory.mktemp("exposures") / "scores", 60, 4, stderr=True))
 
 
+@pytest.mark.slow
 def test_nothing_is_as_frequent_as_is_said(scores: Scores, tmp_path: Path) -> None:
     count, chance = pd.Series(0, ids_of(scores)), pd.Series(np.nan, ids_of(scores))
     for time in range(TIMES):

@@ -28,6 +28,7 @@ WRITING = re.compile(r"[wax+]")
 ELSEWHERE = {
     "ranker.files": "arrays in files that live as long as their process",
     "allocator.solve.kernel": "compiled kernels, which can be made again",
+    "scripts.cli.logs": "a run's log, which is not asked to last",
     "scripts.runs.locks": "a lock, which is there as long as it is held",
 }
 
@@ -35,9 +36,14 @@ ELSEWHERE = {
 def acts(file: Path) -> Iterator[str]:
     """`line: what` of every call in the file that changes files."""
     for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ClassDef):
+            logs = [ast.unparse(base) for base in node.bases if ast.unparse(base).endswith("FileHandler")]
+            yield from (f"{node.lineno}: {base}" for base in logs)
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute | ast.Name):
             continue
         name = ast.unparse(node.func)
+        if name == "open" and ast.unparse(node.args[0]) == "os.devnull":
+            continue
         last = name.rpartition(".")[2]
         modes = [word.value for word in node.args if isinstance(word, ast.Constant) and isinstance(word.value, str)]
         to_write = last == "open" and any(WRITING.search(mode) and len(mode) <= 3 for mode in modes)

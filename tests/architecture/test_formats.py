@@ -31,6 +31,7 @@ HOMES = {
     "published.json": "scripts.formats.pointer",
     "published_history.jsonl": "scripts.formats.pointer",
     "objects.json": "scripts.formats.pointer",
+    "summary.json": "scripts.formats.summary",
     "readout.json": "scripts.formats.readout",
     "regret.json": "scripts.formats.regret",
     "rehearsal.json": "scripts.formats.rehearsal",
@@ -68,6 +69,7 @@ WRITERS = {
     "scripts.runs.published": "the same lines, read",
     "scripts.stores.chain": "the same entries, as objects of a store",
     "scripts.bench.instances": "a line of a policy",
+    "scripts.library.given": "schema, catalogue and policy that are handed over as mappings",
     "scripts.served.offermix_ranker": "a price book in a parameter of MLflow",
     "scripts.bench.results": "lines of measured figures",
 }

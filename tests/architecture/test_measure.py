@@ -20,9 +20,10 @@ ORDER = (
     ("scripts",),
     ("scripts.console",),
     ("scripts.bench",),
+    ("scripts.library",),
 )
-"""From the bottom up; a room of scripts may import those before it. Commands stand in scripts itself; the console calls them, and bench
-measures them."""
+"""From the bottom up; a room of scripts may import those before it. Commands stand in scripts itself; the console calls them, bench
+measures them, and the library has them for notebooks."""
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,7 @@ def test_circles_and_layers_are_counted() -> None:
     assert layers(drawn(a="b", b="a")) == 0
 
 
+@pytest.mark.slow
 def test_the_table_has_a_row_for_every_figure() -> None:
     assert [line.split("  ")[0] for line in table().splitlines()[1:]] == [
         "files", "arrows", "room arrows", "layers", "largest file", "median body", "p90 body", "largest body",

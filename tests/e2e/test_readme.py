@@ -3,6 +3,7 @@
 `tests/documents.py` says which commands these are. The week of the front page has run before any other document's.
 """
 
+import json
 import shutil
 import subprocess
 from dataclasses import dataclass, field
@@ -107,6 +108,16 @@ def test_the_commands_of_a_document_run(copy: Copy, document: str) -> None:
 
 def test_the_front_page_shows_commands() -> None:
     assert "README.md" in SHOWING
+
+
+def test_the_week_of_the_front_page_ends_published_audited_and_within_its_gap(copy: Copy) -> None:
+    runs = copy.folder / "runs"
+    allocation = runs / json.loads((runs / "published.json").read_text())["allocation"]
+    certificate = json.loads((allocation / "certificate.json").read_text())
+    audit = json.loads((allocation / "audit.json").read_text())
+    assert certificate["gap"] <= 1e-4 and certificate["contacts"] > 0
+    assert {check["status"] for check in audit["checks"]} == {"PASS"}
+    assert [path.name for path in allocation.parent.iterdir() if path.name.startswith(".")] == []
 
 
 def test_the_example_of_wrong_input_works_alone_and_prints_what_is_shown(copy: Copy) -> None:

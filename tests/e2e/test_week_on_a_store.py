@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.crashes.local_s3 import LOCAL_KEY, local_s3
+from scripts.crashes.local_s3 import PASSPHRASE, local_s3
 from scripts.formats.gates import GATES, GatesRecord
 from scripts.stores.reader import fetch_published
 
@@ -50,8 +50,8 @@ def test_two_machines_publish_on_one_store(call: Call, tmp_path: Path) -> None:
             for path in tmp_path.rglob("*")
             if path.is_file() and path.suffix in (".json", ".jsonl", ".html")
         ]
-        assert not any(LOCAL_KEY in each.stdout + each.stderr for each in said)
-        assert not any(LOCAL_KEY.encode() in each or f":{server.port}".encode() in each for each in written)
+        assert not any(PASSPHRASE in each.stdout + each.stderr for each in said)
+        assert not any(PASSPHRASE.encode() in each or f":{server.port}".encode() in each for each in written)
         assert json.loads((tmp_path / "a" / "published.json").read_text())["run"] == "first"
 
 

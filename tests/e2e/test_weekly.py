@@ -12,6 +12,8 @@ import pytest
 Call = Callable[..., subprocess.CompletedProcess[str]]
 WEEK = ["-m", "scripts.weekly", "+debug=tiny"]
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -100,7 +102,6 @@ def test_the_summary_says_what_a_product_manager_asks(first: subprocess.Complete
     assert "Traceback" not in first.stderr
 
 
-@pytest.mark.slow
 def test_the_same_week_again_is_still_current(call: Call, folder: Path, runs: Path, policy: str) -> None:
     before = (folder / "allocation" / "manifest.json").read_bytes()
     again = call(*WEEK, f"runs={runs}", policy, "tracking.enabled=false")
@@ -109,7 +110,6 @@ def test_the_same_week_again_is_still_current(call: Call, folder: Path, runs: Pa
     assert (folder / "allocation" / "manifest.json").read_bytes() == before
 
 
-@pytest.mark.slow
 def test_the_next_week_stays_near_the_first(
     call: Call, first: subprocess.CompletedProcess[str], folder: Path, runs: Path, policy: str
 ) -> None:
@@ -153,7 +153,6 @@ def changed(before: Path, after: Path) -> int:
     return sum(slates[0].get(user) != slates[1].get(user) for user in slates[0].index.union(slates[1].index))
 
 
-@pytest.mark.slow
 def test_contradicting_constraints_publish_nothing(call: Call, folder: Path, runs: Path, policy: str) -> None:
     """The holdout gets nothing, so no product reaches 99.5 % of the listeners."""
     pointer = (runs / "published.json").read_bytes()

@@ -1,6 +1,7 @@
 """The order, the folders and the resumption of a week, with stages that only write their names; the real ones run in e2e/."""
 
 import json
+import logging
 import multiprocessing
 import os
 import signal
@@ -22,8 +23,11 @@ from scripts import weekly
 from scripts.cli.entry import validated
 from scripts.cli.settings import Settings, WeeklySettings
 from scripts.formats.drift import DriftRecord
+from scripts.formats.gates import GateFinding, GatesRecord
 from scripts.formats.rehearsal import Rehearsal
+from scripts.formats.summary import RunSummary
 from scripts.runs import digests, policy_check, run_folder, stage, trial
+from scripts.runs.pointer import Refused
 from scripts.runs.week import WeeklyRun
 from tests.scripts.regrets import regret_of
 
@@ -137,6 +141,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
     for name in ORDER:
         monkeypatch.setitem(sys.modules, f"scripts.{name}", stand_ins.module(name))
     monkeypatch.setattr(policy_check, "early_policy", lambda *_: stand_ins.policy)
+    monkeypatch.setattr(run_folder, "wrong_without_data", lambda _: ())
     return stand_ins
 
 
@@ -208,6 +213,7 @@ def _die(latest: Path, folder: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
+@pytest.mark.slow
 def test_a_run_killed_while_its_folder_is_linked_starts_anew(
     week: Callable[..., WeeklyRun], stages: Stages, tmp_path: Path
 ) -> None:
@@ -444,3 +450,94 @@ def test_what_is_published_but_gone_is_told_before_training(
     ):
         week("seed=1")
     assert "train" not in stages.ran
+
+
+def summary(runs: Path, name: str = "2026-W48") -> RunSummary:
+    return RunSummary.from_file(runs / name / "summary.json")
+
+
+def test_a_finished_week_says_what_it_came_to(week: Callable[..., WeeklyRun], tmp_path: Path) -> None:
+    week()
+    said = summary(tmp_path / "runs")
+    assert (said.status, said.exit_status, said.errors, said.stopped_at) == ("done", 0, (), None)
+    assert [each.stage for each in said.stages] == ORDER
+    assert (said.contacts, said.gap, said.value and said.value.value) == (7, 0.0, 3.0)
+    assert (said.published, said.published_now, said.published_before) == (True, "2026-W48", None)
+    assert said.report == "report/report.html" and said.next.startswith("It is published")
+    assert "Value of the week" in (tmp_path / "runs" / "2026-W48" / said.log).read_text()
+    week()
+    again = summary(tmp_path / "runs")
+    assert [each.skipped for each in again.stages] == [True] * 9 + [False]
+    timeless = {"started_at", "finished_at", "seconds", "stages", "published_before"}
+    assert again.model_dump(exclude=timeless) == said.model_dump(exclude=timeless)
+
+
+def test_a_trial_says_that_nothing_was_published(week: Callable[..., WeeklyRun], tmp_path: Path) -> None:
+    week("weekly.publish=false")
+    said = summary(tmp_path / "runs")
+    assert (said.status, said.published, said.unpublished_because) == ("done", False, "not published: publish=false")
+    assert said.next.startswith("Nothing was published")
+
+
+def refused() -> Refused:
+    found = GateFinding(
+        gate="value", unit="value", limit=0.6, found=1.0, compared=9.0, status="refused", sentence="low"
+    )
+    return Refused("2026-W48", ["low"], GatesRecord(run="2026-W48", week="2026-W47", findings=(found,)))
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "exit_status", "told"),
+    [
+        (InputError(["a: is wrong", "b: too"]), "wrong input", 2, ("a: is wrong", "b: too")),
+        (RuntimeError("of listener-77"), "failed", 1, None),
+        (KeyboardInterrupt(15), "interrupted", 143, None),
+        (refused(), "refused", 4, ("low",)),
+    ],
+)
+def test_however_a_week_ends_it_says_so_and_tells_no_message_that_nobody_chose(
+    error: BaseException,
+    status: str,
+    exit_status: int,
+    told: tuple[str, ...] | None,
+    week: Callable[..., WeeklyRun],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def failing(settings: Settings) -> None:
+        logging.getLogger("offermix.train").warning("few rows")
+        logging.getLogger("offermix.train").warning("few rows")
+        assert summary(tmp_path / "runs").status == "running"
+        if isinstance(error, Refused) and error.gates is not None:
+            (tmp_path / "runs" / "2026-W48" / "gates.json").write_text(error.gates.text())
+        raise error
+
+    monkeypatch.setattr(sys.modules["scripts.train"], "run", failing)
+    with pytest.raises(type(error)):
+        week()
+    said = summary(tmp_path / "runs")
+    assert (said.status, said.exit_status, said.stopped_at) == (status, exit_status, "train")
+    assert [each.stage for each in said.stages] == ["make_market", "prepare"]
+    assert told is None or said.errors == told
+    assert [(each.words, each.times) for each in said.warnings] == [("few rows", 2)]
+    assert (said.contacts, said.value, said.report, said.published) == (None, None, None, False)
+    assert [each.gate for each in said.gates] == (["value"] if isinstance(error, Refused) else [])
+    kept = (tmp_path / "runs" / "2026-W48" / "weekly.log").read_text()
+    assert f"exit status {exit_status}" in kept and "few rows" in kept
+    assert "listener-77" not in kept + said.text()
+
+
+def test_what_is_wrong_with_the_policy_is_said_with_what_is_missing_before_a_folder_is_made(
+    week: Callable[..., WeeklyRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    (tmp_path / "policy.yaml").write_text("version: 1\nobjective: [{metric: subz, weight: 1.0}]\n")
+    with pytest.raises(InputError) as raised:
+        week("+set.nobody.max=3")
+    (rule, metric) = sorted(raised.value.problems)
+    assert "policy.yaml: set.nobody.max: no rule has the id 'nobody'" in rule
+    assert "policy.yaml:2: objective[0].metric: the scores have no metric 'subz'; did you mean 'subs'?" in metric
+    with pytest.raises(InputError) as raised:
+        week(f"weekly.tables='{tmp_path}/nothing'")
+    assert len(raised.value.problems) == 3, "what is missing; words are not known then"
+    assert not (tmp_path / "runs").exists()

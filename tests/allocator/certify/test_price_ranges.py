@@ -115,6 +115,7 @@ def test_most_small_problems_have_ranges(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", seeds(2, quick=1))
+@pytest.mark.slow
 def test_larger_problems_by_the_dual(tmp_path: Path, seed: int) -> None:
     case = make_case(tmp_path, 1_500, seed, CONTACT + RULES + budget(1_500))
     assert check(case, SolveSettings(method="prices", exact_cells=0), ends=True)

@@ -62,6 +62,7 @@ print(double({name}(3.0)))
 """
 
 
+@pytest.mark.slow
 def test_what_an_earlier_version_compiled_or_a_crash_cut_off_is_compiled_again(tmp_path: Path) -> None:
     """The name of a record is kept with what was compiled; numba looks for it before it looks how old the file is."""
     module, cache = tmp_path / "kernels.py", tmp_path / "cache"

@@ -20,6 +20,7 @@ def scores(tmp_path_factory: pytest.TempPathFactory) -> Scores:
     return open_scores(write_scores(tmp_path_factory.mktemp("least") / "scores", 1_500, 3))
 
 
+@pytest.mark.slow
 def test_the_fewest_opt_outs_at_nearly_the_same_value(scores: Scores, tmp_path: Path) -> None:
     goal = OBJECTIVE.removeprefix("version: 1\nobjective:\n").replace("  - ", "").strip().splitlines()
     tiers = f"version: 1\ntiers:\n  - {{objective: [{', '.join(goal)}], give_up: 1%}}\n"

@@ -149,6 +149,7 @@ def looped() -> dict[str, list[closed_loop.JudgedWeek]]:
     return found
 
 
+@pytest.mark.slow
 def test_each_week_is_accounted_for(looped) -> None:
     assert {name: [judged.week for judged in weeks] for name, weeks in looped.items()} == {
         name: [0, 1] for name in ("oracle", "random", "exploit only", "evenly")

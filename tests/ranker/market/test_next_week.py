@@ -9,13 +9,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from ranker.columns import as_flags
 from ranker.files import InputError
 from ranker.market import answers, world
 from ranker.market.given_weeks import joined
 from ranker.market.next_week import write_next_week
 from ranker.market.settings import MarketSettings
 from ranker.market.truth import read_world
-from ranker.market.week import NONE
+from ranker.market.week import NONE, lists
 
 SEED = 7
 
@@ -100,6 +101,28 @@ def test_slates_wear_out_and_change_what_comes(settings: MarketSettings, tmp_pat
     shown = decided_on(tmp_path / "next", settings.snapshot)
     assert len(shown) == 2 * len(alone)
     assert shown.group_by("user_id").aggregate([("action", "count")])["action_count"].to_pylist() == [2] * len(alone)
+
+
+def test_decisions_among_fewer_actions_are_the_markets_too(settings: MarketSettings, tmp_path: Path) -> None:
+    """A company does not offer yet what the market could be offered."""
+    market = read_world(written(settings, tmp_path / "market"))
+    made = decided_on(written(a_week_later(settings), tmp_path / "whole"), settings.snapshot)
+    ids = market.catalogue.ids
+    fewer = [name for name in ids if name not in ids[1:3]]
+    kept = made.filter(pc.is_in(made["action"], pa.array([*fewer, NONE])))
+    flags_NA = as_flags(kept["eligible"], len(ids))
+    assert flags_NA[:, 1:3].any()
+    place = kept.schema.get_field_index("eligible")
+    narrow = kept.set_column(place, "eligible", lists(np.delete(flags_NA, [1, 2], axis=1)))
+    (tmp_path / "next").mkdir()
+    write_next_week(market, narrow, tmp_path / "next", actions=fewer)
+    shown = decided_on(tmp_path / "next", settings.snapshot)
+    assert shown["action"].to_pylist() == kept["action"].to_pylist()
+    found_NA = as_flags(shown["eligible"], len(ids))
+    assert not found_NA[:, 1:3].any()
+    np.testing.assert_array_equal(np.delete(found_NA, [1, 2], axis=1), np.delete(flags_NA, [1, 2], axis=1))
+    with pytest.raises(InputError, match="1 actions are not the market's, such as push/balloon"):
+        write_next_week(market, narrow, tmp_path / "next", actions=["push/balloon", *fewer[1:]])
 
 
 def test_effects_of_a_slate_add_up_on_the_logit_and_cannibals_lose(market, day_one) -> None:

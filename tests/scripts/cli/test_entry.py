@@ -192,6 +192,7 @@ def test_problems_name_the_folder_instead_of_its_key() -> None:
     assert raised.value.problems == ("some/logs: column y: is wrong", "model: is missing", "logs are many")
 
 
+@pytest.mark.slow
 def test_a_reader_who_leaves_early_is_no_failure(
     program: Callable[..., Path], call: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:

@@ -25,7 +25,8 @@ def test_a_value_that_names_an_option_chooses_it_and_anything_else_is_the_path(c
     assert translated == ("model=wide", "paths.model='./wide'", "paths.logs='runs/x'")
 
 
-def test_a_policy_is_a_file_or_short_for_one_and_never_a_group(conf: Path) -> None:
+def test_a_policy_is_a_file_or_short_for_one_and_never_a_group(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(conf.parent)
     translated = translate("allocate", ["policy=some/file.yaml", "policy=default"], conf).hydra
     assert translated == ("paths.policy='some/file.yaml'", "paths.policy='conf/policy/default.yaml'")
     compared = translate("what_if", ["policy=some/file.yaml", "base=default"], conf).hydra
@@ -102,7 +103,7 @@ def test_every_mistake_is_listed_with_what_was_probably_meant(conf: Path) -> Non
         "'small'",
         "key=value",
         "takes no policy",
-        "always conf/config.yaml",
+        "always config.yaml",
         "names no path",
     ):
         assert part in text

@@ -61,6 +61,25 @@ def test_every_option_of_every_group_composes_to_valid_settings(
             )
 
 
+def test_a_market_of_its_own_keeps_its_runs_and_records_apart_from_real_weeks(root: Path) -> None:
+    """Else its week would be compared with a real one, or published in its place, and its model would become the champion."""
+
+    def kept(*words: str) -> tuple[object, ...]:
+        with hydra.initialize_config_dir(version_base="1.3", config_dir=str(root / "conf")):
+            settings = validated(WeeklySettings, hydra.compose("config", list(words)))
+        return settings.paths.runs, settings.tracking.experiment, settings.tracking.registered_model
+
+    real = kept()
+    assert real == (Path("runs"), "offermix", "offermix-ranker")
+    found = [
+        kept(f"+{group}={option}") for group in ("debug", "experiment") for option in options(root / "conf", group)
+    ]
+    assert len(found) == 5
+    assert all(mine != theirs for each in found for mine, theirs in zip(each, real, strict=True))
+    assert all(runs.parent == Path("runs") for runs, *_ in found)
+    assert kept("+debug=tiny", "paths.runs='elsewhere'")[0] == Path("elsewhere")
+
+
 def test_every_missing_path_of_a_command_is_listed(composed: Callable[..., DictConfig]) -> None:
     with pytest.raises(InputError) as raised:
         validated(TrainSettings, composed())

@@ -8,9 +8,10 @@ import pytest
 
 from ranker.profiles.records import PROFILE, Profile
 from scripts.formats.drift import DRIFT, DriftRecord
-from scripts.gates.drifted import drift_figures, drifted
+from scripts.gates.drifted import drifted
 from scripts.gates.week_seen import WeekSeen
 from scripts.pages.drift_page import headline, page_of, show_drift, write_page
+from scripts.runs.metrics import drift_metrics, drift_tables
 from tests.scripts.gates.test_data import ROWS, write_week
 
 
@@ -42,13 +43,19 @@ def test_every_table_of_both_weeks_is_compared(record: DriftRecord, tmp_path: Pa
 
 
 def test_figures_are_flat_few_and_finite(record: DriftRecord) -> None:
-    figures = drift_figures(record)
+    figures = drift_metrics(record)
     assert len(figures) < 40
     assert all(math.isfinite(figure) for figure in figures.values())
     assert figures["drift/scored_users/rows_ratio"] == 1.0
     assert figures["drift/scored_users/largest_shift"] > 30
     assert figures["drift/scored_users/unseen_values"] == 1.0
     assert figures["drift/left_out"] == 7.0
+
+
+def test_the_table_of_columns_begins_with_what_moved_most(record: DriftRecord) -> None:
+    rows = [row for row in drift_tables(record)["drift"] if row["table"] == "scored users"]
+    assert rows[0]["column"] == "plays" and rows[0]["known"] == "both"
+    assert {row["column"]: row["unseen_values"] for row in rows}["market"] == 1
 
 
 def test_the_page_and_the_table_say_what_moved_most(

@@ -206,6 +206,7 @@ def test_a_large_lift_ships_and_a_guardrail_stops_it(case: Case) -> None:
     assert "not shown to be safe: revenue" in bad["verdict"]["sentence"]
 
 
+@pytest.mark.slow
 def test_users_who_are_lost_from_one_group_are_noticed(case: Case) -> None:
     """A third of the holdout is missing from the tables: the ratio is off, and nothing is shipped."""
     tables = case.folder / "lost"

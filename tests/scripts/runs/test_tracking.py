@@ -12,6 +12,8 @@ from omegaconf import DictConfig
 
 from scripts.cli.entry import validated
 from scripts.cli.settings import WeeklySettings
+from scripts.formats.drift import DriftOfColumn, DriftOfTable, DriftRecord
+from scripts.formats.gates import GateFinding, GatesRecord
 from scripts.runs import digests, stage
 from scripts.runs.mlflow_entries import log_datasets, log_metrics
 from scripts.runs.mlflow_store import connect, where
@@ -70,6 +72,21 @@ EVALUATION = {
         "seconds": 3.0,
     },
 }  # fmt: skip
+MOVED = DriftOfColumn(column="plays", shift=0.7, missing=0.1)
+DRIFTED = DriftRecord(
+    run="2026-W48",
+    week="2026-W47",
+    tables=(DriftOfTable(table="scored users", rows=10, rows_before=8, columns=(MOVED,)),),
+    left_out={"events recorded late": 3},
+)
+JUDGED = GatesRecord(
+    run="2026-W48",
+    week="2026-W47",
+    findings=(
+        GateFinding(gate="files", unit="files", status="passed"),
+        GateFinding(gate="volume", about="logs", unit="rows", status="overridden", sentence="doubled", found=20.0),
+    ),
+)
 REGRET = regret_of({"oracle": 1.0, "best fixed action": 1 / 3})
 SECONDS = {"train": (3.0, False), "score": (1.0, True), "allocate": (2.0, False)}
 SECRET_USER = "listener-4711"
@@ -95,6 +112,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 (out / "catalogue.json").write_text("{}")
     (run / "regret").mkdir()
     (run / "regret" / "regret.json").write_text(REGRET.text())
+    (run / "drift").mkdir()
+    (run / "drift" / "drift.json").write_text(DRIFTED.text())
+    (run / "gates.json").write_text(JUDGED.text())
     (run / "report").mkdir()
     (run / "report" / "report.html").write_text("<html></html>")
     (run.parent / "policy.yaml").write_text("version: 1\n")
@@ -141,7 +161,7 @@ def children(client: object, parent: str) -> Mapping[str, object]:
 def test_a_week_is_a_parent_with_a_child_per_stage(recorded: str, client: object) -> None:
     parent = client.get_run(recorded)
     assert parent.info.status == "FINISHED"
-    assert children(client, recorded).keys() == {"train", "score", "allocate"}
+    assert children(client, recorded).keys() == {"train", "score", "allocate", "drift"}
     assert children(client, recorded)["score"].data.tags["offermix.resumed"] == "true"
 
 
@@ -171,6 +191,24 @@ def test_what_there_is_per_action_and_per_rule_is_a_table(recorded: str, client:
 def mlflow_table(client: object, run: str, name: str) -> list[dict]:
     content = json.loads(Path(client.download_artifacts(run, f"tables/{name}.json")).read_text())
     return [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
+
+
+def test_drift_is_a_stage_with_its_sizes_and_gates_are_a_table_and_tags(
+    recorded: str, client: object, tmp_path: Path
+) -> None:
+    drift = children(client, recorded)["drift"].data.metrics
+    assert drift["drift/scored_users/rows_ratio"] == 1.25
+    assert drift["drift/scored_users/largest_shift"] == 0.7
+    assert drift["drift/left_out"] == 3.0
+    week = client.get_run(recorded).data
+    assert (week.metrics["gates/refused"], week.metrics["gates/overridden"]) == (0.0, 1.0)
+    assert week.tags["offermix.overridden"] == "volume" and "offermix.refused_by" not in week.tags
+    rows = json.loads(Path(client.download_artifacts(recorded, "tables/gates.json", str(tmp_path))).read_text())
+    told = [dict(zip(rows["columns"], row, strict=True)) for row in rows["data"]]
+    assert [(row["gate"], row["status"], row["found"]) for row in told] == [
+        ("files", "passed", None),
+        ("volume", "overridden", 20.0),
+    ]
 
 
 def test_a_run_has_few_metrics_and_all_of_many_stand_in_a_table(settings: WeeklySettings) -> None:

@@ -11,7 +11,7 @@ import pytest
 from ranker.files import InputError
 from scripts.cli.settings import PublishOptions
 from scripts.cli.statuses import DONE, FAILED, REFUSED, WRONG_INPUT, guarded
-from scripts.crashes.local_s3 import LOCAL_KEY, LocalS3
+from scripts.crashes.local_s3 import PASSPHRASE, LocalS3
 from scripts.formats.gates import GATES, GatesRecord
 from scripts.formats.pointer import OBJECTS, POINTER, Publication, digest_of
 from scripts.runs.pointer import LostRace, Refused
@@ -307,7 +307,7 @@ def test_what_a_store_refuses_is_one_sentence_and_a_status(
     assert guarded("publish", lambda: publish_on(on_s3, run, ADA) and DONE) == status
     printed = capsys.readouterr().err
     assert told in printed and len(printed.splitlines()) <= 2
-    assert LOCAL_KEY not in printed and "127.0.0.1" not in printed
+    assert PASSPHRASE not in printed and "127.0.0.1" not in printed
     assert publish_on(on_s3, run, ADA).moved
 
 
@@ -348,7 +348,7 @@ def test_no_secret_stands_in_what_is_written(on_s3: ObjectStore, machine: Machin
     written = [on_s3.read(key).content for key in on_s3.sizes("")] + [
         path.read_bytes() for path in runs.rglob("*") if path.is_file()
     ]
-    assert len(written) > 10 and not any(LOCAL_KEY.encode() in each for each in written)
+    assert len(written) > 10 and not any(PASSPHRASE.encode() in each for each in written)
 
 
 def test_a_first_publication_that_another_one_made_meanwhile_is_not_written_over(

@@ -47,7 +47,7 @@ def run(settings: WeeklySettings) -> WeeklyRun:
                 raise
             recorded = _record(settings, folder, week.ran, finished=True)
             done = finished_run(folder, week.ran, unpublished=reason, recorded=recorded)
-            show_week(done, week.seconds)
+            show_week(done, week.seconds, settings.publish.store)
     return done
 
 

@@ -10,8 +10,15 @@ COLUMNS = ("entry", "run", "at", "", "by", "why")
 def show_chain(chain: Chain) -> None:
     """Prints a row per entry, and the digest of the last one, which is worth noting elsewhere."""
     rows = [
-        (str(number), each.pointer.run, each.pointer.at, each.pointer.action, each.pointer.by or "", _why(each.pointer))
-        for number, each in enumerate(chain.entries, chain.first)
+        (
+            str(each.pointer.number or position),
+            each.pointer.run,
+            each.pointer.at,
+            each.pointer.action,
+            each.pointer.by or "",
+            _why(each.pointer),
+        )
+        for position, each in enumerate(chain.entries, 1)
     ]
     if not rows:
         print(f"{chain.place}: nothing was published there.")

@@ -16,8 +16,8 @@ from scripts.runs.mlflow_store import where
 from scripts.runs.week import WeeklyRun
 
 
-def show_week(week: WeeklyRun, seconds: float) -> None:
-    """Prints what the week came to, for people who will act on it."""
+def show_week(week: WeeklyRun, seconds: float, store: str | None = None) -> None:
+    """Prints what the week came to, for people who will act on it. store: where it was published besides."""
     entry.show_table(
         "Stages",
         ("stage", "makes", "seconds", ""),
@@ -28,12 +28,12 @@ def show_week(week: WeeklyRun, seconds: float) -> None:
     )
     if week.published and (gates := GatesRecord.from_file_if_sound(week.folder / GATES)) is not None:
         show_gates(gates)
-    entry.show_table(f"Week {week.name}", ("", ""), [*_result_rows(week), ("Took", f"{seconds:.0f} seconds")])
+    entry.show_table(f"Week {week.name}", ("", ""), [*_result_rows(week, store), ("Took", f"{seconds:.0f} seconds")])
     if week.unpublished is not None and not week.published:
         print(week.unpublished)
 
 
-def _result_rows(week: WeeklyRun) -> Iterator[tuple[str, str]]:
+def _result_rows(week: WeeklyRun, store: str | None) -> Iterator[tuple[str, str]]:
     held = week.certificate
     for remark in held.remarks:
         yield "Mind", remark.ended
@@ -50,7 +50,7 @@ def _result_rows(week: WeeklyRun) -> Iterator[tuple[str, str]]:
         yield "Data", headline(data)
     yield "Rules", _rules(held)
     yield "Audit", _verdict(week.audit)
-    yield "Published", _published(week)
+    yield "Published", _published(week, store)
     yield "Report", str(next(iter(sorted((week.folder / "report").glob("*.html"))), "none"))
     yield "MLflow", f"run {week.recorded} ({where()})" if week.recorded else "not recorded"
 
@@ -72,8 +72,9 @@ def in_words(found: Rehearsal) -> str:
     return f"{words}; beyond chance otherwise than promised: {', '.join(missed)}" if missed else words
 
 
-def _published(week: WeeklyRun) -> str:
-    return f"yes, {week.folder.parent / POINTER} points here" if week.published else "no"
+def _published(week: WeeklyRun, store: str | None) -> str:
+    besides = "" if store is None or week.unpublished is not None else f", and {store}/{POINTER} too"
+    return f"yes, {week.folder.parent / POINTER} points here{besides}" if week.published else "no"
 
 
 def _against_greedy(held: Certificate) -> str:

@@ -131,11 +131,6 @@ class Chain:
         """Entries of before there was a chain."""
         return sum(each.pointer.number is None for each in self.entries)
 
-    @property
-    def first(self) -> int:
-        """The number of the first entry."""
-        return 1 if not self.entries else _number(self.entries, 0)
-
 
 class BrokenChain(Exception):
     """What was written of publications is not what stands there. `faults` has a sentence for each place."""

@@ -28,7 +28,8 @@ SECONDS_SMALL, SECONDS_LARGE = 30, 1800
 LARGEST = 5 << 30
 """Bytes; one put takes no more."""
 STATUS = re.compile(r"status code: (\d{3})")
-NO_CREDENTIALS = re.compile(r"169\.254\.169\.254|metadata|[Cc]redential", re.DOTALL)
+NO_CREDENTIALS = re.compile(r"http://(169\.254\.169\.254|169\.254\.170\.2|metadata\.google\.internal)/")
+"""Where the library asks a machine of a cloud for credentials, after the environment had none."""
 
 
 class StoreFailed(Exception):
@@ -194,15 +195,13 @@ class ObjectStore:
         name, text = type(error).__name__, str(error)
         found = STATUS.search(text)
         status = "" if found is None else f" (status {found[1]})"
+        if NO_CREDENTIALS.search(text):
+            return InputError([f"{place}: may not be {_done(kind)}: the environment has no credentials for it"])
         if name in ("PermissionDeniedError", "UnauthenticatedError") or (found and found[1] in ("401", "403")):
             return InputError([f"{place}: may not be {_done(kind)}: no permission{status}"])
         if isinstance(error, FileNotFoundError):
             return InputError(
-                [f"{place}: there is no such bucket, or the endpoint of the environment is another store's{status}"]
-            )
-        if found is None and NO_CREDENTIALS.search(text):
-            return InputError(
-                [f"{place}: there are no credentials; the environment must have them, see the operator's page"]
+                [f"{place}: there is no such bucket, or the environment names another store's endpoint{status}"]
             )
         why = f"it answered with status {found[1]}" if found else "it did not answer in time, or could not be reached"
         return StoreFailed(f"{place}: could not be {_done(kind)}: {why}, {self.retries} retries included")

@@ -15,7 +15,7 @@ from pathlib import Path
 from ranker.files import InputError
 from scripts.cli.settings import PublishOptions
 from scripts.cli.store_address import address_of
-from scripts.formats.pointer import Publication, digest_of
+from scripts.formats.pointer import Pointer, Publication, digest_of
 from scripts.gates.week_seen import WeekSeen
 from scripts.runs import pointer as local
 from scripts.runs.pointer import Flip, LostRace, Refused, Why, allocation_digest
@@ -98,13 +98,21 @@ def check_store(guardrails: PublishOptions | None, runs: Path) -> None:
     publication, here = read_head(store).publication, current(runs)
     if publication is None:
         log.info("Nothing is published on %s yet", store.address)
-    elif here is None or here.allocation_digest != publication.allocation_digest:
-        with local.flipping(runs):
-            follows = _follows(runs, publication, Why(publication.action, publication.by, publication.reason), None)
-        if not follows:
-            there = "nothing" if here is None else here.run
-            told = "%s has %s published, and this folder of runs %s: rules compare with that"
-            log.warning(told, store.address, publication.run, there)
+    elif not _brought_up(runs, publication, here):
+        there = "nothing" if here is None else here.run
+        told = "%s has %s published, and this folder of runs %s: rules compare with that"
+        log.warning(told, store.address, publication.run, there)
+
+
+def _brought_up(runs: Path, publication: Publication, here: Pointer | None) -> bool:
+    """Whether the folder of runs names what the store does by now; it does not where another publisher is at it."""
+    if here is not None and here.allocation_digest == publication.allocation_digest:
+        return True
+    with contextlib.suppress(InputError):
+        if (runs / publication.run).is_dir():
+            with local.flipping(runs):
+                return _follows(runs, publication, Why(publication.action, publication.by, publication.reason), None)
+    return False
 
 
 def _put(store: ObjectStore, head: Head, fields: dict[str, str], why: Why, now: datetime | None) -> Flip:

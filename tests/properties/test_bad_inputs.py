@@ -85,7 +85,7 @@ def in_turn(cases: Sequence[Bad]) -> Iterator[object]:
         yield pytest.param(case, id=f"{case.area}: {case.name}", marks=[pytest.mark.slow] if later else [])
 
 
-@pytest.mark.parametrize("case", in_turn(CASES))
+@pytest.mark.parametrize("case", list(in_turn(CASES)))
 def test_a_bad_input_is_told(
     case: Bad, good: Path, base: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+FOR_OTHERS = 0o027
+"""Rights that no new file or folder grants: none to others, none to write to the group."""
+
 Kind = Literal["make folder", "write", "sync", "sync folder", "rename", "link", "remove"]
 
 
@@ -60,6 +63,14 @@ def _act(kind: Kind, path: Path, source: Path | None = None) -> Iterator[None]:
         watcher.after(act)
 
 
+def keep_from_others() -> None:
+    """From here on nothing that this process makes can be read by others or written by its group; the umask may take more away.
+
+    It holds for what libraries make too, as MLflow's database, and for processes that this one starts.
+    """
+    os.umask(os.umask(FOR_OTHERS) | FOR_OTHERS)
+
+
 def make_folder(path: Path, *, parents: bool = False, there: bool = False) -> None:
     """there: it may exist already."""
     if there and path.is_dir():
@@ -78,6 +89,15 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     with _act("write", path):
         path.write_bytes(content)
+
+
+def write_for_owner(path: Path, text: str) -> None:
+    """A new file that nobody but its owner can read, whatever the umask."""
+    with (
+        _act("write", path),
+        open(path, "x", encoding="utf-8", opener=lambda name, how: os.open(name, how, 0o600)) as file,
+    ):
+        file.write(text)
 
 
 def write_new(path: Path, text: str) -> None:
@@ -145,8 +165,11 @@ def link(source: Path, path: Path) -> None:
 
 
 def copy(source: Path, path: Path) -> None:
+    """With the source's times, but the rights of a new file: whoever may read the source may not read this."""
     with _act("write", path):
-        shutil.copy2(source, path)
+        shutil.copyfile(source, path)
+        held = source.stat()
+        os.utime(path, ns=(held.st_atime_ns, held.st_mtime_ns))
 
 
 def link_tree(source: Path, path: Path) -> None:

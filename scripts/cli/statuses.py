@@ -14,6 +14,8 @@ from ranker import disk
 from ranker.files import FULL, InputError
 
 DONE, FAILED, WRONG_INPUT, INFEASIBLE, REFUSED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 4, 130, 143
+QUOTING = (ValueError, LookupError, TypeError)
+"""Errors, of libraries that work on data above all, whose text may quote a value of it: a listener's id among others."""
 OF_THE_INPUT = (
     errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS,
 )  # fmt: skip
@@ -69,7 +71,8 @@ def _explain(name: str, error: Exception) -> int:
         _say(f"{name}: {InputError([f'{_shortened(str(error.filename))}: {error.strerror}'])}")
         return WRONG_INPUT
     where = _write_traceback(name, error)
-    _say(f"{name}: failed: {type(error).__name__}: {first_line(error)} (details: {where})")
+    told = "" if isinstance(error, QUOTING) else f": {first_line(error)}"
+    _say(f"{name}: failed: {type(error).__name__}{told} (details: {where})")
     return FAILED
 
 
@@ -89,7 +92,7 @@ def _write_traceback(name: str, error: BaseException) -> Path:
     for folder in (Path("runs") / "errors", Path(tempfile.gettempdir())):
         try:
             disk.make_folder(folder, parents=True, there=True)
-            disk.write_text(folder / file_name, text)
+            disk.write_for_owner(folder / file_name, text)
             return folder / file_name
         except OSError:
             continue

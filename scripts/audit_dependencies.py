@@ -53,7 +53,8 @@ def _asked() -> AuditReport | str:
 
 def _licence(known: metadata.PackageMetadata) -> str:
     classified = [each.split("::")[-1].strip() for each in known.get_all("Classifier") or () if "License ::" in each]
-    return known.get("License-Expression") or ", ".join(classified) or (known.get("License") or "not told")[:60]
+    said = [*(known.get_all("License-Expression") or ()), ", ".join(classified), *(known.get_all("License") or ())]
+    return next((each[:60] for each in said if each), "not told")
 
 
 if __name__ == "__main__":

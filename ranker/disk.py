@@ -71,6 +71,12 @@ def keep_from_others() -> None:
     os.umask(os.umask(FOR_OTHERS) | FOR_OTHERS)
 
 
+def close_to_others(folder: Path) -> None:
+    """Takes from everything in a folder what no new file grants: a library copied it with the rights of its source."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(path.stat().st_mode & 0o777 & ~FOR_OTHERS)
+
+
 def make_folder(path: Path, *, parents: bool = False, there: bool = False) -> None:
     """there: it may exist already."""
     if there and path.is_dir():

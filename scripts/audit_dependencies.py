@@ -31,16 +31,15 @@ def run(words: Sequence[str]) -> int:
         sys.stderr.write(f"audit: the advisory database gave no answer, so nothing is known either way: {told}\n")
         return FAILED
     left = list(accepted.left(report, date.today()))
-    for line in (*left, *(f"{name}: is accepted, and no package has it" for name in accepted.without_use(report))):
-        print(line)
-    print(f"{len(report.dependencies)} packages asked about; {len(left)} advisories that nobody accepted.")
+    unused = [f"{name}: is accepted, and no package has it" for name in accepted.without_use(report)]
+    print(*left, *unused, f"{len(report.dependencies)} packages asked about; {len(left)} advisories left.", sep="\n")
     return REFUSED if left else DONE
 
 
 def _asked() -> AuditReport | str:
     """The answer, or why there is none."""
     mirror = [f"--osv-url={os.environ['OFFERMIX_ADVISORIES']}"] if "OFFERMIX_ADVISORIES" in os.environ else []
-    search = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
+    search = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "report"
         command = [*TOOL.split(), *mirror, "--requirement", str(HERE / "requirements.lock"), "--output", str(file)]

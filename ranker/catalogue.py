@@ -46,6 +46,8 @@ CATALOGUE_FILE = "catalogue.json"
 BASES = ("history", "same week")
 """What an estimate of one offer beside another rests on: offers of the days before, or of the same seven days."""
 MOST_SEGMENT_VALUES = 10_000
+FEW_VALUES, MOST_OF_USERS = 20, 0.9
+"""A segment has so few values, or no more than so many for each user."""
 MOST_HISTORY_DAYS = 366
 """How far back `history/` goes, and so how many days a contact rule may count."""
 LARGEST = 1e30
@@ -434,6 +436,11 @@ class CatalogueRecord(Contract):
         known = None if self.interference is None else self.interference.interference()
         held = (self.metrics, self.segments, self.model_id, self.as_of, known, self.unidentified, self.error_groups)
         return Catalogue(self.actions, *held)
+
+
+def most_values(users: int) -> int:
+    """How many values a segment of so many users may have: with more it is an id by another name, which no message tells."""
+    return min(MOST_SEGMENT_VALUES, max(FEW_VALUES, int(users * MOST_OF_USERS)))
 
 
 def read_catalogue(path: Path, *, with_metrics: bool = False) -> Catalogue:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+FOR_OTHERS = 0o027
+"""Rights that no new file or folder grants: none to others, none to write to the group."""
+
 Kind = Literal["make folder", "write", "sync", "sync folder", "rename", "link", "remove"]
 
 
@@ -66,6 +69,20 @@ def _act(kind: Kind, path: Path, source: Path | None = None) -> Iterator[None]:
         raise
 
 
+def keep_from_others() -> None:
+    """From here on nothing that this process makes can be read by others or written by its group; the umask may take more away.
+
+    It holds for what libraries make too, as MLflow's database, and for processes that this one starts.
+    """
+    os.umask(os.umask(FOR_OTHERS) | FOR_OTHERS)
+
+
+def close_to_others(folder: Path) -> None:
+    """Takes from everything in a folder what no new file grants: a library copied it with the rights of its source."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(path.stat().st_mode & 0o777 & ~FOR_OTHERS)
+
+
 def make_folder(path: Path, *, parents: bool = False, there: bool = False) -> None:
     """there: it may exist already."""
     if there and path.is_dir():
@@ -90,6 +107,15 @@ def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
     """As `write_bytes`, of what comes piece by piece."""
     with _act("write", path), path.open("wb") as file:
         file.writelines(pieces)
+
+
+def write_for_owner(path: Path, text: str) -> None:
+    """A new file that nobody but its owner can read, whatever the umask."""
+    with (
+        _act("write", path),
+        open(path, "x", encoding="utf-8", opener=lambda name, how: os.open(name, how, 0o600)) as file,
+    ):
+        file.write(text)
 
 
 def write_new(path: Path, text: str) -> None:
@@ -170,8 +196,11 @@ def link(source: Path, path: Path) -> None:
 
 
 def copy(source: Path, path: Path) -> None:
+    """With the source's times, but the rights of a new file: whoever may read the source may not read this."""
     with _act("write", path):
-        shutil.copy2(source, path)
+        shutil.copyfile(source, path)
+        held = source.stat()
+        os.utime(path, ns=(held.st_atime_ns, held.st_mtime_ns))
 
 
 def link_tree(source: Path, path: Path) -> None:

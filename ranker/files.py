@@ -407,7 +407,8 @@ def parquet_table(file: Path, columns: Sequence[str] | None = None) -> "pa.Table
             raise InputError([f"{file}: column {name}: is missing" for name in lacking])
         fields = [parquet.schema_arrow.field(name) for name in names]
         kept = pa.schema(fields, parquet.schema_arrow.metadata)
-        return pa.Table.from_batches(batches_of(parquet, file, 1 << 20, names), kept)
+        found = list(batches_of(parquet, file, 1 << 20, names))
+        return pa.Table.from_batches(found, kept) if found else kept.empty_table()
 
 
 def batches(file: Path, rows: int, columns: Sequence[str]) -> "Iterator[pa.RecordBatch]":

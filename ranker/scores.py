@@ -25,6 +25,7 @@ from ranker.catalogue import (
     CATALOGUE_FILE,
     MOST_SEGMENT_VALUES,
     Catalogue,
+    most_values,
     read_catalogue,
     write_catalogue,
 )
@@ -86,7 +87,8 @@ class Scores:
 
     @cached_property
     def vocabulary(self) -> Mapping[str, tuple[str, ...]]:
-        """Per segment its values, sorted; a user's code is the position in it. Those of more than MOST_SEGMENT_VALUES are left out."""
+        """Per segment its values, sorted; a user's code is the position in it. Left out are those of more than MOST_SEGMENT_VALUES, and
+        those with nearly as many values as users: these are ids by another name, and values of segments are told in messages."""
         found: dict[str, set[str]] = {name: set() for name in self.catalogue.segments}
         for file in self.files if found else ():
             names = [name for name, values in found.items() if len(values) <= MOST_SEGMENT_VALUES]
@@ -94,7 +96,7 @@ class Scores:
                 for name in names:
                     if len(found[name]) <= MOST_SEGMENT_VALUES:
                         found[name].update(pc.unique(as_text(batch.column(name)).drop_null()).to_pylist())
-        return {name: tuple(sorted(values)) for name, values in found.items() if len(values) <= MOST_SEGMENT_VALUES}
+        return {name: tuple(sorted(values)) for name, values in found.items() if len(values) <= most_values(self.users)}
 
     def shards(
         self, rows: int = 262_144, *, check: bool = True, planes: Collection[tuple[str, str]] | None = None

@@ -45,6 +45,7 @@ Packages, and then the commands in the order in which a week runs:
 - promote: a version of the registered model made the champion, by hand
 - demote: the champion before it put back
 - weekly: all of it
+- audit_dependencies: what the advisory database knows of pinned packages
 - faults: a tiny week stopped at every write
 
 Axes: U users, R rows (of logs), A actions, B = A + 1 arms (`none` last), O outcomes, S user classes, P planes (a

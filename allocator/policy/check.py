@@ -214,9 +214,7 @@ def users(world: World, words: Filter | None, key: str = "users") -> Iterator[Fa
 
 def _no_segment(world: World, name: str, known: Collection[str]) -> str:
     if name in world.catalogue.segments:
-        return (
-            f"'{name}' has more than {MOST_SEGMENT_VALUES:,} different values, too many for a segment; group them first"
-        )
+        return f"'{name}' has more than {MOST_SEGMENT_VALUES:,} different values, or one for nearly every user; group them first"
     ending = hint(name, known) if known else "; the scores have no segments"
     return f"there is no segment '{name}'{ending}"
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ranker import disk
 from ranker.files import InputError
 from scripts.cli import shipped
 from scripts.cli.keys import AT_ONCE, POLICY_FILES, Key, did_you_mean, given_twice, row_of_a_rule
@@ -34,6 +35,7 @@ class Given:
 
 def main(name: str, run: Callable[[Given], int], needed: Sequence[str]) -> None:
     """Runs a command as `python -m scripts.NAME key=value ...` and exits with a status of contracts.md."""
+    disk.keep_from_others()
     status = guarded(name, lambda: _run(name, run, needed, sys.argv[1:]))
     reader_left()
     sys.exit(status)

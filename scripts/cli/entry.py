@@ -27,6 +27,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from ranker import disk
 from ranker.files import InputError
 from scripts.cli import keys, shipped
 from scripts.cli.logs import set_up_logging
@@ -56,6 +57,7 @@ class _Outcome:
 
 def main(name: str, settings_type: type[S], run: Callable[[S], object]) -> None:
     """Runs a command as `python -m scripts.NAME key=value ...` and exits with a status of contracts.md."""
+    disk.keep_from_others()
     status = execute(name, settings_type, run, sys.argv[1:])
     reader_left()
     sys.exit(status)

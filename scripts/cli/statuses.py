@@ -19,6 +19,8 @@ from ranker.files import OF_THE_MACHINE, InputError
 
 DONE, FAILED, WRONG_INPUT, INFEASIBLE, REFUSED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 4, 130, 143
 STOPPED = "stopped; nothing half-written is left"
+QUOTING = (ValueError, LookupError, TypeError)
+"""Errors, of libraries that work on data above all, whose text may quote a value of it: a listener's id among others."""
 OF_THE_INPUT = (
     errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS,
 )  # fmt: skip
@@ -119,7 +121,8 @@ def reader_left() -> bool:
 def _explain(name: str, error: Exception) -> int:
     told = foreseen(error)
     if told is None:
-        told = f"failed: {type(error).__name__}: {first_line(error)} (details: {_write_traceback(name, error)})"
+        text = "" if isinstance(error, QUOTING) else f": {first_line(error)}"
+        told = f"failed: {type(error).__name__}{text} (details: {_write_traceback(name, error)})"
     _say(f"{name}: {told}")
     return status_of(error)
 
@@ -144,7 +147,7 @@ def _write_traceback(name: str, error: BaseException) -> Path:
     for folder in (Path("runs") / "errors", Path(tempfile.gettempdir())):
         try:
             disk.make_folder(folder, parents=True, there=True)
-            disk.write_text(folder / file_name, text)
+            disk.write_for_owner(folder / file_name, text)
             return folder / file_name
         except OSError:
             continue

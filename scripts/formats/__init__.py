@@ -15,5 +15,6 @@ Modules:
 - regret: regret.json
 - rehearsal: rehearsal.json
 - plan: plan.json
+- advisories: what pip-audit reports, and accepted_advisories.json
 - console: draft.json, scenarios.json and proposal.json
 """

@@ -2,6 +2,7 @@
 
 import json
 import math
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from ranker import disk
 from ranker.files import parquet_files, parquet_rows, parquet_schema
 from ranker.logs import IMMATURE
 from scripts.runs import digests
@@ -127,4 +129,6 @@ def log_file(client: "MlflowClient", run_id: str, path: Path, folder: str) -> No
     if path.is_dir():
         client.log_artifacts(run_id, str(path), folder or None)
     elif path.exists():
-        client.log_artifact(run_id, str(path), folder or None)
+        with tempfile.TemporaryDirectory() as place:  # MLflow keeps the rights of what it is given, such as a policy's
+            disk.copy(path, Path(place) / path.name)
+            client.log_artifact(run_id, str(Path(place) / path.name), folder or None)

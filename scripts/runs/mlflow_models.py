@@ -130,7 +130,8 @@ def save(folder: Path, given: Registrable, model_id: str | None = None, run_id: 
 
 
 def _without_places(folder: Path) -> None:
-    """MLflow notes where files were taken from, on the machine that registered them; nobody who loads the model needs it."""
+    """MLflow notes where files were taken from, on the machine that registered them, and keeps their rights; nobody who loads the
+    model needs either."""
     from mlflow.models import Model
 
     described = Model.load(str(folder))
@@ -139,6 +140,7 @@ def _without_places(folder: Path) -> None:
     for artifact in flavor["artifacts"].values():
         artifact["uri"] = artifact["path"]
     disk.write_text(folder / "MLmodel", described.to_yaml())
+    disk.close_to_others(folder)
 
 
 def _type_of_ids(scores: Path) -> pa.DataType:

@@ -9,10 +9,18 @@ from allocator.policy.check import World
 from allocator.policy.grammar import Policy
 from allocator.policy.reader import examine, read_policy
 from allocator.policy.tree import read_text
-from ranker.catalogue import CATALOGUE_FILE, MOST_SEGMENT_VALUES, Catalogue, Interference, Metric, read_catalogue
+from ranker.catalogue import (
+    CATALOGUE_FILE,
+    MOST_SEGMENT_VALUES,
+    Catalogue,
+    Interference,
+    Metric,
+    most_values,
+    read_catalogue,
+)
 from ranker.columns import as_text, is_text
 from ranker.contact_history import DAYS
-from ranker.files import InputError, batches, parquet_files, parquet_schema
+from ranker.files import InputError, batches, parquet_files, parquet_rows, parquet_schema
 from ranker.log_schema import SCHEMA_FILE, Outcome, read_schema
 from ranker.market.catalogue import build
 from ranker.market.world import table_schema
@@ -104,12 +112,13 @@ def objective_of(policy: Policy) -> dict[str, float]:
 
 def segments_of(users: Path) -> dict[str, frozenset[str]]:
     """Every text column of the users, apart from their ids, with its values."""
-    found: dict[str, set[str]] = {}
+    found, rows = dict[str, set[str]](), 0
     for file in parquet_files(users):
         names = [field.name for field in parquet_schema(file) if field.name != "user_id" and is_text(field.type)]
+        rows += parquet_rows(file)
         for batch in batches(file, 1 << 20, names):
             for name in names:
                 values = found.setdefault(name, set())
                 if len(values) <= MOST_SEGMENT_VALUES:
                     values.update(pc.unique(as_text(batch.column(name)).fill_null(MISSING)).to_pylist())
-    return {name: frozenset(values) for name, values in found.items() if len(values) <= MOST_SEGMENT_VALUES}
+    return {name: frozenset(values) for name, values in found.items() if len(values) <= most_values(rows)}

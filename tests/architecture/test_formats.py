@@ -39,6 +39,7 @@ HOMES = {
     "draft.json": "scripts.formats.console",
     "scenarios.json": "scripts.formats.console",
     "proposal.json": "scripts.formats.console",
+    "accepted_advisories.json": "scripts.formats.advisories",
     "ranker.jsonl": "scripts.bench.bench_ranker",
     "allocator.jsonl": "scripts.bench.bench_allocator",
 }

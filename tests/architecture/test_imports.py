@@ -125,6 +125,15 @@ def test_no_module_is_called_after_nothing() -> None:
 CODE_ON_LOAD = {"pickle", "cPickle", "dill", "joblib", "cloudpickle", "shelve", "marshal"}
 
 
+RUNNING = {
+    "eval", "exec", "compile", "__import__", "torch.load", "torch.save", "torch.jit.load", "torch.package.PackageImporter",
+    "torch.hub.load", "instantiate", "hydra.utils.instantiate", "hydra.utils.call", "pd.read_pickle", "pd.to_pickle", "yaml.load",
+    "yaml.unsafe_load", "yaml.full_load", "logging.config.dictConfig", "logging.config.fileConfig", "runpy.run_path",
+    "os.system", "os.popen", "importlib.reload", "joblib.load", "mlflow.pytorch.load_model", "mlflow.sklearn.load_model",
+}  # fmt: skip
+"""Calls that run code which a file, or a text, names."""
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(ROOT).as_posix())
 def test_nothing_that_is_loaded_can_run_code(file: Path) -> None:
     """No pickles, no torch.load, no eval or exec, no instantiation of classes that a configuration names."""
@@ -132,12 +141,28 @@ def test_nothing_that_is_loaded_can_run_code(file: Path) -> None:
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
-            assert called not in {"eval", "exec", "compile", "__import__", "torch.load", "torch.save"}, (
-                f"line {node.lineno}"
-            )
-            assert called not in {"instantiate", "hydra.utils.instantiate", "pd.read_pickle"}, f"line {node.lineno}"
+            assert called not in RUNNING, f"line {node.lineno}"
+            assert not any(word.arg == "shell" for word in node.keywords), f"line {node.lineno}: a shell would read it"
+            if called == "YAML":
+                assert {word.arg: ast.unparse(word.value) for word in node.keywords}["typ"] == "'safe'"
             allow_pickle = [word for word in node.keywords if word.arg == "allow_pickle"]
             assert not any(getattr(word.value, "value", True) for word in allow_pickle), f"line {node.lineno}"
+
+
+STARTED = {
+    "scripts.audit_dependencies": "pip-audit",
+    "scripts.runs.digests": "git, for the version of the code",
+}
+"""Modules that start another program, and which."""
+
+
+def test_other_programs_are_started_where_it_is_said_for_what() -> None:
+    started = {
+        module
+        for module, others in IMPORTS.items()
+        if "subprocess" in others and not module.startswith("scripts.bench")
+    }
+    assert started == STARTED.keys()
 
 
 def test_no_configuration_names_a_class() -> None:

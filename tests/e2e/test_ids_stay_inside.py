@@ -1,6 +1,7 @@
 """User ids never leave the data plane: no page, log, record, error or message of a week has one."""
 
 import json
+import os
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
@@ -9,6 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
+from ranker.disk import FOR_OTHERS
 
 FOLDERS = ("tables/users", "tables/exposures", "tables/outcomes", "users")
 SMALL = (
@@ -64,11 +67,16 @@ def numbers() -> Iterator[int]:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_no_id_is_told_outside_the_data(call: Call, market: Path, tmp_path: Path) -> None:
-    runs = tmp_path / "runs"
-    called = call("-m", "scripts.weekly", f"tables={market}", f"runs={runs}", *SMALL)
+    runs, kept = tmp_path / "runs", os.umask(0)
+    try:
+        called = call("-m", "scripts.weekly", f"tables={market}", f"runs={runs}", *SMALL)
+    finally:
+        os.umask(kept)
     assert called.returncode == 0, called.stderr
     run = runs / json.loads((runs / "published.json").read_text())["run"]
     assert (runs / "mlflow.db").exists(), "recorded"
+    open_to_others = [path for path in (runs, *runs.rglob("*")) if path.stat().st_mode & FOR_OTHERS]
+    assert open_to_others == [], "whatever the umask, MLflow's database and artifacts included"
     rows = pa.concat_tables(pq.read_table(file) for file in (run / "allocation").glob("*.parquet"))
     assert rows["user_id"][0].as_py().startswith("listener-"), "ids are in the data"
     assert "listener-" not in called.stdout + called.stderr

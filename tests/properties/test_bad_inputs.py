@@ -17,12 +17,12 @@ from ranker.tables.prepare import prepare
 from ranker.tables.settings import PrepareOptions
 from tests.allocator.instances import write_scores
 from tests.conftest import ROOT
-from tests.properties.bad_inputs.case import LISTENER, Bad, called, held, nothing
+from tests.properties.bad_inputs.case import LISTENER, Bad, called, held, nothing, rows
 from tests.properties.bad_inputs.configs import CONFIGS, PATHS
-from tests.properties.bad_inputs.policies import OVERRIDES, POLICIES, POLICY
+from tests.properties.bad_inputs.policies import ALLOCATE, CHECK, OVERRIDES, POLICIES, POLICY
 from tests.properties.bad_inputs.runs import QUESTIONS, RUN, RUNS
-from tests.properties.bad_inputs.scores import CATALOGUES, SCORES
-from tests.properties.bad_inputs.tables import FINE, LOG_CASES, PREPARE, TABLES
+from tests.properties.bad_inputs.scores import CATALOGUES, FILE, SCORES
+from tests.properties.bad_inputs.tables import CAME, FINE, LOG_CASES, LOGS, PREPARE, SHOWN, TABLES, TRAIN, USERS
 
 CASES = [*TABLES, *LOG_CASES, *SCORES, *CATALOGUES, *POLICIES, *OVERRIDES, *CONFIGS, *PATHS, *RUNS, *QUESTIONS]
 
@@ -36,6 +36,15 @@ NEEDED = {
     "runs": ("runs", "policy.yaml"),
 }
 """Of the good input, what the commands of an area read."""
+
+MIXED_UP = [
+    *((USERS, name) for name in ("as_of", "age", "market", "lifecycle")),
+    *((SHOWN, name) for name in ("decided_on", "action", "propensity", "eligible")),
+    *((CAME, name) for name in ("outcome", "occurred_on", "recorded_on", "value")),
+    *((LOGS, name) for name in ("as_of", "action", "propensity", "age", "market", "revenue")),
+    *((FILE, name) for name in ("market", "eligible", "mean_subs")),
+]
+"""Columns in whose place the users' ids are put, as where columns were mixed up."""
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +122,24 @@ def test_other_forms_of_the_same_columns_are_taken(
     part = "part-00000.parquet"
     made, wanted = (pq.read_table(file, columns=ids) for file in (folder / "made" / part, good / "logs" / part))
     assert made.to_pylist() == wanted.to_pylist()
+
+
+@pytest.mark.parametrize(("file", "name"), MIXED_UP, ids=lambda each: each.split("/")[-1])
+def test_ids_in_the_place_of_another_column_are_not_told(
+    file: str, name: str, good: Path, base: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    area = file.split("/")[0]
+    folder = _copied(good, tmp_path / "input", NEEDED[area])
+    monkeypatch.chdir(folder)
+    rows(file, lambda table: table.set_column(table.schema.get_field_index(name), name, table["user_id"]))(folder)
+    (folder / "policy.yaml").write_text(
+        f"{POLICY}  - {{id: norway, kind: volume, users: {{market: listener-}}, max: 3}}\n"
+    )
+    calls = {"tables": [PREPARE], "logs": [TRAIN], "scores": [CHECK, (*CHECK, "words=true"), ALLOCATE]}[area]
+    for call in calls:
+        status, printed = called(call, base)
+        assert status == 2, printed
+        assert LISTENER not in printed.replace("'listener-'", "")
 
 
 def test_the_table_of_the_documents_counts_the_cases() -> None:

@@ -135,8 +135,12 @@ def test_a_text_column_of_too_many_values_is_no_segment(tmp_path: Path) -> None:
     scores = open_scores(tmp_path)
     assert dict(scores.vocabulary) == {"market": ("NO", "SE")}
     assert [set(shard.segments) for shard in scores.shards()] == [{"market"}]
-    pq.write_table(pa.table(columns).slice(0, 10_000), tmp_path / "p.parquet")
+    whole = pa.table(columns)
+    pq.write_table(pa.concat_tables([whole.slice(0, 10_000), whole.slice(0, 2_000)]), tmp_path / "p.parquet")
     assert len(open_scores(tmp_path).vocabulary["postcode"]) == 10_000
+    for rows, values in {20: 20, 30: 0}.items():  # one for every user is an id by another name
+        pq.write_table(whole.slice(0, rows), tmp_path / "p.parquet")
+        assert len(open_scores(tmp_path).vocabulary.get("postcode", ())) == values
 
 
 @pytest.mark.parametrize(

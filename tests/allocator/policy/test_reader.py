@@ -962,7 +962,9 @@ def test_numbers_and_texts_are_told_apart(fields: str, told: str) -> None:
 
 def test_a_text_column_of_too_many_values_is_no_segment() -> None:
     catalogue = replace(CATALOGUE, segments=("market", "postcode"))
-    with pytest.raises(InputError, match="'postcode' has more than 10,000 different values, too many for a segment"):
+    with pytest.raises(
+        InputError, match="'postcode' has more than 10,000 different values, or one for nearly every user"
+    ):
         parse_policy(rule("kind: volume, max: 5, users: {postcode: '11122'}"), "p", {}, catalogue, SEGMENTS)
 
 

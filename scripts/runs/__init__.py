@@ -6,6 +6,7 @@ Modules, in the order in which a run is made:
 - trial: which runs try another policy, and are not published
 - run_folder: the folder of a run: its name, what it begins with
 - policy_check: the policy read early, before a model is trained
+- clock: when something was done
 - published: the pointer and its history, read
 - stage: folders that are whole or absent, with manifests
 - digests: of what a stage is made from

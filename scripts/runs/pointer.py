@@ -11,7 +11,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from allocator.formats import AUDIT, CERTIFICATE, PRICES
@@ -24,6 +24,7 @@ from scripts.formats.pointer import HISTORY, POINTER, Pointer
 from scripts.gates.gate import WeeksCompared
 from scripts.gates.judged import judged, of_the_allocation, tell_untold
 from scripts.gates.week_seen import WeekSeen
+from scripts.runs import clock
 from scripts.runs.locks import Held, lock
 from scripts.runs.published import current, flips_written, published_before
 
@@ -185,7 +186,7 @@ def _flip(run: Path, allocation: Path, action: str, now: datetime | None, gates:
     before = current(runs)
     if before is not None and (before.run, before.allocation_digest) == (run.name, digest):
         return Flip(before, moved=False)
-    at = (datetime.now(UTC) if now is None else now).isoformat(timespec="seconds")
+    at = (clock.now() if now is None else now).isoformat(timespec="seconds")
     previous = None if before is None else before.run
     where = allocation.relative_to(runs).as_posix()
     pointer = Pointer(

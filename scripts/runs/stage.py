@@ -11,7 +11,6 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 
@@ -21,6 +20,7 @@ from allocator.formats import CERTIFICATE
 from ranker import disk
 from ranker.files import OF_THE_MACHINE, InputError
 from scripts.formats.manifest import MANIFEST, Manifest, Output, read_manifest
+from scripts.runs import clock
 from scripts.runs.digests import (
     InputsSeen,
     code_version,
@@ -187,9 +187,9 @@ def _write_manifest(
         inputs=made_from,
         outputs=_outputs(made),
         seconds=round(seconds, 3),
-        finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        finished_at=clock.now().isoformat(timespec="seconds"),
     )
-    disk.write_text(made / MANIFEST, manifest.text())
+    disk.write_text(made / MANIFEST, manifest.sealed().text())
 
 
 def _outputs(folder: Path) -> dict[str, Output]:

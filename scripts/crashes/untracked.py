@@ -14,7 +14,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 from unittest.mock import patch
 
@@ -27,7 +26,7 @@ from scripts.runs.mlflow_moved import ARTIFACTS
 from scripts.runs.published import current
 
 NOBODY = "http://127.0.0.1:9"
-TRACKED = MappingProxyType({"tracking": {"enabled": True}})
+TRACKED = {"tracking": {"enabled": True}}
 MISSING = "could not be recorded", "was not registered", "could not be asked"
 MIDWAY = 4
 

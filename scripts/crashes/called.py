@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 from scripts.cli import statuses
 from scripts.cli.statuses import DONE, guarded
-from scripts.crashes.records import Fault
+from scripts.crashes.records import FaultFound
 
 TRACEBACK = "a traceback of the program"
 
@@ -22,7 +22,7 @@ class Called:
     status: int
     said: str
 
-    def faults(self, statuses: tuple[int, ...], *names: str) -> list[Fault]:
+    def faults(self, statuses: tuple[int, ...], *names: str) -> list[FaultFound]:
         """What is wrong with it where it should end with one of these, and name one of `names`, without a traceback."""
         found = []
         if self.status not in statuses:
@@ -31,7 +31,7 @@ class Called:
             found.append(f"shows a traceback: {self.said.strip()}")
         if names and not any(name in self.said for name in names):
             found.append(f"says nothing of {' or '.join(names)}: {self.said.strip()}")
-        return [Fault("not told", sentence) for sentence in found]
+        return [FaultFound("not told", sentence) for sentence in found]
 
 
 def called(job: Callable[[], object]) -> Called:

@@ -10,17 +10,18 @@ from functools import partial
 from pathlib import Path
 
 from ranker import disk
+from ranker.catalogue import CATALOGUE_FILE
 from ranker.disk import Act
 from scripts.cli.statuses import DONE, WRONG_INPUT
 from scripts.crashes.called import called
 from scripts.crashes.prepared import TinyWeeks, Week
-from scripts.crashes.records import Fault, FaultRow, FaultSection
+from scripts.crashes.records import FaultFound, FaultRow, FaultSection
 from scripts.crashes.resumed import FinishedWeek, Resumed
 from scripts.crashes.tiny_week import SECOND
 from scripts.formats.gates import GATES
 from scripts.runs.published import current
 
-INPUTS = ("policy.yaml", "tables/users", "tables/exposures", "tables/outcomes", "users", "catalogue.json")
+INPUTS = ("policy.yaml", "tables/users", "tables/exposures", "tables/outcomes", "users", CATALOGUE_FILE)
 MOMENTS = 3
 
 
@@ -86,7 +87,7 @@ def watch_tables(week: Week, runs: Path) -> tuple[Counting, FinishedWeek]:
 
 def change_during(
     week: Week, runs: Path, source: Path, name: str, n: int, late: bool, whole: FinishedWeek
-) -> list[Fault]:
+) -> list[FaultFound]:
     """late: publishing had begun, so all that is published was made from what was there before."""
     file = next((each for each in sorted((source / name).rglob("*.parquet"))), source / name)
     kept = file.read_bytes()
@@ -99,7 +100,7 @@ def change_during(
     ended = called(changing)
     faults = ended.faults((WRONG_INPUT, DONE) if late else (WRONG_INPUT,), *(() if late else _names(source, name)))
     if not late and current(runs) != before:
-        faults.append(Fault("lost or half published", f"a week of {name} as it was and is now is published"))
+        faults.append(FaultFound("lost or half published", f"a week of {name} as it was and is now is published"))
     file.write_bytes(kept)
     seen = Resumed(runs)
     seen.check(partial(week, runs, SECOND), whole)

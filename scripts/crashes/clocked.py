@@ -16,7 +16,7 @@ from ranker.disk import Act
 from scripts.cli.statuses import DONE
 from scripts.crashes.called import called
 from scripts.crashes.prepared import TinyWeeks, Week
-from scripts.crashes.records import Fault, FaultRow, FaultSection
+from scripts.crashes.records import FaultFound, FaultRow, FaultSection
 from scripts.crashes.resumed import FinishedWeek, Resumed
 from scripts.crashes.tiny_week import SECOND
 from scripts.runs import clock
@@ -46,7 +46,7 @@ class ClockSetBack:
             os.utime(act.path, (then, then))
 
 
-def run_set_back(week: Week, runs: Path, by: timedelta, n: int, whole: FinishedWeek) -> list[Fault]:
+def run_set_back(week: Week, runs: Path, by: timedelta, n: int, whole: FinishedWeek) -> list[FaultFound]:
     """The second week, with the clock set back before its n-th act, and what it leaves; and once more with the clock right again."""
 
     def run() -> None:
@@ -61,7 +61,7 @@ def run_set_back(week: Week, runs: Path, by: timedelta, n: int, whole: FinishedW
         faults += called(again).faults((DONE,))
     flips = published_before(runs)
     if any(later.previous != earlier.run for earlier, later in pairwise(flips)):
-        faults.append(Fault("lost or half published", "the history of publications is no chain"))
+        faults.append(FaultFound("lost or half published", "the history of publications is no chain"))
     shutil.rmtree(runs)
     return faults
 
@@ -77,7 +77,7 @@ def clocks_set_back(weeks: TinyWeeks) -> FaultSection:
         going.append(
             (kind, f"{by} back before act {n}", weeks.pool.submit(run_set_back, weeks.week, runs, by, n, weeks.whole))
         )
-    faults: dict[str, list[Fault]] = {BETWEEN: [], DURING: []}
+    faults: dict[str, list[FaultFound]] = {BETWEEN: [], DURING: []}
     for kind, where, each in going:
         faults[kind] += [fault.at(where) for fault in each.result()]
         weeks.told()

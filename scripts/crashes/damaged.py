@@ -16,7 +16,7 @@ from scripts.cli.settings import PublishOptions
 from scripts.cli.statuses import DONE, REFUSED, WRONG_INPUT
 from scripts.crashes.called import called
 from scripts.crashes.prepared import TinyWeeks, Week
-from scripts.crashes.records import Fault, FaultRow, FaultSection
+from scripts.crashes.records import FaultFound, FaultRow, FaultSection
 from scripts.crashes.resumed import FinishedWeek, Resumed, said_by
 from scripts.crashes.tiny_week import ANSWERED, SECOND
 from scripts.formats.gates import GATES
@@ -53,7 +53,7 @@ class Looked:
 
     damage: Damage
     outcome: str
-    faults: tuple[Fault, ...]
+    faults: tuple[FaultFound, ...]
 
 
 def damage(path: Path, how: str, generator: random.Random) -> None:
@@ -79,14 +79,14 @@ def look(week: Week, runs: Path, done: Damage, seed: str, whole: FinishedWeek) -
     elif path.exists() and path.read_bytes() == hurt and said_by(path) != whole.files[done.name]:
         outcome = ACCEPTED
         if path.name not in ALONE and not done.name.startswith(EARLIER):
-            faults.append(Fault("not told", "is taken as it is"))
+            faults.append(FaultFound("not told", "is taken as it is"))
     else:
         outcome, faults = MADE_AGAIN, [*faults, *_as_before(runs, whole, done.name)]
     shutil.rmtree(runs)
     return Looked(done, outcome, tuple(faults))
 
 
-def _by_hand(runs: Path, done: Damage) -> Iterator[Fault]:
+def _by_hand(runs: Path, done: Damage) -> Iterator[FaultFound]:
     """Publishing and rolling back look at the allocation again."""
     week, _, file = done.name.partition("/allocation/")
     if not file:
@@ -94,7 +94,7 @@ def _by_hand(runs: Path, done: Damage) -> Iterator[Fault]:
     before = current(runs)
     ended = called(lambda: rollback(runs, week) if done.published else publish(runs / week, PublishOptions(**ANSWERED)))
     if ended.status == DONE and current(runs) != before:
-        yield Fault("lost or half published", "is published by hand, or rolled back to")
+        yield FaultFound("lost or half published", "is published by hand, or rolled back to")
     yield from ended.faults((REFUSED, WRONG_INPUT), file)
 
 
@@ -105,12 +105,12 @@ def _names(runs: Path, name: str) -> Iterator[str]:
     yield from (str(above) for above in path.parents if above.is_relative_to(runs) and above != runs)
 
 
-def _as_before(runs: Path, whole: FinishedWeek, damaged: str) -> list[Fault]:
+def _as_before(runs: Path, whole: FinishedWeek, damaged: str) -> list[FaultFound]:
     """What is published is whole, and every other file is what it was."""
     seen, found = Resumed(runs), FinishedWeek.of(runs)
     seen.read(FinishedWeek(whole.files, found.published))
     return seen.faults + [
-        Fault("other bytes", f"{name} has other bytes afterwards")
+        FaultFound("other bytes", f"{name} has other bytes afterwards")
         for name, digest in whole.files.items()
         if found.files.get(name) != digest and name != damaged and Path(name).name not in ALONE
     ]
@@ -119,11 +119,11 @@ def _as_before(runs: Path, whole: FinishedWeek, damaged: str) -> list[Fault]:
 def damages(whole: FinishedWeek, generator: random.Random) -> list[Damage]:
     """Each file both ways; of a published week and of one that is to be published, by turns."""
     names = [name for name in whole.files if name.startswith((f"{WEEK}/", POINTER, HISTORY, f"{EARLIER}/allocation/"))]
-    always = (POINTER, HISTORY, f"{EARLIER}/")
+    always = (POINTER, HISTORY, f"{EARLIER}/", f"{WEEK}/{GATES}")
     return [
         Damage(name, how, published=name.startswith(always) or generator.random() < 0.5)
-        for name in names
         for how in (FLIP, CUT)
+        for name in names
     ]
 
 

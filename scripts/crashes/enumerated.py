@@ -10,7 +10,7 @@ from pathlib import Path
 from ranker import disk
 from scripts.crashes.kept_by_disk import KeptByDisk
 from scripts.crashes.prepared import TinyWeeks, Week
-from scripts.crashes.records import Fault, FaultRow, Faults, FaultSection
+from scripts.crashes.records import FaultFound, FaultRow, Faults, FaultSection
 from scripts.crashes.resumed import FinishedWeek, Resumed, quiet
 from scripts.crashes.stopped import KINDS, State, StopWatcher
 from scripts.crashes.tiny_week import FIRST, SECOND
@@ -34,7 +34,7 @@ def enumerate_stops(weeks: TinyWeeks) -> FaultSection:
     return faults_of(watched, chosen, found, time.perf_counter() - started).section()
 
 
-def check_states(weeks: TinyWeeks, states: Sequence[State]) -> list[list[Fault]]:
+def check_states(weeks: TinyWeeks, states: Sequence[State]) -> list[list[FaultFound]]:
     """What is wrong with each."""
     checks = [weeks.pool.submit(check, weeks.week, state, weeks.whole) for state in states]
     found = []
@@ -57,7 +57,7 @@ def watch(week: Week, folder: Path) -> Watched:
     return Watched(tuple(watcher.states.values()), FinishedWeek.of(runs), watcher.acts)
 
 
-def check(week: Week, state: State, whole: FinishedWeek) -> list[Fault]:
+def check(week: Week, state: State, whole: FinishedWeek) -> list[FaultFound]:
     """What is wrong with a state, before and after the second week is called again there."""
     found = Resumed(state.folder)
     found.check(partial(week, state.folder, SECOND), whole)
@@ -65,13 +65,13 @@ def check(week: Week, state: State, whole: FinishedWeek) -> list[Fault]:
     return found.faults
 
 
-def faults_of(watched: Watched, chosen: Sequence[State], found: Sequence[list[Fault]], seconds: float) -> Faults:
+def faults_of(watched: Watched, chosen: Sequence[State], found: Sequence[list[FaultFound]], seconds: float) -> Faults:
     """found: what is wrong with each of the chosen states."""
     kinds = tuple(_by_kind(watched.states, chosen, found))
     return Faults(watched.acts, len(watched.states), len(chosen), kinds, seconds)
 
 
-def _by_kind(states: Sequence[State], chosen: Sequence[State], found: Sequence[list[Fault]]) -> Iterator[FaultRow]:
+def _by_kind(states: Sequence[State], chosen: Sequence[State], found: Sequence[list[FaultFound]]) -> Iterator[FaultRow]:
     """A state that stops of several kinds leave is one of each."""
     for kind in KINDS:
         wrong = [

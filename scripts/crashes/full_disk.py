@@ -17,7 +17,7 @@ from scripts.cli.settings import FaultsSettings
 from scripts.cli.statuses import FAILED
 from scripts.crashes.called import called
 from scripts.crashes.prepared import TinyWeeks, run_week
-from scripts.crashes.records import Fault, FaultRow, FaultSection
+from scripts.crashes.records import FaultFound, FaultRow, FaultSection
 from scripts.crashes.resumed import FinishedWeek, Resumed, arithmetic_kept
 from scripts.crashes.tiny_week import SECOND
 
@@ -30,9 +30,9 @@ ROW = "disk full, a real file system of so many sizes"
 def full_disks(weeks: TinyWeeks) -> FaultSection:
     """Asks a process in a namespace of its own; where the system gives none, the row says so."""
     started, place = time.perf_counter(), weeks.place("full")
-    asked = place / "asked.json"
+    asked = place / "asked"
     asked.write_text(json.dumps({"files": dict(weeks.whole.files), "published": weeks.whole.published}))
-    (place / "settings.json").write_text(weeks.settings.model_dump_json())
+    (place / "settings").write_text(weeks.settings.model_dump_json())
     command = ["unshare", "-rm", sys.executable, "-m", __name__, str(weeks.before), str(weeks.finished), str(place)]
     try:
         told = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
@@ -43,13 +43,13 @@ def full_disks(weeks: TinyWeeks) -> FaultSection:
     if told.returncode or not told.stdout:
         why = (told.stderr.strip().splitlines() or ["it cannot be mounted"])[-1]
         return FaultSection("full", (FaultRow(ROW, 0, 0, (), seconds, f"not tried: {why}"),))
-    faults = tuple(Fault(**each) for each in json.loads(told.stdout.splitlines()[-1]))
+    faults = tuple(FaultFound(**each) for each in json.loads(told.stdout.splitlines()[-1]))
     return FaultSection("full", (FaultRow(ROW, len(ROOM), len(ROOM), faults, seconds),), "on a mounted tmpfs")
 
 
-def main(before: Path, finished: Path, place: Path) -> list[Fault]:
-    settings = FaultsSettings.model_validate_json((place / "settings.json").read_text())
-    whole = FinishedWeek(**json.loads((place / "asked.json").read_text()))
+def main(before: Path, finished: Path, place: Path) -> list[FaultFound]:
+    settings = FaultsSettings.model_validate_json((place / "settings").read_text())
+    whole = FinishedWeek(**json.loads((place / "asked").read_text()))
     whole = FinishedWeek(whole.files, tuple(whole.published))
     taken, needed = (_bytes_in(folder) for folder in (before, finished))
     disk_ = place / "disk"
@@ -65,7 +65,7 @@ def main(before: Path, finished: Path, place: Path) -> list[Fault]:
     ]
 
 
-def _one(week: partial[object], before: Path, place: Path, size: int, whole: FinishedWeek) -> list[Fault]:
+def _one(week: partial[object], before: Path, place: Path, size: int, whole: FinishedWeek) -> list[FaultFound]:
     mount("-t", "tmpfs", "-o", f"size={size}", "none", str(place))
     try:
         runs = place / "runs"

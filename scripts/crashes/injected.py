@@ -23,7 +23,7 @@ from scripts.cli.statuses import DONE, FAILED, WRONG_INPUT
 from scripts.crashes.called import Called, called
 from scripts.crashes.enumerated import check_states
 from scripts.crashes.prepared import TinyWeeks, Week
-from scripts.crashes.records import Fault, FaultRow, FaultSection
+from scripts.crashes.records import FaultFound, FaultRow, FaultSection
 from scripts.crashes.resumed import FinishedWeek, Resumed
 from scripts.crashes.stopped import State, Stop
 from scripts.crashes.tiny_week import SECOND
@@ -67,13 +67,13 @@ THIRD = 3
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedAct:
     """A refused act, how the week ended, and what was wrong with that. state: the digest of what it left."""
 
     row: str
     where: str
     state: str
-    faults: tuple[Fault, ...]
+    faults: tuple[FaultFound, ...]
 
 
 @dataclass
@@ -85,7 +85,7 @@ class PartingWatcher:
     whole: FinishedWeek
     every: int = 1
     first: int = 0
-    found: list[Refused] = field(default_factory=list)
+    found: list[RefusedAct] = field(default_factory=list)
     states: dict[str, State] = field(default_factory=dict)
     digests: TreeDigests = field(default_factory=TreeDigests)
     refused: Refusal | None = None
@@ -147,7 +147,7 @@ class PartingWatcher:
             folder = self.aside / f"{len(self.states):06d}"
             write_tree(tree, folder)
             self.states[digest] = State(folder, [Stop(refusal.row, where)])
-        self.found.append(Refused(refusal.row, where, digest, (*faults, *seen.faults)))
+        self.found.append(RefusedAct(refusal.row, where, digest, (*faults, *seen.faults)))
 
     def _names(self, refusal: Refusal, act: Act) -> tuple[str, ...]:
         """Of which a message must say one: the path; where all that follows is refused too, a path."""
@@ -212,7 +212,7 @@ def refused_acts(weeks: TinyWeeks) -> FaultSection:
     return FaultSection("refused", (timed, *rows[1:]), summary)
 
 
-def _rows(watcher: PartingWatcher, again: dict[str, list[Fault]]) -> Iterator[FaultRow]:
+def _rows(watcher: PartingWatcher, again: dict[str, list[FaultFound]]) -> Iterator[FaultRow]:
     for refusal in REFUSALS:
         found = [each for each in watcher.found if each.row == refusal.row]
         faults = [fault.at(each.where) for each in found for fault in (*each.faults, *again[each.state])]

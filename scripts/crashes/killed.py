@@ -15,7 +15,7 @@ from pathlib import Path
 from scripts.cli.statuses import DONE, TERMINATED
 from scripts.crashes.called import Called
 from scripts.crashes.prepared import TinyWeeks
-from scripts.crashes.records import Fault, FaultRow, FaultSection
+from scripts.crashes.records import FaultFound, FaultRow, FaultSection
 from scripts.crashes.resumed import FinishedWeek, Resumed
 from scripts.crashes.tiny_week import SECOND, overrides
 from scripts.runs.digests import ROOT
@@ -25,7 +25,7 @@ LONGEST = 300.0
 
 
 @dataclass(frozen=True)
-class Moment:
+class KillMoment:
     """So many seconds after a line of the log; without one, after the process began."""
 
     line: str
@@ -51,14 +51,14 @@ STAGES = (
 """Lines of the log, and about how long what they open takes."""
 
 
-def moments(generator: random.Random) -> list[Moment]:
+def moments(generator: random.Random) -> list[KillMoment]:
     """One within each stage."""
-    return [Moment(line, generator.uniform(0, seconds)) for line, seconds in STAGES]
+    return [KillMoment(line, generator.uniform(0, seconds)) for line, seconds in STAGES]
 
 
 def kill_everywhere(
-    runs: Path, number: int, when: Sequence[Moment], users: int, whole: FinishedWeek
-) -> list[tuple[str, Fault]]:
+    runs: Path, number: int, when: Sequence[KillMoment], users: int, whole: FinishedWeek
+) -> list[tuple[str, FaultFound]]:
     """Ends a process at each moment, reads what is published after each, and lets the last one finish."""
     found = []
     for moment in when:
@@ -72,11 +72,11 @@ def kill_everywhere(
     seen.read(whole)
     seen.compare(whole)
     left = [path for path in runs.rglob("*") if path.suffix in (".lock", ".new", ".old")]
-    others = [Fault("left behind", f"{path.relative_to(runs)}") for path in left]
+    others = [FaultFound("left behind", f"{path.relative_to(runs)}") for path in left]
     return found + [("the last call", fault) for fault in (*last.faults((DONE,)), *seen.faults, *others)]
 
 
-def _ended_at(runs: Path, users: int, number: int, moment: Moment | None) -> Called:
+def _ended_at(runs: Path, users: int, number: int, moment: KillMoment | None) -> Called:
     """How a process of the week ended that was told to at the moment, or left alone."""
     command = [sys.executable, "-m", "scripts.weekly", *overrides(users, runs, SECOND)]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
@@ -94,7 +94,7 @@ def _ended_at(runs: Path, users: int, number: int, moment: Moment | None) -> Cal
     return Called(process.returncode, "\n".join(said[-3:]))
 
 
-def _told(process: subprocess.Popen[str], moment: Moment | None, number: int) -> Iterator[str]:
+def _told(process: subprocess.Popen[str], moment: KillMoment | None, number: int) -> Iterator[str]:
     if moment is not None and not moment.line:
         _end_after(process, moment, number)
     for line in process.stderr or ():
@@ -103,7 +103,7 @@ def _told(process: subprocess.Popen[str], moment: Moment | None, number: int) ->
         yield line.strip()
 
 
-def _end_after(process: subprocess.Popen[str], moment: Moment, number: int) -> None:
+def _end_after(process: subprocess.Popen[str], moment: KillMoment, number: int) -> None:
     time.sleep(moment.seconds)
     process.send_signal(number)
 

@@ -15,7 +15,7 @@ from scripts.cli.statuses import DONE, WRONG_INPUT
 from scripts.crashes.called import Called, called
 from scripts.crashes.damaged import EARLIER, WEEK, not_yet_published
 from scripts.crashes.prepared import TinyWeeks, Week
-from scripts.crashes.records import Fault, FaultRow, FaultSection
+from scripts.crashes.records import FaultFound, FaultRow, FaultSection
 from scripts.crashes.resumed import FinishedWeek, Resumed
 from scripts.crashes.tiny_week import ANSWERED, SECOND
 from scripts.runs.pointer import publish, rollback
@@ -41,11 +41,11 @@ def run_at(week: Week, runs: Path, moment: float) -> Called:
     return called(partial(week, runs, SECOND))
 
 
-def judged_race(week: Week, runs: Path, both: Sequence[Called], whole: FinishedWeek) -> list[Fault]:
+def judged_race(week: Week, runs: Path, both: Sequence[Called], whole: FinishedWeek) -> list[FaultFound]:
     """One of both does the week; the other one does it after it, or says that it is at it."""
     faults = [fault for each in both for fault in each.faults((DONE, WRONG_INPUT))]
     if not any(each.status == DONE for each in both):
-        faults.append(Fault("lost or half published", f"none of both ended: {both[0].said} {both[1].said}"))
+        faults.append(FaultFound("lost or half published", f"none of both ended: {both[0].said} {both[1].said}"))
     faults += [fault for each in both if each.status != DONE for fault in each.faults((WRONG_INPUT,), *BUSY)]
     seen = Resumed(runs)
     seen.read(whole)
@@ -91,7 +91,7 @@ def _of_weeks(weeks: TinyWeeks, place: Path) -> list[FaultRow]:
     )
     rows = []
     for number, (kind, many, latest) in enumerate(kinds):
-        started, faults = time.perf_counter(), list[Fault]()
+        started, faults = time.perf_counter(), list[FaultFound]()
         tried = range(weeks.wanted.first % weeks.wanted.every, many, weeks.wanted.every)
         for each in tried:
             runs = place / f"{number} {each}"
@@ -126,14 +126,18 @@ def _of_flips(weeks: TinyWeeks, runs: Path) -> FaultRow:
     return FaultRow("a publisher against a rollback", FLIPS, 1, tuple(faults), seconds, remark)
 
 
-def _wrong_flips(runs: Path, outcomes: Sequence[str]) -> list[Fault]:
+def _wrong_flips(runs: Path, outcomes: Sequence[str]) -> list[FaultFound]:
     known = ("flipped", "was there", "busy")
-    faults = [Fault("not told", outcome) for outcome in outcomes if outcome not in known]
+    faults = [FaultFound("not told", outcome) for outcome in outcomes if outcome not in known]
     written = flips_written(runs)
     if any(later.previous != earlier.run for earlier, later in pairwise(written)):
-        faults.append(Fault("lost or half published", "the history of publications is no chain"))
+        faults.append(FaultFound("lost or half published", "the history of publications is no chain"))
     if len(written) != outcomes.count("flipped") + 2:
         faults.append(
-            Fault("lost or half published", f"{len(written)} flips are written of {outcomes.count('flipped')} and 2")
+            FaultFound(
+                "lost or half published", f"{len(written)} flips are written of {outcomes.count('flipped')} and 2"
+            )
         )
-    return faults + [Fault("left behind", path.name) for path in runs.iterdir() if path.suffix in (".lock", ".new")]
+    return faults + [
+        FaultFound("left behind", path.name) for path in runs.iterdir() if path.suffix in (".lock", ".new")
+    ]

@@ -7,14 +7,14 @@ Sort = Literal["lost or half published", "other bytes", "left behind", "not told
 
 
 @dataclass(frozen=True)
-class Fault:
+class FaultFound:
     """Something that must not be. sort: the column of the table that counts it."""
 
     sort: Sort
     sentence: str
 
-    def at(self, place: str) -> "Fault":
-        return Fault(self.sort, f"{place}: {self.sentence}")
+    def at(self, place: str) -> "FaultFound":
+        return FaultFound(self.sort, f"{place}: {self.sentence}")
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class FaultRow:
     kind: str
     places: int
     checked: int
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[FaultFound, ...] = ()
     seconds: float = 0.0
     remark: str = ""
 
@@ -39,7 +39,7 @@ class FaultSection:
     summary: str = ""
 
     @property
-    def faults(self) -> tuple[Fault, ...]:
+    def faults(self) -> tuple[FaultFound, ...]:
         """Of all rows, each once."""
         return tuple(dict.fromkeys(fault for row in self.rows for fault in row.faults))
 
@@ -59,7 +59,7 @@ class Faults:
         return sum(each.places for each in self.kinds)
 
     @property
-    def faults(self) -> tuple[Fault, ...]:
+    def faults(self) -> tuple[FaultFound, ...]:
         """Of all kinds, each once."""
         return tuple(dict.fromkeys(fault for each in self.kinds for fault in each.faults))
 

@@ -17,7 +17,7 @@ from ranker.evaluate.training import evaluated
 from ranker.files import InputError
 from ranker.logs import StoredLogs
 from ranker.model.train import Trained, train
-from scripts.crashes.records import Fault, Sort
+from scripts.crashes.records import FaultFound, Sort
 from scripts.formats.pointer import HISTORY
 from scripts.runs import digests
 from scripts.runs.pointer import allocation_digest
@@ -67,7 +67,7 @@ class Resumed:
     """The check of one state. faults: what was wrong."""
 
     runs: Path
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[FaultFound] = field(default_factory=list)
 
     def check(self, again: Callable[[], object], whole: FinishedWeek) -> None:
         """Reads what is published, calls the week again, and compares what it leaves with a run that nobody stopped."""
@@ -106,7 +106,7 @@ class Resumed:
             self._add("lost or half published", f"the published allocation of {pointer.run} is not whole")
 
     def _add(self, sort: Sort, sentence: str) -> None:
-        self.faults.append(Fault(sort, sentence))
+        self.faults.append(FaultFound(sort, sentence))
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from unittest.mock import patch
 from scripts.cli.statuses import DONE
 from scripts.crashes.called import called
 from scripts.crashes.prepared import TinyWeeks, Week
-from scripts.crashes.records import Fault, FaultRow, FaultSection
+from scripts.crashes.records import FaultFound, FaultRow, FaultSection
 from scripts.crashes.tiny_week import FIRST, SECOND
 from scripts.runs.mlflow_moved import ARTIFACTS
 from scripts.runs.published import current
@@ -101,19 +101,19 @@ def record_first(week: Week, runs: Path) -> int:
 
 def without_mlflow(
     week: Week, runs: Path, gone: Callable[[Path], AbstractContextManager[None]], told: bool
-) -> list[Fault]:
+) -> list[FaultFound]:
     """told: whether the fault cannot go unnoticed, whenever it happens."""
     with gone(runs):
         ended = called(partial(week, runs, SECOND))
     faults = ended.faults((DONE,), *(MISSING if told else ()))
     pointer = current(runs)
     if pointer is None or pointer.run != "2026-W48":
-        faults.append(Fault("lost or half published", "the week is not published"))
+        faults.append(FaultFound("lost or half published", "the week is not published"))
     again = called(partial(week, runs, SECOND))
     faults += again.faults((DONE,))
     if (records := recorded(runs)) != 1:
         faults.append(
-            Fault("not told", f"after the next call {records} finished records of the week: {again.said[-300:]}")
+            FaultFound("not told", f"after the next call {records} finished records of the week: {again.said[-300:]}")
         )
     shutil.rmtree(runs.parent)
     return faults

@@ -20,6 +20,7 @@ from allocator.formats import CERTIFICATE
 from ranker import disk
 from ranker.files import OF_THE_MACHINE, InputError
 from scripts.formats.manifest import MANIFEST, Manifest, Output, read_manifest
+from scripts.formats.pointer import POINTER
 from scripts.runs import clock
 from scripts.runs.digests import (
     InputsSeen,
@@ -38,6 +39,8 @@ JUDGEMENTS = ("readout", "evaluate")  # of a published run, after it
 LEFT_OVER = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.(?:new|old)")
 log = logging.getLogger("offermix.stage")
 NOTHING: Mapping[str, object] = MappingProxyType({})
+A_MOMENT = 0.2
+"""Seconds: another run holds a lock for less, where it only sweeps."""
 _resuming: ContextVar[bool] = ContextVar("resuming", default=False)
 
 
@@ -118,7 +121,10 @@ def first_made(folder: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Removes what processes that died left in `folder` for any name; what a living one is at, it holds the lock of."""
+    """Removes what processes that died left in `folder` for any name; what a living one is at, it holds the lock of.
+
+    The pointer's lock is left to who flips it: whoever else held it for a moment would make a flip fail.
+    """
     for name in sorted(_names_with_leftovers(folder)):
         with contextlib.suppress(InputError), locked(folder / name):
             _clean(folder / name)
@@ -289,7 +295,7 @@ def _names_with_leftovers(folder: Path) -> set[str]:
     names = {entry.name for entry in folder.iterdir()}
     found = (LEFT_OVER.fullmatch(name) for name in names)
     half_made = {match["name"] for match in found if match}
-    return half_made | {name for name in names if f".{name}.lock" in names}
+    return (half_made | {name for name in names if f".{name}.lock" in names}) - {POINTER}
 
 
 @contextlib.contextmanager
@@ -297,7 +303,7 @@ def locked(out: Path) -> Iterator[None]:
     """Holds the lock of `out`; InputError where another run does. However a process ends, the system lets go of it."""
     with contextlib.ExitStack() as held:
         try:
-            held.enter_context(lock(out.parent / f".{out.name}.lock"))
+            held.enter_context(lock(out.parent / f".{out.name}.lock", A_MOMENT))
         except Held:
             raise InputError([f"{out}: another run is writing it now; wait for it, or name another folder"]) from None
         except OSError as error:

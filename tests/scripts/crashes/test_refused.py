@@ -7,7 +7,7 @@ import pytest
 from ranker import disk
 from scripts.crashes.enumerated import check
 from scripts.crashes.injected import REFUSALS, PartingWatcher, refuse_every_act
-from scripts.crashes.records import Fault
+from scripts.crashes.records import FaultFound
 from scripts.crashes.resumed import FinishedWeek, quiet
 from scripts.crashes.tiny_week import FIRST, SECOND
 from tests.scripts.crashes.test_stops import week
@@ -26,7 +26,7 @@ def refused(folder: Path, every: int = 1) -> PartingWatcher:
     )
 
 
-def wrong_with(found: PartingWatcher, states: int) -> list[Fault]:
+def wrong_with(found: PartingWatcher, states: int) -> list[FaultFound]:
     """At the acts themselves, and after the next call in every n-th folder that they left."""
     at_once = [fault for each in found.found for fault in each.faults]
     return at_once + [

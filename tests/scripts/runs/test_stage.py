@@ -5,6 +5,8 @@ import json
 import multiprocessing
 import os
 import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,9 @@ import pytest
 from ranker import disk
 from ranker.scores import InputError
 from scripts.formats.manifest import MANIFEST, read_manifest
+from scripts.formats.pointer import POINTER
 from scripts.runs import digests, stage
+from scripts.runs.locks import lock
 from tests.scripts.stops import Fail, Stop
 
 
@@ -346,3 +350,28 @@ def test_an_input_that_is_changed_in_place_with_its_old_time_is_noticed(tmp_path
         file.write("ROWS")
     os.utime(source / "rows", ns=(held.st_atime_ns, held.st_mtime_ns))
     assert seen.changed() == [source]
+
+
+def test_a_sweep_leaves_the_pointers_lock_to_who_flips_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (POINTER, f".{POINTER}.lock", "W48", ".W48.lock"):
+        (tmp_path / name).touch()
+    held = []
+    monkeypatch.setattr(stage, "lock", lambda path, wait: held.append(path.name) or lock(path, wait))
+    stage.sweep(tmp_path)
+    assert held == [".W48.lock"]
+
+
+def test_who_only_sweeps_does_not_keep_others_from_writing(tmp_path: Path) -> None:
+    began = threading.Event()
+
+    def sweep() -> None:
+        with stage.locked(tmp_path / "out"):
+            began.set()
+            time.sleep(0.05)
+
+    sweeper = threading.Thread(target=sweep)
+    sweeper.start()
+    began.wait()
+    make(tmp_path / "out")
+    sweeper.join()
+    assert (tmp_path / "out" / "part.txt").exists()

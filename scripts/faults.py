@@ -1,4 +1,4 @@
-"""A tiny week stopped at every write, and what becomes of it: `python -m scripts.faults [every=N]`."""
+"""A tiny week, and everything that may happen to it: `python -m scripts.faults [only=NAME,NAME every=N first=N]`."""
 
 import sys
 import tempfile
@@ -7,21 +7,21 @@ from pathlib import Path
 from scripts.cli import entry
 from scripts.cli.settings import FaultsSettings
 from scripts.cli.statuses import FAILED
-from scripts.crashes.enumerated import enumerate_stops
-from scripts.crashes.records import Faults
+from scripts.crashes.records import FaultSection
+from scripts.crashes.sections import bring_about
 from scripts.crashes.told import show_faults
 
 
-def run(settings: FaultsSettings) -> Faults:
-    """Checks what all stops leave, or of every n states one."""
-    with tempfile.TemporaryDirectory(prefix="faults-") as folder, entry.progress("Stops checked") as advance:
-        return enumerate_stops(settings, settings.faults, Path(folder), lambda all_: advance(1, f"of {all_:,}"))
+def run(settings: FaultsSettings) -> list[FaultSection]:
+    """Goes through all faults, or through those of some sections."""
+    with tempfile.TemporaryDirectory(prefix="faults-") as folder, entry.progress("Checked") as advance:
+        return bring_about(settings, settings.faults, Path(folder), advance)
 
 
 def main(settings: FaultsSettings) -> None:
     found = run(settings)
     show_faults(found)
-    if found.faults:
+    if any(section.faults for section in found):
         sys.exit(FAILED)
 
 

@@ -360,7 +360,14 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
     "faults": (
         "stops a tiny week at every write, as a kill or a power cut would, and checks what is left and what the next call makes of it",
         (
-            Key("every", "faults.every", "of so many states that a stop can leave, one is checked", "value"),
+            Key(
+                "only",
+                "faults.only",
+                "sections: stops,kills,refused,full,damaged,inputs,mlflow,races,clock",
+                "words",
+            ),
+            Key("every", "faults.every", "of so many places where a fault can happen, one is tried", "value"),
+            Key("first", "faults.first", "the first of them; with every=, another number tries other places", "value"),
             SEED,
         ),
     ),

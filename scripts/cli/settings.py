@@ -14,6 +14,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    NonNegativeInt,
     PositiveInt,
     ValidationError,
     ValidationInfo,
@@ -259,11 +260,22 @@ class ReadoutOptions(FrozenSettings):
     segments: tuple[str, ...] | None = Field(None, description="of the scores; those with few values without it")
 
 
-class FaultsOptions(FrozenSettings):
-    """A tiny week that is stopped at every write."""
+def _listed(value: object) -> object:
+    return tuple(value.split(",")) if isinstance(value, str) else value
 
+
+FaultName = Literal["stops", "kills", "refused", "full", "damaged", "inputs", "mlflow", "races", "clock"]
+
+
+class FaultsOptions(FrozenSettings):
+    """Faults that a tiny week goes through."""
+
+    only: Annotated[tuple[FaultName, ...] | None, BeforeValidator(_listed)] = Field(
+        None, description="sections; None: all"
+    )
     users: int = Field(500, ge=400, description="of its market")
-    every: PositiveInt = Field(1, description="of so many states that a stop can leave, one is checked")
+    every: PositiveInt = Field(1, description="of so many places, one is tried")
+    first: NonNegativeInt = Field(0, description="the first of them")
     processes: PositiveInt = Field(2, description="that check at once")
 
 

@@ -17,6 +17,7 @@ from ranker.evaluate.training import evaluated
 from ranker.files import InputError
 from ranker.logs import StoredLogs
 from ranker.model.train import Trained, train
+from scripts.crashes.records import FaultFound, Sort
 from scripts.formats.pointer import HISTORY
 from scripts.formats.summary import SUMMARY
 from scripts.runs import digests
@@ -24,7 +25,7 @@ from scripts.runs.pointer import allocation_digest
 from scripts.runs.published import current, published_before
 from scripts.runs.summary import LOG
 
-TIMED = ("seconds", "at", "finished_at", "inputs", "sha256", "bytes", "allocation_digest", "before")
+TIMED = ("seconds", "at", "finished_at", "inputs", "sha256", "bytes", "allocation_digest", "before", "own_digest")
 """Keys of JSON files that say when and how long, or are digests of files that do; those files are compared themselves."""
 OF_THE_CALL = (HISTORY, SUMMARY, LOG)
 """Files that say what calls did: of a week that was called twice they say another thing."""
@@ -43,18 +44,21 @@ class FinishedWeek:
 
     @classmethod
     def of(cls, runs: Path) -> "FinishedWeek":
-        files = {path.relative_to(runs).as_posix(): _said(path) for path in sorted(runs.rglob("*")) if path.is_file()}
+        files = {path.relative_to(runs).as_posix(): said_by(path) for path in sorted(runs.rglob("*")) if path.is_file()}
         return cls(files, tuple(pointer.run for pointer in published_before(runs)))
 
 
-def _said(path: Path) -> str:
-    """The digest of a file, of what times and digests of timed files say left out."""
+def said_by(path: Path) -> str:
+    """The digest of a file, of what times and digests of timed files say left out; of a damaged one, of all of it."""
     if path.name in OF_THE_CALL:
         return ""
-    if path.suffix == ".json":
-        return digests.config_digest({"content": _timeless(json.loads(path.read_bytes()))})
-    if path.suffix == ".html":
-        return hashlib.sha256(FIGURES.sub("", SCRIPTS.sub("", path.read_text())).encode()).hexdigest()
+    try:
+        if path.suffix == ".json":
+            return digests.config_digest({"content": _timeless(json.loads(path.read_bytes()))})
+        if path.suffix == ".html":
+            return hashlib.sha256(FIGURES.sub("", SCRIPTS.sub("", path.read_text())).encode()).hexdigest()
+    except ValueError:
+        pass
     return digests.digest(path)
 
 
@@ -66,40 +70,49 @@ def _timeless(value: object) -> object:
 
 @dataclass
 class Resumed:
-    """The check of one state. faults: what was wrong, in sentences."""
+    """The check of one state. faults: what was wrong."""
 
     runs: Path
-    faults: list[str] = field(default_factory=list)
+    faults: list[FaultFound] = field(default_factory=list)
 
     def check(self, again: Callable[[], object], whole: FinishedWeek) -> None:
         """Reads what is published, calls the week again, and compares what it leaves with a run that nobody stopped."""
-        self._read(whole)
+        self.read(whole)
         with quiet():
             try:
                 again()
             except Exception as error:
-                self.faults.append(f"the next call fails: {type(error).__name__}: {error}")
+                self._add("other bytes", f"the next call fails: {type(error).__name__}: {error}")
                 return
-        self._read(whole)
-        found = FinishedWeek.of(self.runs)
-        self.faults += [f"{name}: is missing" for name in whole.files.keys() - found.files.keys()]
-        self.faults += [f"{name}: is left behind" for name in found.files.keys() - whole.files.keys()]
-        both = whole.files.keys() & found.files.keys()
-        self.faults += [f"{name}: has other bytes" for name in sorted(both) if whole.files[name] != found.files[name]]
-        if found.published != whole.published:
-            self.faults.append(f"published were {found.published} instead of {whole.published}")
+        self.read(whole)
+        self.compare(whole)
 
-    def _read(self, whole: FinishedWeek) -> None:
+    def compare(self, whole: FinishedWeek) -> None:
+        found = FinishedWeek.of(self.runs)
+        for name in sorted(whole.files.keys() - found.files.keys()):
+            self._add("other bytes", f"{name}: is missing")
+        for name in sorted(found.files.keys() - whole.files.keys()):
+            self._add("left behind", f"{name}: is left behind")
+        for name in sorted(whole.files.keys() & found.files.keys()):
+            if whole.files[name] != found.files[name]:
+                self._add("other bytes", f"{name}: has other bytes")
+        if found.published != whole.published:
+            self._add("lost or half published", f"published were {found.published} instead of {whole.published}")
+
+    def read(self, whole: FinishedWeek) -> None:
         """As a service that shows the offers does: the pointer, and the allocation that it names."""
         try:
             pointer = current(self.runs)
         except InputError as error:
-            self.faults.append(f"the pointer cannot be read: {error}")
+            self._add("lost or half published", f"the pointer cannot be read: {error}")
             return
         if pointer is None or pointer.run not in whole.published:
-            self.faults.append("nothing is published that was published before")
+            self._add("lost or half published", "nothing is published that was published before")
         elif allocation_digest(self.runs / pointer.allocation) != pointer.allocation_digest:
-            self.faults.append(f"the published allocation of {pointer.run} is not whole")
+            self._add("lost or half published", f"the published allocation of {pointer.run} is not whole")
+
+    def _add(self, sort: Sort, sentence: str) -> None:
+        self.faults.append(FaultFound(sort, sentence))
 
 
 @contextlib.contextmanager

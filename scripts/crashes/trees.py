@@ -70,6 +70,19 @@ def write_tree(tree: Tree, target: Path) -> None:
             shutil.copyfile(content.source, path)
 
 
+def halve(path: Path) -> None:
+    """Leaves the first half of a file; what is linked to it elsewhere stays whole."""
+    half = _read(Content(path, half=True))
+    path.unlink()
+    path.write_bytes(half)
+
+
+def put_back(snapshot: Path, root: Path) -> None:
+    """Makes `root` what was kept of it."""
+    shutil.rmtree(root)
+    write_tree(tree_of(snapshot), root)
+
+
 def _read(content: Content) -> bytes:
     if content.source is None:
         return b""

@@ -8,6 +8,7 @@ Modules, in the order in which a run is made:
 - policy_check: the policy read early, before a model is trained
 - summary: what a call of a week came to, gathered for summary.json
 - week_told: the log and the summary of a call, however it ends
+- clock: when something was done
 - published: the pointer and its history, read
 - stage: folders that are whole or absent, with manifests
 - digests: of what a stage is made from

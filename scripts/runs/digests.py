@@ -23,7 +23,7 @@ BEFORE_THE_ALLOCATOR = ("make_market", "prepare", "hillstrom", "train", "score")
 
 @dataclass(frozen=True)
 class InputsSeen:
-    """Inputs as they were when they were looked at: a digest of each, and size, time and place on the disk of each of their files."""
+    """Inputs as they were when they were looked at: a digest of each, and size, times and place on the disk of each of their files."""
 
     digests: Mapping[Path, str]
     state: Mapping[Path, Mapping[str, tuple[int, ...]]]
@@ -51,7 +51,10 @@ def look_at(inputs: Sequence[Path]) -> InputsSeen:
 def _state(path: Path) -> dict[str, tuple[int, ...]]:
     files = dict(_files_in(path)) if path.is_dir() else {"": path}
     found = ((name, file.stat()) for name, file in files.items())
-    return {name: (held.st_dev, held.st_ino, held.st_size, held.st_mtime_ns) for name, held in found}
+    return {
+        name: (held.st_dev, held.st_ino, held.st_size, held.st_mtime_ns, held.st_ctime_ns)  # the last one cannot be set
+        for name, held in found
+    }
 
 
 def digest(path: Path) -> str:

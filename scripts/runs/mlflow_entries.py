@@ -3,7 +3,6 @@
 import json
 import math
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ import pyarrow as pa
 from ranker import disk
 from ranker.files import parquet_files, parquet_rows, parquet_schema
 from ranker.logs import IMMATURE
-from scripts.runs import digests
+from scripts.runs import clock, digests
 from scripts.runs.params import sanitised
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def log_model_metrics(
     """Metrics of a logged model on a dataset, by the name and digest with which `log_datasets` records it."""
     from mlflow.entities import Metric
 
-    now, digest = int(time.time() * 1000), digests.told_digest(dataset)[:8]
+    now, digest = clock.milliseconds(), digests.told_digest(dataset)[:8]
     entries = [
         Metric(sanitised(name), value, now, 0, model_id, sanitised(dataset.name), digest)
         for name, value in list(metrics.items())[:MOST_METRICS]
@@ -71,7 +70,7 @@ def log_curves(client: "MlflowClient", run_id: str, curves: Mapping[str, Sequenc
     """Metrics with their steps; what is not finite is left out, since MLflow would store 1.8e308 for it."""
     from mlflow.entities import Metric
 
-    now = int(time.time() * 1000)
+    now = clock.milliseconds()
     entries = [
         Metric(sanitised(name), float(value), now, step)
         for name, points in curves.items()

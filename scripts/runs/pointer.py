@@ -10,7 +10,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from scripts.formats.pointer import HISTORY, POINTER, Pointer, digest_of
 from scripts.gates.gate import WeeksCompared
 from scripts.gates.judged import judged, of_the_allocation, tell_untold
 from scripts.gates.week_seen import WeekSeen
+from scripts.runs import clock
 from scripts.runs.locks import Held, lock
 from scripts.runs.published import current, entries, flips_written, next_link, published_before
 
@@ -217,7 +218,7 @@ class Why:
     def told(self, now: datetime | None) -> dict[str, Any]:
         """The fields of the pointer that tell of it."""
         return {
-            "at": (datetime.now(UTC) if now is None else now).isoformat(timespec="seconds"),
+            "at": (clock.now() if now is None else now).isoformat(timespec="seconds"),
             "action": self.action,
             "approver": None if self.gates is None else self.gates.approver,
             "override": None if self.gates is None else self.gates.override,

@@ -14,7 +14,7 @@ from ranker.files import InputError
 from scripts.cli.settings import Settings, WeeklySettings
 from scripts.formats.manifest import MANIFEST
 from scripts.formats.run_record import RUN, RunRecord
-from scripts.runs import digests, stage
+from scripts.runs import clock, digests, stage
 from scripts.runs.policy_check import wrong_without_data
 from scripts.runs.published import current, published_before
 from scripts.runs.week import knows_truth
@@ -67,7 +67,7 @@ def choose_name(settings: WeeklySettings, given: digests.InputsSeen) -> str:
 def week_of(settings: WeeklySettings) -> str:
     """2026-W48: the week of the market's snapshot, or of today for tables from outside."""
     snapshot = getattr(settings.data, "snapshot", None) if settings.weekly.tables is None else None
-    day = date.today() if snapshot is None else date.fromisoformat(str(snapshot))
+    day = clock.today() if snapshot is None else date.fromisoformat(str(snapshot))
     year, week, _ = day.isocalendar()
     return f"{year}-W{week:02d}"
 

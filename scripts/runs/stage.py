@@ -11,7 +11,6 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 
@@ -21,6 +20,8 @@ from allocator.formats import CERTIFICATE
 from ranker import disk
 from ranker.files import OF_THE_MACHINE, InputError
 from scripts.formats.manifest import MANIFEST, Manifest, Output, read_manifest
+from scripts.formats.pointer import POINTER
+from scripts.runs import clock
 from scripts.runs.digests import (
     InputsSeen,
     code_version,
@@ -39,6 +40,8 @@ JUDGEMENTS = ("readout", "evaluate")  # of a published run, after it
 LEFT_OVER = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.(?:new|old)")
 log = logging.getLogger("offermix.stage")
 NOTHING: Mapping[str, object] = MappingProxyType({})
+A_MOMENT = 0.2
+"""Seconds: another run holds a lock for less, where it only sweeps."""
 _resuming: ContextVar[bool] = ContextVar("resuming", default=False)
 
 
@@ -119,7 +122,10 @@ def first_made(folder: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Removes what processes that died left in `folder` for any name; what a living one is at, it holds the lock of."""
+    """Removes what processes that died left in `folder` for any name; what a living one is at, it holds the lock of.
+
+    The pointer's lock is left to who flips it: whoever else held it for a moment would make a flip fail.
+    """
     for name in sorted(_names_with_leftovers(folder)):
         with contextlib.suppress(InputError), locked(folder / name):
             _clean(folder / name)
@@ -189,9 +195,9 @@ def _write_manifest(
         inputs=made_from,
         outputs=_outputs(made),
         seconds=round(seconds, 3),
-        finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        finished_at=clock.now().isoformat(timespec="seconds"),
     )
-    disk.write_text(made / MANIFEST, manifest.text())
+    disk.write_text(made / MANIFEST, manifest.sealed().text())
 
 
 def _outputs(folder: Path) -> dict[str, Output]:
@@ -291,7 +297,7 @@ def _names_with_leftovers(folder: Path) -> set[str]:
     names = {entry.name for entry in folder.iterdir()}
     found = (LEFT_OVER.fullmatch(name) for name in names)
     half_made = {match["name"] for match in found if match}
-    return half_made | {name for name in names if f".{name}.lock" in names}
+    return (half_made | {name for name in names if f".{name}.lock" in names}) - {POINTER}
 
 
 @contextlib.contextmanager
@@ -299,7 +305,7 @@ def locked(out: Path) -> Iterator[None]:
     """Holds the lock of `out`; InputError where another run does. However a process ends, the system lets go of it."""
     with contextlib.ExitStack() as held:
         try:
-            held.enter_context(lock(out.parent / f".{out.name}.lock"))
+            held.enter_context(lock(out.parent / f".{out.name}.lock", A_MOMENT))
         except Held:
             raise InputError([f"{out}: another run is writing it now; wait for it, or name another folder"]) from None
         except OSError as error:

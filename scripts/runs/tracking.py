@@ -4,7 +4,6 @@ Nothing about single users is recorded: datasets are named, counted and digested
 """
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -18,7 +17,7 @@ from scripts.formats.drift import DRIFT, DriftRecord
 from scripts.formats.manifest import read_manifest
 from scripts.formats.readout import Readout
 from scripts.formats.rehearsal import REHEARSAL, Rehearsal
-from scripts.runs import digests
+from scripts.runs import clock, digests
 from scripts.runs.champion import CHALLENGER, CHAMPION, set_champion
 from scripts.runs.history import add_points, readout_points, week_points
 from scripts.runs.metrics import (
@@ -136,7 +135,7 @@ def _record(record: WeekRecord) -> str:
     if known is not None:
         log.info("MLflow: nothing changed since this run was recorded as %s", known)
         return known
-    ended = int(time.time() * 1000)
+    ended = clock.milliseconds()
     start = ended - round(1000 * record.seconds)
     tags = _tags("week", identity) | record.tags
     parent = client.create_run(experiment, start, tags, record.name).info.run_id

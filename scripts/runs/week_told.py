@@ -8,7 +8,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 from ranker import disk
@@ -17,7 +16,7 @@ from scripts.cli.logs import run_log
 from scripts.cli.settings import WeeklySettings
 from scripts.cli.statuses import DONE, foreseen, status_of
 from scripts.formats.summary import SUMMARY, PolicyOfRun, StageOfRun
-from scripts.runs import digests
+from scripts.runs import clock, digests
 from scripts.runs.published import current
 from scripts.runs.run_folder import week_of
 from scripts.runs.summary import LOG, Ended, WeekCalled, summary_of
@@ -157,4 +156,4 @@ def _frames(error: BaseException) -> traceback.StackSummary:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return clock.now().isoformat(timespec="seconds")

@@ -62,6 +62,8 @@ WRITERS = {
     "allocator.policy.words": "values in messages and in ids of rows",
     "allocator.report.page": "figures inside the page",
     "scripts.cli.at_once": "answers on stdout",
+    "scripts.crashes.full_disk": "what a process in a namespace of its own is asked and answers",
+    "scripts.crashes.injected": "how a process that found its act refused ended",
     "scripts.crashes.resumed": "what files say, of times apart",
     "scripts.formats.manifest": "manifest.json, whose settings may be infinite",
     "scripts.runs.digests": "the digest of settings",

@@ -1,5 +1,7 @@
 """Writes, and what a watcher is told of them: the order in which a file that readers rely on comes to be."""
 
+import errno
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -98,3 +100,34 @@ def test_tables_and_removals(tmp_path: Path) -> None:
     disk.remove(tmp_path / "x")
     disk.remove(tmp_path / "x")
     assert list(tmp_path.iterdir()) == []
+
+
+def failing(number: int) -> OSError:
+    """As the system raises it for a file that is open: without its path."""
+    return OSError(number, os.strerror(number))
+
+
+def test_an_error_names_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fsync(descriptor: int) -> None:
+        raise failing(errno.EIO)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    (tmp_path / "a").write_text("a")
+    with pytest.raises(OSError, match=f"Input/output error: '{tmp_path / 'a'}'"):
+        disk.sync_file(tmp_path / "a")
+
+
+@pytest.mark.parametrize("before", [None, "one\n"])
+def test_a_line_that_cannot_be_kept_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str | None
+) -> None:
+    def fsync(descriptor: int) -> None:
+        raise failing(errno.EIO)
+
+    if before is not None:
+        (tmp_path / "lines").write_text(before)
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="lines"):
+        disk.append(tmp_path / "lines", "two\n")
+    assert (tmp_path / "lines").exists() == (before is not None)
+    assert before is None or (tmp_path / "lines").read_text() == before

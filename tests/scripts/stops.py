@@ -1,5 +1,6 @@
-"""A watcher of writes that stops whoever writes, as an interrupt would."""
+"""Watchers of writes that stop whoever writes: as an interrupt would, or as a disk that fails."""
 
+import os
 from dataclasses import dataclass
 
 from ranker.disk import Act
@@ -17,6 +18,22 @@ class Stop:
         self.seen += act.kind == self.kind
         if act.kind == self.kind and self.seen == self.n:
             raise KeyboardInterrupt
+
+    def after(self, act: Act) -> None:
+        pass
+
+
+@dataclass
+class Fail:
+    """Raises an error of the system before each act of a kind whose path ends so."""
+
+    kind: str
+    ending: str
+    error: int
+
+    def before(self, act: Act) -> None:
+        if act.kind == self.kind and act.path.as_posix().endswith(self.ending):
+            raise OSError(self.error, os.strerror(self.error))
 
     def after(self, act: Act) -> None:
         pass

@@ -66,18 +66,18 @@ def stopped(folder: Path, week: Week = week, every: int = 1) -> Faults:
 def test_no_stop_loses_or_halves_anything(tmp_path: Path) -> None:
     found = stopped(tmp_path)
     assert found.faults == ()
-    points = {each.kind: each.points for each in found.kinds}
+    points = {each.kind: each.places for each in found.kinds}
     assert points[KILLED] == points[UNSYNCED_LOST] == points[CONTENTS_LOST] == 2 * found.acts
     assert points[HALFWAY] == 15, "six files of either stage, the gates, the pointer and the history"
-    assert all(each.states > 1 for each in found.kinds)
+    assert all(each.checked > 1 for each in found.kinds)
 
 
 def test_contents_that_were_not_synced_are_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk, "sync_tree", lambda path: None)
     found = {each.kind: each.faults for each in stopped(tmp_path).kinds}
     assert not found[KILLED], "a process that dies leaves what the system has not written yet"
-    assert any("published allocation of W48 is not whole" in fault for fault in found[UNSYNCED_LOST])
-    assert any("published allocation of W48 is not whole" in fault for fault in found[CONTENTS_LOST])
+    assert any("published allocation of W48 is not whole" in fault.sentence for fault in found[UNSYNCED_LOST])
+    assert any("published allocation of W48 is not whole" in fault.sentence for fault in found[CONTENTS_LOST])
 
 
 def test_a_pointer_that_is_written_in_place_is_seen_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +88,7 @@ def test_a_pointer_that_is_written_in_place_is_seen_half(tmp_path: Path, monkeyp
 
     monkeypatch.setattr(disk, "replace_whole", careless)
     found = {each.kind: each.faults for each in stopped(tmp_path, every=2).kinds}
-    assert any("the pointer cannot be read" in fault for fault in found[HALFWAY])
+    assert any("the pointer cannot be read" in fault.sentence for fault in found[HALFWAY])
 
 
 def test_what_is_left_behind_is_told(tmp_path: Path) -> None:
@@ -100,4 +100,4 @@ def test_what_is_left_behind_is_told(tmp_path: Path) -> None:
         disk.remove(beside)
 
     faults = stopped(tmp_path, careless, every=10).faults
-    assert any(": is left behind" in fault and "half-" in fault for fault in faults)
+    assert any(fault.sort == "left behind" and "half-" in fault.sentence for fault in faults)

@@ -4,17 +4,19 @@ import errno
 import hashlib
 import json
 import os
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from ranker import disk
+from ranker.disk import Act
 from ranker.scores import InputError
 from scripts.cli.settings import PublishOptions
 from scripts.runs import pointer as publishing
 from scripts.runs.pointer import HISTORY, POINTER, Refused, current, publish, published_before, rollback
-from tests.scripts.stops import Stop
+from tests.scripts.stops import Fail, Stop
 
 USUAL = PublishOptions(max_gap=1e-4)
 NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
@@ -313,3 +315,65 @@ def test_lines_of_the_history_that_cannot_be_read_are_passed_over(tmp_path: Path
     lines = [b"{", b"[]", b'{"run": 5}', b"[" * 100_000, json.dumps(whole).encode()]
     (tmp_path / HISTORY).write_bytes(b"\n".join(lines))
     assert [pointer.run for pointer in published_before(tmp_path)] == ["r"]
+
+
+def test_an_allocation_whose_sync_failed_is_made_again_and_never_published(tmp_path: Path) -> None:
+    publish(write_run(tmp_path, "W47"), USUAL)
+    run, before = write_run(tmp_path, "W48"), state(tmp_path)
+    failing = disk.watched(Fail("sync", "W48/allocation/part-0.parquet", errno.EIO))
+    with pytest.raises(OSError, match=r"Input/output error: '.*part-0\.parquet'"), failing:
+        publish(run, USUAL)
+    assert state(tmp_path) == before
+    assert not (run / "allocation").exists(), "a second sync would say that all is well"
+    with pytest.raises(Refused, match="did not finish"):
+        publish(run, USUAL)
+
+
+def test_an_allocation_that_was_published_stays_where_its_sync_fails(tmp_path: Path) -> None:
+    for name in ("W47", "W48"):
+        publish(write_run(tmp_path, name), USUAL)
+    before = state(tmp_path)
+    failing = disk.watched(Fail("sync", "W47/allocation/part-0.parquet", errno.EIO))
+    with pytest.raises(OSError, match="Input/output error"), failing:
+        rollback(tmp_path, "W47")
+    assert state(tmp_path) == before
+    assert (tmp_path / "W47" / "allocation" / "part-0.parquet").exists()
+
+
+def test_a_pointer_whose_name_was_not_synced_is_written_again_by_the_next_call(tmp_path: Path) -> None:
+    run = write_run(tmp_path, "W47")
+    publish(write_run(tmp_path, "W46"), USUAL)
+    acts = Renamed()
+    with pytest.raises(OSError, match="Input/output error"), disk.watched(acts):
+        publish(run, USUAL)
+    assert current(tmp_path).run == "W47"
+    acts.failing = False
+    with disk.watched(acts):
+        assert not publish(run, USUAL).moved
+    assert acts.renamed == [POINTER, POINTER], "and synced: nobody can say whether the first name lasted"
+    assert [pointer.run for pointer in published_before(tmp_path)] == ["W46", "W47"]
+
+
+@dataclass
+class Renamed:
+    """A watcher that knows how often the pointer got its name; the folder's sync after it fails."""
+
+    failing: bool = True
+    renamed: list[str] = field(default_factory=list)
+
+    def before(self, act: Act) -> None:
+        if act.kind == "sync folder" and self.renamed and self.failing:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def after(self, act: Act) -> None:
+        if act.kind == "rename" and act.path.name == POINTER:
+            self.renamed.append(act.path.name)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_a_disk_that_fails_is_no_wrong_input(tmp_path: Path, number: int) -> None:
+    run = write_run(tmp_path, "W47")
+    with pytest.raises(OSError, match=os.strerror(number)), disk.watched(Fail("write", ".new", number)):
+        publish(run, USUAL)
+    assert current(tmp_path) is None
+    assert publish(run, USUAL).moved

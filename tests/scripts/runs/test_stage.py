@@ -1,17 +1,23 @@
 """A stage's folder is whole or absent, is replaced only by its own stage, and knows whether it still holds."""
 
+import errno
 import json
 import multiprocessing
 import os
 import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from ranker import disk
 from ranker.scores import InputError
+from scripts.formats.manifest import MANIFEST, read_manifest
+from scripts.formats.pointer import POINTER
 from scripts.runs import digests, stage
-from tests.scripts.stops import Stop
+from scripts.runs.locks import lock
+from tests.scripts.stops import Fail, Stop
 
 
 def make(out: Path, text: str = "1", **what: object) -> None:
@@ -304,3 +310,68 @@ def test_the_digest_of_a_folder_is_of_names_and_contents(tmp_path: Path) -> None
     assert digests.digest(tmp_path / "a") == digests.digest(tmp_path / "b")
     (tmp_path / "b" / "part.txt").rename(tmp_path / "b" / "piece.txt")
     assert digests.digest(tmp_path / "a") != digests.digest(tmp_path / "b")
+
+
+@pytest.mark.parametrize("before", [None, "before"])
+def test_a_folder_whose_name_could_not_be_synced_is_not_taken_for_kept(tmp_path: Path, before: str | None) -> None:
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    if before is not None:
+        make(runs / "out", before)
+    failing = disk.watched(Fail("sync folder", "/runs", errno.EIO))
+    with pytest.raises(OSError, match=r"Input/output error: '.*runs'"), failing:
+        make(runs / "out", "after")
+    assert names(runs) == ([] if before is None else ["out"])
+    assert before is None or (runs / "out" / "part.txt").read_text() == before
+
+
+def test_a_full_disk_is_no_wrong_input(tmp_path: Path) -> None:
+    full = disk.watched(Fail("make folder", "/new", errno.ENOSPC))
+    with pytest.raises(OSError, match=r"No space left on device: '.*new'"), full:
+        stage.make_folder(tmp_path / "new")
+
+
+@pytest.mark.parametrize("key", ["config", "code_version", "seconds", "inputs"])
+def test_a_manifest_that_says_what_was_not_written_is_none(tmp_path: Path, source: Path, key: str) -> None:
+    make(tmp_path / "out", inputs=[source], config={"seed": 3, "gap": 1e-05, "none": float("inf")})
+    path = tmp_path / "out" / MANIFEST
+    assert read_manifest(tmp_path / "out") is not None
+    said = json.loads(path.read_text())
+    said[key] = {"config": {"seed": 4}, "code_version": "v0", "seconds": 3.5, "inputs": {"source": "x"}}[key]
+    path.write_text(json.dumps(said))
+    assert read_manifest(tmp_path / "out") is None
+    assert not stage.is_current(tmp_path / "out", "train", [source], {"seed": 3})
+
+
+def test_an_input_that_is_changed_in_place_with_its_old_time_is_noticed(tmp_path: Path, source: Path) -> None:
+    seen = digests.look_at([source])
+    held = (source / "rows").stat()
+    with (source / "rows").open("r+") as file:
+        file.write("ROWS")
+    os.utime(source / "rows", ns=(held.st_atime_ns, held.st_mtime_ns))
+    assert seen.changed() == [source]
+
+
+def test_a_sweep_leaves_the_pointers_lock_to_who_flips_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (POINTER, f".{POINTER}.lock", "W48", ".W48.lock"):
+        (tmp_path / name).touch()
+    held = []
+    monkeypatch.setattr(stage, "lock", lambda path, wait: held.append(path.name) or lock(path, wait))
+    stage.sweep(tmp_path)
+    assert held == [".W48.lock"]
+
+
+def test_who_only_sweeps_does_not_keep_others_from_writing(tmp_path: Path) -> None:
+    began = threading.Event()
+
+    def sweep() -> None:
+        with stage.locked(tmp_path / "out"):
+            began.set()
+            time.sleep(0.05)
+
+    sweeper = threading.Thread(target=sweep)
+    sweeper.start()
+    began.wait()
+    make(tmp_path / "out")
+    sweeper.join()
+    assert (tmp_path / "out" / "part.txt").exists()

@@ -745,4 +745,4 @@ def help_text(command: str, conf: Path) -> str:
         "--config-dir DIR: a folder of your own settings, options and policies, which stand before these.",
         "Several values and --multirun run the command once for each: set.push_capacity.max=5%,10% --multirun",
     ]
-    return "\n".join(lines)
+    return "\n".join(lines).replace("python -m scripts.", called(""))

@@ -108,6 +108,7 @@ def _problems_of_file(file: Path, group: str, own: Path) -> Iterator[str]:
     except InputError as error:
         yield from error.problems
         return
+    content.pop("hydra", None)  # told of by now
     if group in FOR_ALL and GLOBAL not in file.read_text().splitlines():
         yield f"{file}: needs the line '{GLOBAL}'"
     defaults = _listed(content.pop("defaults", None))

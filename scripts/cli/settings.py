@@ -234,7 +234,9 @@ class ConsoleOptions(FrozenSettings):
 
     port: int = Field(8080, ge=0, le=65_535, description="of 127.0.0.1, where alone it listens")
     run: str | None = Field(None, description="the run that the page opens with")
-    policies: Path = Field(Path("conf/policy"), description="where proposed policies are saved as new files")
+    policies: Path | None = Field(
+        None, description="where proposed policies are saved as new files; the company's own policy/, or conf/policy"
+    )
     approver_required: bool = Field(True, description="whether another person than the author must approve")
 
 

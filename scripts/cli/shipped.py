@@ -78,6 +78,12 @@ def shipped_policy() -> Path:
     return Path(by_name(CONF, "default"))
 
 
+def own_policies() -> Path:
+    """Where new policies go: the company's policy/, or conf/policy below here."""
+    folder = own()
+    return Path("conf/policy") if folder is None else folder / "policy"
+
+
 def shown(path: Path) -> Path:
     """The path from here, where it is below; as it is otherwise."""
     try:

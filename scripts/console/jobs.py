@@ -5,7 +5,9 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextvars import copy_context
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 from allocator.infeasible.diagnosis import Infeasible
@@ -68,7 +70,8 @@ class Jobs:
                 known = Job(str(next(self._numbers)), title)
                 self._jobs[known.id], self._keys[key] = known, known.id
                 self._forget()
-                threading.Thread(target=_run, args=(known, turn, work), name=f"job-{known.id}", daemon=True).start()
+                run = partial(copy_context().run, _run, known, turn, work)
+                threading.Thread(target=run, name=f"job-{known.id}", daemon=True).start()
             if instead is not None:
                 before = self._jobs.get(self._last.get(instead, ""))
                 if before is not None and before is not known:

@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse
 
 from allocator.amounts import number, percent, percent_at_most, with_unit
 from ranker.normal import Z95
+from scripts.cli.shipped import called
 from scripts.console import shown
 from scripts.console.curve import curve, mark_of
 from scripts.console.takes import in_seconds
@@ -39,6 +40,7 @@ def environment() -> jinja2.Environment:
         "part": lambda text: quote(text, safe=""),
     }
     made.globals |= {
+        "called": called,
         "shown": shown,
         "track_record": track_record,
         "in_seconds": in_seconds,

@@ -10,6 +10,7 @@ from allocator.workbench.priced import Tell
 from allocator.workbench.session import Session
 from ranker.files import InputError
 from scripts.cli.settings import Settings
+from scripts.cli.shipped import own_policies
 from scripts.console.jobs import Job, Jobs
 from scripts.console.opened import CONSOLE, OpenedRun, open_run, open_session
 from scripts.console.policy_text import CheckedDraft, checked
@@ -110,7 +111,9 @@ class Console:
     @property
     def proposals(self) -> Proposals:
         console = self.settings.console
-        return Proposals(self.runs / CONSOLE / "proposals", console.policies, console.approver_required)
+        return Proposals(
+            self.runs / CONSOLE / "proposals", console.policies or own_policies(), console.approver_required
+        )
 
     def publish(self, name: str) -> Job:
         """Allocates, audits and publishes a proposed policy in the background."""

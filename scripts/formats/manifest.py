@@ -23,6 +23,7 @@ class Output(StrictDocument):
 
 class Manifest(StrictDocument):
     """inputs: path relative to the folder above -> digest, in the order in which the stage names them; outputs: by name.
+    configuration: of the files of a company's own (`--config-dir`), name -> digest; what of the settings mattered stands in config.
 
     What is missing in a file that another program wrote is None: it matches nothing.
     """
@@ -34,6 +35,7 @@ class Manifest(StrictDocument):
     sources_digest: str | None = None
     config_digest: str | None = None
     config: Mapping[str, Any] | None = None
+    configuration: Mapping[str, str] | None = None
     inputs: Mapping[str, str] | None = None
     outputs: Mapping[str, Output] | None = None
     seconds: Number | None = None

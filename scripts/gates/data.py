@@ -84,7 +84,10 @@ class VolumeGate(OfProfiles):
 
 @dataclass(frozen=True)
 class FeatureDrift(OfProfiles):
-    """One size of what happened to the features of the listeners who are scored. measure: of `ColumnDrift`; words: what it says."""
+    """One size of what happened to the features of the listeners who are scored. measure: of `ColumnDrift`; words: what it says.
+
+    Features that tell of earlier contacts are moved by what was decided before, so they refuse nothing: the drift page shows them.
+    """
 
     measure: str
     words: str
@@ -96,7 +99,9 @@ class FeatureDrift(OfProfiles):
         for now, last in found:
             for column in drift(now, last).columns:
                 size = getattr(column, self.measure)
-                if size is not None and not column.gone and not column.new:
+                if column.column in weeks.now.contact_features:
+                    yield self.untold("it tells of earlier contacts, which earlier weeks decided", about=column.column)
+                elif size is not None and not column.gone and not column.new:
                     sentence = (
                         f"feature {column.column}: {self.words.format(abs(size))} since {weeks.last_name}; "
                         f"the guardrail publish.{self.setting}={limit:g} lets through {limit:g}"

@@ -11,7 +11,7 @@ from allocator.policy.grammar import Policy
 from allocator.report.policy_used import policy_beside
 from ranker.evaluate.records import EVALUATION, ModelEvaluation
 from ranker.files import InputError
-from ranker.log_schema import SCHEMA_FILE, read_schema
+from ranker.log_schema import SCHEMA_FILE, LogSchema, read_schema
 from ranker.profiles.records import PROFILE, Profile, TableProfile
 from scripts.formats.console import PROPOSAL, ProposalRecord
 from scripts.formats.gates import GATES, GatesRecord, PartitionCount
@@ -74,12 +74,22 @@ class WeekSeen:
         return tuple(each for each in found if each is not None)
 
     @cached_property
-    def outcomes(self) -> tuple[str, ...]:
+    def schema(self) -> LogSchema | None:
         """Of its logs."""
         try:
-            return tuple(outcome.name for outcome in read_schema(self.folder / "logs" / SCHEMA_FILE).outcomes)
+            return read_schema(self.folder / "logs" / SCHEMA_FILE)
         except InputError:
-            return ()
+            return None
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """Of its logs."""
+        return () if self.schema is None else tuple(outcome.name for outcome in self.schema.outcomes)
+
+    @property
+    def contact_features(self) -> tuple[str, ...]:
+        """Features of its logs that tell of earlier contacts."""
+        return () if self.schema is None or self.schema.history is None else self.schema.history.columns
 
     @cached_property
     def partitions(self) -> Partitions | None:

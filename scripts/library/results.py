@@ -76,7 +76,7 @@ class PreparedLogs(VerbResult):
 
     @cached_property
     def frame(self) -> pd.DataFrame:
-        """A row per logged decision."""
+        """A row per logged decision, also of those that are known in part."""
         return read_logs(self.folder).frame
 
 

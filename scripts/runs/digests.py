@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 from pydantic import BaseModel
 
 from ranker.files import InputError, not_a_file, not_a_folder, sha256_of
+from scripts.cli.shipped import own
 from scripts.formats.manifest import MANIFEST, read_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -121,6 +122,12 @@ def plain(value: object) -> object:
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(entry) for entry in value]
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def own_configuration_digests() -> dict[str, str] | None:
+    """Name -> sha256 of the files of the company's own configuration; None where there is none."""
+    folder = own()
+    return None if folder is None else {name: digest(file) for name, file in _files_in(folder)}
 
 
 @cache

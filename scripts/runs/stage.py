@@ -28,6 +28,7 @@ from scripts.runs.digests import (
     digest,
     look_at,
     output_digests,
+    own_configuration_digests,
     plain,
     sources_digest,
 )
@@ -184,6 +185,7 @@ def _write_manifest(
         sources_digest=sources_digest(stage),
         config_digest=config_digest(config),
         config=plain(config),
+        configuration=own_configuration_digests(),
         inputs=made_from,
         outputs=_outputs(made),
         seconds=round(seconds, 3),

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from ranker.contact_history import HistoryColumns
 from ranker.log_schema import LogSchema, Outcome, write_schema
 from ranker.profiles.records import PROFILE, Profile, TableProfile
 from ranker.profiles.table import TableSketch
@@ -30,6 +31,7 @@ def write_week(runs: Path, name: str, seed: int, **changes: object) -> Path:
     spend = np.where(generator.random(ROWS) < 0.9, 0.0, generator.lognormal(size=ROWS))
     users = {
         "plays": generator.poisson(20, ROWS).astype(float),
+        "contacts": generator.poisson(2, ROWS).astype(float),
         "market": generator.choice(["SE", "NO"], ROWS),
     }
     columns = {
@@ -46,7 +48,8 @@ def write_week(runs: Path, name: str, seed: int, **changes: object) -> Path:
     for stage, names in (("logs", ("exposures", "logs")), ("scores", ("scored users", "scores"))):
         (run / stage).mkdir()
         (run / stage / PROFILE).write_text(Profile(tables=tuple(tables[each] for each in names)).text())
-    write_schema(run / "logs" / "schema.json", LogSchema((), (), OUTCOMES, "none"))
+    history = HistoryColumns(28, "contacts")
+    write_schema(run / "logs" / "schema.json", LogSchema(("contacts",), (), OUTCOMES, "none", history=history))
     return run
 
 
@@ -60,6 +63,16 @@ def refused(runs: Path, **changes: object) -> list[str]:
 def test_another_draw_of_the_same_passes(tmp_path: Path) -> None:
     for seed in range(8):
         assert publish(write_week(tmp_path, f"W{seed}", seed), PublishOptions()).moved
+
+
+def test_a_feature_of_earlier_contacts_moves_as_was_decided_and_refuses_nothing(tmp_path: Path) -> None:
+    """The first week that is optimised gives other contacts than whatever came before it."""
+    publish(write_week(tmp_path, "W47", 0), PublishOptions())
+    many = np.random.default_rng(9).poisson(9, ROWS).astype(float)
+    flip = publish(write_week(tmp_path, "W48", 1, scored_users__contacts=many), PublishOptions())
+    assert flip.moved and flip.gates is not None
+    told = [each for each in flip.gates.findings if each.about == "contacts"]
+    assert told and {each.status for each in told} == {"not compared"}
 
 
 def test_outcomes_that_are_all_zero_are_refused_even_in_a_first_week(tmp_path: Path) -> None:

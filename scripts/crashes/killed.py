@@ -65,7 +65,7 @@ def kill_everywhere(
         ended = _ended_at(runs, users, number, moment)
         seen = Resumed(runs)
         seen.read(whole)
-        faults = [] if ended.status == DONE else ended.faults((SIGNALS[signal.Signals(number)][1],))
+        faults = [] if ended.status == DONE else ended.faults(_statuses(number, moment))
         found += [(str(moment), fault) for fault in (*faults, *seen.faults)]
     last = _ended_at(runs, users, number, None)
     seen = Resumed(runs)
@@ -74,6 +74,11 @@ def kill_everywhere(
     left = [path for path in runs.rglob("*") if path.suffix in (".lock", ".new", ".old")]
     others = [FaultFound("left behind", f"{path.relative_to(runs)}") for path in left]
     return found + [("the last call", fault) for fault in (*last.faults((DONE,)), *seen.faults, *others)]
+
+
+def _statuses(number: int, moment: KillMoment) -> tuple[int, ...]:
+    """While a process still imports, the system ends it, which a shell tells as the same 143."""
+    return (SIGNALS[signal.Signals(number)][1], *(() if moment.line else (-number,)))
 
 
 def _ended_at(runs: Path, users: int, number: int, moment: KillMoment | None) -> Called:

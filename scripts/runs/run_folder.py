@@ -92,7 +92,7 @@ def _identity(settings: WeeklySettings, given: digests.InputsSeen) -> str:
             "settings": {
                 name: getattr(settings, name)
                 for name in Settings.model_fields
-                if name not in ("paths", "weekly", "tracking", "publish")
+                if name not in ("paths", "weekly", "tracking", "publish", "faults", "bench")
             },
             "policy": policy,
             "tables": tables,

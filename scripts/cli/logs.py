@@ -36,7 +36,14 @@ class OfOffermix:
 
 
 class _Lines(OfOffermix, logging.StreamHandler):
-    """Plain lines with the time of day, for files and pipes."""
+    """Plain lines with the time of day, for files and pipes: to what is stderr when they are written."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stderr
 
 
 class _InTerminal(OfOffermix, RichHandler):
@@ -64,7 +71,7 @@ def _handler(console: Console) -> logging.Handler:
         rich = _InTerminal(console=console, show_path=False, show_level=False, markup=False)
         rich.setFormatter(logging.Formatter("%(message)s", datefmt="%H:%M:%S"))
         return rich
-    plain = _Lines(sys.stderr)
+    plain = _Lines()
     plain.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
     return plain
 

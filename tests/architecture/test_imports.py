@@ -153,6 +153,9 @@ def test_nothing_that_is_loaded_can_run_code(file: Path) -> None:
 STARTED = {
     "scripts.audit_dependencies": "pip-audit",
     "scripts.runs.digests": "git, for the version of the code",
+    "scripts.crashes.killed": "the week that is killed",
+    "scripts.crashes.full_disk": "the week in a namespace with a small file system",
+    "scripts.schedulers.airflow_dag": "the commands that the tasks of Airflow call",
 }
 """Modules that start another program, and which."""
 

@@ -363,7 +363,7 @@ KEYS: dict[str, tuple[str, tuple[Key, ...]]] = {
             Key(
                 "only",
                 "faults.only",
-                "sections: stops,kills,refused,full,damaged,inputs,mlflow,races,clock",
+                "sections: stops,kills,refused,full,damaged,inputs,mlflow,races,publications,clock",
                 "words",
             ),
             Key("every", "faults.every", "of so many places where a fault can happen, one is tried", "value"),

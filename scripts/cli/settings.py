@@ -264,7 +264,9 @@ def _listed(value: object) -> object:
     return tuple(value.split(",")) if isinstance(value, str) else value
 
 
-FaultName = Literal["stops", "kills", "refused", "full", "damaged", "inputs", "mlflow", "races", "clock"]
+FaultName = Literal[
+    "stops", "kills", "refused", "full", "damaged", "inputs", "mlflow", "races", "publications", "clock"
+]
 
 
 class FaultsOptions(FrozenSettings):

@@ -20,11 +20,12 @@ Modules, in the order in which data flows:
 - untracked: MLflow that is gone
 - raced: two at once
 - clocked: clocks that are wrong
-- sections: all kinds of fault by name
-- told: the table of what was found
 - local_s3: a store's server on this machine
 - tiny_runs: finished runs of a few files, and where they are published
 - flips: publications under a reader that never stops
 - races: two publishers at once
 - requests_stopped: a publisher stopped at every request to its store
+- publications: the last three as a kind of fault
+- sections: all kinds of fault by name
+- told: the table of what was found
 """

@@ -15,6 +15,7 @@ from scripts.crashes.full_disk import full_disks
 from scripts.crashes.injected import refused_acts
 from scripts.crashes.killed import killed_processes
 from scripts.crashes.prepared import TinyWeeks, prepare_weeks
+from scripts.crashes.publications import publications
 from scripts.crashes.raced import races
 from scripts.crashes.records import FaultSection
 from scripts.crashes.untracked import weeks_without_mlflow
@@ -32,6 +33,7 @@ SECTIONS: Mapping[str, Section] = MappingProxyType(
         "inputs": changed_inputs,
         "mlflow": weeks_without_mlflow,
         "races": races,
+        "publications": publications,
         "clock": clocks_set_back,
     }
 )

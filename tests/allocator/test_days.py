@@ -72,7 +72,9 @@ def changed(users: pd.Series, before: pd.DataFrame, now: pd.DataFrame) -> pd.Ser
 
 
 @pytest.mark.parametrize("words", [False, True])
-@pytest.mark.parametrize(("seed", "method"), [(0, "prices"), (1, "exact"), (2, "prices")])
+@pytest.mark.parametrize(
+    ("seed", "method"), [pytest.param(0, "prices", marks=pytest.mark.slow), (1, "exact"), (2, "prices")]
+)
 def test_what_the_solver_certifies_the_judge_finds(
     tmp_path: Path, settings_for: Callable, seed: int, method: str, words: bool
 ) -> None:

@@ -25,6 +25,7 @@ from allocator.solve.solver import solve
 from allocator.users import FREE
 from ranker.scores import InputError
 from tests.allocator.instances import AS_OF, CONTACT, Case, catalogue, make_case
+from tests.seeds import seeds
 
 ACTIONS = catalogue().ids
 TOMORROW = AS_OF + datetime.timedelta(1)
@@ -186,7 +187,7 @@ def test_small_problems_are_solved_to_the_best_of_all_allocations(tmp_path: Path
         assert changed <= most
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", seeds(3, quick=1))
 def test_both_methods_agree_and_keep_the_limit(tmp_path: Path, seed: int) -> None:
     users = 400
     past = earlier(tmp_path / "before", users, seed)

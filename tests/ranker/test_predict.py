@@ -38,6 +38,7 @@ def _predict(model, users, out, **more):
     return _written(out)
 
 
+@pytest.mark.slow
 def test_any_number_of_cores_writes_the_same(trained, users, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("ranker.predict.USERS_AT_ONCE", 64)
     written = []

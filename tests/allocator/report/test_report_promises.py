@@ -131,9 +131,8 @@ def test_small_markets_gain_what_they_are_promised(tmp_path: Path, name: str, se
     assert found
 
 
-@pytest.mark.parametrize(
-    "name", ["total", *(pytest.param(rate, marks=pytest.mark.slow) for rate in ("average", "ratio"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["total", "average", "ratio"])
 def test_where_whole_contacts_are_small_the_promise_is_no_upper_limit(tmp_path: Path, name: str) -> None:
     found = [promises_kept(market) for market in markets(tmp_path, 400, 1, name, (0.8,))]
     assert found == ["about"]

@@ -30,7 +30,7 @@ def test_it_leaves_room_for_a_page_below_two_megabytes() -> None:
     assert "</script" not in plotly_script()
 
 
-@pytest.mark.parametrize("rules", [30, 1700])
+@pytest.mark.parametrize("rules", [30, pytest.param(1700, marks=pytest.mark.slow)])
 def test_a_page_of_many_rules_and_offers_is_below_two_megabytes(tmp_path: Path, rules: int) -> None:
     names = [f"cap_{number}" for number in range(rules)]
     records = [

@@ -36,7 +36,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
         yield opened
 
 
-@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("full", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_points_are_what_the_policy_gives_at_their_bounds(
     session: Session, file: Path, full: bool, tmp_path: Path
 ) -> None:

@@ -120,6 +120,7 @@ def test_a_budget_that_is_not_spent_says_why(session: Session, file: Path) -> No
     assert "listeners" in unspent
 
 
+@pytest.mark.slow
 def test_all_of_them_is_two_allocations(session: Session, scores: Scores, file: Path, tmp_path: Path) -> None:
     changes = {"push_cap": {"max": "10%"}, "total": {"max": 1}}
     answer = what_if(session, session.read(file, {}), session.read(file, changes), full=True)

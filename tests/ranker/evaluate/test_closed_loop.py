@@ -161,6 +161,7 @@ def test_each_week_is_accounted_for(looped) -> None:
         assert name == "oracle" or all(judged.value < judged.best for judged in weeks)
 
 
+@pytest.mark.slow
 def test_in_the_first_week_exploring_costs_its_share_of_the_difference(looped) -> None:
     """Same listeners, same model: value = 0.7 exploit + 0.3 random, to the last digit."""
     exploit, random, evenly = (looped[name][0] for name in ("exploit only", "random", "evenly"))

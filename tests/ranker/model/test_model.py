@@ -116,6 +116,7 @@ def test_the_deep_path_is_kept_only_where_held_out_rows_gain() -> None:
     assert _pays(gain_RC).tolist() == [1.0, 0.0, 0.0]
 
 
+@pytest.mark.slow
 def test_the_deep_path_learns_what_no_sum_over_features_can_say_and_rests_where_there_is_nothing(worlds, train) -> None:
     """The log odds depend on whether age and streams are on the same side of their medians: nothing to see in either alone."""
     generator = np.random.default_rng(3)

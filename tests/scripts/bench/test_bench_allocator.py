@@ -62,6 +62,7 @@ def test_the_first_users_do_not_depend_on_how_many_follow(tmp_path: Path) -> Non
     ("shape", "actions", "constraints"),
     [("market", 24, 50), ("knapsack", 24, 1), ("grid", 60, 83), ("averages", 24, 5), ("whole", 24, 5)],
 )
+@pytest.mark.slow
 def test_every_shape_can_be_solved_and_passes_the_audit(
     tmp_path: Path, settings: BenchSettings, shape: str, actions: int, constraints: int
 ) -> None:
@@ -84,6 +85,7 @@ def test_the_market_has_constraints_of_every_kind(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", ["market", "grid"])
+@pytest.mark.slow
 def test_the_linear_peers_agree_and_bound_the_best_whole_allocation(tmp_path: Path, shape: str) -> None:
     instance = write_instance(tmp_path, shape, 400, 5)
     whole = whole_of(instance)
@@ -111,6 +113,7 @@ def test_the_programme_is_the_one_that_the_exact_path_solves(tmp_path: Path) -> 
     assert relaxed.fractional <= 2, "a vertex has at most two fractional pairs for one budget"
 
 
+@pytest.mark.slow
 def test_the_rules_of_thumb_keep_maxima_and_contact_rules(tmp_path: Path) -> None:
     instance = write_instance(tmp_path, "knapsack", 500, 3)
     whole = whole_of(instance)

@@ -276,6 +276,7 @@ def test_what_a_peer_believes_is_kept_and_judged_again(
     assert calls == [1_500, 1_500]
 
 
+@pytest.mark.slow
 def test_speed_is_measured_from_files_to_files(
     tmp_path: Path, settings: BenchSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -288,6 +289,7 @@ def test_speed_is_measured_from_files_to_files(
     assert [table.title for table in block.tables] == ["Speed, from files to files"]
 
 
+@pytest.mark.slow
 def test_strategies_share_a_market_that_changes(settings: BenchSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranker_exploration, "SLOTS", ("push_1",))
     monkeypatch.setattr(ranker_exploration, "BY_HAND", 1)
@@ -355,6 +357,7 @@ def test_what_is_not_there_is_told_before_anything_runs(tmp_path: Path, settings
 
 @pytest.mark.real_data
 @pytest.mark.skipif(not TRIAL.exists(), reason=f"../shared/data/{TRIAL.name} is not beside the checkout")
+@pytest.mark.slow
 def test_the_real_trial_is_ordered_as_well_as_by_ridge_and_nobody_loses_by_choosing(
     tmp_path: Path, settings: BenchSettings
 ) -> None:

@@ -167,6 +167,7 @@ def test_what_init_writes_changes_nothing_until_it_is_edited(tmp_path: Path) -> 
         begin(tmp_path / "own")
 
 
+@pytest.mark.slow
 def test_commands_take_the_flag(call: Callable[..., Called], company: Callable[..., Path]) -> None:
     folder = company(config="publish: {max_chrun: 1}\n", policy__ours="version: 1\nobjectiv: []\n")
     called = call("-m", "scripts.train", "--config-dir", folder, "logs=x", "model=y", "fiit=3")

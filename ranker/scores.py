@@ -251,7 +251,7 @@ def _schema_problems(schema: pa.Schema, catalogue: Catalogue) -> Iterator[str]:
         elif not is_text(schema.field(name).type):
             yield f"column {name}: has type {schema.field(name).type}; a segment is a string"
     wanted = {f"mean_{metric.name}": pa.types.is_floating for metric in catalogue.metrics}
-    for name in wanted.keys() - set(schema.names):
+    for name in (name for name in wanted if name not in schema.names):
         yield f"column {name}: is missing, and catalogue.json names the metric"
     wanted |= {f"stderr_{metric.name}": pa.types.is_floating for metric in catalogue.metrics}
     wanted["eligible"] = pa.types.is_boolean

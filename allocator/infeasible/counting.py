@@ -167,7 +167,8 @@ def most_contacts(contact: ContactRules, actions_A: np.ndarray) -> int:
     """The size of the largest slate of these actions, by the exact slate kernel: of those who are bound by the fewest caps, and who
     have all that contacts ask for."""
     bare = replace(contact, asks=NO_ASKS)
-    for name in {name for name, some in zip(contact.names, _spares_some(contact), strict=True) if some}:
+    spared = (name for name, some in zip(contact.names, _spares_some(contact), strict=True) if some)
+    for name in dict.fromkeys(spared):
         bare = bare.without(name)
     rules = compile_rules(bare, None)
     work = make_work(rules)

@@ -86,7 +86,7 @@ class Reliability(OfModels):
     ) -> Iterator[GateFinding]:
         here, there = _reliabilities(now), _reliabilities(last)
         part = options.min_reliability or 0.0
-        for name in here.keys() & there.keys():
+        for name in (name for name in here if name in there):
             sentence = (
                 f"reliability of {name}: {here[name]:.3f} on average after {there[name]:.3f} in {weeks.last_name}; "
                 f"the guardrail publish.min_reliability={part:g} asks for {100 * part:g} %"

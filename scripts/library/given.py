@@ -128,7 +128,7 @@ def _table(name: str, frame: object) -> pa.Table:
         raise InputError(wrong)
     twice = sorted({column for column in columns if columns.count(column) > 1})
     problems = [f"{name}: column {column}: stands there twice" for column in twice]
-    for column in set(columns) - set(twice):
+    for column in (column for column in columns if column not in twice):
         try:
             pa.Array.from_pandas(frame[column])
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):

@@ -13,6 +13,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
@@ -57,12 +58,19 @@ def watched(watcher: Watcher) -> Iterator[None]:
 @contextlib.contextmanager
 def _act(kind: Kind, path: Path, source: Path | None = None) -> Iterator[None]:
     act = Act(kind, path, source)
-    try:
+    with _naming(path):
         for watcher in _watchers:
             watcher.before(act)
         yield
         for watcher in _watchers:
             watcher.after(act)
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """An error of the disk within it names the path."""
+    try:
+        yield
     except OSError as error:
         if error.errno is not None and error.filename is None:
             error.filename = os.fspath(path)
@@ -126,13 +134,25 @@ def write_new(path: Path, text: str) -> None:
     sync_folder(path.parent)
 
 
+@dataclass(frozen=True)
+class ParquetTables:
+    """A Parquet file that tables are written into. An error of the disk names it wherever a table is written."""
+
+    path: Path
+    writer: "pq.ParquetWriter"
+
+    def write_table(self, table: "pa.Table", row_group_size: int | None = None) -> None:
+        with _naming(self.path):
+            self.writer.write_table(table, row_group_size=row_group_size)
+
+
 @contextlib.contextmanager
-def parquet(path: Path, schema: "pa.Schema", **options: object) -> "Iterator[pq.ParquetWriter]":
+def parquet(path: Path, schema: "pa.Schema", **options: object) -> Iterator[ParquetTables]:
     """A Parquet file to write tables into. options: as `pyarrow.parquet.ParquetWriter` takes them."""
     import pyarrow.parquet as pq
 
     with _act("write", path), pq.ParquetWriter(path, schema, **options) as writer:
-        yield writer
+        yield ParquetTables(path, writer)
 
 
 def write_table(path: Path, table: "pa.Table", **options: object) -> None:

@@ -222,7 +222,7 @@ def write_logs(
     write_catalogue(path / CATALOGUE_FILE, Catalogue(tuple(actions)))
     rows = 0
     with ExitStack() as stack:
-        writers: dict[Path, pq.ParquetWriter] = {}
+        writers: dict[Path, disk.ParquetTables] = {}
 
         def write(folder: Path, frame: pd.DataFrame) -> int:
             table = _as_table(frame, schema, len(actions))

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from ranker import disk
 from ranker.catalogue import (
@@ -395,7 +394,7 @@ class ScoresWriter:
     def __init__(self, path: Path, catalogue: Catalogue):
         self._path, self._catalogue = path, catalogue
         self._file = ExitStack()
-        self._writer: pq.ParquetWriter | None = None
+        self._writer: disk.ParquetTables | None = None
         self._file_rows = 0
         self._files = 0
         write_catalogue(path / CATALOGUE_FILE, catalogue)

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ranker import disk
 from ranker.catalogue import CATALOGUE_FILE, Metric, write_catalogue
@@ -185,7 +184,7 @@ class _Files:
     def __init__(self, path: Path):
         self._path = path
         self._open: dict[str, ExitStack] = {}
-        self._writers: dict[str, pq.ParquetWriter] = {}
+        self._writers: dict[str, disk.ParquetTables] = {}
         self._rows: dict[str, int] = {}
         self._files: dict[str, int] = {}
 

@@ -131,3 +131,21 @@ def test_a_line_that_cannot_be_kept_is_not_there(
         disk.append(tmp_path / "lines", "two\n")
     assert (tmp_path / "lines").exists() == (before is not None)
     assert before is None or (tmp_path / "lines").read_text() == before
+
+
+def test_an_error_of_a_table_names_its_file_wherever_it_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Writers keep their files open from one table to the next."""
+
+    def write_table(*given: object, **named: object) -> None:
+        raise failing(errno.ENOSPC)
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", write_table)
+    table, caught = pa.table({"a": [1, 2]}), None
+    with disk.parquet(tmp_path / "t.parquet", table.schema) as file:
+        try:
+            file.write_table(table)
+        except OSError as error:
+            caught = error.filename
+    assert caught == str(tmp_path / "t.parquet")

@@ -85,12 +85,22 @@ def _worse_slopes(challenger: ModelEvaluation, champion: ModelEvaluation, errors
 
 
 def model_in_charge(settings: Settings, folder: Path) -> Path:
-    """The folder of the model that scores the run in `folder`: its own, or the champion's files where the champion stays."""
+    """The folder of the model that scores the run in `folder`: its own, or the champion's files where the champion stays.
+
+    A run has the champion's files only where they score it: what an earlier run linked here, or an earlier call left, is removed.
+    """
     own, kept = folder / "model", folder / CHAMPION
-    if not settings.tracking.enabled:
-        return own
     if folder.name in {pointer.run for pointer in published_before(folder.parent)}:
         return kept if kept.is_dir() else own
+    chosen = _chosen(settings, own, kept)
+    if chosen == own and kept.exists():
+        disk.remove(kept)
+    return chosen
+
+
+def _chosen(settings: Settings, own: Path, kept: Path) -> Path:
+    if not settings.tracking.enabled:
+        return own
     try:
         return _settled(settings, own, kept)
     except InputError:

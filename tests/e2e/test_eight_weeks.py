@@ -24,6 +24,7 @@ import pytest
 
 from ranker.catalogue import read_catalogue
 from ranker.columns import as_flags
+from ranker.files import sha256_of
 from ranker.logs import eligible_column
 from tests.scripts.test_bad_weeks import every_listener_twice, nothing_came, plays_ten_times_as_much
 
@@ -31,7 +32,9 @@ Call = Callable[..., subprocess.CompletedProcess[str]]
 WEEKS = ("2026-W48", "2026-W49", "2026-W50", "2026-W51", "2026-W52", "2026-W53", "2027-W01", "2027-W02")
 LAUNCHED, LAUNCH = "hifi", 3
 WITHDRAWN, WITHDRAWAL = "premium_lite", 6
-FIXED = ("+debug=tiny", "fit=fast", "publish.max_gap=0.01", "publish=true", "solve.price_ranges=false")
+EXPERIMENT = "eight weeks"
+RECORDED = f"tracking.experiment='{EXPERIMENT}'"
+FIXED = (RECORDED, "+debug=tiny", "fit=fast", "publish.max_gap=0.01", "publish=true", "solve.price_ranges=false")
 READ_OUT = 2
 """So many of the first weeks are read out, six weeks later."""
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3_600)]
@@ -105,8 +108,8 @@ def lived(call: Call, tmp_path_factory: pytest.TempPathFactory) -> Lived:
             later = folder / f"later-{place}"
             done(call("-m", "scripts.make_market", *after, "later=6", f"out={later}"))
             read = [f"allocation={folder / 'runs' / name / 'allocation'}", f"tables={later / 'tables'}"]
-            runs = f"runs={folder / 'runs'}"
-            done(call("-m", "scripts.readout", *read, f"out={folder / 'runs' / name / 'readout'}", runs))
+            read += [f"out={folder / 'runs' / name / 'readout'}", f"runs={folder / 'runs'}", RECORDED]
+            done(call("-m", "scripts.readout", *read))
         market = folder / f"market-{place + 1}"
         done(call("-m", "scripts.make_market", *after, f"out={market}"))
     return Lived(folder, market)
@@ -144,13 +147,25 @@ def test_a_product_is_given_from_its_launch_on_and_one_until_its_withdrawal(live
 def test_the_history_in_mlflow_has_every_week_and_what_came_of_the_first(lived: Lived) -> None:
     mlflow.set_tracking_uri(f"sqlite:///{lived.runs / 'mlflow.db'}")
     client = mlflow.MlflowClient()
-    experiment = client.get_experiment_by_name("offermix").experiment_id
+    experiment = client.get_experiment_by_name(EXPERIMENT).experiment_id
     (history,) = client.search_runs([experiment], "tags.`offermix.kind` = 'history'")
     days = [date.fromisoformat(day_of(lived, name)) for name in WEEKS]
     assert [(later - earlier).days for earlier, later in pairwise(days)] == [7] * (len(WEEKS) - 1)
     for metric, points in (("value", len(WEEKS)), ("reach", len(WEEKS)), ("realised", READ_OUT)):
         steps = [each.step for each in client.get_metric_history(history.info.run_id, metric)]
         assert steps == list(range(steps[0], steps[0] + points)), metric
+
+
+def test_the_champion_is_the_model_that_scored_the_last_week(lived: Lived) -> None:
+    """Whether challengers lost or won in the weeks before."""
+    client = mlflow.MlflowClient(f"sqlite:///{lived.runs / 'mlflow.db'}")
+    last = lived.runs / WEEKS[-1]
+    scored_by = json.loads((last / "scores" / "catalogue.json").read_text())["model_id"]
+    folders = [folder for folder in (last / "champion", last / "model") if folder.is_dir()]
+    assert json.loads((folders[0] / "model.json").read_text())["id"] == scored_by
+    (name,) = (each.name for each in client.search_registered_models())
+    champion = client.get_model_version_by_alias(name, "champion")
+    assert champion.tags["weights_sha256"] == sha256_of(folders[0] / "weights.safetensors")
 
 
 def day_of(lived: Lived, name: str) -> str:

@@ -144,7 +144,9 @@ def test_without_mlflow_a_week_is_scored_with_its_own_model(
 ) -> None:
     folder = tmp_path / "runs" / "2026-W48"
     off = settings().model_copy(update={"tracking": settings().tracking.model_copy(update={"enabled": False})})
+    (folder / CHAMPION).mkdir(parents=True)  # as linked from a week that a champion scored
     assert model_in_charge(off, folder) == folder / "model" and not caplog.text
+    assert not (folder / CHAMPION).exists()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:hush@127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     assert model_in_charge(settings(), folder) == folder / "model"

@@ -1,6 +1,7 @@
-"""Two weeks on one registry: the champion scores the second where its challenger loses, and decides at the second week's prices."""
+"""Weeks on one registry: the champion scores the second where its challenger loses, and decides at its prices; the third one wins."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import mlflow
@@ -8,9 +9,10 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
+from ranker.files import sha256_of
 from scripts import weekly
 from scripts.cli.settings import WeeklySettings
-from scripts.crashes.tiny_week import FIRST
+from scripts.crashes.tiny_week import FIRST, SECOND
 from scripts.runs import champion
 from scripts.runs.champion import CHALLENGER, CHAMPION, ChampionVerdict
 
@@ -55,3 +57,14 @@ def test_a_champion_that_is_not_beaten_scores_the_next_week(
     again_called = weekly.run(second)
     assert again_called.folder == after and all(each.skipped for each in again_called.ran[:-1])
     assert client.get_model_version_by_alias(NAME, CHAMPION).version == 3
+
+    monkeypatch.setattr(champion, "verdict", lambda *each: ChampionVerdict(True, "the challenger takes over: the same"))
+    later = second.data.model_copy(update={"snapshot": SECOND + timedelta(weeks=1)})
+    third = weekly.run(second.model_copy(update={"data": later})).folder
+    assert not (third / CHAMPION).exists(), "linked from the week before, whose challenger lost"
+    assert model_of(third) == id_of(third / "model") != model_of(after)
+    won = client.get_model_version_by_alias(NAME, CHAMPION)
+    assert won.tags["weights_sha256"] == sha256_of(third / "model" / "weights.safetensors")
+    asked = "tags.`offermix.kind` = 'week' and tags.`offermix.week` = '" + third.name + "'"
+    (week,) = client.search_runs([client.get_experiment_by_name(second.tracking.experiment).experiment_id], asked)
+    assert week.data.tags["offermix.scored_by"] == "the week's own model"

@@ -139,6 +139,12 @@ def drift_metrics(found: DriftRecord) -> dict[str, float]:
     return metrics
 
 
+def drift_points(found: DriftRecord) -> dict[str, float]:
+    """Of these, the few that are charted over weeks: how far listeners and effects moved at most."""
+    kept = ("drift/scored_users/largest_shift", "drift/scores/largest_shift")
+    return {name: size for name, size in drift_metrics(found).items() if name in kept}
+
+
 def drift_tables(found: DriftRecord) -> dict[str, list[dict[str, object]]]:
     """Every column of every table, what moved most first."""
     parts = ("column", "shift", "psi", "moved", "missing", "known")

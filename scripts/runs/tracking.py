@@ -21,7 +21,7 @@ from scripts.runs import clock, digests
 from scripts.runs.champion import CHALLENGER, CHAMPION, set_champion
 from scripts.runs.history import add_points, readout_points, week_points
 from scripts.runs.metrics import (
-    drift_metrics,
+    drift_points,
     evaluation_metrics,
     readout_metrics,
 )
@@ -161,7 +161,7 @@ def _add_to_history(client: "MlflowClient", experiment: str, record: WeekRecord)
     drift = DriftRecord.from_file_if_sound(record.folder / "drift" / DRIFT)
     if certificate is not None and record.day is not None:
         with alone(record.folder.parent):
-            points = week_points(certificate, rehearsal) | ({} if drift is None else drift_metrics(drift))
+            points = week_points(certificate, rehearsal) | ({} if drift is None else drift_points(drift))
             add_points(client, experiment, record.day, points)
 
 

@@ -11,7 +11,7 @@ from scripts.formats.drift import DRIFT, DriftRecord
 from scripts.gates.drifted import drifted
 from scripts.gates.week_seen import WeekSeen
 from scripts.pages.drift_page import headline, page_of, show_drift, write_page
-from scripts.runs.metrics import drift_metrics, drift_tables
+from scripts.runs.metrics import drift_metrics, drift_points, drift_tables
 from tests.scripts.gates.test_data import ROWS, write_week
 
 
@@ -50,6 +50,12 @@ def test_figures_are_flat_few_and_finite(record: DriftRecord) -> None:
     assert figures["drift/scored_users/largest_shift"] > 30
     assert figures["drift/scored_users/unseen_values"] == 1.0
     assert figures["drift/left_out"] == 7.0
+
+
+def test_few_of_them_are_charted_over_weeks(record: DriftRecord) -> None:
+    figures = drift_metrics(record)
+    names = ("drift/scored_users/largest_shift", "drift/scores/largest_shift")
+    assert drift_points(record) == {name: figures[name] for name in names}
 
 
 def test_the_table_of_columns_begins_with_what_moved_most(record: DriftRecord) -> None:

@@ -276,7 +276,9 @@ class FaultsOptions(FrozenSettings):
         None, description="sections; None: all"
     )
     users: int = Field(500, ge=400, description="of its market")
-    every: PositiveInt = Field(1, description="of so many places, one is tried")
+    every: PositiveInt | None = Field(
+        None, description="of so many places, one is tried; None: all stops, and some of the other kinds"
+    )
     first: NonNegativeInt = Field(0, description="the first of them")
     processes: PositiveInt = Field(2, description="that check at once")
 

@@ -121,7 +121,7 @@ def changed_inputs(weeks: TinyWeeks) -> FaultSection:
         (name, generator.randint(1 + number * counting.acts // MOMENTS, (number + 1) * counting.acts // MOMENTS))
         for name in INPUTS
         for number in range(MOMENTS)
-    ][weeks.wanted.first % weeks.wanted.every :: weeks.wanted.every]
+    ][weeks.wanted.first % weeks.every :: weeks.every]
     going = []
     for number, (name, n) in enumerate(tried):
         week, runs = _copy(weeks, place / str(number))

@@ -137,7 +137,7 @@ def not_yet_published(weeks: TinyWeeks, runs: Path) -> None:
 def damaged_files(weeks: TinyWeeks) -> FaultSection:
     """Damages each file and looks at what becomes of it."""
     started, place = time.perf_counter(), weeks.place("damaged")
-    first, every = weeks.wanted.first, weeks.wanted.every
+    first, every = weeks.wanted.first, weeks.every
     going = []
     for number, done in enumerate(damages(weeks.whole, random.Random(first))[first % every :: every]):
         runs = place / str(number)

@@ -29,7 +29,7 @@ def enumerate_stops(weeks: TinyWeeks) -> FaultSection:
     """Stops a tiny week at every write and checks what is left."""
     started = time.perf_counter()
     watched = weeks.pool.submit(watch, weeks.week, weeks.place("stops")).result()
-    chosen = watched.states[weeks.wanted.first % weeks.wanted.every :: weeks.wanted.every]
+    chosen = watched.states[weeks.wanted.first % weeks.every :: weeks.every]
     found = check_states(weeks, chosen)
     return faults_of(watched, chosen, found, time.perf_counter() - started).section()
 

@@ -200,7 +200,7 @@ def refused_acts(weeks: TinyWeeks) -> FaultSection:
     """Refuses the acts of a week, and calls it again where they left different folders."""
     started, place = time.perf_counter(), weeks.place("refused")
     shutil.copytree(weeks.before, place / "runs")
-    asked = (weeks.week, place / "runs", place, weeks.whole, THIRD * weeks.wanted.every, weeks.wanted.first)
+    asked = (weeks.week, place / "runs", place, weeks.whole, THIRD * weeks.every, weeks.wanted.first)
     watcher = weeks.pool.submit(refuse_every_act, *asked).result()
     states = list(watcher.states.items())
     again = dict(

@@ -116,9 +116,7 @@ def _end_after(process: subprocess.Popen[str], moment: KillMoment, number: int) 
 def killed_processes(weeks: TinyWeeks) -> FaultSection:
     """Two processes at once: one chain of kills, one of SIGTERM."""
     started, place, generator = time.perf_counter(), weeks.place("killed"), random.Random(weeks.wanted.first)
-    chosen = {
-        number: moments(generator)[weeks.wanted.first % weeks.wanted.every :: weeks.wanted.every] for number in SIGNALS
-    }
+    chosen = {number: moments(generator)[weeks.wanted.first % weeks.every :: weeks.every] for number in SIGNALS}
     going = {}
     for number, when in chosen.items():
         runs = place / str(int(number))

@@ -22,7 +22,8 @@ Week = Callable[[Path, date], object]
 class TinyWeeks:
     """before: a folder of runs with the first week published; finished: with both; whole: what `finished` holds.
 
-    pool: processes that check at once; each learns a week's model once. folder: for copies. told: is called after every check.
+    pool: processes that check at once; each learns a week's model once. folder: for copies. told: is called after every check. every: of
+    so many places of a kind of fault, one is tried.
     """
 
     settings: Settings
@@ -33,6 +34,7 @@ class TinyWeeks:
     whole: FinishedWeek
     pool: ProcessPoolExecutor
     told: Callable[[], object]
+    every: int = 1
 
     @property
     def week(self) -> Week:

@@ -34,7 +34,7 @@ def _rows(weeks: TinyWeeks) -> Iterator[FaultRow]:
 
 
 def _some(places: int, weeks: TinyWeeks) -> int:
-    return max(1, places // weeks.wanted.every)
+    return max(1, places // weeks.every)
 
 
 def _row(kind: str, places: int, faults: Iterable[str], seconds: float, remark: str) -> FaultRow:

@@ -92,7 +92,7 @@ def _of_weeks(weeks: TinyWeeks, place: Path) -> list[FaultRow]:
     rows = []
     for number, (kind, many, latest) in enumerate(kinds):
         started, faults = time.perf_counter(), list[FaultFound]()
-        tried = range(weeks.wanted.first % weeks.wanted.every, many, weeks.wanted.every)
+        tried = range(weeks.wanted.first % weeks.every, many, weeks.every)
         for each in tried:
             runs = place / f"{number} {each}"
             shutil.copytree(weeks.finished if number else weeks.before, runs)

@@ -3,6 +3,7 @@
 import multiprocessing
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -38,6 +39,12 @@ SECTIONS: Mapping[str, Section] = MappingProxyType(
     }
 )
 
+USUAL_EVERY: Mapping[str, int] = MappingProxyType(
+    {"stops": 1, "kills": 4, "refused": 6, "full": 3, "damaged": 3, "inputs": 3, "mlflow": 7, "races": 4, "publications": 4,
+     "clock": 2}
+)  # fmt: skip
+"""Of so many places one is tried unless a call says otherwise: all stops, and of the others what fits into ten minutes on two cores."""
+
 
 def bring_about(
     settings: Settings, wanted: FaultsOptions, folder: Path, told: Callable[[], object] = lambda: None
@@ -53,4 +60,4 @@ def bring_about(
     names = SECTIONS if wanted.only is None else wanted.only
     with ProcessPoolExecutor(max(wanted.processes, 2), FORKED) as pool:
         weeks = prepare_weeks(settings, wanted, folder, pool, told)
-        return [SECTIONS[name](weeks) for name in names]
+        return [SECTIONS[name](replace(weeks, every=wanted.every or USUAL_EVERY[name])) for name in names]

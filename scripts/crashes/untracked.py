@@ -143,7 +143,7 @@ def weeks_without_mlflow(weeks: TinyWeeks) -> FaultSection:
         *((f"gone after {n} of {calls} calls", Gone(n).going) for n in midway),
     ]
     going = []
-    for number, (name, gone) in enumerate(ways[weeks.wanted.first % weeks.wanted.every :: weeks.wanted.every]):
+    for number, (name, gone) in enumerate(ways[weeks.wanted.first % weeks.every :: weeks.every]):
         runs = place / str(number) / "runs"
         shutil.copytree(base, runs)
         going.append((name, weeks.pool.submit(without_mlflow, week, runs, gone, True)))

@@ -9,9 +9,11 @@ from pathlib import Path
 from unittest.mock import patch
 
 from scripts.cli import statuses
+from scripts.cli.loudness import Loudness
 from scripts.cli.statuses import DONE, guarded
 from scripts.crashes.records import FaultFound
 
+QUIET = Loudness(-1)
 TRACEBACK = "a traceback of the program"
 
 
@@ -50,8 +52,10 @@ def _done(job: Callable[[], object]) -> int:
 
 @contextlib.contextmanager
 def _warnings_to(said: io.StringIO) -> Iterator[None]:
-    """Log lines of warnings are said, others are not."""
+    """Log lines of warnings are said, others are not: as a quiet call says them."""
     root, handler = logging.getLogger(), logging.StreamHandler(said)
+    handler.setLevel(logging.WARNING)
+    handler.addFilter(QUIET.shows)
     others, level = list(root.handlers), root.level
     root.handlers = [handler]
     root.setLevel(logging.WARNING)

@@ -21,6 +21,7 @@ from allocator.solve.solution import TooLarge, Unsolvable
 from allocator.solve.solver import solve, worst_value
 from allocator.users import FREE
 from tests.allocator.instances import MARKETS, Case, make_case
+from tests.seeds import seeds
 
 Words = dict[str, str]
 
@@ -176,12 +177,12 @@ def check_solution(folder: Path, seed: int, users: int, **settings: object) -> s
     return "best" if value >= brute.whole - 1e-6 * size else f"{(brute.whole - value) / size:.1e}"
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", seeds(30, quick=10))
 def test_the_exact_way_finds_the_best_of_all_slates(tmp_path: Path, seed: int) -> None:
     assert check_solution(tmp_path, seed, 14, method="exact") in ("best", "refused", "too much work")
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", seeds(30, quick=10))
 def test_the_way_by_prices_is_bounded_by_its_dual_and_ends_near_the_best(tmp_path: Path, seed: int) -> None:
     ended = check_solution(tmp_path, seed, 40, method="prices")
     assert ended in ("best", "refused", "not found") or float(ended) < 5e-3
@@ -214,7 +215,7 @@ def one_user(case: Case, user: int, reach_BA: np.ndarray, generator: np.random.G
     return One(net_A, reward_B, slates, np.array(value_N))
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", seeds(25, quick=10))
 def test_slates_with_rewards_are_those_of_brute_force(tmp_path: Path, seed: int) -> None:
     generator = np.random.default_rng([seed, 32])
     case = make_case(tmp_path, 12, seed, CONTACTS[seed % len(CONTACTS)])
@@ -241,7 +242,7 @@ def test_slates_with_rewards_are_those_of_brute_force(tmp_path: Path, seed: int)
         assert len(told) == found and told == pytest.approx(wanted, abs=1e-12)
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", seeds(25, quick=10))
 def test_the_judge_works_out_the_same_slates_its_own_way(tmp_path: Path, seed: int) -> None:
     generator = np.random.default_rng([seed, 33])
     case = make_case(tmp_path, 12, seed, CONTACTS[seed % 3])

@@ -60,6 +60,7 @@ EDITS = [
 ]
 
 
+@pytest.mark.slow
 def test_a_sample_says_what_allocations_of_everybody_do(session: Session, scores: Scores, file: Path) -> None:
     """Of all differences of six edits four in five, at least, are within 1.96 standard errors, and all within four."""
     before, away = allocate(scores, file).certificate, []

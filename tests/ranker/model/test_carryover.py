@@ -188,6 +188,7 @@ def test_only_what_features_tell_of_is_carried_over(encoder) -> None:
         form.validate_python(json.loads(written.replace("weeks_since_books", "weeks"))).with_features_of(encoder)
 
 
+@pytest.mark.slow
 def test_effects_that_grow_on_one_outcome_while_others_tire_are_found_better_with_it() -> None:
     """Every earlier contact leaves 80 % of an effect, on the scale of the link; on subscribing it adds to each first."""
     generator = np.random.default_rng(6)

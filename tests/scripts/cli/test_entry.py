@@ -155,6 +155,7 @@ def test_a_sweep_runs_each_value_apart_and_ends_with_the_first_failure(
     assert "exit status 2" in called.stdout
 
 
+@pytest.mark.slow
 def test_experiments_and_cfg_and_help(
     program: Callable[..., Path], call: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
@@ -223,7 +224,9 @@ def test_the_environment_cannot_be_read_into_the_settings(
     assert "not available" in called.stderr
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 def test_an_interrupted_stage_leaves_nothing_half_written(
     number: int, status: int, program: Callable[..., Path], tmp_path: Path, root: Path
 ) -> None:

@@ -109,6 +109,7 @@ def parts(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Parts:
     return Parts(held, opinions, plan, {each.name: each.policy_RB for each in allocated}, truth)
 
 
+@pytest.mark.slow
 def test_every_allocation_keeps_the_rules_scaled_to_the_rows(parts: Parts) -> None:
     """Counted by hand: percentages of the rows, numbers by the rows' share of a week's users, slots and eligibility."""
     ids = [action["id"] for action in parts.plan.catalogue.actions]
@@ -231,6 +232,7 @@ def test_the_page_shows_every_part_and_needs_nothing_else(evaluation: HeldOutEva
     assert "Left out of the policy: holdout, exploration, fallback." in page
 
 
+@pytest.mark.slow
 def test_the_page_says_which_scores_are_averages(evaluation: HeldOutEvaluation) -> None:
     def words(average: bool) -> str:
         told = tuple(record.model_copy(update={"average": average}) for record in evaluation.reliability)

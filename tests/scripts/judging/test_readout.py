@@ -183,6 +183,7 @@ def test_the_verdict_and_the_page_say_the_same(found: dict, case: Case) -> None:
     assert Readout.from_file(written).text() == written.read_text()
 
 
+@pytest.mark.slow
 def test_a_large_lift_ships_and_a_guardrail_stops_it(case: Case) -> None:
     """Everybody chosen buys once more; then the same where revenue is said to be better low."""
     tables = case.folder / "rich"

@@ -116,6 +116,7 @@ def test_a_person_promotes_and_demotes_and_it_stays_on_record(
         ({"version": "best", "person": "Ada", "reason": "why not"}, "has no version or alias best"),
     ],
 )
+@pytest.mark.slow
 def test_what_cannot_be_promoted_is_told(
     versions: object, settings: Callable[..., RegistrySettings], asked: dict[str, str], said: str
 ) -> None:
@@ -125,6 +126,7 @@ def test_what_cannot_be_promoted_is_told(
 
 
 @pytest.mark.parametrize(("words", "status"), [(["version=2"], 2), (["version=2", "person=Ada", "reason=why not"], 0)])
+@pytest.mark.slow
 def test_the_command_ends_in_its_status(versions: object, tmp_path: Path, words: list[str], status: int) -> None:
     asked = [*words, f"runs={tmp_path / 'runs'}"]
     assert execute("promote", RegistrySettings, promote.run, asked) == status

@@ -90,6 +90,7 @@ def test_a_moved_folder_moved_again(old: tuple[Path, str], tmp_path: Path, conne
         assert note(client, first) == "first"
 
 
+@pytest.mark.slow
 def test_artifacts_that_were_left_behind_are_read_where_they_are(
     old: tuple[Path, str], tmp_path: Path, connected: Callable
 ) -> None:
@@ -102,6 +103,7 @@ def test_artifacts_that_were_left_behind_are_read_where_they_are(
     assert files(tmp_path / "new") == {f"mlartifacts/{second}/artifacts/note.txt"}
 
 
+@pytest.mark.slow
 def test_an_experiment_with_a_place_of_its_own_keeps_it(
     old: tuple[Path, str], tmp_path: Path, connected: Callable
 ) -> None:

@@ -71,10 +71,18 @@ class WarningCounted(StrictDocument):
     times: int
 
 
+class StoreOfRun(StrictDocument):
+    """An object store on which the week is published besides. published: whether this call put the run there, or found it there."""
+
+    address: str
+    published: bool
+
+
 class RunSummary(StrictDocument):
     """exit_status: None while it runs, or where the process died. stopped_at: the stage that did not end well.
 
     published: whether the pointer names this run; published_now: whom it names; published_before: whom it named when the call began.
+    store: None where the call publishes on none.
     data_digest, policy.digest and figures: None where the call did not come so far. Paths are below the folder that holds this file.
     """
 
@@ -104,6 +112,7 @@ class RunSummary(StrictDocument):
     published: bool
     published_now: str | None
     published_before: str | None
+    store: StoreOfRun | None = None
     unpublished_because: str | None
     next: str
     report: str | None

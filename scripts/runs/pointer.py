@@ -67,7 +67,7 @@ def publish(run: Path, guardrails: PublishOptions, now: datetime | None = None) 
     run, allocation = locate(run)
     with flipping(run.parent):
         last = current(run.parent)
-        weeks = compared(run, allocation, None if last is None else _week_of(run.parent, last))
+        weeks = compared(run, allocation, None if last is None else week_of_pointer(run.parent, last))
         if not weeks.faults and last is not None and is_named_by(last, run, allocation):
             return again(weeks, guardrails, last)
         gates = ask_gates(weeks, guardrails)
@@ -179,7 +179,8 @@ def compared(run: Path, allocation: Path, last: WeekSeen | None) -> WeeksCompare
     return WeeksCompared(WeekSeen(run.name, run, allocation), beside, faults)
 
 
-def _week_of(runs: Path, pointer: Pointer) -> WeekSeen:
+def week_of_pointer(runs: Path, pointer: Pointer) -> WeekSeen:
+    """The run that a pointer names, as gates see it."""
     published = runs / pointer.allocation
     return WeekSeen(pointer.run, published.parent if published.name == "allocation" else published, published)
 

@@ -31,6 +31,7 @@ from scripts.formats.summary import (
     RunSummary,
     StageOfRun,
     Status,
+    StoreOfRun,
     WarningCounted,
 )
 from scripts.runs import digests
@@ -69,13 +70,15 @@ class Ended:
 
 @dataclass(frozen=True)
 class WeekCalled:
-    """What a call of `weekly` knows of itself when its folder is there. before: the run that was published then."""
+    """What a call of `weekly` knows of itself when its folder is there. before: the run that was published then; store: the address of the
+    configured object store."""
 
     folder: Path
     week: str
     policy: PolicyOfRun
     before: str | None
     started_at: str
+    store: str | None = None
     stages: list[StageOfRun] = field(default_factory=list)
 
     def came_to(self, stage: str) -> bool:
@@ -114,6 +117,7 @@ def summary_of(call: WeekCalled, ended: Ended, warned: Mapping[str, int]) -> Run
         published=now == call.folder.name,
         published_now=now,
         published_before=call.before,
+        store=_store(call, ended),
         unpublished_because=ended.unpublished,
         next=_next(ended, asked, page is not None),
         report=None if page is None else page.relative_to(call.folder).as_posix(),
@@ -166,6 +170,12 @@ def _not_passed(finding: GateFinding) -> GateNotPassed:
         overridden=finding.status == gates.OVERRIDDEN,
         sentence=finding.sentence,
     )
+
+
+def _store(call: WeekCalled, ended: Ended) -> StoreOfRun | None:
+    if call.store is None or ended.unpublished is not None:
+        return None
+    return StoreOfRun(address=call.store, published=call.came_to("publish"))
 
 
 def _published_now(runs: Path) -> str | None:

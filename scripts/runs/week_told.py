@@ -122,7 +122,8 @@ def _called(settings: WeeklySettings, folder: Path) -> WeekCalled:
         digest=None,
         changes=tuple(sorted(f"set.{rule}" for rule in settings.set)),
     )
-    return WeekCalled(folder, week_of(settings), policy, None if pointer is None else pointer.run, _now())
+    before = None if pointer is None else pointer.run
+    return WeekCalled(folder, week_of(settings), policy, before, _now(), settings.publish.store)
 
 
 def _tell_call(settings: WeeklySettings, call: WeekCalled) -> None:

@@ -97,7 +97,8 @@ def check_store(guardrails: PublishOptions | None, runs: Path) -> None:
         return
     publication, here = read_head(store).publication, current(runs)
     if publication is None:
-        log.info("Nothing is published on %s yet", store.address)
+        told = "Nothing is published on %s yet" + ("" if here is None else f"; gates compare with {here.run} of {runs}")
+        log.log(logging.INFO if here is None else logging.WARNING, told, store.address)
     elif not _brought_up(runs, publication, here):
         there = "nothing" if here is None else here.run
         told = "%s has %s published, and this folder of runs %s: rules compare with that"
@@ -154,9 +155,13 @@ def _follows(runs: Path, publication: Publication, why: Why, now: datetime | Non
 
 @contextlib.contextmanager
 def _last_week(store: ObjectStore, publication: Publication | None, runs: Path) -> Iterator[WeekSeen | None]:
-    """What is published on the store: the folder of that run where it is the same, or else downloaded for as long as gates ask."""
+    """What is published on the store: the folder of that run where it is the same, or else downloaded for as long as gates ask.
+
+    A store that has nothing yet is where this folder moves to: what the folder has published is last week.
+    """
     if publication is None:
-        yield None
+        here = current(runs)
+        yield None if here is None else local.week_of_pointer(runs, here)
         return
     folder = runs / publication.run
     if (folder / ALLOCATION).is_dir() and allocation_digest(folder / ALLOCATION) == publication.allocation_digest:

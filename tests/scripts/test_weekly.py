@@ -29,6 +29,7 @@ from scripts.formats.summary import RunSummary
 from scripts.runs import digests, policy_check, run_folder, stage, trial
 from scripts.runs.pointer import Refused
 from scripts.runs.week import WeeklyRun
+from scripts.stores.objects import StoreFailed
 from tests.scripts.regrets import regret_of
 
 ORDER = ["make_market", "prepare", "train", "score", "allocate", "rehearse", "regret", "drift", "report", "publish"]
@@ -477,6 +478,27 @@ def test_a_trial_says_that_nothing_was_published(week: Callable[..., WeeklyRun],
     said = summary(tmp_path / "runs")
     assert (said.status, said.published, said.unpublished_because) == ("done", False, "not published: publish=false")
     assert said.next.startswith("Nothing was published")
+
+
+def test_a_week_says_whether_its_store_has_it(
+    week: Callable[..., WeeklyRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weekly, "check_store", lambda options, runs: None)
+    told = []
+    for words in ((), ("weekly.publish=false",)):
+        week("publish.store=s3://offers/se", *words)
+        store = summary(tmp_path / "runs").store
+        told.append(store and (store.address, store.published))
+    assert told == [("s3://offers/se", True), None]
+
+    def failing(settings: Settings) -> None:
+        raise StoreFailed("no answer")
+
+    monkeypatch.setattr(sys.modules["scripts.publish"], "run", failing)
+    with pytest.raises(StoreFailed):
+        week("publish.store=s3://offers/se")
+    store = summary(tmp_path / "runs").store
+    assert store is not None and not store.published
 
 
 def refused() -> Refused:

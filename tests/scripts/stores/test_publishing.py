@@ -7,6 +7,7 @@ from pathlib import Path
 
 import obstore
 import pytest
+from obstore.store import MemoryStore
 
 from ranker.files import InputError
 from scripts.cli.settings import PublishOptions
@@ -14,6 +15,7 @@ from scripts.cli.statuses import DONE, FAILED, REFUSED, WRONG_INPUT, guarded
 from scripts.crashes.local_s3 import PASSPHRASE, LocalS3
 from scripts.formats.gates import GATES, GatesRecord
 from scripts.formats.pointer import OBJECTS, POINTER, Publication, digest_of
+from scripts.runs import pointer as local
 from scripts.runs.pointer import LostRace, Refused
 from scripts.runs.published import chain_of, current
 from scripts.stores import objects, publishing
@@ -137,6 +139,21 @@ def test_gates_compare_with_what_the_store_has_wherever_that_was_made(in_memory:
     publish_on(in_memory, write_run(here, "W50"), ADA)
     rollback_on(in_memory, there, "W48", ADA)
     assert current(there).run == "W49", "its own folder does not hold W48 as it was published"
+
+
+def test_an_empty_store_is_no_way_past_the_gates(
+    in_memory: ObjectStore, machine: Machine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A mistyped prefix, or the first week on a store: what the folder of runs has published is last week."""
+    runs = machine("a")
+    local.publish(write_run(runs, "W47"), ADA)
+    publish_on(in_memory, write_run(runs, "W48"), ADA)
+    assert GatesRecord.from_file(runs / "W48" / GATES).week == "W47"
+    moved = ObjectStore(in_memory.address, MemoryStore())
+    monkeypatch.setattr(publishing, "store_of", lambda options: moved)
+    publishing.check_store(ADA, runs)
+    assert f"Nothing is published on {moved.address} yet; gates compare with W48 of {runs}" in caplog.text
+    assert publish_on(moved, runs / "W48", ADA).moved, "what is published here may be published there"
 
 
 def test_what_a_gate_refuses_leaves_no_object(in_memory: ObjectStore, machine: Machine) -> None:

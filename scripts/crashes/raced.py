@@ -16,7 +16,7 @@ from scripts.crashes.called import Called, called
 from scripts.crashes.damaged import EARLIER, WEEK, not_yet_published
 from scripts.crashes.prepared import TinyWeeks, Week
 from scripts.crashes.records import FaultFound, FaultRow, FaultSection
-from scripts.crashes.resumed import FinishedWeek, Resumed
+from scripts.crashes.resumed import FinishedWeek, Resumed, quiet
 from scripts.crashes.tiny_week import ANSWERED, SECOND
 from scripts.runs.pointer import publish, rollback
 from scripts.runs.published import flips_written
@@ -62,9 +62,10 @@ def flip_often(runs: Path, to: str, moment: float, between: float) -> list[str]:
         (lambda: publish(runs / to, answered).moved) if to == WEEK else (lambda: rollback(runs, to).moved)
     )
     found = []
-    for number in range(FLIPS):
-        time.sleep(max(0.0, moment + number * between - time.time()))
-        found.append(_outcome(flip))
+    with quiet():
+        for number in range(FLIPS):
+            time.sleep(max(0.0, moment + number * between - time.time()))
+            found.append(_outcome(flip))
     return found
 
 

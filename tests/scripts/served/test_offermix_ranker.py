@@ -19,6 +19,7 @@ from scripts.runs import digests
 from scripts.runs.mlflow_store import QUIET, connect
 
 NAME = "offermix-ranker"
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
